@@ -236,6 +236,11 @@ async def _sign_in(world: World, number: int) -> httpx.Response:
         return await http.post("/login", data=fields)
 
 
+async def _revoke(world: World, number: int) -> httpx.Response:
+    mine = world.forms["refresh"]
+    return await world.party_at(number).post("/revoke", {"token": mine[number % len(mine)]})
+
+
 SESSION, PERSON, APPLICATION = "the session", "the person", "the application"
 ACTS = (
     Act("exchange", _exchange, _make_codes),
@@ -251,6 +256,8 @@ ACTS = (
     Act("withdraw consent", _withdraw, _withdraw_form, maximum=3, ends=frozenset({APPLICATION})),
     Act("change password", _change_password, _password_form, maximum=2, ends=frozenset({SESSION, PERSON})),
 )
+REVOKE = Act("revoke", _revoke, maximum=6)
+"""Revocation of refresh tokens that :data:`ACTS` have prepared."""
 PAIRS = tuple(itertools.combinations_with_replacement(ACTS, 2))
 
 

@@ -53,13 +53,15 @@ def wait_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -
         time.sleep(LOOK_SECONDS)
 
 
-def listens(port: int) -> bool:
+def listens(port: int, host: str = "127.0.0.1") -> bool:
     """Tell whether something on this machine listens at a port."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
-def wait_for(port: int, process: subprocess.Popen[Any], log: Path, seconds: float = START_SECONDS) -> None:
+def wait_for(
+    port: int, process: subprocess.Popen[Any], log: Path, seconds: float = START_SECONDS, host: str = "127.0.0.1"
+) -> None:
     """Wait until a process listens at a port.
 
     Raises:
@@ -69,7 +71,7 @@ def wait_for(port: int, process: subprocess.Popen[Any], log: Path, seconds: floa
     def started() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"it does not start:\n{log.read_text()}")
-        return listens(port)
+        return listens(port, host)
 
     try:
         wait_until(started, seconds)

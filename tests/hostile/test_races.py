@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from tests.races import (
     OFFLINE,
     PAIRS,
     REQUESTS,
+    REVOKE,
     SCOPE,
     SESSION,
     Act,
@@ -162,4 +164,22 @@ async def test_every_pair_of_acts_at_once(city: City, tmp_path: Path, database_k
                 wrong.append((first.name, second.name, dict(broken), lives))
         assert not wrong, "\n".join(map(str, wrong))
         assert set(seen) == {one.name for pair in PAIRS for one in pair}, "an act never succeeded"
+        assert await deadlocks(city) == 0
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+@pytest.mark.parametrize("overrides", [SETTINGS])
+async def test_exchange_refresh_revocation_and_sign_out_at_once_never_deadlock(city: City, tmp_path: Path) -> None:
+    token, party = (await program(city)).token, await application(city)
+    by_name = {act.name: act for act in ACTS}
+    acts = [by_name["refresh"], by_name["exchange"], REVOKE, by_name["sign out"], by_name["end by the API"]]
+    async with hosts_of(city, tmp_path, "postgresql") as hosts:
+        for _ in range(2 * ROUNDS):
+            world = await new_world(hosts, token, party, OFFLINE)
+            plan = [(act, number) for act in acts for number in range(min(act.maximum, 6))]
+            for act in acts:
+                await prepare(world, act, 6)
+            random.shuffle(plan)
+            statuses = await asyncio.gather(*(send(world, act, number) for act, number in plan))
+            assert max(statuses) < 500, sorted(zip(statuses, (act.name for act, _ in plan), strict=True))[-5:]
         assert await deadlocks(city) == 0

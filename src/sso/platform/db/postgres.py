@@ -90,6 +90,8 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
 
     beginning = ""
     """What is sent with BEGIN."""
+    pooled = False
+    """PgBouncer is between."""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """Run a statement; set the limits of a transaction in the message that begins it."""
@@ -97,6 +99,17 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
             query += self.beginning
         result: str = await super().execute(query, *args, timeout=timeout)
         return result
+
+    def _cancel_current_command(self, waiter: asyncio.Future[None], *arguments: Any) -> None:
+        """Give a statement up that took too long or whose task was cancelled. The driver asks the server to cancel it,
+        over a connection of its own. PgBouncer 1.18 ends itself ("bad client state") where such a connection is closed
+        early, which takes every connection down: behind it, only this connection is closed."""
+        if not self.pooled:
+            super()._cancel_current_command(waiter, *arguments)
+            return
+        self._loop.call_soon(self.terminate)
+        if not waiter.done():
+            waiter.set_result(None)
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection within :data:`CLOSE_SECONDS`."""
@@ -121,7 +134,7 @@ class Connector:
         numbers = address.numbers
         self._limit = float(numbers["connect_timeout"]) if "connect_timeout" in numbers else limits.connect
         server = {"application_name": address.application_name or "sso"}
-        self._beginning = ""
+        self._beginning, self._pooled = "", pooler
         if pooler:
             self._beginning = "".join(f" SET LOCAL {name} = {value};" for name, value in limits.of_server.items())
         else:
@@ -177,7 +190,7 @@ class Connector:
                 raise CannotConnect(f"{host}: {error}; set SSO_DATABASE_POOLER=pgbouncer") from error
             raise
         self._silent.pop(host, None)
-        connection.beginning = self._beginning
+        connection.beginning, connection.pooled = self._beginning, self._pooled
         transport_socket = connection._transport.get_extra_info("socket")
         if transport_socket is not None and transport_socket.family != socket.AF_UNIX:
             self._set_options(transport_socket.fileno())

@@ -1,0 +1,441 @@
+"""Faults of the database and of the way to it: hosts that answer nothing or vanish, PgBouncer in transaction mode, no
+connection left. Nothing that was answered is lost, and the service is back within its limits.
+
+One PgBouncer and the PostgreSQL of all tests serve this file; limits are tenths of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import literal_column, select, text
+from tests.conftest import settings_for
+from tests.databases import Databases, share_compiled_statements
+from tests.pgbouncer import PgBouncer
+from tests.support import City, Tokens
+from tests.waiting import until
+from tests.web.test_developer import signed_in
+
+from sso.app import create_app
+from sso.platform.db import Database, DatabaseUnavailable, TransactionLost, Work
+from sso.platform.db.migrate import current_revision, downgrade, head_revision, upgrade
+
+pytestmark = pytest.mark.own_connections
+
+PID: Any = select(literal_column("pg_backend_pid()"))
+SLEEP: Any = select(literal_column("pg_sleep(5)"))
+QUICK: dict[str, Any] = {
+    "database_connect_timeout": "200ms",
+    "database_statement_timeout": "400ms",
+    "database_pool_timeout": "3s",
+    "database_tcp_user_timeout": "500ms",
+}
+POOLED: dict[str, Any] = {"database_pooler": "pgbouncer", "registry_poll_interval": "50ms"}
+
+
+@pytest.fixture(scope="module")
+def server(postgres: str) -> str:
+    """The directory of PostgreSQL's socket."""
+    return postgres.rpartition("host=")[2]
+
+
+@pytest.fixture(scope="module")
+def pgbouncer(server: str) -> Iterator[PgBouncer]:
+    running = PgBouncer(server)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def database_kind() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
+async def filled(postgres_databases: tuple[Databases, dict[str, Any]]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """The name of a filled database, and what is in it."""
+    databases, made = postgres_databases
+    name = await databases.lend()
+    yield name, made
+    await databases.take_back(name)
+
+
+@pytest.fixture
+def database(filled: tuple[str, dict[str, Any]], pgbouncer: PgBouncer) -> tuple[str, dict[str, Any]]:
+    """The address of the database behind PgBouncer."""
+    return pgbouncer.url(filled[0]), filled[1]
+
+
+@contextmanager
+def silent_host(*, accepts: bool) -> Iterator[int]:
+    """The port of a host that answers nothing: as one that hangs (it accepts connections), or one behind a firewall
+    that drops packets (the queue of connections is full, so that the system drops the packets of more)."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(100 if accepts else 0)
+        waiting = []
+        if not accepts:
+            for _ in range(4):
+                waiting.append(socket.socket())
+                waiting[-1].setblocking(False)
+                waiting[-1].connect_ex(listening.getsockname())
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            for one in waiting:
+                one.close()
+
+
+@asynccontextmanager
+async def opened(url: str, tmp_path: Path, **overrides: Any) -> AsyncIterator[Database]:
+    """A database with quick limits."""
+    db = Database(settings_for(url, tmp_path, **{**QUICK, **overrides}))
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def pid_of(work: Work) -> int:
+    return int(work.execute(PID, {}).all()[0][0])
+
+
+# Hosts that answer nothing
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_the_second_host_is_tried_when_the_first_answers_nothing(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, accepts: bool
+) -> None:
+    second = server.replace("/", "%2F")
+    with silent_host(accepts=accepts) as port:
+        url = f"postgresql://postgres@127.0.0.1:{port},{second}/{filled[0]}?target_session_attrs=read-write"
+        async with opened(url, tmp_path) as db:
+            started = time.monotonic()
+            pids = await asyncio.gather(*(db.run_read(pid_of) for _ in range(4)))
+            assert len(set(pids)) == 4
+            assert time.monotonic() - started < 2
+            await db.engine.dispose()
+            with_memory = time.monotonic()
+            await db.run_read(pid_of)
+            assert time.monotonic() - with_memory < 0.19, "the silent host is tried last for a while"
+
+
+async def test_where_no_host_can_be_used_the_reason_of_each_is_said(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    second = server.replace("/", "%2F")
+    with silent_host(accepts=True) as port:
+        url = f"postgresql://postgres:geheim@127.0.0.1:{port},127.0.0.1:9,{second}/{filled[0]}"
+        async with opened(f"{url}?target_session_attrs=standby", tmp_path) as db:
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await db.run_read(pid_of)
+    for reason in (f"127.0.0.1:{port}: no answer within 0.2 seconds", "127.0.0.1:9: ", f"{server}: not a standby host"):
+        assert reason in str(caught.value)
+    assert "geheim" not in str(caught.value)
+
+
+async def test_a_standby_is_preferred_and_the_primary_serves_where_there_is_none(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    url = f"postgresql://postgres@127.0.0.1:9,{server.replace('/', '%2F')}/{filled[0]}"
+    async with opened(f"{url}?target_session_attrs=prefer-standby", tmp_path) as db:
+        assert await db.run_read(pid_of)
+
+
+async def test_connections_have_limits_and_notice_a_lost_host(
+    filled: tuple[str, dict[str, Any]], server: str, pgbouncer: PgBouncer, tmp_path: Path
+) -> None:
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "jit")
+    show = select(*(literal_column(f"current_setting('{name}')") for name in limits))
+    url = f"postgresql://postgres@/{filled[0]}?host={server}"
+    async with opened(f"{url}&options=-clock_timeout%3D77", tmp_path) as db:
+        (row,) = await db.run_read(lambda work: work.execute(show, {}).all())
+        assert tuple(row) == ("400ms", "77ms", "30s", "off")
+    async with opened(pgbouncer.url(filled[0]), tmp_path, **POOLED) as db:
+        (row,) = await db.run_write(lambda work: work.execute(show, {}).all())
+        assert tuple(row) == ("400ms", "5s", "30s", "off"), "each transaction begins with its limits"
+        async with db.write() as session:
+            assert tuple((await session.execute(show)).one()) == tuple(row)
+        (row,) = await db.run_read(lambda work: work.execute(show, {}).all())
+        assert row[0] == "0", "they ended with the transaction"
+        transport: Any = await db.run_read(lambda work: (pid_of(work), work._driver._transport)[1])
+        opened_socket = transport.get_extra_info("socket")
+        for name, value in (("TCP_USER_TIMEOUT", 500), ("TCP_KEEPIDLE", 3), ("TCP_KEEPINTVL", 1)):
+            assert opened_socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+        assert opened_socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+async def test_a_statement_that_takes_too_long_is_503_and_its_connection_stays(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path, database_pool_size=1) as db:
+        before = await db.run_read(pid_of)
+        with pytest.raises(DatabaseUnavailable):
+            await db.run_write(lambda work: work.execute(SLEEP, {}))
+        assert await db.run_read(pid_of) == before
+
+
+async def test_a_database_that_hangs_costs_its_limit(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    """SIGSTOP of PostgreSQL's processes of this database: the system keeps the connections, and nothing answers."""
+    async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path) as db:
+        pids = set(await asyncio.gather(*(db.run_read(pid_of) for _ in range(4))))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(4)), return_exceptions=True)
+            assert {type(answer) for answer in answers} <= {DatabaseUnavailable, int}
+            assert await db.run_write(pid_of) not in pids
+            assert time.monotonic() - started < 6, "a statement, its answer, and new connections"
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+
+async def test_nothing_is_repeated_where_the_commit_may_have_arrived(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path) as db:
+        bump = text("INSERT INTO versions (name, value) VALUES ('x', 1) ON CONFLICT (name) DO UPDATE SET value = 2")
+
+        async def end(pid: int) -> None:
+            async with db.write() as session:
+                await session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+        with pytest.raises(TransactionLost):
+            async with db.write() as session:
+                pid = (await session.execute(PID)).scalar_one()
+                await end(pid)
+                await session.execute(bump)
+        with pytest.raises(DatabaseUnavailable) as caught:
+            async with db.write() as session:
+                await session.execute(bump)
+                await end((await session.execute(PID)).scalar_one())
+        assert not isinstance(caught.value, TransactionLost)
+        async with db.read() as session:
+            assert (await session.execute(text("SELECT value FROM versions WHERE name = 'x'"))).all() == []
+
+
+@contextmanager
+def network() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """A second network: the address of its host, and what runs a program there. Only root may make one."""
+    name, here, there = f"sso{os.getpid()}", f"sa{os.getpid()}"[:15], f"sb{os.getpid()}"[:15]
+    inside = ("ip", "netns", "exec", name)
+    block = f"10.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250}"
+    commands: tuple[tuple[str, ...], ...] = (
+        ("ip", "netns", "add", name),
+        ("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", name),
+        ("ip", "addr", "add", f"{block}.1/30", "dev", here),
+        ("ip", "link", "set", here, "up"),
+        (*inside, "ip", "addr", "add", f"{block}.2/30", "dev", there),
+        (*inside, "ip", "link", "set", there, "up"),
+    )
+    try:
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"no network can be made here: {done.stderr}")
+        yield f"{block}.2", (*inside,)
+    finally:
+        subprocess.run(("ip", "netns", "del", name), capture_output=True)
+        subprocess.run(("ip", "link", "del", here), capture_output=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may make a network")
+async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
+    filled: tuple[str, dict[str, Any]], server: str, pgbouncer: PgBouncer, tmp_path: Path
+) -> None:
+    with network() as (address, inside):
+        away = PgBouncer(server, host=address, prefix=inside)
+        try:
+            url = f"postgresql://postgres@{address}:{away.port},127.0.0.1:{pgbouncer.port}/{filled[0]}?sslmode=disable"
+            options = {**POOLED, "database_statement_timeout": "30s", "database_connect_timeout": "2s"}
+            async with opened(url, tmp_path, **options) as db:
+                await asyncio.gather(*(db.run_read(pid_of) for _ in range(4)))
+                assert await db.run_read(address_of) == address
+                device = f"sb{os.getpid()}"[:15]
+                waits = asyncio.create_task(db.run_read(lambda work: work.execute(SLEEP, {})))
+                await until(lambda: db.engine.pool.checkedout() == 1)  # type: ignore[attr-defined]
+                await asyncio.sleep(0.1)
+                subprocess.run((*inside, "ip", "link", "set", device, "down"), check=True)
+                started = time.monotonic()
+                answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(3)), return_exceptions=True)
+                assert {type(answer) for answer in answers} == {TransactionLost}
+                lost = time.monotonic() - started
+                assert await db.run_write(pid_of)
+                back = time.monotonic() - started
+                with pytest.raises(TransactionLost):
+                    await waits
+                noticed = time.monotonic() - started
+            print(f"lost after {lost:.1f} s, served after {back:.1f} s, a statement that waited after {noticed:.1f} s")
+            assert max(lost, back, noticed) < 10
+        finally:
+            away.close()
+
+
+def address_of(work: Work) -> str:
+    """Return the address to which the connection of a piece of work leads."""
+    pid_of(work)
+    return str(work._driver._addr[0])
+
+
+# PgBouncer in transaction mode
+
+
+async def whole_flow(city: City) -> Tokens:
+    """Sign in, exchange the code, refresh, and read userinfo and introspection."""
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party)
+        tokens = await party.refresh(tokens["refresh_token"])
+        assert tokens.status == 200, tokens.body
+        assert (await party.userinfo(tokens["access_token"])).status_code == 200
+        assert (await party.introspect(tokens["access_token"]))["active"]
+        assert (await browser.open("/account")).status_code == 200
+        assert (await browser.submit(await browser.open("/logout"))).status_code < 400
+        assert (await party.userinfo(tokens["access_token"])).status_code == 401
+    return tokens
+
+
+@pytest.mark.parametrize("overrides", [{**POOLED, "run_worker": True, "database_pool_size": 8}])
+async def test_every_flow_works_behind_pgbouncer_in_transaction_mode(city: City, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    url = str(city.settings.database_url)
+    settings = settings_for(url, tmp_path / "other", **POOLED, run_worker=False, database_pool_size=8)
+    app = create_app(settings)
+    share_compiled_statements(app.state.site.provider.db)
+    async with app.router.lifespan_context(app):  # two hosts share PgBouncer's four connections
+        hosts = [city, City(app, settings, city.secrets, city.users)]
+        await asyncio.gather(*(whole_flow(hosts[number % 2]) for number in range(4)))
+        browser = await signed_in(city, "ratna")
+        for page in ("/admin", "/admin/people?q=siti", "/admin/sessions", "/admin/applications", "/admin/deliveries",
+                     "/admin/audit", "/admin/keys", "/admin/system"):  # fmt: skip
+            answer = await browser.open(page)
+            assert answer.status_code == 200, f"{page}: {answer.status_code}"
+        await browser.http.aclose()
+    async with city.provider.db.read() as session:
+        prepared = (await session.execute(text("SELECT count(*) FROM pg_prepared_statements"))).scalar_one()
+    assert prepared == 0, "PgBouncer lends a connection of PostgreSQL to others: nothing may stay in it"
+
+
+def cipher_of(work: Work) -> Any:
+    """Return the cipher of the connection of a piece of work; None: it is not encrypted."""
+    pid_of(work)
+    return work._driver._transport.get_extra_info("cipher")
+
+
+async def test_a_connection_is_encrypted_and_the_host_verified(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", "key.pem", "-out", "ca.pem"]
+    subprocess.run([*command, *name, *files], check=True, capture_output=True, cwd=tmp_path)
+    pem = {name: (tmp_path / f"{name}.pem").read_text() for name in ("key", "ca")}
+    lines = (
+        "client_tls_sslmode = require\nclient_tls_key_file = {directory}/key\nclient_tls_cert_file = {directory}/ca\n"
+    )
+    encrypted = PgBouncer(server, files=pem, extra=lines)
+    base = f"postgresql://postgres@localhost:{encrypted.port}/{filled[0]}?sslmode="
+    try:
+        for query in (
+            "require",
+            f"verify-ca&sslrootcert={tmp_path}/ca.pem",
+            f"verify-full&sslrootcert={tmp_path}/ca.pem",
+        ):
+            async with opened(base + query, tmp_path, **POOLED, database_connect_timeout="2s") as db:
+                assert await db.run_read(
+                    lambda work: (pid_of(work), work._driver._transport.get_extra_info("cipher"))[1]
+                )
+        wrong = base.replace("localhost", "127.0.0.1") + f"verify-full&sslrootcert={tmp_path}/ca.pem"
+        for url, reason in ((wrong, "certificate verify failed"), (base + "disable", "SSL required")):
+            async with opened(url, tmp_path, **POOLED, database_connect_timeout="2s") as db:
+                with pytest.raises(DatabaseUnavailable, match=reason):
+                    await db.run_read(pid_of)
+    finally:
+        encrypted.close()
+
+
+@pytest.mark.parametrize("overrides", [POOLED])
+async def test_a_restart_of_pgbouncer_is_noticed_by_nobody(city: City, pgbouncer: PgBouncer) -> None:
+    await whole_flow(city)
+    pgbouncer.kill()
+    pgbouncer.start()
+    await whole_flow(city)
+
+
+@pytest.mark.parametrize("overrides", [{**QUICK, **POOLED}])
+async def test_pgbouncer_that_hangs_is_503_within_the_limit_and_everything_is_there_afterwards(
+    city: City, pgbouncer: PgBouncer
+) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+        started = time.monotonic()
+        with pgbouncer.stopped():
+            answer = await party.exchange(code)
+            assert answer.status == 503
+            assert time.monotonic() - started < 6
+        assert (await party.exchange(code)).status == 200, "the code was not used"
+
+
+async def test_without_the_setting_pgbouncers_refusal_says_what_to_set(
+    filled: tuple[str, dict[str, Any]], pgbouncer: PgBouncer, tmp_path: Path
+) -> None:
+    async with opened(pgbouncer.url(filled[0]), tmp_path) as db:
+        with pytest.raises(DatabaseUnavailable, match="set SSO_DATABASE_POOLER=pgbouncer"):
+            await db.run_read(pid_of)
+
+
+async def test_the_schema_is_upgraded_through_pgbouncer(
+    empty_database: str, pgbouncer: PgBouncer, tmp_path: Path
+) -> None:
+    name = empty_database.rpartition("?")[0].rpartition("/")[2]
+    async with opened(pgbouncer.url(name), tmp_path, **POOLED) as db:
+        await upgrade(db)
+        await downgrade(db, "0014")
+        await upgrade(db)
+        assert await current_revision(db) == head_revision()
+
+
+# No connection left
+
+
+async def test_a_database_without_connections_is_waited_for(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    """SQLSTATE 53300: a role with a limit of two connections, and eight that want one."""
+    role = f"sempit_{filled[0]}"
+    async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path) as admin:
+        async with admin.write() as session:
+            await session.execute(text(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 2"))
+        try:
+            url, quick = f"postgresql://{role}@/{filled[0]}?host={server}", {"database_statement_timeout": "8s"}
+            async with opened(url, tmp_path, **quick, database_pool_size=8) as db, opened(url, tmp_path) as other:
+                pids = await asyncio.gather(*(db.run_read(pid_of) for _ in range(20)))
+                assert len(set(pids)) <= 2
+                waits = asyncio.create_task(other.run_read(pid_of))
+                done, _ = await asyncio.wait([waits], timeout=0.1)
+                assert not done
+                await db.close()  # another host gives its connections back
+                assert await waits
+            async with opened(url, tmp_path) as db, opened(url, tmp_path, database_pool_timeout="100ms") as late:
+                await asyncio.gather(*(db.run_read(pid_of) for _ in range(4)))
+                with pytest.raises(DatabaseUnavailable):
+                    await late.run_read(pid_of)
+        finally:
+            async with admin.write() as session:
+                await session.execute(text(f"DROP ROLE {role}"))
