@@ -125,7 +125,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 class Process:
     """`sso serve` in a process of its own, on this test's database."""
 
-    def __init__(self, url: str, directory: Path, port: int) -> None:
+    def __init__(self, url: str, directory: Path, port: int, **environment: str) -> None:
         self.port, self.log = port, directory / "serve.log"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
@@ -136,6 +136,7 @@ class Process:
             "SSO_ARGON2_MEMORY": "8MiB",
             "SSO_ARGON2_ITERATIONS": "1",
             "SSO_SIGNING_ALG": "ES256",
+            **environment,
         }
         self.directory = directory
         self.start()
