@@ -74,19 +74,20 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
 @app.command("reencrypt")
 def reencrypt_command() -> None:
     """Encrypt stored secrets with the first secret of SSO_SECRET_KEY, so that you can remove the older ones."""
+    print(f"{run(reencrypt_all, load=True)} secrets were encrypted again")
 
-    async def work(provider: Provider) -> int:
-        async with provider.db.write() as session:
-            await bump_version(session, "keys")  # a process that does not know the secret says that it is not ready
-            record(session, "keys.resealed", actor="cli")
-            return (
-                await reencrypt_secrets(session, provider.box)
-                + await reencrypt_users(session, provider.box)
-                + await reencrypt_seeds(session, provider.box)
-                + await reencrypt_streams(session, provider.box)
-                + await reencrypt_webhooks(session, provider.box)
-                + await reencrypt(session, provider.box)
-                + await reencrypt_instance_secrets(session, provider.box)
-            )
 
-    print(f"{run(work, load=True)} secrets were encrypted again")
+async def reencrypt_all(provider: Provider) -> int:
+    """Encrypt every stored secret with the first secret; return how many were encrypted with an older one."""
+    async with provider.db.write() as session:
+        await bump_version(session, "keys")  # a process that does not know the secret says that it is not ready
+        record(session, "keys.resealed", actor="cli")
+        return (
+            await reencrypt_secrets(session, provider.box)
+            + await reencrypt_users(session, provider.box)
+            + await reencrypt_seeds(session, provider.box)
+            + await reencrypt_streams(session, provider.box)
+            + await reencrypt_webhooks(session, provider.box)
+            + await reencrypt(session, provider.box)
+            + await reencrypt_instance_secrets(session, provider.box)
+        )
