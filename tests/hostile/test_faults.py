@@ -127,7 +127,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 class Process:
     """`sso serve` in a process of its own, on this test's database."""
 
-    def __init__(self, url: str, directory: Path, port: int) -> None:
+    def __init__(self, url: str, directory: Path, port: int, **environment: str) -> None:
         self.port, self.log = port, directory / "serve.log"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
@@ -137,6 +137,7 @@ class Process:
             "SSO_SECRET_KEY": SECRET_KEY,
             **QUICK_HASHES,
             "SSO_SIGNING_ALG": "ES256",
+            **environment,
         }
         self.directory = directory
         self.start()

@@ -70,6 +70,11 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
 @app.command("reencrypt")
 def reencrypt_command() -> None:
     """Encrypt stored secrets with the first secret of SSO_SECRET_KEY, so that you can remove the older ones."""
+    print(f"{run_loaded(reencrypt_all)} secrets were encrypted again")
+
+
+async def reencrypt_all(storage: Storage) -> int:
+    """Encrypt every stored secret with the first secret; return how many were encrypted with an older one."""
     from sso.clients.secrets import reencrypt_secrets
     from sso.identity.authn.factors import reencrypt_seeds
     from sso.identity.users.merge_proposals import reencrypt_users
@@ -80,18 +85,15 @@ def reencrypt_command() -> None:
     from sso.platform.security.instance_secrets import reencrypt_instance_secrets
     from sso.ssf.streams import reencrypt_streams
 
-    async def work(storage: Storage) -> int:
-        async with storage.db.write() as session:
-            await bump_version(session, "keys")  # a process that does not know the secret says that it is not ready
-            record(session, "keys.resealed", actor="cli")
-            return (
-                await reencrypt_secrets(session, storage.box)
-                + await reencrypt_users(session, storage.box)
-                + await reencrypt_seeds(session, storage.box)
-                + await reencrypt_streams(session, storage.box)
-                + await reencrypt_webhooks(session, storage.box)
-                + await reencrypt(session, storage.box)
-                + await reencrypt_instance_secrets(session, storage.box)
-            )
-
-    print(f"{run_loaded(work)} secrets were encrypted again")
+    async with storage.db.write() as session:
+        await bump_version(session, "keys")  # a process that does not know the secret says that it is not ready
+        record(session, "keys.resealed", actor="cli")
+        return (
+            await reencrypt_secrets(session, storage.box)
+            + await reencrypt_users(session, storage.box)
+            + await reencrypt_seeds(session, storage.box)
+            + await reencrypt_streams(session, storage.box)
+            + await reencrypt_webhooks(session, storage.box)
+            + await reencrypt(session, storage.box)
+            + await reencrypt_instance_secrets(session, storage.box)
+        )

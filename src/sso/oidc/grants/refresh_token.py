@@ -19,7 +19,7 @@ from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.token.families import family_of, names_family, successor_of
 from sso.oidc.token.issue import end_family, refresh_token_row, still_allowed, token_response
-from sso.platform.db import Executor
+from sso.platform.db import DatabaseUnavailable, Executor
 from sso.platform.security.tokens import equal, token_hash
 
 
@@ -165,6 +165,10 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
 
         The grace lasts from the moment at which the successor was stored, at the end of a refresh that may have waited
         for a lock, to the moment ``now`` at which the retry came, which may have waited too.
+
+        Raises:
+            DatabaseUnavailable: when another host derived the successor from a secret that this host does not know:
+                the application may ask again, and nobody has stolen anything.
         """
         if seen.successor_hash is None:
             return None
@@ -177,7 +181,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             candidate = self._successor(key, refresh_token, seen.grant_id)
             if equal(token_hash(candidate), seen.successor_hash):
                 return candidate
-        return None
+        raise DatabaseUnavailable("a refresh token was derived from a secret that is not in SSO_SECRET_KEY")
 
     def _family_of(self, refresh_token: str, hashed: bytes) -> UUID | None:
         """Return the grant that a token belongs to: the token names it. The row of a token of an earlier release does,
