@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Column, MetaData, String, Table, text
+from sqlalchemy.schema import CreateTable
 from tests.conftest import settings_for
 from tests.support import City
 from tests.waiting import until
 
 from sso.app import create_app
-from sso.platform.db import Database, DatabaseUnavailable, bump_version, read_versions
+from sso.platform.db import Database, DatabaseUnavailable, bump_version, read_versions, sqlite
 from sso.platform.db.migrate import upgrade
+
+THINGS = Table("things", MetaData(), Column("name", String(6000)))
+INSERT = THINGS.insert()
 
 
 async def test_a_write_is_all_or_nothing(city: City) -> None:
@@ -40,10 +45,14 @@ async def test_counters_rise_one_by_one_for_fifty_writers(city: City) -> None:
 
 async def test_sqlite_is_set_up_for_many_readers_and_one_writer(tmp_path: Path) -> None:
     db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
-    async with db.write() as session:
-        assert (tmp_path / "x.db").stat().st_mode & 0o077 == 0, "nobody else on this machine reads it"
-        for pragma, value in (("journal_mode", "wal"), ("foreign_keys", 1), ("busy_timeout", 15000)):
-            assert (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+    both = {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1}
+    # What writes waits and checkpoints outside SQLite: it must not stop the event loop.
+    kinds = ((db.write, {"busy_timeout": 0, "wal_autocheckpoint": 0}), (db.read, {"busy_timeout": 15000}))
+    for session_of_kind, own in kinds:
+        async with session_of_kind() as session:
+            assert (tmp_path / "x.db").stat().st_mode & 0o077 == 0, "nobody else on this machine reads it"
+            for pragma, value in {**both, **own}.items():
+                assert (await session.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
     await db.close()
 
 
@@ -56,24 +65,53 @@ async def test_fifty_sign_ins_at_once(city: City) -> None:
     assert set(await asyncio.gather(*(one() for _ in range(50)))) == {200}
 
 
-async def test_two_processes_write_without_locked_errors(tmp_path: Path) -> None:
-    """Another process holds the write lock for a while: ours waits for it."""
+@pytest.mark.parametrize("way", ["session", "work", "one statement"])
+async def test_two_processes_write_without_locked_errors(tmp_path: Path, way: str) -> None:
+    """Another process holds the write lock for a while: ours waits for it, and the event loop goes on."""
     path = tmp_path / "x.db"
     db = Database(settings_for(f"sqlite:///{path}", tmp_path))
-    await upgrade(db)
+    async with db.engine.begin() as connection:
+        await connection.execute(CreateTable(THINGS))
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
 
-    async def ours() -> int:
-        async with db.write() as session:
-            return await bump_version(session, "test")
+    async def ours() -> None:
+        if way == "session":
+            async with db.write() as session:
+                await session.execute(INSERT, {"name": "a"})
+        else:
+            await db.run_write(lambda work: work.execute(INSERT, {"name": "a"}), single=way == "one statement")
 
     task = asyncio.create_task(ours())
-    done, _ = await asyncio.wait([task], timeout=0.3)
+    done, _ = await asyncio.wait([task], timeout=0.1)
     assert not done
     other.execute("COMMIT")
-    assert await task == 1
+    await task
+    assert other.execute("SELECT name FROM things").fetchall() == [("a",)]
     other.close()
+    await db.close()
+
+
+@pytest.mark.parametrize("way", ["session", "work", "one statement"])
+async def test_the_write_ahead_log_is_written_back_when_it_is_large(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, log = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path)), tmp_path / "x.db-wal"
+    async with db.engine.begin() as connection:
+        await connection.execute(CreateTable(THINGS))
+    monkeypatch.setattr(sqlite, "MAX_WAL_BYTES", 100_000)
+    sizes, longest = [], 0
+    for number in range(25):
+        values = {"name": f"{number} {'x' * 5000}"}
+        if way == "session":
+            async with db.write() as session:
+                await session.execute(INSERT, values)
+        else:
+            await db.run_write(lambda work, row=values: work.execute(INSERT, row), single=way == "one statement")
+        sizes.append(log.stat().st_size)
+        longest = max(longest, sizes[-1])
+    assert any(after < before for before, after in itertools.pairwise(sizes))
+    assert longest < 150_000
     await db.close()
 
 

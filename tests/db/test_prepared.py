@@ -42,6 +42,7 @@ from sso.platform.db import (
     UtcDateTime,
     Work,
     new_id,
+    sqlite,
 )
 
 metadata = MetaData()
@@ -270,19 +271,21 @@ async def _holding(db: Database) -> tuple[asyncio.Event, asyncio.Task[None]]:
     return done, task
 
 
-async def test_a_lock_that_is_not_available_is_a_conflict(db: Database) -> None:
+async def test_a_lock_that_is_not_available_is_a_conflict(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     done, holder = await _holding(db)
-    wait = text("SET lock_timeout = '10ms'") if not db.is_sqlite else text("PRAGMA busy_timeout = 10")
 
     def rename(work: Work) -> None:
         work.execute(RENAME, {"old": "a", "new": "b"})
 
     def impatient(connection: Any, _record: Any) -> None:
-        connection.cursor().execute(str(wait))
+        connection.cursor().execute("SET lock_timeout = '10ms'")
         connection.commit()
 
-    event.listen(db.engine.sync_engine, "connect", impatient)
-    await db.engine.dispose()
+    if db.is_sqlite:
+        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    else:
+        event.listen(db.engine.sync_engine, "connect", impatient)
+        await db.engine.dispose()
     for single in (False, True):
         with pytest.raises(TransactionConflict):
             await db.run_write(rename, single=single)

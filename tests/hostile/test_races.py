@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.util.concurrency import await_
 from tests.api.conftest import program
 from tests.conftest import settings_for
 from tests.races import (
@@ -38,6 +39,7 @@ from tests.races import (
 from tests.support import City
 
 from sso.app import create_app
+from sso.oidc.store import store
 
 ROUNDS = int(os.environ.get("RACES", "1"))
 """How often each pair is raced: ``make races`` sets it."""
@@ -78,7 +80,8 @@ async def deadlocks(city: City) -> int:
 
 
 class Interposed:
-    """Lets something happen in the middle of a request: after it has looked, and before its first transaction."""
+    """Lets something happen in the middle of a request: after it has looked, and before its first transaction, or
+    before the one statement of a refresh that stores."""
 
     def __init__(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
         db = city.provider.db
@@ -87,6 +90,13 @@ class Interposed:
         self._task: asyncio.Task[Any] | None = None
         monkeypatch.setattr(db, "write", self.write)
         monkeypatch.setattr(db, "run_write", self.run_write)
+        renew = store.renew_refresh_token
+
+        def renew_late(*values: Any) -> bool:
+            await_(self._act_now())
+            return renew(*values)
+
+        monkeypatch.setattr(store, "renew_refresh_token", renew_late)
 
     def arm(self, act: Callable[[], Awaitable[None]]) -> None:
         """Let ``act`` happen before the next transaction of this task: others write in the background."""

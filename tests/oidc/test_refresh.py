@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.util.concurrency import await_
 from tests.demands import demand
 from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
 
@@ -21,6 +23,7 @@ from sso.identity.users.models import User
 from sso.identity.users.store import set_disabled
 from sso.jobs import clear_up
 from sso.logout.end_sessions import end_matching
+from sso.oidc.store import store
 from sso.oidc.store.models import Grant, RefreshToken
 from sso.oidc.store.store import revoke_grants_of_user
 from sso.platform.actor import Actor
@@ -249,8 +252,47 @@ async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool, off
     assert (await party.userinfo(tokens["access_token"])).status_code == (200 if lives else 401)
 
 
+async def test_a_fault_while_the_tokens_are_made_leaves_the_token_unused(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party))["refresh_token"]
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("no signature")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(city.provider.keys, "sign", fail)
+        assert (await party.refresh(token)).status == 500
+    assert (await party.introspect(token))["active"] is True
+    clock.advance(3600)  # long after the grace for a retry
+    assert (await party.refresh(token)).status == 200
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])  # SQLite has one writer at a time
+async def test_a_grant_that_ends_during_a_refresh_gives_nothing(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        token = (await browser.tokens(party))["refresh_token"]
+    renew = store.renew_refresh_token
+
+    async def end() -> None:
+        async with city.provider.db.write() as session:
+            await session.execute(update(Grant).values(revoked_at=clock.now()))
+
+    def renew_late(*values: Any) -> bool:
+        await_(end())
+        return renew(*values)
+
+    monkeypatch.setattr(store, "renew_refresh_token", renew_late)
+    assert (await party.refresh(token)).status == 400
+    async with city.provider.db.read() as session:
+        assert len((await session.execute(select(RefreshToken))).scalars().all()) == 1, "no successor"
+
+
 async def test_a_refresh_costs_at_most_three_statements(city: City, database_kind: str) -> None:
-    """PostgreSQL uses the token and locks its grant in one statement."""
+    """PostgreSQL uses the token, locks its grant and stores the successor in one statement."""
     party = city.relying_party("warga")
     async with city.browser() as browser:
         token = (await browser.tokens(party))["refresh_token"]

@@ -53,6 +53,8 @@ def is_open(allowed_hours: Collection[str], moment: datetime, zone: str) -> bool
 
 def network_of(networks: Collection[str], address: str) -> str | None:
     """Return the smallest of ``networks`` that holds the network address ``address``, or None."""
+    if not networks:
+        return None
     try:
         parsed = ipaddress.ip_address(address.split("%", 1)[0])
     except ValueError:

@@ -4,6 +4,7 @@ them it has said that it needs."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "profile": (
@@ -44,6 +45,7 @@ WITH_ANY = "updated_at"
 """The claim that is had with any other of its scope."""
 
 
+@lru_cache(maxsize=100)
 def data_of(scope: str) -> tuple[str, ...]:
     """Return the claims of a scope that can be had, or not, each by itself."""
     return tuple(name for name in SCOPE_CLAIMS.get(scope, ()) if name not in COMES_WITH and name != WITH_ANY)

@@ -102,7 +102,7 @@ class Client(ClientMixin):
         return None
 
     def get_allowed_scope(self, scope: str) -> str:
-        return " ".join(name for name in (scope or "").split() if name in self.scopes)
+        return " ".join([name for name in (scope or "").split() if name in self.scopes])
 
     def not_granted(self, scopes: Iterable[str], *, alone: bool = False) -> list[str]:
         """Return the privileges among ``scopes`` that the application does not have: it cannot ask for them."""

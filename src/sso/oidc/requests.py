@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote_plus, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
 
 from sso.clients.validation_errors import KNOWN_SCOPES, nearest_name
-from sso.platform.db import Executor
+from sso.platform.db import Executor, Work
 from sso.platform.metrics import Usage
 
 if TYPE_CHECKING:
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
     from sso.oidc.store.types import GrantDetails
     from sso.platform.security.rate_limits import ReservedHere
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
+
 
 class Outdated(Exception):
     """A request fails because of what this process knows of applications and keys. Another process, or a command, may
     have changed that a moment ago: look (:meth:`sso.oidc.provider.Provider.look`), then try the request once more."""
+
+
+class NeedsTransaction(Exception):
+    """A request was to be answered without a transaction, and something about it is not as usual: it is answered within
+    one instead. Nothing was stored."""
 
 
 NO_STORE = [("Cache-Control", "no-store"), ("Pragma", "no-cache")]
@@ -48,25 +57,20 @@ class Answer:
 class Payload(OAuth2Payload):
     """Parameters of a request, in their order, with repetitions."""
 
+    data: dict[str, str] = {}
+    datalist: defaultdict[str, list[str]] = defaultdict(list)
+
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self._lists: defaultdict[str, list[str]] = defaultdict(list)
+        self.datalist = defaultdict(list)
         for name, value in pairs:
-            self._lists[name].append(value)
+            self.datalist[name].append(value)
         # RFC 6749 section 3.1: a parameter without a value is treated as if it were left out.
-        self._data = {name: values[0] for name, values in self._lists.items() if values[0] != ""}
-
-    @property
-    def data(self) -> dict[str, str]:
-        return self._data
-
-    @property
-    def datalist(self) -> defaultdict[str, list[str]]:
-        return self._lists
+        self.data = {name: values[0] for name, values in self.datalist.items() if values[0] != ""}
 
     def repeated(self, known: Collection[str]) -> str | None:
         """Return one of the ``known`` parameters that stands more than once (RFC 6749 section 3.1), or None. Another
         parameter is ignored, however often it stands."""
-        return next((name for name, values in self._lists.items() if len(values) > 1 and name in known), None)
+        return next((name for name, values in self.datalist.items() if len(values) > 1 and name in known), None)
 
 
 class ProtocolRequest(OAuth2Request):
@@ -85,6 +89,8 @@ class ProtocolRequest(OAuth2Request):
     is never kept. ``recorded`` is what a new grant records for its renewal: see ``enforcement.py``.
     """
 
+    form: dict[str, str] = {}
+
     def __init__(
         self,
         provider: Provider,
@@ -95,11 +101,13 @@ class ProtocolRequest(OAuth2Request):
         query: list[tuple[str, str]] | None = None,
         session: Executor | None = None,
     ) -> None:
-        super().__init__(method, _uri(provider.settings.issuer, path), headers=headers or {})
+        self.__dict__.update(_blank(method, provider.settings.issuer, path))
+        self.headers = headers or {}
         self.provider = provider
         self.path = path
         self.payload: Payload = Payload(parameters)
         self.query = Payload(query or [])
+        self.form = self.payload.data if method == "POST" else {}
         self._session = session
         self.sso_session: ActiveSession | None = None
         self.grant: LiveGrant | None = None
@@ -127,12 +135,20 @@ class ProtocolRequest(OAuth2Request):
         return self._session
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether the statements of this request are one transaction, so that what is done can be rolled back."""
+        return not isinstance(self._session, Work) or self._session.is_transaction
+
+    @property
     def args(self) -> dict[str, str]:
         return self.query.data if self.method == "POST" else self.payload.data
 
-    @property
-    def form(self) -> dict[str, str]:
-        return self.payload.data if self.method == "POST" else {}
+
+@lru_cache(maxsize=200)
+def _blank(method: str, issuer: str, path: str) -> dict[str, Any]:
+    """Return the attributes of a request of Authlib, which checks the address and reads the environment for each."""
+    attributes: dict[str, Any] = OAuth2Request(method, _uri(issuer, path)).__dict__
+    return attributes
 
 
 def _uri(issuer: str, path: str) -> str:
@@ -207,7 +223,16 @@ def description(text: str) -> str:
 def with_parameters(uri: str, parameters: list[tuple[str, str]]) -> str:
     """Return ``uri`` with parameters added to its query, which is kept as it is (RFC 6749 section 3.1.2)."""
     parts = urlsplit(uri)
-    query = "&".join(part for part in (parts.query, urlencode(parameters)) if part)
+    query = "&".join([part for part in (parts.query, _encoded(parameters)) if part])
     made = urlunsplit(parts._replace(query=query))
     # A private-use address such as app:/path must keep its single slash.
     return made if parts.netloc or not made.startswith(f"{parts.scheme}:///") else made.replace(":///", ":/", 1)
+
+
+def _encoded(parameters: list[tuple[str, str]]) -> str:
+    """Return what ``urlencode`` returns, without its four calls for each text that needs no encoding."""
+    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in parameters])
+
+
+def _quoted(text: str) -> str:
+    return text if _UNRESERVED.fullmatch(text) else quote_plus(text)

@@ -17,7 +17,7 @@ class Application(FastAPI):
     """The application.
 
     The shell bounds the body of every request and answers every error, so FastAPI's own layers for that are left out:
-    three calls for each request.
+    three calls for each request. So is FastAPI's telemetry, which reads the environment three times for each.
 
     Args:
         lifespan: what runs from the start to the end.
@@ -25,7 +25,14 @@ class Application(FastAPI):
     """
 
     def __init__(self, lifespan: Lifespan, shell: Callable[[FastAPI, ASGIApp], ASGIApp]) -> None:
-        super().__init__(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+        super().__init__(
+            lifespan=lifespan,
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+        )
         self._shell = shell
 
     def build_middleware_stack(self) -> ASGIApp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext
+from functools import lru_cache
 from pathlib import Path
 
 from sso.accounts.languages import LOCALES as LOCALES
@@ -12,6 +13,8 @@ from sso.errors import Refusal
 
 LOCALE_DIR = Path(__file__).parent / "locale"
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
+MAX_KEPT_CHARS = 300
+"""How long the languages that a browser asks for may be so that the choice is kept in memory."""
 
 
 def N_(message: str) -> str:
@@ -43,8 +46,18 @@ def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: st
         accept_language: what the browser asks for (RFC 9110 section 12.5.4).
         default: the language where nobody asks for one that we have.
     """
+    if len(ui_locales) + len(cookie) + len(accept_language) > MAX_KEPT_CHARS:
+        return _choose(chosen, ui_locales, cookie, accept_language, default)
+    return _kept_choice(chosen, ui_locales, cookie, accept_language, default)
+
+
+def _choose(chosen: str, ui_locales: str, cookie: str, accept_language: str, default: str) -> str:
     tags = (chosen, *ui_locales.split()[:10], cookie, *_accepted(accept_language))
     return negotiate(tags) or default
+
+
+_kept_choice = lru_cache(maxsize=1000)(_choose)
+"""The same, kept: browsers send few different values."""
 
 
 def _accepted(header: str) -> list[str]:

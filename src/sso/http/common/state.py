@@ -86,7 +86,7 @@ class Site:
 
 def site_of(request: Request) -> Site:
     """Return the site that ``request`` came to."""
-    site: Site = request.app.state.site
+    site: Site = request.scope["app"].state.site
     return site
 
 

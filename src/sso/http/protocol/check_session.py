@@ -7,11 +7,10 @@ with a cookie that holds nothing but a value for this, which scripts may read.
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.cookies import cookie_name
-from sso.http.common.state import site_of
+from sso.http.protocol.current import CurrentSite
 
 router = APIRouter()
 
@@ -27,8 +26,8 @@ _HEADERS = {
 
 
 @router.get("/check_session")
-async def check_session(request: Request) -> Response:
+async def check_session(site: CurrentSite) -> Response:
     """The check_session_iframe."""
-    cookie = cookie_name(site_of(request).settings, "state")
-    html = _PAGE.format(script=site_of(request).assets.paths["check_session_js"], cookie=cookie)
+    cookie = cookie_name(site.settings, "state")
+    html = _PAGE.format(script=site.assets.paths["check_session_js"], cookie=cookie)
     return Response(html, headers=_HEADERS, media_type="text/html")

@@ -11,7 +11,8 @@ from sso.clients.registry import Client
 from sso.http.common.counting import count_token
 from sso.http.common.forms import protocol_request, userinfo_request
 from sso.http.common.responses import OPEN_PATHS, response
-from sso.http.common.state import address_of, site_of
+from sso.http.common.state import site_of
+from sso.http.protocol.current import CallerAddress, CurrentSite
 from sso.oidc.authorize.pushed import push
 from sso.oidc.token.client_auth import client_named_by
 from sso.oidc.userinfo import userinfo as userinfo_answer
@@ -56,24 +57,23 @@ async def revoke(request: Request) -> Response:
 
 
 @router.post("/par")
-async def par(request: Request) -> Response:
+async def par(request: Request, site: CurrentSite, address: CallerAddress) -> Response:
     """Pushed authorization requests (RFC 9126)."""
-    site = site_of(request)
 
     async def count(client: Client) -> object:
         """A public client's requests may come from anybody; they count for their source."""
         if client.meta.token_endpoint_auth_method == "none":
-            return await site.limits.stored_requests.take(address_of(request))
+            return await site.limits.stored_requests.take(address)
         return await site.limits.pushed_requests.take(client.client_id)
 
     return response(await push(site.server, await protocol_request(request), count))
 
 
 @router.post("/device_authorization")
-async def device_authorization(request: Request) -> Response:
+async def device_authorization(request: Request, site: CurrentSite, address: CallerAddress) -> Response:
     """Where a device begins (RFC 8628 section 3.1)."""
-    site, asked = site_of(request), await protocol_request(request)
-    place = await site.limits.new_device_codes.take(address_of(request), client_named_by(asked))
+    asked = await protocol_request(request)
+    place = await site.limits.new_device_codes.take(address, client_named_by(asked))
     answer = await site.server.authorize_device(asked)
     if answer.status != 200:
         await place.give_back()

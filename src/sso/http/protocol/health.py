@@ -6,11 +6,10 @@ import asyncio
 
 from fastapi import APIRouter
 from sqlalchemy import text
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.responses import json_response
-from sso.http.common.state import site_of
+from sso.http.protocol.current import CurrentSite
 from sso.platform.db import DatabaseUnavailable
 
 router = APIRouter()
@@ -24,9 +23,8 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz")
-async def readyz(request: Request) -> Response:
+async def readyz(site: CurrentSite) -> Response:
     """The process can serve: keys and applications are loaded, and the database can be written."""
-    site = site_of(request)
     status = 200 if site.provider.loaded else 503
     try:
         async with asyncio.timeout(READY_SECONDS), site.provider.db.write() as session:

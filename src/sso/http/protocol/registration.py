@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from sso.http.common.pages import failure
 from sso.http.common.responses import json_error, response
-from sso.http.common.state import address_of, kept_address_of, site_of
+from sso.http.common.state import Site
+from sso.http.protocol.current import CallerAddress, CurrentSite, StoredAddress
 from sso.identity.sessions.reasons import EndReason
 from sso.oidc import registration
 from sso.oidc.requests import Answer
@@ -25,9 +26,10 @@ _MANAGED = "/register/{client_id}"
 
 
 @router.post("/register")
-async def register(request: Request) -> Response:
+async def register(
+    request: Request, site: CurrentSite, address: CallerAddress, stored_address: StoredAddress
+) -> Response:
     """The registration endpoint (RFC 7591 section 3)."""
-    site, address = site_of(request), address_of(request)
     if site.settings.client_registration == "closed":
         return failure(request, "not_found", 404)
     refused = _not_json(request)
@@ -39,50 +41,52 @@ async def register(request: Request) -> Response:
         text = "Too many registrations came from this address. Try again later."
         return json_error(429, "slow_down", text, {"Retry-After": str(error.retry_after)})
     body = await request.body()
-    work = registration.register(site.provider, _authorization(request), body, kept_address_of(request))
-    answer = await _counted(request, work)
+    work = registration.register(site.provider, _authorization(request), body, stored_address)
+    answer = await _counted(site, address, work)
     if answer.status_code != 201:
         await place.give_back()
     return answer
 
 
 @router.get(_MANAGED)
-async def read(request: Request, client_id: str) -> Response:
+async def read(request: Request, client_id: str, site: CurrentSite, address: CallerAddress) -> Response:
     """What is registered (RFC 7592 section 2.1)."""
-    provider = site_of(request).provider
-    return await _counted(request, registration.read(provider, client_id, _authorization(request)))
+    work = registration.read(site.provider, client_id, _authorization(request))
+    return await _counted(site, address, work)
 
 
 @router.put(_MANAGED)
-async def update(request: Request, client_id: str) -> Response:
+async def update(
+    request: Request, client_id: str, site: CurrentSite, address: CallerAddress, stored_address: StoredAddress
+) -> Response:
     """Register something else (RFC 7592 section 2.2)."""
     refused = _not_json(request)
     if refused is not None:
         return refused
-    provider, body = site_of(request).provider, await request.body()
-    work = registration.update(provider, client_id, _authorization(request), body, kept_address_of(request))
-    return await _counted(request, work)
+    body = await request.body()
+    work = registration.update(site.provider, client_id, _authorization(request), body, stored_address)
+    return await _counted(site, address, work)
 
 
 @router.delete(_MANAGED)
-async def delete(request: Request, client_id: str) -> Response:
+async def delete(
+    request: Request, client_id: str, site: CurrentSite, address: CallerAddress, stored_address: StoredAddress
+) -> Response:
     """Delete the registration (RFC 7592 section 2.3)."""
-    provider = site_of(request).provider
+    provider = site.provider
 
     async def end_client_sessions(session: AsyncSession, removed: str) -> None:
         reason = EndReason.CLIENT_REMOVED
         await end_client_sessions_everywhere(session, provider, [removed], reason, actor="registration")
 
-    work = registration.delete(
-        provider, client_id, _authorization(request), kept_address_of(request), end_client_sessions
-    )
-    return await _counted(request, work)
+    work = registration.delete(provider, client_id, _authorization(request), stored_address, end_client_sessions)
+    return await _counted(site, address, work)
 
 
-async def _counted(request: Request, work: Coroutine[Any, Any, Answer]) -> Response:
+async def _counted(site: Site, address: str, work: Coroutine[Any, Any, Answer]) -> Response:
     """Do what a registration access token or an initial access token allows, and count tokens that are wrong."""
     try:
-        attempt = await site_of(request).limits.attempts.reserve(Purpose.REGISTRATION_TOKEN, "", address_of(request))
+        attempt = await site.limits.attempts.reserve(Purpose.REGISTRATION_TOKEN, "", address)
     except TooManyFailures as error:
         work.close()
         text = "Too many tokens from this address were wrong. Try again later."

@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.http.common.responses import OPEN, json_response
-from sso.http.common.state import site_of
+from sso.http.common.state import Site
+from sso.http.protocol.current import CurrentSite
 from sso.oidc.token.bearer import TokenRefused, caller_of
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.ssf import streams
@@ -27,26 +28,26 @@ LOOK_SECONDS = 1.0
 
 
 @router.get("/.well-known/ssf-configuration")
-async def ssf_configuration(request: Request) -> Response:
+async def ssf_configuration(site: CurrentSite) -> Response:
     """Transmitter metadata (section 7)."""
-    return json_response(200, streams.transmitter_metadata(site_of(request).provider), OPEN)
+    return json_response(200, streams.transmitter_metadata(site.provider), OPEN)
 
 
 @router.post("/ssf/stream")
-async def create_stream(request: Request) -> Response:
+async def create_stream(request: Request, site: CurrentSite) -> Response:
     """Make the application's stream (section 8.1.1.1)."""
-    client, wanted = await _client(request, MANAGE), await _message(request, streams.StreamSettings)
-    provider = site_of(request).provider
+    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
+    provider = site.provider
     async with provider.db.write() as session:
         made = await streams.create(session, provider, client, wanted)
     return json_response(201, streams.configuration(provider, made))
 
 
 @router.get("/ssf/stream")
-async def read_stream(request: Request) -> Response:
+async def read_stream(request: Request, site: CurrentSite) -> Response:
     """Show the application's stream, or, where none is named, every stream it has (section 8.1.1.2)."""
-    client, named = await _client(request, READ, MANAGE), request.query_params.get("stream_id")
-    provider = site_of(request).provider
+    client, named = await _client(request, site, READ, MANAGE), request.query_params.get("stream_id")
+    provider = site.provider
     async with provider.db.read() as session:
         try:
             found = await streams.find(session, client, named)
@@ -60,73 +61,73 @@ async def read_stream(request: Request) -> Response:
 
 @router.patch("/ssf/stream")
 @router.put("/ssf/stream")
-async def change_stream(request: Request) -> Response:
+async def change_stream(request: Request, site: CurrentSite) -> Response:
     """Change the application's stream, or replace what it is (sections 8.1.1.3 and 8.1.1.4)."""
-    client, wanted = await _client(request, MANAGE), await _message(request, streams.StreamSettings)
-    provider = site_of(request).provider
+    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
+    provider = site.provider
     async with provider.db.write() as session:
         found = await streams.change(
             session, provider.settings, provider.box, client, wanted, replace=request.method == "PUT"
         )
-    site_of(request).worker.nudge()
+    site.worker.nudge()
     return json_response(200, streams.configuration(provider, found))
 
 
 @router.delete("/ssf/stream")
-async def delete_stream(request: Request) -> Response:
+async def delete_stream(request: Request, site: CurrentSite) -> Response:
     """Delete the application's stream (section 8.1.1.5)."""
-    client = await _client(request, MANAGE)
-    async with site_of(request).provider.db.write() as session:
+    client = await _client(request, site, MANAGE)
+    async with site.provider.db.write() as session:
         await streams.remove(session, client, request.query_params.get("stream_id"))
     return Response(status_code=204)
 
 
 @router.get("/ssf/status")
-async def read_status(request: Request) -> Response:
+async def read_status(request: Request, site: CurrentSite) -> Response:
     """Show the status of a stream (section 8.1.2.1)."""
-    client = await _client(request, READ, MANAGE)
-    async with site_of(request).provider.db.read() as session:
+    client = await _client(request, site, READ, MANAGE)
+    async with site.provider.db.read() as session:
         found = await streams.find(session, client, request.query_params.get("stream_id"))
     return json_response(200, streams.status_of(found))
 
 
 @router.post("/ssf/status")
-async def set_status(request: Request) -> Response:
+async def set_status(request: Request, site: CurrentSite) -> Response:
     """Enable, pause or disable a stream (section 8.1.2.2)."""
-    client, wanted = await _client(request, MANAGE), await _message(request, streams.StatusChange)
-    async with site_of(request).provider.db.write() as session:
+    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.StatusChange)
+    async with site.provider.db.write() as session:
         found = await streams.set_status(session, client, wanted)
-    site_of(request).worker.nudge()
+    site.worker.nudge()
     return json_response(200, streams.status_of(found))
 
 
 @router.post("/ssf/subjects/add")
-async def add_subject(request: Request) -> Response:
+async def add_subject(request: Request, site: CurrentSite) -> Response:
     """Tell of a person again (section 8.1.3.2)."""
-    return await _set_subject(request, excluded=False)
+    return await _set_subject(request, site, excluded=False)
 
 
 @router.post("/ssf/subjects/remove")
-async def remove_subject(request: Request) -> Response:
+async def remove_subject(request: Request, site: CurrentSite) -> Response:
     """Tell of a person no more (section 8.1.3.3)."""
-    return await _set_subject(request, excluded=True)
+    return await _set_subject(request, site, excluded=True)
 
 
 @router.post("/ssf/verify")
-async def verify(request: Request) -> Response:
+async def verify(request: Request, site: CurrentSite) -> Response:
     """Send a verification event (section 8.1.4.2)."""
-    client, wanted = await _client(request, MANAGE), await _message(request, streams.VerificationWanted)
-    async with site_of(request).provider.db.write() as session:
+    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.VerificationWanted)
+    async with site.provider.db.write() as session:
         await streams.verify(session, client, wanted)
-    site_of(request).worker.nudge()
+    site.worker.nudge()
     return Response(status_code=204)
 
 
 @router.post("/ssf/poll/{stream_id}")
-async def poll(request: Request, stream_id: str) -> Response:
+async def poll(request: Request, stream_id: str, site: CurrentSite) -> Response:
     """Give events to a receiver that polls, and take its acknowledgements (RFC 8936 section 2)."""
-    client, wanted = await _client(request, READ, MANAGE), await _message(request, streams.PollRequest)
-    site, until = site_of(request), time.monotonic() + WAIT_SECONDS
+    client, wanted = await _client(request, site, READ, MANAGE), await _message(request, streams.PollRequest)
+    until = time.monotonic() + WAIT_SECONDS
     while True:
         async with site.provider.db.write() as session:
             found = await streams.poll(session, site.provider, client, stream_id, wanted)
@@ -137,22 +138,22 @@ async def poll(request: Request, stream_id: str) -> Response:
         return json_response(200, found.body() if found is not None else {"sets": {}})
 
 
-async def _set_subject(request: Request, *, excluded: bool) -> Response:
-    client, wanted = await _client(request, MANAGE), await _message(request, streams.SubjectChange)
-    provider = site_of(request).provider
+async def _set_subject(request: Request, site: Site, *, excluded: bool) -> Response:
+    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.SubjectChange)
+    provider = site.provider
     async with provider.db.write() as session:
         await streams.set_subject(session, provider, client, wanted, excluded=excluded)
     return Response(status_code=204 if excluded else 200)
 
 
-async def _client(request: Request, *scopes: str) -> Client:
+async def _client(request: Request, site: Site, *scopes: str) -> Client:
     """Return the application that asks: it needs one of the scopes, in a token of its own (SSF 1.0 section 9): a token
     that a person allowed says what may be known of that person, not who looks after the stream.
 
     Raises:
         TokenRefused: when it does not prove that.
     """
-    provider = site_of(request).provider
+    provider = site.provider
     caller = await caller_of(provider, request.headers.get("authorization", ""), provider.url("/ssf"))
     if caller.scopes.isdisjoint(scopes):
         raise TokenRefused(403, "insufficient_scope", f"The access token needs the scope {scopes[0]}.")

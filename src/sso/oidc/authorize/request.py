@@ -122,7 +122,7 @@ class AuthorizationRequest:
     def minimum(self) -> frozenset[str]:
         """The levels that the application has registered as its least."""
         meta = self.client.meta
-        return frozenset(one for one in (meta.minimum_acr, meta.minimum_identity) if one)
+        return frozenset([one for one in (meta.minimum_acr, meta.minimum_identity) if one])
 
     @property
     def wants_identity(self) -> bool:

@@ -10,15 +10,16 @@ from authlib.oauth2.rfc6749 import grants as authlib_grants
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.demands import Way
+from sso.oidc.demands import Unmet, Way
 from sso.oidc.enforcement import unmet_by_grant
-from sso.oidc.requests import ProtocolRequest, no_such_scope
+from sso.oidc.requests import NeedsTransaction, ProtocolRequest, no_such_scope
 from sso.oidc.store import store
 from sso.oidc.store.models import RefreshToken
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.token.families import family_of, names_family, successor_of
 from sso.oidc.token.issue import end_family, refresh_token_row, still_allowed, token_response
+from sso.platform.db import Executor
 from sso.platform.security.tokens import equal, token_hash
 
 
@@ -45,13 +46,19 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     request: ProtocolRequest
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Refresh | None:
-        request, now = self.request, clock.now()
-        hashed, client_id = token_hash(refresh_token), request.client.client_id
+        hashed = token_hash(refresh_token)
         family = self._family_of(refresh_token, hashed)
         if family is None:
             return None
-        successor = self._successor(request.provider.refresh_keys[0], refresh_token, family)
-        idle_since = now - request.provider.idle
+        successor = self._successor(self.request.provider.refresh_keys[0], refresh_token, family)
+        if not self.request.in_transaction:
+            return self._prepare_renewal(hashed, successor)
+        return self._use(refresh_token, hashed, family, successor)
+
+    def _use(self, refresh_token: str, hashed: bytes, family: UUID, successor: str) -> _Refresh | None:
+        """Use a token and store its successor, within the transaction of the request."""
+        request, now = self.request, clock.now()
+        client_id, idle_since = request.client.client_id, now - request.provider.idle
         used = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now, idle_since)
         fresh = used is not None
         if used is not None:
@@ -64,16 +71,14 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             grant = store.find_grant(request.session, family, now, idle_since, lock="share")
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
-        unmet = unmet_by_grant(
-            request.provider.settings, request.session, Way.REFRESH, request.client, grant, request.caller
-        )
+        unmet = self._unmet(grant)
         if unmet is not None:
             # The demand may be met again, such as at the next opening hour: the application keeps its token.
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
             raise InvalidGrantError(unmet.text)
         left = self._left(grant)
-        if not left or not set((request.payload.scope or "").split()) <= set(left.split()):
+        if not left or not self._asks_within(left):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
@@ -85,6 +90,46 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             # At once, with the use of its predecessor: a client that retries after an error must find it.
             store.insert_refresh_token(request.session, refresh_token_row(request, grant, successor))
         return _Refresh(grant, left)
+
+    def _prepare_renewal(self, hashed: bytes, successor: str) -> _Refresh:
+        """Return the grant of a token where everything is as it should be, so that it needs no transaction: the tokens
+        are made first, and one statement (:meth:`ProviderServer.save_token`) uses the token and stores its successor.
+
+        Raises:
+            NeedsTransaction: when anything is not, or this token is of an earlier release.
+        """
+        request, client = self.request, self.request.client
+        now = clock.now()
+        idle_since = now - request.provider.idle
+        found = store.find_unused_refresh_token(request.session, hashed, now, idle_since)
+        grant = found[0] if found is not None else None
+        if grant is None or grant.client_id != client.client_id or self._unmet(grant) is not None:
+            raise NeedsTransaction
+        try:
+            left = self._left(grant)
+        except InvalidGrantError:
+            raise NeedsTransaction from None
+        if not left or not self._asks_within(left):
+            raise NeedsTransaction
+        request.grant, request.refresh_token_string = grant, successor
+        row = refresh_token_row(request, grant, successor)
+
+        def renew(session: Executor, row: dict[str, Any]) -> None:
+            if not store.renew_refresh_token(session, hashed, row, idle_since):
+                raise NeedsTransaction
+
+        request.unsaved.append((renew, row))
+        return _Refresh(grant, left)
+
+    def _unmet(self, grant: LiveGrant) -> Unmet | None:
+        request = self.request
+        settings = request.provider.settings
+        return unmet_by_grant(settings, request.session, Way.REFRESH, request.client, grant, request.caller)
+
+    def _asks_within(self, scope: str) -> bool:
+        """Tell whether the request asks for nothing but what is in ``scope``."""
+        asked = self.request.payload.scope
+        return not asked or set(asked.split()) <= set(scope.split())
 
     def _left(self, grant: LiveGrant) -> str:
         """Return the scopes that the grant still holds."""
@@ -134,6 +179,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request = self.request
         if names_family(refresh_token):
             return family_of(request.provider.refresh_family_key, refresh_token, request.client.client_id)
+        if not request.in_transaction:
+            raise NeedsTransaction
         seen = store.find_refresh_token(request.session, hashed)
         return seen.grant_id if seen is not None and seen.client_id == request.client.client_id else None
 

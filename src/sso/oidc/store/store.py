@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, delete, null, select, true, update
+from sqlalchemy import bindparam, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -121,14 +121,15 @@ _HELD = (
 # The session is locked before the grant, in one statement: a row of the grant is updated only after the row of "held"
 # that it is joined with, and PostgreSQL returns that row after it has locked the session.
 _USE_CODE = {"postgresql": _use_code(_g.id == _HELD.c.id), "sqlite": _use_code()}
+_USABLE = (
+    (_r.token_hash == bindparam("token"))
+    & (_r.client_id == bindparam("client"))
+    & (_r.used_at.is_(None))
+    & (_r.expires_at > bindparam("now"))
+)
 _USE_REFRESH_TOKEN = (
     update(_refresh)
-    .where(
-        _r.token_hash == bindparam("token"),
-        _r.client_id == bindparam("client"),
-        _r.used_at.is_(None),
-        _r.expires_at > bindparam("now"),
-    )
+    .where(_USABLE)
     .values(used_at=bindparam("now"), successor_hash=bindparam("successor"))
     .returning(_r.grant_id)
 )
@@ -155,17 +156,34 @@ _FIND_GRANT_WITH: dict[Lock, Any] = {
     "share": _FIND_GRANT.with_for_update(read=True, of=_grants),
     "change": _FIND_GRANT.with_for_update(key_share=True, of=_grants),
 }
-_used = _USE_REFRESH_TOKEN.cte("used")
-_held = (
-    select(*_GRANT, _p.sid, *_STANDING)
-    .select_from(_BEHIND)
-    .where(_g.id == _used.c.grant_id, _HOLDS)
-    .with_for_update(key_share=True, of=_grants)
-    .lateral("held")
+_renewable = (
+    select(_r.grant_id)
+    .select_from(
+        _refresh.join(_grants, _g.id == _r.grant_id)
+        .join(_users, _u.id == _g.user_id)
+        .outerjoin(_sessions, _s.id == _g.session_id)
+    )
+    .where(_USABLE, _HOLDS)
+    .with_for_update(key_share=True, of=(_refresh, _grants))
+    .cte("renewable")
 )
-_USE_REFRESH_TOKEN_AND_FIND_GRANT = select(_used.c.grant_id, *_held.c).select_from(_used.outerjoin(_held, true()))
-"""For PostgreSQL: the token is used, then its grant is locked. SQLite knows no UPDATE within WITH. The transaction may
-change the grant, where no token was used: it ends the family of a token that is used again."""
+_renewed = _USE_REFRESH_TOKEN.where(_r.grant_id == _renewable.c.grant_id).returning(_r.client_id).cte("renewed")
+_SUCCESSOR = ("created_at", "expires_at", "format")
+_RENEW = (
+    _refresh.insert()
+    .from_select(
+        ["token_hash", "grant_id", "client_id", *_SUCCESSOR],
+        select(
+            bindparam("successor", type_=_r.token_hash.type),
+            _renewed.c.grant_id,
+            _renewed.c.client_id,
+            *(bindparam(f"successor_{name}", type_=_r[name].type) for name in _SUCCESSOR),
+        ),
+    )
+    .returning(_r.grant_id)
+)
+"""For PostgreSQL: token and grant are locked, the token is used, its successor is stored; nothing of it where the token
+was used or the grant is over. SQLite knows no UPDATE within WITH."""
 _SESSION_OF_GRANT = (
     select(_s.id)
     .join(_grants, _g.session_id == _s.id)
@@ -303,11 +321,31 @@ def use_refresh_token(
         issued from one that is being revoked. None: no such token can be used.
     """
     values = {"token": token_hash, "client": client_id, "successor": successor_hash, "now": now}
-    if session.get_bind().dialect.name == "postgresql":
-        row: Any = session.execute(_USE_REFRESH_TOKEN_AND_FIND_GRANT, {**values, "idle_since": idle_since}).first()
-        return (row[0], _live_grant(row[1:]) if row[1] is not None else None) if row else None
     grant_id: uuid.UUID | None = session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
-    return (grant_id, find_grant(session, grant_id, now, idle_since)) if grant_id is not None else None
+    if grant_id is None:
+        return None
+    return grant_id, find_grant(session, grant_id, now, idle_since, lock="change")
+
+
+def renew_refresh_token(session: Executor, used_hash: bytes, successor: dict[str, Any], idle_since: datetime) -> bool:
+    """Consume a refresh token and store its successor; tell whether the token could be used and its grant holds.
+    One statement, for PostgreSQL. Of many callers exactly one gets it, and none while the grant is being revoked.
+
+    Args:
+        session: runs the statement, within a transaction or as one.
+        used_hash: the hash of the token.
+        successor: the row of the successor; it is used at the moment when that was made.
+        idle_since: sessions that were not used since then are over.
+    """
+    values = {
+        "token": used_hash,
+        "client": successor["client_id"],
+        "successor": successor["token_hash"],
+        "now": successor["created_at"],
+        "idle_since": idle_since,
+        **{f"successor_{name}": successor[name] for name in _SUCCESSOR},
+    }
+    return session.execute(_RENEW, values).first() is not None
 
 
 def give_back_refresh_token(session: Executor, token_hash: bytes) -> None:

@@ -43,7 +43,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
     client: Client = request.client
     provider, grant = request.provider, request.grant
     scope = still_allowed(client, grant, scope)
-    access_token = issue_access_token(request, scope)
+    access_token = _issue_allowed(request, scope)
     body: dict[str, Any] = {
         "access_token": access_token,
         "token_type": "Bearer",
@@ -115,8 +115,13 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
     """Return a new access token for the client of ``request``, in the format that it registered. The server stores an
     opaque one when it saves the tokens of the request."""
+    return _issue_allowed(request, still_allowed(request.client, request.grant, scope))
+
+
+def _issue_allowed(request: ProtocolRequest, scope: str) -> str:
+    """Do what :func:`issue_access_token` does, for scopes that have passed :func:`still_allowed`."""
     provider, client, grant = request.provider, request.client, request.grant
-    now, scope = clock.now(), still_allowed(client, grant, scope)
+    now = clock.now()
     claims = _access_claims(provider, client, grant, scope, now)
     if client.meta.access_token_format == "jwt":
         if grant is not None:

@@ -16,6 +16,12 @@ from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
 
+def _with_zone(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("a stored moment needs its time zone")
+    return value
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A time in UTC. Naive values are refused; SQLite, which has no time zones, stores UTC."""
 
@@ -23,12 +29,15 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        value = _with_zone(value)
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError("a stored moment needs its time zone")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        """For PostgreSQL only check the time zone: its driver takes every one."""
+        return _with_zone if dialect.name == "postgresql" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         """Return None for PostgreSQL: its driver returns times in UTC."""

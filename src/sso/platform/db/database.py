@@ -20,14 +20,13 @@ from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import PoolResetState
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sso.errors import Refusal
+from sso.platform.db import sqlite
 from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
-SQLITE_BUSY_TIMEOUT_MS = 15_000
 SQLITE_READERS = 4
 CONFLICT_STATES = ("40001", "40P01", "55P03")
 """SQLSTATE values of a transaction that conflicts with another transaction."""
@@ -151,6 +150,18 @@ class Database:
         with Translation():
             return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
 
+    async def run_apart(self, function: Callable[[Work], Answer]) -> Answer:
+        """Return what ``function`` returns, which runs in a greenlet: each statement is a transaction of its own, and
+        may write. For PostgreSQL: on SQLite two writers would not queue.
+
+        Raises:
+            DatabaseUnavailable: when the database cannot be reached or written.
+        """
+        work = self._work(self.engine.sync_engine, self.plans, transaction=False)
+        work.commits = True
+        with Translation(work):
+            return await greenlet_spawn(work.run, function)
+
     async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
         """Return what ``function`` returns, which runs in a greenlet, in one transaction: committed when it returns,
         rolled back when it raises.
@@ -246,35 +257,9 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
     writer = create_async_engine(url, pool_size=1, **pool)
     reader = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, **pool)
     for engine in (writer, reader):
-        event.listen(engine.sync_engine, "do_connect", _probe_sqlite)
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "reset", _reset_sqlite)
-    event.listen(writer.sync_engine, "begin", _begin_immediate)
+        event.listen(engine.sync_engine, "do_connect", sqlite.probe)
+        event.listen(engine.sync_engine, "connect", sqlite.prepare)
+        event.listen(engine.sync_engine, "reset", sqlite.reset)
+    event.listen(writer.sync_engine, "connect", sqlite.prepare_writer)
+    event.listen(writer.sync_engine, "begin", sqlite.begin_immediate)
     return writer, reader
-
-
-def _probe_sqlite(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:
-    """Raise here if the file cannot be opened. aiosqlite would raise in a thread, which prints to standard error when
-    the event loop is closed first."""
-    sqlite3.connect(arguments[0]).close()
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-    connection.isolation_level = None
-
-
-def _reset_sqlite(connection: Any, _record: Any, state: PoolResetState) -> None:
-    """Roll back what is open when a connection is returned. The pool itself would ask the thread of every one."""
-    if state.asyncio_safe and connection.driver_connection.in_transaction:
-        connection.rollback()
-
-
-def _begin_immediate(connection: Any) -> None:
-    if not connection.connection.driver_connection.in_transaction:  # a piece of work has begun it
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -15,12 +15,15 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar, cast
 
-from sqlalchemy import Connection, Dialect, Engine, Executable, Result
+from sqlalchemy import Connection, Dialect, Engine, Executable, LargeBinary, Result
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util.concurrency import await_
+
+from sso.platform.db.sqlite import CHECKPOINT, has_large_wal, patiently
 
 Answer = TypeVar("Answer")
 Values = Mapping[str, Any]
@@ -54,9 +57,7 @@ class Plan:
         self.sql = str(compiled)
         binds = [compiled.binds[name] for name in compiled.positiontup or ()]
         self._constants = {bind.key: bind.effective_value for bind in binds if not bind.required}
-        self._binds: list[tuple[str, _Processor]] = [
-            (bind.key, bind.type.dialect_impl(dialect).bind_processor(dialect)) for bind in binds
-        ]
+        self._binds: list[tuple[str, _Processor]] = [(bind.key, _bind_processor(bind.type, dialect)) for bind in binds]
         types = [column.type.dialect_impl(dialect) for column in compiled._result_columns]
         results: list[_Processor] = [column_type.result_processor(dialect, None) for column_type in types]
         self._results = results if any(results) else []
@@ -73,6 +74,12 @@ class Plan:
         if not results:
             return Rows(records)
         return Rows([tuple([v if p is None else p(v) for p, v in zip(results, row, strict=True)]) for row in records])
+
+
+def _bind_processor(column_type: TypeEngine[Any], dialect: Dialect) -> _Processor:
+    """Return how a value becomes an argument. Both drivers take bytes as they are."""
+    impl = column_type.dialect_impl(dialect)
+    return None if isinstance(impl, LargeBinary) else impl.bind_processor(dialect)
 
 
 class Plans:
@@ -118,7 +125,7 @@ class Work:
     def __init__(self, engine: Engine, plans: Plans, *, transaction: bool, single: bool = False) -> None:
         self._engine, self._plans, self._single = engine, plans, single
         self._transaction, self._begun = transaction and not single, False
-        self._lent: PoolProxiedConnection | None = None
+        self._lent: Any = None  # PoolProxiedConnection: a cast would be a call for each statement
         self._driver: Any = None
         self._connection: Connection | None = None
         self._session: Session | None = None
@@ -126,6 +133,11 @@ class Work:
         """Whether the commit may have been sent: where the connection is lost then, the outcome is not known."""
         dispatch = engine.dispatch
         self._watched = bool(dispatch.before_cursor_execute or len(dispatch.begin) > self.own_listeners)
+
+    @property
+    def is_transaction(self) -> bool:
+        """Whether the statements are one transaction."""
+        return self._transaction
 
     def run(self, function: Callable[[Work], Answer]) -> Answer:
         """Return what ``function`` returns, and commit; roll back where it raises. Within a greenlet."""
@@ -179,7 +191,7 @@ class Work:
     def _lend(self) -> None:
         driver_error = self._engine.dialect.loaded_dbapi.Error
         try:
-            self._lent = self._engine.raw_connection()
+            self._lent = self._engine.pool.connect()
         except driver_error as error:
             raise DBAPIError.instance(None, None, error, driver_error, dialect=self._engine.dialect) from error
         self._driver = self._lent.driver_connection
@@ -207,14 +219,14 @@ class Work:
 
     def _commit(self) -> None:
         try:
-            cast(Any, self._lent).commit()
+            self._lent.commit()
         except BaseException as error:
             self._fail(error, None)
 
     def _fail(self, error: BaseException, sql: str | None) -> NoReturn:
         """Raise the error that SQLAlchemy raises. It closes a connection that is lost, or whose statement was
         cancelled; where the server is lost, the pool replaces every connection."""
-        connection, adapted = self._sqlalchemy(), cast(Any, self._lent).dbapi_connection
+        connection, adapted = self._sqlalchemy(), self._lent.dbapi_connection
         try:
             if isinstance(error, Exception):
                 adapted._handle_exception(error)
@@ -267,13 +279,13 @@ class PostgresWork(Work):
     """Work on PostgreSQL, by asyncpg."""
 
     def _begin(self) -> None:
-        await_(cast(Any, self._lent).dbapi_connection._start_transaction())
+        await_(self._lent.dbapi_connection._start_transaction())
 
     def _in_transaction(self) -> bool:
         return bool(self._driver.is_in_transaction())
 
     def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
-        known = cast(PoolProxiedConnection, self._lent).info
+        known = self._lent.info
         prepared = known.get(plan)
         if prepared is None:
             prepared = known[plan] = await_(self._driver.prepare(plan.sql))
@@ -282,16 +294,33 @@ class PostgresWork(Work):
 
 
 class SqliteWork(Work):
-    """Work on SQLite, by aiosqlite, which keeps the prepared statements of a connection itself."""
+    """Work on SQLite, in the thread of the event loop: a message to the thread of aiosqlite and back costs more than
+    the statement. The connection is aiosqlite's, whose thread serves the session of the work and waits for the disk;
+    it is lent to one piece of work at a time. ``sqlite3`` keeps the prepared statements."""
 
     own_listeners = 1
 
     def _begin(self) -> None:
-        await_(self._driver.execute_fetchall("BEGIN IMMEDIATE"))
+        self._write_back()
+        patiently(lambda: self._driver._conn.execute("BEGIN IMMEDIATE"))
+
+    def _commit(self) -> None:
+        try:
+            self._driver._conn.execute("COMMIT")
+        except BaseException as error:
+            self._fail(error, None)
 
     def _in_transaction(self) -> bool:
         return bool(self._driver.in_transaction)
 
     def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
-        records: Sequence[Sequence[Any]] = await_(self._driver.execute_fetchall(plan.sql, arguments))
-        return records
+        execute = self._driver._conn.execute
+        if not self._single:
+            records: Sequence[Sequence[Any]] = execute(plan.sql, arguments).fetchall()
+            return records
+        self._write_back()
+        return patiently(lambda: execute(plan.sql, arguments).fetchall())
+
+    def _write_back(self) -> None:
+        if has_large_wal(self._engine.url.database):
+            await_(self._driver.execute_fetchall(CHECKPOINT))

@@ -15,6 +15,8 @@ from typing import Any
 import jwt
 import orjson
 
+from sso.platform.security.tokens import base64url_bytes
+
 _JWS = jwt.PyJWS()
 
 
@@ -42,19 +44,15 @@ def write_compact(payload: bytes, key: Any, alg: str, typ: str, kid: str | None)
         typ: of the header.
         kid: of the header; None: the header has none.
     """
-    signing_input = b"%b.%b" % (_header(typ, alg, kid), _encoded(payload))
+    signing_input = b"%b.%b" % (_header(typ, alg, kid), base64url_bytes(payload))
     signature = _JWS.get_algorithm_by_name(alg).sign(signing_input, key)
-    return (b"%b.%b" % (signing_input, _encoded(signature))).decode("ascii")
+    return (b"%b.%b" % (signing_input, base64url_bytes(signature))).decode("ascii")
 
 
 @lru_cache(maxsize=100)
 def _header(typ: str, alg: str, kid: str | None) -> bytes:
     header = {"typ": typ, "alg": alg}
-    return _encoded(orjson.dumps(header if kid is None else {**header, "kid": kid}))
-
-
-def _encoded(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+    return base64url_bytes(orjson.dumps(header if kid is None else {**header, "kid": kid}))
 
 
 def read_compact(token: str) -> Compact:
@@ -103,6 +101,6 @@ def decoded(segment: bytes) -> bytes:
         data = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
     except binascii.Error:
         raise Malformed("a part is not base64url") from None
-    if _encoded(data) != segment:
+    if base64url_bytes(data) != segment:
         raise Malformed("a part is not base64url")
     return data

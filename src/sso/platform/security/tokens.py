@@ -5,13 +5,13 @@ Tokens have 256 random bits, so a plain SHA-256 is enough: there is nothing to g
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import hmac
 import secrets
 
-from joserfc.util import urlsafe_b64encode
-
 TOKEN_BYTES = 32
+_TO_URL_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 
 def random_token() -> str:
@@ -31,16 +31,19 @@ def equal(left: str | bytes, right: str | bytes) -> bool:
 
 def keyed_token(key: bytes, *parts: str) -> str:
     """Return a token of 256 bits derived from ``parts``: the same for the same parts, unguessable without ``key``."""
-    mac = hmac.new(key, digestmod=hashlib.sha256)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        mac.update(len(data).to_bytes(4, "big") + data)
-    return base64url(mac.digest())
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    message = b"".join([len(data).to_bytes(4, "big") + data for data in encoded])
+    return base64url(hmac.digest(key, message, "sha256"))
 
 
 def base64url(data: bytes) -> str:
     """Return ``data`` in base64url without padding (RFC 7515 section 2)."""
-    return urlsafe_b64encode(data).decode("ascii")
+    return base64url_bytes(data).decode("ascii")
+
+
+def base64url_bytes(data: bytes) -> bytes:
+    """Return the same as bytes."""
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL_ALPHABET)
 
 
 def _bytes(value: str | bytes) -> bytes:
