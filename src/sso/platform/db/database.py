@@ -160,8 +160,8 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         work = self._work(self.engine.sync_engine, self.plans, transaction=False)
-        with Translation(self.failures) as translation:
-            translation.commits = True  # each statement may have been committed
+        work.commits = True
+        with Translation(self.failures, work):
             return await greenlet_spawn(work.run, function)
 
     async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:

@@ -246,6 +246,8 @@ class WaitingPool(AsyncAdaptedQueuePool):
     """A pool that waits within its time limit where the database has too many connections: for one of its own that is
     returned, or for the database to have one."""
 
+    _sqla_logger_namespace = "sqlalchemy.pool.WaitingPool"  # otherwise SQLAlchemy takes the name of our module
+
     def connect(self) -> PoolProxiedConnection:
         """Return a connection.
 
