@@ -85,7 +85,8 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
         WrongSchema: at start, where the schema is not current and the database is not the embedded one.
     """
     db = Database(settings)
-    memory, durable = Counts(storage_for(settings, db)), Counts(DatabaseStorage(db))
+    retry = settings.rate_limit_retry_interval
+    memory, durable = Counts(storage_for(settings, db), retry), Counts(DatabaseStorage(db), retry)
     site = _site(settings, db, memory, durable)
 
     @asynccontextmanager

@@ -553,6 +553,29 @@ class RateLimitSettings(Group):
         "Empty: `memory`.",
         examples=["redis://redis.internal:6379/0"],
     )
+    rate_limit_connect_timeout: Duration = Field(
+        timedelta(milliseconds=500),
+        ge=timedelta(milliseconds=10),
+        le=timedelta(seconds=5),
+        description="Maximum time of a new connection to Redis or Valkey. After a timeout or an error, the process "
+        "counts in its memory until the server responds again.",
+        examples=["500ms"],
+    )
+    rate_limit_command_timeout: Duration = Field(
+        timedelta(milliseconds=500),
+        ge=timedelta(milliseconds=10),
+        le=timedelta(seconds=5),
+        description="Maximum time of one command to Redis or Valkey.",
+        examples=["500ms"],
+    )
+    rate_limit_retry_interval: Duration = Field(
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=10),
+        le=timedelta(minutes=1),
+        description="How soon a process checks a storage of rate limits that did not respond. The pause doubles, up to "
+        "five times this value.",
+        examples=["1s"],
+    )
     sign_in_failures_per_account: int = Field(
         10,
         ge=1,
