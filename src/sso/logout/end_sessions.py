@@ -26,7 +26,7 @@ from sso.oidc.store import store as tokens
 from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record
 from sso.platform.keys import KeyRing
-from sso.platform.outbox import Abandon, DeliveryKind, enqueue
+from sso.platform.outbox import Abandon, DeliveryKind, ReceiverAnswered, enqueue
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.settings import Settings
 from sso.ssf import events as signals
@@ -213,7 +213,7 @@ def backchannel_logout(provider: Provider) -> Callable[[Mapping[str, Any]], Awai
         except OutboundRefused as error:
             raise Abandon(str(error)) from None
         if not 200 <= status < 300:
-            raise RuntimeError(f"the application answered {status}")
+            raise ReceiverAnswered(f"the application answered {status}", status)
 
     return send
 

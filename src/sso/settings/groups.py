@@ -474,7 +474,11 @@ class OutboundSettings(Group):
         examples=["24h"],
     )
     delivery_concurrency: int = Field(
-        32, ge=1, description="Notifications that one process sends at the same time.", examples=["32"]
+        32,
+        ge=1,
+        description="Notifications of one kind (logout, security event, webhook, notice, message) that one process "
+        "sends at the same time. An eighth of them is kept for each kind; all kinds share the rest.",
+        examples=["32"],
     )
     delivery_concurrency_per_host: int = Field(
         8,

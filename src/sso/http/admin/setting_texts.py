@@ -127,7 +127,9 @@ INDONESIAN: dict[str, str] = {
     "outbound_ca_file": "Berkas (PEM) berisi otoritas sertifikat tambahan yang tepercaya untuk URL aplikasi.",
     "delivery_retry_period": "Lama pemberitahuan yang tidak diterima aplikasi dicoba ulang. Setelah itu "
     "pemberitahuan dianggap gagal.",
-    "delivery_concurrency": "Jumlah pemberitahuan yang dikirim bersamaan oleh satu proses.",
+    "delivery_concurrency": "Jumlah pemberitahuan dari satu jenis (logout, peristiwa keamanan, webhook, pemberitahuan, "
+    "pesan) yang dikirim bersamaan oleh satu proses. Seperdelapannya disediakan untuk tiap jenis; sisanya dipakai "
+    "bersama oleh semua jenis.",
     "delivery_concurrency_per_host": "Jumlah pemberitahuan yang dikirim bersamaan oleh satu proses ke satu host, "
     "agar host yang lambat tidak menghambat yang lain.",
     "smtp_url": "Server pengirim email: `smtps://user:password@host:465`, atau `smtp://host:587` yang wajib "
@@ -143,6 +145,11 @@ INDONESIAN: dict[str, str] = {
     "rate_limit_storage": "Tempat kegagalan dan permintaan dihitung: `memory`, di setiap proses; `database`; atau "
     "server Redis atau Valkey untuk semua proses dan host: `redis://host:6379/0`, `rediss://`, `valkey://`, "
     "`valkeys://`. Kosong: `memory`.",
+    "rate_limit_connect_timeout": "Waktu terlama untuk membuka koneksi ke Redis atau Valkey. Setelah waktu itu habis "
+    "atau terjadi galat, proses menghitung di memorinya sendiri sampai server menjawab lagi.",
+    "rate_limit_command_timeout": "Waktu terlama untuk satu perintah ke Redis atau Valkey.",
+    "rate_limit_retry_interval": "Jeda sebelum proses memeriksa lagi penyimpanan batas yang tidak menjawab. Jeda "
+    "berlipat dua, sampai lima kali nilai ini.",
     "sign_in_failures_per_account": "Jumlah kata sandi salah untuk satu akun dari satu jaringan dalam 15 menit "
     "sebelum ada jeda.",
     "sign_in_failures_per_ip_address": "Jumlah kata sandi salah dari satu alamat IP dalam 15 menit sebelum ada jeda.",

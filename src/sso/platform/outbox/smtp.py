@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from sso import clock
 from sso.platform.outbox.dev_mailbox import keep
-from sso.platform.outbox.worker import Abandon
+from sso.platform.outbox.worker import Abandon, ReceiverAnswered
 from sso.platform.security.text import one_line
 from sso.settings import Settings, is_loopback_host
 
@@ -33,7 +33,7 @@ class Mailer:
 
         Raises:
             Abandon: when there is no server, or a retry cannot succeed.
-            aiosmtplib.SMTPException, OSError: when a retry may succeed.
+            ReceiverAnswered, aiosmtplib.SMTPException, OSError: when a retry may succeed.
         """
         import aiosmtplib  # a late import, because the start does not need it
 
@@ -63,11 +63,12 @@ class Mailer:
         except aiosmtplib.SMTPRecipientsRefused as error:
             if all(refused.code >= 500 for refused in error.recipients):
                 raise Abandon(f"the mail server refuses the address: {error.recipients[0].code}") from None
-            raise
+            code = min(refused.code for refused in error.recipients)
+            raise ReceiverAnswered(f"the mail server answered {code} to the address", code) from None
         except aiosmtplib.SMTPResponseException as error:
             if error.code >= 500:
                 raise Abandon(f"the mail server refuses: {error.code} {error.message}") from None
-            raise
+            raise ReceiverAnswered(f"the mail server answered {error.code} {error.message}", error.code) from None
 
     def _message(self, to: str, subject: str, text: str, html: str, locale: str) -> EmailMessage:
         """Return a mail. Header values are one line each, so that none can begin another header."""
