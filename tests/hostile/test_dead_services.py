@@ -118,7 +118,7 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
 ) -> None:
     """61 of 122 applications and the mail server hang for longer than the test lasts: no time limit helps."""
     monkeypatch.setattr(worker_module, "SLOW_SECONDS", 0.1)
-    (port,) = free_ports(1)
+    port = free_ports(1)
     mails = tmp_path / "mails"
     options = {"smtp_url": f"smtp://127.0.0.1:{port}", "outbound_timeout": "60s", "issuer": "http://localhost:8000"}
     settings = settings_for(city.settings.database_url, tmp_path, **options)
@@ -137,7 +137,7 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
         mail_server.send_signal(signal.SIGSTOP)
         async with city.provider.db.write() as session:
             for number in range(MAILS):
-                send(session, services, "email", f"u{number}@warga.example", "code", "id", code="123456")
+                send(session, services, "email", f"u{number}@warga.example", "code_sign_up", "id", code="123456")
         async with city.provider.db.write() as session:
             for url in urls:
                 enqueue(session, "backchannel_logout", {"url": url}, receiver=url.split("/")[2])
@@ -169,7 +169,7 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
     program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         pytest.fail("no redis-server on this machine: run `make deps`, which installs it")
-    (port,) = free_ports(1)
+    port = free_ports(1)
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         rate_limit_storage=f"redis://127.0.0.1:{port}/0",
@@ -206,13 +206,14 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
         async with city.browser() as other:
             page = await other.open("/login")
             answer = await other.submit(page, username="budi", password=PASSWORD)
-            assert answer.is_redirect, "another person signs in meanwhile"
+            assert answer.status_code < 400, "another person signs in meanwhile"
             assert asked == 2
+        async with city.browser() as third:
             os.kill(process.pid, signal.SIGCONT)
             clock.advance(settings.rate_limit_retry_interval)
-            page = await other.open("/login")
-            await other.submit(page, username="ratna", password="x")
+            page = await third.open("/login")
+            await third.submit(page, username="ratna", password="x")
             await until(lambda: not counts.breaker.is_open)
-            await other.submit(await other.open("/login"), username="ratna", password="x")
+            await third.submit(page, username="ratna", password="x")
             assert asked == 3
         await counts.close()

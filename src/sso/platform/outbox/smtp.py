@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
 from sso import clock
@@ -14,6 +15,12 @@ from sso.platform.security.text import one_line
 from sso.settings import Settings, is_loopback_host
 
 TIMEOUT_SECONDS = 20.0
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Return a context that trusts the authorities of this machine. Reading them takes 30 ms, so it is done once."""
+    return ssl.create_default_context()
 
 
 class Mailer:
@@ -57,7 +64,7 @@ class Mailer:
                 password=unquote(parts.password) if parts.password else None,
                 use_tls=tls,
                 start_tls=None if is_loopback_host(host) else not tls,
-                tls_context=ssl.create_default_context(),
+                tls_context=_tls_context(),
                 timeout=TIMEOUT_SECONDS,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
