@@ -30,6 +30,7 @@ from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logs import configure_logging
+from sso.observability import observer_of
 from sso.oidc.discovery import Discovery
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
@@ -132,7 +133,7 @@ def _site(settings: Settings, db: Database, memory: Counts, durable: Counts) -> 
     server = ProviderServer(provider)
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
-    passwords, worker = Passwords(settings), Worker(db, settings, handlers(provider))
+    passwords, worker = Passwords(settings), Worker(db, settings, handlers(provider), provider.usage)
     return Site(
         settings=settings,
         provider=provider,
@@ -144,6 +145,7 @@ def _site(settings: Settings, db: Database, memory: Counts, durable: Counts) -> 
         worker=worker,
         assets=Assets(settings),
         discovery=Discovery(server),
+        observer=observer_of(settings, provider, worker, passwords, memory.breaker),
     )
 
 
@@ -257,6 +259,8 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     # The first visitor would wait for it; readiness need not.
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
+    if site.observer is not None:
+        work.append(site.observer.keep(stop))
     if site.settings.run_worker:
         work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(job) for job in work]

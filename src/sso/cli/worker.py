@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from sso.cli.common import opened
 from sso.jobs import run_jobs
 from sso.logs import configure_logging
 from sso.platform.outbox import Worker
 from sso.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sso.observability import Observer
+    from sso.oidc.provider import Provider
 
 
 def worker() -> None:
@@ -24,7 +29,10 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     async with opened(settings, load=True, begins=True) as provider:
         handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too
-        sender = Worker(provider.db, settings, handlers(provider))
+        sender = Worker(provider.db, settings, handlers(provider), provider.usage)
+        work = [sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop)]
+        if settings.worker_metrics_port:
+            work.append(_metrics(settings, provider, sender).keep(stop))
 
         def ask_to_stop() -> None:
             stop.set()
@@ -33,5 +41,15 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        await asyncio.gather(sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop))
+        await asyncio.gather(*work)
         await provider.close()
+
+
+def _metrics(settings: Settings, provider: Provider, sender: Worker) -> Observer:
+    """Answer ``/metrics`` at a port of its own."""
+    from sso.observability import Observer
+    from sso.platform.metrics.listener import listen
+
+    observer = Observer(provider, sender)
+    listen(settings.metrics_address, settings.worker_metrics_port)
+    return observer

@@ -93,6 +93,73 @@ class ServerSettings(Group):
         return check_networks(value)
 
 
+class ObservationSettings(Group):
+    title = "Metrics and traces"
+
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of a listener of its own at which `sso serve` answers `/metrics` in the form of Prometheus, "
+        "for all its processes. `0`: none. The listener asks for no password: let only the monitoring reach it.",
+        examples=["9464"],
+    )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="The same for `sso worker`.",
+        examples=["9465"],
+    )
+    metrics_address: str = Field(
+        "127.0.0.1",
+        description="IP address of these listeners.",
+        examples=["10.0.0.5"],
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="A token of at least 32 characters. With it, the server also answers `/metrics` on its own port, "
+        "to requests with `Authorization: Bearer <token>`. Empty: no such page.",
+        examples=["<token>"],
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="The URL to which traces are sent (OTLP over HTTP, protobuf). Empty: no traces. Needs the extra "
+        "`otel`.",
+        examples=["http://collector.internal:4318/v1/traces"],
+    )
+    trace_sample_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="The share of requests that are traced, where the caller has not decided (`traceparent` of a "
+        "trusted proxy).",
+        examples=["0.01"],
+    )
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _check_metrics_address(cls, value: str) -> str:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError(f"must be an IP address; not {value}") from None
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _check_metrics_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MINIMUM_SECRET_BYTES:
+            raise ValueError(f"must have at least {MINIMUM_SECRET_BYTES} characters")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("must be a URL such as http://collector.internal:4318/v1/traces")
+        return value
+
+
 class DatabaseSettings(Group):
     title = "Database"
 
@@ -790,6 +857,7 @@ class PageSettings(Group):
 
 class Groups(
     ServerSettings,
+    ObservationSettings,
     DatabaseSettings,
     SecuritySettings,
     TokenSettings,

@@ -14,6 +14,7 @@ from sso.settings import GROUPS, Settings, display, example, variable
 
 INDONESIAN_TITLES: dict[str, str] = {
     "Server": "Server",
+    "Metrics and traces": "Metrik dan trace",
     "Database": "Basis data",
     "Security": "Keamanan",
     "Tokens and authorization requests": "Token dan permintaan otorisasi",
@@ -43,6 +44,16 @@ INDONESIAN: dict[str, str] = {
     "Bila `false`, jalankan `sso worker`.",
     "log_level": "Tingkat keparahan terendah yang dicatat.",
     "log_format": "Bentuk baris log.",
+    "metrics_port": "Port terpisah tempat `sso serve` menjawab `/metrics` dalam format Prometheus untuk semua "
+    "prosesnya. `0`: tidak ada. Port ini tidak meminta kata sandi: batasi aksesnya untuk sistem pemantauan saja.",
+    "worker_metrics_port": "Sama seperti di atas, untuk `sso worker`.",
+    "metrics_address": "Alamat IP untuk kedua port itu.",
+    "metrics_token": "Token minimal 32 karakter. Jika diisi, server juga menjawab `/metrics` di portnya sendiri untuk "
+    "permintaan dengan `Authorization: Bearer <token>`. Kosong: halaman itu tidak ada.",
+    "otlp_endpoint": "URL tujuan pengiriman trace (OTLP lewat HTTP, protobuf). Kosong: tanpa trace. Memerlukan paket "
+    "tambahan `otel`.",
+    "trace_sample_ratio": "Bagian permintaan yang direkam sebagai trace, jika pemanggil belum menentukannya "
+    "(`traceparent` dari proxy tepercaya).",
     "database_url": "`postgresql://user@host/database` atau `sqlite:///path`. Kosong: berkas SQLite di direktori "
     "data, cukup untuk uji coba di satu mesin.",
     "database_pool_size": "Jumlah koneksi PostgreSQL yang dipertahankan satu proses.",

@@ -46,7 +46,7 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After"),
 )
-_ALWAYS = ("/healthz", "/readyz", "/static/")
+_ALWAYS = ("/healthz", "/readyz", "/metrics", "/static/")
 
 
 class Shell:
@@ -181,14 +181,10 @@ def _answer(scope: Scope, error: Exception, fields: Mapping[str, str]) -> Respon
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
-    """Count a request at its route, so that administrators see which are slow, and how many fail on our side."""
-    usage, path = scope["app"].state.site.provider.usage, getattr(scope.get("route"), "path", "")
-    if not path:
-        return
-    usage.count("requests", label=path)
-    usage.count("milliseconds", label=path, times=round(seconds * 1000))
-    if status >= 500:
-        usage.count("requests_failed", label=path)
+    """Count a request at its route."""
+    path = getattr(scope.get("route"), "path", "")
+    if path:
+        scope["app"].state.site.provider.usage.count_request(path, status, seconds)
 
 
 def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy) -> None:

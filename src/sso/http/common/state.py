@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -20,6 +21,9 @@ from sso.platform.security.ip_privacy import kept_address
 from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit, network_of
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.observability import Observer
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -82,6 +86,7 @@ class Site:
     worker: Worker
     assets: Assets
     discovery: Discovery
+    observer: Observer | None = None
 
 
 def site_of(request: Request) -> Site:

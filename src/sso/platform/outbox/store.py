@@ -18,6 +18,7 @@ from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind,
 MAX_CANDIDATES = 1000
 """How many due deliveries the worker chooses from."""
 OVERDUE_BATCH = 100
+MAX_COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,15 @@ async def counts(session: AsyncSession) -> dict[str, int]:
     """Return the number of deliveries in each status."""
     statement = select(Delivery.status, func.count()).group_by(Delivery.status)
     return {row[0]: row[1] for row in (await session.execute(statement)).all()}
+
+
+async def waiting(session: AsyncSession) -> dict[str, tuple[int, datetime]]:
+    """Return, by kind, how many deliveries wait and when the first of them is or was due. At most
+    :data:`MAX_COUNTED` are counted."""
+    columns = select(Delivery.kind, Delivery.next_attempt_at).where(Delivery.status == "pending")
+    first = columns.order_by(Delivery.next_attempt_at).limit(MAX_COUNTED).subquery()
+    grouped = select(first.c.kind, func.count(), func.min(first.c.next_attempt_at)).group_by(first.c.kind)
+    return {row[0]: (row[1], row[2]) for row in (await session.execute(grouped)).all()}
 
 
 async def count_failing(session: AsyncSession, client_id: str) -> int:

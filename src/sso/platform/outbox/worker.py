@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.platform.audit import record
 from sso.platform.db import Database, DatabaseUnavailable
+from sso.platform.metrics import Usage
 from sso.platform.outbox import store
 from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.places import SLOW_SECONDS, Place, Places
@@ -33,6 +35,8 @@ POLL_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
 LAST_SECONDS = 10.0
+RETRIED = "retried"
+"""The outcome of an attempt after which there is another one."""
 LEASE_MARGIN_SECONDS = 5.0
 """A delivery is cancelled so long before its lease ends and another process may send it."""
 MAX_ERROR_CHARS = 300
@@ -82,10 +86,14 @@ class Worker:
         db: the database.
         settings: concurrency and retry period.
         handlers: by kind of delivery; an exception means that the delivery failed.
+        usage: counts the attempts.
     """
 
-    def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, db: Database, settings: Settings, handlers: Mapping[str, Handler], usage: Usage | None = None
+    ) -> None:
         self._db = db
+        self._usage = usage or Usage()
         self._handlers = handlers
         self._limit = settings.delivery_concurrency
         self._per_receiver = settings.delivery_concurrency_per_host
@@ -179,9 +187,10 @@ class Worker:
     async def _send_at(self, place: Place, delivery: Delivery) -> None:
         """Send a delivery, free its place, and look for the next one."""
         timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._is_slow, place)
-        answered = None
+        answered, began = None, time.perf_counter()
         try:
-            answered = await self._send(delivery)
+            answered, outcome = await self._send(delivery)
+            self._usage.count_delivery(delivery.kind, outcome, time.perf_counter() - began)
         finally:
             timer.cancel()
             self.places.leave(place, _now(), answered=answered)
@@ -192,28 +201,26 @@ class Worker:
             self.places.delay(place)
             self._nudge.set()
 
-    async def _send(self, delivery: Delivery) -> bool | None:
-        """Send a delivery and record the result; tell whether the receiver answered, None: it was not asked."""
-        handler = self._handlers.get(delivery.kind)
+    async def _send(self, delivery: Delivery) -> tuple[bool | None, str]:
+        """Send a delivery and record the result. Return whether the receiver answered (None: it was not asked), and the
+        outcome."""
+        handler, answered = self._handlers.get(delivery.kind), None
         try:
             if handler is None:
                 raise Abandon(f"nothing here sends {delivery.kind}")
             async with asyncio.timeout(self._lease - LEASE_MARGIN_SECONDS):
                 await handler(delivery.payload)
         except NotNeeded as error:
-            await self._record(delivery, str(error), skip=True)
+            return None, await self._record(delivery, str(error), skip=True)
         except Abandon as error:
-            await self._record(delivery, str(error), abandon=True)
+            return None, await self._record(delivery, str(error), abandon=True)
         except OtherReceiver as error:
             await self._change_receiver(delivery, error.receiver)
+            return None, RETRIED
         except Exception as error:
             answered = _has_answered(error)
-            await self._record(delivery, f"{type(error).__name__}: {error}", answered=answered)
-            return answered
-        else:
-            await self._record(delivery, None)
-            return True
-        return None
+            return answered, await self._record(delivery, f"{type(error).__name__}: {error}", answered=answered)
+        return True, await self._record(delivery, None)
 
     async def _change_receiver(self, delivery: Delivery, receiver: str) -> None:
         async with self._db.write() as session:
@@ -227,29 +234,37 @@ class Worker:
         abandon: bool = False,
         skip: bool = False,
         answered: bool | None = None,
-    ) -> None:
-        """Record the result. If that fails, the delivery is sent again after its lease: at least once, never lost.
+    ) -> str:
+        """Record the result and return it. If that fails, the delivery is sent again after its lease: at least once,
+        never lost.
 
         ``error`` can contain a response of the receiver: it is stored as one line of valid text.
         """
         error = one_line(error) if error is not None else None
+        stored = error[:MAX_ERROR_CHARS] if error is not None else None
+        outcome = self._outcome(delivery, error, abandon=abandon, skip=skip)
         try:
             async with self._db.write() as session:
-                if error is None:
-                    await store.finish(session, delivery.id, DeliveryStatus.DONE, None)
-                elif skip:
-                    await store.finish(session, delivery.id, DeliveryStatus.SKIPPED, error[:MAX_ERROR_CHARS])
-                elif abandon or clock.now() - delivery.created_at >= self._give_up:
-                    self._give_up_event(session, delivery, error)
-                    await store.finish(session, delivery.id, DeliveryStatus.GIVEN_UP, error[:MAX_ERROR_CHARS])
+                if outcome == DeliveryStatus.GIVEN_UP:
+                    self._give_up_event(session, delivery, error or "")
+                if outcome != RETRIED:
+                    await store.finish(session, delivery.id, outcome, stored)
                 else:
                     seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
-                    at = clock.now() + timedelta(seconds=seconds)
-                    await store.retry_at(session, delivery.id, at, error[:MAX_ERROR_CHARS])
+                    await store.retry_at(session, delivery.id, clock.now() + timedelta(seconds=seconds), stored or "")
                 if answered is False and error is not None:
                     await self._give_up_overdue(session, delivery.receiver or delivery.kind, error)
         except Exception:
             log.exception("the result of a delivery could not be recorded")
+        return outcome
+
+    def _outcome(self, delivery: Delivery, error: str | None, *, abandon: bool, skip: bool) -> str:
+        if error is None:
+            return DeliveryStatus.DONE
+        if skip:
+            return DeliveryStatus.SKIPPED
+        too_old = clock.now() - delivery.created_at >= self._give_up
+        return DeliveryStatus.GIVEN_UP if abandon or too_old else RETRIED
 
     async def _give_up_overdue(self, session: AsyncSession, key: str, error: str) -> None:
         """Give up what has waited too long for a receiver whose breaker is open: most of it is never attempted."""
