@@ -25,6 +25,7 @@ from sso.http.common.images import Logos
 from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell
 from sso.http.common.state import RateLimits, Site
+from sso.http.common.stopping import delay_stop
 from sso.identity.authn.passwords import Passwords
 from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
@@ -79,8 +80,8 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
 
     Args:
         settings: every setting.
-        freeze: leave what is in memory after the start out of garbage collection: for a process that does nothing but
-            serve.
+        freeze: for a process that does nothing but serve: leave what is in memory after the start out of garbage
+            collection, and stop as ``SSO_SHUTDOWN_DELAY`` says.
 
     Raises:
         WrongSchema: at start, where the schema is not current and the database is not the embedded one.
@@ -99,6 +100,7 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
             if freeze:
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)
+                delay_stop(site.provider.health, settings.shutdown_delay.total_seconds())
             yield
         finally:
             stop.set()

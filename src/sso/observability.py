@@ -20,6 +20,7 @@ from sqlalchemy.pool import QueuePool
 from sso import clock
 from sso.jobs import JOBS
 from sso.platform.db import DatabaseUnavailable, job_runs
+from sso.platform.db.replication import read_replication
 from sso.platform.keys.models import SigningKey
 from sso.platform.metrics import labels
 from sso.platform.metrics.counters import Tallies
@@ -87,6 +88,8 @@ class Observer:
         metrics, places = self._metrics, self._worker.places
         metrics.add(self._provider.usage.take_tallies())
         metrics.LOOP_LAG.set(lag)
+        metrics.CLOCK.set(abs(clock.difference() or 0.0))
+        metrics.NOT_READY.set(len(self._provider.health.reasons()))
         metrics.PLACES.labels("at_a_place").set(places.used)
         metrics.PLACES.labels("slow").set(places.slow)
         metrics.set_each(metrics.BREAKERS, places.open_breakers(), labels.KINDS)
@@ -154,7 +157,14 @@ class Observer:
             self._metrics.KEY_AGE.labels(alg).set((now - (activated_at or created_at)).total_seconds())
 
     async def _gather_replication(self) -> None:
-        """Read how far the standbys lag."""
+        """Read how far the standbys lag, and whether commits wait for one."""
+        replication = await read_replication(self._provider.db)
+        if replication is None:
+            return
+        self._metrics.STANDBYS.set(len(replication.standbys))
+        self._metrics.COMMITS_WAIT.set(int(replication.commits_wait))
+        self._metrics.LAG_SECONDS.set(replication.lag_seconds or 0.0)
+        self._metrics.LAG_BYTES.set(replication.lag_bytes or 0)
 
 
 def observer_of(

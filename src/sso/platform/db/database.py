@@ -24,6 +24,7 @@ from sqlalchemy.pool import PoolResetState
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sso.errors import Refusal
+from sso.platform.db.failures import Failures
 from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
@@ -72,6 +73,7 @@ class Database:
             raise NoDatabase(f"there is no database at {url.database}; make one with: sso db upgrade")
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.failures = Failures()
         if self.is_sqlite:
             if url.database:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +114,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached.
         """
         async with AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
-            with _translated():
+            with _translated(self.failures):
                 yield session
 
     @asynccontextmanager
@@ -123,7 +125,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         session = AsyncSession(self.engine, expire_on_commit=False)
-        with _translated():
+        with _translated(self.failures):
             try:
                 yield session
                 if session.in_transaction():
@@ -141,7 +143,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached.
         """
         engine = self._reader if self.is_sqlite else self.engine
-        with _translated():
+        with _translated(self.failures):
             return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
 
     async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
@@ -156,7 +158,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         work = self._work(self.engine.sync_engine, self.plans, transaction=True, single=single)
-        with _translated():
+        with _translated(self.failures):
             return await greenlet_spawn(work.run, function)
 
     async def close(self) -> None:
@@ -167,7 +169,10 @@ class Database:
 
 
 class _translated:
-    """Turn temporary errors of the driver into :class:`DatabaseUnavailable`."""
+    """Turn temporary errors of the driver into :class:`DatabaseUnavailable`, and count them."""
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
 
     def __enter__(self) -> None:
         return None
@@ -175,12 +180,16 @@ class _translated:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, DBAPIError) and _is_conflict(error):
             raise TransactionConflict(str(error.orig)) from error
-        if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
-            raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
-        if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error)):
-            raise DatabaseUnavailable(str(error.orig)) from error
-        if isinstance(error, (ConnectionError, TimeoutError)):
-            raise DatabaseUnavailable(str(error)) from error
+        if error is not None and _is_unavailable(error):
+            self._failures.add(error)
+            raise DatabaseUnavailable(str(getattr(error, "orig", None) or error)) from error
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    """Tell whether an error means that the database cannot be reached or written now."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError)):
+        return True
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error))
 
 
 def _is_out_of_service(error: DBAPIError) -> bool:

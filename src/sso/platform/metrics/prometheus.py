@@ -52,6 +52,7 @@ PLACES = _gauge("sso_worker_deliveries", "Deliveries under way: at a place, or s
 BREAKERS = _gauge("sso_breakers_open", "Receivers whose breaker is open, by kind.", ("kind",), "livemax")
 LOOP_LAG = _gauge("sso_event_loop_lag_seconds", "Delay of a timer of the event loop.", (), "livemax")
 CLOCK = _gauge("sso_clock_difference_seconds", "Difference of the clocks of host and database.", (), "livemax")
+NOT_READY = _gauge("sso_not_ready", "How many reasons a process has not to be ready.", (), "livemax")
 DATABASE_UP = _gauge("sso_database_up", "Whether the database answered the last queries.")
 GATHERED = _gauge("sso_gathered_timestamp_seconds", "When the values below were last read from the database.")
 PENDING = _gauge("sso_outbox_pending", "Deliveries that wait, by kind.", ("kind",))
