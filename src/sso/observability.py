@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sso.oidc.provider import Provider
     from sso.platform.outbox import Worker
     from sso.platform.security.breaker import Breaker
+    from sso.platform.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -176,3 +177,16 @@ def observer_of(
 ) -> Observer | None:
     """Return what keeps the metrics, or None where they are off."""
     return Observer(provider, worker, passwords, storage) if settings.metrics else None
+
+
+def traces_of(provider: Provider) -> Traces | None:
+    """Return the traces of a process, which follow its database and its requests to applications from now on; None
+    where they are off."""
+    if not provider.settings.otlp_endpoint:
+        return None
+    from sso.platform.traces import Traces, add_parent
+
+    traces = Traces(provider.settings)
+    traces.watch_database(provider.db)
+    provider.outbound.on_request(add_parent)
+    return traces

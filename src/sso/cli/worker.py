@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from sso.cli.common import opened
 from sso.jobs import run_jobs
 from sso.logs import configure_logging
+from sso.observability import Observer, traces_of
 from sso.platform.outbox import Worker
 from sso.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from sso.observability import Observer
     from sso.oidc.provider import Provider
 
 
@@ -29,7 +29,8 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     async with opened(settings, load=True, begins=True) as provider:
         handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too
-        sender = Worker(provider.db, settings, handlers(provider), provider.usage)
+        traces = traces_of(provider)
+        sender = Worker(provider.db, settings, handlers(provider, traces), provider.usage)
         work = [sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop)]
         if settings.worker_metrics_port:
             work.append(_metrics(settings, provider, sender).keep(stop))
@@ -43,11 +44,12 @@ async def _work(settings: Settings) -> None:
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
         await asyncio.gather(*work)
         await provider.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
 
 def _metrics(settings: Settings, provider: Provider, sender: Worker) -> Observer:
     """Answer ``/metrics`` at a port of its own."""
-    from sso.observability import Observer
     from sso.platform.metrics.listener import listen
 
     observer = Observer(provider, sender)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from sso.http.common.state import site_of
+from sso.logs import note
 from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
@@ -18,6 +19,8 @@ def count_token(request: Request, asked: ProtocolRequest, answer: Answer) -> Non
     usage, registry = site_of(request).provider.usage, site_of(request).provider.registry
     grant_type = asked.form.get("grant_type", "")[:60]
     client = registry.get(client_named_by(asked))
+    if client is not None:
+        note("client_id", client.client_id)
     if answer.status == 200:
         usage.count("token", client.client_id if client else "", grant_type)
         return
@@ -42,6 +45,7 @@ def count_redirect_error(request: Request, error: RedirectError) -> None:
     """Count a request that was answered to the application with an error."""
     usage, data = site_of(request).provider.usage, error.request.payload.data
     client_id = data.get("client_id", "")
+    note("client_id", client_id)
     usage.count("authorize_error", client_id, error.error)
     sent = {name: data[name] for name in SHOWN if name in data}
     usage.mistake(client_id, error.error, {"at": "/authorize", "said": error.text, **sent})
