@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, Node.js 20 with
-# npm, Redis or Valkey, Apache with mod_auth_openidc, and the Node.js packages of tests/interop. What is there stays.
+# npm, Redis or Valkey, Prometheus, Apache with mod_auth_openidc, and the Node.js packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -28,6 +28,7 @@ has_chromium() { [ -n "${CHROMIUM:-}" ] || has chromium-headless-shell || has ch
 has_node() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 20 ]; }
 has_npm() { has npm; }
 has_redis() { has redis-server || has valkey-server; }
+has_prometheus() { has prometheus && has promtool; }
 has_apache() { has apache2 || [ -x "${APACHE:-/usr/sbin/apache2}" ]; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
@@ -38,6 +39,7 @@ has_chromium|chromium-headless-shell|Chromium (or CHROMIUM=/path/to/chromium)
 has_node|nodejs|Node.js 20 or newer
 has_npm|npm|npm
 has_redis|redis-server|Redis or Valkey
+has_prometheus|prometheus|Prometheus with promtool
 has_apache|apache2|Apache
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "

@@ -1,7 +1,7 @@
 """What the metrics show, gathered from the services of a process and from the database.
 
 Each process adds what it counted and sets the values of its own every second. The values that stand in the database are
-the same for every process: one process of each host reads them, every 15 seconds.
+the same for every process: one process of each host reads them, every ten seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OWN_SECONDS = 1.0
-GATHER_SECONDS = 15.0
+GATHER_SECONDS = 10.0
 LOCK_FILE = "gathering.lock"
 JOB_NAMES = frozenset(job.name for job in JOBS) | {job_runs.JOBS}
 

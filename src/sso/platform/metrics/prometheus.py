@@ -75,11 +75,15 @@ def prepare() -> None:
     for flow in FLOWS:
         REQUESTS.labels(flow, "ok")
     for kind in KINDS:
-        DELIVERIES.labels(kind, "done")
+        for outcome in ("done", "given_up"):
+            DELIVERIES.labels(kind, outcome)
         BREAKERS.labels(kind).set(0)
     BREAKERS.labels("rate_limits").set(0)
     for name in GRANT_TYPES:
         TOKENS.labels(name)
+    for error in ERRORS:
+        TOKEN_ERRORS.labels(error)
+        AUTHORIZATION_ERRORS.labels(error)
     for outcome in ("ok", *SIGN_IN_FAILURES):
         SIGN_INS.labels(outcome)
 
