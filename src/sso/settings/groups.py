@@ -129,7 +129,7 @@ class ObservationSettings(Group):
         None,
         description="A token of at least 32 characters. With it, the server also answers `/metrics` on its own port, "
         "to requests with `Authorization: Bearer <token>`. Empty: no such page.",
-        examples=["<token>"],
+        examples=["<a token of at least 32 characters>"],
     )
     otlp_endpoint: str = Field(
         "",

@@ -3,7 +3,7 @@
 Three rules keep what fails from delaying the rest (docs/decisions/0060):
 
 - Each kind has an eighth of the places for itself; all kinds share the rest.
-- A delivery whose receiver has not answered after half a second leaves its place to another one and waits on.
+- A delivery whose receiver has not answered after a quarter of a second leaves its place to another one and waits on.
 - A receiver that does not answer gets one delivery at a time until it answers. After three failures in a row its
   breaker opens, and it gets one delivery after each pause.
 """
@@ -17,7 +17,7 @@ from sso.platform.security.breaker import Breaker
 
 SHARE_OF_A_KIND = 8
 """Each kind has one of so many parts of the places for itself."""
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 0.25
 """A delivery that takes longer leaves its place."""
 SLOW_DELIVERIES = 4
 """How many deliveries wait for slow receivers without a place, as a multiple of the places."""
