@@ -141,7 +141,7 @@ def client_address(scope: Scope, trusted: list[Network]) -> str:
 def is_from_proxy(scope: Scope, trusted: list[Network]) -> bool:
     """Tell whether a trusted proxy sent a request."""
     peer = scope.get("client")
-    return bool(peer) and _within(str(peer[0]), trusted)
+    return peer is not None and _within(str(peer[0]), trusted)
 
 
 def request_id_of_proxy(scope: Scope, trusted: list[Network]) -> str | None:
