@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -26,12 +27,14 @@ from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell
 from sso.http.common.state import RateLimits, Site
 from sso.http.common.stopping import delay_stop
+from sso.http.common.tracing import TracedRequests
 from sso.identity.authn.passwords import Passwords
 from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logout.forgotten_ends import follow_ends
 from sso.logs import configure_logging
+from sso.observability import observer_of, traces_of
 from sso.oidc.discovery import Discovery
 from sso.oidc.provider import Provider
 from sso.oidc.server import ProviderServer
@@ -44,6 +47,9 @@ from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit, Counts, DatabaseStorage, storage_for
 from sso.settings import Settings, load_settings
 from sso.ssf.events import PUSH, push_event
+
+if TYPE_CHECKING:
+    from sso.platform.traces import Traces
 
 log = logging.getLogger("sso")
 
@@ -88,8 +94,11 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
         WrongSchema: at start, where the schema is not current and the database is not the embedded one.
     """
     db = Database(settings)
-    memory, durable = Counts(storage_for(settings, db)), Counts(DatabaseStorage(db))
-    site = _site(settings, db, memory, durable)
+    retry = settings.rate_limit_retry_interval
+    memory, durable = Counts(storage_for(settings, db), retry), Counts(DatabaseStorage(db), retry)
+    provider = Provider(settings, db)
+    traces = traces_of(provider)
+    site = _site(provider, memory, durable, traces)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -110,9 +119,12 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
             await memory.close()
             await site.provider.close()
             await db.close()
+            if traces is not None:
+                await asyncio.to_thread(traces.close)
 
-    def shell(app: FastAPI, routes: ASGIApp) -> Shell:
-        return Shell(routes, settings, DirectRoutes(app.router.routes, app.exception_handlers))
+    def shell(app: FastAPI, routes: ASGIApp) -> ASGIApp:
+        inner = Shell(routes, settings, DirectRoutes(app.router.routes, app.exception_handlers))
+        return inner if traces is None else TracedRequests(inner, settings, traces)
 
     app = Application(lifespan, shell)
     app.state.site = site
@@ -123,20 +135,21 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
     return app
 
 
-def _site(settings: Settings, db: Database, memory: Counts, durable: Counts) -> Site:
+def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | None) -> Site:
     """Return the services of the process.
 
     Args:
-        settings: every setting.
-        db: the database.
+        provider: the provider.
         memory: counters in the storage that the settings name.
         durable: counters in the database.
+        traces: the traces; None: they are off.
     """
-    provider = Provider(settings, db)
+    settings = provider.settings
     server = ProviderServer(provider)
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
-    passwords, worker = Passwords(settings), Worker(db, settings, handlers(provider))
+    passwords = Passwords(settings)
+    worker = Worker(provider.db, settings, handlers(provider, traces), provider.usage)
     return Site(
         settings=settings,
         provider=provider,
@@ -148,6 +161,7 @@ def _site(settings: Settings, db: Database, memory: Counts, durable: Counts) -> 
         worker=worker,
         assets=Assets(settings),
         discovery=Discovery(server),
+        observer=observer_of(settings, provider, worker, passwords, memory.breaker),
     )
 
 
@@ -213,15 +227,16 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
     )
 
 
-def handlers(provider: Provider) -> dict[str, Handler]:
+def handlers(provider: Provider, traces: Traces | None = None) -> dict[str, Handler]:
     """Return what sends each kind of delivery; the outbox itself knows no kind."""
-    return {
+    by_kind: dict[str, Handler] = {
         BACKCHANNEL_LOGOUT: backchannel_logout(provider),
         PUSH: push_event(provider),
         WEBHOOK: send_webhook(provider.db, provider.box, lambda: provider.outbound),
         NOTICE: send_notice(provider),
         MESSAGE: send_message(provider),
     }
+    return traces.watch_handlers(by_kind) if traces is not None else by_kind
 
 
 def app_from_environment() -> FastAPI:
@@ -262,6 +277,8 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), *quick]
     work.append(follow_ends(site.provider, stop, site.worker.nudge))
+    if site.observer is not None:
+        work.append(site.observer.keep(stop))
     if site.settings.run_worker:
         work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(job) for job in work]

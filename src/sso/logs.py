@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import orjson
@@ -14,13 +15,37 @@ from sso.settings import Settings
 _NOT_IN_A_LINE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+_CONTEXT: ContextVar[dict[str, str] | None] = ContextVar("log_context", default=None)
+
+
+def begin_context(request_id: str) -> None:
+    """Name the request whose task this is in every log line that the task writes from now on."""
+    _CONTEXT.set({"request_id": request_id})
+
+
+def note(name: str, value: str) -> None:
+    """Add a field to the log lines of the present request.
+
+    Args:
+        name: ``client_id`` or another name of docs/operations.md.
+        value: a value that the provider knows, such as the id of a registered application; never a secret.
+    """
+    fields = _CONTEXT.get()
+    if fields is not None:
+        fields[name] = value
+
+
 class _Json(logging.Formatter):
+    """One JSON object for each line. ``fields`` of a record adds fields; those of the request are added to each."""
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": _whole(record.getMessage()),
+            **(_CONTEXT.get() or {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = _whole(self.formatException(record.exc_info))

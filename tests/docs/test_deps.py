@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def fill(machine: Machine) -> None:
     """Add every program that the tests need."""
-    for name in ("python3", "chromium", "redis-server", "faketime", "apache2"):
+    for name in ("python3", "chromium", "redis-server", "faketime", "prometheus", "promtool", "apache2"):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
     machine.program("npm", f'for folder in {" ".join(FOLDERS)}; do mkdir -p $folder/node_modules; : '

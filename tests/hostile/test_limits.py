@@ -1,6 +1,6 @@
 """Guessing and flooding over HTTP: limits are counted before the work, for the account and for the source (SECURITY 7).
 
-``GUESSES`` has an attack for every purpose in ``platform/security/rate_limits.py``; a purpose without one fails the
+``GUESSES`` has an attack for every purpose in ``rate_limits/attempts.py``; a purpose without one fails the
 test, and so does a route that verifies a secret without taking a place first.
 """
 
@@ -44,7 +44,6 @@ from sso.identity.authn.models import PendingFlow
 from sso.identity.authn.passwords import Busy, Passwords
 from sso.identity.authn.queue import FairQueue
 from sso.oidc.models import Interaction
-from sso.platform.security import rate_limits
 from sso.platform.security.rate_limits import BUDGETS, Counts, Purpose, RedisStorage, storage_for
 from sso.settings import Settings
 
@@ -294,9 +293,10 @@ async def test_fifty_passwords_at_once_are_ten_hashes(
     request: pytest.FixtureRequest, city: City, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = request.getfixturevalue("redis") if storage == "redis" else storage
-    # On a busy machine fifty requests of one process wait longer than that for each other, and count in its memory.
-    monkeypatch.setattr(rate_limits, "STORAGE_SECONDS", 30.0)
-    counts = Counts(storage_for(Settings(_env_file=None, rate_limit_storage=url), city.provider.db))  # type: ignore[call-arg]
+    # On a busy machine fifty requests of one process wait longer than half a second for each other, and would count in
+    # its memory.
+    settings = Settings(_env_file=None, rate_limit_storage=url, rate_limit_command_timeout="5s")  # type: ignore[call-arg]
+    counts = Counts(storage_for(settings, city.provider.db))
     await counts.storage.reset()
     city.provider.attempts._counts = counts
     city.provider.attempts._per_address = 100

@@ -31,6 +31,7 @@ def serve(
     configure_logging(settings)
     settings.secrets()  # made once, before several processes would
     asyncio.run(_check(settings))
+    _offer_metrics(settings, workers)
     # uvicorn raises the signal that ended it once more, for whoever started it: a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, _stop)
     uvicorn.run(
@@ -59,6 +60,18 @@ def application() -> object:
     """
     gc.disable()
     return import_module("sso.app").app_from_environment()
+
+
+def _offer_metrics(settings: Settings, workers: int) -> None:
+    """Prepare what several processes need for common metrics, and answer ``/metrics`` at a port of its own."""
+    if not settings.metrics:
+        return
+    from sso.platform.metrics.listener import listen, share_between_processes
+
+    if workers > 1:
+        share_between_processes()
+    if settings.metrics_port:
+        listen(settings.metrics_address, settings.metrics_port)
 
 
 async def _check(settings: Settings) -> None:

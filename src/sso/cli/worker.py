@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from sso.cli.common import opened_provider
 
 if TYPE_CHECKING:
+    from sso.observability import Observer
+    from sso.oidc.provider import Provider
+    from sso.platform.outbox import Worker
     from sso.settings import Settings
 
 
@@ -26,12 +29,18 @@ def worker() -> None:
 async def _work(settings: Settings) -> None:
     from sso.jobs import run_jobs
     from sso.logout.forgotten_ends import follow_ends
+    from sso.observability import traces_of
     from sso.platform.outbox import Worker
 
     stop = asyncio.Event()
     async with opened_provider(settings, begins=True) as provider:
         handlers = import_module("sso.app").handlers  # wired there, where rooms come together; uvicorn finds it so too
-        sender = Worker(provider.db, settings, handlers(provider))
+        traces = traces_of(provider)
+        sender = Worker(provider.db, settings, handlers(provider, traces), provider.usage)
+        work = [sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop)]
+        work.append(follow_ends(provider, stop, sender.nudge))
+        if settings.worker_metrics_port:
+            work.append(_metrics(settings, provider, sender).keep(stop))
 
         def ask_to_stop() -> None:
             stop.set()
@@ -40,10 +49,17 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        await asyncio.gather(
-            sender.run(),
-            run_jobs(provider, stop, sender.nudge),
-            provider.follow(stop),
-            follow_ends(provider, stop, sender.nudge),
-        )
+        await asyncio.gather(*work)
         await provider.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
+
+
+def _metrics(settings: Settings, provider: Provider, sender: Worker) -> Observer:
+    """Answer ``/metrics`` at a port of its own."""
+    from sso.observability import Observer
+    from sso.platform.metrics.listener import listen
+
+    observer = Observer(provider, sender)
+    listen(settings.metrics_address, settings.worker_metrics_port)
+    return observer

@@ -19,7 +19,7 @@ from sso import clock
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
-from sso.platform.outbox import DeliveryKind, enqueue
+from sso.platform.outbox import MAIL, SMS, DeliveryKind, enqueue
 from sso.platform.security.tokens import equal, keyed_token
 from sso.platform.services import HasBox, HasSettings
 from sso.settings import whole_seconds
@@ -59,10 +59,11 @@ def notify(session: AsyncSession, services: MessageServices, user: User, about: 
     """
     if not (services.settings.can_send("email") or services.settings.can_send("phone")):
         return
-    payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
+    receiver = MAIL if services.settings.can_send("email") else SMS  # the contact is chosen when it is sent
+    payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat(), "receiver": receiver}
     if values:
         payload["sealed"] = _encrypted(services, values)
-    enqueue(session, NOTICE, payload)
+    enqueue(session, NOTICE, payload, receiver=receiver)
 
 
 def send(
@@ -98,7 +99,8 @@ def send(
         "at": now.isoformat(),
         "values": values,
     }
-    enqueue(session, MESSAGE, {"sealed": _encrypted(services, message), "until": until})
+    payload = {"sealed": _encrypted(services, message), "until": until}
+    enqueue(session, MESSAGE, payload, receiver=SMS if kind == "phone" else MAIL)
 
 
 async def send_code(

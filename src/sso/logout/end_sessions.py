@@ -25,7 +25,7 @@ from sso.oidc.services import SigningServices
 from sso.oidc.store import store as tokens
 from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record
-from sso.platform.outbox import Abandon, DeliveryKind, enqueue
+from sso.platform.outbox import Abandon, DeliveryKind, ReceiverAnswered, enqueue
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.services import HasOutbound
 from sso.ssf import events as signals
@@ -206,7 +206,7 @@ def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, objec
         except OutboundRefused as error:
             raise Abandon(str(error)) from None
         if not 200 <= status < 300:
-            raise RuntimeError(f"the application answered {status}")
+            raise ReceiverAnswered(f"the application answered {status}", status)
 
     return send
 

@@ -141,6 +141,7 @@ class Settings(Groups, BaseSettings):
             ),
             ("geo", "maxminddb", "SSO_COUNTRY_DATABASE is set", self.country_database is not None),
             ("mail", "aiosmtplib", "SSO_SMTP_URL is set", self.smtp_url is not None),
+            ("otel", "opentelemetry.sdk", "SSO_OTLP_ENDPOINT is set", bool(self.otlp_endpoint)),
         )
         return [
             f"{reason}: install sso[{extra}]"
@@ -161,6 +162,11 @@ class Settings(Groups, BaseSettings):
     def sign_up_kinds(self) -> list[str]:
         """Kinds of contact (``email``, ``phone``) that people can sign up with; empty if sign-up is closed."""
         return self.contact_kinds if self.sign_up == "open" else []
+
+    @property
+    def metrics(self) -> bool:
+        """Whether the server keeps metrics."""
+        return bool(self.metrics_port) or self.metrics_token is not None
 
     @property
     def loopback(self) -> bool:

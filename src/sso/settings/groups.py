@@ -103,6 +103,73 @@ class ServerSettings(Group):
         return check_networks(value)
 
 
+class ObservationSettings(Group):
+    title = "Metrics and traces"
+
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of a listener of its own at which `sso serve` answers `/metrics` in the form of Prometheus, "
+        "for all its processes. `0`: none. The listener asks for no password: let only the monitoring reach it.",
+        examples=["9464"],
+    )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="The same for `sso worker`.",
+        examples=["9465"],
+    )
+    metrics_address: str = Field(
+        "127.0.0.1",
+        description="IP address of these listeners.",
+        examples=["10.0.0.5"],
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description="A token of at least 32 characters. With it, the server also answers `/metrics` on its own port, "
+        "to requests with `Authorization: Bearer <token>`. Empty: no such page.",
+        examples=["<a token of at least 32 characters>"],
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="The URL to which traces are sent (OTLP over HTTP, protobuf). Empty: no traces. Needs the extra "
+        "`otel`.",
+        examples=["http://collector.internal:4318/v1/traces"],
+    )
+    trace_sample_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="The share of requests that are traced, where the caller has not decided (`traceparent` of a "
+        "trusted proxy).",
+        examples=["0.01"],
+    )
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _check_metrics_address(cls, value: str) -> str:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError(f"must be an IP address; not {value}") from None
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _check_metrics_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MINIMUM_SECRET_BYTES:
+            raise ValueError(f"must have at least {MINIMUM_SECRET_BYTES} characters")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("must be a URL such as http://collector.internal:4318/v1/traces")
+        return value
+
+
 class DatabaseSettings(Group):
     title = "Database"
 
@@ -551,7 +618,11 @@ class OutboundSettings(Group):
         examples=["24h"],
     )
     delivery_concurrency: int = Field(
-        32, ge=1, description="Notifications that one process sends at the same time.", examples=["32"]
+        32,
+        ge=1,
+        description="Notifications of one kind (logout, security event, webhook, notice, message) that one process "
+        "sends at the same time. An eighth of them is kept for each kind; all kinds share the rest.",
+        examples=["32"],
     )
     delivery_concurrency_per_host: int = Field(
         8,
@@ -629,6 +700,29 @@ class RateLimitSettings(Group):
         "Valkey server for all processes and hosts: `redis://host:6379/0`, `rediss://`, `valkey://`, `valkeys://`. "
         "Empty: `memory`.",
         examples=["redis://redis.internal:6379/0"],
+    )
+    rate_limit_connect_timeout: Duration = Field(
+        timedelta(milliseconds=500),
+        ge=timedelta(milliseconds=10),
+        le=timedelta(seconds=5),
+        description="Maximum time of a new connection to Redis or Valkey. After a timeout or an error, the process "
+        "counts in its memory until the server responds again.",
+        examples=["500ms"],
+    )
+    rate_limit_command_timeout: Duration = Field(
+        timedelta(milliseconds=500),
+        ge=timedelta(milliseconds=10),
+        le=timedelta(seconds=5),
+        description="Maximum time of one command to Redis or Valkey.",
+        examples=["500ms"],
+    )
+    rate_limit_retry_interval: Duration = Field(
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=10),
+        le=timedelta(minutes=1),
+        description="How soon a process checks a storage of rate limits that did not respond. The pause doubles, up to "
+        "five times this value.",
+        examples=["1s"],
     )
     sign_in_failures_per_account: int = Field(
         10,
@@ -840,6 +934,7 @@ class PageSettings(Group):
 
 class Groups(
     ServerSettings,
+    ObservationSettings,
     DatabaseSettings,
     SecuritySettings,
     TokenSettings,

@@ -18,6 +18,7 @@ from sso.settings.values import format_duration, format_size
 _TYPES: dict[object, str] = {
     str: "text",
     SecretStr: "text",
+    float: "decimal number",
     int: "integer",
     bool: "`true` or `false`",
     Path: "path",

@@ -25,7 +25,7 @@ from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
 from sso.oidc.services import HasSubjects, SigningServices
 from sso.oidc.store import store as tokens
 from sso.platform.db import new_id
-from sso.platform.outbox import Abandon, DeliveryKind, DeliveryStatus, enqueue
+from sso.platform.outbox import Abandon, DeliveryKind, DeliveryStatus, ReceiverAnswered, enqueue
 from sso.platform.security.json_documents import read_json
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.security.tokens import token_hash
@@ -328,7 +328,7 @@ def push_event(services: PushServices) -> Callable[[Mapping[str, object]], Await
         if status == 400:
             raise Abandon(f"the application refused it: {_error_of(body)}")
         if not 200 <= status < 300:
-            raise RuntimeError(f"the application answered {status}")
+            raise ReceiverAnswered(f"the application answered {status}", status)
 
     return push
 

@@ -25,6 +25,7 @@ from sso.accounts.sign_in.services import SignInServices
 from sso.identity.authn.authenticated import Authenticated
 from sso.identity.sessions import service as sessions
 from sso.identity.users.models import User
+from sso.logs import note
 from sso.oidc.authorize import request as flow
 from sso.oidc.authorize import stored as stored_requests
 from sso.oidc.authorize.decision import (
@@ -195,6 +196,7 @@ def _answered(
 ) -> RequestAnswered:
     """Count an answer, and return it."""
     usage, client = services.provider.usage, pending.request.client
+    note("client_id", client.client_id)
     usage.count("authorize", client.client_id)
     if pending.request.redirect_uri in client.meta.redirect_uris:
         usage.count("returned", client.client_id, pending.request.redirect_uri)

@@ -14,6 +14,7 @@ from sso.settings import GROUPS, Settings, display, example, variable
 
 INDONESIAN_TITLES: dict[str, str] = {
     "Server": "Server",
+    "Metrics and traces": "Metrik dan trace",
     "Database": "Basis data",
     "Security": "Keamanan",
     "Tokens and authorization requests": "Token dan permintaan otorisasi",
@@ -46,6 +47,16 @@ INDONESIAN: dict[str, str] = {
     "diperlukan load balancer Anda untuk mengetahuinya.",
     "log_level": "Tingkat keparahan terendah yang dicatat.",
     "log_format": "Bentuk baris log.",
+    "metrics_port": "Port terpisah tempat `sso serve` menjawab `/metrics` dalam format Prometheus untuk semua "
+    "prosesnya. `0`: tidak ada. Port ini tidak meminta kata sandi: batasi aksesnya untuk sistem pemantauan saja.",
+    "worker_metrics_port": "Sama seperti di atas, untuk `sso worker`.",
+    "metrics_address": "Alamat IP untuk kedua port itu.",
+    "metrics_token": "Token minimal 32 karakter. Jika diisi, server juga menjawab `/metrics` di portnya sendiri untuk "
+    "permintaan dengan `Authorization: Bearer <token>`. Kosong: halaman itu tidak ada.",
+    "otlp_endpoint": "URL tujuan pengiriman trace (OTLP lewat HTTP, protobuf). Kosong: tanpa trace. Memerlukan paket "
+    "tambahan `otel`.",
+    "trace_sample_ratio": "Bagian permintaan yang direkam sebagai trace, jika pemanggil belum menentukannya "
+    "(`traceparent` dari proxy tepercaya).",
     "database_url": "`postgresql://user:password@host/database` atau `sqlite:///path`. Alamat PostgreSQL ditulis "
     "seperti untuk `psql`: boleh beberapa host (`host1:5432,host2:5432`) dan parameter seperti "
     "`?target_session_attrs=read-write&sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`. Kosong: berkas SQLite di "
@@ -151,7 +162,9 @@ INDONESIAN: dict[str, str] = {
     "outbound_ca_file": "Berkas (PEM) berisi otoritas sertifikat tambahan yang tepercaya untuk URL aplikasi.",
     "delivery_retry_period": "Lama pemberitahuan yang tidak diterima aplikasi dicoba ulang. Setelah itu "
     "pemberitahuan dianggap gagal.",
-    "delivery_concurrency": "Jumlah pemberitahuan yang dikirim bersamaan oleh satu proses.",
+    "delivery_concurrency": "Jumlah pemberitahuan dari satu jenis (logout, peristiwa keamanan, webhook, pemberitahuan, "
+    "pesan) yang dikirim bersamaan oleh satu proses. Seperdelapannya disediakan untuk tiap jenis; sisanya dipakai "
+    "bersama oleh semua jenis.",
     "delivery_concurrency_per_host": "Jumlah pemberitahuan yang dikirim bersamaan oleh satu proses ke satu host, "
     "agar host yang lambat tidak menghambat yang lain.",
     "smtp_url": "Server pengirim email: `smtps://user:password@host:465`, atau `smtp://host:587` yang wajib "
@@ -167,6 +180,11 @@ INDONESIAN: dict[str, str] = {
     "rate_limit_storage": "Tempat kegagalan dan permintaan dihitung: `memory`, di setiap proses; `database`; atau "
     "server Redis atau Valkey untuk semua proses dan host: `redis://host:6379/0`, `rediss://`, `valkey://`, "
     "`valkeys://`. Kosong: `memory`.",
+    "rate_limit_connect_timeout": "Waktu terlama untuk membuka koneksi ke Redis atau Valkey. Setelah waktu itu habis "
+    "atau terjadi galat, proses menghitung di memorinya sendiri sampai server menjawab lagi.",
+    "rate_limit_command_timeout": "Waktu terlama untuk satu perintah ke Redis atau Valkey.",
+    "rate_limit_retry_interval": "Jeda sebelum proses memeriksa lagi penyimpanan batas yang tidak menjawab. Jeda "
+    "berlipat dua, sampai lima kali nilai ini.",
     "sign_in_failures_per_account": "Jumlah kata sandi salah untuk satu akun dari satu jaringan dalam 15 menit "
     "sebelum ada jeda.",
     "sign_in_failures_per_ip_address": "Jumlah kata sandi salah dari satu alamat IP dalam 15 menit sebelum ada jeda.",

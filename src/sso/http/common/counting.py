@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sso.clients.registry import Registry
+from sso.logs import note
 from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
@@ -17,6 +18,8 @@ def count_token(asked: ProtocolRequest, answer: Answer) -> None:
     usage, registry = asked.provider.usage, asked.provider.registry
     grant_type = asked.form.get("grant_type", "")[:60]
     client = registry.get(client_named_by(asked))
+    if client is not None:
+        note("client_id", client.client_id)
     if answer.status == 200:
         usage.count("token", client.client_id if client else "", grant_type)
         return
@@ -47,6 +50,7 @@ def count_redirect_error(error: RedirectError) -> None:
     """Count a request that was answered to the application with an error."""
     usage, data = error.request.provider.usage, error.request.payload.data
     client_id = data.get("client_id", "")
+    note("client_id", client_id)
     usage.count("authorize_error", client_id, error.error)
     sent = {name: data[name] for name in SHOWN if name in data}
     usage.mistake(client_id, error.error, {"at": "/authorize", "said": error.text, **sent})

@@ -13,7 +13,7 @@ from sso.identity.notifications import MessageServices, opened
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
 from sso.identity.users.models import Identifier, User
-from sso.platform.outbox import Abandon, NotNeeded
+from sso.platform.outbox import MAIL, SMS, Abandon, NotNeeded, OtherReceiver
 from sso.platform.outbox.sms import HttpGateway
 from sso.platform.outbox.smtp import Mailer
 from sso.platform.services import HasDatabase, HasOutbound
@@ -53,6 +53,9 @@ def send_notice(services: MailServices) -> Callable[[Mapping[str, Any]], Awaitab
             raise NotNeeded("the person has no address that was verified")
         if notice in OPTIONAL and user.preferences.get(OPTIONAL[notice]) is False:
             raise NotNeeded("the person does not want to be told")
+        receiver = SMS if to[0] == "phone" else MAIL
+        if payload.get("receiver", receiver) != receiver:
+            raise OtherReceiver(receiver)
         at, values = datetime.fromisoformat(payload["at"]), opened(services, payload)
         mail = _written(services.settings, notice, to[1], at, name=user.name, locale=user.locale, values=values)
         await deliver(to[0], mail)

@@ -23,8 +23,10 @@ from sso.http.common.pages import failure
 from sso.http.common.received import Received, RequestRefused
 from sso.http.common.request_checks import check_body, check_head
 from sso.http.common.responses import OPEN_PATHS
-from sso.http.common.state import client_address
+from sso.http.common.state import client_address, request_id_of_proxy
+from sso.logs import begin_context
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
+from sso.platform.metrics.labels import flow_of
 from sso.platform.security.ip_privacy import AddressPrivacy, kept_address
 from sso.settings import Settings
 
@@ -46,7 +48,7 @@ _CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After"),
 )
-_ALWAYS = ("/healthz", "/readyz", "/static/")
+_ALWAYS = ("/healthz", "/readyz", "/metrics", "/static/")
 
 
 class Shell:
@@ -88,6 +90,9 @@ class Shell:
             return
         started = time.perf_counter()
         reference = secrets.token_hex(8)
+        if self._trusted:
+            reference = request_id_of_proxy(scope, self._trusted) or reference
+        begin_context(reference)
         if scope["method"] == "HEAD":  # as GET; the server leaves the body out (RFC 9110 section 9.3.2)
             scope = {**scope, "method": "GET"}
         scope["request_id"] = reference
@@ -181,17 +186,22 @@ def _answer(scope: Scope, error: Exception, fields: Mapping[str, str]) -> Respon
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
-    """Count a request at its route, so that administrators see which are slow, and how many fail on our side."""
-    usage, path = scope["app"].state.site.provider.usage, getattr(scope.get("route"), "path", "")
-    if not path:
-        return
-    usage.count("requests", label=path)
-    usage.count("milliseconds", label=path, times=round(seconds * 1000))
-    if status >= 500:
-        usage.count("requests_failed", label=path)
+    """Count a request at its route."""
+    path = getattr(scope.get("route"), "path", "")
+    if path:
+        scope["app"].state.site.provider.usage.count_request(path, status, seconds)
 
 
 def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy) -> None:
+    route = getattr(scope.get("route"), "path", "")
+    fields = {
+        "request_id": scope["request_id"],
+        "method": scope["method"],
+        "path": _printable(scope["path"]),
+        "flow": flow_of(route),
+        "status": status,
+        "duration": round(seconds, 4),
+    }
     log.info(
         "%s %s %s %d %.1fms %s",
         scope["request_id"],
@@ -200,6 +210,7 @@ def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy
         status,
         seconds * 1000,
         kept_address(scope["client_address"], privacy) or "-",
+        extra={"fields": fields},
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -21,6 +23,10 @@ from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit, network_of
 from sso.settings import Settings
 
+if TYPE_CHECKING:
+    from sso.observability import Observer
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -82,6 +88,7 @@ class Site:
     worker: Worker
     assets: Assets
     discovery: Discovery
+    observer: Observer | None = None
 
 
 def site_of(request: Request) -> Site:
@@ -129,6 +136,21 @@ def client_address(scope: Scope, trusted: list[Network]) -> str:
         if not _within(address, trusted):
             return address
     return address
+
+
+def is_from_proxy(scope: Scope, trusted: list[Network]) -> bool:
+    """Tell whether a trusted proxy sent a request."""
+    peer = scope.get("client")
+    return peer is not None and _within(str(peer[0]), trusted)
+
+
+def request_id_of_proxy(scope: Scope, trusted: list[Network]) -> str | None:
+    """Return the ``X-Request-ID`` that a trusted proxy sent, so that its log and ours name a request alike; None where
+    there is none, or where it is not 8 to 64 letters, digits, dots, hyphens and underscores."""
+    if not is_from_proxy(scope, trusted):
+        return None
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return given[0].decode() if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 
 
 def _within(address: str, networks: list[Network]) -> bool:

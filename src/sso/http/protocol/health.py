@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import json_response
 from sso.http.protocol.current import CurrentSite
+from sso.platform.security.tokens import equal
 
 router = new_router()
 READY_SECONDS = 3
+PROMETHEUS_TEXT = "text/plain; version=0.0.4"
 
 
 @router.get("/healthz")
 async def healthz() -> Response:
     """The process lives."""
     return json_response(200, {"status": "ok"})
+
+
+@router.get("/metrics")
+async def metrics(request: Request, site: CurrentSite) -> Response:
+    """The metrics in the form of Prometheus, for who knows the token; see ``SSO_METRICS_TOKEN``."""
+    token = site.settings.metrics_token
+    if site.observer is None or token is None:
+        return Response(status_code=404)
+    if not equal(request.headers.get("authorization", ""), f"Bearer {token.get_secret_value()}"):
+        return Response(status_code=401, headers={"WWW-Authenticate": "Bearer"})
+    return Response(await asyncio.to_thread(site.observer.text), media_type=PROMETHEUS_TEXT)
 
 
 @router.get("/readyz")

@@ -43,6 +43,16 @@ class FairQueue:
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(len(line) for line in self._waiting.values())
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return self._held.total() - self.waiting
+
     @asynccontextmanager
     async def place(self, source: str) -> AsyncIterator[None]:
         """Hold a place while the block runs; it begins when it is its turn.

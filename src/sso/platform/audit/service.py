@@ -28,6 +28,7 @@ from sso.platform.security.encryption import SecretBox
 from sso.platform.security.instance_secrets import instance_secret
 
 CHAIN_BATCH = 1000
+MAX_REQUEST_ID_CHARS = 32
 PRUNE_BATCH = 10_000
 _ADVISORY_LOCK = 0x5550
 
@@ -66,7 +67,7 @@ def record(
         subject: on whom or what.
         client_id: the application concerned.
         address: the network address it came from.
-        request_id: the reference shown to people and in the log.
+        request_id: the reference shown to people and in the log; its first 32 characters are stored.
         data: details; never a secret.
     """
     session.add(
@@ -78,7 +79,7 @@ def record(
             subject=subject,
             client_id=client_id,
             address=address,
-            request_id=request_id,
+            request_id=request_id[:MAX_REQUEST_ID_CHARS] if request_id else None,
             data=dict(data or {}),
         )
     )

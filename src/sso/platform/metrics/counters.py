@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -46,10 +47,40 @@ class Batch:
         return bool(self.counts or self.mistakes or self.secrets)
 
 
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The upper bounds, in seconds, of the parts in which durations are counted."""
+
+
+class Durations:
+    """How often something took how long: the number in each part of :data:`BOUNDS`, and the sum."""
+
+    __slots__ = ("parts", "total")
+
+    def __init__(self) -> None:
+        self.parts = [0] * (len(BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a duration."""
+        self.parts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+
+@dataclass(slots=True)
+class Tallies:
+    """What ``/metrics`` shows and was counted since it was last taken: events by name and label, requests by route and
+    status, deliveries by kind and outcome. Only kept where metrics are on."""
+
+    events: Counter[tuple[str, str]] = field(default_factory=Counter)
+    requests: dict[tuple[str, int], Durations] = field(default_factory=dict)
+    deliveries: dict[tuple[str, str], Durations] = field(default_factory=dict)
+
+
 class Usage:
     """Counts and mistakes of one process that are not written yet."""
 
     def __init__(self) -> None:
+        self.tallies: Tallies | None = None
         self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
         self._mistakes: dict[tuple[str, bytes], Mistake] = {}
         self._secrets: dict[UUID, datetime] = {}
@@ -68,6 +99,41 @@ class Usage:
         key = (self._this_hour(), name, client_id, label[:80])
         if key in self._counts or len(self._counts) < MAX_COUNTERS:
             self._counts[key] += times
+        if self.tallies is not None:
+            self.tallies.events[name, label] += times
+
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """Count a request at its route, so that administrators see which are slow, and how many fail on our side.
+
+        Args:
+            path: the path of the route, not of the request.
+            status: the status of the answer.
+            seconds: how long the request took.
+        """
+        hour, label, counts = self._this_hour(), path[:80], self._counts
+        names = [("requests", 1), ("milliseconds", round(seconds * 1000))]
+        if status >= 500:
+            names.append(("requests_failed", 1))
+        for name, times in names:
+            key = (hour, name, "", label)
+            if key in counts or len(counts) < MAX_COUNTERS:
+                counts[key] += times
+        if self.tallies is not None:
+            durations = self.tallies.requests.get((path, status))
+            if durations is None:
+                durations = self.tallies.requests[path, status] = Durations()
+            durations.parts[bisect_left(BOUNDS, seconds)] += 1
+            durations.total += seconds
+
+    def count_delivery(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count an attempt to send a delivery, where metrics are on."""
+        if self.tallies is not None:
+            self.tallies.deliveries.setdefault((kind, outcome), Durations()).add(seconds)
+
+    def take_tallies(self) -> Tallies:
+        """Return what was counted for ``/metrics``, and begin again."""
+        taken, self.tallies = self.tallies or Tallies(), Tallies()
+        return taken
 
     def mistake(self, client_id: str, code: str, sent: Mapping[str, object]) -> None:
         """Record a mistake of an application, so that its team can see what the application sent.

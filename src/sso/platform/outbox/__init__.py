@@ -3,8 +3,19 @@
 Handlers from other packages know what is sent and how.
 """
 
-from sso.platform.outbox.models import DeliveryKind, DeliveryStatus
+from sso.platform.outbox.models import MAIL, SMS, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.store import enqueue
-from sso.platform.outbox.worker import Abandon, NotNeeded, Worker
+from sso.platform.outbox.worker import Abandon, NotNeeded, OtherReceiver, ReceiverAnswered, Worker
 
-__all__ = ["Abandon", "DeliveryKind", "DeliveryStatus", "NotNeeded", "Worker", "enqueue"]
+__all__ = [
+    "MAIL",
+    "SMS",
+    "Abandon",
+    "DeliveryKind",
+    "DeliveryStatus",
+    "NotNeeded",
+    "OtherReceiver",
+    "ReceiverAnswered",
+    "Worker",
+    "enqueue",
+]

@@ -37,11 +37,16 @@ class DeliveryStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+MAIL, SMS = "mail", "sms"
+SHARED_RECEIVERS = frozenset({MAIL, SMS})
+"""The receivers of messages to users: the mail server and the SMS gateway. They have no limit for each host."""
+
+
 class Delivery(Base):
     """A delivery, written in the transaction of its cause and sent by the worker until it is done or given up.
 
-    ``receiver``: the host; the number of concurrent deliveries to one host is limited. ``status``: see
-    :class:`DeliveryStatus`; ``held``: waits for a receiver that fetches it or has requested a pause.
+    ``receiver``: the host, ``mail`` or ``sms``; the number of concurrent deliveries to one host is limited.
+    ``status``: see :class:`DeliveryStatus`; ``held``: waits for a receiver that fetches it or has requested a pause.
     """
 
     __tablename__ = "deliveries"

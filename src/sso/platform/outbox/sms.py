@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 
 from sso.platform.outbox.dev_mailbox import keep
-from sso.platform.outbox.worker import Abandon
+from sso.platform.outbox.worker import Abandon, ReceiverAnswered
 from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
 
@@ -54,4 +54,4 @@ class HttpGateway:
         if 400 <= status < 500 and status not in (408, 409, 425, 429):
             raise Abandon(f"the SMS gateway refuses: {status}")
         if not 200 <= status < 300:
-            raise RuntimeError(f"the SMS gateway answered {status}")
+            raise ReceiverAnswered(f"the SMS gateway answered {status}", status)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
+from functools import cache
 from urllib.parse import unquote, urlsplit
 
 from sso import clock
 from sso.platform.outbox.dev_mailbox import keep
-from sso.platform.outbox.worker import Abandon
+from sso.platform.outbox.worker import Abandon, ReceiverAnswered
 from sso.platform.security.text import one_line
 from sso.settings import Settings, is_loopback_host
 
 TIMEOUT_SECONDS = 20.0
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Return a context that trusts the authorities of this machine. Reading them takes 30 ms, so it is done once."""
+    return ssl.create_default_context()
 
 
 class Mailer:
@@ -33,7 +40,7 @@ class Mailer:
 
         Raises:
             Abandon: when there is no server, or a retry cannot succeed.
-            aiosmtplib.SMTPException, OSError: when a retry may succeed.
+            ReceiverAnswered, aiosmtplib.SMTPException, OSError: when a retry may succeed.
         """
         import aiosmtplib  # a late import, because the start does not need it
 
@@ -57,17 +64,18 @@ class Mailer:
                 password=unquote(parts.password) if parts.password else None,
                 use_tls=tls,
                 start_tls=None if is_loopback_host(host) else not tls,
-                tls_context=ssl.create_default_context(),
+                tls_context=_tls_context(),
                 timeout=TIMEOUT_SECONDS,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
             if all(refused.code >= 500 for refused in error.recipients):
                 raise Abandon(f"the mail server refuses the address: {error.recipients[0].code}") from None
-            raise
+            code = min(refused.code for refused in error.recipients)
+            raise ReceiverAnswered(f"the mail server answered {code} to the address", code) from None
         except aiosmtplib.SMTPResponseException as error:
             if error.code >= 500:
                 raise Abandon(f"the mail server refuses: {error.code} {error.message}") from None
-            raise
+            raise ReceiverAnswered(f"the mail server answered {error.code} {error.message}", error.code) from None
 
     def _message(self, to: str, subject: str, text: str, html: str, locale: str) -> EmailMessage:
         """Return a mail. Header values are one line each, so that none can begin another header."""

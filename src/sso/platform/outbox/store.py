@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.platform.db import delete_batch, new_id
-from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus
 
 MAX_CANDIDATES = 1000
 """How many due deliveries the worker chooses from."""
-NOTHING: Mapping[str, int] = MappingProxyType({})
+OVERDUE_BATCH = 100
+MAX_COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Kinds and receivers that get no delivery now. Among the receivers, a kind stands for its deliveries without a
+    receiver."""
+
+    kinds: Sequence[str] = ()
+    receivers: Sequence[str] = ()
+
+
+NOT_FULL = Full()
 
 
 def enqueue(
@@ -67,38 +78,38 @@ async def claim(
     limit: int,
     lease_seconds: float,
     per_receiver: int = 1_000_000,
-    sending: Mapping[str, int] = NOTHING,
+    full: Full = NOT_FULL,
+    take: Callable[[Delivery], bool] = lambda _: True,
 ) -> list[Delivery]:
     """Take deliveries that are due. No other process takes them before the lease ends, and none is lost when this
-    process stops.
+    process stops. Receivers take turns; the order of the deliveries of one receiver is that in which they are due.
 
     Args:
         session: the transaction.
         limit: the maximum number.
         lease_seconds: the length of the lease.
-        per_receiver: the maximum number of concurrent deliveries to one receiver.
-        sending: the number that this process is sending to each receiver already.
+        per_receiver: the maximum number for one host.
+        full: the kinds and receivers that get nothing now.
+        take: decides about each delivery, in this order.
     """
     now = clock.now()
-    full = [receiver for receiver, count in sending.items() if count >= per_receiver]
     first = _due(now, full).order_by(Delivery.next_attempt_at, Delivery.id).limit(MAX_CANDIDATES).subquery()
     place = func.row_number().over(partition_by=first.c.receiver, order_by=(first.c.next_attempt_at, first.c.id))
     ranked = select(first.c.id, first.c.receiver, place.label("place")).subquery()
-    among_the_first = ranked.c.receiver.is_(None) | (ranked.c.place <= per_receiver)
+    has_no_limit = ranked.c.receiver.is_(None) | ranked.c.receiver.in_(SHARED_RECEIVERS)
     due = (
         select(Delivery)
-        .where(Delivery.id.in_(select(ranked.c.id).where(among_the_first)), Delivery.status == "pending")
+        .join(ranked, ranked.c.id == Delivery.id)
+        .where(has_no_limit | (ranked.c.place <= per_receiver), Delivery.status == "pending")
         .where(Delivery.next_attempt_at <= now)
-        .order_by(Delivery.next_attempt_at, Delivery.id)
+        .order_by(ranked.c.place, Delivery.next_attempt_at, Delivery.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=Delivery)
     )
-    counted, taken = Counter(sending), []
+    taken = []
     for delivery in (await session.execute(due)).scalars():
-        if delivery.receiver is not None:
-            if counted[delivery.receiver] >= per_receiver:
-                continue
-            counted[delivery.receiver] += 1
+        if not take(delivery):
+            continue
         delivery.attempts += 1
         delivery.first_attempt_at = delivery.first_attempt_at or now
         delivery.next_attempt_at = now + timedelta(seconds=lease_seconds)
@@ -106,15 +117,49 @@ async def claim(
     return taken
 
 
-async def is_any_due(session: AsyncSession, full: Sequence[str] = ()) -> bool:
-    """Tell whether a delivery is due to a receiver that is not in ``full``."""
+async def is_any_due(session: AsyncSession, full: Full = NOT_FULL) -> bool:
+    """Tell whether a delivery is due whose kind and receiver are not in ``full``."""
     return (await session.execute(_due(clock.now(), full).limit(1))).first() is not None
 
 
-def _due(now: datetime, full: Sequence[str]) -> Select[uuid.UUID, str | None, datetime]:
+def _due(now: datetime, full: Full) -> Select[uuid.UUID, str | None, datetime]:
     columns = select(Delivery.id, Delivery.receiver, Delivery.next_attempt_at)
     due = columns.where(Delivery.status == "pending", Delivery.next_attempt_at <= now)
-    return due.where(Delivery.receiver.is_(None) | Delivery.receiver.not_in(full)) if full else due
+    if full.kinds:
+        due = due.where(Delivery.kind.not_in(full.kinds))
+    return due.where(_key().not_in(full.receivers)) if full.receivers else due
+
+
+def _key() -> ColumnElement[str]:
+    """Return the receiver of a delivery; its kind where it has none."""
+    return func.coalesce(Delivery.receiver, Delivery.kind)
+
+
+async def give_up_overdue(session: AsyncSession, key: str, before: datetime, error: str) -> list[Delivery]:
+    """Give up the deliveries to a receiver that does not answer which are due and were written before a moment, at
+    most a batch; return them.
+
+    Args:
+        session: the transaction.
+        key: the receiver, or a kind.
+        before: the moment.
+        error: why the last delivery to the receiver failed.
+    """
+    now = clock.now()
+    old = select(Delivery).where(Delivery.status == "pending", Delivery.next_attempt_at <= now, _key() == key)
+    old = old.where(Delivery.created_at <= before).order_by(Delivery.next_attempt_at).limit(OVERDUE_BATCH)
+    overdue = list((await session.execute(old.with_for_update(skip_locked=True))).scalars())
+    for delivery in overdue:
+        delivery.status, delivery.finished_at, delivery.last_error = "given_up", now, error
+    return overdue
+
+
+async def change_receiver(session: AsyncSession, delivery_id: uuid.UUID, receiver: str) -> None:
+    """Send a delivery to another receiver, now; it was not attempted."""
+    delivery = await session.get(Delivery, delivery_id)
+    if delivery is not None and delivery.status == "pending":
+        delivery.receiver, delivery.payload = receiver, {**delivery.payload, "receiver": receiver}
+        delivery.next_attempt_at, delivery.attempts = clock.now(), delivery.attempts - 1
 
 
 async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequence[str]) -> dict[str, Delivery]:
@@ -231,6 +276,15 @@ async def counts(session: AsyncSession) -> dict[str, int]:
     """Return the number of deliveries in each status."""
     statement = select(Delivery.status, func.count()).group_by(Delivery.status)
     return {row[0]: row[1] for row in (await session.execute(statement)).all()}
+
+
+async def waiting(session: AsyncSession) -> dict[str, tuple[int, datetime]]:
+    """Return, by kind, how many deliveries wait and when the first of them is or was due. At most
+    :data:`MAX_COUNTED` are counted."""
+    columns = select(Delivery.kind, Delivery.next_attempt_at).where(Delivery.status == "pending")
+    first = columns.order_by(Delivery.next_attempt_at).limit(MAX_COUNTED).subquery()
+    grouped = select(first.c.kind, func.count(), func.min(first.c.next_attempt_at)).group_by(first.c.kind)
+    return {row[0]: (row[1], row[2]) for row in (await session.execute(grouped)).all()}
 
 
 async def count_failing(session: AsyncSession, client_id: str) -> int:

@@ -27,7 +27,7 @@ from sso.platform.audit.service import content
 from sso.platform.db import Database, new_id
 from sso.platform.outbox.models import DeliveryKind, Webhook
 from sso.platform.outbox.store import enqueue
-from sso.platform.outbox.worker import Abandon, NotNeeded
+from sso.platform.outbox.worker import Abandon, NotNeeded, ReceiverAnswered
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.outbound_errors import OutboundRefused
 
@@ -184,7 +184,7 @@ def send_webhook(
                     stored.enabled, stored.updated_at = False, clock.now()
             raise Abandon("it answered 410: it wants nothing any more, so the webhook is switched off")
         if not 200 <= status < 300:
-            raise RuntimeError(f"it answered {status}")
+            raise ReceiverAnswered(f"it answered {status}", status)
 
     return send
 

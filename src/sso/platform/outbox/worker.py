@@ -1,7 +1,7 @@
 """The worker: sends deliveries that are due, retries with growing pauses, and gives up in the end.
 
-Any number of processes can work on one database. A slow receiver occupies a few of many places, however many deliveries
-wait for it, and does not delay other receivers.
+Any number of processes can work on one database. ``places.py`` decides which deliveries are sent at the same time: a
+receiver that is slow or does not answer delays no other, however many deliveries wait for it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.platform.audit import record
 from sso.platform.db import Database, DatabaseUnavailable
+from sso.platform.metrics import Usage
 from sso.platform.outbox import store
-from sso.platform.outbox.models import Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.outbox.places import SLOW_SECONDS, Place, Places
 from sso.platform.security.text import one_line
 from sso.settings import Settings
 
@@ -32,7 +34,12 @@ POLL_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 1800.0
 LAST_SECONDS = 10.0
+RETRIED = "retried"
+"""The outcome of an attempt after which there is another one."""
+LEASE_MARGIN_SECONDS = 5.0
+"""A delivery is cancelled so long before its lease ends and another process may send it."""
 MAX_ERROR_CHARS = 300
+AWAY_STATUSES = (421, 429, 502, 503, 504)
 WITHOUT_EVENT = DeliveryKind.WEBHOOK
 """No audit event is recorded when such a delivery is given up: the event would cause another webhook delivery."""
 JITTER = (0.75, 1.0)
@@ -46,6 +53,31 @@ class NotNeeded(Exception):
     """A handler raises this when there is no receiver, or the receiver does not want the delivery: not a failure."""
 
 
+class ReceiverAnswered(RuntimeError):
+    """A handler raises this when the receiver answered, but did not accept the delivery; a retry may succeed.
+
+    Args:
+        message: what it answered.
+        status: the HTTP status, or the SMTP reply code.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class OtherReceiver(Exception):
+    """A handler raises this when the delivery goes to another receiver than the outbox says.
+
+    Args:
+        receiver: the receiver to which it goes.
+    """
+
+    def __init__(self, receiver: str) -> None:
+        super().__init__(receiver)
+        self.receiver = receiver
+
+
 class Worker:
     """Sends the deliveries of the outbox.
 
@@ -53,19 +85,23 @@ class Worker:
         db: the database.
         settings: concurrency and retry period.
         handlers: by kind of delivery; an exception means that the delivery failed.
+        usage: counts the attempts.
     """
 
-    def __init__(self, db: Database, settings: Settings, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, db: Database, settings: Settings, handlers: Mapping[str, Handler], usage: Usage | None = None
+    ) -> None:
         self._db = db
+        self._usage = usage or Usage()
         self._handlers = handlers
-        self._concurrency = settings.delivery_concurrency
+        self._limit = settings.delivery_concurrency
         self._per_receiver = settings.delivery_concurrency_per_host
+        self.places = Places(self._limit, self._per_receiver, SHARED_RECEIVERS)
         self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
         self._give_up = settings.delivery_retry_period
         self._nudge = asyncio.Event()
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
-        self._sending_to: Counter[str] = Counter()
 
     def nudge(self) -> None:
         """Look for deliveries now, because one was just written."""
@@ -110,76 +146,131 @@ class Worker:
             self._nudge.clear()
 
     async def _round(self) -> None:
-        while (free := self._concurrency - len(self._sending)) > 0:
+        """Send what is due and has a place."""
+        while True:
             full = self._full()
             async with self._db.read() as session:
                 due = await store.is_any_due(session, full)
             if not due and full != self._full():
                 continue  # a place was freed meanwhile
-            if not due:
+            if not due or not await self._claim(full):
                 return
-            async with self._db.write() as session:
-                taken = await store.claim(session, free, self._lease, self._per_receiver, self._sending_to)
-            if not taken:
-                return
-            for delivery in taken:
-                if delivery.receiver is not None:
-                    self._sending_to[delivery.receiver] += 1
-                task = asyncio.create_task(self._send(delivery))
-                self._sending.add(task)
-                task.add_done_callback(partial(self._sent, delivery.receiver))
 
-    def _full(self) -> list[str]:
-        """Return the receivers with the maximum number of concurrent deliveries."""
-        return [receiver for receiver, count in self._sending_to.items() if count >= self._per_receiver]
+    def _full(self) -> store.Full:
+        """Return the kinds and receivers without a free place."""
+        return store.Full(self.places.full_kinds(), self.places.full_receivers(_now()))
 
-    def _sent(self, receiver: str | None, task: asyncio.Task[None]) -> None:
-        """Free the place of a delivery and look for the next one."""
-        self._sending.discard(task)
-        if receiver is not None:
-            self._sending_to[receiver] -= 1
-            if self._sending_to[receiver] <= 0:
-                del self._sending_to[receiver]
-        self._nudge.set()
+    async def _claim(self, full: store.Full) -> bool:
+        """Take deliveries and begin to send them; tell whether there was one."""
+        places: dict[uuid.UUID, Place] = {}
 
-    async def _send(self, delivery: Delivery) -> None:
+        def take(delivery: Delivery) -> bool:
+            place = self.places.take(delivery.kind, delivery.receiver, _now())
+            if place is not None:
+                places[delivery.id] = place
+            return place is not None
+
         try:
-            handler = self._handlers.get(delivery.kind)
+            async with self._db.write() as session:
+                taken = await store.claim(session, self._limit, self._lease, self._per_receiver, full, take)
+        except BaseException:
+            for place in places.values():
+                self.places.leave(place, _now(), answered=None)
+            raise
+        for delivery in taken:
+            task = asyncio.create_task(self._send_at(places[delivery.id], delivery))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        return bool(taken)
+
+    async def _send_at(self, place: Place, delivery: Delivery) -> None:
+        """Send a delivery, free its place, and look for the next one."""
+        timer = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._is_slow, place)
+        answered, began = None, time.perf_counter()
+        try:
+            answered, outcome = await self._send(delivery)
+            self._usage.count_delivery(delivery.kind, outcome, time.perf_counter() - began)
+        finally:
+            timer.cancel()
+            self.places.leave(place, _now(), answered=answered)
+            self._nudge.set()
+
+    def _is_slow(self, place: Place) -> None:
+        if not place.is_slow:
+            self.places.delay(place)
+            self._nudge.set()
+
+    async def _send(self, delivery: Delivery) -> tuple[bool | None, str]:
+        """Send a delivery and record the result. Return whether the receiver answered (None: it was not asked), and the
+        outcome."""
+        handler, answered = self._handlers.get(delivery.kind), None
+        try:
             if handler is None:
                 raise Abandon(f"nothing here sends {delivery.kind}")
-            await handler(delivery.payload)
+            async with asyncio.timeout(self._lease - LEASE_MARGIN_SECONDS):
+                await handler(delivery.payload)
         except NotNeeded as error:
-            await self._record(delivery, str(error), skip=True)
+            return None, await self._record(delivery, str(error), skip=True)
         except Abandon as error:
-            await self._record(delivery, str(error), abandon=True)
+            return None, await self._record(delivery, str(error), abandon=True)
+        except OtherReceiver as error:
+            await self._change_receiver(delivery, error.receiver)
+            return None, RETRIED
         except Exception as error:
-            await self._record(delivery, f"{type(error).__name__}: {error}")
-        else:
-            await self._record(delivery, None)
+            answered = _has_answered(error)
+            return answered, await self._record(delivery, f"{type(error).__name__}: {error}", answered=answered)
+        return True, await self._record(delivery, None)
+
+    async def _change_receiver(self, delivery: Delivery, receiver: str) -> None:
+        async with self._db.write() as session:
+            await store.change_receiver(session, delivery.id, receiver)
 
     async def _record(
-        self, delivery: Delivery, error: str | None, *, abandon: bool = False, skip: bool = False
-    ) -> None:
-        """Record the result. If that fails, the delivery is sent again after its lease: at least once, never lost.
+        self,
+        delivery: Delivery,
+        error: str | None,
+        *,
+        abandon: bool = False,
+        skip: bool = False,
+        answered: bool | None = None,
+    ) -> str:
+        """Record the result and return it. If that fails, the delivery is sent again after its lease: at least once,
+        never lost.
 
         ``error`` can contain a response of the receiver: it is stored as one line of valid text.
         """
         error = one_line(error) if error is not None else None
+        stored = error[:MAX_ERROR_CHARS] if error is not None else None
+        outcome = self._outcome(delivery, error, abandon=abandon, skip=skip)
         try:
             async with self._db.write() as session:
-                if error is None:
-                    await store.finish(session, delivery.id, DeliveryStatus.DONE, None)
-                elif skip:
-                    await store.finish(session, delivery.id, DeliveryStatus.SKIPPED, error[:MAX_ERROR_CHARS])
-                elif abandon or clock.now() - delivery.created_at >= self._give_up:
-                    self._give_up_event(session, delivery, error)
-                    await store.finish(session, delivery.id, DeliveryStatus.GIVEN_UP, error[:MAX_ERROR_CHARS])
+                if outcome == DeliveryStatus.GIVEN_UP:
+                    self._give_up_event(session, delivery, error or "")
+                if outcome != RETRIED:
+                    await store.finish(session, delivery.id, outcome, stored)
                 else:
                     seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
-                    at = clock.now() + timedelta(seconds=seconds)
-                    await store.retry_at(session, delivery.id, at, error[:MAX_ERROR_CHARS])
+                    await store.retry_at(session, delivery.id, clock.now() + timedelta(seconds=seconds), stored or "")
+                if answered is False and error is not None:
+                    await self._give_up_overdue(session, delivery.receiver or delivery.kind, error)
         except Exception:
             log.exception("the result of a delivery could not be recorded")
+        return outcome
+
+    def _outcome(self, delivery: Delivery, error: str | None, *, abandon: bool, skip: bool) -> str:
+        if error is None:
+            return DeliveryStatus.DONE
+        if skip:
+            return DeliveryStatus.SKIPPED
+        too_old = clock.now() - delivery.created_at >= self._give_up
+        return DeliveryStatus.GIVEN_UP if abandon or too_old else RETRIED
+
+    async def _give_up_overdue(self, session: AsyncSession, key: str, error: str) -> None:
+        """Give up what has waited too long for a receiver whose breaker is open: most of it is never attempted."""
+        if self.places.is_open(key):
+            before = clock.now() - self._give_up
+            for delivery in await store.give_up_overdue(session, key, before, error[:MAX_ERROR_CHARS]):
+                self._give_up_event(session, delivery, error)
 
     @staticmethod
     def _give_up_event(session: AsyncSession, delivery: Delivery, error: str) -> None:
@@ -194,6 +285,18 @@ class Worker:
                 client_id=delivery.client_id,
                 data={"kind": delivery.kind, "error": error[:MAX_ERROR_CHARS]},
             )
+
+
+def _now() -> float:
+    return clock.now().timestamp()
+
+
+def _has_answered(error: Exception) -> bool | None:
+    """Tell whether a receiver answered that did not accept a delivery: an answer that says that it is overloaded or
+    away is none (429 of RFC 6585, 502 to 504 of RFC 9110, 421 of RFC 5321). None: the database failed."""
+    if isinstance(error, DatabaseUnavailable):
+        return None
+    return isinstance(error, ReceiverAnswered) and error.status not in AWAY_STATUSES
 
 
 def pause_after(attempts: int) -> float:

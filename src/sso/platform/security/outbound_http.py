@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -221,6 +221,14 @@ class Outbound:
             headers={"User-Agent": "sso", "Accept-Encoding": "identity"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none: nobody is recognised by us
         )
+
+    def on_request(self, add_headers: Callable[[MutableMapping[str, str]], None]) -> None:
+        """Let ``add_headers`` add to the headers of each request from now on."""
+
+        async def add(request: httpx.Request) -> None:
+            add_headers(request.headers)
+
+        self._client.event_hooks = {"request": [add]}
 
     async def post_form(self, url: str, form: dict[str, str]) -> int:
         """POST ``form`` to ``url`` and return the status of the answer.

@@ -1,0 +1,96 @@
+"""The values that the labels of the metrics can have."""
+
+from __future__ import annotations
+
+from functools import cache
+
+OTHER = "other"
+_FLOWS = {
+    "token": "token",
+    "userinfo": "userinfo",
+    "introspect": "introspection",
+    "revoke": "revocation",
+    "par": "pushed_request",
+    "device_authorization": "device",
+    "device": "device",
+    ".well-known": "discovery",
+    "jwks": "jwks",
+    "register": "client_registration",
+    "ssf": "security_events",
+    "authorize": "authorize",
+    "login": "sign_in",
+    "select": "sign_in",
+    "accounts": "sign_in",
+    "consent": "consent",
+    "identity": "sign_in",
+    "signup": "sign_up",
+    "recover": "recovery",
+    "not-me": "recovery",
+    "logout": "logout",
+    "account": "account",
+    "apps": "account",
+    "developer": "developer",
+    "check": "developer",
+    "admin": "admin",
+    "api": "api",
+    "healthz": "health",
+    "readyz": "health",
+    "metrics": "health",
+}
+FLOWS = frozenset({*_FLOWS.values(), OTHER})
+OUTCOMES = ("ok", "refused", "limited", "unavailable", "failed")
+KINDS = frozenset({"backchannel_logout", "ssf_push", "ssf_poll", "webhook", "notice", "message"})
+GRANT_TYPES = frozenset(
+    {
+        "authorization_code",
+        "refresh_token",
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    }
+)
+SIGN_IN_FAILURES = frozenset({"password", "too_many", "totp", "passkey", "recovery_code", "email", "phone", OTHER})
+ERRORS = frozenset(
+    {
+        "access_denied",
+        "account_selection_required",
+        "consent_required",
+        "expired_token",
+        "interaction_required",
+        "invalid_client",
+        "invalid_dpop_proof",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_request_object",
+        "invalid_request_uri",
+        "invalid_scope",
+        "invalid_target",
+        "login_required",
+        "redirect_uri",
+        "server_error",
+        "temporarily_unavailable",
+        "unauthorized_client",
+        "unmet_authentication_requirements",
+        "unsupported_grant_type",
+        "unsupported_response_type",
+        "use_dpop_nonce",
+    }
+)
+
+
+@cache
+def flow_of(path: str) -> str:
+    """Return the flow that a route belongs to. ``path`` is the path of a route, of which there are few."""
+    return _FLOWS.get(path.split("/")[1] if path.startswith("/") else "", OTHER)
+
+
+def outcome_of(status: int) -> str:
+    """Return the outcome that an HTTP status stands for. No answer, because the client went away, is ``refused``."""
+    if status == 429:
+        return "limited"
+    if status == 503:
+        return "unavailable"
+    if status >= 500:
+        return "failed"
+    return "refused" if status >= 400 or status == 0 else "ok"

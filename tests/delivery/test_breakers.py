@@ -1,0 +1,117 @@
+"""Receivers that do not answer: what waits for them is sent later, given up in the end, or sent elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from tests.support import City
+
+from sso import clock
+from sso.identity.notifications import notify
+from sso.identity.users.models import User
+from sso.platform.audit.models import AuditEvent
+from sso.platform.outbox import MAIL, SMS, OtherReceiver, ReceiverAnswered, Worker, enqueue
+from sso.platform.outbox.models import Delivery
+from sso.platform.outbox.places import FAILURES
+
+
+async def put(city: City, count: int, receiver: str | None = "app.example") -> None:
+    async with city.provider.db.write() as session:
+        for number in range(count):
+            enqueue(session, "x", {"n": number}, client_id="warga", receiver=receiver)
+
+
+async def all_deliveries(city: City) -> list[Delivery]:
+    async with city.provider.db.read() as session:
+        return list((await session.execute(select(Delivery).order_by(Delivery.id))).scalars())
+
+
+async def test_a_receiver_that_does_not_answer_is_tried_once_after_each_pause_and_loses_nothing(city: City) -> None:
+    tried: list[int] = []
+    away = True
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        tried.append(payload["n"])
+        if away:
+            raise TimeoutError
+
+    await put(city, 20)
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    assert tried == list(range(8)), "as many as one host gets at the same time"
+    await worker.drain()
+    assert len(tried) == 8
+    clock.advance(1)
+    await worker.drain()
+    assert tried[8:] == [8], "the oldest that was not tried"
+    away = False
+    clock.advance(120)
+    await worker.drain()
+    assert sorted(set(tried)) == list(range(20))
+    assert {delivery.status for delivery in await all_deliveries(city)} == {"done"}
+    assert not worker.places.open_breakers()
+
+
+async def test_an_application_that_refuses_one_notice_gets_the_others_at_once(city: City) -> None:
+    """It answers, so no breaker opens: what waits behind a notice that it cannot read is not delayed."""
+    accepted: list[int] = []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        if payload["n"] < 10:
+            raise ReceiverAnswered("it answered 500", 500)
+        accepted.append(payload["n"])
+
+    await put(city, 20)
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    assert accepted == list(range(10, 20))
+
+
+async def test_what_waits_too_long_behind_an_open_breaker_is_given_up_with_an_event(city: City) -> None:
+    async def handle(_: Mapping[str, Any]) -> None:
+        raise ReceiverAnswered("it answered 503", 503)
+
+    await put(city, 12)
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    clock.advance(city.settings.delivery_retry_period)
+    await put(city, 1)
+    await worker.drain()
+    statuses = [delivery.status for delivery in await all_deliveries(city)]
+    assert statuses == ["given_up"] * 12 + ["pending"], "one attempt was enough to give up all of them"
+    async with city.provider.db.read() as session:
+        events = (await session.execute(select(AuditEvent).where(AuditEvent.type == "delivery.given_up"))).scalars()
+        assert len(list(events)) == 12
+
+
+async def test_a_database_that_is_away_opens_no_breaker(city: City) -> None:
+    from sso.platform.db import DatabaseUnavailable
+
+    async def handle(_: Mapping[str, Any]) -> None:
+        raise DatabaseUnavailable("it is stopping")
+
+    await put(city, FAILURES + 1)
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    assert not worker.places.open_breakers()
+
+
+async def test_a_notice_that_goes_by_sms_does_not_wait_for_the_mail_server(city: City) -> None:
+    tried: list[str] = []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        tried.append(payload["receiver"])
+        if payload["receiver"] == MAIL:
+            raise OtherReceiver(SMS)
+
+    settings = city.settings.model_copy(update={"development_outbox": True})
+    async with city.provider.db.write() as session:
+        user = await session.get(User, city.users["siti"])
+        assert user is not None
+        services = type("Services", (), {"settings": settings, "box": city.provider.box})()
+        notify(session, services, user, "password_changed")
+    await Worker(city.provider.db, settings, {"notice": handle}).drain()
+    (delivery,) = await all_deliveries(city)
+    assert (tried, delivery.receiver, delivery.status, delivery.attempts) == ([MAIL, SMS], SMS, "done", 1)

@@ -1,0 +1,223 @@
+"""Servers that hang: Redis, a mail server and applications that accept connections and never answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from tests.conftest import settings_for
+from tests.hostile.test_limits import is_refusal
+from tests.journeys.conftest import free_ports
+from tests.support import PASSWORD, City
+from tests.waiting import until, wait_for
+
+from sso import clock
+from sso.http.common.mail_delivery import send_message
+from sso.identity.notifications import send
+from sso.platform.outbox import Worker, enqueue
+from sso.platform.outbox import worker as worker_module
+from sso.platform.outbox.models import Delivery
+from sso.platform.security.outbound_http import Outbound
+from sso.platform.security.rate_limits import Counts, storage_for
+from sso.settings import Settings
+
+RECEIVERS, DEAD = 122, 61
+MAILS = 150
+"""More than the places of a kind and the slow deliveries that the mail server can hold."""
+MAIL_SERVER = """
+import sys, time
+from aiosmtpd.controller import Controller
+class Keep:
+    async def handle_DATA(self, server, session, envelope):
+        with open(sys.argv[2], "a") as file:
+            file.write(envelope.rcpt_tos[0] + "\\n")
+        return "250 kept"
+Controller(Keep(), hostname="127.0.0.1", port=int(sys.argv[1])).start()
+time.sleep(3600)
+"""
+
+
+@contextlib.contextmanager
+def server(command: list[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server and stop it at the end, also when it is suspended."""
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=log.parent)
+    try:
+        wait_for(port, process, log)
+        yield process
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+class Applications:
+    """Applications that hang, and applications that answer at once."""
+
+    def __init__(self) -> None:
+        self.sockets: list[socket.socket] = []
+        self.servers: list[asyncio.Server] = []
+        self.told: set[int] = set()
+
+    async def open(self, count: int, dead: int) -> list[str]:
+        """Return their URLs: every second one hangs."""
+        for _ in range(count):
+            listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+            listening.setblocking(False)
+            self.sockets.append(listening)
+        self.dead = self.sockets[: dead * 2 : 2]
+        for listening in self.sockets:
+            if listening not in self.dead:
+                await self.answer(listening)
+        return [f"http://127.0.0.1:{listening.getsockname()[1]}/logout" for listening in self.sockets]
+
+    async def answer(self, listening: socket.socket) -> None:
+        """Accept connections from now on, also those that wait already."""
+        port = listening.getsockname()[1]
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            self.told.add(port)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        self.servers.append(await asyncio.start_server(handle, sock=listening))
+
+    def close(self) -> None:
+        for running in self.servers:
+            running.close()
+        for listening in self.sockets:
+            listening.close()
+
+
+@pytest.fixture
+async def applications() -> AsyncIterator[Applications]:
+    made = Applications()
+    yield made
+    made.close()
+
+
+async def pending(city: City) -> int:
+    async with city.provider.db.read() as session:
+        waiting = select(func.count()).select_from(Delivery).where(Delivery.status == "pending")
+        return int((await session.execute(waiting)).scalar_one())
+
+
+async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
+    city: City, applications: Applications, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """61 of 122 applications and the mail server hang for longer than the test lasts: no time limit helps."""
+    monkeypatch.setattr(worker_module, "SLOW_SECONDS", 0.1)
+    port = free_ports(1)
+    mails = tmp_path / "mails"
+    options = {"smtp_url": f"smtp://127.0.0.1:{port}", "outbound_timeout": "60s", "issuer": "http://localhost:8000"}
+    settings = settings_for(city.settings.database_url, tmp_path, **options)
+    urls = await applications.open(RECEIVERS, DEAD)
+    outbound = Outbound(settings)
+
+    async def tell(payload: Mapping[str, Any]) -> None:
+        assert await outbound.post_form(payload["url"], {"logout_token": "x"}) == 200
+
+    services = type("Services", (), {"settings": settings, "box": city.provider.box, "db": city.provider.db})()
+    services.outbound = outbound
+    handlers = {"message": send_message(services), "backchannel_logout": tell}
+    worker = Worker(city.provider.db, settings, handlers)
+    command = [sys.executable, "-c", MAIL_SERVER, str(port), str(mails)]
+    with server(command, port, tmp_path / "smtp.log") as mail_server:
+        mail_server.send_signal(signal.SIGSTOP)
+        async with city.provider.db.write() as session:
+            for number in range(MAILS):
+                send(session, services, "email", f"u{number}@warga.example", "code_sign_up", "id", code="123456")
+        async with city.provider.db.write() as session:
+            for url in urls:
+                enqueue(session, "backchannel_logout", {"url": url}, receiver=url.split("/")[2])
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(applications.told) == RECEIVERS - DEAD)
+        assert not mails.exists()
+        assert worker.places.slow > 0
+        # The rest arrives as soon as their servers answer: nothing was lost, and nothing is sent twice.
+        for listening in applications.dead:
+            await applications.answer(listening)
+        mail_server.send_signal(signal.SIGCONT)
+        await until(lambda: len(applications.told) == RECEIVERS)
+        await until(lambda: pending_is_zero(city), 60)
+        worker.stop()
+        await running
+    await outbound.close()
+    sent = mails.read_text().split()
+    assert sorted(sent) == sorted(f"u{number}@warga.example" for number in range(MAILS))
+
+
+async def pending_is_zero(city: City) -> bool:
+    return await pending(city) == 0
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])  # the counters are in Redis and in memory
+async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: City, tmp_path: Path) -> None:
+    """After the first time limit nobody waits: requests are counted in the process, and in Redis again once it is
+    back."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        pytest.fail("no redis-server on this machine: run `make deps`, which installs it")
+    port = free_ports(1)
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        rate_limit_storage=f"redis://127.0.0.1:{port}/0",
+        rate_limit_command_timeout="150ms",
+        rate_limit_connect_timeout="150ms",
+    )
+    counts = Counts(storage_for(settings), settings.rate_limit_retry_interval)
+    city.provider.attempts._counts = counts
+    asked = 0
+    take, settle = counts.storage.take, counts.storage.settle
+
+    async def counted_take(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await take(*arguments)
+
+    async def counted_settle(*arguments: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await settle(*arguments)
+
+    counts.storage.take, counts.storage.settle = counted_take, counted_settle  # type: ignore[method-assign]
+    with server([program, "--port", str(port), "--save", ""], port, tmp_path / "redis.log") as process:
+        async with city.browser() as browser:
+            page = await browser.open("/login")
+            assert (await browser.submit(page, username="siti", password="x")).status_code == 400
+            assert asked == 1
+            os.kill(process.pid, signal.SIGSTOP)
+            for _ in range(10):
+                assert (await browser.submit(page, username="siti", password="x")).status_code == 400
+            assert counts.breaker.is_open
+            assert asked == 2, "one request waited, for one time limit"
+            assert is_refusal(await browser.submit(page, username="siti", password="x")), "the limit holds"
+        async with city.browser() as other:
+            page = await other.open("/login")
+            answer = await other.submit(page, username="budi", password=PASSWORD)
+            assert answer.status_code < 400, "another person signs in meanwhile"
+            assert asked == 2
+        async with city.browser() as third:
+            os.kill(process.pid, signal.SIGCONT)
+
+            async def is_back() -> bool:
+                clock.advance(settings.rate_limit_retry_interval)
+                await counts.count("x")
+                return not counts.breaker.is_open
+
+            await until(is_back)
+            page = await third.open("/login")
+            await third.submit(page, username="ratna", password="x")
+            assert asked == 3
+        await counts.close()

@@ -1,0 +1,200 @@
+"""A real Prometheus scrapes a real server with two processes; the rules, the dashboard and the runbook fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from tests.conftest import run_apart
+from tests.databases import run_statement
+from tests.interop.conftest import SSO
+from tests.journeys.conftest import free_ports
+from tests.support import ISSUER, SECRET_KEY
+from tests.waiting import wait_for, wait_until
+
+ROOT = Path(__file__).parents[2]
+ALERTS, DASHBOARD = ROOT / "deploy/alerts.yaml", ROOT / "deploy/grafana.json"
+RULES = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
+NAME = re.compile(r"\bsso_[a-z_]+\b")
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"no {name} on this machine: run `make deps`, which installs it")
+    return found
+
+
+def alerts() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    return list(group["rules"])
+
+
+def expressions() -> dict[str, str]:
+    """Return every expression of the alerts and of the dashboard, by a name."""
+    found = {alert["alert"]: alert["expr"] for alert in alerts()}
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            found[f"{panel['title']} {target['refId']}"] = target["expr"]
+    return found
+
+
+def test_the_rules_are_valid_and_each_fires_when_it_should() -> None:
+    subprocess.run([program("promtool"), "check", "rules", ALERTS], check=True, capture_output=True)
+    answer = subprocess.run([program("promtool"), "test", "rules", *RULES], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert [file.stem for file in RULES] == sorted(alert["alert"] for alert in alerts())
+
+
+def test_each_alert_has_an_entry_in_the_runbook() -> None:
+    entries = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.M)
+    assert entries == [alert["alert"] for alert in alerts()]
+    for alert in alerts():
+        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+
+
+class Server:
+    """`sso serve` with two processes, and its metrics."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.port = free_ports(2)
+        self.metrics_port = self.port + 1
+        self.log = directory / "serve.log"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
+            "SSO_ISSUER": ISSUER,
+            "SSO_DATABASE_URL": url,
+            "SSO_DATA_DIR": str(directory),
+            "SSO_SECRET_KEY": SECRET_KEY,
+            "SSO_SIGNING_ALG": "ES256",
+            "SSO_ARGON2_MEMORY": "8MiB",
+            "SSO_METRICS_PORT": str(self.metrics_port),
+            "TMPDIR": str(directory),
+        }
+        subprocess.run([SSO, "db", "upgrade"], env=self.environment, cwd=directory, check=True, capture_output=True)
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [SSO, "serve", "--port", str(self.port), "--workers", "2"],
+                env=self.environment, cwd=directory, stdout=log, stderr=log,
+            )  # fmt: skip
+        wait_for(self.port, self.process, self.log)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> int:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples, each under its name and labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+        return {
+            f"{sample.name}{json.dumps(sample.labels, sort_keys=True)}": sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def requests(self, flow: str, outcome: str) -> float:
+        labels = json.dumps({"flow": flow, "outcome": outcome})
+        return self.metrics().get(f"sso_request_duration_seconds_count{labels}", 0)
+
+
+@pytest.fixture(scope="module")
+def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("server")
+    name = f"observed_{directory.parent.name}".replace("-", "_").lower()
+    run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
+    made = Server(postgres.replace("DATABASE", name), directory)
+    yield made
+    made.process.terminate()
+    made.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus that scrapes the server, with our alerts."""
+    directory, port = tmp_path_factory.mktemp("prometheus"), free_ports(1)
+    target = f"127.0.0.1:{server.metrics_port}"
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ALERTS)],
+        "scrape_configs": [{"job_name": "sso", "static_configs": [{"targets": [target]}]}],
+    }
+    file = directory / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config))
+    log = directory / "prometheus.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [
+                program("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=output, stderr=output,
+        )  # fmt: skip
+    wait_for(port, process, log)
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait(20)
+
+
+def ask(prometheus: str, path: str, **parameters: str) -> Any:
+    with urllib.request.urlopen(
+        f"{prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=20
+    ) as answer:
+        body = json.loads(answer.read())
+    assert body["status"] == "success", body
+    return body["data"]
+
+
+def test_every_metric_exists_and_every_expression_can_be_evaluated(server: Server, prometheus: str) -> None:
+    for path in ("/jwks", "/login", "/readyz", "/userinfo"):
+        server.get(path)
+    series = {name for expression in expressions().values() for name in NAME.findall(expression)}
+
+    def known() -> set[str]:
+        return set(ask(prometheus, "label/__name__/values"))
+
+    wait_until(lambda: series <= known(), 60)
+    for name, expression in expressions().items():
+        assert ask(prometheus, "query", query=expression)["resultType"] == "vector", name
+    rules = ask(prometheus, "rules")["groups"][0]["rules"]
+    wait_until(lambda: all(rule["health"] != "unknown" for rule in ask(prometheus, "rules")["groups"][0]["rules"]))
+    assert [rule["name"] for rule in rules] == [alert["alert"] for alert in alerts()]
+    states = {rule["name"]: (rule["health"], rule["state"]) for rule in ask(prometheus, "rules")["groups"][0]["rules"]}
+    assert {health for health, _ in states.values()} == {"ok"}
+    assert {state for _, state in states.values()} <= {"inactive", "pending"}
+
+
+def test_both_processes_are_counted_together_and_a_dead_one_leaves_no_gauges(server: Server) -> None:
+    before = server.requests("discovery", "ok")
+    for _ in range(40):  # a connection each, so that both processes answer some
+        assert server.get("/.well-known/openid-configuration") == 200
+    wait_until(lambda: server.requests("discovery", "ok") == before + 40)
+    assert server.get("/metrics") == 404, "without a token there is no such page"
+    most = 'sso_database_connections{"state": "most"}'
+    both = server.metrics()[most]
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    workers = [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    wait_until(lambda: server.metrics().get(most, 0) in (both / 2, both), 60)
+    wait_until(lambda: server.metrics().get(most) == both, 60)
+    assert server.requests("discovery", "ok") >= before + 40, "what it counted stays"
