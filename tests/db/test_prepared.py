@@ -33,7 +33,16 @@ from sqlalchemy.util.concurrency import await_
 from tests.conftest import settings_for
 from tests.waiting import until
 
-from sso.platform.db import Database, DatabaseUnavailable, Json, TransactionConflict, UtcDateTime, Work, new_id
+from sso.platform.db import (
+    Database,
+    DatabaseUnavailable,
+    Json,
+    TransactionConflict,
+    TransactionLost,
+    UtcDateTime,
+    Work,
+    new_id,
+)
 
 metadata = MetaData()
 things = Table(
@@ -312,7 +321,7 @@ async def test_cancelled_work_leaves_nothing_open(db: Database) -> None:
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
-async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None:
+async def test_a_connection_lost_in_a_transaction_is_said_and_one_lost_while_idle_is_replaced(db: Database) -> None:
     pid: Any = select(literal_column("pg_backend_pid()"))
     kill = "SELECT pg_terminate_backend(:pid)"
 
@@ -327,15 +336,14 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
             await until(is_gone)
 
     other = Database(settings_for(db.url.render_as_string(hide_password=False), Path("/nonexistent")))
-    numbers: list[int] = []
+    idle: list[tuple[int, Any]] = []
 
     def note(work: Work) -> None:
-        numbers.append(work.execute(pid, {}).all()[0][0])
+        idle.append((work.execute(pid, {}).all()[0][0], work._driver))
 
     await db.run_read(note)
-    await end(numbers[0])
-    with pytest.raises(DatabaseUnavailable):
-        await db.run_write(lambda work: work.execute(INSERT, thing("a")))
+    await end(idle[0][0])
+    await until(idle[0][1].is_closed)
     await db.run_write(lambda work: work.execute(INSERT, thing("b")))
 
     def lose(work: Work) -> None:
@@ -343,8 +351,16 @@ async def test_a_lost_connection_is_said_once_and_replaced(db: Database) -> None
         await_(end(work.execute(pid, {}).all()[0][0]))
         work.execute(INSERT, thing("d"))
 
-    with pytest.raises(DatabaseUnavailable):
+    with pytest.raises(TransactionLost):
         await db.run_write(lose)
+
+    def commit(work: Work) -> None:
+        work.execute(INSERT, thing("e"))
+        await_(end(work.execute(pid, {}).all()[0][0]))
+
+    with pytest.raises(DatabaseUnavailable) as unknown:
+        await db.run_write(commit)
+    assert not isinstance(unknown.value, TransactionConflict), "nobody knows whether the commit arrived"
     await other.close()
     assert await db.run_read(names_in) == ["b"]
 

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from sso.errors import SettingsError, validation_message
+from sso.settings.database_address import DatabaseAddress, read_address
 from sso.settings.groups import (
     GROUPS,
     RATE_LIMIT_SCHEMES,
@@ -44,6 +45,7 @@ from sso.settings.variables import unknown_variable
 __all__ = [
     "GROUPS",
     "SIGNING_ALGS",
+    "DatabaseAddress",
     "Duration",
     "Group",
     "Settings",
@@ -113,6 +115,10 @@ class Settings(Groups, BaseSettings):
             mistakes.append("SSO_BRAND_COLOUR and SSO_BRAND_COLOUR_DARK are needed together")
         if self.password_min_length < self.password_min_length_with_second_factor:
             mistakes.append("SSO_PASSWORD_MIN_LENGTH must not be less than SSO_PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR")
+        if self.database_pooler == "pgbouncer" and (address := self.database_address) and address.options:
+            mistakes.append(
+                "SSO_DATABASE_URL: PgBouncer refuses the parameter options; set them with ALTER ROLE … SET instead"
+            )
         return mistakes
 
     def _missing_files(self) -> list[str]:
@@ -165,6 +171,11 @@ class Settings(Groups, BaseSettings):
     def secure_cookies(self) -> bool:
         """Whether cookies carry ``Secure`` and the ``__Host-`` prefix: always, except for http on loopback."""
         return self.issuer.startswith("https:")
+
+    @property
+    def database_address(self) -> DatabaseAddress | None:
+        """The address of PostgreSQL; None: the database is SQLite."""
+        return read_address(self.database_url) if self.database_url.startswith("postgres") else None
 
     def effective_database_url(self) -> str:
         """Return the database URL with the driver that is used."""

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from sso.settings.database_address import read_address
 from sso.settings.values import Days, Duration, Hours, Minutes, SecretList, Size, TextList
 
 SIGNING_ALGS = ("RS256", "ES256", "EdDSA", "PS256")
@@ -99,12 +100,76 @@ class DatabaseSettings(Group):
 
     database_url: str = Field(
         "",
-        description="`postgresql://user@host/database` or `sqlite:///path`. Empty: an SQLite file in the data "
-        "directory, for a trial on one machine.",
+        description="`postgresql://user:password@host/database` or `sqlite:///path`. An address of PostgreSQL is "
+        "written as for `psql`: several hosts (`host1:5432,host2:5432`) and parameters such as "
+        "`?target_session_attrs=read-write&sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`. Empty: an SQLite file "
+        "in the data directory, for a trial on one machine.",
         examples=["postgresql://sso@db.internal/sso"],
     )
     database_pool_size: int = Field(
         10, ge=1, description="PostgreSQL connections that one process keeps open.", examples=["20"]
+    )
+    database_pool_timeout: Duration = Field(
+        timedelta(seconds=10),
+        ge=timedelta(milliseconds=10),
+        description="How long a request waits for a PostgreSQL connection when all connections are in use or the "
+        "database has too many connections. After that the answer is 503.",
+        examples=["10s"],
+    )
+    database_pooler: Literal["none", "pgbouncer"] = Field(
+        "none",
+        description="`pgbouncer`: the address is that of PgBouncer, in transaction or session mode. The server then "
+        "sends only start-up parameters that PgBouncer accepts, and each transaction begins with its limits.",
+        examples=["pgbouncer"],
+    )
+    database_prepared_statements: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether PostgreSQL keeps prepared statements. `auto`: `off` behind PgBouncer, otherwise `on`. "
+        "`on` behind PgBouncer needs version 1.21 or newer with `max_prepared_statements` of at least 200.",
+        examples=["on"],
+    )
+    database_connect_timeout: Duration = Field(
+        timedelta(seconds=2),
+        ge=timedelta(milliseconds=10),
+        description="How long the server waits for a connection to one PostgreSQL host. Then the next host of the "
+        "address is tried. `connect_timeout` in the address wins.",
+        examples=["2s"],
+    )
+    database_statement_timeout: Duration = Field(
+        timedelta(seconds=8),
+        ge=timedelta(0),
+        description="How long a PostgreSQL statement may take. A database that has not answered 1 second later is "
+        "considered lost. `0s`: no limit.",
+        examples=["8s"],
+    )
+    database_lock_timeout: Duration = Field(
+        timedelta(seconds=5),
+        ge=timedelta(0),
+        description="How long a PostgreSQL statement waits for a row or a table that another transaction has locked. "
+        "`0s`: no limit.",
+        examples=["5s"],
+    )
+    database_idle_in_transaction_timeout: Duration = Field(
+        timedelta(seconds=30),
+        ge=timedelta(0),
+        description="How long a PostgreSQL transaction may stay open without a statement, for example because the "
+        "server process hangs. PostgreSQL then ends the transaction and its locks. `0s`: no limit.",
+        examples=["30s"],
+    )
+    database_tcp_keepalive: Duration = Field(
+        timedelta(seconds=3),
+        ge=timedelta(0),
+        description="How long a connection to PostgreSQL is silent before the operating system checks that the other "
+        "host is there, in whole seconds. `0s`: never.",
+        examples=["3s"],
+    )
+    database_tcp_user_timeout: Duration = Field(
+        timedelta(seconds=6),
+        ge=timedelta(0),
+        description="How long the PostgreSQL host may leave data or checks without acknowledgement before the "
+        "connection is lost (`TCP_USER_TIMEOUT`, on Linux). `0s`: the default of the operating system, about 15 "
+        "minutes.",
+        examples=["6s"],
     )
     registry_poll_interval: Duration = Field(
         timedelta(seconds=1),
@@ -118,8 +183,11 @@ class DatabaseSettings(Group):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: str) -> str:
-        if value and value.split(":", 1)[0] not in DATABASE_SCHEMES:
+        scheme = value.partition("://")[0]
+        if value and scheme not in DATABASE_SCHEMES:
             raise ValueError("must begin with postgresql:// or sqlite:///")
+        if scheme.startswith("postgres"):
+            read_address(value)
         return value
 
 

@@ -5,8 +5,8 @@ The English texts are in ``sso.settings``; a test checks that none of the Indone
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
@@ -44,9 +44,30 @@ INDONESIAN: dict[str, str] = {
     "Bila `false`, jalankan `sso worker`.",
     "log_level": "Tingkat keparahan terendah yang dicatat.",
     "log_format": "Bentuk baris log.",
-    "database_url": "`postgresql://user@host/database` atau `sqlite:///path`. Kosong: berkas SQLite di direktori "
-    "data, cukup untuk uji coba di satu mesin.",
+    "database_url": "`postgresql://user:password@host/database` atau `sqlite:///path`. Alamat PostgreSQL ditulis "
+    "seperti untuk `psql`: boleh beberapa host (`host1:5432,host2:5432`) dan parameter seperti "
+    "`?target_session_attrs=read-write&sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`. Kosong: berkas SQLite di "
+    "direktori data, cukup untuk uji coba di satu mesin.",
     "database_pool_size": "Jumlah koneksi PostgreSQL yang dipertahankan satu proses.",
+    "database_pool_timeout": "Lama permintaan menunggu koneksi PostgreSQL bila semua koneksi sedang dipakai atau "
+    "basis data kelebihan koneksi. Setelah itu jawabannya 503.",
+    "database_pooler": "`pgbouncer`: alamatnya adalah alamat PgBouncer, dalam mode transaction atau session. Server "
+    "hanya mengirim parameter awal yang diterima PgBouncer, dan setiap transaksi dimulai dengan batas waktunya.",
+    "database_prepared_statements": "Apakah PostgreSQL menyimpan prepared statement. `auto`: `off` di belakang "
+    "PgBouncer, selain itu `on`. `on` di belakang PgBouncer memerlukan versi 1.21 atau lebih baru dengan "
+    "`max_prepared_statements` minimal 200.",
+    "database_connect_timeout": "Lama server menunggu koneksi ke satu host PostgreSQL. Setelah itu host berikutnya "
+    "dicoba. `connect_timeout` di alamat lebih diutamakan.",
+    "database_statement_timeout": "Lama satu perintah PostgreSQL boleh berjalan. Basis data yang 1 detik kemudian "
+    "belum menjawab dianggap hilang. `0s`: tanpa batas.",
+    "database_lock_timeout": "Lama satu perintah PostgreSQL menunggu baris atau tabel yang dikunci transaksi lain. "
+    "`0s`: tanpa batas.",
+    "database_idle_in_transaction_timeout": "Lama transaksi PostgreSQL boleh terbuka tanpa perintah, misalnya karena "
+    "proses server macet. PostgreSQL lalu mengakhiri transaksi dan kuncinya. `0s`: tanpa batas.",
+    "database_tcp_keepalive": "Lama koneksi ke PostgreSQL diam sebelum sistem operasi memeriksa apakah host itu masih "
+    "ada, dalam detik bulat. `0s`: tidak pernah.",
+    "database_tcp_user_timeout": "Lama host PostgreSQL boleh tidak mengakui data atau pemeriksaan sebelum koneksi "
+    "dianggap putus (`TCP_USER_TIMEOUT`, di Linux). `0s`: bawaan sistem operasi, sekitar 15 menit.",
     "registry_poll_interval": "Jeda setiap proses memeriksa perubahan aplikasi dan kunci di basis data. "
     "Dokumentasi menjanjikan perubahan berlaku dalam dua detik.",
     "secret_key": "Satu atau beberapa rahasia, masing-masing minimal 32 karakter, dipisahkan koma. Rahasia pertama "
@@ -198,6 +219,8 @@ INDONESIAN: dict[str, str] = {
     "privacy_url": "URL pemberitahuan privasi; kosong: halaman bawaan.",
 }
 _MASK = "••••••••"
+_PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]+(@)")
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +270,7 @@ def masked(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(masked(item) for item in value)
     text = display(value)
-    if "://" in text and "@" in text:
-        parts = urlsplit(text)
-        if parts.password:
-            text = urlunsplit(parts._replace(netloc=f"{parts.username}:{_MASK}@{parts.hostname}"))
+    if "://" in text:
+        text = _PASSWORD.sub(rf"\1{_MASK}\2", text)
+        text = _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", text)
     return text

@@ -5,7 +5,7 @@ Knows no domain: no tables but the version counters and the runs of the jobs liv
 
 from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, index_where, insert_for, new_id, table_of
 from sso.platform.db.batches import count_roughly, delete_batch
-from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict
+from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict, TransactionLost
 from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
 from sso.platform.db.prepared import Executor, Work, session_of
@@ -20,6 +20,7 @@ __all__ = [
     "JobRun",
     "Json",
     "TransactionConflict",
+    "TransactionLost",
     "UtcDateTime",
     "Work",
     "bump_version",

@@ -12,11 +12,11 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import event, make_url
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -31,6 +31,8 @@ SQLITE_BUSY_TIMEOUT_MS = 15_000
 SQLITE_READERS = 4
 CONFLICT_STATES = ("40001", "40P01", "55P03")
 """SQLSTATE values of a transaction that conflicts with another transaction."""
+OUTDATED = "InvalidCachedStatementError"
+"""The class of the error that a migration causes where it changes what a prepared statement returns."""
 
 
 class DatabaseUnavailable(Refusal):
@@ -51,6 +53,11 @@ class TransactionConflict(DatabaseUnavailable):
     that is not available. The same work can be repeated at once."""
 
 
+class TransactionLost(TransactionConflict):
+    """The connection was lost before the commit was sent, so the transaction changed nothing. The same work can be
+    repeated on another connection."""
+
+
 class NoDatabase(Refusal):
     """The file of the embedded database does not exist."""
 
@@ -67,35 +74,18 @@ class Database:
     """
 
     def __init__(self, settings: Settings, *, create: bool = True) -> None:
-        url = make_url(settings.effective_database_url())
-        if not create and url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
-            raise NoDatabase(f"there is no database at {url.database}; make one with: sso db upgrade")
-        self.url = url
-        self.is_sqlite = url.get_backend_name() == "sqlite"
-        if self.is_sqlite:
-            if url.database:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(OSError):  # reported when the file is opened
-                    Path(url.database).touch(mode=0o600)
-            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 30, "pool_reset_on_return": None}
-            # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
-            self.engine = create_async_engine(url, pool_size=1, **pool)
-            self._reader = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, **pool)
-            for engine in (self.engine, self._reader):
-                event.listen(engine.sync_engine, "do_connect", _probe_sqlite)
-                event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-                event.listen(engine.sync_engine, "reset", _reset_sqlite)
-            event.listen(self.engine.sync_engine, "begin", _begin_immediate)
+        self._settings = settings
+        address = settings.database_address
+        self.is_sqlite = address is None
+        if address is None:
+            self.url = make_url(settings.effective_database_url())
+            self.engine, self._reader = _sqlite_engines(self.url, create=create)
         else:
-            self.engine = create_async_engine(
-                url,
-                pool_size=settings.database_pool_size,
-                max_overflow=0,
-                pool_timeout=10,
-                connect_args={"timeout": 5, "server_settings": {"application_name": "sso", "jit": "off"}},
-            )
+            from sso.platform.db.postgres import make_engine  # its driver is not always installed
+
+            self.engine = make_engine(settings, address)
+            self.url = self.engine.url
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-            event.listen(self.engine.sync_engine, "handle_error", _replace_outdated_connections)
         self.plans = Plans(self.engine.dialect)
         self._work = SqliteWork if self.is_sqlite else PostgresWork
 
@@ -105,6 +95,22 @@ class Database:
         return [self.engine, self._reader] if self.is_sqlite else [self.engine]
 
     @asynccontextmanager
+    async def maintenance(self) -> AsyncIterator[AsyncEngine]:
+        """Yield an engine for changing the schema: its statements may take as long as they need."""
+        address = self._settings.database_address
+        if address is None:
+            yield self.engine
+            return
+        from sso.platform.db.postgres import Limits, make_engine
+
+        limits = replace(Limits.of(self._settings), statement=0, lock=0, idle_in_transaction=0)
+        engine = make_engine(self._settings, address, limits=limits)
+        try:
+            yield engine
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """Yield a session for reading.
 
@@ -112,7 +118,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached.
         """
         async with AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
-            with _translated():
+            with Translation():
                 yield session
 
     @asynccontextmanager
@@ -123,10 +129,11 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         session = AsyncSession(self.engine, expire_on_commit=False)
-        with _translated():
+        with Translation() as translation:
             try:
                 yield session
                 if session.in_transaction():
+                    translation.commits = True
                     await session.commit()
             finally:
                 if session.in_transaction():  # failed or cancelled: return the connection
@@ -141,7 +148,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached.
         """
         engine = self._reader if self.is_sqlite else self.engine
-        with _translated():
+        with Translation():
             return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
 
     async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
@@ -156,7 +163,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         work = self._work(self.engine.sync_engine, self.plans, transaction=True, single=single)
-        with _translated():
+        with Translation(work):
             return await greenlet_spawn(work.run, function)
 
     async def close(self) -> None:
@@ -166,21 +173,38 @@ class Database:
             await self._reader.dispose()
 
 
-class _translated:
-    """Turn temporary errors of the driver into :class:`DatabaseUnavailable`."""
+class Translation:
+    """Turns temporary errors of the driver into :class:`DatabaseUnavailable`.
 
-    def __enter__(self) -> None:
-        return None
+    Args:
+        work: what runs, if it may commit.
+    """
+
+    def __init__(self, work: Work | None = None) -> None:
+        self._work = work
+        self.commits = False
+        """Whether the commit may have been sent: what happened after that is not known where the connection is lost."""
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, DBAPIError) and _is_conflict(error):
             raise TransactionConflict(str(error.orig)) from error
+        if _is_lost(error) and not (self.commits or (self._work is not None and self._work.commits)):
+            raise TransactionLost(str(getattr(error, "orig", error))) from error
         if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
             raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
         if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error)):
             raise DatabaseUnavailable(str(error.orig)) from error
         if isinstance(error, (ConnectionError, TimeoutError)):
-            raise DatabaseUnavailable(str(error)) from error
+            raise DatabaseUnavailable(str(error) or "the database does not answer") from error
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Tell whether a connection was closed under a statement. (It is not a connection that could not be made, nor one
+    on which the database does not answer: repeating would take as long again.)"""
+    return isinstance(error, DBAPIError) and error.connection_invalidated and not isinstance(error.orig, TimeoutError)
 
 
 def _is_out_of_service(error: DBAPIError) -> bool:
@@ -196,23 +220,37 @@ def _is_conflict(error: DBAPIError) -> bool:
     """Tell whether another transaction caused the error: in PostgreSQL a serialization failure (40001), a deadlock
     (40P01), a lock that is not available (55P03), or a migration that changed what a prepared statement returns; in
     SQLite SQLITE_BUSY or SQLITE_LOCKED."""
-    if _sqlstate(error) in CONFLICT_STATES or _is_outdated(error.orig):
+    if _sqlstate(error) in CONFLICT_STATES or type(error.orig).__name__ == OUTDATED:
         return True
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _is_outdated(error: BaseException | None) -> bool:
-    return type(error).__name__ == "InvalidCachedStatementError"  # of asyncpg, which is not always installed
-
-
-def _replace_outdated_connections(context: ExceptionContext) -> None:
-    """Let the pool replace every connection after a migration changed what a statement returns that is prepared."""
-    if _is_outdated(context.original_exception):
-        context.is_disconnect = True
-
-
 def _sqlstate(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", "") or "")
+
+
+def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine]:
+    """Return the engines of the embedded database: for writing and for reading.
+
+    Raises:
+        NoDatabase: when the file does not exist and ``create`` is false.
+    """
+    if not create and url.database and not Path(url.database).exists():
+        raise NoDatabase(f"there is no database at {url.database}; make one with: sso db upgrade")
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # reported when the file is opened
+            Path(url.database).touch(mode=0o600)
+    pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 30, "pool_reset_on_return": None}
+    # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
+    writer = create_async_engine(url, pool_size=1, **pool)
+    reader = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, **pool)
+    for engine in (writer, reader):
+        event.listen(engine.sync_engine, "do_connect", _probe_sqlite)
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "reset", _reset_sqlite)
+    event.listen(writer.sync_engine, "begin", _begin_immediate)
+    return writer, reader
 
 
 def _probe_sqlite(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:

@@ -122,6 +122,8 @@ class Work:
         self._driver: Any = None
         self._connection: Connection | None = None
         self._session: Session | None = None
+        self.commits = single
+        """Whether the commit may have been sent: where the connection is lost then, the outcome is not known."""
         dispatch = engine.dispatch
         self._watched = bool(dispatch.before_cursor_execute or len(dispatch.begin) > self.own_listeners)
 
@@ -131,6 +133,7 @@ class Work:
             answer = function(self)
             if self._session is not None:
                 self._session.flush()
+            self.commits = self.commits or self._begun
             if self._connection is not None and self._connection.in_transaction():
                 self._connection.commit()
             elif self._begun:
