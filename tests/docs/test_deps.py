@@ -48,7 +48,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def fill(machine: Machine) -> None:
     """Add every program that the tests need."""
-    for name in ("python3", "chromium", "redis-server", "apache2"):
+    for name in ("python3", "chromium", "redis-server", "apache2", "systemd-analyze"):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
     machine.program("npm", f'for folder in {" ".join(FOLDERS)}; do mkdir -p $folder/node_modules; : '
@@ -68,6 +68,7 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "npm",
         "redis-server",
         "apache2",
+        "systemd",
         "libapache2-mod-auth-openidc",
     ):
         assert f": sudo apt-get install {package}\n" in done.stdout

@@ -774,8 +774,10 @@ class BackupSettings(Group):
     @field_validator("backup_scratch_database_url")
     @classmethod
     def _check_backup_scratch(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith("postgres"):
-            raise ValueError("must begin with postgresql://")
+        if value is not None:
+            if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+                raise ValueError("must begin with postgresql://")
+            read_address(value.get_secret_value())
         return value
 
 

@@ -16,26 +16,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
-from sqlalchemy import URL
-
 from sso.errors import Refusal
 from sso.platform.backup.container import CHUNK_BYTES, Reader, Writer
+from sso.settings import DatabaseAddress, Settings
 
 _VARIABLES = {
     "sslmode": "PGSSLMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY",
     "sslcrl": "PGSSLCRL",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "options": "PGOPTIONS",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
     "passfile": "PGPASSFILE",
-    "service": "PGSERVICE",
-    "gssencmode": "PGGSSENCMODE",
-    "channel_binding": "PGCHANNELBINDING",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "krbsrvname": "PGKRBSRVNAME",
+    "gsslib": "PGGSSLIB",
 }
-"""Parameters of a URL that libpq reads from the environment too."""
+"""Parameters of an address that libpq reads from the environment too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +44,29 @@ class Server:
     major: int
 
     @classmethod
-    def of(cls, url: URL, major: int) -> Server:
-        """Return the server of a database URL."""
-        return cls({**os.environ, "PGAPPNAME": "sso backup", **libpq_environment(url)}, major)
+    def of(cls, settings: Settings, major: int) -> Server:
+        """Return the server of the settings."""
+        address = settings.database_address
+        assert address is not None
+        limit = address.numbers.get("connect_timeout", max(2, round(settings.database_connect_timeout.total_seconds())))
+        given = {"PGAPPNAME": "sso backup", "PGCONNECT_TIMEOUT": str(limit)}
+        return cls({**os.environ, **given, **libpq_environment(address)}, major)
 
 
-def libpq_environment(url: URL) -> dict[str, str]:
-    """Return the variables of libpq that stand for a URL: one host or several, in the authority or in the query."""
-    places = [(url.host, url.port)] if url.host else []
-    for given in _values(url, "host"):
-        for part in given.split(","):
-            host, _, port = ("", "", "") if part.startswith("/") else part.rpartition(":")
-            places.append((host, int(port)) if host and port.isdigit() else (part, None))
-    ports = [port for given in _values(url, "port") for port in given.split(",")]
+def libpq_environment(address: DatabaseAddress) -> dict[str, str]:
+    """Return the variables of libpq that stand for an address."""
     variables = {
-        "PGHOST": ",".join(host for host, _ in places if host),
-        "PGPORT": ",".join(ports or [str(port or 5432) for _, port in places])
-        if any(p for _, p in places) or ports
-        else "",
-        "PGUSER": url.username or "",
-        "PGPASSWORD": str(url.password or ""),
-        "PGDATABASE": url.database or "",
-        **{variable: value for name, variable in _VARIABLES.items() for value in _values(url, name)[:1]},
+        "PGHOST": ",".join(host.name for host in address.hosts),
+        "PGPORT": ",".join(str(host.port or "") for host in address.hosts),
+        "PGUSER": address.user or "",
+        "PGPASSWORD": address.password or "",
+        "PGDATABASE": address.database or "",
+        "PGTARGETSESSIONATTRS": address.target_session_attrs.removeprefix("any"),
+        "PGLOADBALANCEHOSTS": "random" if address.shuffle else "",
+        "PGOPTIONS": address.options or "",
+        **{variable: address.driver.get(name, "") for name, variable in _VARIABLES.items()},
     }
-    return {name: value for name, value in variables.items() if value}
-
-
-def _values(url: URL, name: str) -> list[str]:
-    value = url.query.get(name, ())
-    return [value] if isinstance(value, str) else list(value)
+    return {name: value for name, value in variables.items() if value.strip(",")}
 
 
 def check_program(name: str, major: int) -> None:
@@ -131,7 +123,7 @@ def load(server: Server, reader: Reader) -> None:
         "--no-privileges",
         "--no-password",
     ]
-    command += ["--dbname", server.environment["PGDATABASE"]]
+    command += ["--dbname", server.environment.get("PGDATABASE", "")]
     with tempfile.TemporaryFile() as errors:
         with _started(command, server, stdin=subprocess.PIPE, stderr=errors) as process:
             assert process.stdin is not None

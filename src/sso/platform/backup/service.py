@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, make_url, select, text
+from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,8 +31,6 @@ from sso.settings import Settings, SettingsError
 
 DEFAULT_SCHEMA = "public"
 RENAMED_SCHEMA = "sso_before_restore"
-LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
-"""Limits of a connection that a transaction as long as a backup does without."""
 OTHERS = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 PARTIAL = ".partial"
@@ -137,12 +135,12 @@ async def _create_sqlite(db: Database, settings: Settings, path: Path, key: Back
     return manifest
 
 
-async def _create_postgres(db: Database, settings: Settings, path: Path, key: BackupKey) -> Manifest:
+async def _create_postgres(_db: Database, settings: Settings, path: Path, key: BackupKey) -> Manifest:
     async with _connected(settings) as connection:
         await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         snapshot = (await connection.execute(text("SELECT pg_export_snapshot()"))).scalar_one()
         schema = (await connection.execute(text("SELECT quote_ident(current_schema())"))).scalar_one()
-        server, version = await _server(db.url, connection)
+        server, version = await _server(settings, connection)
         postgres.check_program("pg_dump", server.major)
         manifest = _manifest(settings, await connection.run_sync(look), "postgresql", version)
         await asyncio.to_thread(
@@ -201,12 +199,10 @@ def _opened(path: Path, settings: Settings) -> Iterator[tuple[Reader, Manifest]]
 
 
 def _check_kind(manifest: Manifest, settings: Settings) -> None:
-    kind = make_url(settings.effective_database_url()).get_backend_name()
+    kind = "sqlite" if settings.database_address is None else "postgresql"
     if manifest.database != kind:
         names = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
-        raise Refusal(
-            f"this is a backup of {names[manifest.database]}, and SSO_DATABASE_URL names {names.get(kind, kind)}"
-        )
+        raise Refusal(f"this is a backup of {names[manifest.database]}, and SSO_DATABASE_URL names {names[kind]}")
 
 
 def _compare(manifest: Manifest, contents: Contents | None) -> None:
@@ -261,7 +257,7 @@ def _not_empty(tables: int) -> str:
 async def _load_postgres(settings: Settings, reader: Reader, manifest: Manifest) -> Restored:
     """Restore the rest of the stream into an empty database, and look at it."""
     async with _connected(settings) as connection:
-        server, _ = await _server(make_url(settings.effective_database_url()), connection)
+        server, _ = await _server(settings, connection)
     postgres.check_program("pg_restore", server.major)
     await asyncio.to_thread(postgres.load, server, reader)
     async with _connected(settings) as connection:
@@ -269,10 +265,10 @@ async def _load_postgres(settings: Settings, reader: Reader, manifest: Manifest)
     return await _finish(settings, manifest)
 
 
-async def _server(url: URL, connection: AsyncConnection) -> tuple[postgres.Server, str]:
+async def _server(settings: Settings, connection: AsyncConnection) -> tuple[postgres.Server, str]:
     number = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
     version: str = (await connection.execute(text("SHOW server_version"))).scalar_one()
-    return postgres.Server.of(url, number // 10_000), version
+    return postgres.Server.of(settings, number // 10_000), version
 
 
 @asynccontextmanager
@@ -288,11 +284,11 @@ async def _scratch_database(settings: Settings) -> AsyncIterator[Settings]:
             await _run(elsewhere, f"CREATE SCHEMA {DEFAULT_SCHEMA}")
         return
     name = f"sso_check_{os.urandom(6).hex()}"
-    url = make_url(settings.effective_database_url()).set(database=name)
+    url = f"{settings.database_url}{'&' if '?' in settings.database_url else '?'}dbname={name}"
     await _check_may_create(settings)
     await _run(settings, f"CREATE DATABASE {name} TEMPLATE template0", autocommit=True)
     try:
-        yield _at(settings, url.render_as_string(hide_password=False))
+        yield _at(settings, url)
     finally:
         await _run(settings, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", autocommit=True)
 
@@ -315,15 +311,12 @@ async def _check_may_create(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _connected(settings: Settings, *, autocommit: bool = False) -> AsyncIterator[AsyncConnection]:
-    """Yield a connection of its own in one transaction."""
+    """Yield a connection to PostgreSQL, whose statements may take as long as they need, in one transaction."""
     db = Database(settings)
     try:
-        async with db.engine.connect() as connection:
+        async with db.maintenance() as engine, engine.connect() as connection:
             if autocommit:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
-            else:
-                for limit in LIMITS:
-                    await connection.execute(text(f"SET LOCAL {limit} = 0"))
             yield connection
             await connection.commit()
     finally:
