@@ -64,7 +64,8 @@ def digest() -> str:
 
 def documents(text: str) -> Iterator[dict[str, Any]]:
     """Yield the resources in a file of YAML."""
-    yield from (document for document in yaml.safe_load_all(text) if document)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    yield from (document for document in yaml.load_all(text, Loader=loader) if document)
 
 
 def mistakes(resources: Iterable[dict[str, Any]], schema: dict[str, Any]) -> list[str]:

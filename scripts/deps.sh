@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, Node.js 20 with
-# npm, Redis or Valkey, Apache with mod_auth_openidc, and the Node.js packages of tests/interop. What is there stays.
+# npm, Redis or Valkey, Apache with mod_auth_openidc, systemd-analyze, PostgreSQL, and the Node.js packages of
+# tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -29,6 +30,10 @@ has_node() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge 
 has_npm() { has npm; }
 has_redis() { has redis-server || has valkey-server; }
 has_apache() { has apache2 || [ -x "${APACHE:-/usr/sbin/apache2}" ]; }
+has_postgres() {
+  set -- "${POSTGRESQL:-/usr/lib/postgresql}"/*/bin/initdb
+  [ -x "$1" ]
+}
 has_systemd() { has systemd-analyze; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
@@ -41,6 +46,7 @@ has_npm|npm|npm
 has_redis|redis-server|Redis or Valkey
 has_apache|apache2|Apache
 has_systemd|systemd|systemd-analyze
+has_postgres|postgresql|PostgreSQL of the machine
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "
 

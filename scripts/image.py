@@ -51,7 +51,8 @@ class Stage:
 
 def instructions(text: str) -> list[tuple[str, str]]:
     """Return the instructions of a Dockerfile, each with its arguments on one line."""
-    joined = re.sub(r"\\\n\s*", " ", "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#")))
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
     return [
         (word, rest.strip()) for line in joined.splitlines() if line.strip() for word, _, rest in [line.partition(" ")]
     ]

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ SECRET = {variable(n) for n, f in Settings.model_fields.items() if "Secret" in s
 RESERVE_SECONDS = 10
 
 
+@cache
 def resources(name: str = "") -> list[dict[str, Any]]:
     """The resources of one file of deploy/kubernetes, or of all."""
     return [

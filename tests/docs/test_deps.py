@@ -35,6 +35,7 @@ class Machine:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = {"APACHE": str(self.bin / "none"), "APACHE_MODULES": str(self.root), "TMPDIR": str(self.root)}
+        places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
             [self.bin / "sh", self.root / "scripts/deps.sh", *options],
             env={"PATH": str(self.bin), **places}, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -55,6 +56,9 @@ def fill(machine: Machine) -> None:
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
+    programs = machine.root / "postgresql/15/bin"
+    programs.mkdir(parents=True)
+    (programs / "initdb").symlink_to(machine.bin / "apache2")
 
 
 def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Machine) -> None:
@@ -69,6 +73,7 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "redis-server",
         "apache2",
         "systemd",
+        "postgresql",
         "libapache2-mod-auth-openidc",
     ):
         assert f": sudo apt-get install {package}\n" in done.stdout
