@@ -25,7 +25,7 @@ from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.backup import manifest as manifests
 from sso.platform.backup.container import BackupKey, Reader, Writer
-from sso.platform.backup.manifest import Manifest
+from sso.platform.backup.manifest import Contents, Manifest
 from sso.platform.backup.postgres import libpq_environment
 from sso.platform.db import Database
 from sso.settings import load_settings
@@ -188,6 +188,23 @@ def test_another_secret_key_is_named_as_what_is_wrong(
     assert (restored.json["restored"], restored.json["usable"]) == (True, False)
     assert any(name.startswith("signing-key:") for name in restored.json["cannot_decrypt"])
     assert cli("doctor").code == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"rows": {"users": 3, "sessions": 1}}, "sessions: 1 rows, the backup says 2"),
+        ({"rows": {"users": 3}}, "sessions: no table, the backup says 2"),
+        ({"rows": {"users": 3, "sessions": 2, "more": 0}}, "more: 0 rows, the backup says no table"),
+        ({"chain_hash": "ff"}, "the audit chain ends at 7 with another entry"),
+        ({"chain_seq": 6}, "the audit chain ends at 6, the backup says 7"),
+        ({"revision": "0014"}, "the schema is 0014, the backup says 0015"),
+    ],
+)
+def test_a_copy_that_differs_is_refused(changes: dict[str, Any], line: str) -> None:
+    contents = Contents(revision="0015", rows={"users": 3, "sessions": 2}, chain_seq=7, chain_hash="aa")
+    assert contents.differences(contents) == []
+    assert contents.differences(contents.model_copy(update=changes)) == [line]
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])

@@ -30,15 +30,21 @@ class Contents(BaseModel):
     def differences(self, other: Contents) -> list[str]:
         """Return what differs in ``other``, one line each."""
         lines = [
-            f"{name}: {other.rows.get(name, 'no table, not')} rows, the backup says {self.rows.get(name, 'no table')}"
+            f"{name}: {_rows(other, name)}, the backup says {_rows(self, name).removesuffix(' rows')}"
             for name in sorted(self.rows | other.rows)
             if self.rows.get(name) != other.rows.get(name)
         ]
-        if (self.chain_seq, self.chain_hash) != (other.chain_seq, other.chain_hash):
+        if self.chain_seq != other.chain_seq:
             lines.append(f"the audit chain ends at {other.chain_seq}, the backup says {self.chain_seq}")
+        elif self.chain_hash != other.chain_hash:
+            lines.append(f"the audit chain ends at {other.chain_seq} with another entry")
         if self.revision != other.revision:
             lines.append(f"the schema is {other.revision}, the backup says {self.revision}")
         return lines
+
+
+def _rows(contents: Contents, name: str) -> str:
+    return f"{contents.rows[name]} rows" if name in contents.rows else "no table"
 
 
 class Manifest(BaseModel):
