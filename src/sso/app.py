@@ -25,10 +25,12 @@ from sso.http.common.images import Logos
 from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell
 from sso.http.common.state import RateLimits, Site
+from sso.http.common.stopping import delay_stop
 from sso.identity.authn.passwords import Passwords
 from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
+from sso.logout.forgotten_ends import follow_ends
 from sso.logs import configure_logging
 from sso.oidc.discovery import Discovery
 from sso.oidc.provider import Provider
@@ -78,8 +80,8 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
 
     Args:
         settings: every setting.
-        freeze: leave what is in memory after the start out of garbage collection: for a process that does nothing but
-            serve.
+        freeze: for a process that does nothing but serve: leave what is in memory after the start out of garbage
+            collection, and stop as ``SSO_SHUTDOWN_DELAY`` says.
 
     Raises:
         WrongSchema: at start, where the schema is not current and the database is not the embedded one.
@@ -97,6 +99,7 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
             if freeze:
                 gc.freeze()
                 gc.set_threshold(*GC_THRESHOLDS)
+                delay_stop(site.provider.health, settings.shutdown_delay.total_seconds())
             yield
         finally:
             stop.set()
@@ -256,6 +259,7 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     # The first visitor would wait for it; readiness need not.
     quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
     work = [site.provider.follow(stop), site.provider.keep_usage(stop), site.passwords.prepare(), *quick]
+    work.append(follow_ends(site.provider, stop, site.worker.nudge))
     if site.settings.run_worker:
         work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
     tasks = [asyncio.create_task(job) for job in work]

@@ -23,6 +23,7 @@ from sso.accounts.deletion import delete_due
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
 from sso.clients.models import SANDBOX_END
+from sso.errors import Refusal
 from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.notifications import link_token, notify
@@ -39,7 +40,7 @@ from sso.oidc.provider import Provider
 from sso.oidc.store import cleanup
 from sso.platform import audit
 from sso.platform.actor import SYSTEM
-from sso.platform.db import Database, DatabaseUnavailable, TransactionConflict, job_runs
+from sso.platform.db import Database, DatabaseUnavailable, TransactionConflict, ends, job_runs
 from sso.platform.keys import rotate_when_due
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, five_minutes
@@ -73,6 +74,10 @@ KEEP_DEVICES = timedelta(days=1)
 NOTHING = timedelta(0)
 
 
+class ClockIsWrong(Refusal):
+    """The clock of this host differs too much from the clock of the database: nothing is ended or deleted by time."""
+
+
 class LeaseLost(Exception):
     """Another process runs the jobs now: this one was too slow to extend its lease."""
 
@@ -97,6 +102,7 @@ class Run:
         :data:`BATCH`); return how many rows it found."""
         total = 0
         while True:
+            check_clock()
             async with self.provider.db.write() as session:
                 count = await work(session)
             total += count
@@ -156,9 +162,14 @@ async def chain_audit_events(db: Database, box: SecretBox) -> None:
 async def run_due_jobs(provider: Provider, stop: asyncio.Event) -> bool:
     """Run every job, where no process has within five minutes; tell whether this process did.
 
+    A host whose clock is wrong runs none: another host does.
+
     Raises:
         DatabaseUnavailable: when there is no database now.
     """
+    await provider.clock.compare()
+    if clock.is_wrong():
+        return False
     now = clock.now()
     async with provider.db.read() as session:
         if not await job_runs.is_due(session, LEASE, now, EVERY):
@@ -170,6 +181,8 @@ async def run_due_jobs(provider: Provider, stop: asyncio.Event) -> bool:
         await _run_all(Run(provider, stop, leased=True))
     except LeaseLost:
         log.warning("another process runs the jobs now")
+    except ClockIsWrong as error:
+        log.error("the jobs stop: %s", error)
     finally:
         async with provider.db.write() as session:
             await job_runs.give_up_lease(session, LEASE, provider.process_id, clock.now())
@@ -180,8 +193,10 @@ async def clear_up(provider: Provider) -> None:
     """Run every job now, without the lease.
 
     Raises:
+        ClockIsWrong: when the clock of this host is wrong.
         Exception: the first error of a job; the others have run.
     """
+    await provider.clock.compare()
     errors = await _run_all(Run(provider))
     if errors:
         raise errors[0]
@@ -194,6 +209,7 @@ async def _run_all(run: Run) -> list[Exception]:
     for job in JOBS:
         if run.stop.is_set():
             break
+        check_clock()
         started, began, rows = clock.now(), time.monotonic(), 0
         error: Exception | None = None
         try:
@@ -201,7 +217,7 @@ async def _run_all(run: Run) -> list[Exception]:
         except TransactionConflict as conflict:  # the next run does it
             log.warning("job %s: %s", job.name, conflict)
             error = conflict
-        except LeaseLost:
+        except (LeaseLost, ClockIsWrong):
             raise
         except DatabaseUnavailable as unavailable:  # also a statement that takes too long or needs too much
             log.warning("job %s: %s", job.name, unavailable)
@@ -219,6 +235,19 @@ async def _run_all(run: Run) -> list[Exception]:
         for name, result in sorted(results.items()):
             await job_runs.record_run(session, name, result)
     return errors
+
+
+def check_clock() -> None:
+    """Check the clock of this host: before each job, and before each batch.
+
+    Raises:
+        ClockIsWrong: when it differs too much from the clock of the database.
+    """
+    if clock.is_wrong():
+        raise ClockIsWrong(
+            f"the clock of this host differs from the clock of the database by {clock.difference() or 0.0:.1f} "
+            f"seconds (at most {clock.MAX_DIFFERENCE_SECONDS:.0f}); set the clocks, then try again"
+        )
 
 
 async def _check_database(db: Database) -> None:
@@ -436,6 +465,7 @@ JOBS: tuple[Job, ...] = (
     Job("finished_deliveries", _older(deliveries.delete_finished, _deliveries)),
     Job("ended_sessions", _older(sessions.delete_ended, _ended)),
     Job("bulk_revocations", _older(mass_ending.delete_finished, _ended)),
+    Job("ends", _older(ends.delete_old, lambda _: ends.STORED)),
     Job("removed_clients", _delete_removed_clients),
     Job("usage_counts", _older(usage.delete_old_counts, lambda _: KEEP_COUNTS)),
     Job("recent_counts", _older(usage.delete_recent_counts, lambda _: KEEP_RECENT)),

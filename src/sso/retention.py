@@ -42,6 +42,7 @@ RETENTION: dict[str, Retention] = {
     "device_codes": Retention(
         "time", "One day after the code expires. A code that nobody decided about: one hour after it expires."
     ),
+    "ends": Retention("time", "15 minutes."),
     "grants": Retention(
         "time",
         "Until the grant is revoked, with its session or alone, or until its code and its newest refresh token have "

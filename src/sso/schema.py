@@ -7,7 +7,7 @@ from sso.identity.users import models as users
 from sso.oidc import models as oidc
 from sso.oidc.store import models as tokens
 from sso.platform.audit import models as audit
-from sso.platform.db import Base
+from sso.platform.db import Base, ends
 from sso.platform.keys import models as keys
 from sso.platform.metrics import models as usage
 from sso.platform.outbox import models as delivery
@@ -20,6 +20,7 @@ __all__ = [
     "authn",
     "clients",
     "delivery",
+    "ends",
     "keys",
     "metadata",
     "oidc",

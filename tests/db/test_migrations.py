@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -14,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
 from tests.conftest import settings_for
 from tests.support import City
+from tests.waiting import until
 
 from sso import clock
 from sso.clients.dynamic_registration import invite, register
@@ -46,7 +50,8 @@ from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.platform.audit import prune
-from sso.platform.db import Database, JobRun, new_id
+from sso.platform.db import Database, JobRun, migrate, new_id
+from sso.platform.db.ends import Ended
 from sso.platform.db.migrate import (
     WrongSchema,
     alembic_config,
@@ -173,6 +178,7 @@ def _of_citizens(city: City) -> list[Any]:
     return [
         ImportRun(digest=b"i" * 32, client_id="warga", started_at=now, **run),
         JobRun(name="sessions", held_until=now, started_at=now),
+        Ended(token=new_id(), kind="session", target="0" * 32, reason="signed_out", at=now),
         RateCounter(key="k", count=1, expires_at=now),
         Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
         PendingFlow(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),
@@ -231,6 +237,91 @@ async def test_an_old_schema_stops_the_start_and_a_newer_one_does_not(empty_data
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     await check_schema(db, settings)
     await db.close()
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+async def test_a_migration_that_waits_for_a_lock_keeps_nobody_waiting(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LOCK_LIMIT", timedelta(milliseconds=100))
+    monkeypatch.setattr(migrate, "FIRST_PAUSE_SECONDS", 0.05)
+    db, lines = Database(settings_for(empty_database, tmp_path)), list[str]()
+    await upgrade(db)
+    await downgrade(db, "0014")
+    async with db.engine.connect() as reader, db.engine.connect() as other:
+        count = text("SELECT count(*) FROM refresh_tokens")
+        await reader.execute(count)  # its transaction stays open
+        upgrading = asyncio.create_task(upgrade(db, tell=lines.append))
+        await until(lambda: len(lines) >= 2 or upgrading.done())
+        assert await current_revision(db) == "0014"
+        async with asyncio.timeout(5):
+            await other.execute(count)
+        await reader.rollback()
+        await other.rollback()
+        await upgrading
+    assert set(lines) == {"migration to 0015: another transaction holds a lock; trying again"}
+    await downgrade(db, "0014")
+    monkeypatch.setattr(migrate, "PATIENCE", timedelta(0))
+    async with db.engine.connect() as reader:
+        await reader.execute(count)
+        with pytest.raises(migrate.MigrationBlocked, match="run sso db upgrade again"):
+            await upgrade(db)
+    await db.close()
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+async def test_indexes_are_built_while_others_write_and_a_broken_off_upgrade_goes_on(
+    empty_database: str, tmp_path: Path
+) -> None:
+    db = Database(settings_for(empty_database, tmp_path))
+    await upgrade(db)
+    await downgrade(db, "0015")
+    building = text("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event = :w")
+    broken = text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+    async with db.engine.connect() as old, db.engine.connect() as writer:
+        await old.execute(text("UPDATE sessions SET id = id"))  # building an index waits for this transaction
+        upgrading = asyncio.create_task(upgrade(db))
+
+        async def is_waiting() -> bool:
+            async with db.read() as session:
+                return (await session.execute(building, {"w": "virtualxid"})).first() is not None
+
+        await until(is_waiting)
+        async with asyncio.timeout(5):
+            await writer.execute(text("UPDATE sessions SET id = id"))
+            await writer.commit()
+        upgrading.cancel()
+        await asyncio.gather(upgrading, return_exceptions=True)
+        await old.rollback()
+    async with db.read() as session:
+        assert (await session.execute(broken)).scalar_one() == 1
+    await upgrade(db)
+    async with db.read() as session:
+        assert (await session.execute(broken)).scalar_one() == 0
+    assert await current_revision(db) == head_revision()
+    await db.close()
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+async def test_two_hosts_that_upgrade_at_once_wait_for_each_other(empty_database: str, tmp_path: Path) -> None:
+    lines: list[str] = []
+    hosts = [Database(settings_for(empty_database, tmp_path)) for _ in range(3)]
+    await asyncio.gather(*(upgrade(db, tell=lines.append) for db in hosts))
+    assert lines.count("another process is changing the schema; waiting for it") == 2
+    await downgrade(hosts[0], "0013")
+    await asyncio.gather(*(upgrade(db) for db in hosts))
+    assert await current_revision(hosts[0]) == head_revision()
+    for db in hosts:
+        await db.close()
+
+
+def test_new_migrations_build_indexes_of_present_tables_while_the_server_runs() -> None:
+    """From 0016 on: CREATE INDEX within a transaction keeps everybody waiting who writes to the table."""
+    for script in ScriptDirectory.from_config(alembic_config()).walk_revisions():
+        content = Path(script.path).read_text()
+        new = set(re.findall(r'create_table\(\s*"(\w+)"', content))
+        indexed = set(re.findall(r'create_index\([^,]+,\s*"?(\w+)"?', content))
+        assert script.revision < "0016" or indexed <= new, f"{script.path}: use sso.platform.db.indexes"
 
 
 async def test_a_copy_of_the_database_yields_no_secret(city: City, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from sso.oidc.models import BulkRevocation, DeviceCode, Interaction, PushedReque
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.platform.actor import Actor
 from sso.platform.db import DatabaseUnavailable, new_id
+from sso.platform.db.ends import Ended
 from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
 from sso.platform.outbox.models import Delivery
 from sso.platform.security.models import IdempotencyKey, RateCounter, Replay
@@ -282,6 +283,7 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
         RefreshToken(token_hash=b"o" + hashed[:31], used_at=now, format=None, **token),
         AccessToken(token_hash=hashed, claims={}, **token),
         AccessToken(token_hash=b"c" + hashed[:31], claims={}, **{**token, "grant_id": None}),
+        Ended(token=new_id(), kind="session", target=session_id.hex, reason="signed_out", at=now),
         Delivery(status="done", finished_at=now, **sent),
         Delivery(status="held", **sent),
         DeviceCode(

@@ -91,8 +91,7 @@ async def opened(settings: Settings, *, load: bool = False, begins: bool = False
             raise NoDatabase(f"the database at {db.url.database} is empty; run: sso db upgrade")
         await check_schema(db, settings)
         provider = Provider(settings, db, create=begins)
-        if load:
-            await provider.load()
+        await (provider.load() if load else provider.clock.compare())
         yield provider
     finally:
         await db.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from sso.cli.common import Json, group, print_json
 from sso.platform.db import Database
@@ -15,7 +16,10 @@ app = group()
 
 @app.command("upgrade")
 def upgrade_command() -> None:
-    """Bring the schema to what this release needs. Safe while the previous release still runs."""
+    """Bring the schema to what this release needs. Safe while the previous release still runs: each migration is a
+    transaction of its own that waits for a lock for 2 seconds at most, and indexes are built without keeping writers
+    waiting. Of several hosts that upgrade at once, one does and the others wait. A command that is broken off is
+    simply run again."""
     settings = load_settings()
     settings.secrets()  # on loopback the secret key is made with the database
     before, after = asyncio.run(_upgrade(settings))
@@ -38,7 +42,7 @@ async def _upgrade(settings: Settings) -> tuple[str | None, str | None]:
     db = Database(settings)
     try:
         before = await current_revision(db)
-        await upgrade(db)
+        await upgrade(db, tell=lambda line: print(line, file=sys.stderr))
         return before, await current_revision(db)
     finally:
         await db.close()

@@ -25,6 +25,7 @@ from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.db import Database, job_runs, read_versions
 from sso.platform.db.database import NoDatabase
 from sso.platform.db.migrate import current_revision, head_revision
+from sso.platform.db.replication import Guarantee, read_replication
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.webhooks import all_webhooks
 from sso.platform.permissions import GIVES_POWER, PERMISSIONS, restricted
@@ -114,6 +115,50 @@ async def _database(provider: Provider) -> Finding:
         version = (await session.execute(text("SHOW server_version"))).scalar_one()
         standby = (await session.execute(text("SELECT pg_is_in_recovery()"))).scalar_one()
         return Finding("database", "bad" if standby else "good", f"PostgreSQL {version}{' (read-only)' * standby}")
+
+
+GUARANTEES: dict[Guarantee, str] = {
+    "none": "a commit waits for nothing (synchronous_commit = off): a crash of the database loses the newest changes",
+    "disk": "a commit waits for the disk of the primary only: a fail-over can lose the newest changes",
+    "standby_memory": "a commit waits until a standby has received it (remote_write)",
+    "standby_disk": "a commit waits until a standby has stored it: a fail-over to that standby loses nothing",
+    "standby_visible": "a commit waits until a standby has replayed it: a fail-over to that standby loses nothing",
+}
+
+
+async def _standby(provider: Provider) -> Finding:
+    replication = await read_replication(provider.db)
+    if replication is None:
+        return Finding("standby", "good", "none: SQLite")
+    parts = [GUARANTEES[replication.guarantee]]
+    for standby in replication.standbys:
+        lag = f"{standby.lag_bytes} bytes behind" if standby.lag_bytes is not None else "lag not shown"
+        seconds = f", {standby.lag_seconds:.1f} seconds" if standby.lag_seconds else ""
+        parts.append(f"{standby.name} ({standby.state}, {standby.sync_state}): {lag}{seconds}")
+    if replication.hidden:
+        parts.append("the database shows the lag to nobody but pg_monitor: GRANT pg_monitor TO the role of sso")
+    if not replication.standbys:
+        parts.insert(0, "no standby is connected")
+    late = any((standby.lag_seconds or 0.0) > LATE_STANDBY_SECONDS for standby in replication.standbys)
+    waits_for_nobody = replication.commits_wait and not replication.standbys
+    risky = replication.guarantee == "none" or bool(replication.standbys and not replication.commits_wait)
+    return Finding(
+        "standby", "warning" if late or waits_for_nobody or risky or replication.hidden else "good", "; ".join(parts)
+    )
+
+
+LATE_STANDBY_SECONDS = 5.0
+"""How many seconds a standby may be behind before doctor warns."""
+
+
+async def _clock(provider: Provider) -> Finding:
+    difference = await provider.clock.compare()
+    if difference is None:
+        return Finding("clock", "good", "the clock of this host is the clock of SQLite")
+    text = f"this host is {abs(difference):.1f} seconds {'ahead of' if difference > 0 else 'behind'} the database"
+    if clock.is_wrong():
+        return Finding("clock", "bad", f"{text}: it is not ready and runs no jobs; set the clocks (NTP)")
+    return Finding("clock", "good", text)
 
 
 async def _schema(provider: Provider) -> Finding:
@@ -284,6 +329,8 @@ async def _audit(provider: Provider) -> Finding:
 
 _LOOKS: list[tuple[str, Callable[[Provider], Awaitable[Finding]]]] = [
     ("database", _database),
+    ("clock", _clock),
+    ("standby", _standby),
     ("schema", _schema),
     ("keys", _keys),
     ("applications", _applications),

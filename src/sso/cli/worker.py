@@ -8,6 +8,7 @@ from importlib import import_module
 
 from sso.cli.common import opened
 from sso.jobs import run_jobs
+from sso.logout.forgotten_ends import follow_ends
 from sso.logs import configure_logging
 from sso.platform.outbox import Worker
 from sso.settings import Settings, load_settings
@@ -33,5 +34,10 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        await asyncio.gather(sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop))
+        await asyncio.gather(
+            sender.run(),
+            run_jobs(provider, stop, sender.nudge),
+            provider.follow(stop),
+            follow_ends(provider, stop, sender.nudge),
+        )
         await provider.close()

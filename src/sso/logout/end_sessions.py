@@ -120,7 +120,7 @@ async def end_client_sessions(
 ) -> list[ClientSession]:
     """End the part that one application takes in sessions: it was suspended or removed. It is told as if the sessions
     were over; for everybody else they go on (docs/decisions/0014)."""
-    ended = await sessions.end_client_sessions(session, session_ids, client_id, clock.now())
+    ended = await sessions.end_client_sessions(session, session_ids, client_id, clock.now(), reason)
     if not ended:
         return []
     parts = [one for one in await sessions.participants(session, ended) if one.client_id == client_id]

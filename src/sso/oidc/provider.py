@@ -23,11 +23,13 @@ from sso.identity.authn.factors import Passkeys
 from sso.identity.users.service import nik_key
 from sso.oidc.token.client_keys import ClientKeys
 from sso.platform.db import Database, DatabaseUnavailable, new_id, read_versions
+from sso.platform.db.database_clock import DatabaseClock
+from sso.platform.health import Health
 from sso.platform.keys import KeyRing, ensure_keys
 from sso.platform.metrics import Usage
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import with_recent
-from sso.platform.security.encryption import SecretBox
+from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.geoip import Countries
 from sso.platform.security.instance_secrets import instance_secret
 from sso.platform.security.rate_limits import Attempts
@@ -35,6 +37,8 @@ from sso.platform.security.tokens import keyed_token
 from sso.settings import Settings, whole_seconds
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from sso.platform.security.outbound_http import Outbound
 
 log = logging.getLogger(__name__)
@@ -86,7 +90,8 @@ class Provider:
         self._look_due = 0.0
         self._versions: dict[str, int] = {}
         self.has_streams = False
-        self.loaded = False
+        self.health = Health(db)
+        self.clock = DatabaseClock(db)
         self.generation = 0
         """How often applications or keys were found changed."""
         self.invited: list[tuple[Profile, datetime]] = []
@@ -114,6 +119,11 @@ class Provider:
         if "outbound" in self.__dict__:
             await self.outbound.close()
 
+    @property
+    def loaded(self) -> bool:
+        """Whether keys and applications were read."""
+        return self.health.loaded
+
     async def load(self) -> None:
         """Read keys and applications, making keys that are missing.
 
@@ -121,6 +131,8 @@ class Provider:
             DatabaseUnavailable: when the database cannot be reached.
             CannotDecrypt: when SSO_SECRET_KEY does not fit the database.
         """
+        await self.clock.compare()
+        self.started_at = clock.now()
         async with self.db.write() as session:
             await ensure_keys(session, self.box)
             self._pairwise_salt = (await instance_secret(session, self.box, "pairwise")).hex().encode()
@@ -128,16 +140,17 @@ class Provider:
             self._browser_state_key = await instance_secret(session, self.box, "browser-state")
             self.refresh_family_key = await instance_secret(session, self.box, "refresh-family")
         await self.refresh()
-        self.loaded = True
+        self.health.loaded = True
 
     async def refresh(self) -> bool:
         """Read what changed in keys and applications since the last time; tell whether anything had."""
         async with self._refreshing, self.db.read() as session:
             versions = await read_versions(session)
+            self.health.refreshed_at = clock.steady()
             if versions == self._versions and self.loaded:
                 return False
             if versions.get("keys") != self._versions.get("keys"):
-                await self.keys.load(session)
+                await self._load_keys(session)
             if any(versions.get(name) != self._versions.get(name) for name in ("clients", "client_removals")):
                 await self.registry.load(session, versions)
                 self.invited = await usable_profiles(session)
@@ -145,6 +158,23 @@ class Provider:
             self._versions = versions
             self.generation += 1
         return True
+
+    async def _load_keys(self, session: AsyncSession) -> None:
+        """Read the keys. A process that serves goes on with what it can open and is not ready: applications are
+        followed all the same.
+
+        Raises:
+            CannotDecrypt: when SSO_SECRET_KEY does not fit the database, and nothing is loaded yet.
+        """
+        try:
+            await self.keys.load(session)
+        except CannotDecrypt as error:
+            if not self.loaded:
+                raise
+            log.error("not ready, because of a new key: %s", error)
+            self.health.keys_unreadable = True
+        else:
+            self.health.keys_unreadable = False
 
     async def look(self) -> int:
         """Read what changed in applications and keys, before a request is refused because of what this process knows of
@@ -197,6 +227,7 @@ class Provider:
         while not await clock.pause(stop, interval):
             try:
                 await self.refresh()
+                await self.clock.keep()
             except DatabaseUnavailable as error:
                 log.warning("cannot read changes of applications and keys: %s", error)
             except Exception:

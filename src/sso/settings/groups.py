@@ -72,6 +72,15 @@ class ServerSettings(Group):
         "run `sso worker`.",
         examples=["false"],
     )
+    shutdown_delay: Duration = Field(
+        timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="After SIGTERM the server answers requests for this time while `/readyz` says 503, so that load "
+        "balancers stop sending requests before the server stops accepting them. Set it to the time that your load "
+        "balancer needs to notice.",
+        examples=["15s"],
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest severity that is logged.", examples=["WARNING"]
     )

@@ -52,6 +52,7 @@ EVENT_TEXTS: dict[str, str] = {
     "delivery.retried": N_("A notice was sent again"),
     "device.approved": N_("A device was allowed to sign in"),
     "device.denied": N_("A device was refused"),
+    "ends.applied_again": N_("Sign-outs and revocations that the database had lost were applied again"),
     "grant.asserted": N_("A token was issued for an assertion"),
     "keys.made": N_("Signing keys were made"),
     "keys.resealed": N_("Stored secrets were encrypted with the new key"),

@@ -42,6 +42,9 @@ INDONESIAN: dict[str, str] = {
     "status 413.",
     "run_worker": "Proses server juga mengirim email, SMS, dan pemberitahuan serta menghapus data kedaluwarsa. "
     "Bila `false`, jalankan `sso worker`.",
+    "shutdown_delay": "Setelah SIGTERM, server tetap menjawab permintaan selama waktu ini sementara `/readyz` menjawab "
+    "503, agar load balancer berhenti mengirim permintaan sebelum server berhenti menerimanya. Isi dengan waktu yang "
+    "diperlukan load balancer Anda untuk mengetahuinya.",
     "log_level": "Tingkat keparahan terendah yang dicatat.",
     "log_format": "Bentuk baris log.",
     "database_url": "`postgresql://user:password@host/database` atau `sqlite:///path`. Alamat PostgreSQL ditulis "

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter
-from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.responses import json_response
 from sso.http.common.state import site_of
-from sso.platform.db import DatabaseUnavailable
 
 router = APIRouter()
 READY_SECONDS = 3
@@ -25,13 +23,20 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """The process can serve: keys and applications are loaded, and the database can be written."""
-    site = site_of(request)
-    status = 200 if site.provider.loaded else 503
+    """The process can serve; where not, the answer says why, in words that hold no secret.
+
+    Keys and applications are loaded, can be decrypted and are followed, the database can be written, no disk is full,
+    the clock agrees with that of the database, and the process was not asked to stop.
+    """
+    provider = site_of(request).provider
+    reasons = provider.health.reasons()
     try:
-        async with asyncio.timeout(READY_SECONDS), site.provider.db.write() as session:
-            # Takes a row lock and changes nothing: a read-only or full database is found out here.
-            await session.execute(text("UPDATE versions SET value = value WHERE name = 'ready'"))
-    except (DatabaseUnavailable, TimeoutError):
-        status = 503
-    return json_response(status, {"status": "ready" if status == 200 else "not ready"})
+        async with asyncio.timeout(READY_SECONDS):
+            fault = await provider.health.check_writes(provider.say_alive)
+    except TimeoutError:
+        fault = "database"
+    if fault is not None and fault not in reasons:
+        reasons.append(fault)
+    if reasons:
+        return json_response(503, {"status": "not ready", "reasons": sorted(reasons)})
+    return json_response(200, {"status": "ready"})

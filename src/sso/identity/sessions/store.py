@@ -13,9 +13,11 @@ from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, exists, f
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.sessions.models import SessionClient, SsoSession
+from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.store import Person
 from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of
+from sso.platform.db.ends import note_ends
 from sso.platform.security.tokens import random_token
 
 NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
@@ -423,6 +425,8 @@ async def end(session: AsyncSession, session_ids: Sequence[uuid.UUID], reason: s
     if mine:
         values = {"ended_at": now, "end_reason": reason}
         await session.execute(update(SsoSession).where(SsoSession.id.in_(mine)).values(values))
+        if reason != EndReason.EXPIRED:  # what is over by itself is found again by itself
+            await note_ends(session, "session", mine, now, reason=reason)
     return mine
 
 
@@ -586,7 +590,7 @@ async def count_client_sessions_up_to(session: AsyncSession, client_id: str, lim
 
 
 async def end_client_sessions(
-    session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime
+    session: AsyncSession, session_ids: Sequence[uuid.UUID], client_id: str, now: datetime, reason: str
 ) -> list[uuid.UUID]:
     """End the use of these sessions by an application and return the sessions whose use had not ended."""
     its = SessionClient.client_id == client_id
@@ -594,7 +598,19 @@ async def end_client_sessions(
     if mine:
         ended = update(SessionClient).where(SessionClient.session_id.in_(mine), its).values(ended_at=now)
         await session.execute(ended)
+        await note_ends(session, "client_session", mine, now, client_id=client_id, reason=reason)
     return mine
+
+
+async def is_used_since(session: AsyncSession, session_id: uuid.UUID, client_id: str, moment: datetime) -> bool:
+    """Tell whether an application has used a session after ``moment``, and the use has not ended."""
+    used = select(SessionClient.session_id).where(
+        SessionClient.session_id == session_id,
+        SessionClient.client_id == client_id,
+        SessionClient.last_used_at > moment,
+        SessionClient.ended_at.is_(None),
+    )
+    return (await session.execute(used)).first() is not None
 
 
 async def delete_ended(session: AsyncSession, before: datetime, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +58,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         if used is not None:
             grant = used[1]
         else:
-            retried = self._used_before(refresh_token, hashed, family)
+            retried = self._used_before(refresh_token, hashed, family, now)
             if retried is None:
                 return None
             successor = retried
@@ -102,30 +103,36 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     def revoke_old_credential(self, refresh_token: _Refresh) -> None:
         """Nothing: it was consumed when it was looked up."""
 
-    def _used_before(self, refresh_token: str, hashed: bytes, family: UUID) -> str | None:
+    def _used_before(self, refresh_token: str, hashed: bytes, family: UUID, now: datetime) -> str | None:
         """Return the successor of a token that cannot be used, where this is a retry within the grace. A token that
         was used before ends its family. Used tokens are deleted after the grace: one that is not stored was used."""
         request = self.request
         seen = store.find_refresh_token(request.session, hashed)
         if seen is not None and (seen.client_id != request.client.client_id or seen.used_at is None):
             return None
-        retried = self._same_successor(seen, refresh_token) if seen is not None else None
+        retried = self._same_successor(seen, refresh_token, now) if seen is not None else None
         if retried is None:
             # RFC 9700 section 4.14.2: of two who hold a token, one stole it, and nobody knows which.
             end_family(request, family, request.client.client_id, "refresh token used twice")
         return retried
 
-    def _same_successor(self, seen: RefreshToken, refresh_token: str) -> str | None:
-        """Return the successor that was given for a token used a moment ago and not used itself, or None."""
-        assert seen.used_at is not None
-        grace = self.request.provider.settings.refresh_token_grace_period
-        if clock.now() - seen.used_at > grace or seen.successor_hash is None:
+    def _same_successor(self, seen: RefreshToken, refresh_token: str, now: datetime) -> str | None:
+        """Return the successor that was given for a token used a moment ago and not used itself, or None.
+
+        The grace lasts from the moment at which the successor was stored, at the end of a refresh that may have waited
+        for a lock, to the moment ``now`` at which the retry came, which may have waited too.
+        """
+        if seen.successor_hash is None:
+            return None
+        following = store.find_refresh_token(self.request.session, seen.successor_hash)
+        if following is None or following.used_at is not None:
+            return None
+        if now - following.created_at > self.request.provider.settings.refresh_token_grace_period:
             return None
         for key in self.request.provider.refresh_keys:
             candidate = self._successor(key, refresh_token, seen.grant_id)
             if equal(token_hash(candidate), seen.successor_hash):
-                following = store.find_refresh_token(self.request.session, seen.successor_hash)
-                return candidate if following is not None and following.used_at is None else None
+                return candidate
         return None
 
     def _family_of(self, refresh_token: str, hashed: bytes) -> UUID | None:

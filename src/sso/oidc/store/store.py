@@ -19,6 +19,7 @@ from sso.identity.users.store import Person
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.oidc.store.types import AccessTokenClaims, GrantDetails
 from sso.platform.db import Executor, insert_for, lock_rows, session_of, table_of
+from sso.platform.db.ends import note_end, note_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,10 @@ def find_used_code(session: Executor, code_hash: bytes, client_id: str) -> uuid.
 
 def revoke_grant(session: Executor, grant_id: uuid.UUID, now: datetime) -> bool:
     """End a grant with everything that grew from it; tell whether it was alive."""
-    return session.execute(_REVOKE_GRANT, {"grant_id": grant_id, "now": now}).first() is not None
+    if session.execute(_REVOKE_GRANT, {"grant_id": grant_id, "now": now}).first() is None:
+        return False
+    note_end(session, "grant", grant_id, now)
+    return True
 
 
 def use_refresh_token(
@@ -361,20 +365,44 @@ def find_access_token(
 def revoke_access_token(session: Executor, token_hash: bytes, client_id: str, now: datetime) -> bool:
     """Revoke an opaque access token of ``client_id``; tell whether there was one."""
     values = {"token": token_hash, "client": client_id, "now": now}
-    return session.execute(_REVOKE_ACCESS_TOKEN, values).first() is not None
+    if session.execute(_REVOKE_ACCESS_TOKEN, values).first() is None:
+        return False
+    note_end(session, "access_token", token_hash, now)
+    return True
+
+
+async def revoke_access_tokens(session: AsyncSession, hashes: Sequence[bytes], now: datetime) -> int:
+    """Revoke the opaque access tokens with these hashes; return how many were not revoked."""
+    if not hashes:
+        return 0
+    mine = AccessToken.token_hash.in_(hashes), AccessToken.revoked_at.is_(None)
+    revoked = update(AccessToken).where(*mine).values(revoked_at=now).returning(AccessToken.token_hash)
+    return len((await session.execute(revoked)).all())
 
 
 async def revoke_grants_of_sessions(session: AsyncSession, session_ids: Sequence[uuid.UUID], now: datetime) -> None:
     """End every grant of the sessions that was not made to outlive them (``offline_access``)."""
-    await _revoke(session, now, Grant.session_id.in_(session_ids), Grant.offline.is_(False))
+    await _revoke(session, now, Grant.session_id.in_(session_ids), Grant.offline.is_(False), noted=False)
 
 
-async def _revoke(session: AsyncSession, now: datetime, *which: Any) -> None:
-    """End the grants for which the conditions hold, and which are locked in the order of their ids."""
+async def revoke_grants(session: AsyncSession, grant_ids: Sequence[uuid.UUID], now: datetime) -> list[uuid.UUID]:
+    """End these grants; return those that had not ended."""
+    return await _revoke(session, now, Grant.id.in_(grant_ids)) if grant_ids else []
+
+
+async def _revoke(session: AsyncSession, now: datetime, *which: Any, noted: bool = True) -> list[uuid.UUID]:
+    """End the grants for which the conditions hold, which are locked in the order of their ids; return them.
+
+    ``noted``: what ends them is not remembered otherwise (:mod:`sso.platform.db.ends`).
+    """
     mine = (*which, Grant.revoked_at.is_(None))
-    if await lock_rows(session, select(Grant.id).where(*mine).order_by(Grant.id)):
+    ids: list[uuid.UUID] = await lock_rows(session, select(Grant.id).where(*mine).order_by(Grant.id))
+    if ids:
         ended = update(Grant).where(*mine).values(revoked_at=now)
         await session.execute(ended.execution_options(synchronize_session=False))
+        if noted:
+            await note_ends(session, "grant", ids, now)
+    return ids
 
 
 async def revoke_grants_of_client(session: AsyncSession, client_id: str, now: datetime) -> None:

@@ -15,6 +15,8 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
 
+from sso import clock
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A time in UTC. Naive values are refused; SQLite, which has no time zones, stores UTC."""
@@ -64,8 +66,11 @@ class Base(DeclarativeBase):
 
 
 def new_id() -> uuid.UUID:
-    """Return a new UUIDv7 (RFC 9562 section 5.7): unique and ordered by time."""
-    return uuid7()
+    """Return a new UUIDv7 (RFC 9562 section 5.7): unique and ordered by time, also where the host's clock is wrong."""
+    if not clock.is_wrong():
+        return uuid7()
+    milliseconds, rest = int(clock.now().timestamp() * 1000), uuid7().int & ((1 << 80) - 1)
+    return uuid.UUID(int=milliseconds << 80 | rest)
 
 
 def index_where(name: str, *columns: str, where: str) -> Index:

@@ -24,6 +24,7 @@ from sqlalchemy.pool import PoolResetState
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from sso.errors import Refusal
+from sso.platform.db.failures import Failures
 from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
@@ -77,6 +78,7 @@ class Database:
         self._settings = settings
         address = settings.database_address
         self.is_sqlite = address is None
+        self.failures = Failures()
         if address is None:
             self.url = make_url(settings.effective_database_url())
             self.engine, self._reader = _sqlite_engines(self.url, create=create)
@@ -96,7 +98,7 @@ class Database:
 
     @asynccontextmanager
     async def maintenance(self) -> AsyncIterator[AsyncEngine]:
-        """Yield an engine for changing the schema: its statements may take as long as they need."""
+        """Yield an engine of two connections for changing the schema: its statements may take as long as they need."""
         address = self._settings.database_address
         if address is None:
             yield self.engine
@@ -104,7 +106,7 @@ class Database:
         from sso.platform.db.postgres import Limits, make_engine
 
         limits = replace(Limits.of(self._settings), statement=0, lock=0, idle_in_transaction=0)
-        engine = make_engine(self._settings, address, limits=limits)
+        engine = make_engine(self._settings, address, limits=limits, size=2)
         try:
             yield engine
         finally:
@@ -118,7 +120,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached.
         """
         async with AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
-            with Translation():
+            with Translation(self.failures):
                 yield session
 
     @asynccontextmanager
@@ -129,7 +131,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         session = AsyncSession(self.engine, expire_on_commit=False)
-        with Translation() as translation:
+        with Translation(self.failures) as translation:
             try:
                 yield session
                 if session.in_transaction():
@@ -148,7 +150,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached.
         """
         engine = self._reader if self.is_sqlite else self.engine
-        with Translation():
+        with Translation(self.failures):
             return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
 
     async def run_write(self, function: Callable[[Work], Answer], *, single: bool = False) -> Answer:
@@ -163,7 +165,7 @@ class Database:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
         work = self._work(self.engine.sync_engine, self.plans, transaction=True, single=single)
-        with Translation(work):
+        with Translation(self.failures, work):
             return await greenlet_spawn(work.run, function)
 
     async def close(self) -> None:
@@ -174,13 +176,15 @@ class Database:
 
 
 class Translation:
-    """Turns temporary errors of the driver into :class:`DatabaseUnavailable`.
+    """Turns temporary errors of the driver into :class:`DatabaseUnavailable`, and counts them.
 
     Args:
+        failures: counts them.
         work: what runs, if it may commit.
     """
 
-    def __init__(self, work: Work | None = None) -> None:
+    def __init__(self, failures: Failures, work: Work | None = None) -> None:
+        self._failures = failures
         self._work = work
         self.commits = False
         """Whether the commit may have been sent: what happened after that is not known where the connection is lost."""
@@ -191,14 +195,19 @@ class Translation:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, DBAPIError) and _is_conflict(error):
             raise TransactionConflict(str(error.orig)) from error
-        if _is_lost(error) and not (self.commits or (self._work is not None and self._work.commits)):
-            raise TransactionLost(str(getattr(error, "orig", error))) from error
-        if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError)):
-            raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
-        if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error)):
-            raise DatabaseUnavailable(str(error.orig)) from error
-        if isinstance(error, (ConnectionError, TimeoutError)):
-            raise DatabaseUnavailable(str(error) or "the database does not answer") from error
+        if error is not None and _is_unavailable(error):
+            self._failures.add(error)
+            reason = str(getattr(error, "orig", None) or error) or "the database does not answer"
+            if _is_lost(error) and not (self.commits or (self._work is not None and self._work.commits)):
+                raise TransactionLost(reason) from error
+            raise DatabaseUnavailable(reason) from error
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    """Tell whether an error means that the database cannot be reached or written now."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError)):
+        return True
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _is_out_of_service(error))
 
 
 def _is_lost(error: BaseException | None) -> bool:

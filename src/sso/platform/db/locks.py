@@ -60,8 +60,9 @@ LOCK_ORDER = (
 )
 """Tables in the order in which a transaction locks rows of them. Tables that are not named are locked after these; a
 transaction locks rows of one of those alone, or rows that belong to a row that it holds already."""
-WITHOUT_ORDER = frozenset({"replay"})
-"""Tables that have no place in the order: a row is inserted once for each value that is used, by transactions that all
+WITHOUT_ORDER = frozenset({"ends", "replay"})
+"""Tables that have no place in the order. ``ends``: rows are only inserted, with numbers that nobody else has.
+``replay``: a row is inserted once for each value that is used, by transactions that all
 come from the same place in the code, so two of them that meet at a row have locked the same tables before; or it is
 inserted as the last act of its transaction, which waits for nobody any more."""
 

@@ -6,10 +6,20 @@ one row of the database.
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sso.errors import Refusal
 from sso.platform.db.database import Database
@@ -18,11 +28,29 @@ from sso.settings import Settings
 if TYPE_CHECKING:
     from alembic.config import Config
 
+log = logging.getLogger("sso.db")
+
 VERSION_TABLE = "alembic_version"
+LOCK = 0x5551
+"""The advisory lock of the process that changes the schema."""
+LOCK_LIMIT = timedelta(seconds=2)
+"""How long a statement of a migration waits for a lock: everybody who comes after it waits as long."""
+STATEMENT_LIMIT = timedelta(minutes=5)
+"""How long a statement of a migration takes at most, except the building of an index."""
+PATIENCE = timedelta(minutes=10)
+"""How long a migration is tried again."""
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
+BLOCKED_STATES = ("55P03", "40P01")
+"""SQLSTATE values of a migration that another transaction was in the way of."""
 
 
 class WrongSchema(Refusal):
     """The schema of the database is older than this release requires."""
+
+
+class MigrationBlocked(Refusal):
+    """A migration does not get its locks."""
 
 
 async def check_schema(database: Database, settings: Settings) -> None:
@@ -62,20 +90,119 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-async def upgrade(database: Database, revision: str = "head") -> None:
-    """Upgrade the schema to ``revision`` in one transaction; do nothing if it is there already."""
-    from alembic import command
+async def upgrade(database: Database, revision: str = "head", *, tell: Callable[[str], None] = log.info) -> None:
+    """Upgrade the schema to ``revision``: each migration in a transaction of its own. Do nothing if it is there.
 
-    async with database.engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), revision))
+    On PostgreSQL one process upgrades at a time. A migration does not wait long for a lock, because everybody who
+    comes after it waits too: it is rolled back and tried again.
+
+    Args:
+        database: the database.
+        revision: how far.
+        tell: is called with a line where something has to be waited for.
+
+    Raises:
+        MigrationBlocked: when a migration does not get its locks.
+    """
+    await _migrate(database, revision, tell, command="upgrade")
 
 
 async def downgrade(database: Database, revision: str) -> None:
-    """Downgrade the schema to ``revision`` in one transaction."""
+    """Downgrade the schema to ``revision``: each migration in a transaction of its own."""
+    await _migrate(database, revision, log.info, command="downgrade")
+
+
+async def _migrate(database: Database, revision: str, tell: Callable[[str], None], *, command: str) -> None:
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(alembic_config())
+    async with database.maintenance() as engine, _alone(engine, tell):
+        async with engine.connect() as connection:
+            current = await connection.run_sync(_current_revision)
+        if current is None:  # nobody uses an empty database
+            steps = []
+            if command == "upgrade":
+                await _run_step(engine, Step(command, revision, concurrent=False), tell)
+        elif command == "upgrade":
+            steps = [(script, script.revision) for script in reversed([*scripts.iterate_revisions(revision, current)])]
+        else:
+            steps = [
+                (script, cast(str, script.down_revision or "base"))
+                for script in scripts.iterate_revisions(current, revision)
+            ]
+        for script, target in steps:
+            await _run_step(engine, Step(command, target, getattr(script.module, "concurrent", False)), tell)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration: the command of Alembic, where it leads to, and whether it runs without a transaction."""
+
+    command: str
+    target: str
+    concurrent: bool
+
+
+async def _run_step(engine: AsyncEngine, step: Step, tell: Callable[[str], None]) -> None:
+    """Run a migration, and again where another transaction holds a lock that it needs."""
+    end = time.monotonic() + PATIENCE.total_seconds()
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            await _run_once(engine, step)
+            return
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", "") not in BLOCKED_STATES:
+                raise
+            if time.monotonic() > end:
+                raise MigrationBlocked(
+                    f"migration to {step.target}: other transactions held its locks for "
+                    f"{PATIENCE // timedelta(minutes=1)} minutes; end them (pg_stat_activity shows them), and run "
+                    "sso db upgrade again"
+                ) from error
+        tell(f"migration to {step.target}: another transaction holds a lock; trying again")
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (not a secret)
+        pause = min(pause * 2, LAST_PAUSE_SECONDS)
+
+
+async def _run_once(engine: AsyncEngine, step: Step) -> None:
     from alembic import command
 
-    async with database.engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), revision))
+    run = getattr(command, step.command)
+    if step.concurrent and engine.dialect.name == "postgresql":
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            await connection.run_sync(lambda sync: run(alembic_config(sync), step.target))
+        return
+    async with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            for name, limit in (("lock_timeout", LOCK_LIMIT), ("statement_timeout", STATEMENT_LIMIT)):
+                await connection.execute(select(func.set_config(name, f"{limit.total_seconds()}s", True)))
+        await connection.run_sync(lambda sync: run(alembic_config(sync), step.target))
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine, tell: Callable[[str], None]) -> AsyncIterator[None]:
+    """Wait until no other process changes the schema, and keep others waiting. SQLite has one writer anyway.
+
+    The lock belongs to a transaction, because a session is not kept behind PgBouncer. It is asked for again and again:
+    a statement that waits for it would hold a snapshot, for which CREATE INDEX CONCURRENTLY of the other process waits.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    told = False
+    async with engine.connect() as connection:
+        while not (await connection.execute(_TRY_LOCK, {"lock": LOCK})).scalar_one():
+            await connection.rollback()
+            if not told:
+                tell("another process is changing the schema; waiting for it")
+            told = True
+            await asyncio.sleep(FIRST_PAUSE_SECONDS)
+        # A result of the extended protocol keeps its snapshot until the next statement; one of the simple does not.
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("SELECT 1")
+        yield
+        await connection.rollback()
 
 
 async def current_revision(database: Database) -> str | None:

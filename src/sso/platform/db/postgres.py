@@ -253,13 +253,16 @@ def _is_full(error: BaseException) -> bool:
     return getattr(error, "sqlstate", "") == TOO_MANY or POOLER_IS_FULL in str(error)
 
 
-def make_engine(settings: Settings, address: DatabaseAddress, *, limits: Limits | None = None) -> AsyncEngine:
+def make_engine(
+    settings: Settings, address: DatabaseAddress, *, limits: Limits | None = None, size: int | None = None
+) -> AsyncEngine:
     """Return the engine of a PostgreSQL database.
 
     Args:
         settings: the size of the pool, the limits, and whether PgBouncer is between.
         address: of the database.
         limits: instead of those of the settings.
+        size: of the pool, instead of that of the settings.
     """
     pooler = settings.database_pooler == "pgbouncer"
     prepared = settings.database_prepared_statements == "on" or (
@@ -285,7 +288,7 @@ def make_engine(settings: Settings, address: DatabaseAddress, *, limits: Limits 
         ),
         creator=create,
         poolclass=WaitingPool,
-        pool_size=settings.database_pool_size,
+        pool_size=size or settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout.total_seconds(),
     )

@@ -16,7 +16,7 @@ from sso import clock
 from sso.platform.keys.compact import payload_of, read_compact, write_compact
 from sso.platform.keys.kept import Kept, KeptClaims
 from sso.platform.keys.models import SigningKey
-from sso.platform.security.encryption import SecretBox
+from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.jwe import KEY_MANAGEMENT_ALGS, decrypt, is_type, private_key
 from sso.platform.security.numbers import is_time
 
@@ -65,17 +65,32 @@ class KeyRing:
         self._kept = KeptClaims()
 
     async def load(self, session: AsyncSession) -> None:
-        """Read the keys from the database.
+        """Read the keys from the database. Where some cannot be decrypted, the others are used all the same, and an
+        algorithm whose new key cannot be decrypted goes on with the key that it had.
 
         Raises:
-            CannotDecrypt: when the secret that encrypted a key is not in SSO_SECRET_KEY any more.
+            CannotDecrypt: when the secret that encrypted a key is not in SSO_SECRET_KEY.
         """
         rows = (await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars().all()
-        keys = {row.kid: self._by_kid.get(row.kid) or self._open(row) for row in rows}
-        keys = {row.kid: _with_status(keys[row.kid], row) for row in rows}
-        self._by_kid = keys
+        keys, unreadable = dict[str, Key](), dict[str, CannotDecrypt]()
+        for row in rows:
+            try:
+                # A key in memory may have been encrypted again with a secret that is not known here.
+                self._box.check(row.encrypted_private_key, _purpose(row))
+                keys[row.kid] = _with_status(self._by_kid.get(row.kid) or self._open(row), row)
+            except CannotDecrypt as error:
+                unreadable[row.kid] = error
+                if row.kid in self._by_kid:
+                    keys[row.kid] = _with_status(self._by_kid[row.kid], row)
+        before, self._by_kid = self._active, keys
         self._kept.clear()  # of a key that was withdrawn, above all
         self._active = {key.alg: key for key in keys.values() if key.status == "active"}
+        for row in rows:
+            known = before.get(row.alg)
+            if row.kid in unreadable and row.alg not in self._active and known is not None and known.kid in keys:
+                self._active[row.alg] = keys[known.kid]
+        if unreadable:
+            raise next(iter(unreadable.values()))
 
     @property
     def algs(self) -> list[str]:
@@ -178,7 +193,7 @@ class KeyRing:
         return key.retired_at is None or key.retired_at + self._published > clock.now()
 
     def _open(self, row: SigningKey) -> Key:
-        der = self._box.decrypt(row.encrypted_private_key, f"signing-key:{row.kid}")
+        der = self._box.decrypt(row.encrypted_private_key, _purpose(row))
         if row.alg in KEY_MANAGEMENT_ALGS:
             private = private_key(der, row.alg)
             return Key(row.kid, row.alg, row.status, private, None, dict(row.public_jwk), row.retired_at)
@@ -186,6 +201,10 @@ class KeyRing:
         signing: Any = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         public_jwk = dict(row.public_jwk)
         return Key(row.kid, row.alg, row.status, signing, signing.public_key(), public_jwk, row.retired_at)
+
+
+def _purpose(row: SigningKey) -> str:
+    return f"signing-key:{row.kid}"
 
 
 def _check_claims(claims: dict[str, Any], *, issuer: str, audience: str | None) -> None:

@@ -1,7 +1,7 @@
 """Encryption at rest: AES-256-GCM for stored values that must be read again (private keys, TOTP seeds).
 
-Keys are derived from ``SSO_SECRET_KEY`` with HKDF. The first secret encrypts; all of them decrypt. To replace a secret,
-put the new one in front, run ``sso keys reencrypt``, then remove the old one.
+Keys are derived from ``SSO_SECRET_KEY`` with HKDF. The first secret encrypts; all of them decrypt. A host can read what
+another one encrypts only if it knows that secret: docs/operations.md says in which order a secret is replaced.
 """
 
 from __future__ import annotations
@@ -59,7 +59,16 @@ class SecretBox:
                     return cipher.decrypt(nonce, encrypted[KEY_ID_BYTES + NONCE_BYTES :], purpose.encode())
                 except (InvalidTag, ValueError):
                     break
-        raise CannotDecrypt(f"cannot decrypt {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?")
+        raise CannotDecrypt(_reason(purpose))
+
+    def check(self, encrypted: bytes, purpose: str) -> None:
+        """Check that the secret that encrypted something is known; decrypt nothing.
+
+        Raises:
+            CannotDecrypt: for an unknown secret.
+        """
+        if encrypted[:KEY_ID_BYTES] not in self._ids:
+            raise CannotDecrypt(_reason(purpose))
 
     def is_current(self, encrypted: bytes) -> bool:
         """Tell whether ``encrypted`` was encrypted with the newest secret."""
@@ -71,6 +80,10 @@ class SecretBox:
         if purpose not in self._derived:
             self._derived[purpose] = [_derive(secret, purpose.encode()) for secret in self._secrets]
         return list(self._derived[purpose])
+
+
+def _reason(purpose: str) -> str:
+    return f"cannot decrypt {purpose}: is the secret that encrypted it still in SSO_SECRET_KEY?"
 
 
 def _derive(secret: bytes, info: bytes) -> bytes:

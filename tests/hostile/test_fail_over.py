@@ -1,0 +1,140 @@
+"""A standby that lagged becomes the primary: what was ended before stays ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.clusters import Pair, pair
+from tests.conftest import fill, run_apart, settings_for
+from tests.support import City
+from tests.waiting import until
+
+from sso.app import create_app
+from sso.cli.doctor import examine
+from sso.identity.sessions.models import SessionClient
+from sso.identity.sessions.reasons import EndReason
+from sso.logout.end_sessions import end_client_sessions
+from sso.oidc.store.models import Grant
+from sso.platform.audit.service import AuditFilter, page_of_events
+from sso.platform.db.replication import read_replication
+
+POLL = "50ms"
+
+
+@pytest.fixture(scope="module")
+def clusters() -> Iterator[Pair]:
+    with pair() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def filled(clusters: Pair, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    run_apart(clusters.primary.run("CREATE ROLE provider LOGIN"))
+    run_apart(clusters.primary.run("CREATE DATABASE sso OWNER provider"))
+    return dict(run_apart(fill(settings_for(clusters.url(user="provider"), tmp_path_factory.mktemp("pair")))))
+
+
+@asynccontextmanager
+async def host(clusters: Pair, filled: dict[str, Any], directory: Path, **overrides: Any) -> AsyncIterator[City]:
+    settings = settings_for(
+        clusters.url(user="provider"), directory, registry_poll_interval=POLL, run_worker=False, **overrides
+    )
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield City(app, settings, filled["secrets"], filled["users"])
+
+
+async def test_the_lag_of_a_standby_is_seen(clusters: Pair, filled: dict[str, Any], tmp_path: Path) -> None:
+    settings = settings_for(clusters.url(user="provider"), tmp_path)
+    async with host(clusters, filled, tmp_path) as city:
+        hidden = await read_replication(city.provider.db)
+        assert hidden is not None
+        assert hidden.hidden
+        assert hidden.lag_bytes is None
+        text = next(finding for finding in await examine(settings) if finding.about == "standby")
+        assert (text.state, "GRANT pg_monitor TO" in text.text) == ("warning", True)
+        await clusters.primary.run("GRANT pg_monitor TO provider")
+        await clusters.catch_up()
+
+        async def caught_up() -> bool:
+            replication = await read_replication(city.provider.db)
+            return replication is not None and replication.lag_bytes == 0
+
+        await until(caught_up)
+        await clusters.standby.run("SELECT pg_wal_replay_pause()")
+        await clusters.primary.run("CREATE TABLE late (id int)", "sso")
+
+        async def lags() -> bool:
+            replication = await read_replication(city.provider.db)
+            return replication is not None and (replication.lag_bytes or 0) > 0
+
+        await until(lags)
+        await clusters.standby.run("SELECT pg_wal_replay_resume()")
+        await clusters.catch_up()
+        text = next(finding for finding in await examine(settings) if finding.about == "standby")
+        assert "a fail-over can lose the newest changes" in text.text
+
+
+async def test_ends_that_a_lagging_standby_has_lost_are_applied_again(
+    clusters: Pair, filled: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    async with host(clusters, filled, tmp_path / "b") as survivor:
+        async with host(clusters, filled, tmp_path / "a") as first:
+            party = first.relying_party("warga")
+            browsers = [first.browser() for _ in range(4)]
+            tokens = [await browser.tokens(party) for browser in browsers]
+            opaque = await browsers[3].tokens(first.relying_party("buram"))
+            await clusters.catch_up()
+            await clusters.stop_streaming()
+            for browser in browsers[:2]:
+                await browser.submit(await browser.open("/logout"))
+            assert (await party.post("/revoke", {"token": tokens[2]["refresh_token"]})).status_code == 200
+            revoked = {"token": opaque["access_token"]}
+            assert (await first.relying_party("buram").post("/revoke", revoked)).status_code == 200
+            async with first.provider.db.write() as session:
+                grants = select(Grant.session_id).where(Grant.client_id == "buram")
+                session_id = (await session.execute(grants)).scalar_one()
+                await end_client_sessions(
+                    session, first.provider, "buram", [session_id], EndReason.CLIENT_SUSPENDED, actor="cli"
+                )
+            for browser in browsers:
+                await browser.http.aclose()
+        # The process that ended them is gone; another process has read of it.
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        clusters.fail_over()
+        there = survivor.relying_party("warga")
+
+        async def again() -> dict[str, int]:
+            async with survivor.provider.db.read() as session:
+                wanted = AuditFilter(type="ends.applied_again")
+                return {
+                    event.data["kind"]: event.data["count"] for event in await page_of_events(session, wanted, None, 9)
+                }
+
+        async def applied() -> bool:
+            try:
+                return len(await again()) == 4
+            except Exception:  # the connections of before
+                return False
+
+        await until(applied, 10)
+        print(f"recovered after {time.monotonic() - began:.2f} s")
+        for ended in tokens[:3]:
+            assert (await there.refresh(ended["refresh_token"])).status == 400
+            assert (await there.userinfo(ended["access_token"])).status_code == 401
+        assert await again() == {"session": 2, "grant": 1, "access_token": 1, "client_session": 1}
+        assert (await survivor.relying_party("buram").userinfo(opaque["access_token"])).status_code == 401
+        async with survivor.provider.db.read() as session:
+            parts = select(SessionClient.ended_at).where(SessionClient.client_id == "buram")
+            assert (await session.execute(parts)).scalar_one() is not None
+        assert (await there.refresh(tokens[3]["refresh_token"])).status == 200
