@@ -38,8 +38,8 @@ KINDS = (
 )  # fmt: skip
 FILES = {"migrate.yaml": ["--set", "migrate.hook=false", "--show-only", "templates/migrate.yaml"], "sso.yaml": []}
 VARIANTS = (
-    ["--set", "backup.enabled=true", "--set", "serve.autoscaling.enabled=false"],
-    ["--set", "ingress.enabled=false", "--set", "networkPolicy.enabled=false"],
+    ["--set", "backup.enabled=true", "--set", "metrics.enabled=true", "--set", "serve.autoscaling.enabled=false"],
+    ["--set", "ingress.enabled=false", "--set", "networkPolicy.enabled=false", "--set", "metrics.enabled=true"],
     ["--set-json", 'nodeSelector={"a.example/sso":"yes"}',
      "--set-json", 'tolerations=[{"key":"sso","operator":"Exists"}]',
      "--set-json", 'imagePullSecrets=[{"name":"registry"}]', "--set-json", 'ingress.annotations={"a.example/b":"c"}',

@@ -30,7 +30,7 @@ CHARTS = script("charts")
 SCHEMA = json.loads((ROOT / "tests/deploy/kubernetes.json").read_text())
 FILES = sorted(CHARTS.FILES)
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-KNOWN = {variable(name) for name in Settings.model_fields} | {"SSO_SHUTDOWN_DELAY"}
+KNOWN = {variable(name) for name in Settings.model_fields}
 SECRET = {variable(n) for n, f in Settings.model_fields.items() if "Secret" in str(f.annotation)} | {"SSO_DATABASE_URL"}
 RESERVE_SECONDS = 10
 
