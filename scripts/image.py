@@ -224,7 +224,7 @@ def confined(stage: Stage, data: Path, words: list[str]) -> list[str]:
 
 def is_healthy(stage: Stage) -> bool:
     """Tell whether the health check of the image succeeds."""
-    command = ["chroot", stage.tree, *stage.health]
+    command = ["chroot", str(stage.tree), *stage.health]
     return subprocess.run(command, env=stage.environment, stderr=-3, check=False).returncode == 0  # noqa: S603
 
 

@@ -165,7 +165,7 @@ def _manifest(settings: Settings, contents: Contents | None, kind: str, server: 
 
 
 def _write_file(path: Path, key: BackupKey, manifest: Manifest, send: Callable[[Writer], None]) -> None:
-    with open(path, "xb", opener=_private) as file:
+    with open(path, "wb", opener=_private) as file:
         writer = Writer(file, key)
         manifest.write(writer)
         send(writer)
