@@ -16,7 +16,7 @@ BESIDE := -j 2
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom hooks clean deps ready
+.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom charts image hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -89,6 +89,12 @@ dist: sbom   ## a wheel that holds migrations and examples too, and the SBOM bes
 
 sbom: $(VENV)/dev.stamp   ## dist/sso-VERSION.cdx.json: every package of requirements/run.txt (CycloneDX 1.6)
 	$(BIN)/python scripts/sbom.py
+
+charts: $(VENV)/dev.stamp   ## render, lint and validate the Helm chart, compare deploy/kubernetes; needs helm; ARGS=--write renews the files
+	$(BIN)/python scripts/charts.py $(ARGS)
+
+image:   ## replay the Dockerfile in a bare Debian tree and start it as a user without rights; needs root and debootstrap
+	$(PYTHON) scripts/image.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) var dist artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -38,9 +38,17 @@ FIRST = "Siti Budi Dewi Agus Putri Eko Sri Wayan Ketut Made Nur Rina Joko Ratna 
 LAST = "Rahmawati Santoso Wulandari Prasetyo Hidayat Saputra Kusuma Nugroho Siregar Harahap Simanjuntak Wibowo Utami"
 CLIENTS = 122
 
+UUIDS = """
+CREATE OR REPLACE FUNCTION bench_uuid() RETURNS uuid LANGUAGE sql VOLATILE AS $$
+  SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
+    substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1),
+    'hex')::uuid
+$$
+"""
+"""A UUID of version 7, which PostgreSQL makes by itself only since version 18."""
 PEOPLE = """
 INSERT INTO users (id, name, profile, locale, created_at, updated_at, preferences)
-SELECT uuidv7(), f.one || ' ' || l.one || ' ' || substr(md5(n::text), 1, 6), '{}', 'id', now(), now(), '{}'
+SELECT bench_uuid(), f.one || ' ' || l.one || ' ' || substr(md5(n::text), 1, 6), '{}', 'id', now(), now(), '{}'
 FROM generate_series(1, :people) n
 JOIN unnest(string_to_array(:first, ' ')) WITH ORDINALITY f(one, at) ON f.at = 1 + n % :firsts
 JOIN unnest(string_to_array(:last, ' ')) WITH ORDINALITY l(one, at) ON l.at = 1 + (n / 7) % :lasts
@@ -48,7 +56,7 @@ JOIN unnest(string_to_array(:last, ' ')) WITH ORDINALITY l(one, at) ON l.at = 1 
 NUMBERED = "CREATE TEMP TABLE numbered AS SELECT id, row_number() OVER (ORDER BY id) n FROM users"
 IDENTIFIERS = """
 INSERT INTO identifiers (id, user_id, kind, value, lookup, is_primary, created_at, verified_at)
-SELECT uuidv7(), id, 'email', 'warga' || n || '@kota.example', 'warga' || n || '@kota.example', true, now(), now()
+SELECT bench_uuid(), id, 'email', 'warga' || n || '@kota.example', 'warga' || n || '@kota.example', true, now(), now()
 FROM numbered
 """
 CLIENT_ROWS = """
@@ -61,8 +69,8 @@ SELECT 'aplikasi-' || n, 'bench', 'active', jsonb_build_object('type', 'web', 'c
 SESSIONS = """
 INSERT INTO sessions (id, token_hash, user_id, created_at, last_seen_at, expires_at, auth_time, acr, amr, address,
   user_agent)
-SELECT uuidv7(), decode(md5(s::text) || md5((-s)::text), 'hex'), u.id, now(), now(), now() + interval '8 hours', now(),
-  'urn:sso:acr:password', '["pwd"]', '10.' || s % 200 || '.' || s % 250 || '.0/24',
+SELECT bench_uuid(), decode(md5(s::text) || md5((-s)::text), 'hex'), u.id, now(), now(), now() + interval '8 hours',
+  now(), 'urn:sso:acr:password', '["pwd"]', '10.' || s % 200 || '.' || s % 250 || '.0/24',
   CASE WHEN s % 50 = 0 THEN 'Mozilla/5.0 (iPhone)' ELSE 'Mozilla/5.0 (Linux; Android 14)' END
 FROM generate_series(1, :sessions) s JOIN numbered u ON u.n = 1 + (s::bigint * 7919) % :people
 """
@@ -78,6 +86,7 @@ async def fill(db: Database, people: int, sessions: int) -> None:
     about |= {"firsts": len(FIRST.split()), "lasts": len(LAST.split())}
     async with db.engine.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
+        await connection.exec_driver_sql(UUIDS)
         for statement, values in (
             (PEOPLE, about), (NUMBERED, {}), (IDENTIFIERS, {}), (CLIENT_ROWS, {"clients": CLIENTS}),
             (SESSIONS, {"sessions": sessions, "people": people}), (PARTS, {"clients": CLIENTS}),

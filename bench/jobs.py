@@ -39,8 +39,8 @@ IGNORED = ("BEGIN", "COMMIT", "ROLLBACK", "EXPLAIN", "SAVEPOINT", "SET ")
 GRANTS = """
 INSERT INTO grants (id, client_id, user_id, session_id, scope, auth_time, acr, amr, offline, details, created_at,
   expires_at, code_hash, code_used_at)
-SELECT uuidv7(), p.client_id, s.user_id, s.id, 'openid profile', now(), 'urn:sso:acr:password', '["pwd"]', false, '{}',
-  now(), now() + interval '30 days', decode(md5(p.sid) || md5('c' || p.sid), 'hex'), now()
+SELECT bench_uuid(), p.client_id, s.user_id, s.id, 'openid profile', now(), 'urn:sso:acr:password', '["pwd"]', false,
+  '{}', now(), now() + interval '30 days', decode(md5(p.sid) || md5('c' || p.sid), 'hex'), now()
 FROM session_clients p JOIN sessions s ON s.id = p.session_id
 """
 TOKENS = """
@@ -57,17 +57,17 @@ SELECT decode(md5('a' || id::text) || md5('b' || id::text), 'hex'), id, client_i
 DELIVERIES = """
 INSERT INTO deliveries (id, kind, client_id, session_id, payload, status, attempts, created_at, next_attempt_at,
   first_attempt_at, finished_at)
-SELECT uuidv7(), 'backchannel_logout', p.client_id, p.session_id, '{}', 'done', 1, now(), now(), now(), now()
+SELECT bench_uuid(), 'backchannel_logout', p.client_id, p.session_id, '{}', 'done', 1, now(), now(), now(), now()
 FROM session_clients p LIMIT :some
 """
 AUDIT = """
 INSERT INTO audit_events (id, seq, at, type, outcome, actor, subject, data, hash)
-SELECT uuidv7(), n, now() - interval '1 hour', 'session.started', 'success', 'siti', 'siti', '{}',
+SELECT bench_uuid(), n, now() - interval '1 hour', 'session.started', 'success', 'siti', 'siti', '{}',
   decode(md5(n::text) || md5((-n)::text), 'hex') FROM generate_series(1, :some) n
 """
 CREDENTIALS = """
 INSERT INTO credentials (id, user_id, kind, secret, created_at, updated_at)
-SELECT uuidv7(), id, CASE WHEN n % 20 = 0 THEN 'passkey' ELSE 'password' END, '', now(), now() FROM numbered
+SELECT bench_uuid(), id, CASE WHEN n % 20 = 0 THEN 'passkey' ELSE 'password' END, '', now(), now() FROM numbered
 """
 WAITING = """
 INSERT INTO interactions (token_hash, browser_hash, client_id, parameters, progress, created_at, expires_at)

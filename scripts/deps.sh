@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, Node.js 20 with
-# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, and the Node.js packages of tests/interop.
-# What is there stays.
+# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, systemd-analyze, PostgreSQL, and the
+# Node.js packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -33,6 +33,11 @@ has_pgbouncer() { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 has_prometheus() { has prometheus && has promtool; }
 has_apache() { has apache2 || [ -x "${APACHE:-/usr/sbin/apache2}" ]; }
 has_faketime() { has faketime; }
+has_postgres() {
+  set -- "${POSTGRESQL:-/usr/lib/postgresql}"/*/bin/initdb
+  [ -x "$1" ]
+}
+has_systemd() { has systemd-analyze; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -46,6 +51,8 @@ has_pgbouncer|pgbouncer|PgBouncer
 has_faketime|faketime|faketime, which starts a program with a wrong clock
 has_prometheus|prometheus|Prometheus with promtool
 has_apache|apache2|Apache
+has_systemd|systemd|systemd-analyze
+has_postgres|postgresql|PostgreSQL of the machine
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "
 

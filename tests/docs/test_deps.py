@@ -35,6 +35,7 @@ class Machine:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = {"APACHE": str(self.bin / "none"), "APACHE_MODULES": str(self.root), "TMPDIR": str(self.root)}
+        places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
             [self.bin / "sh", self.root / "scripts/deps.sh", *options],
             env={"PATH": str(self.bin), **places}, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -48,13 +49,25 @@ def machine(tmp_path: Path) -> Machine:
 
 def fill(machine: Machine) -> None:
     """Add every program that the tests need."""
-    for name in ("python3", "chromium", "redis-server", "faketime", "prometheus", "promtool", "apache2"):
+    for name in (
+        "python3",
+        "chromium",
+        "redis-server",
+        "faketime",
+        "prometheus",
+        "promtool",
+        "apache2",
+        "systemd-analyze",
+    ):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
     machine.program("npm", f'for folder in {" ".join(FOLDERS)}; do mkdir -p $folder/node_modules; : '
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
+    programs = machine.root / "postgresql/15/bin"
+    programs.mkdir(parents=True)
+    (programs / "initdb").symlink_to(machine.bin / "apache2")
 
 
 def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Machine) -> None:
@@ -69,6 +82,8 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "redis-server",
         "faketime",
         "apache2",
+        "systemd",
+        "postgresql",
         "libapache2-mod-auth-openidc",
     ):
         assert f": sudo apt-get install {package}\n" in done.stdout

@@ -23,6 +23,9 @@ COMMANDS = {
     "demo": "Try it: a fresh embedded database, the 122 example applications, three people and two sample apps.",
     "doctor": "Look at settings, database, keys, applications, people, deliveries, audit log. "
     "Exit code 1 when something is bad.",
+    "backup": "Back up the database, encrypted, while servers go on. The secret key (SSO_SECRET_KEY) is not in the "
+    "backup.",
+    "restore": "Restore a backup into an empty database and bring its schema to this release.",
 }
 """Each command's module, function and name, and what help says of it: the first paragraph of its docstring."""
 GROUPS = {

@@ -21,6 +21,7 @@ from sso.settings.values import Days, Duration, Hours, Minutes, SecretList, Size
 SIGNING_ALGS = ("RS256", "ES256", "EdDSA", "PS256")
 SigningAlg = Literal["RS256", "ES256", "EdDSA", "PS256"]
 MINIMUM_SECRET_BYTES = 32
+MINIMUM_PASSPHRASE = 20
 RATE_LIMIT_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgres", "postgresql+asyncpg")
 DARK_BACKGROUND = "#16211f"
@@ -844,6 +845,45 @@ class RetentionSettings(Group):
     )
 
 
+class BackupSettings(Group):
+    title = "Backup"
+
+    backup_key_file: Path | None = Field(
+        None,
+        description="A file of at least 32 random bytes that encrypts backups, made with `openssl rand -base64 48`. "
+        "Keep a copy away from the backups: without the file nobody can read them.",
+        examples=["/etc/sso/backup.key"],
+    )
+    backup_passphrase: SecretStr | None = Field(
+        None,
+        description="A pass phrase of at least 20 characters that encrypts backups if no key file is set.",
+        examples=["<at least 20 characters>"],
+    )
+    backup_scratch_database_url: SecretStr | None = Field(
+        None,
+        description="An empty PostgreSQL database in which `sso backup --verify` and `sso restore --check` restore a "
+        "backup. They delete what they restored. Empty: a new database on the server of `SSO_DATABASE_URL`, for which "
+        "its role needs `CREATEDB`.",
+        examples=["postgresql://sso@db.internal/sso_check"],
+    )
+
+    @field_validator("backup_passphrase")
+    @classmethod
+    def _check_backup_passphrase(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MINIMUM_PASSPHRASE:
+            raise ValueError(f"must have at least {MINIMUM_PASSPHRASE} characters")
+        return value
+
+    @field_validator("backup_scratch_database_url")
+    @classmethod
+    def _check_backup_scratch(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+                raise ValueError("must begin with postgresql://")
+            read_address(value.get_secret_value())
+        return value
+
+
 class PageSettings(Group):
     title = "Pages"
 
@@ -949,6 +989,7 @@ class Groups(
     SmsSettings,
     RateLimitSettings,
     RetentionSettings,
+    BackupSettings,
     PageSettings,
 ):
     """Every group, in the order in which pages and documents show them."""

