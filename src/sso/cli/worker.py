@@ -11,8 +11,6 @@ from sso.cli.common import opened_provider
 
 if TYPE_CHECKING:
     from sso.observability import Observer
-    from sso.oidc.provider import Provider
-    from sso.platform.outbox import Worker
     from sso.settings import Settings
 
 
@@ -29,7 +27,7 @@ def worker() -> None:
 async def _work(settings: Settings) -> None:
     from sso.jobs import run_jobs
     from sso.logout.forgotten_ends import follow_ends
-    from sso.observability import traces_of
+    from sso.observability import Observer, traces_of
     from sso.platform.outbox import Worker
 
     stop = asyncio.Event()
@@ -40,7 +38,7 @@ async def _work(settings: Settings) -> None:
         work = [sender.run(), run_jobs(provider, stop, sender.nudge), provider.follow(stop)]
         work.append(follow_ends(provider, stop, sender.nudge))
         if settings.worker_metrics_port:
-            work.append(_metrics(settings, provider, sender).keep(stop))
+            work.append(_metrics(settings, Observer(provider, sender)).keep(stop))
 
         def ask_to_stop() -> None:
             stop.set()
@@ -55,11 +53,9 @@ async def _work(settings: Settings) -> None:
             await asyncio.to_thread(traces.close)
 
 
-def _metrics(settings: Settings, provider: Provider, sender: Worker) -> Observer:
+def _metrics(settings: Settings, observer: Observer) -> Observer:
     """Answer ``/metrics`` at a port of its own."""
-    from sso.observability import Observer
     from sso.platform.metrics.listener import listen
 
-    observer = Observer(provider, sender)
     listen(settings.metrics_address, settings.worker_metrics_port)
     return observer
