@@ -60,7 +60,7 @@ class Places:
     Args:
         places: how many deliveries of one kind are sent at the same time.
         per_receiver: how many deliveries are sent to one receiver at the same time.
-        unlimited: receivers that may get as many as their kind.
+        unlimited: receivers that may get as many as their kind, once they have answered.
     """
 
     def __init__(self, places: int, per_receiver: int, unlimited: frozenset[str] = frozenset()) -> None:
@@ -103,7 +103,8 @@ class Places:
         known = self._receivers.get(key)
         if known is not None and (known.in_doubt or known.breaker.is_open):
             return int(known.sending == 0 and self._slow < self._slow_limit and known.breaker.may_try(now))
-        of_a_kind = receiver is None or receiver in self._unlimited
+        answers = known is not None and known.answered_at > 0  # until it has answered, it gets as many as a host
+        of_a_kind = receiver is None or (receiver in self._unlimited and answers)
         limit = self._common + self._own if of_a_kind else self._per_receiver
         return limit - (known.sending if known else 0)
 
@@ -168,5 +169,5 @@ class Places:
         elif answered is False:
             receiver.breaker.failed(now)
             receiver.in_doubt = True
-        if answered and not receiver.sending:
+        if answered and not receiver.sending and place.key not in self._unlimited:
             del self._receivers[place.key]
