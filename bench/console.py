@@ -84,7 +84,7 @@ async def fill(db: Database, people: int, sessions: int) -> None:
     """Make the data."""
     about = {"people": people, "first": FIRST, "last": LAST}
     about |= {"firsts": len(FIRST.split()), "lasts": len(LAST.split())}
-    async with db.engine.begin() as connection:
+    async with db.maintenance() as engine, engine.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
         await connection.exec_driver_sql(UUIDS)
         for statement, values in (
@@ -94,7 +94,7 @@ async def fill(db: Database, people: int, sessions: int) -> None:
             began = time.perf_counter()
             await connection.execute(text(statement), values)
             print(f"  {statement.split()[2]:16} {time.perf_counter() - began:7.1f} s", flush=True)
-    async with db.engine.connect() as connection:
+    async with db.maintenance() as engine, engine.connect() as connection:
         plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await plain.execute(text("VACUUM ANALYZE"))
 

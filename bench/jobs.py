@@ -164,21 +164,21 @@ async def fill_all(db: Database, people: int, sessions: int) -> None:
     await fill(db, people, sessions)
     values = {"some": max(sessions // 2, OVER * 4), "part": max(sessions // 50, OVER * 4), "clients": CLIENTS}
     values |= {"hours": max(24, sessions // 1000), "people": people, "sessions": sessions, "over": OVER}
-    async with db.engine.begin() as connection:
+    async with db.maintenance() as engine, engine.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
         await connection.execute(text("DROP TABLE IF EXISTS numbered"))
         await connection.execute(text("CREATE TEMP TABLE numbered AS SELECT id, row_number() OVER () n FROM users"))
         for statement in FILLED:
             await timed(connection, statement.split()[2], statement, values)
     await end_filling(db, indexes)
-    async with db.engine.begin() as connection:
+    async with db.maintenance() as engine, engine.begin() as connection:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
         for table, key, where, side, change in AGEING:
             some = SOME.format(table=table, key=key, where=where, side=side)
             old = text(f"UPDATE {table} SET {change} WHERE {key} IN {some}")
             await connection.execute(old, {"over": OVER})
         await connection.execute(text(REMOVED.format(long_ago=LONG_AGO, clients=CLIENTS)))
-    async with db.engine.connect() as connection:
+    async with db.maintenance() as engine, engine.connect() as connection:
         plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
         await plain.execute(text("VACUUM ANALYZE"))
 
@@ -191,7 +191,7 @@ SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
 
 async def begin_filling(db: Database) -> list[str]:
     """Drop the indexes that are no constraints, and check no foreign keys; return how the indexes are made again."""
-    async with db.engine.begin() as connection:
+    async with db.maintenance() as engine, engine.begin() as connection:
         indexes = (await connection.execute(text(SECONDARY))).all()
         for name, _ in indexes:
             await connection.execute(text(f"DROP INDEX {name}"))
@@ -203,7 +203,7 @@ async def begin_filling(db: Database) -> list[str]:
 async def end_filling(db: Database, indexes: list[str]) -> None:
     """Make the indexes again, and check foreign keys."""
     began = time.perf_counter()
-    async with db.engine.begin() as connection:
+    async with db.maintenance() as engine, engine.begin() as connection:
         await connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
         for definition in indexes:
             await connection.exec_driver_sql(definition)

@@ -280,5 +280,5 @@ def names_in_documents() -> Iterator[str]:
 def test_files_that_the_documents_name_exist() -> None:
     names = {name.rstrip(".") for name in names_in_documents()}
     assert {"deploy/compose.yaml", "deploy/helm/sso", "deploy/kubernetes/sso.yaml"} <= names
-    for name in names - {"deploy/compose.env"}:
+    for name in names - {"deploy/compose.env", "deploy/sso-serve"}:  # made by the reader; a name in the cluster
         assert (ROOT / name).exists(), name
