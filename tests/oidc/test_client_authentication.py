@@ -111,10 +111,12 @@ async def test_two_methods_at_once_are_refused(city: City) -> None:
 
 
 @demand("RFC 6749 2.3.1", "no credentials in the address")
-async def test_a_secret_in_the_address_is_refused(city: City) -> None:
-    secret = city.secrets["sehat"]
+@pytest.mark.parametrize("before", ["", "client_secret=&"])
+async def test_a_secret_in_the_address_is_refused(city: City, before: str) -> None:
+    secret = city.secrets["mesin"]
     async with city.client() as http:
-        answer = await http.post(f"/token?client_id=sehat&client_secret={secret}", data=GRANT)
+        address = f"/token?{before}client_secret={secret}"
+        answer = await http.post(address, data=GRANT, auth=("mesin", secret))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 

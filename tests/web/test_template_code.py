@@ -3,11 +3,13 @@ or of other options."""
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
 import pytest
-from jinja2 import DictLoader, Environment, nodes
+from jinja2 import DictLoader, Environment, Undefined, nodes
+from jinja2.bccache import bc_magic
 from jinja2.environment import Template
 
 from sso.http.common.pages import environment
@@ -63,11 +65,15 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, compiled: list[str | None]) 
     page(tmp_path)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
-    for damaged in (b"", whole[:60], b"x" * 40):
+    header = len(bc_magic)
+    code_at = whole.index(b"\xe3", header + 60)
+    no_code = whole[:code_at] + b"i\x01\x00\x00\x00"
+    no_name = whole[:header] + pickle.dumps(Undefined, 2).replace(b"Undefined", b"Defined")
+    for damaged in (b"", whole[:60], b"x" * 40, no_code, no_name):
         file.write_bytes(damaged)
         assert page(tmp_path).render(name="Siti") == "Halo Siti"
         assert file.read_bytes() == whole
-    assert len(compiled) == 4
+    assert len(compiled) == 6
 
 
 @pytest.mark.parametrize("place", ["missing/folder", "file"])

@@ -12,7 +12,6 @@ from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import cache_from_source
 from pathlib import Path
-from pickle import UnpicklingError
 from types import CodeType
 
 from jinja2.bccache import Bucket, FileSystemBytecodeCache
@@ -47,7 +46,9 @@ class TemplateCode(FileSystemBytecodeCache):
             return
         try:
             super().load_bytecode(bucket)
-        except (OSError, EOFError, ValueError, TypeError, UnpicklingError):  # damaged, or not to be read
+        except Exception:  # damaged, or not to be read: what unpickling raises then is not bounded
+            bucket.reset()
+        if not isinstance(bucket.code, CodeType):
             bucket.reset()
         self._remember(bucket)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidGrantError
 from authlib.oauth2.rfc6749 import grants as authlib_grants
 
@@ -44,6 +45,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
     INCLUDE_NEW_REFRESH_TOKEN = True
     request: ProtocolRequest
+    _renewed: tuple[bytes, bytes] | None = None
+    """The hashes of the token that was used, and of the successor that was stored, in this transaction."""
 
     def authenticate_refresh_token(self, refresh_token: str) -> _Refresh | None:
         hashed = token_hash(refresh_token)
@@ -89,6 +92,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         if fresh:
             # At once, with the use of its predecessor: a client that retries after an error must find it.
             store.insert_refresh_token(request.session, refresh_token_row(request, grant, successor))
+            self._renewed = hashed, token_hash(successor)
         return _Refresh(grant, left)
 
     def _prepare_renewal(self, hashed: bytes, successor: str) -> _Refresh:
@@ -142,7 +146,13 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         return refresh_token.grant.user_id
 
     def generate_token(self, scope: str | None = None, **_: object) -> dict[str, object]:
-        return token_response(self.request, scope or "", refresh_token=self.request.refresh_token_string)
+        try:
+            return token_response(self.request, scope or "", refresh_token=self.request.refresh_token_string)
+        except OAuth2Error:
+            # There is no key with which to encrypt: the application keeps its token, and may try again.
+            if self._renewed is not None:
+                store.undo_renewal(self.request.session, *self._renewed)
+            raise
 
     def revoke_old_credential(self, refresh_token: _Refresh) -> None:
         """Nothing: it was consumed when it was looked up."""

@@ -137,6 +137,7 @@ _USE_REFRESH_TOKEN = (
 _GIVE_BACK_REFRESH_TOKEN = (
     update(_refresh).where(_r.token_hash == bindparam("token")).values(used_at=None, successor_hash=None)
 )
+_DELETE_REFRESH_TOKEN = delete(_refresh).where(_r.token_hash == bindparam("token"))
 _FIND_USED_CODE = select(_g.id).where(_CODE, _g.code_used_at.is_not(None))
 _REVOKE_GRANT = (
     update(_grants)
@@ -357,6 +358,12 @@ def renew_refresh_token(
 def give_back_refresh_token(session: Executor, token_hash: bytes) -> None:
     """Undo :func:`use_refresh_token` within the same transaction."""
     session.execute(_GIVE_BACK_REFRESH_TOKEN, {"token": token_hash})
+
+
+def undo_renewal(session: Executor, used_hash: bytes, successor_hash: bytes) -> None:
+    """Undo the use of a refresh token whose successor was stored, within the same transaction."""
+    session.execute(_DELETE_REFRESH_TOKEN, {"token": successor_hash})
+    give_back_refresh_token(session, used_hash)
 
 
 def find_refresh_token(session: Executor, token_hash: bytes) -> RefreshToken | None:

@@ -51,6 +51,7 @@ CLIENT_AUTH_METHODS = (
 )
 ASSERTION_ALGS = (*ASYMMETRIC_ALGS, "HS256")
 _SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+_NEVER_IN_THE_ADDRESS = ("client_secret", "client_assertion", "code", "refresh_token")
 _NOBODY = token_hash("nobody")
 
 
@@ -80,7 +81,7 @@ def authenticate_client(request: ProtocolRequest) -> Client:
         TooManyFailures: after too many wrong secrets from one address.
     """
     form = request.form
-    if any(name in request.query.data for name in ("client_secret", "client_assertion", "code", "refresh_token")):
+    if any(any(request.query.datalist.get(name, ())) for name in _NEVER_IN_THE_ADDRESS):
         raise InvalidRequestError("Send credentials in the body, never in the address (RFC 6749 section 2.3.1).")
     basic = _is_basic(request)
     ways = [basic, "client_secret" in form, "client_assertion" in form or "client_assertion_type" in form]
