@@ -123,6 +123,8 @@ class Ends:
 
     def __init__(self) -> None:
         self._kept: dict[uuid.UUID, End] = {}
+        self._lost: dict[uuid.UUID, End] = {}
+        self._lost_at = 0.0
         self._newest = 0
         self._timeline: str | None = None
         self._looked_at: float | None = None
@@ -131,8 +133,8 @@ class Ends:
         return len(self._kept)
 
     async def follow(self, db: Database) -> list[End]:
-        """Read what ended since the last time; return the ends that the database has forgotten. These are kept until
-        :meth:`forget` is called.
+        """Read what ended since the last time; return the ends that the database has forgotten. They are returned again
+        until :meth:`forget` is called, for ten minutes.
 
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
@@ -143,10 +145,14 @@ class Ends:
             timeline, newest = (await session.execute(_STATE)).one()
             if timeline is None:  # a standby, that cannot be written yet
                 return []
-            failed_over = self._timeline not in (None, timeline) or newest < self._newest
+            # Rows are deleted when nothing of them is in memory any more, so that a quiet night is no fail-over.
+            failed_over = self._timeline not in (None, timeline) or (newest < self._newest and bool(self._kept))
             due = self._looked_at is None or clock.steady() - self._looked_at >= LOOK_SECONDS
-            self._drop_old()
+            if not failed_over:  # the outage before a fail-over may have lasted longer than an end is kept
+                self._drop_old()
             forgotten = await self._missing(session) if failed_over or due else []
+            if forgotten:
+                self._lost, self._lost_at = {end.token: end for end in forgotten}, clock.steady()
             if newest != self._newest or failed_over or due:
                 await self._read(session, 0 if failed_over or due else self._newest - OVERLAP)
         self._timeline, self._newest = timeline, newest
@@ -157,12 +163,13 @@ class Ends:
                 "the database has failed over to timeline %s; %d of %d ends that this process remembers are lost",
                 timeline, len(forgotten), len(self._kept),
             )  # fmt: skip
-        return forgotten
+        return list(self._lost.values())
 
     def forget(self, ends: Iterable[End]) -> None:
         """Forget ends that were ended again: the rows of that are new."""
         for end in ends:
             self._kept.pop(end.token, None)
+            self._lost.pop(end.token, None)
 
     def remember(self, end: End) -> None:
         """Keep an end."""
@@ -186,5 +193,7 @@ class Ends:
 
     def _drop_old(self) -> None:
         before = clock.now() - KEPT
-        for token in [token for token, end in self._kept.items() if end.at <= before]:
+        if self._lost and clock.steady() - self._lost_at > KEPT.total_seconds():
+            self._lost.clear()
+        for token in [token for token, end in self._kept.items() if end.at <= before and token not in self._lost]:
             del self._kept[token]
