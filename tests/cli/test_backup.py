@@ -167,6 +167,27 @@ def test_a_database_that_is_not_empty_is_replaced_only_when_told_so(cli: Cli, tm
     assert cli("restore", str(file), "--check", "--replace").code == 1
 
 
+def test_a_backup_of_another_city_or_key_replaces_nothing(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two cities may have one pass phrase: what the database holds is not deleted for a copy that it cannot use."""
+    file = tmp_path / "one.backup"
+    assert cli("backup", str(file)).code == 0
+    run(lambda db: _record(db, "after.backup"))
+    with monkeypatch.context() as other:
+        other.setenv("SSO_SECRET_KEY", "x" * 40)
+        refused = cli("restore", str(file), "--replace")
+    assert refused.code == 1
+    assert "SSO_SECRET_KEY cannot decrypt the keys of this backup" in refused.err
+    with monkeypatch.context() as other:
+        other.setenv("SSO_ISSUER", "http://localhost:9999")
+        refused = cli("restore", str(file), "--replace")
+    assert refused.code == 1
+    assert "nothing was replaced" in refused.err
+    assert "SSO_ISSUER is http://localhost:9999" in refused.err
+    assert "after.backup" in dict(run(events))
+
+
 async def _record(db: Database, kind: str) -> None:
     async with db.write() as session:
         record(session, kind)

@@ -32,7 +32,9 @@ from sso.settings import Settings, SettingsError
 DEFAULT_SCHEMA = "public"
 RENAMED_SCHEMA = "sso_before_restore"
 OTHERS = """SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+    WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
+    AND usesysid IS NOT NULL AND pid <> pg_backend_pid()"""
+"""A role that is no member of pg_monitor does not see ``backend_type`` of the connections of other roles."""
 PARTIAL = ".partial"
 
 
@@ -225,6 +227,8 @@ async def _restore_sqlite(settings: Settings, reader: Reader, manifest: Manifest
         await asyncio.to_thread(sqlite.receive, reader, scratch)
         _compare(manifest, sqlite.examine(scratch))
         restored = await _finish(_at(settings, f"sqlite:///{scratch}"), manifest)
+        if present is not None:
+            _check_fits(settings, restored)
         await asyncio.to_thread(sqlite.copy, scratch, target)
     return restored
 
@@ -243,11 +247,30 @@ async def _restore_postgres(settings: Settings, reader: Reader, manifest: Manife
     await _run(settings, f"ALTER SCHEMA {schema} RENAME TO {RENAMED_SCHEMA}", f"CREATE SCHEMA {schema}")
     try:
         restored = await _load_postgres(settings, reader, manifest)
+        _check_fits(settings, restored)
     except BaseException:
         await _run(settings, f"DROP SCHEMA {schema} CASCADE", f"ALTER SCHEMA {RENAMED_SCHEMA} RENAME TO {schema}")
         raise
     await _run(settings, f"DROP SCHEMA {RENAMED_SCHEMA} CASCADE")
     return restored
+
+
+def _check_fits(settings: Settings, restored: Restored) -> None:
+    """Check that a backup may replace what the database holds, which is deleted.
+
+    Raises:
+        Refusal: when it is of another provider, or the secret key is not the one of the backup.
+    """
+    if restored.manifest.issuer != settings.issuer:
+        raise Refusal(
+            f"this is a backup of {restored.manifest.issuer}, and SSO_ISSUER is {settings.issuer}: nothing was "
+            "replaced; it can be restored into an empty database"
+        )
+    if restored.locked:
+        raise Refusal(
+            f"SSO_SECRET_KEY cannot decrypt the keys of this backup ({len(restored.locked)} values, such as "
+            f"{restored.locked[0]}): nothing was replaced; it can be restored into an empty database"
+        )
 
 
 def _not_empty(tables: int) -> str:
