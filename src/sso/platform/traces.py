@@ -89,7 +89,7 @@ class Traces:
 
     def watch_database(self, db: Database) -> None:
         """Trace the transactions of a database: its methods are replaced, so that one without traces is unchanged."""
-        read, write, run_read, run_write = db.read, db.write, db.run_read, db.run_write
+        read, write, run_read, run_write, run_apart = db.read, db.write, db.run_read, db.run_write, db.run_apart
         tracer, attributes = self.tracer, {"db.system.name": "sqlite" if db.is_sqlite else "postgresql"}
 
         @asynccontextmanager
@@ -112,11 +112,16 @@ class Traces:
             with tracer.start_as_current_span("database write", kind=SpanKind.CLIENT, attributes=attributes):
                 return await run_write(function, single=single)
 
+        async def traced_run_apart(function: Callable[[Work], _Answer]) -> _Answer:
+            with tracer.start_as_current_span("database write", kind=SpanKind.CLIENT, attributes=attributes):
+                return await run_apart(function)
+
         for name, method in (
             ("read", traced_read),
             ("write", traced_write),
             ("run_read", traced_run_read),
             ("run_write", traced_run_write),
+            ("run_apart", traced_run_apart),
         ):
             setattr(db, name, method)
 

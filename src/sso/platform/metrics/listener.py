@@ -11,6 +11,8 @@ import tempfile
 log = logging.getLogger(__name__)
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+REQUEST_SECONDS = 10
+"""How long a connection may take to send its request: each has a thread of its own."""
 
 
 def share_between_processes() -> None:
@@ -28,6 +30,9 @@ def listen(address: str, port: int) -> None:
     from sso.platform.metrics.prometheus import Everything
 
     try:
-        start_http_server(port, address, Everything())
+        server, _ = start_http_server(port, address, Everything())
     except OSError as error:
         log.error("no metrics at %s port %d: %s", address, port, error)
+    else:
+        server.RequestHandlerClass.timeout = REQUEST_SECONDS  # type: ignore[attr-defined]
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a traceback for each that is too slow
