@@ -32,7 +32,7 @@ PROTOCOL = {
     "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/par", "/device_authorization", "/register",
     "/register/{client_id}", "/check_session", "/.well-known/openid-configuration", "/.well-known/ssf-configuration",
     "/.well-known/oauth-authorization-server",
-    "/healthz", "/readyz",
+    "/healthz", "/readyz", "/metrics",
 }  # fmt: skip
 """Programs and applications call these; no cookie of a person counts there."""
 HELP = {"/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/terms", "/privacy", "/outbox"}

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 from tests.support import SECRET_KEY, City
 
-from sso.cli.keys import reencrypt
 from sso.clients.secrets import reencrypt_secrets
 from sso.oidc.provider import Provider
+from sso.platform.keys import reencrypt
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.instance_secrets import reencrypt_instance_secrets
 

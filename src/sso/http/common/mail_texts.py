@@ -11,7 +11,7 @@ from datetime import datetime
 from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import N_, page_language
-from sso.http.common.pages import environment
+from sso.http.common.pages import PLAIN_TEMPLATE_CODE, environment
 from sso.platform.security.text import one_line
 from sso.settings import Settings, whole_minutes
 
@@ -307,7 +307,7 @@ def compose(
         "sms": SMS_CODE if content.code else SMS_NOTICE,
         "host": settings.issuer.partition("://")[2],
     }
-    plain = jinja.overlay(autoescape=False)
+    plain = jinja.overlay(autoescape=False, bytecode_cache=PLAIN_TEMPLATE_CODE)
     subject = plain.from_string("{{ _(subject, **values) }}").render(context)
     text = plain.get_template("mail/notice.txt").render(context)
     sms = plain.get_template("mail/sms.txt").render(context).strip()

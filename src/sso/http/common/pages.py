@@ -147,6 +147,8 @@ _TEMPLATE_OPTIONS: TemplateOptions = {
     "extensions": ["jinja2.ext.i18n"],
 }
 _TEMPLATE_CODE = TemplateCode({"autoescape": True, **_TEMPLATE_OPTIONS})
+PLAIN_TEMPLATE_CODE = TemplateCode({"autoescape": False, **_TEMPLATE_OPTIONS})
+"""For an overlay of an environment that renders plain text: its compiled code escapes nothing."""
 
 
 @cache
