@@ -6,10 +6,12 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from sso.http.admin.setting_texts import masked
+from sso.platform.db.postgres import Connector, Limits
 from sso.settings import Settings, SettingsError, load_settings
 from sso.settings.database_address import Host, read_address
 
@@ -115,6 +117,20 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     )
     assert read.driver["sslmode"] == "verify-full"
     assert read_address("postgresql://h/d?sslrootcert=system").driver["sslrootcert"].startswith("/etc/")
+
+
+def test_options_replace_only_the_limits_that_they_name() -> None:
+    limits = Limits(connect=2, statement=8, lock=5, idle_in_transaction=30, keepalive=3, user_timeout=6)
+
+    def kept(options: str) -> set[str]:
+        address = read_address(f"postgresql://h/d?options={quote(options)}")
+        connector = Connector(address, limits, pooler=False, prepared=True)
+        return limits.of_server.keys() & connector._arguments["server_settings"].keys()
+
+    every = {"jit", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}
+    assert kept("-c deadlock_timeout=2s -cjit_above_cost=1 -c log_line_prefix=--lock_timeout") == every
+    assert kept("-clock_timeout=77 -c jit=on") == every - {"lock_timeout", "jit"}
+    assert kept("--statement-timeout=5s") == every - {"statement_timeout"}
 
 
 def test_pgbouncer_and_options_exclude_each_other() -> None:

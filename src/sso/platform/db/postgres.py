@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -139,7 +140,8 @@ class Connector:
             self._beginning = "".join(f" SET LOCAL {name} = {value};" for name, value in limits.of_server.items())
         else:
             # Where the address sets one of the limits by its options, it stands.
-            own = {name: value for name, value in limits.of_server.items() if name not in (address.options or "")}
+            given = _names_in(address.options or "")
+            own = {name: value for name, value in limits.of_server.items() if name not in given}
             server |= {**own, **_of_lost_clients(limits)}
             if address.options:
                 server["options"] = address.options
@@ -230,6 +232,12 @@ class Connector:
             for name, value in options.items():
                 if hasattr(socket, name):  # TCP_USER_TIMEOUT is of Linux
                     opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _names_in(options: str) -> set[str]:
+    """Return the names of the settings that the parameter ``options`` of an address sets: ``-c NAME=VALUE`` or
+    ``--NAME=VALUE`` (PostgreSQL documentation, ``postgres`` command)."""
+    return {name.replace("-", "_") for name in re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=", options)}
 
 
 def _of_lost_clients(limits: Limits) -> dict[str, str]:
