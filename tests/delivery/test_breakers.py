@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from tests.support import City
 
@@ -12,6 +13,7 @@ from sso import clock
 from sso.identity.notifications import notify
 from sso.identity.users.models import User
 from sso.platform.audit.models import AuditEvent
+from sso.platform.db import DatabaseUnavailable
 from sso.platform.outbox import MAIL, SMS, OtherReceiver, ReceiverAnswered, Worker, enqueue
 from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.places import FAILURES
@@ -87,8 +89,6 @@ async def test_what_waits_too_long_behind_an_open_breaker_is_given_up_with_an_ev
 
 
 async def test_a_database_that_is_away_opens_no_breaker(city: City) -> None:
-    from sso.platform.db import DatabaseUnavailable
-
     async def handle(_: Mapping[str, Any]) -> None:
         raise DatabaseUnavailable("it is stopping")
 
@@ -96,6 +96,24 @@ async def test_a_database_that_is_away_opens_no_breaker(city: City) -> None:
     worker = Worker(city.provider.db, city.settings, {"x": handle})
     await worker.drain()
     assert not worker.places.open_breakers()
+
+
+async def test_a_receiver_that_cannot_be_stored_leaves_the_delivery_to_its_lease(
+    city: City, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def change_receiver(*_: object) -> None:
+        raise DatabaseUnavailable("it is stopping")
+
+    async def handle(_: Mapping[str, Any]) -> None:
+        raise OtherReceiver("other.example")
+
+    monkeypatch.setattr("sso.platform.outbox.store.change_receiver", change_receiver)
+    await put(city, 1)
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    assert "the receiver of a delivery could not be changed" in caplog.text
+    (delivery,) = await all_deliveries(city)
+    assert (delivery.status, worker.places.used) == ("pending", 0)
 
 
 async def test_a_notice_that_goes_by_sms_does_not_wait_for_the_mail_server(city: City) -> None:

@@ -222,8 +222,12 @@ class Worker:
         return True, await self._record(delivery, None)
 
     async def _change_receiver(self, delivery: Delivery, receiver: str) -> None:
-        async with self._db.write() as session:
-            await store.change_receiver(session, delivery.id, receiver)
+        """Send a delivery to another receiver. If that cannot be stored, the delivery is sent again after its lease."""
+        try:
+            async with self._db.write() as session:
+                await store.change_receiver(session, delivery.id, receiver)
+        except Exception:
+            log.exception("the receiver of a delivery could not be changed")
 
     async def _record(
         self,
