@@ -95,3 +95,12 @@ def test_a_place_that_nothing_is_known_of_opens_no_breaker() -> None:
         assert place is not None
         places.leave(place, 0.0, answered=None)
     assert (places.used, places.slow, places.open_breakers()) == (0, 0, {})
+
+
+def test_a_receiver_of_which_nothing_is_known_is_not_kept() -> None:
+    places = Places(8, 8)
+    for number in range(10):
+        place = places.take("x", f"app{number}.example", 0.0)
+        assert place is not None
+        places.leave(place, 0.0, answered=None)
+    assert not places._receivers

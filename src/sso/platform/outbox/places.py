@@ -169,5 +169,5 @@ class Places:
         elif answered is False:
             receiver.breaker.failed(now)
             receiver.in_doubt = True
-        if answered and not receiver.sending and place.key not in self._unlimited:
+        if not receiver.sending and not receiver.in_doubt and place.key not in self._unlimited:
             del self._receivers[place.key]
