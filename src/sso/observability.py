@@ -69,16 +69,19 @@ class Observer:
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Keep the metrics up to date until ``stop``."""
-        next_gathering, due = 0.0, time.monotonic()
+        next_gathering, due, stopped = 0.0, time.monotonic(), False
         while True:
-            self.show_own(max(0.0, time.monotonic() - due))
-            if time.monotonic() >= next_gathering and self._gathers():
-                next_gathering = time.monotonic() + GATHER_SECONDS
-                await self.gather()
-            due = time.monotonic() + OWN_SECONDS
-            if await clock.pause(stop, OWN_SECONDS):
-                self.show_own(0.0)
+            try:
+                self.show_own(max(0.0, time.monotonic() - due))
+                if not stopped and time.monotonic() >= next_gathering and self._gathers():
+                    next_gathering = time.monotonic() + GATHER_SECONDS
+                    await self.gather()
+            except Exception:  # such as a full disk under the files that processes share: the process goes on
+                log.exception("cannot keep the metrics")
+            if stopped:
                 return
+            due = time.monotonic() + OWN_SECONDS
+            stopped = await clock.pause(stop, OWN_SECONDS)
 
     def show_own(self, lag: float) -> None:
         """Add what was counted, and set the values that are this process's own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -45,6 +46,27 @@ async def read(city: City, http: httpx.AsyncClient) -> dict[tuple[str, tuple[tup
 async def test_without_a_port_or_token_nothing_is_kept(city: City, http: httpx.AsyncClient) -> None:
     assert (await http.get("/metrics")).status_code == 404
     assert city.provider.usage.tallies is None
+
+
+@ON
+async def test_metrics_go_on_after_an_error(
+    city: City, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    observer = city.site.observer
+    assert isinstance(observer, Observer)
+    stop, calls = asyncio.Event(), 0
+
+    def fail(_: float) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            stop.set()  # one more time at the end
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(observer, "show_own", fail)
+    monkeypatch.setattr("sso.observability.OWN_SECONDS", 0.0)
+    await observer.keep(stop)
+    assert calls == caplog.text.count("cannot keep the metrics") >= 3
 
 
 @ON
