@@ -107,10 +107,7 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
         try:
             await _wait_for_database(background, tried)
             if freeze:
-                gc.freeze()
-                gc.set_threshold(*GC_THRESHOLDS)
-                gc.enable()
-                delay_stop(site.provider.health, settings.shutdown_delay.total_seconds())
+                _begin_serving(site)
             yield
         finally:
             stop.set()
@@ -254,6 +251,14 @@ async def _wait_for_database(background: asyncio.Task[None], tried: asyncio.Even
     waiting.cancel()
     if background.done():
         background.result()
+
+
+def _begin_serving(site: Site) -> None:
+    """Leave what the start has made out of garbage collection, turn collection on, and delay the stop."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
+    delay_stop(site.provider.health, site.settings.shutdown_delay.total_seconds())
 
 
 async def _finish(background: asyncio.Task[None]) -> None:
