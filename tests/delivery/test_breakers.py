@@ -19,10 +19,10 @@ from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.places import FAILURES
 
 
-async def put(city: City, count: int, receiver: str | None = "app.example") -> None:
+async def put(city: City, count: int, receiver: str | None = "app.example", client_id: str = "warga") -> None:
     async with city.provider.db.write() as session:
         for number in range(count):
-            enqueue(session, "x", {"n": number}, client_id="warga", receiver=receiver)
+            enqueue(session, "x", {"n": number, "client_id": client_id}, client_id=client_id, receiver=receiver)
 
 
 async def all_deliveries(city: City) -> list[Delivery]:
@@ -86,6 +86,29 @@ async def test_what_waits_too_long_behind_an_open_breaker_is_given_up_with_an_ev
     async with city.provider.db.read() as session:
         events = (await session.execute(select(AuditEvent).where(AuditEvent.type == "delivery.given_up"))).scalars()
         assert len(list(events)) == 12
+
+
+async def test_an_application_that_fails_delays_no_other_at_the_same_host(city: City) -> None:
+    """Nor are the others' notices given up with its own."""
+    accepted: list[int] = []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        if payload["client_id"] != "warga":
+            raise ReceiverAnswered("it answered 503", 503)
+        accepted.append(payload["n"])
+
+    await put(city, 30, client_id="pajak")
+    worker = Worker(city.provider.db, city.settings, {"x": handle})
+    await worker.drain()
+    assert worker.places.open_breakers() == {"x": 1}
+    await put(city, 20)
+    await worker.drain()
+    assert sorted(accepted) == list(range(20)), "in one round, although the breaker of the first one is open"
+    clock.advance(city.settings.delivery_retry_period)
+    await put(city, 1)
+    await worker.drain()
+    given_up = [delivery for delivery in await all_deliveries(city) if delivery.status == "given_up"]
+    assert {delivery.client_id for delivery in given_up} == {"pajak"}
 
 
 async def test_a_database_that_is_away_opens_no_breaker(city: City) -> None:

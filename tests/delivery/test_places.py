@@ -97,10 +97,33 @@ def test_a_place_that_nothing_is_known_of_opens_no_breaker() -> None:
     assert (places.used, places.slow, places.open_breakers()) == (0, 0, {})
 
 
-def test_a_receiver_of_which_nothing_is_known_is_not_kept() -> None:
+def test_an_application_cannot_stop_the_notices_of_another_one_at_the_same_host() -> None:
+    """Any team may register an address at the host of another application, where something hangs or answers 503."""
+    places = Places(32, 8)
+    attacks = [places.take("x", "city.example", 0.0, "attacker") for _ in range(8)]
+    assert places.take("x", "city.example", 0.0, "victim") is None, "a host gets so many at the same time"
+    assert places.full_hosts() == ["city.example"]
+    for place in attacks:
+        assert place is not None
+        places.delay(place)
+    assert places.full_hosts() == [], "those of an application in doubt do not count"
+    assert places.take("x", "other.example", 0.3, "attacker") is None, "in doubt, whatever address it registers"
+    notice = places.take("x", "city.example", 0.3, "victim")
+    assert notice is not None
+    for place in attacks:
+        assert place is not None
+        places.leave(place, 5.0, answered=False)
+    assert places.open_breakers() == {"x": 1}
+    assert not notice.is_slow
+    assert places.take("x", "city.example", 5.0, "attacker") is None
+    assert len([place for place in (places.take("x", "city.example", 5.0, "victim") for _ in range(9)) if place]) == 7
+
+
+def test_nothing_is_remembered_of_who_was_never_in_doubt() -> None:
     places = Places(8, 8)
-    for number in range(10):
-        place = places.take("x", f"app{number}.example", 0.0)
+    for number in range(100):
+        place = places.take("x", f"host{number}.example", 0.0)
         assert place is not None
         places.leave(place, 0.0, answered=None)
     assert not places._receivers
+    assert not places._at_hosts

@@ -23,11 +23,11 @@ MAX_COUNTED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """Kinds and receivers that get no delivery now. Among the receivers, a kind stands for its deliveries without a
-    receiver."""
+    """Kinds, endpoints (``places.endpoint``) and hosts that get no delivery now."""
 
     kinds: Sequence[str] = ()
     receivers: Sequence[str] = ()
+    hosts: Sequence[str] = ()
 
 
 NOT_FULL = Full()
@@ -82,19 +82,19 @@ async def claim(
     take: Callable[[Delivery], bool] = lambda _: True,
 ) -> list[Delivery]:
     """Take deliveries that are due. No other process takes them before the lease ends, and none is lost when this
-    process stops. Receivers take turns; the order of the deliveries of one receiver is that in which they are due.
+    process stops. Endpoints take turns; the order of the deliveries of one endpoint is that in which they are due.
 
     Args:
         session: the transaction.
         limit: the maximum number.
         lease_seconds: the length of the lease.
-        per_receiver: the maximum number for one host.
-        full: the kinds and receivers that get nothing now.
+        per_receiver: the maximum number for one endpoint.
+        full: what gets nothing now.
         take: decides about each delivery, in this order.
     """
     now = clock.now()
     first = _due(now, full).order_by(Delivery.next_attempt_at, Delivery.id).limit(MAX_CANDIDATES).subquery()
-    place = func.row_number().over(partition_by=first.c.receiver, order_by=(first.c.next_attempt_at, first.c.id))
+    place = func.row_number().over(partition_by=first.c.key, order_by=(first.c.next_attempt_at, first.c.id))
     ranked = select(first.c.id, first.c.receiver, place.label("place")).subquery()
     has_no_limit = ranked.c.receiver.is_(None) | ranked.c.receiver.in_(SHARED_RECEIVERS)
     due = (
@@ -118,32 +118,35 @@ async def claim(
 
 
 async def is_any_due(session: AsyncSession, full: Full = NOT_FULL) -> bool:
-    """Tell whether a delivery is due whose kind and receiver are not in ``full``."""
+    """Tell whether a delivery is due to which ``full`` does not apply."""
     return (await session.execute(_due(clock.now(), full).limit(1))).first() is not None
 
 
-def _due(now: datetime, full: Full) -> Select[uuid.UUID, str | None, datetime]:
-    columns = select(Delivery.id, Delivery.receiver, Delivery.next_attempt_at)
+def _due(now: datetime, full: Full) -> Select[uuid.UUID, str | None, datetime, str]:
+    columns = select(Delivery.id, Delivery.receiver, Delivery.next_attempt_at, _key().label("key"))
     due = columns.where(Delivery.status == "pending", Delivery.next_attempt_at <= now)
     if full.kinds:
         due = due.where(Delivery.kind.not_in(full.kinds))
+    if full.hosts:
+        due = due.where(Delivery.receiver.is_(None) | Delivery.receiver.not_in(full.hosts))
     return due.where(_key().not_in(full.receivers)) if full.receivers else due
 
 
 def _key() -> ColumnElement[str]:
-    """Return the receiver of a delivery; its kind where it has none."""
-    return func.coalesce(Delivery.receiver, Delivery.kind)
+    """Return the endpoint of a delivery, as ``places.endpoint`` does."""
+    of_application = Delivery.client_id.concat(literal_column("' '")).concat(Delivery.kind)
+    return func.coalesce(of_application, Delivery.receiver, Delivery.kind)
 
 
 async def give_up_overdue(session: AsyncSession, key: str, before: datetime, error: str) -> list[Delivery]:
-    """Give up the deliveries to a receiver that does not answer which are due and were written before a moment, at
+    """Give up the deliveries to an endpoint that does not answer which are due and were written before a moment, at
     most a batch; return them.
 
     Args:
         session: the transaction.
-        key: the receiver, or a kind.
+        key: the endpoint.
         before: the moment.
-        error: why the last delivery to the receiver failed.
+        error: why the last delivery to the endpoint failed.
     """
     now = clock.now()
     old = select(Delivery).where(Delivery.status == "pending", Delivery.next_attempt_at <= now, _key() == key)

@@ -22,7 +22,7 @@ from sso.platform.db import Database, DatabaseUnavailable
 from sso.platform.metrics import Usage
 from sso.platform.outbox import store
 from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus
-from sso.platform.outbox.places import SLOW_SECONDS, Place, Places
+from sso.platform.outbox.places import SLOW_SECONDS, Place, Places, endpoint
 from sso.platform.security.text import one_line
 from sso.settings import Settings
 
@@ -157,15 +157,15 @@ class Worker:
                 return
 
     def _full(self) -> store.Full:
-        """Return the kinds and receivers without a free place."""
-        return store.Full(self.places.full_kinds(), self.places.full_receivers(_now()))
+        """Return the kinds, endpoints and hosts without a free place."""
+        return store.Full(self.places.full_kinds(), self.places.full_receivers(_now()), self.places.full_hosts())
 
     async def _claim(self, full: store.Full) -> bool:
         """Take deliveries and begin to send them; tell whether there was one."""
         places: dict[uuid.UUID, Place] = {}
 
         def take(delivery: Delivery) -> bool:
-            place = self.places.take(delivery.kind, delivery.receiver, _now())
+            place = self.places.take(delivery.kind, delivery.receiver, _now(), delivery.client_id)
             if place is not None:
                 places[delivery.id] = place
             return place is not None
@@ -256,7 +256,7 @@ class Worker:
                     seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
                     await store.retry_at(session, delivery.id, clock.now() + timedelta(seconds=seconds), stored or "")
                 if answered is False and error is not None:
-                    await self._give_up_overdue(session, delivery.receiver or delivery.kind, error)
+                    await self._give_up_overdue(session, delivery, error)
         except Exception:
             log.exception("the result of a delivery could not be recorded")
         return outcome
@@ -269,8 +269,9 @@ class Worker:
         too_old = clock.now() - delivery.created_at >= self._give_up
         return DeliveryStatus.GIVEN_UP if abandon or too_old else RETRIED
 
-    async def _give_up_overdue(self, session: AsyncSession, key: str, error: str) -> None:
-        """Give up what has waited too long for a receiver whose breaker is open: most of it is never attempted."""
+    async def _give_up_overdue(self, session: AsyncSession, failed: Delivery, error: str) -> None:
+        """Give up what has waited too long for an endpoint whose breaker is open: most of it is never attempted."""
+        key = endpoint(failed.kind, failed.receiver, failed.client_id)
         if self.places.is_open(key):
             before = clock.now() - self._give_up
             for delivery in await store.give_up_overdue(session, key, before, error[:MAX_ERROR_CHARS]):
