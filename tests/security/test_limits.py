@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.support import City
 
 from sso import clock
 from sso.jobs import clear_up
+from sso.platform.db import TransactionConflict
 from sso.platform.security.models import RateCounter
 from sso.platform.security.rate_limits import (
     FROM_EVERYWHERE,
@@ -25,6 +26,8 @@ from sso.platform.security.rate_limits import (
     network_of,
     storage_for,
 )
+from sso.platform.security.rate_limits.database import DatabaseStorage
+from sso.platform.security.rate_limits.rules import Rule, Windows
 from sso.settings import Settings
 
 MAXIMUM, MANY = 3, 1000
@@ -103,6 +106,24 @@ async def test_counting_alone(storage: Storage) -> None:
     assert await limit.is_full("k")
     assert not await CountLimit(2, 60, Counts(storage), "others").is_full("k")
     await CountLimit(2, 60, Counts(storage), "others").take("k")
+
+
+async def test_one_conflict_does_not_move_counting_into_memory(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who can provoke a conflict on a counter must not get a second budget."""
+    storage = DatabaseStorage(city.provider.db)
+    counts, take, conflicts = Counts(storage), storage.take, [TransactionConflict("deadlock detected")]
+
+    async def take_with_conflict(rules: Sequence[Rule]) -> Windows:
+        if conflicts:
+            raise conflicts.pop()
+        return await take(rules)
+
+    monkeypatch.setattr(storage, "take", take_with_conflict)
+    limit = CountLimit(1, 60, counts, "things")
+    await limit.take("k")
+    assert not counts.breaker.is_open
+    with pytest.raises(TooManyFailures):
+        await CountLimit(1, 60, Counts(DatabaseStorage(city.provider.db)), "things").take("k")
 
 
 async def test_two_processes_count_together_in_the_database(city: City) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 from sso import clock
-from sso.platform.db import Database
+from sso.platform.db import Database, TransactionConflict
 from sso.platform.security.breaker import Breaker
 from sso.platform.security.rate_limits.database import DatabaseStorage
 from sso.platform.security.rate_limits.redis_storage import RedisStorage
@@ -64,17 +64,18 @@ class GuardedStorage:
     async def take(self, rules: Sequence[Rule]) -> Windows:
         """See :class:`Storage`."""
         self._refuse_while_away()
-        return await self._watched(self._storage.take(rules))
+        return await self._watched(lambda: self._storage.take(rules))
 
     async def settle(self, windows: Windows, clear: Iterable[str] = ()) -> None:
         """See :class:`Storage`."""
         self._refuse_while_away()
-        await self._watched(self._storage.settle(windows, clear))
+        keys = tuple(clear)
+        await self._watched(lambda: self._storage.settle(windows, keys))
 
     async def count(self, key: str) -> int:
         """See :class:`Storage`."""
         self._refuse_while_away()
-        return await self._watched(self._storage.count(key))
+        return await self._watched(lambda: self._storage.count(key))
 
     async def check(self) -> bool:
         """See :class:`Storage`."""
@@ -97,9 +98,12 @@ class GuardedStorage:
                 self._checking = asyncio.create_task(self._look())
             raise StorageAway("the storage of the rate limits does not respond")
 
-    async def _watched(self, work: Awaitable[_T]) -> _T:
+    async def _watched(self, work: Callable[[], Awaitable[_T]]) -> _T:
         try:
-            return await work
+            try:
+                return await work()
+            except TransactionConflict:  # another request counted the same thing: it says nothing about the storage
+                return await work()
         except TooManyFailures:
             raise
         except Exception as error:  # any error of the library
