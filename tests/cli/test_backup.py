@@ -177,6 +177,25 @@ def test_a_database_that_is_not_empty_is_replaced_only_when_told_so(cli: Cli, tm
     assert cli("restore", str(file), "--check", "--replace").code == 1
 
 
+def test_what_a_broken_off_restore_left_is_kept_and_named(cli: Cli, database_kind: str) -> None:
+    if database_kind == "sqlite":  # its file is replaced at the end, in one step
+        return
+    assert cli("backup", "one.backup").code == 0
+
+    async def rename(db: Database, *statements: str) -> None:
+        async with db.write() as session:
+            for statement in statements:
+                await session.execute(text(statement))
+
+    run(end_other_connections)
+    run(lambda db: rename(db, "ALTER SCHEMA public RENAME TO sso_before_restore", "CREATE SCHEMA public"))
+    for options in ([], ["--replace"]):
+        refused = cli("restore", "one.backup", *options)
+        assert refused.code == 1
+        assert "ALTER SCHEMA sso_before_restore RENAME TO public" in refused.err
+    run(lambda db: rename(db, "DROP SCHEMA public CASCADE", "ALTER SCHEMA sso_before_restore RENAME TO public"))
+
+
 def test_a_backup_of_another_city_or_key_replaces_nothing(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -29,7 +29,6 @@ from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.models import InstanceSecret
 from sso.settings import Settings, SettingsError
 
-DEFAULT_SCHEMA = "public"
 RENAMED_SCHEMA = "sso_before_restore"
 OTHERS = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
@@ -235,7 +234,9 @@ async def _restore_sqlite(settings: Settings, reader: Reader, manifest: Manifest
 
 async def _restore_postgres(settings: Settings, reader: Reader, manifest: Manifest, replace_contents: bool) -> Restored:
     async with _connected(settings) as connection:
-        schema = (await connection.execute(text("SELECT quote_ident(current_schema())"))).scalar_one()
+        schema = await _schema(connection)
+        if (await connection.execute(text("SELECT to_regnamespace(:name)"), {"name": RENAMED_SCHEMA})).scalar_one():
+            raise Refusal(_broken_off(schema))
         contents = await connection.run_sync(look)
         if contents is not None and not replace_contents:
             raise Refusal(_not_empty(len(contents.rows)))
@@ -273,6 +274,20 @@ def _check_fits(settings: Settings, restored: Restored) -> None:
         )
 
 
+async def _schema(connection: AsyncConnection) -> str:
+    """Return the schema in which the tables are, quoted."""
+    schema: str = (await connection.execute(text("SELECT quote_ident(current_schema())"))).scalar_one()
+    return schema
+
+
+def _broken_off(schema: str) -> str:
+    return (
+        f"an earlier restore was broken off: what the database held before it is in the schema {RENAMED_SCHEMA}. To "
+        f"get that back: DROP SCHEMA {schema} CASCADE; ALTER SCHEMA {RENAMED_SCHEMA} RENAME TO {schema}; to delete it: "
+        f"DROP SCHEMA {RENAMED_SCHEMA} CASCADE; then run this command again"
+    )
+
+
 def _not_empty(tables: int) -> str:
     return f"the database is not empty ({tables} tables): restore into an empty one, or replace it with --replace"
 
@@ -300,11 +315,12 @@ async def _scratch_database(settings: Settings) -> AsyncIterator[Settings]:
     if settings.backup_scratch_database_url is not None:
         elsewhere = _at(settings, settings.backup_scratch_database_url.get_secret_value())
         await _check_empty(elsewhere)  # before anything is deleted: the setting may name another database by mistake
+        async with _connected(elsewhere) as connection:
+            schema = await _schema(connection)
         try:
             yield elsewhere
         finally:
-            await _run(elsewhere, "DO $$ BEGIN EXECUTE format('DROP SCHEMA %I CASCADE', current_schema()); END $$")
-            await _run(elsewhere, f"CREATE SCHEMA {DEFAULT_SCHEMA}")
+            await _run(elsewhere, f"DROP SCHEMA {schema} CASCADE", f"CREATE SCHEMA {schema}")
         return
     name = f"sso_check_{os.urandom(6).hex()}"
     url = f"{settings.database_url}{'&' if '?' in settings.database_url else '?'}dbname={name}"
