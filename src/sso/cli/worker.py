@@ -47,10 +47,12 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        await asyncio.gather(*work)
-        await provider.close()
-        if traces is not None:
-            await asyncio.to_thread(traces.close)
+        try:
+            await asyncio.gather(*work)
+        finally:
+            await provider.close()
+            if traces is not None:
+                await asyncio.to_thread(traces.close)
 
 
 def _metrics(settings: Settings, observer: Observer) -> Observer:
