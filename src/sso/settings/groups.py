@@ -273,8 +273,9 @@ class SecuritySettings(Group):
     secret_key: SecretList = Field(
         default_factory=list,
         description="One or more secrets of at least 32 characters, separated by commas. The first secret encrypts "
-        "stored data; all of them decrypt. To replace a secret, put the new one in front. Required unless the issuer "
-        "is a loopback address. Create one with `openssl rand -base64 48`.",
+        "stored data; all of them decrypt. To replace a secret with one process, put the new one in front; with "
+        "several, first behind in all of them (docs/operations.md). Required unless the issuer is a "
+        "loopback address. Create one with `openssl rand -base64 48`.",
         examples=["<secret>"],
     )
     signing_alg: SigningAlg = Field(
