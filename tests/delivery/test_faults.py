@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 from tests.delivery.test_proof import Receiver, add, by_name, end, proof, session_with
-from tests.support import SECRET_KEY, City
+from tests.support import City, environment_of
 
 from sso import clock
 from sso.accounts.administration import disable_user, enable_user
@@ -94,14 +93,12 @@ async def test_a_worker_that_is_killed_between_sending_and_recording_loses_nothi
     await add(city, "belakang", backchannel_logout_uri=f"{receiver.origin}/x")
     session_id = await session_with(city, "belakang")
     await end(city, session_id)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
-        "SSO_ISSUER": city.settings.issuer,
-        "SSO_DATABASE_URL": city.settings.database_url,
-        "SSO_DATA_DIR": str(tmp_path),
-        "SSO_SECRET_KEY": SECRET_KEY,
-        "SSO_OUTBOUND_NETWORKS": "127.0.0.0/8",
-    }
+    environment = environment_of(
+        tmp_path,
+        SSO_ISSUER=city.settings.issuer,
+        SSO_DATABASE_URL=city.settings.database_url,
+        SSO_OUTBOUND_NETWORKS="127.0.0.0/8",
+    )
     with (tmp_path / "worker.log").open("w") as log:
         process = subprocess.Popen([SSO, "worker"], env=environment, cwd=tmp_path, stdout=log, stderr=log)
     receiver.before_answer = lambda _: process.send_signal(signal.SIGKILL)

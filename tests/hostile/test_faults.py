@@ -20,7 +20,7 @@ from tests.conftest import run_apart, settings_for
 from tests.databases import Databases
 from tests.interop.conftest import SSO
 from tests.journeys.conftest import free_ports
-from tests.support import ISSUER, PASSWORD, QUICK_HASHES, SECRET_KEY, City, form_of, query_of
+from tests.support import PASSWORD, QUICK_HASHES, City, environment_of, form_of, query_of
 from tests.waiting import listens, until, wait_for
 
 from sso import clock
@@ -129,16 +129,8 @@ class Process:
 
     def __init__(self, url: str, directory: Path, port: int, **environment: str) -> None:
         self.port, self.log = port, directory / "serve.log"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
-            "SSO_ISSUER": ISSUER,
-            "SSO_DATABASE_URL": url,
-            "SSO_DATA_DIR": str(directory),
-            "SSO_SECRET_KEY": SECRET_KEY,
-            **QUICK_HASHES,
-            "SSO_SIGNING_ALG": "ES256",
-            **environment,
-        }
+        own = {"SSO_DATABASE_URL": url, "SSO_SIGNING_ALG": "ES256", **QUICK_HASHES}
+        self.environment = environment_of(directory, **own | environment)
         self.directory = directory
         self.start()
 
@@ -416,12 +408,7 @@ async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyP
 def test_a_schema_or_a_secret_that_does_not_fit_stops_the_start_with_one_line(
     database: tuple[str, dict[str, Any]], empty_database: str, tmp_path: Path
 ) -> None:
-    base = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
-        "SSO_ISSUER": ISSUER,
-        "SSO_DATA_DIR": str(tmp_path),
-        "SSO_SECRET_KEY": SECRET_KEY,
-    }
+    base = environment_of(tmp_path)
     for changes, expected in (
         ({"SSO_DATABASE_URL": empty_database}, "run: sso db upgrade"),
         (

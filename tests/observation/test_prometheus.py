@@ -22,7 +22,7 @@ from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.interop.conftest import SSO
 from tests.journeys.conftest import free_ports
-from tests.support import ISSUER, SECRET_KEY
+from tests.support import environment_of
 from tests.waiting import wait_for, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -73,17 +73,14 @@ class Server:
         self.port = free_ports(2)
         self.metrics_port = self.port + 1
         self.log = directory / "serve.log"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("SSO_")},
-            "SSO_ISSUER": ISSUER,
-            "SSO_DATABASE_URL": url,
-            "SSO_DATA_DIR": str(directory),
-            "SSO_SECRET_KEY": SECRET_KEY,
-            "SSO_SIGNING_ALG": "ES256",
-            "SSO_ARGON2_MEMORY": "8MiB",
-            "SSO_METRICS_PORT": str(self.metrics_port),
-            "TMPDIR": str(directory),
-        }
+        self.environment = environment_of(
+            directory,
+            SSO_DATABASE_URL=url,
+            SSO_SIGNING_ALG="ES256",
+            SSO_ARGON2_MEMORY="8MiB",
+            SSO_METRICS_PORT=str(self.metrics_port),
+            TMPDIR=str(directory),
+        )
         subprocess.run([SSO, "db", "upgrade"], env=self.environment, cwd=directory, check=True, capture_output=True)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
