@@ -104,7 +104,9 @@ async def test_a_write_that_finds_the_disk_full_is_a_reason_for_a_while(
                 connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
             event.listen(db.engine.sync_engine, "begin", full)
-            statement = "CREATE TABLE much AS SELECT randomblob(900000) AS bytes"
+            # More than the whole file, in which earlier tests may have left free pages.
+            size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            statement = f"CREATE TABLE much AS SELECT zeroblob(({size}) + 900000) AS bytes"
         else:
             statement = "DO $$ BEGIN RAISE SQLSTATE '53100' USING MESSAGE = 'could not extend file'; END $$"
         with pytest.raises(Exception, match=r"full|extend"):
