@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -30,6 +32,11 @@ def test_a_catalogue_has_every_message_and_no_other(path: Path) -> None:
     assert translated == messages()
     for message in catalogue:
         assert not list(message.check(catalogue)), message.id
+
+
+def test_the_catalogues_are_in_canonical_order() -> None:
+    script = LOCALE_DIR.parents[4] / "scripts" / "messages.py"
+    subprocess.run([sys.executable, str(script), "--check"], check=True)
 
 
 def test_messages_are_found_at_all() -> None:

@@ -1,0 +1,68 @@
+"""Update the message catalogues (``sso.po``) from the pages and the code, in one canonical order.
+
+``python scripts/messages.py`` adds messages that are new (without a translation), removes messages that nothing uses,
+and prints both. ``--check`` changes nothing and fails if a catalogue is not up to date. Translate what is printed as
+new in the ``.po`` file, then run the command again: the layout of the file stays the same whoever edits it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po, write_po
+
+LOCALES = Path(__file__).resolve().parent.parent / "src/sso/http/common/locale"
+PAGES = LOCALES.parents[1]
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
+WIDTH = 120
+CHANGING_HEADERS = (b'"POT-Creation', b'"PO-Revision', b'"Last-Translator', b'"Generated-By', b'"Report-Msgid')
+
+
+def used_messages() -> set[str | tuple[str, ...]]:
+    """Return every message of the pages and the code: a string, or a tuple of singular and plural."""
+    with (LOCALES / "babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)
+    return {message for _, _, message, _, _ in extract_from_dir(str(PAGES), methods, options, KEYWORDS)}
+
+
+def updated(path: Path) -> tuple[bytes, list[str], list[str]]:
+    """Return the canonical content of the catalogue ``path``, the new messages and the removed ones."""
+    present = read_po(BytesIO(path.read_bytes()), locale=path.parts[-3])
+    used = used_messages()
+    catalogue = Catalog(locale=path.parts[-3], project="sso", fuzzy=False, header_comment="")
+    known = {message.id: message for message in present if message.id}
+    for message in used:
+        catalogue.add(message, known[message].string if message in known else "")
+    content = BytesIO()
+    write_po(content, catalogue, width=WIDTH, sort_output=True, no_location=True, ignore_obsolete=True)
+    lines = [line for line in content.getvalue().splitlines(keepends=True) if not line.startswith(CHANGING_HEADERS)]
+    return b"".join(lines), sorted(map(str, used - set(known))), sorted(map(str, set(known) - used))
+
+
+def main() -> int:
+    """Update or check every catalogue. Return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if a catalogue is not up to date")
+    check = parser.parse_args().check
+    stale = 0
+    for path in sorted(LOCALES.glob("*/LC_MESSAGES/sso.po")):
+        content, added, removed = updated(path)
+        for text in added:
+            print(f"new: {text}")
+        for text in removed:
+            print(f"removed: {text}")
+        if content != path.read_bytes():
+            stale += 1
+            if not check:
+                path.write_bytes(content)
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
