@@ -95,8 +95,8 @@ MARK = """(known) => {
 }"""
 """Marks one visible text of each style that is not known, and lets the rule for contrast look at these alone.
 
-A style is what axe-core computes the contrast from: colours, size, weight, opacity and layers of the element and of each
-one around it. Rows of a table, and what is the same on every page, have one style each.
+A style is what axe-core computes the contrast from: colours, size, weight, opacity and layers of the element and of all
+elements around it. Rows of a table, and what is the same on every page, have one style each.
 """
 _measured: set[str] = set()
 """The styles whose contrast was found sufficient, on any page of this worker."""
