@@ -144,6 +144,7 @@ def _be_pytest(copy: Path, tests: Sequence[str]) -> NoReturn:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.chdir(ROOT)
+        os.environ["ALL_DATABASES"] = "1"  # else some tests run on PostgreSQL alone
         sys.path.insert(0, str(copy / "src"))
         import pytest
 
