@@ -48,12 +48,13 @@ POLL_SECONDS = 0.02
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One rule to break. ``file``: under ``src/sso``; ``changes``: text that stands there once, and what is put there;
-    ``tests``: functions under ``tests``; they run on SQLite."""
+    ``tests``: functions under ``tests``; they run on SQLite, or on PostgreSQL where ``postgresql`` says so."""
 
     rule: str
     file: str
     changes: tuple[tuple[str, str], ...]
     tests: tuple[str, ...]
+    postgresql: bool = False
 
     def broken(self, source: str) -> str:
         """Return the file with the rule broken."""
@@ -71,6 +72,7 @@ def read_list() -> list[Mutant]:
             one["file"],
             ((one["line"], one["to"]), *((line, to) for line, to in one.get("also", ()))),
             tuple(one["tests"]),
+            one.get("postgresql", False),
         )
         for one in entries
     ]
@@ -110,18 +112,19 @@ def _is_test(node: str) -> bool:
     return any(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == function for one in tree.body)
 
 
-def run_tests(copy: Path, tests: Sequence[str], timeout: float | None = None) -> int:
+def run_tests(copy: Path, tests: Sequence[str], timeout: float | None = None, *, postgresql: bool = False) -> int:
     """Run tests against a copy of the source, in a process of their own; return its exit code.
 
     Args:
         copy: the copy.
         tests: functions under ``tests``.
         timeout: after how many seconds they are ended, with every process that they started; None: never.
+        postgresql: run the tests on PostgreSQL alone; otherwise on everything else.
     """
     child = os.fork()
     os.setpgid(child, child)  # in the child, 0 means itself
     if not child:
-        _be_pytest(copy, tests)
+        _be_pytest(copy, tests, "postgresql" if postgresql else "not postgresql")
     ends = None if timeout is None else time.monotonic() + timeout
     ended, status = 0, 0
     try:
@@ -137,7 +140,7 @@ def run_tests(copy: Path, tests: Sequence[str], timeout: float | None = None) ->
     return os.waitstatus_to_exitcode(status)
 
 
-def _be_pytest(copy: Path, tests: Sequence[str]) -> NoReturn:
+def _be_pytest(copy: Path, tests: Sequence[str], kind: str) -> NoReturn:
     code = NOT_RUN
     try:
         with (copy / "log").open("w") as file:
@@ -149,7 +152,7 @@ def _be_pytest(copy: Path, tests: Sequence[str]) -> NoReturn:
         import pytest
 
         options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short", "-W", WARNING, f"--basetemp={copy / 'tmp'}"]
-        code = int(pytest.main([*options, "-k", "not postgresql", *(f"tests/{one}" for one in tests)]))
+        code = int(pytest.main([*options, "-k", kind, *(f"tests/{one}" for one in tests)]))
         import sso
 
         if not sso.__file__.startswith(str(copy)):
@@ -182,7 +185,7 @@ def try_all(mutants: Sequence[Mutant], copy: Path, timeout: float) -> Iterator[t
         path.write_text(mutant.broken(whole))
         # Python takes a compiled file for fresh where size and second are the same: each one gets its own second.
         os.utime(path, (count, count))
-        code = run_tests(copy, mutant.tests, timeout)
+        code = run_tests(copy, mutant.tests, timeout, postgresql=mutant.postgresql)
         path.write_text(whole)  # with the time of now
         yield mutant, code
 
@@ -216,11 +219,12 @@ def main() -> int:
     started, wrong, too_long = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         copy = make_copy(Path(directory) / "copy")
-        tests = list(dict.fromkeys(test for one in mutants for test in one.tests))
-        if run_tests(copy, tests) != PASSED:
-            print(last_lines(copy / "log"), "The tests must pass before a line is broken.", sep="\n")
-            return 1
-        print(f"{len(tests)} tests pass with the source as it is", flush=True)
+        for postgresql in (False, True):
+            tests = list(dict.fromkeys(test for one in mutants if one.postgresql == postgresql for test in one.tests))
+            if tests and run_tests(copy, tests, postgresql=postgresql) != PASSED:
+                print(last_lines(copy / "log"), "The tests must pass before a line is broken.", sep="\n")
+                return 1
+            print(f"{len(tests)} tests pass with the source as it is", flush=True)
         for mutant, code in try_all(mutants, copy, options.timeout):
             verdict = "SURVIVED" if code == PASSED else CAUGHT.get(code, f"NOT RUN (code {code})")
             print(f"{verdict:9} {mutant.rule}", flush=True)
