@@ -46,7 +46,7 @@ unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; A
 
 coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the floor in pyproject.toml
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 --cov --cov-report= $(ARGS)
+	ALL_DATABASES=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report --skip-covered --sort=cover
 
 mutants: $(VENV)/dev.stamp $(COMPILED)   ## breaks each line of tests/mutants/list.toml: a test must fail; ARGS="--only word"
@@ -54,7 +54,7 @@ mutants: $(VENV)/dev.stamp $(COMPILED)   ## breaks each line of tests/mutants/li
 
 interop-all: ready   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring
 	sh scripts/interop_tools.sh
-	INTEROP_ALL=1 $(BIN)/python -m pytest -q tests/interop $(ARGS)
+	ALL_DATABASES=1 INTEROP_ALL=1 $(BIN)/python -m pytest -q tests/interop $(ARGS)
 
 fuzz: $(VENV)/dev.stamp   ## nasty values to every route on PostgreSQL, for SECONDS (180); SEED=2 chooses others; make test runs the short form
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/fuzz $(ARGS)

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx2 as httpx
 import jwt
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 from tests.pages import check_page
@@ -43,6 +44,12 @@ def environment_of(directory: Path, **settings: str) -> dict[str, str]:
     return outside | own | settings
 
 
+ALL_DATABASES = bool(os.environ.get("ALL_DATABASES"))
+"""``make coverage`` and ``make interop-all``, which run every night, set it."""
+DATABASES = ("sqlite", "postgresql")
+ONE_DATABASE = pytest.mark.parametrize("database_kind", DATABASES if ALL_DATABASES else ["postgresql"])
+"""For long tables of who may do what, whose answers are decided in memory. The statements behind them run on both
+databases in the tests of single cases, and the tables too with ``ALL_DATABASES``."""
 PASSWORD = "kuda-laut-terbang-91"
 PEOPLE = [
     {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -103,21 +103,19 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tried, stop = asyncio.Event(), asyncio.Event()
-        background = asyncio.create_task(_run(site, tried, stop))
-        try:
+        async with AsyncExitStack() as closing:  # the last is closed first, each also if another fails
+            if traces is not None:
+                closing.push_async_callback(asyncio.to_thread, traces.close)
+            for service in (db, site.provider, memory):
+                closing.push_async_callback(service.close)
+            background = asyncio.create_task(_run(site, tried, stop))
+            closing.push_async_callback(_finish, background)
+            closing.callback(site.worker.stop)
+            closing.callback(stop.set)
             await _wait_for_database(background, tried)
             if freeze:
                 _begin_serving(site)
             yield
-        finally:
-            stop.set()
-            site.worker.stop()
-            await _finish(background)
-            await memory.close()
-            await site.provider.close()
-            await db.close()
-            if traces is not None:
-                await asyncio.to_thread(traces.close)
 
     def shell(app: FastAPI, routes: ASGIApp) -> ASGIApp:
         inner = Shell(routes, settings, DirectRoutes(app.router.routes, app.exception_handlers))
@@ -278,17 +276,36 @@ async def _run(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> None:
     """
     if not await _load(site, tried, stop):
         return
+    tried.set()
     # The first visitor would wait for it; readiness need not.
-    quick = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
-    work = [site.provider.follow(stop), site.provider.keep_usage(stop), *quick]
+    early = (asyncio.to_thread(prepare) for prepare in (pages.prepare, site.provider.prepare))
+    for error in filter(None, await asyncio.gather(*early, return_exceptions=True)):
+        log.error("something could not be prepared: %s", error)  # whoever needs it first tries again
+    await _keep_working(site, stop)
+
+
+async def _keep_working(site: Site, stop: asyncio.Event) -> None:
+    """Follow the database, deliver and run jobs until ``stop``. If a part fails, which none should, all parts end and
+    begin again: a process whose work has stopped in part would go on with what it knew then."""
+    while not stop.is_set():
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in _work(site, stop):
+                    group.create_task(work)
+        except* Exception:
+            log.exception("the work in the background failed and begins again")
+            await clock.pause(stop, RETRY_SECONDS)
+
+
+def _work(site: Site, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+    """Return the parts of the work in the background; each ends soon after ``stop``."""
+    work = [site.provider.follow(stop), site.provider.keep_usage(stop)]
     work.append(follow_ends(site.provider, stop, site.worker.nudge))
     if site.observer is not None:
         work.append(site.observer.keep(stop))
     if site.settings.run_worker:
         work += [site.worker.run(), run_jobs(site.provider, stop, site.worker.nudge)]
-    tasks = [asyncio.create_task(job) for job in work]
-    tried.set()
-    await asyncio.gather(*tasks)
+    return work
 
 
 async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import ALL_SCOPES, Api, person_with, program
 from tests.demands import demand
-from tests.support import City, form_of, query_of
+from tests.support import ONE_DATABASE, City, form_of, query_of
 
 from sso import clock
 from sso.http.api.openapi import description
@@ -81,6 +81,7 @@ def test_the_roles_are_those_that_people_can_have() -> None:
     assert all(name.endswith(":read") for name in ROLES["auditor"])
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("role", list(ROLES))
 async def test_a_role_may_do_what_the_table_says_and_nothing_else(city: City, role: str) -> None:
     api = await person_with(city, role)
@@ -93,6 +94,7 @@ async def test_a_role_may_do_what_the_table_says_and_nothing_else(city: City, ro
             assert answer.json()["type"] == "urn:sso:problem:no_permission"
 
 
+@ONE_DATABASE
 async def test_a_scope_that_the_token_lacks_is_refused_everywhere(city: City) -> None:
     api = await program(city, "sso:audit:read")
     for route in ROUTES:

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, settings
+from schemathesis.checks import load_all_checks
 from schemathesis.config import SchemathesisConfig
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
+from schemathesis.python._constants.orchestrator import make_constants_value_source
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
 
@@ -63,14 +68,24 @@ def document() -> dict[str, Any]:
 # What a rule refuses though its form is right: a cursor of nobody's, metadata that contradicts itself, an old ETag, and
 # characters that the gate refuses in every text (400).
 ACCEPTED = ["2xx", "400", "401", "403", "404", "409", "412", "422", "428"]
-schema = schemathesis.openapi.from_dict(
-    document(),
-    config=SchemathesisConfig.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}}}),
-)
+METHODS = ("get", "put", "post", "delete", "patch")
+OPERATIONS = [
+    f"{method.upper()} {path}" for path, item in document()["paths"].items() for method in METHODS if method in item
+]
 
 
-@pytest.mark.filterwarnings("ignore")
-@schema.parametrize()
+@pytest.fixture(scope="module")
+def operations() -> dict[str, schemathesis.schemas.APIOperation]:
+    """The operations by name. In a fixture, and the tests are made when they run: with ``schema.parametrize()`` every
+    worker makes all of them to collect them, which takes 6 s of CPU each."""
+    checks = {"positive_data_acceptance": {"expected-statuses": ACCEPTED}}
+    load_all_checks()
+    schema = schemathesis.openapi.from_dict(document(), config=SchemathesisConfig.from_dict({"checks": checks}))
+    found = [operation.ok() for operation in schema.get_all_operations()]
+    assert {operation.label for operation in found} == set(OPERATIONS)
+    return {operation.label: operation for operation in found}
+
+
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -78,7 +93,32 @@ schema = schemathesis.openapi.from_dict(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_the_api_is_as_it_is_described(case: Any, served: str) -> None:
+def is_as_it_is_described(case: schemathesis.Case, served: str, connection: requests.Session) -> None:
     origin, token = served.split()
-    answer = case.call(base_url=origin, headers={"Authorization": f"Bearer {token}"})
+    answer = case.call(base_url=origin, headers={"Authorization": f"Bearer {token}"}, session=connection)
     case.validate_response(answer)
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[requests.Session]:
+    """One connection for all requests: a new one for each of 3,000 takes 5 s."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_api_is_as_it_is_described(
+    name: str, operations: dict[str, schemathesis.schemas.APIOperation], served: str, connection: requests.Session
+) -> None:
+    operation = operations[name]
+    feedback = FeedbackSources(constants_value_source=make_constants_value_source(operation.schema))
+    test = build_operation_test(
+        config=operation.schema.config,
+        operation=operation,
+        test_func=is_as_it_is_described,
+        given_kwargs={},
+        feedback=feedback,
+    )
+    test(served=served, connection=connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import os
 import sqlite3
@@ -383,11 +384,29 @@ def test_a_role_without_createdb_is_told_of_the_setting(
     assert cli("backup", "one.backup").code == 0
     role = f"plain_{os.getpid()}"
     run_apart(run_statement(postgres, f"CREATE ROLE {role} LOGIN"))
+    run_apart(run_statement(postgres, f"GRANT pg_read_all_data TO {role}"))
     try:
         monkeypatch.setenv("SSO_DATABASE_URL", os.environ["SSO_DATABASE_URL"].replace("postgres@", f"{role}@", 1))
         assert "SSO_BACKUP_SCRATCH_DATABASE_URL" in cli("restore", "one.backup", "--check").err
+        assert "SSO_BACKUP_SCRATCH_DATABASE_URL" in cli("backup", "two.backup", "--verify").err
+        assert not list(Path().glob("two.backup*")), "what cannot be verified is not written"
     finally:
+        run_apart(run_statement(postgres, f"REVOKE pg_read_all_data FROM {role}"))
         run_apart(run_statement(postgres, f"DROP ROLE {role}"))
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_the_next_backup_deletes_the_copy_that_a_killed_one_left(cli: Cli, tmp_path: Path) -> None:
+    killed, at_work, new = (tmp_path / f".sso-backup-{name}" for name in ("killed", "at-work", "new"))
+    for directory in (killed, at_work, new):
+        directory.mkdir()
+        (directory / "sso.db").write_text("everything, unencrypted")
+    with (at_work / "in-use").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for directory in (killed, at_work):
+            os.utime(directory, (0, 0))
+        assert cli("backup", str(tmp_path / "one.backup")).code == 0
+    assert sorted(path.name for path in tmp_path.glob(".sso-backup-*")) == [at_work.name, new.name]
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])

@@ -156,3 +156,20 @@ async def test_a_notice_that_goes_by_sms_does_not_wait_for_the_mail_server(city:
     await Worker(city.provider.db, settings, {"notice": handle}).drain()
     (delivery,) = await all_deliveries(city)
     assert (tried, delivery.receiver, delivery.status, delivery.attempts) == ([MAIL, SMS], SMS, "done", 1)
+
+
+async def test_a_delivery_whose_receiver_changes_again_and_again_is_a_failure(city: City) -> None:
+    """As while two releases run that disagree: it must not go round without a pause and without an end."""
+    tried: list[str] = []
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        tried.append(payload.get("receiver", ""))
+        raise OtherReceiver("b.example" if payload.get("receiver") == "a.example" else "a.example")
+
+    await put(city, 1)
+    await Worker(city.provider.db, city.settings, {"x": handle}).drain()
+    (delivery,) = await all_deliveries(city)
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert delivery.next_attempt_at > clock.now()
+    assert delivery.last_error == "its receiver changed 3 times"
+    assert len(tried) == 4

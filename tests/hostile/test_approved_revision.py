@@ -12,7 +12,7 @@ import httpx2 as httpx
 import jwt
 import pytest
 from sqlalchemy import update
-from tests.support import Browser, City, challenge_of
+from tests.support import ONE_DATABASE, Browser, City, challenge_of
 from tests.web.test_developer import NEW, person, post, register, secret_of, signed_in
 
 from sso.clients.models import Application, RelyingPartyCheck
@@ -169,6 +169,7 @@ DEAD: dict[str, Callable[[RelyingParty, str], Visited | None]] = {
 }
 
 
+@ONE_DATABASE
 async def test_an_application_that_works_passes_and_one_that_is_dead_does_not(city: City) -> None:
     developer, secret = await with_sandbox(city)
     passed, outcomes = await check(city, developer, RelyingParty(city, secret))
@@ -296,6 +297,7 @@ class Keeping(RelyingParty):
             return None
 
 
+@ONE_DATABASE
 async def test_an_honest_application_that_keeps_keys_passes_again_and_again(city: City) -> None:
     """By a kid that it knows, and, where the key is another, by fetching the set again; whoever never does that is told
     so, and the page is not blamed."""

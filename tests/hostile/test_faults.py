@@ -11,6 +11,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ class Process:
     def __init__(self, url: str, directory: Path, port: int, **environment: str) -> None:
         self.port, self.log = port, directory / "serve.log"
         own = {"SSO_DATABASE_URL": url, "SSO_SIGNING_ALG": "ES256", **QUICK_HASHES}
+        own["SSO_REFRESH_TOKEN_GRACE_PERIOD"] = "1m"  # a start takes seconds while other tests run
         self.environment = environment_of(directory, **own | environment)
         self.directory = directory
         self.start()
@@ -252,35 +254,71 @@ class Phone:
         return await self.token(grant_type="refresh_token", refresh_token=token)
 
 
+@dataclass
+class Acknowledged:
+    """What one phone was answered before its server was killed."""
+
+    refresh_token: str = ""
+    codes: list[str] = field(default_factory=list)
+    used: list[dict[str, Any]] = field(default_factory=list)
+    """The answers to the first codes of ``codes``, in their order."""
+    count: int = 0
+
+    async def refresh(self, phone: Phone) -> None:
+        """Refresh once."""
+        self.refresh_token = (await phone.refresh(self.refresh_token))["refresh_token"]
+        self.count += 1
+
+    async def exchange(self, phone: Phone) -> None:
+        """Use the next code."""
+        self.used.append(await phone.exchange(self.codes[len(self.used)]))
+        self.count += 1
+
+
 @on_a_served_database
-async def test_kill_9_in_the_middle_of_refreshing_leaves_each_refresh_whole_or_undone(
+async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole_or_undone(
     serve: tuple[Process, dict[str, Any]],
 ) -> None:
+    """Some phones refresh and others exchange codes when the server is killed: nothing that was answered is lost,
+    nothing is used twice, and what was not answered is whole or undone."""
     process, made = serve
-    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in range(6)]
-    held = [(await phone.exchange(await phone.code()))["refresh_token"] for phone in phones]
-    killed = asyncio.Event()
-    done = [0] * len(phones)
+    for least in (1, 3):  # two moments, at each of which requests are in every state
+        phones = [Phone(process.port, made["secrets"]["lama"]) for _ in range(8)]
+        seen = [Acknowledged() for _ in phones]
+        refreshing, exchanging = range(4), range(4, 8)
+        for number in refreshing:
+            seen[number].refresh_token = (await phones[number].exchange(await phones[number].code()))["refresh_token"]
+        for number in exchanging:
+            seen[number].codes = [await phones[number].code() for _ in range(40)]
+        killed = asyncio.Event()
 
-    async def keep_refreshing(number: int) -> None:
-        while not killed.is_set():
-            try:
-                held[number] = (await phones[number].refresh(held[number]))["refresh_token"]
-                done[number] += 1
-            except (httpx.HTTPError, json.JSONDecodeError):
-                return
+        async def keep_working(phone: Phone, mine: Acknowledged, killed: asyncio.Event) -> None:
+            while not killed.is_set() and len(mine.used) < 40:
+                try:
+                    await (mine.exchange if mine.codes else mine.refresh)(phone)
+                except (httpx.HTTPError, json.JSONDecodeError):
+                    return
 
-    busy = [asyncio.create_task(keep_refreshing(number)) for number in range(len(phones))]
-    await until(lambda: min(done) >= 2)  # each is in the middle of it
-    process.kill()
-    killed.set()
-    await asyncio.gather(*busy)
-    process.start()
-    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in phones]
-    for phone, token in zip(phones, held, strict=True):
-        answer = await phone.refresh(token)
-        assert "refresh_token" in answer, "the answer was lost, not the family: the grace gives the same successor"
-        assert "refresh_token" in await phone.refresh(answer["refresh_token"])
+        work = zip(phones, seen, strict=True)
+        busy = [asyncio.create_task(keep_working(phone, mine, killed)) for phone, mine in work]
+        await until(lambda least=least, seen=seen: min(mine.count for mine in seen) >= least)
+        process.kill()
+        killed.set()
+        await asyncio.gather(*busy)
+        process.start()
+        phones = [Phone(process.port, made["secrets"]["lama"]) for _ in phones]
+        for number in refreshing:
+            answer = await phones[number].refresh(seen[number].refresh_token)
+            assert "refresh_token" in answer, "the answer was lost, not the family: the grace gives the same successor"
+            assert "refresh_token" in await phones[number].refresh(answer["refresh_token"])
+        for number in exchanging:
+            phone, mine = phones[number], seen[number]
+            assert all("refresh_token" in answer for answer in mine.used)
+            for answer in mine.used[1:]:
+                assert "refresh_token" in await phone.refresh(answer["refresh_token"]), "what was answered is there"
+            open_code = await phone.exchange(mine.codes[len(mine.used)]) if len(mine.used) < 40 else {}
+            assert open_code.get("error", "invalid_grant") == "invalid_grant", "whole or undone"
+            assert (await phone.exchange(mine.codes[0]))["error"] == "invalid_grant", "used once"
 
 
 @on_a_served_database

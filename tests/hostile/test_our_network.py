@@ -7,7 +7,6 @@ knows and with ports that nobody listens at: the words are the same for all of t
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
 import socket
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.conformance.parties import KeyPair, authorize, post_registration, reg
 from tests.support import City
 
 import sso
+from sso.platform.security import outbound_http
 from sso.platform.security.outbound_errors import UNREACHABLE
 from sso.portal.published_keys import fetch_published_keys
 
@@ -38,17 +38,15 @@ def overrides() -> dict[str, Any]:
 
 @pytest.fixture
 def _names(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = asyncio.base_events.BaseEventLoop.getaddrinfo
+    real = outbound_http.resolve
 
-    async def getaddrinfo(self: Any, host: Any, port: Any, **rest: Any) -> Any:
-        place = str(host).partition(".")[0]
+    async def resolve(host: str, port: int) -> list[str]:
+        place = host.partition(".")[0]
         if place == "unknown":
             raise socket.gaierror(-2, "Name or service not known")
-        if place in PLACES:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PLACES[place], port))]
-        return await real(self, host, port, **rest)
+        return [PLACES[place]] if place in PLACES else await real(host, port)
 
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(outbound_http, "resolve", resolve)
 
 
 def neutral(text: str, host: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import httpx2 as httpx
 import pytest
 from tests.conftest import settings_for
 
+from sso.platform.security import outbound_http
 from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused
 from sso.platform.security.outbound_http import Outbound, is_allowed_address
 
@@ -96,13 +98,12 @@ async def test_a_name_is_looked_up_once_and_the_checked_address_is_used(
 ) -> None:
     """DNS rebinding: a second look-up would give another address."""
     looked_up: list[str] = []
-    loop = asyncio.get_running_loop()
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+    async def resolve(host: str, port: int) -> list[str]:
         looked_up.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8" if len(looked_up) == 1 else "127.0.0.1", port))]
+        return ["8.8.8.8" if len(looked_up) == 1 else "127.0.0.1"]
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(outbound_http, "resolve", resolve)
     with pytest.raises(httpx.ConnectError, match="stop here"):
         await strict.post_form("https://rebind.example/x", {})
     assert (looked_up, no_network.connected) == (["rebind.example"], ["8.8.8.8"])
@@ -110,13 +111,42 @@ async def test_a_name_is_looked_up_once_and_the_checked_address_is_used(
 
 
 async def test_one_bad_address_among_good_ones_is_enough(strict: Outbound, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in ("8.8.8.8", "10.0.0.1")]
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["8.8.8.8", "10.0.0.1"]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(outbound_http, "resolve", resolve)
     with pytest.raises(OutboundRefused, match="not a public address"):
         await strict.post_form("https://mixed.example/x", {})
     await strict.close()
+
+
+async def test_a_name_server_that_does_not_answer_costs_the_time_limit_and_delays_no_other_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, over = threading.Barrier(outbound_http.MAX_LOOK_UPS // 2 + 1), threading.Event()
+
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        if host.startswith("hangs"):
+            hanging.wait(20)
+            over.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    outbound = Outbound(settings_for("sqlite:///x.db", tmp_path, outbound_timeout="1s"))
+    waiting = [
+        asyncio.create_task(outbound.get(f"https://hangs{number}.example/jwks"))
+        for number in range(hanging.parties - 1)
+    ]
+    try:
+        await asyncio.to_thread(hanging.wait, 20)
+        with pytest.raises(OutboundRefused, match="not a public address"):  # looked up meanwhile
+            await outbound.get("https://quick.example/jwks")
+        for failed in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(failed, OutboundFailed)
+            assert "ConnectTimeout" in str(failed)
+    finally:
+        over.set()
+        await outbound.close()
 
 
 async def _server(answer: bytes, stops: bool = False) -> tuple[asyncio.Server, int, list[bytes]]:

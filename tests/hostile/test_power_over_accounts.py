@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 from tests.api.conftest import Api, person_with, program
 from tests.api.test_access import BODIES, ROUTES, permission_of
 from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
-from tests.support import PASSWORD, Browser, City, Forms
+from tests.support import ONE_DATABASE, PASSWORD, Browser, City, Forms
 
 from sso import clock
 from sso.accounts import user_actions
@@ -236,6 +236,7 @@ def test_every_act_on_an_account_is_in_the_model() -> None:
     assert pages >= PAGES_ABOUT_ACCOUNTS
 
 
+@ONE_DATABASE
 @pytest.mark.usefixtures("_nothing_is_done")
 async def test_the_api_follows_the_model(city: City) -> None:
     made = await targets(city)
@@ -274,6 +275,7 @@ async def test_the_api_follows_the_model(city: City) -> None:
     assert tried > 200
 
 
+@ONE_DATABASE
 @pytest.mark.usefixtures("_nothing_is_done")
 async def test_the_pages_follow_the_model(city: City) -> None:
     made = await targets(city)

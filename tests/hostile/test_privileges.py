@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 from tests.api.conftest import Api, person_with, program
 from tests.conftest import CATALOGUE
-from tests.support import ISSUER, Browser, City, Forms, query_of
+from tests.support import ISSUER, ONE_DATABASE, Browser, City, Forms, query_of
 from tests.web.test_developer import person, signed_in
 
 from sso import clock
@@ -55,8 +55,6 @@ YIELDS = {
 PUBLIC = {"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig", "alg": "ES256"} | {
     "x": "WA9g3q_IQybKUEArzF0Sraf5e_WWsh9T-04j0XqbrKo", "y": "YpkkTcHqGw6C3QMd-Opq7w3EvNRsjE-Pv4FLWnfRPPU",
 }  # fmt: skip
-ONE_DATABASE = pytest.mark.parametrize("database_kind", ["sqlite"])
-"""For the models: what they look at is decided in memory. The examples below them run on both."""
 OFFERED = pytest.mark.parametrize("overrides", [{"relying_party_check": "offered"}])
 
 

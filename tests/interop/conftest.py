@@ -17,7 +17,7 @@ from tests.commands import run_command, run_commands
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
-from tests.support import QUICK_HASHES, form_of
+from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of
 from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
@@ -69,7 +69,7 @@ def signed_in(server: Server, address: str) -> httpx.Response:
         return page
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=DATABASES if ALL_DATABASES else ["postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
     if request.param == "sqlite":

@@ -18,6 +18,11 @@ FAULTS = {
     "nothing": ("", "", ""),
     "grey on white in light": ("@media (prefers-color-scheme: light) { a { color: #bbb } }", "", "color-contrast"),
     "grey on white in dark": ("@media (prefers-color-scheme: dark) { a { color: #bbb } }", "", "color-contrast"),
+    "one grey text among many": (
+        "",
+        f"<ul>{'<li>Satu</li>' * 9}<li style='color: #bbb'>Satu</li></ul>",
+        "color-contrast",
+    ),
     "tiny on a phone": (f"{NARROW} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
     "tiny on a desk": (f"{WIDE} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
     "no alternative": ("", "<img src=''>", "image-alt"),

@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from tests.support import PASSWORD, Browser, City, query_of
+from tests.support import ONE_DATABASE, PASSWORD, Browser, City, query_of
 from tests.web.test_developer import OFFERED, register, signed_in
 
 from sso import clock
@@ -91,6 +91,7 @@ async def asked(browser: Browser, route: APIRoute, path: str) -> Any:
     return await browser.http.request(method, path, **({"data": {"x": "1"}} if method == "POST" else {}))
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("role", list(ROLES))
 async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: City, role: str) -> None:
     owner = await browser_of(city, "developer")
@@ -110,6 +111,7 @@ async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: C
     await browser.http.aclose()
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("role", list(ROLES))
 async def test_an_act_on_a_person_needs_its_own_permission(city: City, role: str) -> None:
     browser, may = await browser_of(city, role), permissions_of([role])
@@ -126,6 +128,7 @@ def links_of(page: httpx.Response) -> list[str]:
     return [one for one in dict.fromkeys(found) if "lang=" not in one and not one.startswith("/login")]
 
 
+@ONE_DATABASE
 @OFFERED
 async def test_the_first_page_links_to_what_a_role_may_open_and_to_nothing_else(city: City) -> None:
     owner = await browser_of(city, "developer")

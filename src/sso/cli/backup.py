@@ -10,7 +10,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, print_json
-from sso.platform.backup import Manifest, Restored, check, create
+from sso.platform.backup import Manifest, Restored, check, check_scratch, create
 from sso.platform.backup.report import described, problems
 from sso.platform.db import Database
 from sso.settings import Settings, load_settings
@@ -56,6 +56,8 @@ def backup(
 
 
 async def _backup(settings: Settings, path: Path, *, verify: bool) -> tuple[Manifest, Restored | None]:
+    if verify:
+        await check_scratch(settings)
     db = Database(settings, create=False)
     try:
         manifest = await create(db, settings, path, actor="cli")

@@ -170,14 +170,14 @@ async def _standby(db: Database) -> Finding:
         parts.append(f"{standby.name} ({standby.state}, {standby.sync_state}): {lag}{seconds}")
     if replication.hidden:
         parts.append("the database shows the lag to nobody but pg_monitor: GRANT pg_monitor TO the role of sso")
+    if replication.waits_for_nobody:
+        text = "no standby is connected: each write waits for one, and is answered with 503. Start a standby, or let"
+        return Finding("standby", "bad", f"{text} PostgreSQL wait for none (synchronous_standby_names = '')")
     if not replication.standbys:
         parts.insert(0, "no standby is connected")
     late = any((standby.lag_seconds or 0.0) > LATE_STANDBY_SECONDS for standby in replication.standbys)
-    waits_for_nobody = replication.commits_wait and not replication.standbys
     risky = replication.guarantee == "none" or bool(replication.standbys and not replication.commits_wait)
-    return Finding(
-        "standby", "warning" if late or waits_for_nobody or risky or replication.hidden else "good", "; ".join(parts)
-    )
+    return Finding("standby", "warning" if late or risky or replication.hidden else "good", "; ".join(parts))
 
 
 LATE_STANDBY_SECONDS = 5.0

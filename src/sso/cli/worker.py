@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,13 @@ async def _work(settings: Settings) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
         print("working; stop with SIGTERM or Ctrl-C", flush=True)
-        try:
-            await asyncio.gather(*work)
-        finally:
-            await provider.close()
+        async with AsyncExitStack() as closing:
             if traces is not None:
-                await asyncio.to_thread(traces.close)
+                closing.push_async_callback(asyncio.to_thread, traces.close)
+            closing.push_async_callback(provider.close)
+            async with asyncio.TaskGroup() as group:  # if a part fails, all end; the supervisor starts the command anew
+                for part in work:
+                    group.create_task(part)
 
 
 def _metrics(settings: Settings, observer: Observer) -> Observer:

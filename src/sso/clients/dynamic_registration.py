@@ -330,14 +330,15 @@ async def replace_registration(
 ) -> Registered:
     """Put ``metadata`` in place of what is registered; make a secret where one is needed and there was none."""
     await store.lock_clients(session, [present.client_id])
-    before, version = present.metadata, await bump_version(session, "clients")
-    values: dict[str, object] = {"metadata_": metadata.stored()}
-    await store.update_client(session, present.client_id, version, clock.now(), **values)
-    secret = None
+    before, secret = present.metadata, None
     if before.token_endpoint_auth_method != metadata.token_endpoint_auth_method:
         for old in await store.secrets_of(session, present.client_id):
             await session.delete(old)
+        await session.flush()
         secret = _new_secret(session, box, present.client_id, metadata)
+    version = await bump_version(session, "clients")
+    values: dict[str, object] = {"metadata_": metadata.stored()}
+    await store.update_client(session, present.client_id, version, clock.now(), **values)
     record(session, "client.updated", client_id=present.client_id, actor="registration", address=address)
     return Registered(present.client_id, metadata, present.issued_at, secret)
 

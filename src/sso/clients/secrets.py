@@ -232,10 +232,10 @@ async def replace_client(
         request_id=request_id,
     )
     row.metadata_ = metadata.stored()
-    row.version, row.updated_at = await bump_version(session, "clients"), clock.now()
     if not metadata.needs_secret:
         for old in await store.secrets_of(session, row.client_id):
             await session.delete(old)
+    row.version, row.updated_at = await bump_version(session, "clients"), clock.now()
     after = row.metadata_
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     data = {"changed": changed}

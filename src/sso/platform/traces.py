@@ -8,9 +8,10 @@ hold no address of a person, no query, no body and no header.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,10 +25,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import __version__
 from sso.platform.db import Database
-from sso.platform.db.prepared import Work
 from sso.settings import Settings
 
 _Answer = TypeVar("_Answer")
+_Parameters = ParamSpec("_Parameters")
 _Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
 _PROPAGATOR = TraceContextTextMapPropagator()
 EXPORT_SECONDS = 5
@@ -89,40 +90,17 @@ class Traces:
 
     def watch_database(self, db: Database) -> None:
         """Trace the transactions of a database: its methods are replaced, so that one without traces is unchanged."""
-        read, write, run_read, run_write, run_apart = db.read, db.write, db.run_read, db.run_write, db.run_apart
-        tracer, attributes = self.tracer, {"db.system.name": "sqlite" if db.is_sqlite else "postgresql"}
-
-        @asynccontextmanager
-        async def traced_read() -> AsyncIterator[AsyncSession]:
-            with tracer.start_as_current_span("database read", kind=SpanKind.CLIENT, attributes=attributes):
-                async with read() as session:
-                    yield session
-
-        @asynccontextmanager
-        async def traced_write() -> AsyncIterator[AsyncSession]:
-            with tracer.start_as_current_span("database write", kind=SpanKind.CLIENT, attributes=attributes):
-                async with write() as session:
-                    yield session
-
-        async def traced_run_read(function: Callable[[Work], _Answer]) -> _Answer:
-            with tracer.start_as_current_span("database read", kind=SpanKind.CLIENT, attributes=attributes):
-                return await run_read(function)
-
-        async def traced_run_write(function: Callable[[Work], _Answer], *, single: bool = False) -> _Answer:
-            with tracer.start_as_current_span("database write", kind=SpanKind.CLIENT, attributes=attributes):
-                return await run_write(function, single=single)
-
-        async def traced_run_apart(function: Callable[[Work], _Answer]) -> _Answer:
-            with tracer.start_as_current_span("database write", kind=SpanKind.CLIENT, attributes=attributes):
-                return await run_apart(function)
-
-        for name, method in (
-            ("read", traced_read),
-            ("write", traced_write),
-            ("run_read", traced_run_read),
-            ("run_write", traced_run_write),
-            ("run_apart", traced_run_apart),
-        ):
+        system = {"db.system.name": "sqlite" if db.is_sqlite else "postgresql"}
+        span = partial(self.tracer.start_as_current_span, kind=SpanKind.CLIENT, attributes=system)
+        reading, writing = partial(span, "database read"), partial(span, "database write")
+        changes = {
+            "read": _traced_block(db.read, reading),
+            "write": _traced_block(db.write, writing),
+            "run_read": _traced_call(db.run_read, reading),
+            "run_write": _traced_call(db.run_write, writing),
+            "run_apart": _traced_call(db.run_apart, writing),
+        }
+        for name, method in changes.items():
             setattr(db, name, method)
 
     def watch_handlers(self, handlers: Mapping[str, _Handler]) -> dict[str, _Handler]:
@@ -135,6 +113,35 @@ class Traces:
                 await handler(payload)
 
         return send
+
+
+_Span = Callable[[], AbstractContextManager[trace.Span]]
+
+
+def _traced_block(
+    method: Callable[[], AbstractAsyncContextManager[AsyncSession]], span: _Span
+) -> Callable[[], AbstractAsyncContextManager[AsyncSession]]:
+    """Return a method that opens a session within a span."""
+
+    @asynccontextmanager
+    async def traced() -> AsyncIterator[AsyncSession]:
+        with span():
+            async with method() as session:
+                yield session
+
+    return traced
+
+
+def _traced_call(
+    method: Callable[_Parameters, Awaitable[_Answer]], span: _Span
+) -> Callable[_Parameters, Coroutine[Any, Any, _Answer]]:
+    """Return a method that runs within a span."""
+
+    async def traced(*args: _Parameters.args, **options: _Parameters.kwargs) -> _Answer:
+        with span():
+            return await method(*args, **options)
+
+    return traced
 
 
 def add_parent(headers: MutableMapping[str, str]) -> None:

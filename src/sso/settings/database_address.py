@@ -168,14 +168,14 @@ def _hosts(text: str, *, raw: bool) -> list[Host]:
         if raw and (part.startswith("/") or (part.count(":") > 1 and not part.startswith("["))):
             hosts.append(Host(part))
             continue
-        found = _HOST.fullmatch(part)
-        if found is None or ("," in text and not part):
+        match = _HOST.fullmatch(part)
+        if match is None or ("," in text and not part):
             raise ValueError(
                 f"host {number} cannot be read: write NAME:PORT or [IPV6]:PORT with a port from 1 to 65535, "
                 "and / in the directory of a socket as %2F"
             )
-        name = found["ipv6"] or (found["name"] if raw else unquote(found["name"]))
-        hosts.append(Host(name, _port(found["port"], number) if found["port"] else None))
+        name = match["ipv6"] or (match["name"] if raw else unquote(match["name"]))
+        hosts.append(Host(name, _port(match["port"], number) if match["port"] else None))
     return hosts
 
 
@@ -202,10 +202,10 @@ def _with_ports(hosts: list[Host], ports: str) -> tuple[Host, ...]:
 def _check_certificates(driver: dict[str, str]) -> None:
     """Check that the certificates can be used; put the file of the system's certificates in place of ``system``."""
     if driver.get("sslrootcert") == "system":
-        found = next((path for path in _SYSTEM_CERTIFICATES if Path(path).is_file()), None)
-        if found is None:
+        bundle = next((path for path in _SYSTEM_CERTIFICATES if Path(path).is_file()), None)
+        if bundle is None:
             raise ValueError("sslrootcert=system: this system has no certificates: install ca-certificates")
-        driver["sslrootcert"] = found
+        driver["sslrootcert"] = bundle
         if driver.setdefault("sslmode", "verify-full") != "verify-full":
             raise ValueError("sslrootcert=system needs sslmode=verify-full")
     own = Path("~/.postgresql/root.crt").expanduser()

@@ -36,11 +36,11 @@ async def ssf_configuration(site: CurrentSite) -> Response:
 @router.post("/ssf/stream")
 async def create_stream(request: Request, site: CurrentSite) -> Response:
     """Make the application's stream (section 8.1.1.1)."""
-    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
+    client, requested = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
     provider = site.provider
     async with provider.db.write() as session:
-        made = await streams.create(session, provider, client, wanted)
-    return json_response(201, streams.configuration(provider.settings, made))
+        stream = await streams.create(session, provider, client, requested)
+    return json_response(201, streams.configuration(provider.settings, stream))
 
 
 @router.get("/ssf/stream")
@@ -50,27 +50,27 @@ async def read_stream(request: Request, site: CurrentSite) -> Response:
     provider = site.provider
     async with provider.db.read() as session:
         try:
-            found = await streams.find(session, client, named)
+            stream = await streams.find(session, client, named)
         except StreamRefused:
             if named is not None:
                 raise
             return json_response(200, [])
-    said = streams.configuration(provider.settings, found)
-    return json_response(200, said if named is not None else [said])
+    configuration = streams.configuration(provider.settings, stream)
+    return json_response(200, configuration if named is not None else [configuration])
 
 
 @router.patch("/ssf/stream")
 @router.put("/ssf/stream")
 async def change_stream(request: Request, site: CurrentSite) -> Response:
     """Change the application's stream, or replace what it is (sections 8.1.1.3 and 8.1.1.4)."""
-    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
+    client, requested = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
     provider = site.provider
     async with provider.db.write() as session:
-        found = await streams.change(
-            session, provider.settings, provider.box, client, wanted, replace=request.method == "PUT"
+        stream = await streams.change(
+            session, provider.settings, provider.box, client, requested, replace=request.method == "PUT"
         )
     site.worker.nudge()
-    return json_response(200, streams.configuration(provider.settings, found))
+    return json_response(200, streams.configuration(provider.settings, stream))
 
 
 @router.delete("/ssf/stream")
@@ -87,18 +87,18 @@ async def read_status(request: Request, site: CurrentSite) -> Response:
     """Show the status of a stream (section 8.1.2.1)."""
     client = await _client(request, site, READ, MANAGE)
     async with site.provider.db.read() as session:
-        found = await streams.find(session, client, request.query_params.get("stream_id"))
-    return json_response(200, streams.status_of(found))
+        stream = await streams.find(session, client, request.query_params.get("stream_id"))
+    return json_response(200, streams.status_of(stream))
 
 
 @router.post("/ssf/status")
 async def set_status(request: Request, site: CurrentSite) -> Response:
     """Enable, pause or disable a stream (section 8.1.2.2)."""
-    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.StatusChange)
+    client, change = await _client(request, site, MANAGE), await _message(request, streams.StatusChange)
     async with site.provider.db.write() as session:
-        found = await streams.set_status(session, client, wanted)
+        stream = await streams.set_status(session, client, change)
     site.worker.nudge()
-    return json_response(200, streams.status_of(found))
+    return json_response(200, streams.status_of(stream))
 
 
 @router.post("/ssf/subjects/add")
@@ -116,9 +116,9 @@ async def remove_subject(request: Request, site: CurrentSite) -> Response:
 @router.post("/ssf/verify")
 async def verify(request: Request, site: CurrentSite) -> Response:
     """Send a verification event (section 8.1.4.2)."""
-    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.VerificationWanted)
+    client, verification = await _client(request, site, MANAGE), await _message(request, streams.VerificationWanted)
     async with site.provider.db.write() as session:
-        await streams.verify(session, client, wanted)
+        await streams.verify(session, client, verification)
     site.worker.nudge()
     return Response(status_code=204)
 
@@ -126,23 +126,23 @@ async def verify(request: Request, site: CurrentSite) -> Response:
 @router.post("/ssf/poll/{stream_id}")
 async def poll(request: Request, stream_id: str, site: CurrentSite) -> Response:
     """Give events to a receiver that polls, and take its acknowledgements (RFC 8936 section 2)."""
-    client, wanted = await _client(request, site, READ, MANAGE), await _message(request, streams.PollRequest)
+    client, poll_request = await _client(request, site, READ, MANAGE), await _message(request, streams.PollRequest)
     until = time.monotonic() + WAIT_SECONDS
     while True:
         async with site.provider.db.write() as session:
-            found = await streams.poll(session, site.provider, client, stream_id, wanted)
-        if found is None and time.monotonic() < until and not await request.is_disconnected():
-            wanted = wanted.model_copy(update={"ack": [], "set_errs": {}})
+            events = await streams.poll(session, site.provider, client, stream_id, poll_request)
+        if events is None and time.monotonic() < until and not await request.is_disconnected():
+            poll_request = poll_request.model_copy(update={"ack": [], "set_errs": {}})
             await asyncio.sleep(LOOK_SECONDS)
             continue
-        return json_response(200, found.body() if found is not None else {"sets": {}})
+        return json_response(200, events.body() if events is not None else {"sets": {}})
 
 
 async def _set_subject(request: Request, site: Site, *, excluded: bool) -> Response:
-    client, wanted = await _client(request, site, MANAGE), await _message(request, streams.SubjectChange)
+    client, change = await _client(request, site, MANAGE), await _message(request, streams.SubjectChange)
     provider = site.provider
     async with provider.db.write() as session:
-        await streams.set_subject(session, provider, client, wanted, excluded=excluded)
+        await streams.set_subject(session, provider, client, change, excluded=excluded)
     return Response(status_code=204 if excluded else 200)
 
 

@@ -85,8 +85,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             # A mistake of the application, not a theft: it keeps its token.
             if fresh:
                 store.give_back_refresh_token(request.session, hashed)
-            said = "scope must be what was granted, or less (RFC 6749 section 6)."
-            raise no_such_scope(request.client, request.payload.scope or "", said)
+            description = "scope must be what was granted, or less (RFC 6749 section 6)."
+            raise no_such_scope(request.client, request.payload.scope or "", description)
         request.grant = grant
         request.refresh_token_string = successor
         if fresh:
@@ -105,8 +105,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request, client = self.request, self.request.client
         now = clock.now()
         idle_since = now - request.provider.idle
-        found = store.find_unused_refresh_token(request.session, hashed, now, idle_since)
-        grant = found[0] if found is not None else None
+        unused = store.find_unused_refresh_token(request.session, hashed, now, idle_since)
+        grant = unused[0] if unused is not None else None
         if grant is None or grant.client_id != client.client_id or self._unmet(grant) is not None:
             raise NeedsTransaction
         try:

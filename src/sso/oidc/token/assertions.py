@@ -78,24 +78,24 @@ def read_unverified(token: str, limit: int = MAX_CHARS) -> Unverified:
     return Unverified(token, header, claims)
 
 
-def check_signature(found: Unverified, keys: Sequence[dict[str, object]]) -> None:
+def check_signature(assertion: Unverified, keys: Sequence[dict[str, object]]) -> None:
     """Check the signature with one of ``keys``: those of the right kind, with the right key id where one is named.
 
     Raises:
         AssertionRefused: when none fits.
     """
-    kty = _KTY.get(found.alg, "RSA")
+    kty = _KTY.get(assertion.alg, "RSA")
     fitting = [key for key in keys if key.get("kty") == kty and key.get("use", "sig") == "sig" and is_usable(key)]
-    if found.kid is not None:
-        fitting = [key for key in fitting if key.get("kid") == found.kid]
+    if assertion.kid is not None:
+        fitting = [key for key in fitting if key.get("kid") == assertion.kid]
     usable = []
     for key in fitting:
         with contextlib.suppress(jwt.PyJWTError, ValueError, TypeError, KeyError):
-            usable.append(jwt.PyJWK(key, algorithm=found.alg).key)
-    check_with(found, usable)
+            usable.append(jwt.PyJWK(key, algorithm=assertion.alg).key)
+    check_with(assertion, usable)
 
 
-def check_with(found: Unverified, keys: Sequence[Any]) -> None:
+def check_with(assertion: Unverified, keys: Sequence[Any]) -> None:
     """Check the signature with one of ``keys``, ready for use.
 
     Raises:
@@ -103,7 +103,7 @@ def check_with(found: Unverified, keys: Sequence[Any]) -> None:
     """
     for key in keys:
         try:
-            jwt.decode(found.token, key, algorithms=[found.alg], options=_SIGNATURE_ONLY)
+            jwt.decode(assertion.token, key, algorithms=[assertion.alg], options=_SIGNATURE_ONLY)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             continue
         return

@@ -85,23 +85,23 @@ async def caller_of(services: CallerServices, authorization: str, resource: str)
 
 async def _caller(services: CallerServices, token: str, resource: str, *, looked: bool) -> Caller:
     async with services.db.read() as session:
-        found = await session.run_sync(lambda sync: find_token(services, sync, token, looked=looked))
-        if found is None or found.kind != "access_token" or not _is_for(found, services.settings.issuer, resource):
+        stored = await session.run_sync(lambda sync: find_token(services, sync, token, looked=looked))
+        if stored is None or stored.kind != "access_token" or not _is_for(stored, services.settings.issuer, resource):
             raise TokenRefused(401, "invalid_token", "The access token is not valid (any more), or not for us.")
-        client = services.registry.enabled(found.client_id)
+        client = services.registry.enabled(stored.client_id)
         if client is None:
             raise TokenRefused(401, "invalid_token", "The application is suspended.")
-        alone = found.grant is None or found.grant.asserted
+        alone = stored.grant is None or stored.grant.asserted
         mine = client.scopes_alone if alone else client.scopes
-        scopes = frozenset(str(found.claims.get("scope", "")).split()) & mine
-        if found.grant is None:
+        scopes = frozenset(str(stored.claims.get("scope", "")).split()) & mine
+        if stored.grant is None:
             return Caller(client, scopes, None, None, None)
-        roles = await roles_of(session, found.grant.user_id)
-        signed_in = None if found.grant.asserted else found.grant.auth_time.astimezone(UTC)
-        return Caller(client, scopes, found.grant.user_id, roles, signed_in)
+        roles = await roles_of(session, stored.grant.user_id)
+        signed_in = None if stored.grant.asserted else stored.grant.auth_time.astimezone(UTC)
+        return Caller(client, scopes, stored.grant.user_id, roles, signed_in)
 
 
-def _is_for(found: FoundToken, issuer: str, resource: str) -> bool:
-    audience = found.claims.get("aud")
+def _is_for(stored: FoundToken, issuer: str, resource: str) -> bool:
+    audience = stored.claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     return issuer in audiences or resource in audiences

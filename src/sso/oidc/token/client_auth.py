@@ -109,10 +109,10 @@ def client_named_by(request: ProtocolRequest) -> str:
         return _named_in_basic(request)
     if "client_assertion" in request.form and "client_id" not in request.form:
         try:
-            found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
+            unverified = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
         except AssertionRefused:
             return ""
-        return str(found.claims.get("sub", ""))
+        return str(unverified.claims.get("sub", ""))
     return request.form.get("client_id", "")
 
 
@@ -166,30 +166,30 @@ def _by_assertion(request: ProtocolRequest) -> Client:
     if not assertion:
         raise ClientRefused("The client assertion is missing.")
     try:
-        found = read_unverified(assertion, ASSERTION_MAX_CHARS)
+        unverified = read_unverified(assertion, ASSERTION_MAX_CHARS)
     except AssertionRefused as error:
         raise ClientRefused(f"The client assertion {error}.") from None
-    named = found.claims.get("sub")
+    named = unverified.claims.get("sub")
     client = request.provider.registry.enabled(named) if isinstance(named, str) else None
     if client is None:
         raise ClientRefused()
     method = client.meta.token_endpoint_auth_method
     if method not in ("private_key_jwt", "client_secret_jwt"):
-        raise ClientRefused(_refused_assertion(request, client, found))
+        raise ClientRefused(_refused_assertion(request, client, unverified))
     if request.form.get("client_id", client.client_id) != client.client_id:
         raise InvalidRequestError("client_id differs from the sub of the client assertion.")
-    _check_assertion_signature(request, client, found)
-    _check_assertion_claims(request, client, found.claims)
+    _check_assertion_signature(request, client, unverified)
+    _check_assertion_claims(request, client, unverified.claims)
     request.auth_method = method
     return client
 
 
-def _refused_assertion(request: ProtocolRequest, client: Client, found: Unverified) -> str:
+def _refused_assertion(request: ProtocolRequest, client: Client, unverified: Unverified) -> str:
     """Return what is said where a client assertion comes from an application that registered another method. Only one
     that is signed with a registered key learns more."""
     meta = client.meta
     try:
-        check_signature(found, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
+        check_signature(unverified, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
     except AssertionRefused:
         return FAILED
     return _wrong_method("private_key_jwt", client)
@@ -208,10 +208,10 @@ async def prepare(request: ProtocolRequest) -> Client | None:
         client_id = _named_in_basic(request)
     elif "client_assertion" in request.form:
         try:
-            found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
+            unverified = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
         except AssertionRefused:
             return None
-        client_id, kid, signed = str(found.claims.get("sub")), found.kid, True
+        client_id, kid, signed = str(unverified.claims.get("sub")), unverified.kid, True
     client = provider.registry.get(client_id)
     if client is not None and (signed or client.meta.needs_encryption_key):
         # What cannot be fetched is said where the keys are missed.
@@ -248,13 +248,13 @@ async def authenticates(request: ProtocolRequest, client: Client, audiences: Col
         if "client_assertion" not in request.form:
             return authenticate_client(request).client_id == client.client_id
         await prepare(request)
-        found = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
-        _check_assertion_signature(request, client, found)
-        check_times(found.claims, clock.timestamp(), ASSERTION_MAX_SECONDS)
+        unverified = read_unverified(request.form["client_assertion"], ASSERTION_MAX_CHARS)
+        _check_assertion_signature(request, client, unverified)
+        check_times(unverified.claims, clock.timestamp(), ASSERTION_MAX_SECONDS)
     except (OAuth2Error, AssertionRefused):
         return False
-    said = [found.claims.get("iss"), found.claims.get("sub"), request.form.get("client_assertion_type")]
-    aud = found.claims.get("aud")
+    said = [unverified.claims.get("iss"), unverified.claims.get("sub"), request.form.get("client_assertion_type")]
+    aud = unverified.claims.get("aud")
     return said == [client.client_id, client.client_id, ASSERTION_TYPE] and names_us(aud, audiences, client)
 
 
@@ -276,7 +276,7 @@ def _read_basic(encoded: str) -> tuple[str, str]:
     return check_line(unquote_plus(name, errors="strict")), check_line(unquote_plus(secret, errors="strict"))
 
 
-def _check_assertion_signature(request: ProtocolRequest, client: Client, found: Unverified) -> None:
+def _check_assertion_signature(request: ProtocolRequest, client: Client, unverified: Unverified) -> None:
     """Check the signature with the registered keys only: nothing that the header names is fetched or trusted."""
     meta = client.meta
     if meta.token_endpoint_auth_method not in ("private_key_jwt", "client_secret_jwt"):
@@ -285,14 +285,14 @@ def _check_assertion_signature(request: ProtocolRequest, client: Client, found: 
     shared = meta.token_endpoint_auth_method == "client_secret_jwt"
     allowed = (registered,) if registered else ("HS256",) if shared else ASYMMETRIC_ALGS
     try:
-        if found.alg == "HS256":
-            check_with(found, _shared_keys(request, client) if shared else [])
+        if unverified.alg == "HS256":
+            check_with(unverified, _shared_keys(request, client) if shared else [])
         else:
-            check_signature(found, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
+            check_signature(unverified, request.provider.client_keys.known(meta.jwks, meta.jwks_uri))
     except AssertionRefused:
         raise ClientRefused() from None
     # Only who holds the key learns what is registered.
-    if found.alg not in allowed:
+    if unverified.alg not in allowed:
         raise ClientRefused(f"The client assertion must be signed with {one_of(allowed)}.")
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sso.platform.backup.manifest import Manifest
-from sso.platform.backup.service import Restored, check, create, restore
+from sso.platform.backup.service import Restored, check, check_scratch, create, restore
 
-__all__ = ["Manifest", "Restored", "check", "create", "restore"]
+__all__ = ["Manifest", "Restored", "check", "check_scratch", "create", "restore"]

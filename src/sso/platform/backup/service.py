@@ -52,6 +52,20 @@ class Restored:
         return not self.locked and not self.chain
 
 
+async def check_scratch(settings: Settings) -> None:
+    """Check that :func:`check` will find a scratch database, before a backup is written.
+
+    Raises:
+        Refusal: when the role may not create one, or the one that is named is not empty.
+    """
+    if settings.database_address is None:
+        return
+    if settings.backup_scratch_database_url is None:
+        await _check_may_create(settings)
+    else:
+        await _check_empty(_at(settings, settings.backup_scratch_database_url.get_secret_value()))
+
+
 async def create(db: Database, settings: Settings, path: Path, *, actor: str) -> Manifest:
     """Write a backup to ``path``, which appears there when it is complete, and record ``backup.created``.
 
@@ -128,6 +142,7 @@ async def restore(settings: Settings, path: Path, *, replace_contents: bool, act
 
 async def _create_sqlite(db: Database, settings: Settings, path: Path, key: BackupKey) -> Manifest:
     source = Path(db.url.database or "")
+    sqlite.delete_leftovers(path.parent)
     with sqlite.scratch_file(path.parent) as copied:
         await asyncio.to_thread(sqlite.copy, source, copied)
         contents = sqlite.examine(copied)

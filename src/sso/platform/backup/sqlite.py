@@ -6,8 +6,11 @@ another process.
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +23,11 @@ from sso.platform.backup.container import CHUNK_BYTES, Reader, Writer
 from sso.platform.backup.manifest import Contents, look
 
 BUSY_SECONDS = 15
+PREFIX = ".sso-backup-"
+IN_USE = "in-use"
+"""A file that the process locks which uses the directory: the system gives the lock back when the process dies."""
+NEW_SECONDS = 60
+"""A directory that is newer may not be locked yet."""
 
 
 @contextmanager
@@ -29,8 +37,25 @@ def scratch_file(near: Path | None = None) -> Iterator[Path]:
     Args:
         near: the directory to make it in; the temporary directory (``TMPDIR``) if None.
     """
-    with tempfile.TemporaryDirectory(prefix=".sso-backup-", dir=near) as directory:
-        yield Path(directory) / "sso.db"
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=near) as name:
+        directory = Path(name)
+        with (directory / IN_USE).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield directory / "sso.db"
+
+
+def delete_leftovers(near: Path) -> None:
+    """Delete the directories of :func:`scratch_file` whose process was killed: they hold an unencrypted copy. Those of
+    processes that are at work are locked."""
+    for directory in near.glob(f"{PREFIX}*"):
+        try:
+            if time.time() - directory.stat().st_mtime < NEW_SECONDS:
+                continue
+            with (directory / IN_USE).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(directory)
+        except OSError:
+            continue  # it is in use, or belongs to another user
 
 
 def copy(source: Path, target: Path) -> None:

@@ -37,11 +37,11 @@ def put_index(name: str, table: str, columns: Sequence[str], where: str | None =
         op.execute(f"DROP INDEX IF EXISTS {name}")
         op.create_index(name, table, list(columns), sqlite_where=text(where) if where else None)
         return
-    wanted, building = (True, where is not None, list(columns)), f"{name}_new"
-    old = _found(name)
-    if old == wanted:
+    desired, building = (True, where is not None, list(columns)), f"{name}_new"
+    old = _definition_of(name)
+    if old == desired:
         return
-    if _found(building) != wanted:
+    if _definition_of(building) != desired:
         take_index(building)
         target = building if old is not None and old[0] else name
         take_index(target)
@@ -65,7 +65,7 @@ def _is_concurrent() -> bool:
     return op.get_bind().get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
-def _found(name: str) -> tuple[bool, bool, list[str]] | None:
+def _definition_of(name: str) -> tuple[bool, bool, list[str]] | None:
     """Return whether an index is complete, whether it has a condition, and its columns; None: there is none."""
     row = op.get_bind().execute(_FIND, {"name": name}).first()
     return (row[0], row[1], list(row[2])) if row is not None else None

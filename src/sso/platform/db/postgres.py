@@ -169,22 +169,22 @@ class Connector:
             raise self._full.with_traceback(None)
         attributes = self._address.target_session_attrs
         reasons: dict[Host, str] = {}
-        for wanted in ("standby", "any") if attributes == "prefer-standby" else (attributes,):
+        for target in ("standby", "any") if attributes == "prefer-standby" else (attributes,):
             for host in self._order():
-                if wanted == "any" and not reasons.get(host, "not a").startswith("not a"):
+                if target == "any" and not reasons.get(host, "not a").startswith("not a"):
                     continue  # it could not be reached a moment ago
                 try:
-                    return await self._connect(host, wanted)
+                    return await self._connect(host, target)
                 except (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError, OSError) as error:
                     reasons[host] = self._reason(host, error)
                 except asyncpg.TargetServerAttributeNotMatched:
-                    reasons[host] = f"not a {wanted} host"
+                    reasons[host] = f"not a {target} host"
         raise CannotConnect("; ".join(f"{host}: {reason}" for host, reason in reasons.items()))
 
-    async def _connect(self, host: Host, wanted: str) -> PostgresConnection:
+    async def _connect(self, host: Host, target: str) -> PostgresConnection:
         place = {name: value for name, value in (("host", host.name), ("port", host.port)) if value}
         try:
-            connection = await asyncpg.connect(**self._arguments, **place, target_session_attrs=wanted)
+            connection = await asyncpg.connect(**self._arguments, **place, target_session_attrs=target)
         except asyncpg.PostgresError as error:
             if error.sqlstate == TOO_MANY or POOLER_IS_FULL in str(error):
                 self._full, self._full_until = error, time.monotonic() + FULL_SECONDS

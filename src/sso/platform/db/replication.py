@@ -75,6 +75,11 @@ class Replication:
         return self.guarantee not in ("none", "disk")
 
     @property
+    def waits_for_nobody(self) -> bool:
+        """Whether each commit waits for a standby and none is connected: nothing is stored until one is."""
+        return self.commits_wait and not self.standbys
+
+    @property
     def lag_bytes(self) -> int | None:
         """How far the slowest standby is behind; None where there is none, or PostgreSQL does not tell."""
         return max((standby.lag_bytes for standby in self.standbys if standby.lag_bytes is not None), default=None)

@@ -19,6 +19,8 @@ MAX_CANDIDATES = 1000
 """How many due deliveries the worker chooses from."""
 OVERDUE_BATCH = 100
 MAX_COUNTED = 100_000
+CHANGES = "receiver_changes"
+"""The member of a payload that counts how often the receiver was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ async def change_receiver(session: AsyncSession, delivery_id: uuid.UUID, receive
     """Send a delivery to another receiver, now; it was not attempted."""
     delivery = await session.get(Delivery, delivery_id)
     if delivery is not None and delivery.status == "pending":
-        delivery.receiver, delivery.payload = receiver, {**delivery.payload, "receiver": receiver}
+        changes = delivery.payload.get(CHANGES, 0) + 1
+        delivery.receiver, delivery.payload = receiver, {**delivery.payload, "receiver": receiver, CHANGES: changes}
         delivery.next_attempt_at, delivery.attempts = clock.now(), delivery.attempts - 1
 
 

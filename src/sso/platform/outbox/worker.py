@@ -39,6 +39,8 @@ RETRIED = "retried"
 LEASE_MARGIN_SECONDS = 5.0
 """A delivery is cancelled so long before its lease ends and another process may send it."""
 MAX_ERROR_CHARS = 300
+MAX_RECEIVER_CHANGES = 3
+"""How often the receiver of a delivery may change before that counts as a failure, with a pause and an end."""
 AWAY_STATUSES = (421, 429, 502, 503, 504)
 WITHOUT_EVENT = DeliveryKind.WEBHOOK
 """No audit event is recorded when such a delivery is given up: the event would cause another webhook delivery."""
@@ -214,6 +216,8 @@ class Worker:
         except Abandon as error:
             return None, await self._record(delivery, str(error), abandon=True)
         except OtherReceiver as error:
+            if delivery.payload.get(store.CHANGES, 0) >= MAX_RECEIVER_CHANGES:  # two releases disagree
+                return None, await self._record(delivery, f"its receiver changed {MAX_RECEIVER_CHANGES} times")
             await self._change_receiver(delivery, error.receiver)
             return None, RETRIED
         except Exception as error:

@@ -14,9 +14,10 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from sso.settings import Settings
 log = logging.getLogger("sso.outbound")
 
 MAX_ANSWER_BYTES = 64 * 1024
+MAX_LOOK_UPS = 64
+"""How many names are looked up at the same time: more than the receivers that may be slow at once by default."""
 PLAIN = ("", "identity")
 """The content encodings that are read. Nothing is ever decompressed: a thousand bytes can become a gigabyte."""
 
@@ -47,6 +50,23 @@ _HTTPCORE_ERRORS = (
 )
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+_LOOK_UPS = ThreadPoolExecutor(MAX_LOOK_UPS, thread_name_prefix="look-up")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a name.
+
+    A name server that does not answer holds a thread for as long as the system waits for it, which cannot be stopped.
+    These threads are not those of other work, so that such names delay nothing else.
+
+    Raises:
+        OSError, UnicodeError: when there is none.
+    """
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    entries = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
+    return [str(entry[4][0]) for entry in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +101,11 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        address = await self._checked_address(host, port)
+        try:
+            async with asyncio.timeout(timeout):
+                address = await self._checked_address(host, port)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"the address of {host} was not found in time") from None
         return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(
@@ -96,12 +120,10 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
     async def _checked_address(self, host: str, port: int) -> str:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await resolve(host, port)
         except (OSError, UnicodeError) as error:  # a label of more than 63 characters cannot even be asked for
             raise httpcore.ConnectError(f"{host} is not known") from error
-        addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
             if not is_allowed_address(address, self._allow_loopback, self._networks):
                 log.warning("%s is at %s", host, address)

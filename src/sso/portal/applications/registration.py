@@ -24,15 +24,15 @@ async def put_client(session: AsyncSession, client_id: str, metadata: ClientMeta
     row = await store.lock_client(session, client_id)
     if row is not None and status == SANDBOX and row.status == "active":
         raise ClientError(f"another application has the name {client_id!r}")
+    if row is not None and not metadata.needs_secret:
+        for old in await store.secrets_of(session, client_id):
+            await session.delete(old)
     version, now = await bump_version(session, "clients"), clock.now()
     if row is None:
         values = {"client_id": client_id, "catalogue": HERE, "status": status, "metadata": metadata.stored()}
         await store.insert_clients(session, [{**values, "version": version, "created_at": now, "updated_at": now}])
         return
     row.metadata_, row.status, row.version, row.updated_at = metadata.stored(), status, version, now
-    if not metadata.needs_secret:
-        for old in await store.secrets_of(session, client_id):
-            await session.delete(old)
     await session.flush()
 
 
