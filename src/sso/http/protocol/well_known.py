@@ -21,7 +21,7 @@ SECURITY_TXT = "/.well-known/security.txt"
 SECURITY_TXT_DAYS = 90
 _A_DAY = {"Cache-Control": "public, max-age=86400"}
 _AN_HOUR = {"Cache-Control": "public, max-age=3600"}
-ANDROID_RELATIONS = ("delegate_permission/common.handle_all_urls", "delegate_permission/common.get_login_creds")
+ANDROID_RELATIONS = ("delegate_permission/common.handle_all_urls",)
 """What an Android application of the city may do with addresses and saved sign-ins of this service."""
 
 
