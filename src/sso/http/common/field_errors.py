@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-
-NO_VALUES: Mapping[str, object] = MappingProxyType({})
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class FieldError:
 
     field: str
     text: str
-    values: Mapping[str, object] = field(default=NO_VALUES)
+    values: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 def field_error(field_id: str, text: str, **values: object) -> list[FieldError]:
