@@ -406,7 +406,7 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         office.change(minimum_identity="urn:sso:identity:counter-verified")
         page = await browser.open(here)
         assert page.status_code == 403
-        assert "Identitas Anda harus diperiksa" in page.text
+        assert "Verifikasi identitas Anda" in page.text
         assert shown(page) == [("/device", "deny")]
         office.client.sandbox = True
         assert "sandbox" in (await browser.open(here)).text

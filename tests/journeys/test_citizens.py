@@ -103,7 +103,7 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     await page.get_by_role("button", name="Lanjutkan").click()
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").press_sequentially("perahu")
-    await expect(page.get_by_text("masih kurang: 9")).to_be_visible()
+    await expect(page.get_by_text("kurang 9 karakter lagi")).to_be_visible()
     await page.locator("#password").fill(PASSWORD)
     await page.locator("#password").press("End")
     await page.get_by_role("button", name="Buat akun").click()
@@ -144,10 +144,10 @@ async def test_register_with_a_passkey_and_no_password(demo: Demo, person: Brows
     await page.get_by_role("button", name="Lanjutkan").click()
     await page.locator("#code").fill(await code_for(demo, page, address))
     await page.get_by_role("button", name="Lanjutkan").click()
-    await page.get_by_role("button", name="Lanjutkan dengan kunci sandi").click()
+    await page.get_by_role("button", name="Buat akun dengan kunci sandi").click()
     await expect(page.locator("#name")).to_be_focused()
     await page.locator("#name").fill("Kunci Saja")
-    await page.get_by_role("button", name="Lanjutkan dengan kunci sandi").click()
+    await page.get_by_role("button", name="Buat akun dengan kunci sandi").click()
     await expect(page.get_by_role("heading", name="Halo, Kunci Saja")).to_be_visible()
 
 
@@ -250,7 +250,7 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
     for number, expected in enumerate(("Halo, Bayu Baru", "")):
         await desk.goto(f"{demo.issuer}/login?add=1")
         await sign_in(desk, address, PASSWORD)
-        await expect(desk.get_by_role("heading", name="Langkah kedua")).to_be_visible()
+        await expect(desk.get_by_role("heading", name="Verifikasi dua langkah")).to_be_visible()
         await desk.get_by_role("link", name="Kode pemulihan").click()
         await desk.locator("#code").fill(codes[0])
         await desk.get_by_role("button", name="Lanjutkan").click()
@@ -260,7 +260,7 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
             await expect(desk.get_by_role("alert")).to_contain_text("Kode ini tidak tepat")
     await desk.get_by_role("link", name="Kode dari aplikasi autentikator").click()
     await desk.locator("#code").fill(app.at(_soon()))
-    await desk.get_by_text("Percayai peramban ini").click()
+    await desk.get_by_text("Percayai browser ini").click()
     await desk.get_by_role("button", name="Lanjutkan").click()
     await expect(desk.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
@@ -335,7 +335,7 @@ async def test_data_are_taken_along_and_the_account_is_deleted(demo: Demo, perso
     await expect(page.get_by_role("heading", name="Akun Anda akan dihapus")).to_be_visible()
     await page.get_by_role("link", name="Masuk", exact=True).click()
     await sign_in(page, address, PASSWORD)
-    await page.get_by_role("button", name="Pertahankan akun saya dan lanjutkan").click()
+    await page.get_by_role("button", name="Pertahankan akun saya").click()
     await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
 

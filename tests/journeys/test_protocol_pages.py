@@ -271,7 +271,7 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     await keep_picture(page, artefacts / "device.png")
     await page.get_by_label("Kode").fill("BCDF GHJK")
     await page.get_by_role("button", name="Lanjutkan").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Kami tidak mengenal kode ini")
+    await expect(page.get_by_role("alert")).to_contain_text("Kode salah atau sudah kedaluwarsa")
     await check_access(page)
     await keep_picture(page, artefacts / "device-wrong.png")
     await page.get_by_label("Kode").fill(begun["user_code"].lower())
@@ -283,7 +283,7 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     await check_access(page)
     await keep_picture(page, artefacts / "device-decide.png")
     await page.get_by_role("button", name="Setujui").click()
-    await expect(page.get_by_role("heading", name="Perangkat Anda terhubung")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Perangkat Anda sudah terhubung")).to_be_visible()
     await check_access(page)
     form = {"grant_type": grant, "client_id": client["client_id"], "device_code": begun["device_code"]}
     assert "access_token" in httpx.post(f"{running.issuer}/token", data=form).json()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.citizens import (
     SENDING,
     Authenticator,
     add_passkey,
+    app_of,
     here,
     kinds,
     last_code,
@@ -30,7 +32,7 @@ from sso import clock
 from sso.accounts.helpdesk import start_recovery
 from sso.identity.authn.models import Recovery
 from sso.identity.sessions.models import SsoSession
-from sso.identity.users.service import find
+from sso.identity.users.service import find, set_roles
 from sso.jobs import people_in_time
 from sso.platform.actor import Actor
 
@@ -105,6 +107,8 @@ async def test_a_second_proof_is_asked_for_where_one_is_set_up(city: City) -> No
         assert (await post(browser, HERE, {"code": "000000"}, page)).status_code == 400
         page = await post(browser, HERE, {"code": app.at(clock.timestamp())}, page)
         await post(browser, HERE, {"password": "kuda-laut-91"}, page)
+        tokens = await browser.tokens(city.relying_party("warga"))
+        assert tokens.claims()["acr"] == "urn:sso:acr:mfa"
     assert await works(city, "kuda-laut-91")
     assert "totp" in await kinds(city)
 
@@ -170,6 +174,33 @@ async def test_the_owner_stops_it(city: City) -> None:
     clock.advance(25 * 3600)
     await people_in_time(city.provider)
     assert "recovery_ready" not in await notices(city)
+
+
+@pytest.mark.parametrize("overrides", [{**SENDING, "second_factor_roles": ["admin"]}], ids=[""])
+async def test_the_second_factor_that_a_role_needs_comes_after_the_recovery(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.provider.db.write() as session:
+        await set_roles(session, await find(session, "siti"), ["admin"], actor=Actor("cli"))
+    async with city.browser() as browser:
+        page = await browser.open(party.url())
+        recover_at = next(unescape(link) for link in re.findall(r'href="(/recover[^"]*)"', page.text))
+        page = await post(browser, HERE, {"username": "siti"}, await browser.open(recover_at))
+        page = await post(browser, HERE, {"code": await last_code(city)}, page)
+        clock.advance(60)
+        page = await post(browser, HERE, {"password": NEW_PASSWORD}, page)
+        assert "Peran Anda memerlukan verifikasi dua langkah" in page.text
+        assert browser.session is None
+        page = await post(browser, "/login/second", {"choice": "resend", "m": "email"}, page)
+        page = await post(browser, "/login/second", {"code": await last_code(city)}, page)
+        app, _ = app_of(page)
+        page = await post(browser, "/login/second", {"code": app.at(clock.timestamp())}, page)
+        answer = await post(browser, "/login/second", {"choice": "kept"}, page)
+        assert answer.headers["location"].startswith(party.redirect_uri)
+
+
+async def test_the_page_after_a_recovery_is_for_who_is_signed_in(city: City) -> None:
+    async with city.browser() as browser:
+        assert (await browser.open(f"{HERE}/done?client=warga")).url.path == "/login"
 
 
 async def helpdesk(city: City, name: str = "siti") -> str:
