@@ -37,7 +37,15 @@ PROTOCOL = {
 """Programs and applications call these; no cookie of a person counts there."""
 HELP = {"/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/terms", "/privacy", "/outbox"}
 """What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
-FOR_EVERYBODY = {"/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength"}
+FOR_EVERYBODY = {
+    "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
+}  # fmt: skip
+    "/logo/{client_id}",
+    "/picture/{picture_id}",
+    "/open/{client_id}",
+    "/password-strength",
+    "/recovery-codes",
+}
 """They look at nobody's session."""
 BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup"}
 """They prove who somebody is; what comes after is the lock page. ``/signup`` makes another account."""

@@ -128,7 +128,7 @@ async def test_an_application_signs_out_the_person_it_names_and_nobody_else(city
         siti = await browser.tokens(party)
         await add_account(browser, "budi")
         page = await browser.open(f"/logout?id_token_hint={siti['id_token']}")
-        assert "Akun yang masih masuk di peramban ini: Budi Santoso." in page.text
+        assert "Akun yang masih masuk di browser ini: Budi Santoso." in page.text
         assert [one.end_reason for one in await sessions(city)] == ["signed_out", None]
         assert "Halo, Budi Santoso" in (await browser.open("/")).text
 
@@ -138,7 +138,7 @@ async def test_signing_out_here_signs_out_everybody_or_one(city: City) -> None:
         await browser.tokens(city.relying_party("warga"))
         await add_account(browser, "budi")
         page = await browser.open("/logout")
-        assert "Juga masuk di peramban ini: Siti Rahmawati." in page.text
+        assert "Akun lain yang masuk di browser ini: Siti Rahmawati." in page.text
         assert (await browser.submit(page)).text.count("Akun yang masih masuk") == 1
         await add_account(browser, "budi")
         page = await browser.submit(await browser.open("/logout"), all="1")
