@@ -29,6 +29,7 @@ from tests.support import (
     Statements,
     Tokens,
     form_of,
+    main_of,
     query_of,
 )
 
@@ -378,7 +379,7 @@ async def _mark(office: Office, amr: list[str], preferences: dict[str, Any]) -> 
 
 
 def shown(answer: httpx.Response) -> list[tuple[str, str]]:
-    return [(one.action, button) for one in Forms(answer.text).forms for _, button in one.buttons or [("", "")]]
+    return [(one.action, button) for one in Forms(main_of(answer)).forms for _, button in one.buttons or [("", "")]]
 
 
 async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:

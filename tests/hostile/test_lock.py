@@ -45,12 +45,6 @@ HELP = {
 FOR_EVERYBODY = {
     "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
 }  # fmt: skip
-    "/logo/{client_id}",
-    "/picture/{picture_id}",
-    "/open/{client_id}",
-    "/password-strength",
-    "/recovery-codes",
-}
 """They look at nobody's session."""
 BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup"}
 """They prove who somebody is; what comes after is the lock page. ``/signup`` makes another account."""

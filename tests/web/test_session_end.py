@@ -120,13 +120,12 @@ IDLE, SOON, LATER = timedelta(hours=1), NOW + timedelta(minutes=30), NOW + timed
 @pytest.mark.parametrize(
     ("row", "cause", "at"),
     [
-        (EndedSession(NOW, "administrator", LATER, NOW, None, None), EndReason.ADMINISTRATOR, NOW),
-        (EndedSession(NOW, "of another release", LATER, NOW, None, None), EndReason.EXPIRED, NOW),
-        (EndedSession(None, None, LATER, NOW, None, SOON), EndReason.USER_DISABLED, SOON),
-        (EndedSession(None, None, LATER, NOW, None, None), "idle", NOW + IDLE),
-        (EndedSession(LATER, "expired", SOON, NOW, None, None), "lifetime", SOON),
-        (EndedSession(None, None, SOON, NOW, LATER, None), "device_idle", SOON),
-        (EndedSession(None, None, LATER, NOW, LATER, None), "device_lifetime", LATER),
+        (EndedSession(NOW, "administrator", LATER, NOW, None), EndReason.ADMINISTRATOR, NOW),
+        (EndedSession(NOW, "of another release", LATER, NOW, None), EndReason.EXPIRED, NOW),
+        (EndedSession(None, None, LATER, NOW, None), "idle", NOW + IDLE),
+        (EndedSession(LATER, "expired", SOON, NOW, None), "lifetime", SOON),
+        (EndedSession(None, None, SOON, NOW, LATER), "device_idle", SOON),
+        (EndedSession(None, None, LATER, NOW, LATER), "device_lifetime", LATER),
     ],
 )
 def test_the_limit_that_ended_a_session_is_named(row: EndedSession, cause: str, at: Any, overrides: Any) -> None:

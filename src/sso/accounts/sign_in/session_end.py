@@ -56,8 +56,6 @@ def end_of(row: EndedSession, idle: timedelta) -> SessionEnd:
             return SessionEnd(EndReason(row.end_reason or ""), row.ended_at)
         except ValueError:  # a reason of another release
             return SessionEnd(EndReason.EXPIRED, row.ended_at)
-    if row.user_disabled_at is not None:
-        return SessionEnd(EndReason.USER_DISABLED, row.user_disabled_at)
     if row.remembered_until is not None:
         used_up = row.expires_at >= row.remembered_until
         return SessionEnd("device_lifetime" if used_up else "device_idle", row.expires_at)

@@ -346,25 +346,22 @@ async def of_browser(
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """When and why a session ended, or would have: the columns that say so. ``user_disabled_at`` is of its user."""
+    """When and why a session ended, or will end: the columns that say so."""
 
     ended_at: datetime | None
     end_reason: str | None
     expires_at: datetime
     last_seen_at: datetime
     remembered_until: datetime | None
-    user_disabled_at: datetime | None
 
 
-_ENDED = (
-    select(_s.ended_at, _s.end_reason, _s.expires_at, _s.last_seen_at, _s.remembered_until, _u.disabled_at)
-    .join(_users, _u.id == _s.user_id)
-    .where(_s.token_hash.in_(bindparam("token_hashes", expanding=True)))
+_ENDED = select(_s.ended_at, _s.end_reason, _s.expires_at, _s.last_seen_at, _s.remembered_until).where(
+    _s.token_hash.in_(bindparam("token_hashes", expanding=True))
 )
 
 
 async def ended_of_browser(session: AsyncSession, token_hashes: Sequence[bytes]) -> list[EndedSession]:
-    """Return the sessions with these cookies; none of them is active. One statement."""
+    """Return when and why the sessions with these cookies ended, or will end. One statement."""
     rows: Any = (await session.execute(_ENDED, {"token_hashes": list(token_hashes)})).all()
     return [EndedSession(*row) for row in rows]
 
