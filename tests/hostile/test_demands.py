@@ -421,7 +421,7 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         assert "Akun Anda dikunci" in answer.text
         await office.person(locked_until=None)
         page = await browser.open(here)
-        assert "ditolak" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
+        assert "tidak dihubungkan" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
         made = await office.party.token(grant_type=Way.DEVICE_CODE, device_code=begun["device_code"])
         assert made.body["error"] == "access_denied"
 

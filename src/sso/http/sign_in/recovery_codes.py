@@ -26,8 +26,8 @@ _CODE = re.compile(r"[a-z0-9]{4}(-[a-z0-9]{4}){1,5}")
 TITLE = N_("Recovery codes for %(service)s (%(city)s)")
 MADE = N_("Created on %(when)s. Each code works once.")
 USE = N_(
-    "If you lose your phone: sign in at %(address)s, choose “Recovery code” in the second step and enter one of these "
-    "codes. Keep this file in a safe place. Do not give a code to anybody, not even to support staff."
+    "If you lose your phone: sign in at %(address)s, choose “Recovery code” for two-step verification and enter one of "
+    "these codes. Keep this file in a safe place. Do not give a code to anybody, not even to the helpdesk."
 )
 
 

@@ -14,13 +14,13 @@ WRONG_OF_SEVERAL = N_(
 )
 WRONG_PASSKEY = N_("This passkey was not accepted. Try again, or use your password.")
 BUSY = N_("Many people are signing in right now. Try again in a few seconds.")
-WAIT = N_("Too many failed attempts. Try again in %(minutes)d minutes, or contact support.")
+WAIT = N_("Too many failed attempts. Try again in %(minutes)d minutes, or contact the helpdesk.")
 NO_IDENTIFIER = N_("Enter your e-mail, phone number, username or NIK.")
 NO_PASSWORD = N_("Enter your password.")
 STALE = N_("This page was open for too long. Submit the form again.")
 NOT_ALLOWED_TEXTS: dict[Demand, str] = {
-    Demand.APPLICATION: N_("This application is disabled for now. Try again later, or contact support."),
-    Demand.PERSON: N_("Your account is disabled. Contact support."),
+    Demand.APPLICATION: N_("This application is disabled for now. Try again later, or contact the helpdesk."),
+    Demand.PERSON: N_("Your account is disabled. Contact the helpdesk."),
     Demand.LEAVING: N_(
         "Your account will be deleted because you asked for it. To keep the account, sign out and sign in again."
     ),
@@ -49,9 +49,9 @@ SESSION_END_TEXTS: dict[Cause, str] = {
         "unused for longest is signed out first."
     ),
     EndReason.ADMINISTRATOR: N_(
-        "An administrator ended your session on %(when)s. If you do not know why, contact support."
+        "An administrator ended your session on %(when)s. If you do not know why, contact the helpdesk."
     ),
-    EndReason.USER_DISABLED: N_("Your account was disabled on %(when)s. If you do not know why, contact support."),
+    EndReason.USER_DISABLED: N_("Your account was disabled on %(when)s. If you do not know why, contact the helpdesk."),
     EndReason.USER_DELETED: N_("Your account was deleted on %(when)s."),
     EndReason.PASSWORD_CHANGED: N_(
         "Your session ended on %(when)s because your password was changed. Sign in with the new password. If you did "
