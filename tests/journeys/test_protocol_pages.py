@@ -282,7 +282,7 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     await expect(page.get_by_text(begun["user_code"])).to_be_visible()
     await check_access(page)
     await keep_picture(page, artefacts / "device-decide.png")
-    await page.get_by_role("button", name="Hubungkan").click()
+    await page.get_by_role("button", name="Hubungkan", exact=True).click()
     await expect(page.get_by_role("heading", name="Perangkat Anda sudah terhubung")).to_be_visible()
     await check_access(page)
     form = {"grant_type": grant, "client_id": client["client_id"], "device_code": begun["device_code"]}

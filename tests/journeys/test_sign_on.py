@@ -79,7 +79,7 @@ async def test_the_language_is_switched_and_stays(demo: Demo, person: BrowserCon
     await page.goto(f"{demo.apps[0]}/login")
     await page.get_by_role("link", name="English").click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    await expect(page.get_by_text("to go on to Citizen Services (sample)")).to_be_visible()
+    await expect(page.get_by_text("to continue to Citizen Services (sample)")).to_be_visible()
     assert await page.locator("html").get_attribute("lang") == "en"
     await sign_in(page, "siti", "wrong")
     await expect(page.locator("#problem")).to_contain_text("or password is wrong")

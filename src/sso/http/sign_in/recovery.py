@@ -159,7 +159,8 @@ async def _sign_in(page: PageRequest, proof: Authenticated, stored: Destination)
 @router.get(f"{HERE}/done")
 async def recovered_page(page: CurrentPage) -> Response:
     """The page of a user who has recovered the account and is signed in: it leads to where they wanted to go."""
-    if await account_at(page.site, page.visitor) is None:
+    current = await account_at(page.site, page.visitor)
+    if current is None:
         return RedirectResponse("/login", 303)
     destination, _, client = await find_destination(page.request, read_destination(page.query))
     target = address_of_destination(own_destination(destination.fields))
@@ -167,6 +168,7 @@ async def recovered_page(page: CurrentPage) -> Response:
     return page.page(
         "recover_done.html",
         here=destination.address(f"{HERE}/done"),
+        header=page.header(current.signed_in.user.name),
         client=client,
         target=(way_back(client, signing_in=True) or target) if opens else target,
         user_code=destination.user_code,
