@@ -129,7 +129,7 @@ async def _sign_in(demo: Demo, context: BrowserContext, user: str) -> None:
     await page.locator("#username").fill(user)
     await page.locator("#password").fill(demo.passwords[user])
     async with page.expect_navigation():
-        await page.locator("form[action='/login'] button[type=submit]").click()
+        await page.locator("form[action='/login'] button:not([type=button])").click()
     await page.close()
 
 
