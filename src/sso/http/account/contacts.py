@@ -126,7 +126,7 @@ async def _set_nik(here: OwnVisit, typed: str) -> Response:
             user = await lock_own_account(session, here.own)
             await set_nik(session, here.services.changes, user, nik.value, here.actor)
     except FlowRefused as error:
-        return await refused_page(here, error.problem, field="nik")
+        return await refused_page(here, error.problem)
     return done(CONTACTS, "nik_place" if nik.warnings else "nik")
 
 
