@@ -20,6 +20,8 @@ from tests.citizens import (
     kinds,
     last_code,
     notices,
+    options_of,
+    passkey_sign_in,
     post,
     set_up_app,
 )
@@ -116,6 +118,80 @@ async def test_what_is_wrong_in_a_profile_is_said_and_nothing_typed_is_lost(city
         for day in ("1990-02-30", "0000-00-00", "2990-01-01"):
             answer = await post(browser, "/account/profile", fields | {"website": "", "birthdate": day}, page)
             assert (answer.status_code, 'href="#birthdate"' in answer.text) == (400, True), day
+
+
+async def test_applications_receive_an_indonesian_address_as_the_standard_claim(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid address")
+        page = await browser.open("/account/profile")
+        fields = {
+            "name": "Siti", "address_street_address": "Jalan Satria 1", "address_rt": "3", "address_rw": "5",
+            "address_region": "Banten", "address_locality": "kota tangerang", "address_district": "Tangerang",
+            "address_village": "Sukasari", "address_postal_code": "15118", "address_country": "Indonesia",
+        }  # fmt: skip
+        page = await post(browser, "/account/profile", fields, page)
+        assert "Profil sudah disimpan" in page.text
+        assert 'value="Kota Tangerang"' in page.text
+        assert 'value="Indonesia"' in page.text
+        exported = await post(browser, "/account/export", {}, await browser.open("/account/data"))
+    assert (await party.userinfo(tokens["access_token"])).json()["address"] == {
+        "street_address": "Jalan Satria 1\nRT 003/RW 005\nKel./Desa Sukasari, Kec. Tangerang",
+        "locality": "Kota Tangerang", "region": "Banten", "postal_code": "15118", "country": "ID",
+        "formatted": "Jalan Satria 1\nRT 003/RW 005\nKel./Desa Sukasari, Kec. Tangerang\n"
+        "Kota Tangerang 15118\nBanten\nID",
+    }  # fmt: skip
+    address = json.loads(exported.content)["account"]["profile"]["address"]
+    assert (address["rt"], address["village"], address["district"]) == ("003", "Sukasari", "Tangerang")
+
+
+async def test_names_of_regions_are_offered_step_by_step_without_scripts(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/profile")
+        assert "<option>Banten</option>" in page.text
+        assert "<option>Kota Cilegon</option>" not in page.text
+        fields = {"name": "Siti Baru", "choice": "regions", "address_region": "banten"}
+        page = await post(browser, "/account/profile", fields, page)
+        assert "<option>Kota Cilegon</option>" in page.text
+        assert 'value="Siti Baru"' in page.text
+        fields |= {"address_locality": "Kota Cilegon", "address_district": "Pulomerak"}
+        page = await post(browser, "/account/profile", fields, page)
+        assert "<option>Pulomerak</option>" in page.text
+        assert "<option>Suralaya</option>" in page.text
+        assert "Siti Baru" not in (await browser.open("/account")).text
+        asked = {"address_region": "Banten", "address_locality": "Kota Cilegon"}
+        names = (await browser.http.get("/account/profile/regions", params=asked)).json()
+        assert "Pulomerak" in names["address_district"]
+        assert names["address_village"] == []
+    async with city.browser() as browser:
+        assert (await browser.http.get("/account/profile/regions", params=asked)).status_code == 303
+
+
+async def test_a_new_name_removes_first_and_last_names_that_contradict_it_and_says_so(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/profile")
+        fields = {"name": "Siti Rahmawati", "given_name": "Siti", "family_name": "Rahmawati"}
+        page = await post(browser, "/account/profile", fields, page)
+        page = await post(browser, "/account/profile", fields | {"name": "Kartini"}, page)
+        assert "tidak sesuai dengan nama baru Anda" in page.text
+        assert 'value="Rahmawati"' not in page.text
+
+
+async def test_errors_of_the_profile_stand_at_their_fields_all_at_once(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/profile")
+        fields = {"name": "", "birthdate": "31/02/1990", "website": "x", "address_rt": "tiga", "address_rw": "5"}
+        page = await post(browser, "/account/profile", fields, page)
+    for field in ("name", "birthdate", "website", "address_rt"):
+        assert f'href="#{field}"' in page.text, field
+        assert f'id="{field}-error"' in page.text, field
+    assert 'id="address_rw-error"' not in page.text
+    assert (
+        page.text.index('href="#name"') < page.text.index('href="#birthdate"') < page.text.index('href="#address_rt"')
+    )
 
 
 def picture(size: tuple[int, int] = (900, 600), kind: str = "JPEG") -> bytes:
@@ -480,6 +556,96 @@ async def test_everything_is_taken_along(city: City) -> None:
     assert any(one["type"] == "session.started" for one in made["activity"])
     assert "$argon2" not in answer.text
     assert "exported" in await notices(city)
+
+
+async def test_the_data_can_be_read_and_printed_in_both_languages(city: City) -> None:
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"))
+        await set_up_app(city, browser)
+        page = await browser.open("/account/data")
+        page = await post(browser, "/account/export", {"choice": "page"}, page)
+        for text in (
+            "Siti Rahmawati",
+            "siti@warga.example",
+            "Aplikasi autentikator",
+            "Layanan Warga",
+            "203.0.113.0/24",
+        ):
+            assert text in page.text
+        assert page.headers["cache-control"] == "no-store"
+        assert "$argon2" not in page.text
+        page = await browser.open("/account/data?lang=en")
+        page = await post(browser, "/account/export", {"choice": "page"}, page)
+        assert "Authenticator app" in page.text
+    assert (await notices(city)).count("exported") == 2
+
+
+async def stays(city: City) -> bool:
+    """Tell whether nobody asked for the deletion of the account of siti."""
+    async with city.provider.db.read() as session:
+        user = await session.get(User, city.users["siti"])
+    return user is not None and user.delete_at is None
+
+
+async def test_a_deletion_needs_the_password(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/delete")
+        for fields, field in (
+            ({"password": PASSWORD}, "sure"),
+            ({"sure": "1"}, "password"),
+            ({"sure": "1", "password": "salah"}, "password"),
+            ({"sure": "1", "credential": "{}"}, ""),
+        ):
+            answer = await post(browser, "/account/delete", fields, page)
+            assert answer.status_code == 400
+            assert not field or f'id="{field}-error"' in answer.text
+            assert PASSWORD not in answer.text
+        both = await post(browser, "/account/delete", {}, page)
+        assert both.text.count('-error"') >= 4  # each at its field, and named by it
+        assert await stays(city)
+        clock.advance(601)
+        answer = await post(browser, "/account/delete", DELETE, page)
+        assert str(answer.url).startswith(f"{ISSUER}/login?then=data")
+        assert await stays(city)
+
+
+async def test_guesses_of_the_password_at_a_deletion_are_limited(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/delete")
+        statuses = []
+        for _ in range(30):
+            answer = await post(browser, "/account/delete", {"sure": "1", "password": "salah"}, page)
+            statuses.append(answer.status_code)
+            if answer.status_code == 429:
+                break
+        assert statuses[-1] == 429
+        assert "retry-after" in answer.headers
+        assert (await post(browser, "/account/delete", DELETE, page)).status_code == 429
+    assert await stays(city)
+
+
+async def test_a_passkey_deletes_the_account_only_with_a_challenge_for_this_act(city: City) -> None:
+    device = Authenticator()
+    async with city.browser() as browser:
+        await here(city, browser)
+        await add_passkey(browser, device)
+        for_sign_in = device.get(options_of(await browser.open("/login?add=1"), "get"))
+        page = await browser.open("/account/delete")
+        answer = await post(browser, "/account/delete", {"sure": "1", "credential": for_sign_in}, page)
+        assert answer.status_code == 400
+        before = device.get(options_of(page, "get"))
+        await browser.http.post("/logout", data=form_at(await browser.open("/"), "/logout"))
+        page = await passkey_sign_in(browser, device, await browser.open("/login"))
+        page = await browser.open("/account/delete")
+        answer = await post(browser, "/account/delete", {"sure": "1", "credential": before}, page)
+        assert answer.status_code == 400, "the challenge was made for another session"
+        assert await stays(city)
+        credential = device.get(options_of(page, "get"))
+        answer = await post(browser, "/account/delete", {"sure": "1", "credential": credential}, page)
+        assert "Akun Anda akan dihapus" in answer.text
+    assert not await stays(city)
 
 
 async def test_a_deletion_can_be_taken_back_for_two_weeks(city: City) -> None:
