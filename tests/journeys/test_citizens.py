@@ -367,7 +367,18 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
 # Every page
 
 
-OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data", "/delete"]
+OWN = [
+    "",
+    "/profile",
+    "/contacts",
+    "/security",
+    "/sessions",
+    "/applications",
+    "/activity",
+    "/notifications",
+    "/data",
+    "/delete",
+]
 
 
 DISPLAYS = {

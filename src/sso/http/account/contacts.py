@@ -26,10 +26,10 @@ router = new_router()
 CONTACTS = "/account/contacts"
 MAX_SHOWN_CHARS = 254
 DONE = {
-    "removed": N_("The contact or user name is removed."),
+    "removed": N_("The contact or username is removed."),
     "added": N_("The contact is verified and added."),
-    "primary": N_("The main contact or user name is changed."),
-    "username": N_("Your user name is saved."),
+    "primary": N_("The main contact or username is changed."),
+    "username": N_("Your username is saved."),
     "nik": N_("Your NIK is saved. Take your identity card (KTP) to a service counter to have it checked."),
     "nik_place": N_("Your NIK is saved, but its place code is not in our list. Check the first six digits."),
 }

@@ -23,6 +23,7 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import page
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm
 from sso.http.sign_in.texts import STALE
+from sso.identity.sessions.devices import device_of
 from sso.settings import whole_days
 
 router = new_router()
@@ -32,7 +33,7 @@ MAX_EVENTS_SHOWN = 1000
 IDENTIFIER_KINDS = {
     "email": N_("E-mail address"),
     "phone": N_("Phone number"),
-    "username": N_("User name"),
+    "username": N_("Username"),
     "nik": N_("NIK"),
 }
 CREDENTIAL_KINDS = {
@@ -78,7 +79,7 @@ async def export(request: Request, here: HereRecently, sent: Export) -> Response
             here="/account/data",
             header=here.visit.header(request),
             display="wide",
-            **_readable(document),
+            shown=_readable(document),
         )
     name = f"data-{clock.now():%Y-%m-%d}.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
@@ -87,14 +88,14 @@ async def export(request: Request, here: HereRecently, sent: Export) -> Response
 
 
 def _readable(document: PersonalData) -> dict[str, object]:
-    """Return what the page shows of an export: its data, and the texts of its kinds."""
-    activity = document["activity"]
-    shown = [{**event, "at": datetime.fromisoformat(event["at"])} for event in activity[:MAX_EVENTS_SHOWN]]
+    """Return what the page shows of an export: its data without technical details, and the texts of its kinds."""
+    known = [event for event in document["activity"] if event["type"] in EVENTS]
+    sessions = document["sessions"]
     return {
         "data": document,
         "roles": [ROLE_NAMES[role] for role in document["account"]["roles"]],
-        "activity": shown,
-        "more_activity": len(activity) > len(shown),
+        "sessions": [{**session, "device": device_of(session["device"] or "").text} for session in sessions],
+        "activity": [{**event, "at": datetime.fromisoformat(event["at"])} for event in known[:MAX_EVENTS_SHOWN]],
         "events": EVENTS,
         "identifier_kinds": IDENTIFIER_KINDS,
         "credential_kinds": CREDENTIAL_KINDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -94,11 +95,12 @@ async def delete(request: Request, here: HereRecently, sent: Deletion) -> Respon
 
 
 async def _page(
-    here: OwnVisit, errors: list[FieldError] | tuple[FieldError, ...] = (), status: int = 200, *, sure: bool = False
+    here: OwnVisit, errors: Sequence[FieldError] = (), status: int = 200, *, sure: bool = False
 ) -> Response:
     return here.page(
         "account_delete.html",
         status,
+        here=DELETE,
         errors=errors,
         sure=sure,
         proofs=await deletion_proofs(here.services, here.visitor, here.own),
