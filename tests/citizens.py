@@ -96,13 +96,19 @@ def form_at(page: httpx.Response, path: str) -> dict[str, str]:
     raise AssertionError(f"no form for {path} in {page.status_code} {page.url}: {page.text[:800]}")
 
 
+def app_of(page: httpx.Response) -> tuple[pyotp.TOTP, str]:
+    """Return the authenticator app that a page sets up, and its seed."""
+    shown = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
+    assert shown is not None, page.text[:2000]
+    seed = shown.group(1).replace(" ", "")
+    return pyotp.TOTP(seed), seed
+
+
 async def set_up_app(city: City, browser: Browser) -> tuple[pyotp.TOTP, list[str]]:
     """Set up an authenticator app for who is signed in; return it, and the recovery codes that were shown."""
     page = await browser.open("/account/security/app")
     assert page.status_code == 200, page.text
-    seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
-    assert seed is not None
-    app = pyotp.TOTP(seed.group(1).replace(" ", ""))
+    app, _ = app_of(page)
     answer = await post(browser, "/account/security/app", {"code": app.at(clock.timestamp())}, page)
     return app, re.findall(r"<li>([a-z0-9]{4}(?:-[a-z0-9]{4}){3})</li>", answer.text)
 

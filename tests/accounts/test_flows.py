@@ -149,7 +149,9 @@ async def test_a_sign_up_makes_an_account(world: World) -> None:
     with pytest.raises(WeakPassword):
         await hash_new_password(services, VISITOR, flow, "Baru", "pendek")
     hashed = await hash_new_password(services, VISITOR, flow, "Baru", NEW_PASSWORD)
-    proof = await create_account(services, VISITOR, flow, "Baru", password_hash=hashed)
+    account = await create_account(services, VISITOR, flow, "Baru", password_hash=hashed)
+    proof = account.proof
+    assert account.recovery_codes == []
     assert (proof.user.name, proof.amr) == ("Baru", ["pwd"])
     with pytest.raises(FlowEnded):
         await create_account(services, VISITOR, flow, "Baru", password_hash=hashed)

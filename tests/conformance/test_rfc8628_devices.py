@@ -95,7 +95,7 @@ async def test_refusing(city: City) -> None:
     party = await device(city)
     begun = await begin(party)
     async with city.browser() as browser:
-        assert "ditolak" in (await decide(browser, begun, "deny")).text
+        assert "tidak dihubungkan" in (await decide(browser, begun, "deny")).text
     assert (await poll(party, begun)).body["error"] == "access_denied"
 
 

@@ -29,6 +29,7 @@ from tests.support import (
     Statements,
     Tokens,
     form_of,
+    main_of,
     query_of,
 )
 
@@ -378,7 +379,7 @@ async def _mark(office: Office, amr: list[str], preferences: dict[str, Any]) -> 
 
 
 def shown(answer: httpx.Response) -> list[tuple[str, str]]:
-    return [(one.action, button) for one in Forms(answer.text).forms for _, button in one.buttons or [("", "")]]
+    return [(one.action, button) for one in Forms(main_of(answer)).forms for _, button in one.buttons or [("", "")]]
 
 
 async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
@@ -406,7 +407,7 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         office.change(minimum_identity="urn:sso:identity:counter-verified")
         page = await browser.open(here)
         assert page.status_code == 403
-        assert "Identitas Anda harus diperiksa" in page.text
+        assert "Verifikasi identitas Anda" in page.text
         assert shown(page) == [("/device", "deny")]
         office.client.sandbox = True
         assert "sandbox" in (await browser.open(here)).text
@@ -420,7 +421,7 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         assert "Akun Anda dikunci" in answer.text
         await office.person(locked_until=None)
         page = await browser.open(here)
-        assert "ditolak" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
+        assert "tidak dihubungkan" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
         made = await office.party.token(grant_type=Way.DEVICE_CODE, device_code=begun["device_code"])
         assert made.body["error"] == "access_denied"
 

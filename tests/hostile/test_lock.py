@@ -42,7 +42,9 @@ HELP = {
     "/outbox",
 }  # fmt: skip
 """What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
-FOR_EVERYBODY = {"/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength"}
+FOR_EVERYBODY = {
+    "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
+}  # fmt: skip
 """They look at nobody's session."""
 BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup"}
 """They prove who somebody is; what comes after is the lock page. ``/signup`` makes another account."""

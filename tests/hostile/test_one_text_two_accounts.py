@@ -89,7 +89,7 @@ async def test_the_password_says_which_account_is_meant(city: City, monkeypatch:
         async with city.browser() as browser:
             answer = await here(city, browser, typed, "wrong")
         assert answer.status_code == 400
-        costs[typed] = work[0], answer.text.split('id="problem"')[1].split("</p>")[0]
+        costs[typed] = work[0], answer.text.split('id="problem"')[1].split("</div>")[0]
     assert {typed: cost for typed, (cost, _) in costs.items()} == {
         typed: 2 if typed in several else 1 for typed in costs
     }

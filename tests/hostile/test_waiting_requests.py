@@ -275,7 +275,7 @@ async def test_a_pushed_request_waits_like_any_other(city: City) -> None:
         assert await rows(city) == before
         clock.advance(city.settings.pushed_request_lifetime + timedelta(minutes=5))
         await clear_up(city.provider)
-        assert (await browser.open(address)).status_code == 400, "its time is over"
+        assert (await browser.open(address)).status_code == 400, "has expired"
         consent = await browser.submit(page, username="siti", password=PASSWORD)
         answer = await browser.submit(consent, choice="allow")
         assert query_of(answer.headers["location"])["state"] == "pushed"

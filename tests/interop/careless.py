@@ -44,7 +44,7 @@ class Careless(BaseHTTPRequestHandler):
             self.answer(303, Location="/", Set_Cookie=f"app={session}")
         else:
             session = (self.headers.get("Cookie") or "").partition("app=")[2].partition(";")[0]
-            self.answer(200, f"Halo, {people[session]}" if session in people else "Belum masuk")
+            self.answer(200, f"Halo, {people[session]}" if session in people else "Gagal masuk")
 
     def do_POST(self) -> None:
         body = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())

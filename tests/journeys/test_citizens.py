@@ -60,12 +60,13 @@ async def register(demo: Demo, page: Page, address: str, password: str = PASSWOR
     await page.goto(f"{demo.issuer}/signup?lang=id")
     await page.locator("#contact").fill(address)
     await page.locator("#agree").check()
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.get_by_role("button", name="Kirim kode").click()
     await page.locator("#code").fill(await code_for(demo, page, address))
     await page.get_by_role("button", name="Lanjutkan").click()
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").fill(password)
-    await page.get_by_role("button", name="Buat akun").click()
+    await page.get_by_role("button", name="Buat akun", exact=True).click()
+    await page.get_by_role("button", name="Nanti saja").click()
     await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
 
@@ -98,15 +99,17 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     await page.get_by_role("link", name="Daftar").click()
     await page.locator("#contact").fill(address)
     await page.locator("#agree").check()
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.get_by_role("button", name="Kirim kode").click()
     await page.locator("#code").fill(await code_for(demo, page, address))
     await page.get_by_role("button", name="Lanjutkan").click()
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").press_sequentially("perahu")
-    await expect(page.get_by_text("kurang 9 karakter lagi")).to_be_visible()
+    await expect(page.locator(".meter .count")).to_have_text("kurang 9 karakter lagi")
     await page.locator("#password").fill(PASSWORD)
     await page.locator("#password").press("End")
-    await page.get_by_role("button", name="Buat akun").click()
+    await page.get_by_role("button", name="Buat akun", exact=True).click()
+    await expect(page.get_by_role("heading", name="Tambahkan cara kedua untuk masuk")).to_be_visible()
+    await page.get_by_role("button", name="Nanti saja").click()
     await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
 
     await page.goto(f"{demo.issuer}/account/security")
@@ -141,13 +144,22 @@ async def test_register_with_a_passkey_and_no_password(demo: Demo, person: Brows
     await page.goto(f"{demo.issuer}/signup")
     await page.locator("#contact").fill(address)
     await page.locator("#agree").check()
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await page.get_by_role("button", name="Kirim kode").click()
     await page.locator("#code").fill(await code_for(demo, page, address))
     await page.get_by_role("button", name="Lanjutkan").click()
-    await page.get_by_role("button", name="Lanjutkan dengan kunci sandi").click()
+    await page.get_by_role("button", name="Buat akun dengan kunci sandi").click()
     await expect(page.locator("#name")).to_be_focused()
     await page.locator("#name").fill("Kunci Saja")
-    await page.get_by_role("button", name="Lanjutkan dengan kunci sandi").click()
+    await page.get_by_role("button", name="Buat akun dengan kunci sandi").click()
+    codes = await page.locator("ol.codes li").all_inner_texts()
+    assert len(codes) == 10
+    async with page.expect_download() as started:
+        await page.get_by_role("button", name="Unduh").click()
+    download = await started.value
+    assert download.suggested_filename == "recovery-codes.txt"
+    file = Path(await download.path()).read_text()
+    assert all(code in file for code in codes)
+    await page.get_by_role("button", name="Kode sudah saya simpan").click()
     await expect(page.get_by_role("heading", name="Halo, Kunci Saja")).to_be_visible()
 
 
@@ -215,21 +227,21 @@ async def test_a_forgotten_password_is_recovered(demo: Demo, person: BrowserCont
     page, address = await other.new_page(), new_address()
     await register(demo, page, address)
     phone = await person.new_page()
-    await phone.goto(f"{demo.issuer}/login")
+    await phone.goto(f"{demo.apps[0]}/login")
     await phone.get_by_role("link", name="Lupa kata sandi?").click()
     await phone.locator("#username").fill(address)
-    await phone.get_by_role("button", name="Lanjutkan").click()
+    await phone.get_by_role("button", name="Kirim kode").click()
     await phone.locator("#code").fill(await code_for(demo, phone, address))
     await phone.get_by_role("button", name="Lanjutkan").click()
     await phone.locator("#password").fill("pendek")
-    await phone.get_by_role("button", name="Simpan kata sandi baru").click()
+    await phone.get_by_role("button", name="Simpan kata sandi dan masuk").click()
     await expect(phone.get_by_role("alert")).to_contain_text("paling sedikit 15 karakter")
     await phone.locator("#password").fill(OTHER)
-    await phone.get_by_role("button", name="Simpan kata sandi baru").click()
-    await phone.get_by_role("button", name="Masuk", exact=True).click()
-    await sign_in(phone, address, OTHER)
-    await expect(phone.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
-    await page.goto(f"{demo.issuer}/account")
+    await phone.get_by_role("button", name="Simpan kata sandi dan masuk").click()
+    await expect(phone.locator("#who")).to_have_text("Halo, Bayu Baru!")
+    assert phone.url == f"{demo.apps[0]}/"
+    await page.goto(f"{demo.issuer}/account")  # the other device is told why its session ended
+    await expect(page.get_by_role("status")).to_contain_text("karena akun Anda dipulihkan")
     await expect(page.locator("#password")).to_be_visible()
 
 
@@ -250,17 +262,17 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
     for number, expected in enumerate(("Halo, Bayu Baru", "")):
         await desk.goto(f"{demo.issuer}/login?add=1")
         await sign_in(desk, address, PASSWORD)
-        await expect(desk.get_by_role("heading", name="Langkah kedua")).to_be_visible()
+        await expect(desk.get_by_role("heading", name="Verifikasi dua langkah")).to_be_visible()
         await desk.get_by_role("link", name="Kode pemulihan").click()
         await desk.locator("#code").fill(codes[0])
         await desk.get_by_role("button", name="Lanjutkan").click()
         if number == 0:
             await expect(desk.get_by_role("heading", name=expected)).to_be_visible()
         else:
-            await expect(desk.get_by_role("alert")).to_contain_text("Kode ini tidak tepat")
+            await expect(desk.get_by_role("alert")).to_contain_text("Kode salah atau sudah kedaluwarsa")
     await desk.get_by_role("link", name="Kode dari aplikasi autentikator").click()
     await desk.locator("#code").fill(app.at(_soon()))
-    await desk.get_by_text("Percayai peramban ini").click()
+    await desk.get_by_text("Percayai browser ini").click()
     await desk.get_by_role("button", name="Lanjutkan").click()
     await expect(desk.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
@@ -337,7 +349,7 @@ async def test_data_are_taken_along_and_the_account_is_deleted(demo: Demo, perso
     await expect(page.get_by_role("heading", name="Akun Anda akan dihapus")).to_be_visible()
     await page.get_by_role("link", name="Masuk", exact=True).click()
     await sign_in(page, address, PASSWORD)
-    await page.get_by_role("button", name="Pertahankan akun saya dan lanjutkan").click()
+    await page.get_by_role("button", name="Pertahankan akun saya").click()
     await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
 
@@ -410,7 +422,7 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
             await button.click()
 
     async def submit() -> None:
-        await press(page.locator("main form button[type=submit]:visible").first)
+        await press(page.locator("main form button:not([type=button]):visible").first)
 
     for name, path in (("sign-in", "/login"), ("terms", "/terms"), ("privacy", "/privacy"), ("sign-up", "/signup")):
         await page.goto(demo.issuer + path)
@@ -428,6 +440,8 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").fill(PASSWORD)
     await submit()
+    await look("second-way")
+    await page.get_by_role("button", name=re.compile("^(Nanti saja|Not now)$")).click()
     await look("home")
     for path in OWN:
         await page.goto(f"{demo.issuer}/account{path}")

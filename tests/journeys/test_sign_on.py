@@ -63,7 +63,7 @@ async def test_a_wrong_password_is_explained_and_nothing_else_is_lost(
     await page.goto(f"{demo.apps[0]}/login")
     await sign_in(page, "siti", "bukan kata sandinya")
     problem = page.locator("#problem")
-    await expect(problem).to_contain_text("Nama atau kata sandi tidak tepat")
+    await expect(problem).to_contain_text("kata sandi salah")
     await expect(page.locator("#username")).to_have_value("siti")
     await expect(page.locator("#password")).to_have_value("")
     await check_access(page)
@@ -82,7 +82,7 @@ async def test_the_language_is_switched_and_stays(demo: Demo, person: BrowserCon
     await expect(page.get_by_text("to go on to Citizen Services (sample)")).to_be_visible()
     assert await page.locator("html").get_attribute("lang") == "en"
     await sign_in(page, "siti", "wrong")
-    await expect(page.locator("#problem")).to_contain_text("The name or the password is not right")
+    await expect(page.locator("#problem")).to_contain_text("or password is wrong")
     await page.goto(f"{demo.issuer}/login")
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 

@@ -122,7 +122,7 @@ async def test_people_read_what_each_is_for_and_are_asked_again_for_more(city: C
         assert silent["error"] == "consent_required"
         page = await browser.open(party.url(scope="openid profile"))
         assert "Usia di poli anak." in page.text
-        assert page.text.count("sudah pernah disetujui") == 2, "openid and the name"
+        assert page.text.count("sudah pernah diizinkan") == 2, "openid and the name"
         made = (await party.exchange((await go_on(browser, page))["code"])).body
         assert "birthdate" in await userinfo(party, made["access_token"])
         await change(city, party, claim_reasons=None)

@@ -306,7 +306,7 @@ async def test_a_third_party_is_asked_about_for_offline_access(city: City) -> No
     party: RelyingParty = city.relying_party("mitra")
     async with city.browser() as browser:
         page = await browser.sign_in(party, scope="openid offline_access")
-        assert "saat Anda tidak memakai aplikasi" in page.text
+        assert "saat Anda tidak membuka aplikasi" in page.text
         answer = await browser.submit(page, choice="allow")
     tokens = await party.exchange(query_of(answer.headers["location"])["code"])
     assert (await party.refresh(tokens["refresh_token"])).status == 200

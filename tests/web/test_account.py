@@ -284,7 +284,7 @@ async def test_a_new_password_ends_however_many_sessions_there_are(city: City, m
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"password": "wrong", "new_password": NEW_PASSWORD}, "saat ini tidak tepat"),
+        ({"password": "wrong", "new_password": NEW_PASSWORD}, "saat ini salah"),
         ({"password": PASSWORD, "new_password": "pendek"}, "paling sedikit 15"),
         ({"password": PASSWORD, "new_password": "sitirahmawati99"}, "mudah ditebak"),
         ({"password": PASSWORD, "new_password": NEW_PASSWORD, "repeated": "x"}, "tidak sama"),

@@ -49,7 +49,7 @@ async def test_two_people_in_one_browser_switch_without_signing_out(city: City) 
         assert set(choices(page)) == {
             "Lanjutkan sebagai Budi Santoso",
             "Lanjutkan sebagai Siti Rahmawati",
-            "Pakai akun lain",
+            "Gunakan akun lain",
         }
         answer = await browser.submit(page, choice=choices(page)["Lanjutkan sebagai Siti Rahmawati"])
         tokens = await warga.exchange(query_of(answer.headers["location"])["code"])
@@ -128,7 +128,7 @@ async def test_an_application_signs_out_the_person_it_names_and_nobody_else(city
         siti = await browser.tokens(party)
         await add_account(browser, "budi")
         page = await browser.open(f"/logout?id_token_hint={siti['id_token']}")
-        assert "Masih masuk di peramban ini: Budi Santoso." in page.text
+        assert "Akun yang masih masuk di browser ini: Budi Santoso." in page.text
         assert [one.end_reason for one in await sessions(city)] == ["signed_out", None]
         assert "Halo, Budi Santoso" in (await browser.open("/")).text
 
@@ -138,11 +138,11 @@ async def test_signing_out_here_signs_out_everybody_or_one(city: City) -> None:
         await browser.tokens(city.relying_party("warga"))
         await add_account(browser, "budi")
         page = await browser.open("/logout")
-        assert "Juga masuk di peramban ini: Siti Rahmawati." in page.text
-        assert (await browser.submit(page)).text.count("Masih masuk") == 1
+        assert "Akun lain yang masuk di browser ini: Siti Rahmawati." in page.text
+        assert (await browser.submit(page)).text.count("Akun yang masih masuk") == 1
         await add_account(browser, "budi")
         page = await browser.submit(await browser.open("/logout"), all="1")
-        assert "Masih masuk" not in page.text
+        assert "Akun yang masih masuk" not in page.text
         assert browser.session is None
         assert all(one.ended_at for one in await sessions(city))
 
@@ -309,7 +309,7 @@ async def test_when_the_present_account_is_over_the_other_is_offered_and_never_t
         answer = await browser.open(party.url(prompt="none"))
         assert query_of(answer.headers["location"])["error"] == "account_selection_required"
         page = await browser.open(party.url())
-        assert set(choices(page)) == {"Lanjutkan sebagai Siti Rahmawati", "Pakai akun lain"}
+        assert set(choices(page)) == {"Lanjutkan sebagai Siti Rahmawati", "Gunakan akun lain"}
         answer = await browser.submit(page, choice="continue")
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
         assert tokens.claims()["sub"] == str(city.users["siti"])

@@ -530,7 +530,7 @@ async def test_a_test_person_signs_in_at_sandboxes_and_nowhere_else(city: City, 
         assert (await dimas.http.get(refused)).status_code == 403, f"{refused} is nobody's"
     production = city.relying_party("warga")
     page = await dimas.open(production.url())
-    assert "Anda tidak dapat memakai aplikasi ini sekarang" in page.text
+    assert "Anda tidak dapat menggunakan aplikasi ini" in page.text
     silent = await dimas.http.get(production.url(prompt="none"))
     assert query_of(silent.headers["location"])["error"] == "access_denied"
 

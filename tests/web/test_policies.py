@@ -95,7 +95,7 @@ async def refused_page(city: City, browser: Browser) -> None:
     party = city.relying_party("kantor")
     page = await browser.sign_in(party)
     assert page.status_code == 200, page.text
-    assert "Anda tidak dapat memakai aplikasi ini sekarang" in page.text
+    assert "Anda tidak dapat menggunakan aplikasi ini" in page.text
     back = next(one for one in Forms(page.text).forms if one.action == "/identity")
     answer = await browser.http.post("/identity", data=back.fields)
     assert query_of(answer.headers["location"])["error"] == "access_denied"

@@ -194,7 +194,7 @@ async def test_a_passkey_that_is_not_right(city: City, wrong: str) -> None:
             browser.http.cookies.delete("__Host-sso-session")
         refused = await post(browser, "/login/passkey", {"credential": answer}, page)
         assert refused.status_code == 400
-        assert "Kunci sandi ini tidak berhasil" in refused.text
+        assert "Kunci sandi ini tidak diterima" in refused.text
         assert browser.session is None
 
 
@@ -212,7 +212,7 @@ async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait
             answer = await post(browser, "/login/passkey", {"credential": "x"}, page)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
-    assert "coba lagi dalam 15 menit" in answer.text
+    assert "Coba lagi dalam 15 menit" in answer.text
 
 
 async def test_a_passkey_is_a_second_step_after_a_password_too(city: City) -> None:
@@ -256,7 +256,7 @@ async def test_a_browser_that_is_new_needs_a_code_and_the_person_is_told(city: C
         await browser.code(party)
     async with city.browser() as browser:
         page = await browser.sign_in(party)
-        assert "Kami belum mengenal perangkat ini" in page.text
+        assert "Anda masuk dari perangkat baru" in page.text
         assert "s•••i@warga.example" in page.text
         answer = await post(browser, STEP, {"code": await last_code(city)}, page)
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
@@ -335,7 +335,7 @@ async def test_a_country_that_is_new_needs_a_code(abroad: City) -> None:
 async def test_a_role_that_needs_a_second_step_sets_one_up(city: City) -> None:
     async with city.browser() as browser:
         page = await here(city, browser, "ratna")
-        assert "Pasang langkah kedua" in page.text
+        assert "Aktifkan verifikasi dua langkah" in page.text
         assert browser.session is None
         seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
         assert seed is not None
@@ -346,7 +346,7 @@ async def test_a_role_that_needs_a_second_step_sets_one_up(city: City) -> None:
         assert len(set(codes)) == 10
         assert browser.session is None
         for again in (
-            await browser.open(f"{STEP}?c={form_of(page).fields['c']}"),
+            await browser.open(f"{STEP}?c={form_at(page, STEP)['c']}"),
             await post(browser, STEP, {"code": now(app)}, page),
         ):
             assert again.status_code == 200
@@ -382,7 +382,7 @@ async def test_who_can_be_reached_proves_that_first(city: City) -> None:
         clock.advance(31)
         page = await post(browser, STEP, {"choice": "resend", "m": "email"}, page)
         page = await post(browser, STEP, {"code": await last_code(city), "m": "email"}, page)
-        assert "Pasang langkah kedua" in page.text
+        assert "Aktifkan verifikasi dua langkah" in page.text
         assert browser.session is None
 
 
@@ -433,7 +433,7 @@ async def test_an_applications_minimum(city: City) -> None:
     party = city.relying_party("aman")
     async with city.browser() as browser:
         page = await browser.sign_in(party)
-        assert "Aplikasi ini meminta langkah kedua" in page.text
+        assert "Aplikasi ini memerlukan verifikasi dua langkah" in page.text
         answer = await post(browser, STEP, {"code": await last_code(city)}, page)
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
         assert tokens.claims()["acr"] == "urn:sso:acr:code"
@@ -447,7 +447,7 @@ async def test_an_identity_that_was_not_checked(city: City) -> None:
     party = city.relying_party("dinas")
     async with city.browser() as browser:
         page = await browser.sign_in(party)
-        assert "Identitas Anda harus diperiksa" in page.text
+        assert "Verifikasi identitas Anda" in page.text
         answer = await browser.submit(page)
         assert query_of(answer.headers["location"])["error"] == "unmet_authentication_requirements"
         silent = await browser.open(party.url(prompt="none"))
@@ -457,7 +457,7 @@ async def test_an_identity_that_was_not_checked(city: City) -> None:
 async def test_an_unproven_address_is_proven_on_the_way(city: City) -> None:
     async with city.browser() as browser:
         page = await here(city, browser, "budi@warga.example")
-        assert "Tunjukkan bahwa alamat atau nomor ini milik Anda" in page.text
+        assert "Pastikan alamat email atau nomor telepon ini milik Anda" in page.text
         await post(browser, STEP, {"code": await last_code(city)}, page)
         assert browser.session is not None
         page = await browser.open("/account/contacts")

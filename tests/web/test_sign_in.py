@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -41,7 +42,7 @@ async def test_whatever_is_wrong_the_answer_is_the_same(city: City, name: str, p
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"), username=name, password=password)
     assert page.status_code == 400
-    assert "Nama atau kata sandi tidak tepat" in page.text
+    assert "kata sandi salah" in page.text
     assert password not in page.text or len(password) < 3
     assert browser.session is None
 
@@ -69,7 +70,7 @@ async def test_a_disabled_person_sees_what_a_wrong_password_shows(city: City) ->
         await set_disabled(session, city.users["siti"], clock.now(), clock.now())
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
-    assert "Nama atau kata sandi tidak tepat" in page.text
+    assert "kata sandi salah" in page.text
 
 
 @pytest.mark.parametrize("fields", [{"username": ""}, {"password": ""}, {"username": "", "password": ""}])
@@ -78,7 +79,13 @@ async def test_empty_fields_are_asked_for(city: City, fields: dict[str, str]) ->
         page = await browser.open(city.relying_party("warga").url())
         answer = await browser.submit(page, **{"username": "siti", "password": PASSWORD, **fields})
         assert answer.status_code == 400
-        assert "Isi email" in answer.text
+        # each empty field has its error, in the summary and at the field; what was typed stays
+        wrong = [name for name, value in {"username": "siti", "password": PASSWORD, **fields}.items() if not value]
+        for name, text in (("username", "Masukkan email, nomor telepon"), ("password", "Masukkan kata sandi Anda")):
+            assert answer.text.count(text) == (2 if name in wrong else 0)
+            assert (f'href="#{name}"' in answer.text, f'id="{name}-error"' in answer.text) == (name in wrong,) * 2
+        assert ('value="siti"' in answer.text) == ("username" not in wrong)
+        assert re.search(rf'<input id="{wrong[0]}"[^>]*aria-invalid="true"[^>]* autofocus>', answer.text)
         assert "code" in query_of(
             (await browser.submit(answer, username="siti", password=PASSWORD)).headers["location"]
         )

@@ -66,7 +66,7 @@ async def test_the_signed_out_page_says_from_what_and_what_could_not_be_reached(
         hint = (await browser.tokens(city.relying_party("sehat")))["id_token"]
         page = await browser.open(logout(id_token_hint=hint))
     assert page.status_code == 200
-    reached, _, unreached = page.text.partition("Keluar juga dari sana")
+    reached, _, unreached = page.text.partition("Keluar sendiri dari aplikasi ini")
     assert "Layanan Warga" in reached
     assert "Antrean Puskesmas" in unreached
     assert page.headers["cache-control"] == "no-store"
@@ -158,7 +158,7 @@ async def test_a_forged_form_signs_nobody_out(city: City) -> None:
 async def test_signing_out_when_nobody_is_signed_in(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open("/logout")
-        assert "Anda memang belum masuk" in page.text
+        assert "Anda belum masuk" in page.text
         repeated = await browser.open("/logout?state=a&state=b")
         assert repeated.status_code == 400
 

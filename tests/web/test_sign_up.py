@@ -4,8 +4,11 @@ here."""
 from __future__ import annotations
 
 import asyncio
+import re
+from html import unescape
 from typing import Any
 
+import pyotp
 import pytest
 from sqlalchemy import select
 from tests.citizens import (
@@ -21,7 +24,7 @@ from tests.citizens import (
     sent,
 )
 from tests.demands import demand
-from tests.support import Browser, City, query_of
+from tests.support import Browser, City, Forms, query_of
 
 from sso import clock
 from sso.identity.users import store
@@ -45,6 +48,12 @@ async def proven(city: City, browser: Browser, contact: str = MAIL, url: str = "
     return await post(browser, "/signup", {"code": await last_code(city)}, page)
 
 
+async def later(browser: Browser, page: Any) -> Any:
+    """Follow the link of the page that offers a second way, or of the page of recovery codes, to where it leads."""
+    address = re.findall(r'<a href="([^"]*)" role="button"', page.text)[-1]
+    return await browser.open(unescape(address))
+
+
 async def person(city: City, lookup: str = MAIL) -> User | None:
     async with city.provider.db.read() as session:
         return await store.find_user(session, lookup)
@@ -57,6 +66,8 @@ async def test_one_registers_and_goes_on_to_the_application(city: City) -> None:
         page = await proven(city, browser, url=party.url(prompt="create"))
         assert MAIL in page.text
         answer = await post(browser, "/signup", {"name": "Bayu  Baru", "password": NEW_PASSWORD}, page)
+        assert "Tambahkan cara kedua untuk masuk" in answer.text
+        answer = await later(browser, answer)
         assert answer.headers["location"].startswith(party.redirect_uri)
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
     about = (await party.userinfo(tokens["access_token"])).json()
@@ -88,7 +99,9 @@ async def test_one_registers_with_a_passkey_alone(city: City) -> None:
     async with city.browser() as browser:
         page = await proven(city, browser, url=party.url(prompt="create"))
         credential = device.create(options_of(page, "create"))
-        answer = await post(browser, "/signup", {"name": "Bayu", "credential": credential}, page)
+        page = await post(browser, "/signup", {"name": "Bayu", "credential": credential}, page)
+        assert len(set(re.findall(r"<li>([a-z0-9]{4}(?:-[a-z0-9]{4}){3})</li>", page.text))) == 10
+        answer = await later(browser, page)
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
     assert tokens.claims()["acr"] == "urn:sso:acr:passkey"
     async with city.browser() as browser:
@@ -131,15 +144,22 @@ async def test_what_is_no_contact_is_explained_and_kept(city: City, contact: str
     async with city.browser() as browser:
         page = await begin(browser, contact)
     assert page.status_code == 400
-    assert "Ketik alamat email" in page.text
+    assert "Masukkan alamat email" in page.text
     assert await sent(city) == []
 
 
 async def test_without_agreement_nothing_is_sent(city: City) -> None:
     async with city.browser() as browser:
         page = await begin(browser, agree="")
-    assert page.status_code == 400
-    assert f'value="{MAIL}"' in page.text
+        assert page.status_code == 400
+        assert f'value="{MAIL}"' in page.text
+        # what is wrong with both fields is said at once: in the summary and at the field
+        page = await begin(browser, "bukan alamat", agree="")
+    for field, text in (("contact", "Masukkan alamat email"), ("agree", "Centang kotak")):
+        assert page.text.count(text) == 2
+        assert f'href="#{field}"' in page.text
+        assert f'id="{field}-error"' in page.text
+    assert 'value="bukan alamat"' in page.text
     assert await sent(city) == []
 
 
@@ -170,7 +190,7 @@ async def test_a_code_is_over_after_ten_minutes_and_a_new_one_replaces_it(city: 
         clock.advance(11 * 60)
         assert (await post(browser, "/signup", {"code": first}, page)).status_code == 400
         again = await post(browser, "/signup", {"choice": "resend"}, page)
-        assert "mengirim kode baru" in again.text
+        assert "Kode baru sudah dikirim" in again.text
         assert (await post(browser, "/signup", {"code": await last_code(city)}, page)).status_code == 200
 
 
@@ -202,8 +222,11 @@ async def test_registrations_from_one_address_are_few(city: City) -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"name": "", "password": NEW_PASSWORD}, "Ketik nama Anda"),
-        ({"name": "<b>", "password": NEW_PASSWORD}, "Ketik nama Anda"),
+        ({"name": "", "password": NEW_PASSWORD}, "Masukkan nama Anda"),
+        ({"name": "<b>", "password": NEW_PASSWORD}, "Masukkan nama Anda"),
+        ({"name": "", "password": "pendek"}, "Masukkan nama Anda"),
+        ({"name": "", "password": "pendek"}, "paling sedikit 15"),
+        ({"name": "Bayu", "password": "Kopi hujan sepeda 77"}, "adalah contoh"),
         ({"name": "Bayu", "password": "pendek"}, "paling sedikit 15"),
         ({"name": "Bayu", "password": "baru@warga.example"}, "mudah ditebak"),
         ({"name": "Bayu", "credential": "{}"}, "Kunci sandi tidak dapat dibuat"),
@@ -263,3 +286,86 @@ async def test_the_database_tells_no_code(city: City) -> None:
     from tests.db.test_migrations import _dump
 
     assert code not in await _dump(city.provider.db)
+
+
+# A second way to sign in
+
+
+async def registered(city: City, browser: Browser, url: str = "/signup") -> Any:
+    """Register with a password, and return the page that offers a second way."""
+    page = await proven(city, browser, url=url)
+    return await post(browser, "/signup", {"name": "Bayu", "password": NEW_PASSWORD}, page)
+
+
+async def test_a_passkey_is_added_after_registering_and_the_application_is_not_lost(city: City) -> None:
+    device, party = Authenticator(), city.relying_party("warga")
+    async with city.browser() as browser:
+        page = await registered(city, browser, party.url(prompt="create"))
+        refused = await post(browser, "/welcome", {"choice": "passkey", "credential": "{}"}, page)
+        assert refused.status_code == 400
+        credential = device.create(options_of(page, "create"))
+        page = await post(browser, "/welcome", {"choice": "passkey", "credential": credential}, page)
+        assert "Simpan kode pemulihan Anda" in page.text
+        answer = await later(browser, page)
+        assert "code" in query_of(answer.headers["location"])
+    user = await person(city)
+    assert user is not None
+    async with city.provider.db.read() as session:
+        held = {credential.kind for credential in await store.credentials_of(session, user.id)}
+    assert held == {"password", "passkey", "recovery_code"}
+
+
+async def test_an_app_and_a_second_contact_are_added_after_registering(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        page = await registered(city, browser, party.url(prompt="create"))
+        wrong = await post(browser, "/welcome", {"choice": "contact", "contact": "x"}, page)
+        assert wrong.status_code == 400
+        assert 'id="contact-error"' in wrong.text
+        code_page = await post(browser, "/welcome", {"choice": "contact", "contact": "0857 1111 2222"}, page)
+        assert (await post(browser, "/welcome", {"choice": "code", "code": "000000"}, code_page)).status_code == 400
+        fields = {"choice": "code", "code": await last_code(city)}
+        page = await post(browser, "/welcome", {**form_fields(code_page), **fields}, code_page)
+        assert "Kontak Anda sudah terverifikasi" in page.text
+        page = await post(browser, "/welcome", {**form_fields(page), "choice": "app"}, page)
+        seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
+        assert seed is not None
+        app, here = pyotp.TOTP(seed.group(1).replace(" ", "")), form_fields(page)
+        assert (await post(browser, "/welcome", {**here, "choice": "app_code", "code": "0"}, page)).status_code == 400
+        fields = {"choice": "app_code", "code": app.at(clock.timestamp())}
+        page = await post(browser, "/welcome", {**here, **fields}, page)
+        assert "Simpan kode pemulihan Anda" in page.text
+        answer = await later(browser, page)
+        assert "code" in query_of(answer.headers["location"])
+    assert await person(city, "+6285711112222") is not None
+
+
+def form_fields(page: Any) -> dict[str, str]:
+    """Return the hidden fields of the last form of a page that goes to the second way."""
+    return [form for form in Forms(page.text).forms if form.action == "/welcome"][-1].fields
+
+
+async def test_a_second_way_is_offered_to_who_has_just_signed_in_alone(city: City) -> None:
+    async with city.browser() as browser, city.browser() as stranger:
+        page = await registered(city, browser)
+        assert (await stranger.open("/welcome?client=warga")).url.path == "/login"
+        form = form_fields(page)
+        forged = await browser.http.post("/welcome", data={**form, "csrf_token": "x", "choice": "app"})
+        assert forged.status_code == 400
+        clock.advance(3600)
+        assert (await browser.open("/welcome")).url.path == "/"
+        assert (await browser.http.post("/welcome", data={**form, "choice": "app"})).status_code == 303
+        assert await notices(city) == ["code_sign_up", "welcome"]
+
+
+@pytest.mark.parametrize("overrides", [{**SENDING, "password_min_length": 10}], ids=[""])
+async def test_a_setting_says_how_long_a_password_must_be(city: City) -> None:
+    async with city.browser() as browser:
+        page = await proven(city, browser)
+        assert "Paling sedikit 10 karakter" in page.text
+        assert 'data-minimum="10"' in page.text
+        assert "kopi hujan sepeda 77" in page.text
+        answer = await post(browser, "/signup", {"name": "Bayu", "password": "kuda-lau9"}, page)
+        assert "paling sedikit 10" in answer.text
+        await post(browser, "/signup", {"name": "Bayu", "password": "kuda-lau91"}, page)
+    assert await person(city) is not None

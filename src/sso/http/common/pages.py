@@ -42,6 +42,8 @@ NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
 """The packages of ``http`` that have pages: each keeps its templates beside its routes."""
 LANG_COOKIE_SECONDS = 365 * 86400
+CODES_PURPOSE = "recovery-codes"
+"""What the form is for that downloads recovery codes, as its CSRF token says."""
 
 
 class TemplateOptions(TypedDict):
@@ -183,6 +185,7 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "number": partial(format_decimal, locale=locale),
         "territory": partial(territory_name, locale),
         "strength_token": partial(strength_token, request),
+        "codes_token": partial(csrf_token, request, CODES_PURPOSE),
         "moment": partial(moment_text, locale=locale, zone=settings.time_zone),
         "asset": assets.paths,
         "icon_type": assets.icon_type,

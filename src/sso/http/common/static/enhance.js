@@ -10,14 +10,23 @@
       field.focus();
     });
   }
-  // How strong a new password is, asked for while it is typed.
+  // How many characters a new password lacks, counted at once; and how strong it is, asked for when it is long enough.
   for (const field of document.querySelectorAll("input[data-strength]")) {
     const meter = field.parentElement.querySelector(".meter");
     const words = field.dataset.words.split("|");
+    const live = meter.querySelector("[aria-live]");
+    const shown = meter.querySelector(".count") || live;
     let wait;
+    const missing = () => Number(field.dataset.minimum || 0) - [...field.value.normalize("NFKC")].length;
+    const tell = (text, value) => {
+      meter.hidden = false;
+      meter.querySelector("progress").value = value;
+      shown.textContent = text;
+    };
     const ask = async () => {
-      if (!field.value) {
-        meter.hidden = true;
+      if (!field.value) return;
+      if (missing() > 0) {
+        live.textContent = shown.textContent; // read out when the typing pauses, not at each key
         return;
       }
       const named = field.form.elements.name;
@@ -30,13 +39,18 @@
       const answer = await fetch("/password-strength", { method: "POST", body });
       if (!answer.ok) return;
       const found = await answer.json();
-      meter.hidden = false;
-      meter.querySelector("progress").value = found.missing ? Math.min(found.score, 1) : found.score;
-      meter.querySelector("span").textContent = found.missing
-        ? field.dataset.missing.replace("{n}", found.missing)
-        : words[found.score];
+      if (!field.value || missing() > 0) return;
+      const text = found.missing ? field.dataset.missing.replace("{n}", found.missing) : words[found.score];
+      tell(text, found.missing ? Math.min(found.score, 1) : found.score);
+      live.textContent = text;
     };
     field.addEventListener("input", () => {
+      if (!field.value) {
+        meter.hidden = true;
+        return;
+      }
+      if (missing() > 0) tell(field.dataset.missing.replace("{n}", missing()), 0);
+      else shown.textContent = "";
       clearTimeout(wait);
       wait = setTimeout(ask, 300);
     });
@@ -48,6 +62,10 @@
       const text = [...document.querySelector(button.dataset.copies).children].map((one) => one.textContent);
       navigator.clipboard.writeText(text.join("\n"));
     });
+  }
+  for (const button of document.querySelectorAll("button[data-prints]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
   }
   // On a phone the ways to one's own pages are one row: the present one is brought into view.
   const row = document.querySelector(".own nav ul");
