@@ -443,6 +443,8 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     await look("second-way")
     await page.get_by_role("button", name=re.compile("^(Nanti saja|Not now)$")).click()
     await look("home")
+    await page.locator("details.menu summary").click()
+    await look("menu")
     for path in OWN:
         await page.goto(f"{demo.issuer}/account{path}")
         await look(f"account{path.replace('/', '-')}")
