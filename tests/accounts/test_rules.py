@@ -15,6 +15,7 @@ from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.guards import is_locked, refuse_locked, refuse_test_user
 from sso.accounts.identity_checks import read_check
 from sso.accounts.profile import ProfileInvalid, profile_values, read_name, read_profile
+from sso.accounts.protection import protection_of
 from sso.accounts.second_factors import must_stay
 from sso.http.account.access import page_name
 from sso.identity.users.models import Credential, User
@@ -73,6 +74,81 @@ def test_a_profile_that_is_wrong_names_its_fields() -> None:
     with pytest.raises(ProfileInvalid) as error:
         read_profile({}, {"birthdate": "kemarin", "website": "bukan alamat"})
     assert set(error.value.fields) == {"birthdate", "website"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("1990-04-21", "1990-04-21"),
+        ("21/04/1990", "1990-04-21"),
+        ("1-4-1990", "1990-04-01"),
+        ("1990", "1990"),
+        ("", None),
+    ],
+)
+def test_a_date_of_birth_is_read_as_people_write_it(typed: str, stored: str | None) -> None:
+    assert read_profile({}, {"birthdate": typed}).birthdate == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "kept"),
+    [
+        ("Siti Rahmawati", {}, ("Siti", "Rahmawati")),  # the name did not change
+        ("Siti Ayu Rahmawati", {}, ("Siti", "Rahmawati")),  # the parts still agree with it
+        ("Kartini", {"given_name": "Siti", "family_name": "Rahmawati"}, (None, None)),  # sent back as they stood
+        ("Kartini", {"given_name": "Kartini", "family_name": ""}, ("Kartini", None)),  # changed together
+    ],
+)
+def test_a_new_name_leaves_no_old_first_name_behind(
+    name: str, typed: dict[str, str], kept: tuple[str | None, str | None]
+) -> None:
+    stored = {"given_name": "Siti", "family_name": "Rahmawati"}
+    profile = read_profile(stored, typed, name, "Siti Rahmawati")
+    assert (profile.given_name, profile.family_name) == kept
+
+
+def test_an_address_is_stored_in_the_spelling_of_the_regions() -> None:
+    typed = {
+        "address_street_address": "Jalan Satria 1", "address_rt": "RT 3", "address_rw": "05",
+        "address_village": "sukasari", "address_district": "TANGERANG", "address_locality": "kota tangerang",
+        "address_region": "banten", "address_postal_code": "15118", "address_country": "Indonesia",
+    }  # fmt: skip
+    address = read_profile({}, typed).address
+    assert address is not None
+    assert address.model_dump() == {
+        "street_address": "Jalan Satria 1", "rt": "003", "rw": "005", "village": "Sukasari", "district": "Tangerang",
+        "locality": "Kota Tangerang", "region": "Banten", "postal_code": "15118", "country": "ID",
+        "formatted": "Jalan Satria 1\nRT 003/RW 005\nKel./Desa Sukasari, Kec. Tangerang\n"
+        "Kota Tangerang 15118\nBanten\nID",
+    }  # fmt: skip
+    elsewhere = read_profile({}, {"address_region": "Selangor", "address_country": "Malaysia"}).address
+    assert elsewhere is not None
+    assert (elsewhere.region, elsewhere.country) == ("Selangor", "MY")
+    with pytest.raises(ProfileInvalid) as error:
+        read_profile({}, {"address_rt": "tiga"})
+    assert error.value.fields == ["address_rt"]
+
+
+def test_an_address_of_which_only_the_whole_is_known_is_shown_in_one_field() -> None:
+    values = profile_values(user(profile={"address": {"formatted": "Jalan Satria 1\nTangerang"}}))
+    assert values["address_street_address"] == "Jalan Satria 1, Tangerang"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "contacts", "level", "step"),
+    [
+        ([], 0, "low", "add_contact"),
+        (["passkey", "recovery_code"], 0, "low", "add_contact"),
+        (["password"], 1, "low", "add_passkey"),
+        (["password", "totp"], 1, "medium", "make_codes"),
+        (["passkey"], 2, "medium", "make_codes"),
+        (["password", "totp", "recovery_code"], 1, "medium", "add_passkey"),
+        (["passkey", "recovery_code"], 1, "high", "add_second_contact"),
+        (["passkey", "recovery_code"], 2, "high", "nothing"),
+    ],
+)
+def test_the_protection_of_an_account_has_one_next_step(kinds: list[str], contacts: int, level: str, step: str) -> None:
+    assert protection_of(kinds, contacts) == (level, step)
 
 
 @pytest.mark.parametrize(

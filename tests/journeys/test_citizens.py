@@ -254,7 +254,7 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
     await page.get_by_role("button", name="Pasang aplikasi").click()
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
-    await page.get_by_role("button", name="Simpan aplikasi").click()
+    await page.get_by_role("button", name="Aktifkan").click()
     codes = await page.locator("ol.codes li").all_inner_texts()
     assert len(codes) == 10
 
@@ -313,8 +313,8 @@ async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: Brow
     page = await person.new_page()
     await page.goto(f"{demo.issuer}/account/applications")
     await expect(page.get_by_role("heading", name="Toko Tetangga")).to_be_visible()
-    await page.get_by_role("button", name="Cabut: Toko Tetangga").click()
-    await expect(page.get_by_text("Izin dicabut")).to_be_visible()
+    await page.get_by_role("button", name="Cabut izin: Toko Tetangga").click()
+    await expect(page.get_by_text("Izin sudah dicabut")).to_be_visible()
     await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
     await expect(page.get_by_role("heading", name="Toko Tetangga meminta izin Anda")).to_be_visible()
 
@@ -338,12 +338,14 @@ async def test_data_are_taken_along_and_the_account_is_deleted(demo: Demo, perso
     await register(demo, page, address)
     await page.goto(f"{demo.issuer}/account/data")
     async with page.expect_download() as started:
-        await page.get_by_role("button", name="Unduh data saya").click()
+        await page.get_by_role("button", name="Unduh berkas (JSON)").click()
     path = await (await started.value).path()
     made = json.loads(Path(path).read_text())
     assert made["identifiers"][0]["value"] == address
-    await page.get_by_label("Saya yakin").check()
-    await page.get_by_role("button", name="Hapus akun saya").click()
+    await page.get_by_role("button", name="Hapus akun…").click()
+    await page.get_by_label("Saya ingin menghapus akun saya").check()
+    await page.locator("#password").fill(PASSWORD)
+    await page.get_by_role("button", name="Hapus akun", exact=True).click()
     await expect(page.get_by_role("heading", name="Akun Anda akan dihapus")).to_be_visible()
     await page.get_by_role("link", name="Masuk", exact=True).click()
     await sign_in(page, address, PASSWORD)
@@ -357,9 +359,17 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
     await sign_in(page, "siti", demo.passwords["siti"])
     for group in ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan"):
         await expect(page.get_by_text(group).first).to_be_visible()
-    assert await page.locator("ul.tiles li").count() >= 122
-    await page.locator("#q").fill("puskesmas")
-    await page.get_by_role("button", name="Cari").click()
+    assert 60 < await page.locator("ul.tiles li").count() < 100, "programs and staff applications are left out"
+    await expect(page.get_by_text("Kepegawaian")).to_have_count(0)
+    folded = page.locator("details.group", has_text="E-Pendidikan")
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.reload()
+    await expect(folded).not_to_have_attribute("open", "")
+    await page.locator("#q").press_sequentially("puskesmas")  # found while somebody types
+    await expect(page.get_by_role("status").first).to_contain_text("aplikasi ditemukan")
+    await expect(page.locator("#antrean-puskesmas")).to_be_visible()
+    await expect(folded).to_be_hidden()
+    await page.goto(f"{demo.issuer}/apps?q=puskesmas")  # the same by the form, without scripts
     star = page.get_by_role("button", name=re.compile("^Favorit: .*Puskesmas")).first
     await star.click()
     await page.goto(f"{demo.issuer}/apps")
@@ -369,7 +379,18 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
 # Every page
 
 
-OWN = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
+OWN = [
+    "",
+    "/profile",
+    "/contacts",
+    "/security",
+    "/sessions",
+    "/applications",
+    "/activity",
+    "/notifications",
+    "/data",
+    "/delete",
+]
 
 
 DISPLAYS = {
@@ -482,7 +503,7 @@ async def test_without_scripts_everything_but_passkeys_works(demo: Demo, chromiu
     await page.goto(f"{demo.issuer}/account/security/app")
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
-    await page.get_by_role("button", name="Simpan aplikasi").click()
+    await page.get_by_role("button", name="Aktifkan").click()
     codes = await page.locator("ol.codes li").all_inner_texts()
     await page.goto(f"{demo.issuer}/login?add=1")
     await page.locator("#username").fill(address)
@@ -496,8 +517,8 @@ async def test_without_scripts_everything_but_passkeys_works(demo: Demo, chromiu
     await expect(page.get_by_role("button", name="Tambah kunci sandi")).to_be_hidden()
     await page.goto(f"{demo.issuer}/account/profile")
     await page.locator("#nickname").fill("Bay")
-    await page.get_by_role("button", name="Simpan", exact=True).click()
-    await expect(page.get_by_text("Sudah disimpan")).to_be_visible()
+    await page.get_by_role("button", name="Simpan profil").last.click()
+    await expect(page.get_by_text("Profil sudah disimpan")).to_be_visible()
     await context.close()
 
 

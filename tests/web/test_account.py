@@ -20,6 +20,8 @@ from tests.citizens import (
     kinds,
     last_code,
     notices,
+    options_of,
+    passkey_sign_in,
     post,
     set_up_app,
 )
@@ -39,6 +41,7 @@ from sso.platform.audit.models import AuditEvent
 
 PAGES = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 SECURITY, CONTACTS = "/account/security", "/account/contacts"
+DELETE = {"sure": "1", "password": PASSWORD}
 
 
 @pytest.fixture
@@ -108,13 +111,87 @@ async def test_what_is_wrong_in_a_profile_is_said_and_nothing_typed_is_lost(city
         fields = {"name": "Siti", "birthdate": "6 Mei", "website": "siti.example", "nickname": "Tetap"}
         answer = await post(browser, "/account/profile", fields, page)
         assert answer.status_code == 400
-        for text in ('value="6 Mei"', 'value="Tetap"', "1990-04-21", "diawali https://", 'href="#birthdate"'):
+        for text in ('value="6 Mei"', 'value="Tetap"', "21/04/1990", "diawali https://", 'href="#birthdate"'):
             assert text in answer.text
         answer = await post(browser, "/account/profile", {"name": "<b>"}, page)
         assert answer.status_code == 400
         for day in ("1990-02-30", "0000-00-00", "2990-01-01"):
             answer = await post(browser, "/account/profile", fields | {"website": "", "birthdate": day}, page)
             assert (answer.status_code, 'href="#birthdate"' in answer.text) == (400, True), day
+
+
+async def test_applications_receive_an_indonesian_address_as_the_standard_claim(city: City) -> None:
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid address")
+        page = await browser.open("/account/profile")
+        fields = {
+            "name": "Siti", "address_street_address": "Jalan Satria 1", "address_rt": "3", "address_rw": "5",
+            "address_region": "Banten", "address_locality": "kota tangerang", "address_district": "Tangerang",
+            "address_village": "Sukasari", "address_postal_code": "15118", "address_country": "Indonesia",
+        }  # fmt: skip
+        page = await post(browser, "/account/profile", fields, page)
+        assert "Profil sudah disimpan" in page.text
+        assert 'value="Kota Tangerang"' in page.text
+        assert 'value="Indonesia"' in page.text
+        exported = await post(browser, "/account/export", {}, await browser.open("/account/data"))
+    assert (await party.userinfo(tokens["access_token"])).json()["address"] == {
+        "street_address": "Jalan Satria 1\nRT 003/RW 005\nKel./Desa Sukasari, Kec. Tangerang",
+        "locality": "Kota Tangerang", "region": "Banten", "postal_code": "15118", "country": "ID",
+        "formatted": "Jalan Satria 1\nRT 003/RW 005\nKel./Desa Sukasari, Kec. Tangerang\n"
+        "Kota Tangerang 15118\nBanten\nID",
+    }  # fmt: skip
+    address = json.loads(exported.content)["account"]["profile"]["address"]
+    assert (address["rt"], address["village"], address["district"]) == ("003", "Sukasari", "Tangerang")
+
+
+async def test_names_of_regions_are_offered_step_by_step_without_scripts(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/profile")
+        assert "<option>Banten</option>" in page.text
+        assert "<option>Kota Cilegon</option>" not in page.text
+        fields = {"name": "Siti Baru", "choice": "regions", "address_region": "banten"}
+        page = await post(browser, "/account/profile", fields, page)
+        assert "<option>Kota Cilegon</option>" in page.text
+        assert 'value="Siti Baru"' in page.text
+        fields |= {"address_locality": "Kota Cilegon", "address_district": "Pulomerak"}
+        page = await post(browser, "/account/profile", fields, page)
+        assert "<option>Pulomerak</option>" in page.text
+        assert "<option>Suralaya</option>" in page.text
+        assert "Siti Baru" not in (await browser.open("/account")).text
+        asked = {"address_region": "Banten", "address_locality": "Kota Cilegon"}
+        names = (await browser.http.get("/account/profile/regions", params=asked)).json()
+        assert "Pulomerak" in names["address_district"]
+        assert names["address_village"] == []
+    async with city.browser() as browser:
+        assert (await browser.http.get("/account/profile/regions", params=asked)).status_code == 303
+
+
+async def test_a_new_name_removes_first_and_last_names_that_contradict_it_and_says_so(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/profile")
+        fields = {"name": "Siti Rahmawati", "given_name": "Siti", "family_name": "Rahmawati"}
+        page = await post(browser, "/account/profile", fields, page)
+        page = await post(browser, "/account/profile", fields | {"name": "Kartini"}, page)
+        assert "tidak sesuai dengan nama baru Anda" in page.text
+        assert 'value="Rahmawati"' not in page.text
+
+
+async def test_errors_of_the_profile_stand_at_their_fields_all_at_once(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/profile")
+        fields = {"name": "", "birthdate": "31/02/1990", "website": "x", "address_rt": "tiga", "address_rw": "5"}
+        page = await post(browser, "/account/profile", fields, page)
+    for field in ("name", "birthdate", "website", "address_rt"):
+        assert f'href="#{field}"' in page.text, field
+        assert f'id="{field}-error"' in page.text, field
+    assert 'id="address_rw-error"' not in page.text
+    assert (
+        page.text.index('href="#name"') < page.text.index('href="#birthdate"') < page.text.index('href="#address_rt"')
+    )
 
 
 def picture(size: tuple[int, int] = (900, 600), kind: str = "JPEG") -> bytes:
@@ -404,7 +481,7 @@ async def test_a_nik_is_noted_and_opens_nothing_until_a_counter_checked_it(city:
         assert page.status_code == 200
         await post(browser, "/login/second", {"code": await last_code(city)}, page)
         page = await browser.open(CONTACTS)
-        assert "diperiksa di loket" in page.text
+        assert "sudah diperiksa di loket" in page.text
         answer = await post(browser, CONTACTS, {"choice": "nik", "nik": nik}, page)
         assert answer.status_code == 409
     assert "identity_checked" in await notices(city)
@@ -481,12 +558,102 @@ async def test_everything_is_taken_along(city: City) -> None:
     assert "exported" in await notices(city)
 
 
+async def test_the_data_can_be_read_and_printed_in_both_languages(city: City) -> None:
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("warga"))
+        await set_up_app(city, browser)
+        page = await browser.open("/account/data")
+        page = await post(browser, "/account/export", {"choice": "page"}, page)
+        for text in (
+            "Siti Rahmawati",
+            "siti@warga.example",
+            "Aplikasi autentikator",
+            "Layanan Warga",
+            "203.0.113.0/24",
+        ):
+            assert text in page.text
+        assert page.headers["cache-control"] == "no-store"
+        assert "$argon2" not in page.text
+        page = await browser.open("/account/data?lang=en")
+        page = await post(browser, "/account/export", {"choice": "page"}, page)
+        assert "Authenticator app" in page.text
+    assert (await notices(city)).count("exported") == 2
+
+
+async def stays(city: City) -> bool:
+    """Tell whether nobody asked for the deletion of the account of siti."""
+    async with city.provider.db.read() as session:
+        user = await session.get(User, city.users["siti"])
+    return user is not None and user.delete_at is None
+
+
+async def test_a_deletion_needs_the_password(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/delete")
+        for fields, field in (
+            ({"password": PASSWORD}, "sure"),
+            ({"sure": "1"}, "password"),
+            ({"sure": "1", "password": "salah"}, "password"),
+            ({"sure": "1", "credential": "{}"}, ""),
+        ):
+            answer = await post(browser, "/account/delete", fields, page)
+            assert answer.status_code == 400
+            assert not field or f'id="{field}-error"' in answer.text
+            assert PASSWORD not in answer.text
+        both = await post(browser, "/account/delete", {}, page)
+        assert both.text.count('-error"') >= 4  # each at its field, and named by it
+        assert await stays(city)
+        clock.advance(601)
+        answer = await post(browser, "/account/delete", DELETE, page)
+        assert str(answer.url).startswith(f"{ISSUER}/login?then=data")
+        assert await stays(city)
+
+
+async def test_guesses_of_the_password_at_a_deletion_are_limited(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/delete")
+        statuses = []
+        for _ in range(30):
+            answer = await post(browser, "/account/delete", {"sure": "1", "password": "salah"}, page)
+            statuses.append(answer.status_code)
+            if answer.status_code == 429:
+                break
+        assert statuses[-1] == 429
+        assert "retry-after" in answer.headers
+        assert (await post(browser, "/account/delete", DELETE, page)).status_code == 429
+    assert await stays(city)
+
+
+async def test_a_passkey_deletes_the_account_only_with_a_challenge_for_this_act(city: City) -> None:
+    device = Authenticator()
+    async with city.browser() as browser:
+        await here(city, browser)
+        await add_passkey(browser, device)
+        for_sign_in = device.get(options_of(await browser.open("/login?add=1"), "get"))
+        page = await browser.open("/account/delete")
+        answer = await post(browser, "/account/delete", {"sure": "1", "credential": for_sign_in}, page)
+        assert answer.status_code == 400
+        before = device.get(options_of(page, "get"))
+        await browser.http.post("/logout", data=form_at(await browser.open("/"), "/logout"))
+        page = await passkey_sign_in(browser, device, await browser.open("/login"))
+        page = await browser.open("/account/delete")
+        answer = await post(browser, "/account/delete", {"sure": "1", "credential": before}, page)
+        assert answer.status_code == 400, "the challenge was made for another session"
+        assert await stays(city)
+        credential = device.get(options_of(page, "get"))
+        answer = await post(browser, "/account/delete", {"sure": "1", "credential": credential}, page)
+        assert "Akun Anda akan dihapus" in answer.text
+    assert not await stays(city)
+
+
 async def test_a_deletion_can_be_taken_back_for_two_weeks(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        page = await browser.open("/account/data")
+        page = await browser.open("/account/delete")
         assert (await post(browser, "/account/delete", {}, page)).status_code == 400
-        page = await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await post(browser, "/account/delete", DELETE, page)
         assert "Akun Anda akan dihapus" in page.text
         assert browser.session is None
     clock.advance(13 * 86400)
@@ -511,8 +678,8 @@ async def test_after_two_weeks_everything_is_gone_and_the_log_is_anonymous_and_w
     siti = city.users["siti"]
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-        page = await browser.open("/account/data")
-        await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await browser.open("/account/delete")
+        await post(browser, "/account/delete", DELETE, page)
     await chain_audit_events(city.provider.db, city.provider.box)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
@@ -540,8 +707,8 @@ async def works_no_more(city: City) -> int:
 async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        page = await browser.open("/account/data")
-        await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await browser.open("/account/delete")
+        await post(browser, "/account/delete", DELETE, page)
     await chain_audit_events(city.provider.db, city.provider.box)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
@@ -558,8 +725,8 @@ async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
 async def test_the_last_administrator_cannot_leave(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser, "ratna")
-        page = await browser.open("/account/data")
-        answer = await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await browser.open("/account/delete")
+        answer = await post(browser, "/account/delete", DELETE, page)
     assert answer.status_code == 409
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.citizens import here, post
 from tests.support import City
+
+from sso.clients.metadata import ClientMetadata
+from sso.clients.models import HERE
+from sso.clients.secrets import create_client
+from sso.identity.users.service import find, set_roles
 
 
 async def test_every_application_with_a_group_is_there_and_those_that_can_be_opened_have_a_link(city: City) -> None:
@@ -49,5 +56,58 @@ async def test_a_favourite_comes_first_until_it_is_taken_back(city: City) -> Non
 async def test_what_was_used_last_is_on_the_start_page_too(city: City) -> None:
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-        assert "Terakhir dipakai" in (await browser.open("/apps")).text
+        assert "Terakhir digunakan" in (await browser.open("/apps")).text
         assert 'href="/open/warga"' in (await browser.open("/")).text
+
+
+async def register(city: City, client_id: str, **members: Any) -> None:
+    """Register an application of the city."""
+    document = {"group": "E-Pemerintahan", "client_name": client_id.title(), **members}
+    if document.setdefault("type", "web") == "web":
+        document |= {"first_party": True, "redirect_uris": [f"https://{client_id}.example/cb"]}
+        document["initiate_login_uri"] = f"https://{client_id}.example/masuk"
+    async with city.provider.db.write() as session:
+        metadata = ClientMetadata.model_validate(document)
+        city.secrets[client_id] = (
+            await create_client(session, city.provider.box, client_id, metadata, catalogue=HERE, actor="test") or ""
+        )
+    await city.provider.refresh()
+
+
+async def test_applications_are_shown_to_those_who_may_use_them(city: City) -> None:
+    await register(city, "kepegawaian", listed_for="staff")
+    await register(city, "loket", allowed_roles=["officer"])
+    await register(city, "sinkron", type="service")
+    async with city.browser() as browser:
+        await here(city, browser)
+        for address in ("/apps", "/apps?q=kepegawaian", "/apps?q=loket", "/apps?q=sinkron"):
+            page = await browser.open(address)
+            for client_id in ("kepegawaian", "loket", "sinkron"):
+                assert f'id="{client_id}"' not in page.text, address
+        async with city.provider.db.write() as session:
+            await set_roles(session, await find(session, "siti"), ["citizen", "employee"])
+        page = await browser.open("/apps")
+        assert 'id="kepegawaian"' in page.text
+        assert 'id="loket"' not in page.text
+        async with city.provider.db.write() as session:
+            await set_roles(session, await find(session, "siti"), ["citizen"])
+        assert 'id="kepegawaian"' not in (await browser.open("/apps")).text
+        # The list is an offer and no limit: who follows a link to it finds it here from then on.
+        await browser.tokens(city.relying_party("kepegawaian"))
+        page = await browser.open("/apps")
+        assert page.text.index("Terakhir digunakan") < page.text.index('href="/open/kepegawaian"')
+        assert 'href="/open/kepegawaian"' in (await browser.open("/")).text
+        found = (await browser.open("/apps", params={"q": "pemerintahan"})).text
+        assert found.index("Kepegawaian") < found.index("Layanan Warga"), "recently used first"
+
+
+async def test_many_groups_are_folded_and_few_are_open(city: City) -> None:
+    async with city.browser() as browser:
+        await here(city, browser)
+        assert '<details class="group" open>' in (await browser.open("/apps")).text
+        for number in range(12):
+            await register(city, f"aplikasi-{number}")
+        page = await browser.open("/apps")
+        assert '<details class="group">' in page.text
+        assert '<details class="group" open>' not in page.text
+        assert "tint-" in page.text, "initials where there is no logo"

@@ -173,6 +173,7 @@ async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
     admin = await signed_in(city, "ratna")
     path = "/admin/applications/kantor"
     values = {"role officer": "1", "allowed_networks": "10.20.3.4/16\n", "allowed_hours": "Mon-Fri 07:00-17:00"}
+    values["listed_for"] = "staff"
     page = await admin.open(path)
     assert (await post(admin, page, f"{path}/policies", **values)).status_code == 400, "a reason is missing"
     wrong = await post(admin, page, f"{path}/policies", **{**values, "allowed_hours": "selalu", "note": "x"})
@@ -184,6 +185,7 @@ async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
     meta = client.meta
     assert (meta.allowed_roles, meta.allowed_networks) == (["officer"], ["10.20.0.0/16"])
     assert (meta.allowed_hours, meta.access_token_seconds) == (["mon-fri 07:00-17:00"], 120)
+    assert meta.listed_for == "staff"
     async with city.provider.db.read() as session:
         wanted = select(AuditEvent).where(AuditEvent.type == "client.policies_set").order_by(AuditEvent.id)
         event = (await session.execute(wanted)).scalar_one()

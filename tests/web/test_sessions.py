@@ -48,7 +48,7 @@ async def test_people_see_where_they_are_signed_in_and_end_it(city: City) -> Non
         _, other, foreign = [str(one.id) for one in await sessions(city)]
         await here.submit(page, choice=foreign)
         page = await here.submit(page, choice=other)
-        assert "Sudah diakhiri" in page.text
+        assert "Sesi sudah diakhiri" in page.text
         assert [one.end_reason for one in await sessions(city)] == [None, "by_person", None]
         assert (await city.relying_party("sehat").userinfo(tokens["access_token"])).status_code == 401
         assert form_of(await phone.open("/")).action == "/login"
@@ -70,7 +70,7 @@ async def test_the_page_leads_back_after_signing_in_and_nowhere_else(city: City)
     async with city.browser() as browser:
         page = await browser.open("/account/sessions")
         page = await browser.submit(page, username="siti", password=PASSWORD)
-        assert "<h1>Sesi aktif</h1>" in page.text
+        assert "<h1>Sesi aktif dan perangkat</h1>" in page.text
     async with city.browser() as browser:
         page = await browser.open("/login?then=https://evil.example/")
         home = await browser.submit(page, username="siti", password=PASSWORD, then="//evil.example")

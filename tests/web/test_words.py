@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 HTTP = ROOT / "src/sso/http"
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
 LEFT: frozenset[str] = frozenset({
-    "sign_in", "account", "console", "admin", "developer", "protocol", "common/mail_texts.py", "common/labels.py",
+    "sign_in", "console", "admin", "developer", "protocol", "common/mail_texts.py", "common/labels.py",
     "common/templates/codes.html", "common/templates/onward_form.html", "common/templates/scopes.html",
     "settings", "commands",
 })  # fmt: skip

@@ -33,8 +33,8 @@ from sso.platform.visitor import Visitor
 PAGES = (
     ("account", "/account", N_("Overview")),
     ("profile", "/account/profile", N_("Profile")),
-    ("contacts", "/account/contacts", N_("Contacts and names to sign in")),
-    ("security", "/account/security", N_("Password and second steps")),
+    ("contacts", "/account/contacts", N_("E-mail, phone and username")),
+    ("security", "/account/security", N_("Password and two-step verification")),
     ("sessions", "/account/sessions", N_("Active sessions and devices")),
     ("applications", "/account/applications", N_("Connected applications")),
     ("activity", "/account/activity", N_("Activity")),
@@ -97,15 +97,16 @@ class OwnVisit:
         session_cookie = read_cookie(self.request, "session")
         return has_valid_csrf_token(self.request, fields, f"own {self.name}", session_cookie)
 
-    def page(self, template: str, status: int = 200, **context: Any) -> Response:
-        """Return the page, with the way to the other own pages."""
+    def page(self, template: str, status: int = 200, *, here: str = "", **context: Any) -> Response:
+        """Return the page, with the way to the other own pages. ``here``: its address, where it is not that of the
+        page of this name."""
         address = next(address for name, address, _ in PAGES if name == self.name)
         return page(
             self.request,
             template,
             status=status,
             display="wide",
-            here=address,
+            here=here or address,
             header=self.visit.header(self.request),
             pages=PAGES,
             current=self.name,

@@ -13,19 +13,17 @@ from sso.accounts.second_factors import begin_app, confirm_app, recall_app
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.account.security import SECURITY, codes_page
 from sso.http.common import qr
-from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
 from sso.http.common.typed_forms import FormModel, Sent, SentForm
-from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
+from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS, WRONG_APP_CODE
 from sso.http.sign_in.texts import STALE
 from sso.identity.authn import factors
 from sso.identity.authn.pending_flows import RunningFlow
 
 router = new_router()
 
-WRONG_APP_CODE = N_("This code is not right. Check the clock of your telephone, and type the newest code.")
 TEXTS = {**OWN_ACCOUNT_TEXTS, Problem.WRONG_CODE: (WRONG_APP_CODE, 400)}
 HereRecently = Annotated[OwnVisit, Depends(OwnPage("security", recent=True))]
 
@@ -77,5 +75,6 @@ def _page(here: OwnVisit, flow: RunningFlow, problem: str = "", status: int = 20
         uri=uri,
         qr=qr.as_image(uri),
         problem=problem,
+        field="code",
         values=values,
     )

@@ -64,7 +64,7 @@ MEANINGS = {
 }
 TYPED_POLICIES = (
     "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds", "default_max_age",
-    "minimum_acr", "minimum_identity",
+    "minimum_acr", "minimum_identity", "listed_for",
 )  # fmt: skip
 
 
