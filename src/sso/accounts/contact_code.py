@@ -43,7 +43,7 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
     Raises:
         FlowRefused: when it is no contact, or the user has too many.
     """
-    contact = read_contact(services.settings.contact_kinds, typed)
+    contact = read_contact(services.settings.contact_kinds, typed, services.settings.phone_prefixes)
     async with services.db.read() as session:
         known = await users.identifiers_of(session, own.user_id)
     if len(known) >= MAX_CONTACTS:

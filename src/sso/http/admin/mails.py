@@ -11,7 +11,8 @@ from starlette.responses import Response
 from sso import clock
 from sso.http.common.i18n import LOCALES, N_
 from sso.http.common.late_routes import new_router
-from sso.http.common.mail_texts import NOTICES, Mail, compose
+from sso.http.common.mail_notices import NOTICES
+from sso.http.common.mail_texts import Mail, compose
 from sso.http.common.pages import failure
 from sso.http.common.services import CurrentSettings
 from sso.http.console.access import Here, Needs, admin_page

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sso.http.protocol import check_session, endpoints, health, registration, ssf
+from sso.http.protocol import check_session, endpoints, health, receipts, registration, ssf
 
 routers = (
     endpoints.router,
     check_session.router,
     registration.router,
     ssf.router,
+    receipts.router,
     health.router,
 )
 """The routers of these endpoints, in the order in which their routes are tried."""

@@ -23,6 +23,10 @@ _TEXTS: dict[Problem, tuple[str, int]] = {
         N_("This telephone number cannot receive an SMS. Type the number of a mobile telephone."),
         400,
     ),
+    Problem.PREFIX_NOT_SERVED: (
+        N_("We do not send messages to telephone numbers of this country. Enter another number or an e-mail address."),
+        400,
+    ),
     Problem.WRONG_CODE: (
         N_("This code is not right, or not right any more. Check it, and type the newest."),
         400,

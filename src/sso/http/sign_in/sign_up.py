@@ -108,7 +108,8 @@ async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
     if not page.has_valid_csrf_token("sign-up"):
         return _begin_page(page, pending, fields, STALE, 400)
     try:
-        contact = read_contact(services.settings.sign_up_kinds, fields.get("contact", ""))
+        settings = services.settings
+        contact = read_contact(settings.sign_up_kinds, fields.get("contact", ""), settings.phone_prefixes)
     except FlowRefused as error:
         text, status = SIGN_UP_TEXTS[error.problem]
         if error.problem is Problem.NOT_A_CONTACT and "phone" not in services.settings.sign_up_kinds:
