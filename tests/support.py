@@ -108,12 +108,13 @@ def query_of(url: str) -> dict[str, str]:
 
 @dataclass
 class Form:
-    """A form of a page."""
+    """A form of a page. ``sends``: it has a button that sends it without a script."""
 
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: list[tuple[str, str]] = field(default_factory=list)
+    sends: bool = False
 
 
 class Forms(HTMLParser):
@@ -134,8 +135,10 @@ class Forms(HTMLParser):
             if values.get("type") == "checkbox" and "checked" not in values:
                 return
             self.forms[-1].fields[values["name"]] = values.get("value", "")
-        elif tag == "button" and self.forms and "name" in values:
-            self.forms[-1].buttons.append((values["name"], values.get("value", "")))
+        elif tag == "button" and self.forms and values.get("type", "submit") == "submit":
+            self.forms[-1].sends = True
+            if "name" in values:
+                self.forms[-1].buttons.append((values["name"], values.get("value", "")))
         elif tag in ("textarea", "select") and self.forms and "name" in values:
             self._typed, self._select = (values["name"], "") if tag == "textarea" else (None, values["name"])
             if tag == "textarea":
@@ -158,10 +161,10 @@ class Forms(HTMLParser):
 
 
 def form_of(answer: httpx.Response) -> Form:
-    """Return the form of a page."""
+    """Return the form of a page: the first that a browser without scripts can send."""
     forms = Forms(answer.text).forms
     assert forms, f"no form in {answer.status_code}: {answer.text[:600]}"
-    return forms[0]
+    return next((form for form in forms if form.sends), forms[0])
 
 
 class City:

@@ -30,15 +30,13 @@ def link(page: httpx.Response, start: str) -> str:
 
 
 async def recovered(city: City, browser: Browser, page: httpx.Response) -> httpx.Response:
-    """Follow the link of a page to the recovery, recover the account of siti, and follow the link to the sign-in."""
+    """Follow the link of a page to the recovery, and recover the account of siti; return where that leads."""
     page = await browser.open(link(page, "/recover"))
     page = await browser.submit(page, username=MAIL)
     page = await browser.submit(page, code=await last_code(city))
     page = await browser.submit(page, password="pendek")  # a mistake loses nothing
     assert page.status_code == 400
-    page = await browser.submit(page, password=NEW_PASSWORD)
-    assert page.status_code == 200
-    return await browser.open(link(page, "/login"))
+    return await browser.submit(page, password=NEW_PASSWORD)
 
 
 async def test_a_recovery_leads_on_to_the_application(city: City) -> None:
@@ -49,9 +47,8 @@ async def test_a_recovery_leads_on_to_the_application(city: City) -> None:
         begun = await browser.open(link(page, "/recover"))
         assert name in begun.text
         assert name in (await browser.open(link(begun, "/login"))).text  # and the way back keeps it
-        page = await recovered(city, browser, page)
-        assert name in page.text
-        answer = await browser.submit(page, username="siti", password=NEW_PASSWORD)
+        answer = await recovered(city, browser, page)
+        assert answer.headers["location"].startswith(party.redirect_uri)
         assert query_of(answer.headers["location"])["state"] == party.state
         assert (await party.exchange(query_of(answer.headers["location"])["code"])).status == 200
 
@@ -88,14 +85,15 @@ async def test_a_stale_page_of_a_recovery_names_the_application(city: City) -> N
 async def test_a_recovery_leads_on_to_a_page_and_to_a_device(city: City) -> None:
     async with city.browser() as browser:
         page = await recovered(city, browser, await browser.open("/login?then=data"))
-        assert (await browser.submit(page, username="siti", password=NEW_PASSWORD)).url.path == "/account/data"
+        assert "Akun Anda sudah dipulihkan" in page.text
+        assert (await browser.open(link(page, "/account/data"))).url.path == "/account/data"
     clock.advance(3600)
     tv = await device(city)
     begun = await tv.post("/device_authorization", {"scope": "openid"})
     code = begun.json()["user_code"]
     async with city.browser() as browser:
         page = await recovered(city, browser, await browser.open(f"/device?user_code={code}"))
-        page = await browser.submit(page, username="siti", password=NEW_PASSWORD)
+        page = await browser.open(link(page, "/device"))
         assert page.url.path == "/device"
         assert code in page.text
 
@@ -109,8 +107,7 @@ async def test_a_request_that_ended_meanwhile_is_replaced_by_the_way_to_the_appl
         page = await browser.submit(page, code=await last_code(city))
         clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         page = await browser.submit(page, password=NEW_PASSWORD)
-        page = await browser.open(link(page, "/login"))
-        page = await browser.submit(page, username="siti", password=NEW_PASSWORD)
+        page = await browser.open(link(page, "/open/warga"))
         assert page.url.path == "/open/warga"
         assert 'href="https://warga.example/masuk?iss=' in page.text
     clock.advance(3600)
@@ -122,7 +119,6 @@ async def test_a_request_that_ended_meanwhile_is_replaced_by_the_way_to_the_appl
         clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         page = await browser.submit(page, password=NEW_PASSWORD)
         assert 'href="https://sehat.example/"' in page.text
-        assert "Setelah masuk" not in page.text, "signing in does not lead there"
     # an old link of the sign-in page opens the recovery all the same
     async with city.browser() as browser:
         assert (await browser.open("/recover?i=unbekannt&client=gibt-es-nicht")).status_code == 200
@@ -144,7 +140,8 @@ async def test_a_recovery_that_waited_leads_on_in_another_browser(city: City) ->
         page = await other.open(f"/recover/continue?t={await token_of(city, 'recovery_ready')}")
         page = await other.submit(page)
         page = await other.submit(page, password=NEW_PASSWORD)
-        assert "/open/warga" in html.unescape(link(page, "/login")).replace("%2F", "/")
+        page = await other.open(link(page, "/open/warga"))
+        assert 'href="https://warga.example/masuk?iss=' in page.text
 
 
 async def test_a_registration_leads_on_and_survives_the_end_of_the_request(city: City) -> None:
@@ -157,7 +154,8 @@ async def test_a_registration_leads_on_and_survives_the_end_of_the_request(city:
         page = await browser.submit(page, code=await last_code(city))
         clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         page = await browser.submit(page, name="Bayu Baru", password=NEW_PASSWORD)
-        assert page.url.path == "/open/warga"
+        assert page.url.path == "/welcome"
+        assert (await browser.open(link(page, "/login"))).url.path == "/open/warga"
     tv = await device(city)
     code = (await tv.post("/device_authorization", {"scope": "openid"})).json()["user_code"]
     async with city.browser() as browser:
@@ -167,6 +165,7 @@ async def test_a_registration_leads_on_and_survives_the_end_of_the_request(city:
         page = await browser.submit(page, contact="lain@warga.example", agree="1")
         page = await browser.submit(page, code=await last_code(city))
         page = await browser.submit(page, name="Lain Lagi", password=NEW_PASSWORD)
+        page = await browser.open(link(page, "/login"))
         assert page.url.path == "/device"
         assert code in page.text
 

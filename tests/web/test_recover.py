@@ -66,8 +66,9 @@ async def test_a_contact_alone_is_enough_where_nothing_else_is_set_up(city: City
     async with city.browser() as browser:
         page = await with_code(city, browser, name)
         answer = await post(browser, HERE, {"password": NEW_PASSWORD}, page)
-        assert "Anda kembali" in answer.text
-        assert browser.session is None
+        assert "Akun Anda sudah dipulihkan" in answer.text
+        assert browser.session is not None
+        assert (await browser.open("/account")).status_code == 200
     assert (await works(city, PASSWORD), await works(city, NEW_PASSWORD)) == (False, True)
     assert (await party.userinfo(tokens["access_token"])).status_code == 401
     assert (await party.refresh(tokens.body.get("refresh_token", "x"))).status == 400
@@ -97,9 +98,9 @@ async def test_a_second_proof_is_asked_for_where_one_is_set_up(city: City) -> No
     clock.advance(60)
     async with city.browser() as browser:
         page = await with_code(city, browser)
-        assert "Satu bukti lagi" in page.text
+        assert "Perlu satu verifikasi lagi" in page.text
         for path in (f"{HERE}?c={query(page)['c']}", "/account"):
-            assert "Kata sandi baru" not in (await browser.open(path)).text
+            assert "Buat kata sandi baru" not in (await browser.open(path)).text
         assert (await post(browser, HERE, {"password": NEW_PASSWORD}, page)).status_code == 400
         assert (await post(browser, HERE, {"code": "000000"}, page)).status_code == 400
         page = await post(browser, HERE, {"code": app.at(clock.timestamp())}, page)
@@ -121,7 +122,7 @@ async def test_a_recovery_code_or_a_passkey_is_a_second_proof(city: City) -> Non
             credential = {"credential": device.get(options_of(page, "get"))}
             proof = {"code": codes[0]} if number == 0 else credential
             page = await post(browser, HERE, proof, page)
-            assert "Kata sandi baru" in page.text
+            assert "Buat kata sandi baru" in page.text
 
 
 async def test_with_one_proof_only_it_waits_and_the_owner_is_told(city: City) -> None:
@@ -132,7 +133,7 @@ async def test_with_one_proof_only_it_waits_and_the_owner_is_told(city: City) ->
     async with city.browser() as browser:
         page = await with_code(city, browser)
         page = await post(browser, HERE, {"choice": "lost"}, page)
-        assert "Pemulihan menunggu" in page.text
+        assert "Pemulihan Anda menunggu" in page.text
         assert "recovery_waits" in await notices(city)
         await people_in_time(city.provider)
         assert "recovery_ready" not in await notices(city)
@@ -145,7 +146,7 @@ async def test_with_one_proof_only_it_waits_and_the_owner_is_told(city: City) ->
         page = await post(browser, "/recover/continue", {}, await browser.open(link))
         assert (await post(browser, HERE, {"password": "kuda-laut-91"}, page)).status_code == 400
         page = await post(browser, HERE, {"password": NEW_PASSWORD}, page)
-        assert "Anda kembali" in page.text
+        assert "Akun Anda sudah dipulihkan" in page.text
         page = await browser.open(link)
         assert (await post(browser, "/recover/continue", {}, page)).status_code == 400
     assert await works(city, NEW_PASSWORD)
@@ -165,7 +166,7 @@ async def test_the_owner_stops_it(city: City) -> None:
         async with city.provider.db.read() as session:
             assert (await session.execute(select(Recovery))).first() is not None
         page = await post(browser, "/recover/stop", {}, page)
-        assert "Sudah dihentikan" in page.text
+        assert "Pemulihan sudah dihentikan" in page.text
     clock.advance(25 * 3600)
     await people_in_time(city.provider)
     assert "recovery_ready" not in await notices(city)
@@ -187,7 +188,7 @@ async def test_the_helpdesks_code_stands_for_what_was_lost(city: City) -> None:
         page = await with_code(city, browser)
         page = await post(browser, HERE, {"code": code}, page)
         page = await post(browser, HERE, {"password": NEW_PASSWORD}, page)
-        assert "Anda kembali" in page.text
+        assert "Akun Anda sudah dipulihkan" in page.text
     assert await works(city, NEW_PASSWORD)
     assert await kinds(city) == ["password"]
 
@@ -197,7 +198,7 @@ async def test_the_helpdesk_alone_can_take_no_account_over(city: City) -> None:
     async with city.browser() as browser:
         page = await begin(browser)
         page = await post(browser, HERE, {"code": code}, page)
-        assert "Pemulihan menunggu" in page.text
+        assert "Pemulihan Anda menunggu" in page.text
     assert "recovery_waits" in await notices(city)
     async with city.browser() as browser:
         page = await begin(browser)
@@ -242,7 +243,7 @@ async def test_a_disabled_person_gets_no_code(city: City) -> None:
 async def test_where_nothing_can_be_sent_the_page_says_where_help_is(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open(HERE)
-        assert "loket kota" in page.text
+        assert "loket layanan" in page.text
         assert HERE not in (await browser.open("/login")).text
 
 
@@ -262,7 +263,7 @@ async def test_this_was_not_me_ends_the_session_and_locks_what_opens_the_account
             page = await mail.open(link)
             assert (await party.userinfo(tokens["access_token"])).status_code == 200
             page = await post(mail, "/not-me", {}, page)
-            assert "Akun Anda dilindungi" in page.text
+            assert "Akun Anda dikunci" in page.text
         assert (await party.userinfo(tokens["access_token"])).status_code == 401
         assert "Masuk" in (await thief.open("/account")).text
     clock.advance(60)
@@ -278,6 +279,7 @@ async def test_this_was_not_me_ends_the_session_and_locks_what_opens_the_account
     async with city.browser() as browser:
         page = await with_code(city, browser)
         await post(browser, HERE, {"password": NEW_PASSWORD}, page)
+        assert (await browser.open("/account/security/app")).status_code == 200
     clock.advance(60)
     async with city.browser() as browser:
         page = await here(city, browser, password=NEW_PASSWORD)

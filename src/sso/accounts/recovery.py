@@ -23,10 +23,11 @@ from sso.accounts.services import AccountChanges, AccountServices
 from sso.accounts.sign_in.devices import known_device
 from sso.clients.registry import Registry
 from sso.identity.authn import factors, pending_flows, recovery_requests
+from sso.identity.authn.authenticated import Authenticated, by_password, with_step
 from sso.identity.authn.factors import PasskeyRefused, Passkeys
 from sso.identity.authn.models import Recovery
 from sso.identity.authn.pending_flows import RunningFlow
-from sso.identity.authn.second_factor_policy import STRONG
+from sso.identity.authn.second_factor_policy import STRONG, Method
 from sso.identity.notifications import link_token, notify, send_code
 from sso.identity.test_users import MARK
 from sso.identity.users import store as users
@@ -52,7 +53,8 @@ class RecoveryData(TypedDict):
     """What a pending recovery holds. The destination is stored beside it.
 
     ``typed`` is the identifier; ``kind``, ``to`` and ``contact_id`` are of the contact that the code goes to, empty
-    where there is none. ``drop``: the second factors are lost, and are removed in the end.
+    where there is none. ``drop``: the second factors are lost, and are removed in the end. ``factor``: the second
+    factor that was used.
     """
 
     stage: Stage
@@ -64,6 +66,7 @@ class RecoveryData(TypedDict):
     contact_id: NotRequired[str]
     contact_proven: NotRequired[bool]
     helpdesk: NotRequired[bool]
+    factor: NotRequired[Method]
     client_id: NotRequired[str]
 
 
@@ -260,7 +263,9 @@ async def check_second_factor(
         raise FlowRefused(Problem.WRONG_FACTOR)
     async with services.db.write() as session:
         user = await _locked_user(session, flow)
-        if not passkey and not await _is_second_factor(session, services.changes, flow, user, typed):
+        if passkey:
+            data_of(flow)["factor"] = "passkey"
+        elif not await _is_second_factor(session, services.changes, flow, user, typed):
             raise FlowRefused(Problem.WRONG_FACTOR)
         data_of(flow)["stage"] = "password"
         await pending_flows.keep(session, services.box, flow)
@@ -296,8 +301,12 @@ async def _locked_user(session: AsyncSession, flow: RunningFlow) -> User:
     return user
 
 
-async def choose_password(services: AccountServices, visitor: Visitor, flow: RunningFlow, password: str) -> None:
-    """Give the account a new password, and end everything that was open.
+async def choose_password(
+    services: AccountServices, visitor: Visitor, flow: RunningFlow, password: str
+) -> Authenticated:
+    """Give the account a new password, and end everything that was open. The user is authenticated by the password that
+    they chose, and by the second factor that they used; the code to a contact counts for nothing more, because it was
+    what allowed them to choose the password.
 
     Raises:
         WeakPassword: when the password is too weak.
@@ -325,7 +334,10 @@ async def choose_password(services: AccountServices, visitor: Visitor, flow: Run
         await recover(
             session, services.changes, locked, hashed, actor=actor, long=long, drop_factors=bool(data["drop"])
         )
+        await session.refresh(locked)  # its security version has changed
     await services.attempts.clear(str(user.id))
+    proof = by_password(locked)
+    return with_step(proof, data["factor"]) if "factor" in data else proof
 
 
 async def stop_recovery(services: AccountServices, visitor: Visitor, token: str) -> None:
@@ -493,13 +505,17 @@ async def _is_second_factor(
     known = await users.credentials_of(session, user.id)
     app = next((credential for credential in known if credential.kind == "totp"), None)
     if app is not None and await factors.check_totp(session, services.box, app, typed):
+        data_of(flow)["factor"] = "totp"
         return True
     held = await _is_held(session, services.settings, flow)
     helpdesk = await _helpdesk_code(session, services.registry, typed, user.id) if typed and not held else None
     if helpdesk is not None and await recovery_requests.take(session, helpdesk):
         data_of(flow)["drop"] = True
         return True
-    return await factors.use_recovery_code(session, user.id, typed)
+    if not await factors.use_recovery_code(session, user.id, typed):
+        return False
+    data_of(flow)["factor"] = "recovery_code"
+    return True
 
 
 async def _delay(

@@ -6,7 +6,9 @@ belongs to an account receives a message that says so instead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
+from sso.accounts.second_factors import first_codes
 from sso.accounts.services import AccountServices
 from sso.identity.authn import pending_flows
 from sso.identity.authn.assurance import ACR_PASSKEY
@@ -43,6 +46,14 @@ class SignUpData(TypedDict):
     agreed_at: str
     user_id: str
     verified: NotRequired[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account that was created: how its user is authenticated, and the recovery codes, which are shown once."""
+
+    proof: Authenticated
+    recovery_codes: Sequence[str] = ()
 
 
 def data_of(flow: RunningFlow) -> SignUpData:
@@ -164,8 +175,9 @@ async def create_account(
     *,
     password_hash: str | None = None,
     passkey: str = "",
-) -> Authenticated:
-    """Create the account of a sign-up whose contact is verified; the user is authenticated by what they set up.
+) -> NewAccount:
+    """Create the account of a sign-up whose contact is verified; the user is authenticated by what they set up. With a
+    passkey the account gets recovery codes.
 
     Args:
         services: the database, encryption, passwords and limits.
@@ -179,6 +191,7 @@ async def create_account(
         FlowEnded: when the sign-up has ended.
         FlowRefused: when the passkey is not right, or the contact was registered meanwhile.
     """
+    codes: list[str] = []
     try:
         async with services.db.write() as session:
             if not await pending_flows.finish(session, flow):
@@ -187,6 +200,7 @@ async def create_account(
             services.usage.count("account_made")
             if password_hash is None:
                 await services.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
+                codes, _ = await first_codes(session, [], user)
                 proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
             else:
                 await users.set_password_hash(session, user.id, password_hash, clock.now())
@@ -196,7 +210,7 @@ async def create_account(
         raise FlowRefused(Problem.PASSKEY_FAILED) from None
     except IntegrityError:
         raise FlowRefused(Problem.TAKEN) from None
-    return proof
+    return NewAccount(proof, codes)
 
 
 async def _new_user(session: AsyncSession, visitor: Visitor, data: SignUpData, name: str) -> User:

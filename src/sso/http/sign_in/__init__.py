@@ -15,8 +15,10 @@ from sso.http.sign_in import (
     login,
     logout,
     recovery,
+    recovery_codes,
     recovery_links,
     second_factor,
+    second_way,
     sign_up,
 )
 
@@ -27,6 +29,8 @@ routers = (
     consent.router,
     second_factor.router,
     sign_up.router,
+    second_way.router,
+    recovery_codes.router,
     recovery.router,
     recovery_links.router,
     logout.router,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from sso.accounts.sign_in.results import FlowExpired, FlowStarted
 from sso.accounts.sign_in.second_factor import begin_second_factor
 from sso.clients.claims import permissions
 from sso.clients.registry import Client
+from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
@@ -34,8 +36,8 @@ from sso.platform.security.rate_limits import TooManyFailures
 
 router = new_router()
 
-UNKNOWN = N_("We do not know this code, or its time is over. Look at your device for a new one.")
-WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes.")
+UNKNOWN = N_("This code is wrong or has expired. Check the code on your device, or get a new code there.")
+WAIT = N_("Too many wrong codes. Try again in %(minutes)d minutes.")
 
 
 @router.get("/device")
@@ -53,7 +55,7 @@ async def device_form(page: CurrentPage) -> Response:
     typed = page.fields.get("user_code", "")
     if "choice" not in page.fields:
         if not page.has_valid_csrf_token("device"):
-            return _type_page(page, typed, STALE, 400)
+            return _type_page(page, typed, field_error("", STALE), 400)
         return await _look_up(page, typed)
     code, client, _ = await _find(page, typed)
     purpose = _purpose(code, client) if code is not None and client is not None else ""
@@ -78,7 +80,9 @@ async def _enter(page: PageRequest, typed: str) -> tuple[DeviceCode, Client, Sig
     try:
         attempt = await page.site.limits.device_codes.take(page.visitor.ip_address)
     except TooManyFailures as error:
-        return to_wait(_type_page(page, typed, WAIT, 429, minutes=error.minutes), error.retry_after)
+        return to_wait(
+            _type_page(page, typed, field_error("user_code", WAIT, minutes=error.minutes), 429), error.retry_after
+        )
     code, client, who = await _find(page, typed)
     if code is None or client is None:
         return await _unknown_page(page, typed)
@@ -101,6 +105,7 @@ async def _look_up(page: PageRequest, typed: str) -> Response:
     return page.page(
         "device_decide.html",
         here=_address(code),
+        header=page.header(who.user.name),
         client=client,
         user_code=code.user_code,
         asked=asked_for(client, permissions(code.scope.split(), client.meta.claim_reasons)),
@@ -152,6 +157,7 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         "identity_needed.html" if identity else "not_allowed.html",
         status=403,
         here=_address(code),
+        header=page.header(who.user.name),
         client=client,
         person=who.user.name,
         level=client.meta.minimum_identity if identity else str(unmet.demand),
@@ -212,25 +218,23 @@ async def _unknown_page(page: PageRequest, typed: str) -> Response:
     provider, user_code = page.site.provider, device.normal_user_code(typed)
     async with provider.db.read() as session:
         client_id = await device.application_of(session, user_code) if user_code else ""
-    return _type_page(page, typed, UNKNOWN, 400, provider.registry.enabled(client_id))
+    return _type_page(page, typed, field_error("user_code", UNKNOWN), 400, provider.registry.enabled(client_id))
 
 
 def _type_page(
     page: PageRequest,
     typed: str = "",
-    problem: str = "",
+    errors: Sequence[FieldError] = (),
     status: int = 200,
     client: Client | None = None,
-    **values: int,
 ) -> Response:
     return page.page(
         "device.html",
         status=status,
         here="/device",
         user_code=typed[:20],
-        problem=problem,
+        errors=errors,
         client=client,
         back=way_back(client, signing_in=True),
-        values=values,
         csrf_token=page.csrf_token("device"),
     )

@@ -31,7 +31,9 @@ from sso.accounts.sign_in.results import (
     TooManyAttempts,
     WrongCredentials,
 )
+from sso.accounts.sign_in.session_end import last_session_end
 from sso.http.common.cookies import set_cookie, with_browser, with_browser_state
+from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.pages import to_application
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.account_chooser import with_accounts
@@ -58,8 +60,25 @@ _NO_STORE = {"Cache-Control": "no-store"}
 async def proceed(page: PageRequest, pending: PendingRequest, current: CurrentAccount | None) -> Response:
     """Do what an authorization request needs next, and answer. Where nobody is signed in (any more), the cookie that
     holds the browser's state is deleted."""
-    response = show_next_step(page, await continue_request(page.site, page.visitor, pending, current))
-    return response if current is not None else with_browser_state(page.request, response, "")
+    step = await continue_request(page.site, page.visitor, pending, current)
+    if current is not None:
+        return show_next_step(page, step)
+    if isinstance(step, SignInNeeded):
+        response = await ask_to_sign_in(page.without_input(), step.pending)
+    else:
+        response = show_next_step(page, step)
+    return with_browser_state(page.request, response, "")
+
+
+async def ask_to_sign_in(page: PageRequest, pending: PendingRequest | None, *, adding: bool = False) -> Response:
+    """Return the sign-in page for a browser in which nobody is signed in. Where its session ended, the page says why,
+    once: the cookie of that session is deleted."""
+    provider = page.site.provider
+    ended = await last_session_end(provider.db, provider.idle, page.visitor)
+    response = sign_in_form(page, pending, adding=adding, ended=ended)
+    if ended is not None:
+        with_accounts(page.request, response, [])
+    return response
 
 
 async def refuse(page: PageRequest, pending: PendingRequest, error: str, description: str) -> Response:
@@ -104,7 +123,11 @@ def _answer(page: PageRequest, step: RequestAnswered) -> Response:
 
 
 def finish(
-    page: PageRequest, result: SignInResult, pending: PendingRequest | None, before: CurrentAccount | None
+    page: PageRequest,
+    result: SignInResult,
+    pending: PendingRequest | None,
+    before: CurrentAccount | None,
+    landing: Response | None = None,
 ) -> Response:
     """Return what answers a sign-in.
 
@@ -113,25 +136,30 @@ def finish(
         result: what the use case returned.
         pending: the authorization request; None: no application asked.
         before: the account that is signed in at this browser.
+        landing: what answers where the session has started and no application is answered; None: the way to where the
+            sign-in leads.
     """
     if isinstance(result, SessionStarted):
-        return _with_session(page, result, pending)
+        return _with_session(page, result, pending, landing)
     if isinstance(result, (SecondFactorNeeded, ContactMustBeVerified, DeletionMustBeDecided, FlowExpired)):
         return show_flow(page, result)
     if isinstance(result, TooManyAttempts):
         return wait_form(page, pending, before, result.retry_after, result.minutes)
     if isinstance(result, ServerBusy):
-        return to_wait(sign_in_form(page, pending, before, BUSY, 503), result.retry_after)
-    return sign_in_form(page, pending, before, _problem(result), 400)
+        return to_wait(sign_in_form(page, pending, before, field_error("", BUSY), 503), result.retry_after)
+    return sign_in_form(page, pending, before, _errors(result), 400)
 
 
-def _problem(result: WrongCredentials | PasskeyRefused | ProofExpired) -> str:
+def _errors(result: WrongCredentials | PasskeyRefused | ProofExpired) -> list[FieldError]:
     if isinstance(result, PasskeyRefused):
-        return WRONG_PASSKEY
-    return WRONG_OF_SEVERAL if isinstance(result, WrongCredentials) and result.several else WRONG
+        return field_error("", WRONG_PASSKEY)
+    several = isinstance(result, WrongCredentials) and result.several
+    return field_error("username", WRONG_OF_SEVERAL if several else WRONG)
 
 
-def _with_session(page: PageRequest, started: SessionStarted, pending: PendingRequest | None) -> Response:
+def _with_session(
+    page: PageRequest, started: SessionStarted, pending: PendingRequest | None, landing: Response | None
+) -> Response:
     """Return what answers a person whose session has started, with its cookies."""
     if started.next_step is not None:
         response = show_next_step(page, started.next_step)
@@ -139,7 +167,7 @@ def _with_session(page: PageRequest, started: SessionStarted, pending: PendingRe
         destination = started.destination if pending is None else destination_of(page, pending)
         response = locked_page(page, started.person, destination)
     else:
-        response = RedirectResponse(address_of_destination(started.destination), 303)
+        response = landing or RedirectResponse(address_of_destination(started.destination), 303)
         state = page.site.provider.browser_state(started.session_id)
         with_browser_state(page.request, response, state)
     remember = started.tokens[:1] if started.remember else []

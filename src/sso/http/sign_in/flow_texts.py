@@ -7,20 +7,24 @@ from collections.abc import Mapping
 from sso.accounts.flows import Problem
 from sso.http.common.i18n import N_
 
-NOT_A_CONTACT = N_("Type an e-mail address such as siti@example.id, or a telephone number such as 0812 3456 7890.")
-TOO_MANY = N_("There were very many registrations from your network. Please try again in %(minutes)d minutes.")
+WRONG_APP_CODE = N_(
+    "The code is wrong. Check that the clock of your phone is set automatically, then enter the newest code."
+)
+NOT_A_CONTACT = N_("Enter an e-mail address like siti@example.id, or a phone number like 0812 3456 7890.")
+TOO_MANY = N_("Too many requests from your network. Try again in %(minutes)d minutes.")
 WEAK = {
-    "short": N_("The password must have at least %(minimum)d characters. Several words are easy to remember."),
+    "short": N_("The password must have at least %(minimum)d characters. Combine 3 or 4 unrelated words."),
     "long": N_("The password must have at most 256 characters."),
-    "common": N_("This password is easily guessed. Use several words that do not belong together."),
-    "breached": N_("This password was stolen elsewhere, and is known to thieves. Choose another."),
+    "common": N_("This password is easy to guess. Combine 3 or 4 unrelated words."),
+    "breached": N_("This password was leaked from another service. Choose a different one."),
+    "example": N_("This password is the example on our pages. Choose words of your own."),
 }
 """Why a new password is refused, by the code of ``WeakPassword``."""
 
 _TEXTS: dict[Problem, tuple[str, int]] = {
     Problem.NOT_A_CONTACT: (NOT_A_CONTACT, 400),
     Problem.NO_SMS: (
-        N_("This telephone number cannot receive an SMS. Type the number of a mobile telephone."),
+        N_("This phone number cannot receive SMS. Enter a mobile number."),
         400,
     ),
     Problem.PREFIX_NOT_SERVED: (
@@ -28,53 +32,53 @@ _TEXTS: dict[Problem, tuple[str, int]] = {
         400,
     ),
     Problem.WRONG_CODE: (
-        N_("This code is not right, or not right any more. Check it, and type the newest."),
+        N_("The code is wrong or has expired. Enter the newest code."),
         400,
     ),
-    Problem.TOO_MANY_CODES: (N_("There were too many wrong codes. Ask for a new one."), 429),
+    Problem.TOO_MANY_CODES: (N_("Too many wrong codes. Request a new code."), 429),
     Problem.TOO_MANY_TRIES: (
-        N_("There were too many wrong codes. Please try again in %(minutes)d minutes."),
+        N_("Too many wrong codes. Try again in %(minutes)d minutes."),
         429,
     ),
     Problem.NOT_SENT: (
-        N_("We cannot send another code just now. Look for the last one, or try again in a minute."),
+        N_("We cannot send another code yet. Use the last code that you received, or try again in a minute."),
         429,
     ),
-    Problem.WRONG_FACTOR: (N_("That is not right. Check it and try again."), 400),
+    Problem.WRONG_FACTOR: (N_("The code or passkey is wrong. Check it and try again."), 400),
 }
 _OWN_TEXTS: dict[Problem, tuple[str, int]] = {
     **_TEXTS,
     Problem.TOO_MANY_TRIES: (
-        N_("There were too many wrong attempts. Please try again in %(minutes)d minutes."),
+        N_("Too many failed attempts. Try again in %(minutes)d minutes."),
         429,
     ),
-    Problem.WRONG_PASSWORD: (N_("Your present password is not right."), 400),
+    Problem.WRONG_PASSWORD: (N_("The current password is wrong."), 400),
     Problem.PASSKEY_FAILED: (N_("The passkey could not be added. Try again."), 400),
     Problem.NEEDS_LONGER_PASSWORD: (
-        N_("Choose a longer password first: without a second step it needs %(minimum)d characters."),
+        N_("Change your password first. Without two-step verification it must have at least %(minimum)d characters."),
         409,
     ),
-    Problem.LAST_CREDENTIAL: (N_("This is your only way to sign in. Add another one first."), 409),
-    Problem.LAST_CONTACT: (N_("This is the only way to reach you. Add another one first."), 409),
-    Problem.TAKEN: (N_("This cannot be used. Choose another."), 409),
+    Problem.LAST_CREDENTIAL: (N_("This is your only way to sign in. Add another way first."), 409),
+    Problem.LAST_CONTACT: (N_("This is your only contact. Add another contact first."), 409),
+    Problem.TAKEN: (N_("This cannot be used. Choose a different one."), 409),
     Problem.INVALID_USERNAME: (
-        N_("A user name has 3 to 64 small letters, digits, dots or hyphens, and at least one letter."),
+        N_("A username has 3 to 64 lower-case letters, digits, dots or hyphens, with at least one letter."),
         400,
     ),
     Problem.INVALID_NIK: (
-        N_("This is not a NIK: it has 16 digits, and holds a place and a date of birth. Check it."),
+        N_("This is not a valid NIK. A NIK has 16 digits, as printed on your identity card."),
         400,
     ),
-    Problem.NIK_CHECKED: (N_("Your NIK was checked at a counter. Only a counter can change it."), 409),
-    Problem.TOO_MANY_CONTACTS: (N_("That is too many. Remove one first."), 409),
+    Problem.NIK_CHECKED: (N_("Your NIK was checked at a service counter. Only a service counter can change it."), 409),
+    Problem.TOO_MANY_CONTACTS: (N_("You have reached the maximum number. Remove one first."), 409),
 }
 _SIGN_UP_TEXTS: dict[Problem, tuple[str, int]] = {
     **_TEXTS,
     Problem.TAKEN: (
-        N_("Somebody has registered with this address or number meanwhile. Sign in, or recover your account."),
+        N_("This address or number has just been registered. Sign in, or recover your account."),
         409,
     ),
-    Problem.PASSKEY_FAILED: (N_("The passkey could not be made. Try again."), 400),
+    Problem.PASSKEY_FAILED: (N_("The passkey could not be created. Try again."), 400),
 }
 RECOVERY_TEXTS: Mapping[Problem, tuple[str, int]] = _TEXTS
 OWN_ACCOUNT_TEXTS: Mapping[Problem, tuple[str, int]] = _OWN_TEXTS

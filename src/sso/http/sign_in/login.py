@@ -8,12 +8,13 @@ from sso.accounts.sign_in.current_account import CurrentAccount, is_recent
 from sso.accounts.sign_in.passkey import sign_in_with_passkey
 from sso.accounts.sign_in.password import sign_in_with_password
 from sso.accounts.sign_in.pending_request import PendingRequest, account_at, recall_request
+from sso.http.common.field_errors import field_error
 from sso.http.common.late_routes import new_router
 from sso.http.sign_in.after_sign_in import address_of_destination
-from sso.http.sign_in.finish import finish, proceed
+from sso.http.sign_in.finish import ask_to_sign_in, finish, proceed
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.pages import sign_in_form
-from sso.http.sign_in.texts import MISSING, STALE
+from sso.http.sign_in.texts import NO_IDENTIFIER, NO_PASSWORD, STALE
 
 router = new_router()
 
@@ -30,6 +31,8 @@ async def sign_in_page(page: CurrentPage) -> Response:
     again = current if current is not None and _must_repeat(page, current) else None
     if current is not None and not adding and again is None:
         return RedirectResponse(address_of_destination(page.destination), 303)
+    if current is None:
+        return await ask_to_sign_in(page, None, adding=adding)
     return sign_in_form(page, None, again, adding=adding)
 
 
@@ -46,8 +49,12 @@ async def sign_in(page: CurrentPage) -> Response:
         return form
     pending, before = form
     identifier, password = page.fields.get("username", "").strip(), page.fields.get("password", "")
-    if not identifier or not password:
-        return sign_in_form(page, pending, before, MISSING, 400)
+    missing = [
+        *field_error("username", NO_IDENTIFIER if not identifier else ""),
+        *field_error("password", NO_PASSWORD if not password else ""),
+    ]
+    if missing:
+        return sign_in_form(page, pending, before, missing, 400)
     result = await sign_in_with_password(
         page.site, page.visitor, identifier, password, page.options(pending), pending=pending, before=before
     )
@@ -79,5 +86,5 @@ async def _read_form(page: PageRequest) -> tuple[PendingRequest | None, CurrentA
         return page.failure("no_cookies", 400)
     pending, before = await page.pending_and_account()
     if not page.has_valid_csrf_token("login"):
-        return sign_in_form(page, pending, before, STALE, 400)
+        return sign_in_form(page, pending, before, field_error("", STALE), 400)
     return pending, before

@@ -11,10 +11,12 @@ from sso.accounts.sign_in.current_account import Account, CurrentAccount
 from sso.accounts.sign_in.destination import Destination, named_application
 from sso.accounts.sign_in.pending_request import PendingRequest
 from sso.accounts.sign_in.results import AccessRefused, AccountChooser, ConsentNeeded, IdentityCheckNeeded
+from sso.accounts.sign_in.session_end import SessionEnd
+from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.requested_data import asked_for, shown_digest
-from sso.http.sign_in.texts import NOT_ALLOWED_TEXTS, WAIT
+from sso.http.sign_in.texts import NOT_ALLOWED_TEXTS, SESSION_END_TEXTS, WAIT
 from sso.identity.users.store import Person
 from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.demands import Demand
@@ -74,11 +76,11 @@ def sign_in_form(
     page: PageRequest,
     pending: PendingRequest | None,
     again: CurrentAccount | None = None,
-    problem: str = "",
+    errors: Sequence[FieldError] = (),
     status: int = 200,
     *,
     adding: bool = False,
-    **values: int,
+    ended: SessionEnd | None = None,
 ) -> Response:
     """Return the sign-in page; what was typed stays, but for the password.
 
@@ -86,10 +88,10 @@ def sign_in_form(
         page: the request.
         pending: the authorization request; None: no application asked.
         again: the account that must sign in once more.
-        problem: a message.
+        errors: what is wrong with the form that was sent.
         status: the HTTP status.
         adding: an account is added to those of this browser.
-        values: what the message says.
+        ended: when and why the session of this browser ended; the page says so once.
     """
     destination, fields = destination_of(page, pending), page.fields
     adding = adding or fields.get("add") == "1"
@@ -111,8 +113,9 @@ def sign_in_form(
         again=again.signed_in.user.name if again is not None and not adding else "",
         adding=adding,
         remember=fields.get("remember") == "1",
-        problem=problem,
-        values=values,
+        ended=ended,
+        ended_text=SESSION_END_TEXTS[ended.cause] if ended is not None else "",
+        errors=errors,
         **_of_request(authorization),
         **_services_shown(page),
     )
@@ -122,7 +125,7 @@ def wait_form(
     page: PageRequest, pending: PendingRequest | None, again: CurrentAccount | None, retry_after: int, minutes: int
 ) -> Response:
     """Return the sign-in page where there were too many wrong attempts: it says how long to wait."""
-    return to_wait(sign_in_form(page, pending, again, WAIT, 429, minutes=minutes), retry_after)
+    return to_wait(sign_in_form(page, pending, again, field_error("username", WAIT, minutes=minutes), 429), retry_after)
 
 
 def _request_page(
@@ -133,6 +136,7 @@ def _request_page(
     return page.page(
         template,
         here=request_address(pending),
+        header=page.header(current.signed_in.user.name),
         client=client,
         person=current.signed_in.user.name,
         i=pending.token,

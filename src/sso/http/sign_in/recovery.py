@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -20,17 +20,24 @@ from sso.accounts.recovery import (
     recall_recovery,
     resend_recovery_code,
 )
+from sso.accounts.sign_in.after_recovery import sign_in_after_recovery
 from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
+from sso.accounts.sign_in.pending_request import account_at
 from sso.clients.registry import Registry
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
+from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.way_back import way_back
+from sso.http.sign_in.after_sign_in import address_of_destination, own_destination
+from sso.http.sign_in.arrival import arrival_of
+from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import RECOVERY_TEXTS, TOO_MANY, WEAK
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.texts import BUSY, STALE
+from sso.identity.authn.authenticated import Authenticated
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
@@ -44,7 +51,7 @@ router = new_router()
 
 HERE = "/recover"
 MAX_TYPED_CHARS, MAX_CODE_CHARS, MAX_FACTOR_CHARS, MAX_CREDENTIAL_CHARS = 254, 40, 100, 20_000
-NOTHING_TYPED = N_("Type your e-mail, telephone number, user name or NIK.")
+NOTHING_TYPED = N_("Enter your e-mail, phone number, username or NIK.")
 TEMPLATES = {"code": "recover_code.html", "second": "recover_second.html", "password": "recover_password.html"}
 """The page of each stage."""
 
@@ -71,7 +78,7 @@ async def recover_form(page: CurrentPage) -> Response:
     if flow is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"recover {flow.token}"):
-        return await _page(page, flow, STALE, 400)
+        return await _page(page, flow, field_error("", STALE), 400)
     steps = {"code": _check_code, "second": _check_second, "password": _choose_password}
     try:
         return await steps[data_of(flow)["stage"]](page, flow)
@@ -79,22 +86,23 @@ async def recover_form(page: CurrentPage) -> Response:
         return page.failure("expired_interaction", 400)
     except FlowRefused as error:
         text, status = RECOVERY_TEXTS[error.problem]
-        response = await _page(page, flow, text, status, minutes=error.minutes)
+        errors = field_error("code", text, minutes=error.minutes)
+        response = await _page(page, flow, errors, status)
         return to_wait(response, error.retry_after) if error.retry_after else response
 
 
 async def _begin(page: PageRequest) -> Response:
     typed = page.fields.get("username", "").strip()
     if not page.has_valid_csrf_token("recover"):
-        return await _begin_page(page, page.fields, STALE, 400)
+        return await _begin_page(page, page.fields, field_error("", STALE), 400)
     if not typed:
-        return await _begin_page(page, page.fields, NOTHING_TYPED, 400)
+        return await _begin_page(page, page.fields, field_error("username", NOTHING_TYPED), 400)
     destination, _, _ = await find_destination(page.request, read_destination(page.fields))
     onward = continuation(page.site.provider.box, page.site.provider.registry, destination)
     try:
         flow = await begin_recovery(page.site.accounts, page.visitor, typed, onward)
     except TooManyFailures as error:
-        response = await _begin_page(page, page.fields, TOO_MANY, 429, minutes=error.minutes)
+        response = await _begin_page(page, page.fields, field_error("", TOO_MANY, minutes=error.minutes), 429)
         return to_wait(response, error.retry_after)
     page.site.worker.nudge()
     return to_recovery(page.request, flow)
@@ -128,20 +136,39 @@ async def _check_second(page: PageRequest, flow: RunningFlow) -> Response:
 async def _choose_password(page: PageRequest, flow: RunningFlow) -> Response:
     password = page.fields.get("password", "")
     try:
-        await choose_password(page.site.accounts, page.visitor, flow, password)
+        proof = await choose_password(page.site.accounts, page.visitor, flow, password)
     except WeakPassword as error:
-        return await _page(page, flow, WEAK[error.code], 400, minimum=error.minimum)
+        return await _page(page, flow, field_error("password", WEAK[error.code], minimum=error.minimum), 400)
     except Busy as error:
-        return to_wait(await _page(page, flow, BUSY, 503), error.retry_after)
+        return to_wait(await _page(page, flow, field_error("", BUSY), 503), error.retry_after)
+    return await _sign_in(page, proof, stored_destination(flow.data))
+
+
+async def _sign_in(page: PageRequest, proof: Authenticated, stored: Destination) -> Response:
+    """Sign a user in who has recovered the account, and go on to where they want to go."""
+    destination, _, _ = await find_destination(page.request, stored)
+    arrival = await arrival_of(page, destination)
+    result = await sign_in_after_recovery(
+        page.site, page.visitor, proof, arrival.options, pending=arrival.pending, before=arrival.before
+    )
     page.site.worker.nudge()
-    destination, _, client = await find_destination(page.request, stored_destination(flow.data))
-    target = sign_in_address(destination, client)
+    landing = RedirectResponse(arrival.destination.address(f"{HERE}/done"), 303, {"Cache-Control": "no-store"})
+    return finish(arrival.page, result, arrival.pending, arrival.before, landing)
+
+
+@router.get(f"{HERE}/done")
+async def recovered_page(page: CurrentPage) -> Response:
+    """The page of a user who has recovered the account and is signed in: it leads to where they wanted to go."""
+    if await account_at(page.site, page.visitor) is None:
+        return RedirectResponse("/login", 303)
+    destination, _, client = await find_destination(page.request, read_destination(page.query))
+    target = address_of_destination(own_destination(destination.fields))
+    opens = target == "/" and client is not None
     return page.page(
         "recover_done.html",
-        here=target,
+        here=destination.address(f"{HERE}/done"),
         client=client,
-        target=target,
-        back=way_back(client, signing_in=True),
+        target=(way_back(client, signing_in=True) or target) if opens else target,
         user_code=destination.user_code,
     )
 
@@ -164,7 +191,7 @@ def likely_kind(typed: str) -> str:
 
 
 async def _begin_page(
-    page: PageRequest, typed: Mapping[str, str], problem: str = "", status: int = 200, **values: int
+    page: PageRequest, typed: Mapping[str, str], errors: Sequence[FieldError] = (), status: int = 200
 ) -> Response:
     settings = page.site.settings
     destination, asked, client = await find_destination(page.request, read_destination(typed))
@@ -179,8 +206,7 @@ async def _begin_page(
         sign_in_at=sign_in_address(destination, client),
         username=typed.get("username", "")[:MAX_TYPED_CHARS],
         available=settings.can_send("email") or settings.can_send("phone"),
-        problem=problem,
-        values=values,
+        errors=errors,
         csrf_token=page.csrf_token("recover"),
     )
 
@@ -195,11 +221,10 @@ def _waits_page(page: PageRequest, delayed: Delayed) -> Response:
 async def _page(
     page: PageRequest,
     flow: RunningFlow,
-    problem: str = "",
+    errors: Sequence[FieldError] = (),
     status: int = 200,
     *,
     sent_again: bool = False,
-    **values: int,
 ) -> Response:
     provider, data, settings = page.site.provider, data_of(flow), page.site.settings
     stage, typed, has = data["stage"], data.get("typed", ""), set[str]()
@@ -213,6 +238,7 @@ async def _page(
         status=status,
         ui_locales=asked.ui_locales if asked else "",
         here=f"{HERE}?{urlencode({'c': flow.token})}",
+        form_target=asked.redirect_uri if asked else "",
         display=asked.display if asked else "page",
         client=client,
         c=flow.token,
@@ -221,10 +247,9 @@ async def _page(
         minutes=whole_minutes(settings.one_time_code_lifetime),
         hours=whole_hours(settings.recovery_delay),
         minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,
-        has=has,
-        problem=problem,
+        shorter=second,
+        errors=errors,
         sent_again=sent_again,
-        values=values,
         passkey=provider.passkeys.request_options(page.visitor.browser_id) if "passkey" in has else "",
         csrf_token=page.csrf_token(f"recover {flow.token}"),
     )

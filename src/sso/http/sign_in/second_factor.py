@@ -26,14 +26,14 @@ from sso.accounts.sign_in.second_factor_check import (
     finish_second_factor,
     resend_code,
 )
-from sso.http.common import qr
+from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.finish import SECOND_FACTOR, finish
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
+from sso.http.sign_in.setup_of_app import app_shown
 from sso.http.sign_in.texts import STALE, WRONG_PASSKEY
-from sso.identity.authn import factors
 from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.pending_flows import RESEND_SECONDS
 from sso.identity.users.identifiers import masked
@@ -43,26 +43,26 @@ from sso.settings import whole_days, whole_minutes
 
 router = new_router()
 
-WRONG_CODE = N_("This code is not right, or not right any more. Check it, and type the newest.")
-TOO_MANY = N_("There were too many wrong codes. Sign in again from the beginning.")
-NOT_SENT = N_("We cannot send another code just now. Look for the last one, or try again in a minute.")
-WAIT = N_("There were too many wrong codes. Please try again in %(minutes)d minutes, or use another way.")
-SENT = N_("We have sent a new code.")
+WRONG_CODE = N_("The code is wrong or has expired. Enter the newest code.")
+TOO_MANY = N_("Too many wrong codes. Sign in again.")
+NOT_SENT = N_("We cannot send another code yet. Use the last code that you received, or try again in a minute.")
+WAIT = N_("Too many wrong codes. Try again in %(minutes)d minutes, or choose another way.")
+SENT = N_("A new code has been sent.")
 RESTART_SECONDS = 30
 """After how long a person may begin again who typed too many wrong codes."""
 REASONS = {
-    "asked": N_("The application asks for a second step."),
-    "wished": N_("The application asks for a second step."),
-    "own": N_("One more step, so that nobody else can sign in as you."),
-    "role": N_("Your role needs a second step."),
-    "risk": N_("We do not know this device. Show once that it is you."),
-    "unverified": N_("Show that this address or number is yours."),
+    "asked": N_("The application requires two-step verification."),
+    "wished": N_("The application requires two-step verification."),
+    "own": N_("One more step to make sure that it is you."),
+    "role": N_("Your role requires two-step verification."),
+    "risk": N_("You are signing in from a new device. Enter a code to confirm that it is you."),
+    "unverified": N_("Confirm that this e-mail address or phone number is yours."),
 }
 TITLES: dict[str, str] = {
     "passkey": N_("Passkey"),
-    "totp": N_("Code of your authenticator app"),
+    "totp": N_("Code from your authenticator app"),
     "recovery_code": N_("Recovery code"),
-    "email": N_("Code by mail"),
+    "email": N_("Code by e-mail"),
     "phone": N_("Code by SMS"),
 }
 
@@ -82,7 +82,7 @@ async def second_factor(page: CurrentPage) -> Response:
     if flow is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"step {flow.token}"):
-        return _page(page, flow, STALE, 400)
+        return _page(page, flow, field_error("", STALE), 400)
     choice = fields.get("choice", "")
     if choice == "resend":
         return await _resend(page, flow)
@@ -105,11 +105,13 @@ async def _carry_out(page: PageRequest, flow: SecondFactorFlow, choice: str) -> 
 def _answer(page: PageRequest, flow: SecondFactorFlow, result: SecondFactorResult) -> Response:
     """Turn the result into a page or a redirect."""
     if isinstance(result, WrongSecondFactor):
-        return _page(page, flow, WRONG_PASSKEY if flow.method == "passkey" else WRONG_CODE, 400)
+        by_passkey = flow.method == "passkey"
+        wrong = field_error("", WRONG_PASSKEY) if by_passkey else field_error("code", WRONG_CODE)
+        return _page(page, flow, wrong, 400)
     if isinstance(result, TooManyTries):
-        return to_wait(_page(page, flow, TOO_MANY, 429), RESTART_SECONDS)
+        return to_wait(_page(page, flow, field_error("", TOO_MANY), 429), RESTART_SECONDS)
     if isinstance(result, TooManyAttempts):
-        return to_wait(_page(page, flow, WAIT, 429, minutes=result.minutes), result.retry_after)
+        return to_wait(_page(page, flow, field_error("", WAIT, minutes=result.minutes), 429), result.retry_after)
     if isinstance(result, RecoveryCodesMade):
         return _page(page, flow, codes=result.codes)
     if isinstance(result, DeletionKept):
@@ -123,32 +125,30 @@ async def _resend(page: PageRequest, flow: SecondFactorFlow) -> Response:
     try:
         sent = await resend_code(page.site, page.visitor, flow)
     except TooManyFailures as error:
-        return to_wait(_page(page, flow, NOT_SENT, 429), error.retry_after)
+        return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), error.retry_after)
     if not sent:
-        return to_wait(_page(page, flow, NOT_SENT, 429), RESEND_SECONDS)
+        return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), RESEND_SECONDS)
     return _page(page, flow, told=SENT)
 
 
 def _page(
     page: PageRequest,
     flow: SecondFactorFlow,
-    problem: str = "",
+    errors: Sequence[FieldError] = (),
     status: int = 200,
     *,
     told: str = "",
     codes: Sequence[str] = (),
-    **values: int,
 ) -> Response:
     """Return the page of a flow.
 
     Args:
         page: the request.
         flow: the flow.
-        problem: a message that says what is wrong.
+        errors: what is wrong.
         status: the HTTP status.
         told: a message that says what was done.
         codes: recovery codes that are shown.
-        values: what the message says.
     """
     authorization = flow.pending.request if flow.pending else None
     shown: dict[str, Any] = {
@@ -160,8 +160,7 @@ def _page(
         "client": authorization.client if authorization else None,
         "c": flow.token,
         "csrf_token": page.csrf_token(f"step {flow.token}"),
-        "problem": problem,
-        "values": values,
+        "errors": errors,
         "told": told,
     }
     if flow.decides_deletion:
@@ -176,6 +175,7 @@ def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object
     settings, passkeys, method = page.site.settings, page.site.provider.passkeys, flow.method
     return {
         "method": method,
+        "verifies": flow.verifies,
         "reason": REASONS.get(flow.data["reason"], ""),
         "others": [(other, TITLES[other]) for other in flow.available.methods if other != method],
         "title": TITLES.get(method or "", ""),
@@ -186,7 +186,7 @@ def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object
         "can_recover": method in ("totp", "passkey", "recovery_code"),
         "recover_at": _destination(flow).address("/recover"),
         "passkey": passkeys.request_options(page.visitor.browser_id) if method == "passkey" else "",
-        "enrol": _enrolment(page, flow) if flow.enrols else None,
+        "enrol": app_shown(page, flow.data.get("seed", ""), flow.available.user.name) if flow.enrols else None,
         "needs_passkey": flow.enrols and flow.level == ACR_PASSKEY,
     }
 
@@ -200,10 +200,3 @@ def _destination(flow: SecondFactorFlow) -> Destination:
 
 def _masked(contact: Identifier | None) -> str:
     return masked(contact.kind, contact.value) if contact is not None else ""
-
-
-def _enrolment(page: PageRequest, flow: SecondFactorFlow) -> dict[str, str]:
-    """Return what the page needs to set up an app."""
-    seed = flow.data.get("seed", "")
-    uri = factors.totp_uri(page.site.settings, seed, flow.available.user.name) if seed else ""
-    return {"seed": " ".join(seed[at : at + 4] for at in range(0, len(seed), 4)), "qr": qr.as_image(uri), "uri": uri}

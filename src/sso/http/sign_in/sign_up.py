@@ -3,7 +3,7 @@ application. The rules are in ``accounts/sign_up.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,11 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from sso.accounts.contacts import read_contact
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
-from sso.accounts.sign_in.destination import OPEN, Destination, named_application, page_end, stored_destination
-from sso.accounts.sign_in.options import SignInOptions
-from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_at, recall_request
+from sso.accounts.sign_in.destination import Destination, named_application, page_end, stored_destination
+from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, recall_request
 from sso.accounts.sign_in.start import start_session
 from sso.accounts.sign_up import (
+    NewAccount,
     begin_sign_up,
     check_sign_up_code,
     create_account,
@@ -28,15 +28,16 @@ from sso.accounts.sign_up import (
 )
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import read_destination, sign_in_address
+from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
-from sso.http.sign_in.after_sign_in import own_destination
+from sso.http.sign_in.arrival import arrival_of
 from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import SIGN_UP_TEXTS, TOO_MANY, WEAK
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
+from sso.http.sign_in.second_way import SECOND_WAY, codes_page
 from sso.http.sign_in.texts import BUSY, STALE
-from sso.identity.authn.authenticated import Authenticated
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.identifiers import masked
@@ -49,9 +50,9 @@ router = new_router()
 HERE = "/signup"
 MAX_CONTACT_CHARS = 254
 MAX_CREDENTIAL_CHARS = 20_000
-NOT_A_MAIL = N_("Type an e-mail address such as siti@example.id.")
-NOT_AGREED = N_("Tick the box if you agree. Without it we cannot make an account for you.")
-NO_NAME = N_("Type your name, as it is on your identity card.")
+NOT_A_MAIL = N_("Enter an e-mail address in the correct format, like siti@example.id.")
+NOT_AGREED = N_("Select the box to agree to the terms of use. Without your agreement we cannot create an account.")
+NO_NAME = N_("Enter your name as shown on your identity card.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ async def sign_up_form(page: CurrentPage) -> Response:
     if sign_up is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"sign-up {sign_up.flow.token}"):
-        return _page(sign_up, STALE, 400)
+        return _page(sign_up, field_error("", STALE), 400)
     if not data_of(sign_up.flow).get("verified"):
         return await _check_code(sign_up)
     return await _create(sign_up)
@@ -106,22 +107,26 @@ async def sign_up_form(page: CurrentPage) -> Response:
 async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
     services, fields = page.site.accounts, page.fields
     if not page.has_valid_csrf_token("sign-up"):
-        return _begin_page(page, pending, fields, STALE, 400)
+        return _begin_page(page, pending, fields, field_error("", STALE), 400)
+    contact, errors = None, list[FieldError]()
     try:
         settings = services.settings
         contact = read_contact(settings.sign_up_kinds, fields.get("contact", ""), settings.phone_prefixes)
     except FlowRefused as error:
-        text, status = SIGN_UP_TEXTS[error.problem]
+        text, _ = SIGN_UP_TEXTS[error.problem]
         if error.problem is Problem.NOT_A_CONTACT and "phone" not in services.settings.sign_up_kinds:
             text = NOT_A_MAIL
-        return _begin_page(page, pending, fields, text, status)
+        errors += field_error("contact", text)
     if fields.get("agree") != "1":
-        return _begin_page(page, pending, fields, NOT_AGREED, 400, field="agree")
+        errors += field_error("agree", NOT_AGREED)
+    if contact is None or errors:
+        return _begin_page(page, pending, fields, errors, 400)
     onward = _continuation(page, _destination(pending, fields))
     try:
         flow = await begin_sign_up(services, page.visitor, contact, onward)
     except TooManyFailures as error:
-        return to_wait(_begin_page(page, pending, fields, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
+        errors = field_error("", TOO_MANY, minutes=error.minutes)
+        return to_wait(_begin_page(page, pending, fields, errors, 429), error.retry_after)
     page.site.worker.nudge()
     return with_browser(page.request, _to(flow))
 
@@ -147,39 +152,41 @@ async def _create(sign_up: SignUp) -> Response:
     page, flow = sign_up.page, sign_up.flow
     services, fields = page.site.accounts, page.fields
     name, passkey = read_name(fields.get("name", "")), fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
-    if not name:
-        typed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS]
-        return _page(sign_up, NO_NAME, 400, name=typed, field="name")
-    hashed = None
+    typed, hashed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS], None
+    errors = field_error("name", NO_NAME if not name else "")
     try:
         if not passkey:
-            hashed = await hash_new_password(services, page.visitor, flow, name, fields.get("password", ""))
-        proof = await create_account(services, page.visitor, flow, name, password_hash=hashed, passkey=passkey)
+            hashed = await hash_new_password(services, page.visitor, flow, name or typed, fields.get("password", ""))
     except WeakPassword as error:
-        return _page(sign_up, WEAK[error.code], 400, name=name, field="password", minimum=error.minimum)
+        errors += field_error("password", WEAK[error.code], minimum=error.minimum)
     except Busy as error:
-        return to_wait(_page(sign_up, BUSY, 503, name=name), error.retry_after)
+        return to_wait(_page(sign_up, field_error("", BUSY), 503, name=typed), error.retry_after)
+    if errors:
+        return _page(sign_up, errors, 400, name=typed)
+    try:
+        account = await create_account(services, page.visitor, flow, name, password_hash=hashed, passkey=passkey)
     except FlowEnded:
         return page.failure("expired_interaction", 400)
     except FlowRefused as error:
         return _refused(sign_up, error, name=name)
-    return await _sign_in(sign_up, proof)
+    return await _sign_in(sign_up, account)
 
 
-async def _sign_in(sign_up: SignUp, proof: Authenticated) -> Response:
-    """Sign a new user in, and go on to where they want to go."""
-    page, pending, destination = sign_up.page, sign_up.pending, sign_up.destination
-    if pending is not None:
-        _, before = await recall_request(page.site, page.visitor, pending.token)
-    else:
-        before = await account_at(page.site, page.visitor)
-    then, client = destination.then, named_application(page.site.provider.registry, destination)
-    if pending is None and client is not None and client.meta.initiate_login_uri:
-        then = OPEN + client.client_id  # the request ended meanwhile
-    options = SignInOptions(i=pending.token if pending else "", add=True, then=then, user_code=destination.user_code)
-    result = await start_session(page.site, page.visitor, proof, options, pending=pending, before=before)
+async def _sign_in(sign_up: SignUp, account: NewAccount) -> Response:
+    """Sign a new user in, and offer a second way to sign in; that page leads on to where the user wants to go. A user
+    with a passkey receives recovery codes instead."""
+    page = sign_up.page
+    arrival = await arrival_of(page, sign_up.destination)
+    before, options = arrival.before, arrival.options
+    result = await start_session(page.site, page.visitor, account.proof, options, pending=None, before=before)
     page.site.worker.nudge()
-    return finish(replace(page, destination=own_destination(destination.fields)), result, pending, before)
+    if account.recovery_codes:
+        client = named_application(page.site.provider.registry, arrival.destination)
+        onward = sign_in_address(arrival.destination, client)
+        landing = codes_page(page, arrival.destination, account.recovery_codes, onward)
+    else:
+        landing = RedirectResponse(arrival.destination.address(SECOND_WAY), 303, {"Cache-Control": "no-store"})
+    return finish(arrival.page, result, None, before, landing)
 
 
 async def _recall(page: PageRequest, token: str) -> SignUp | None:
@@ -236,11 +243,8 @@ def _begin_page(
     page: PageRequest,
     pending: PendingRequest | None,
     typed: Mapping[str, str],
-    problem: str = "",
+    errors: Sequence[FieldError] = (),
     status: int = 200,
-    *,
-    field: str = "contact",
-    **values: int,
 ) -> Response:
     destination = _destination(pending, typed)
     return page.page(
@@ -252,9 +256,7 @@ def _begin_page(
         contact=typed.get("contact", "")[:MAX_CONTACT_CHARS],
         agreed=typed.get("agree") == "1",
         kinds=page.site.settings.sign_up_kinds,
-        problem=problem,
-        field=field,
-        values=values,
+        errors=errors,
         csrf_token=page.csrf_token("sign-up"),
         **_common(page, pending, destination),
     )
@@ -263,19 +265,19 @@ def _begin_page(
 def _refused(sign_up: SignUp, error: FlowRefused, *, name: str = "") -> Response:
     """Return the page that says why a step was refused."""
     text, status = SIGN_UP_TEXTS[error.problem]
-    response = _page(sign_up, text, status, name=name, minutes=error.minutes)
+    verified = bool(data_of(sign_up.flow).get("verified"))
+    errors = field_error("" if verified else "code", text, minutes=error.minutes)
+    response = _page(sign_up, errors, status, name=name)
     return to_wait(response, error.retry_after) if error.retry_after else response
 
 
 def _page(
     sign_up: SignUp,
-    problem: str = "",
+    errors: Sequence[FieldError] = (),
     status: int = 200,
     *,
     name: str = "",
-    field: str = "",
     sent_again: bool = False,
-    **values: int,
 ) -> Response:
     page, data, token = sign_up.page, data_of(sign_up.flow), sign_up.flow.token
     settings, verified, passkey = page.site.settings, bool(data.get("verified")), ""
@@ -294,10 +296,8 @@ def _page(
         minutes=whole_minutes(settings.one_time_code_lifetime),
         minimum=settings.password_min_length,
         name=name,
-        problem=problem,
-        field=field,
+        errors=errors,
         sent_again=sent_again,
-        values=values,
         passkey=passkey,
         csrf_token=page.csrf_token(f"sign-up {token}"),
         **_common(page, sign_up.pending, sign_up.destination),

@@ -35,6 +35,8 @@ MAX_JUDGED_CHARS = 32
 """How much of a password is judged: more makes none weaker, and may take very long."""
 MIN_LETTERS_LEFT = 4
 """How many letters must be left of a password without what is known of its owner."""
+EXAMPLES = frozenset({"kopihujansepeda77", "coffeerainbicycle77"})
+"""The examples of a good password on the pages, without spaces: they are refused."""
 ARGON2_ID = "$argon2id$"
 _T = TypeVar("_T")
 
@@ -42,7 +44,7 @@ _T = TypeVar("_T")
 class WeakPassword(Exception):
     """The password is too short, too long, easily guessed or known to thieves. ``code`` says which: ``short``,
     ``long``,
-    ``common`` or ``breached``. ``least`` is how many characters it must have."""
+    ``example``, ``common`` or ``breached``. ``least`` is how many characters it must have."""
 
     def __init__(self, code: str, message: str, minimum: int = 0) -> None:
         super().__init__(message)
@@ -193,7 +195,7 @@ def strength(settings: Settings, password: str, about: Iterable[str], *, second_
     """Return how strong a password is, while it is typed. Not for passwords of more than 256 characters."""
     minimum = min_password_length(settings, second_factor=second_factor)
     words = _words(about)
-    score = 0 if _is_own(password, words) else _score(password, words)
+    score = 0 if is_example(password) or _is_own(password, words) else _score(password, words)
     return Strength(score, max(0, minimum - len(prepared(password))))
 
 
@@ -214,6 +216,8 @@ def check_strength(settings: Settings, password: str, about: Iterable[str], *, s
         raise WeakPassword("long", f"The password must have at most {MAX_PASSWORD_CHARS} characters.")
     if len(prepared(password)) < minimum:
         raise WeakPassword("short", f"The password must have at least {minimum} characters.", minimum)
+    if is_example(password):
+        raise WeakPassword("example", "This password is the example on our pages. Choose words of your own.")
     words = _words([*about, settings.city_name, settings.service_name])
     if _is_own(password, words) or _score(password, words) < MIN_PASSWORD_SCORE:
         raise WeakPassword("common", "This password is easily guessed. Use several words that do not belong together.")
@@ -226,6 +230,11 @@ def common_words() -> tuple[str, ...]:
     """Return the words that people here choose first."""
     lines = (Path(__file__).parent / "words_id.txt").read_text(encoding="utf-8").splitlines()
     return tuple(dict.fromkeys(word for line in lines if not line.startswith("#") for word in line.split()))
+
+
+def is_example(password: str) -> bool:
+    """Tell whether a password is one of the examples that the pages show: somebody will copy it."""
+    return "".join(char for char in prepared(password).casefold() if char.isalnum()) in EXAMPLES
 
 
 def _words(about: Iterable[str]) -> set[str]:

@@ -344,6 +344,31 @@ async def of_browser(
     return {row[0]: (ActiveSession(*row[1:7]), Person(row[2], row[7], row[8], bool(row[9]))) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """When and why a session ended, or would have: the columns that say so. ``user_disabled_at`` is of its user."""
+
+    ended_at: datetime | None
+    end_reason: str | None
+    expires_at: datetime
+    last_seen_at: datetime
+    remembered_until: datetime | None
+    user_disabled_at: datetime | None
+
+
+_ENDED = (
+    select(_s.ended_at, _s.end_reason, _s.expires_at, _s.last_seen_at, _s.remembered_until, _u.disabled_at)
+    .join(_users, _u.id == _s.user_id)
+    .where(_s.token_hash.in_(bindparam("token_hashes", expanding=True)))
+)
+
+
+async def ended_of_browser(session: AsyncSession, token_hashes: Sequence[bytes]) -> list[EndedSession]:
+    """Return the sessions with these cookies; none of them is active. One statement."""
+    rows: Any = (await session.execute(_ENDED, {"token_hashes": list(token_hashes)})).all()
+    return [EndedSession(*row) for row in rows]
+
+
 async def renew(
     session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime, values: SessionColumns
 ) -> bool:

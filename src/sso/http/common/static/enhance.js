@@ -10,14 +10,23 @@
       field.focus();
     });
   }
-  // How strong a new password is, asked for while it is typed.
+  // How many characters a new password lacks, counted at once; and how strong it is, asked for when it is long enough.
   for (const field of document.querySelectorAll("input[data-strength]")) {
     const meter = field.parentElement.querySelector(".meter");
     const words = field.dataset.words.split("|");
+    const live = meter.querySelector("[aria-live]");
+    const shown = meter.querySelector(".count") || live;
     let wait;
+    const missing = () => Number(field.dataset.minimum || 0) - [...field.value.normalize("NFKC")].length;
+    const tell = (text, value) => {
+      meter.hidden = false;
+      meter.querySelector("progress").value = value;
+      shown.textContent = text;
+    };
     const ask = async () => {
-      if (!field.value) {
-        meter.hidden = true;
+      if (!field.value) return;
+      if (missing() > 0) {
+        live.textContent = shown.textContent; // read out when the typing pauses, not at each key
         return;
       }
       const named = field.form.elements.name;
@@ -30,13 +39,18 @@
       const answer = await fetch("/password-strength", { method: "POST", body });
       if (!answer.ok) return;
       const found = await answer.json();
-      meter.hidden = false;
-      meter.querySelector("progress").value = found.missing ? Math.min(found.score, 1) : found.score;
-      meter.querySelector("span").textContent = found.missing
-        ? field.dataset.missing.replace("{n}", found.missing)
-        : words[found.score];
+      if (!field.value || missing() > 0) return;
+      const text = found.missing ? field.dataset.missing.replace("{n}", found.missing) : words[found.score];
+      tell(text, found.missing ? Math.min(found.score, 1) : found.score);
+      live.textContent = text;
     };
     field.addEventListener("input", () => {
+      if (!field.value) {
+        meter.hidden = true;
+        return;
+      }
+      if (missing() > 0) tell(field.dataset.missing.replace("{n}", missing()), 0);
+      else shown.textContent = "";
       clearTimeout(wait);
       wait = setTimeout(ask, 300);
     });
@@ -49,11 +63,44 @@
       navigator.clipboard.writeText(text.join("\n"));
     });
   }
+  for (const button of document.querySelectorAll("button[data-prints]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
+  }
   // On a phone the ways to one's own pages are one row: the present one is brought into view.
   const row = document.querySelector(".own nav ul");
   const present = row && row.querySelector("[aria-current]");
   if (present) row.scrollLeft = present.offsetLeft - row.offsetLeft - 3;
-  // A second tap on a slow phone must not send the form twice.
+  // The first field with an error has the focus; where the error is of no field, the summary has it.
+  const summary = document.querySelector("#problem[role=alert]");
+  const wrong = document.querySelector("main [aria-invalid=true][autofocus]") || document.querySelector("main [aria-invalid=true]");
+  if (summary) (wrong || summary).focus();
+  // The menu of the account closes like every menu.
+  const menu = document.querySelector("details.menu");
+  if (menu) {
+    document.addEventListener("click", (event) => {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !menu.open) return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  }
+  // A second tap on a slow phone must not send the form twice; a button that takes long says so.
+  const live = document.createElement("p");
+  live.className = "unseen";
+  live.setAttribute("role", "status");
+  document.body.append(live);
+  const waiting = [];
+  const wait = (button) => {
+    const text = button.dataset.busy || document.body.dataset.busy;
+    waiting.push([button, [...button.childNodes]]);
+    button.dataset.waits = "";
+    button.setAttribute("aria-disabled", "true");
+    if (text) button.replaceChildren(text);
+    live.textContent = text || "";
+  };
   for (const form of document.forms) {
     if ("again" in form.dataset) continue;
     form.addEventListener("submit", (event) => {
@@ -63,9 +110,17 @@
       }
       form.dataset.sent = "yes";
       for (const field of form.querySelectorAll("input[data-hides]")) field.type = "password";
+      const pressed = event.submitter || form.querySelector("button:not([type=button])");
+      if (pressed && form.method === "post") setTimeout(() => form.dataset.sent && wait(pressed), 400);
     });
   }
   addEventListener("pageshow", () => {
     for (const form of document.forms) delete form.dataset.sent;
+    for (const [button, content] of waiting.splice(0)) {
+      delete button.dataset.waits;
+      button.removeAttribute("aria-disabled");
+      button.replaceChildren(...content);
+    }
+    live.textContent = "";
   });
 })();
