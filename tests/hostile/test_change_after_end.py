@@ -63,7 +63,8 @@ async def _export(browser: Browser) -> tuple[str, dict[str, str]]:
 
 
 async def _delete(browser: Browser) -> tuple[str, dict[str, str]]:
-    return "/account/delete", {**form_at(await browser.open(DATA), "/account/delete"), "sure": "1"}
+    form = form_at(await browser.open("/account/delete"), "/account/delete")
+    return "/account/delete", {**form, "sure": "1", "password": PASSWORD}
 
 
 ACTS: tuple[Callable[[Browser], Awaitable[tuple[str, dict[str, str]]]], ...] = (

@@ -39,6 +39,7 @@ from sso.platform.audit.models import AuditEvent
 
 PAGES = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 SECURITY, CONTACTS = "/account/security", "/account/contacts"
+DELETE = {"sure": "1", "password": PASSWORD}
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ async def test_what_is_wrong_in_a_profile_is_said_and_nothing_typed_is_lost(city
         fields = {"name": "Siti", "birthdate": "6 Mei", "website": "siti.example", "nickname": "Tetap"}
         answer = await post(browser, "/account/profile", fields, page)
         assert answer.status_code == 400
-        for text in ('value="6 Mei"', 'value="Tetap"', "1990-04-21", "diawali https://", 'href="#birthdate"'):
+        for text in ('value="6 Mei"', 'value="Tetap"', "21/04/1990", "diawali https://", 'href="#birthdate"'):
             assert text in answer.text
         answer = await post(browser, "/account/profile", {"name": "<b>"}, page)
         assert answer.status_code == 400
@@ -404,7 +405,7 @@ async def test_a_nik_is_noted_and_opens_nothing_until_a_counter_checked_it(city:
         assert page.status_code == 200
         await post(browser, "/login/second", {"code": await last_code(city)}, page)
         page = await browser.open(CONTACTS)
-        assert "diperiksa di loket" in page.text
+        assert "sudah diperiksa di loket" in page.text
         answer = await post(browser, CONTACTS, {"choice": "nik", "nik": nik}, page)
         assert answer.status_code == 409
     assert "identity_checked" in await notices(city)
@@ -484,9 +485,9 @@ async def test_everything_is_taken_along(city: City) -> None:
 async def test_a_deletion_can_be_taken_back_for_two_weeks(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        page = await browser.open("/account/data")
+        page = await browser.open("/account/delete")
         assert (await post(browser, "/account/delete", {}, page)).status_code == 400
-        page = await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await post(browser, "/account/delete", DELETE, page)
         assert "Akun Anda akan dihapus" in page.text
         assert browser.session is None
     clock.advance(13 * 86400)
@@ -511,8 +512,8 @@ async def test_after_two_weeks_everything_is_gone_and_the_log_is_anonymous_and_w
     siti = city.users["siti"]
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-        page = await browser.open("/account/data")
-        await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await browser.open("/account/delete")
+        await post(browser, "/account/delete", DELETE, page)
     await chain_audit_events(city.provider.db, city.provider.box)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
@@ -540,8 +541,8 @@ async def works_no_more(city: City) -> int:
 async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser)
-        page = await browser.open("/account/data")
-        await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await browser.open("/account/delete")
+        await post(browser, "/account/delete", DELETE, page)
     await chain_audit_events(city.provider.db, city.provider.box)
     clock.advance(14 * 86400 + 1)
     await people_in_time(city.provider)
@@ -558,8 +559,8 @@ async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
 async def test_the_last_administrator_cannot_leave(city: City) -> None:
     async with city.browser() as browser:
         await here(city, browser, "ratna")
-        page = await browser.open("/account/data")
-        answer = await post(browser, "/account/delete", {"sure": "1"}, page)
+        page = await browser.open("/account/delete")
+        answer = await post(browser, "/account/delete", DELETE, page)
     assert answer.status_code == 409
 
 

@@ -49,5 +49,5 @@ async def test_a_favourite_comes_first_until_it_is_taken_back(city: City) -> Non
 async def test_what_was_used_last_is_on_the_start_page_too(city: City) -> None:
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-        assert "Terakhir dipakai" in (await browser.open("/apps")).text
+        assert "Terakhir digunakan" in (await browser.open("/apps")).text
         assert 'href="/open/warga"' in (await browser.open("/")).text

@@ -21,6 +21,7 @@ class Problem(StrEnum):
     NOT_SENT = "not_sent"
     TAKEN = "taken"
     PASSKEY_FAILED = "passkey_failed"
+    NO_PROOF = "no_proof"
     TOO_MANY_CONTACTS = "too_many_contacts"
     INVALID_USERNAME = "invalid_username"
     INVALID_NIK = "invalid_nik"

@@ -1,4 +1,4 @@
-"""Changing the password of the own account."""
+"""Changing the password of the own account, and checking the present one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def change_own_password(
         identifiers = await users.identifiers_of(session, own.user_id)
     credential = next((credential for credential in known if credential.kind == "password"), None)
     if credential is not None:
-        await _check_present(services, visitor, own, credential, present)
+        await check_present_password(services, visitor, own, credential, present)
     second = any(credential.kind in STRONG for credential in known)
     personal_words = [name, *(identifier.value for identifier in identifiers)]
     await services.passwords.judge(new, personal_words, second_factor=second, source=source)
@@ -55,9 +55,16 @@ async def change_own_password(
         )
 
 
-async def _check_present(
+async def check_present_password(
     services: AccountServices, visitor: Visitor, own: OwnSession, credential: Credential, typed: str
 ) -> None:
+    """Check the present password of the own account. Wrong ones are counted for the account and for the visitor.
+
+    Raises:
+        FlowRefused: when it is wrong.
+        TooManyFailures: after too many wrong passwords.
+        Busy: when too many passwords are waiting.
+    """
     attempt = await reserve_attempt(services, visitor, Purpose.PRESENT_PASSWORD, own.user_id)
     try:
         right, _ = await services.passwords.verify(typed, credential.secret, source=visitor.network)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from sso.clients.claims import SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
 from sso.identity.authn.assurance import identity_level
+from sso.identity.users.addresses import address_claim
 from sso.identity.users.service import open_nik
 from sso.identity.users.store import Known, KnownIdentifier
 from sso.oidc.store.types import GrantDetails
@@ -86,6 +87,8 @@ def user_claims(
                 known["nik"] = open_nik(identifier, box)
         elif identifier.is_primary:
             known.update(_identifier_claims(identifier))
+    if "address" in requested and person.profile.get("address"):
+        known["address"] = address_claim(person.profile["address"])
     return {name: known[name] for name in requested if known.get(name) is not None}
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 SCOPE_PREFIX = "sso:"
 """Prefix of the scope of a permission, as in ``sso:sessions:read``. Only applications of the city get these scopes."""
 
-RoleName = Literal["citizen", "developer", "helpdesk", "officer", "group_admin", "auditor", "admin"]
+RoleName = Literal["citizen", "employee", "developer", "helpdesk", "officer", "group_admin", "auditor", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "group_admin": frozenset(),
         "officer": frozenset({"users:read", "users:check_identity"}),
         "developer": frozenset({"applications:create"}),
+        "employee": frozenset(),
         "citizen": frozenset(),
     }
 )
@@ -86,6 +87,12 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
 GROUP_PERMISSIONS = frozenset({"clients:read", "clients:write", "applications:review"})
 """The permissions of the role ``group_admin`` for the applications of its groups, on the administrators' pages, which
 check the group. The API does not know groups and gives the role no permission."""
+
+
+def is_staff(roles: Collection[str]) -> bool:
+    """Tell whether a user works for the city: ``employee`` says so and permits nothing, and so does every role with
+    permissions."""
+    return not set(roles) <= {"citizen"}
 
 
 RESTRICTED_SCOPES = ("nik",)

@@ -161,6 +161,11 @@ class MetadataFields(BaseModel):
     allowed_roles: list[RoleName] = Field(
         default_factory=list, max_length=10, description="Only people with one of these roles may use it."
     )
+    listed_for: Literal["everyone", "staff"] = Field(
+        "everyone",
+        description="Who sees it in the list of applications: `everyone`, or `staff`: users with any role besides "
+        "`citizen`, such as `employee`, and users who have used it before. It is no limit: `allowed_roles` is.",
+    )
     allowed_networks: list[NetworkText] = Field(
         default_factory=list,
         max_length=50,

@@ -13,6 +13,7 @@ from sso.http.account import (
     contact_code,
     contacts,
     data,
+    deletion,
     home,
     legal,
     notifications,
@@ -37,6 +38,7 @@ routers = (
     activity.router,
     notifications.router,
     data.router,
+    deletion.router,
     legal.router,
 )
 """The routers of these pages, in the order in which their routes are tried."""

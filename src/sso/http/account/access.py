@@ -33,8 +33,8 @@ from sso.platform.visitor import Visitor
 PAGES = (
     ("account", "/account", N_("Overview")),
     ("profile", "/account/profile", N_("Profile")),
-    ("contacts", "/account/contacts", N_("Contacts and names to sign in")),
-    ("security", "/account/security", N_("Password and second steps")),
+    ("contacts", "/account/contacts", N_("E-mail, phone and user name")),
+    ("security", "/account/security", N_("Password and two-step verification")),
     ("sessions", "/account/sessions", N_("Active sessions and devices")),
     ("applications", "/account/applications", N_("Connected applications")),
     ("activity", "/account/activity", N_("Activity")),

@@ -1,4 +1,4 @@
-"""What happened in the own account."""
+"""The activity of the own account."""
 
 from __future__ import annotations
 
@@ -21,38 +21,39 @@ EVENTS = {
     "session.started": N_("Signed in"),
     "session.renewed": N_("Signed in again"),
     "session.ended": N_("Signed out"),
-    "sign_in.failed": N_("A sign-in failed"),
-    "consent.given": N_("An application was allowed to receive data"),
-    "consent.withdrawn": N_("The permission of an application was withdrawn"),
-    "grant.revoked": N_("What an application was given was taken back"),
-    "user.registered": N_("The account was made"),
-    "user.created": N_("The account was made"),
-    "user.imported": N_("The account was taken over from another application"),
-    "user.changed": N_("The profile was changed"),
-    "user.password_changed": N_("The password was changed"),
-    "user.recovered": N_("The account was recovered"),
-    "user.locked": N_("A sign-in was said to be somebody else's"),
-    "user.identity_checked": N_("A document was checked at a counter"),
-    "user.exported": N_("The data were exported"),
-    "user.deletion_planned": N_("The account is to be deleted"),
-    "user.deletion_cancelled": N_("The account stays"),
-    "user.roles_changed": N_("The roles were changed"),
-    "factor.added": N_("A way to sign in was added"),
-    "factor.removed": N_("A way to sign in was removed"),
-    "factor.recovery_codes_made": N_("Recovery codes were made"),
-    "factor.recovery_code_used": N_("A recovery code was used"),
-    "contact.added": N_("An address or number was added"),
-    "contact.verified": N_("An address or number was proven"),
-    "contact.removed": N_("An address or number was removed"),
-    "recovery.begun": N_("A recovery of the account was begun"),
-    "recovery.delayed": N_("A recovery of the account waits"),
-    "recovery.stopped": N_("A recovery of the account was stopped"),
+    "sign_in.failed": N_("Failed sign-in attempt"),
+    "consent.given": N_("Application allowed to see your data"),
+    "consent.withdrawn": N_("Permission of an application withdrawn"),
+    "grant.revoked": N_("Access of an application revoked"),
+    "user.registered": N_("Account created"),
+    "user.created": N_("Account created"),
+    "user.imported": N_("Account imported from another application"),
+    "user.changed": N_("Profile or contacts changed"),
+    "user.password_changed": N_("Password changed"),
+    "user.recovered": N_("Account recovered"),
+    "user.locked": N_("Sign-in reported as not yours"),
+    "user.identity_checked": N_("Identity document checked at a service counter"),
+    "user.exported": N_("Data downloaded"),
+    "user.deletion_planned": N_("Deletion of the account requested"),
+    "user.deletion_cancelled": N_("Deletion of the account cancelled"),
+    "user.roles_changed": N_("Roles changed"),
+    "factor.added": N_("Sign-in method added"),
+    "factor.removed": N_("Sign-in method removed"),
+    "factor.recovery_codes_made": N_("Recovery codes created"),
+    "factor.recovery_code_used": N_("Recovery code used"),
+    "contact.added": N_("E-mail address or phone number added"),
+    "contact.verified": N_("E-mail address or phone number verified"),
+    "contact.removed": N_("E-mail address or phone number removed"),
+    "recovery.begun": N_("Account recovery started"),
+    "recovery.delayed": N_("Account recovery waiting"),
+    "recovery.stopped": N_("Account recovery stopped"),
 }
+"""The events that users see, by their type."""
 
 
 @router.get(ACTIVITY)
 async def activity(here: Annotated[OwnVisit, Depends(OwnPage("activity"))]) -> Response:
-    """What happened in the account, the newest first."""
+    """The activity of the account, newest first."""
     before = read_id(here.request.query_params.get("before", ""))
     async with here.services.db.read() as session:
         about_user = AuditFilter(person=str(here.user.id))

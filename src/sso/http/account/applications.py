@@ -1,8 +1,10 @@
-"""Every application of the city by group, with search, favourites and those used last."""
+"""The applications that a user may use, by group, with search, favourites and those used last."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,6 +12,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.clients.listing import is_shown
 from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import read_cookie
@@ -25,6 +28,8 @@ router = new_router()
 
 HERE = "/apps"
 RECENT = 6
+FEW = 12
+"""Up to how many applications the groups are open from the beginning; more would be a long way to scroll on a phone."""
 MAX_QUERY_CHARS = 60
 Here = Annotated[OwnVisit, Depends(OwnPage("apps"))]
 
@@ -47,9 +52,8 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
     async with db.read() as session:
         favourites = await users.favourites_of(session, here.user.id)
         used = await sessions.last_used_clients(session, here.user.id)
-    listed = clients.registry.listed()
+    listed = shown_to(clients.registry.listed(), here.visit.roles, used)
     matching = [client for client in listed if _matches(client, typed, locale)] if typed else []
-    recent = [client for client in listed if client.client_id in used]
     query = f"?{urlencode({'q': typed})}" if typed else ""
     return page(
         request,
@@ -58,11 +62,12 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
         header=here.visit.header(request),
         here=f"{HERE}{query}",
         asked=typed,
-        found=sorted(matching, key=lambda client: client.name(locale)),
+        found=recent_first(sorted(matching, key=lambda client: client.name(locale)), used),
         favourites=[client for client in listed if client.client_id in favourites],
         starred=favourites,
-        recent=sorted(recent, key=lambda client: used[client.client_id], reverse=True)[:RECENT],
+        recent=recent_first([client for client in listed if client.client_id in used], used)[:RECENT],
         groups=by_group(listed),
+        few=len(listed) <= FEW,
         csrf_token=csrf_token(request, "favourites", read_cookie(request, "session")),
     )
 
@@ -78,6 +83,22 @@ async def favourite(request: Request, here: Here, sent: Favourite, db: Db, clien
             await users.lock_user(session, here.user.id)
             await users.set_favourite(session, here.user.id, client_id, act == "add")
     return RedirectResponse(f"{back}#{client_id[:100]}", 303)
+
+
+def shown_to(clients: list[Client], roles: Collection[str], used: Mapping[str, datetime]) -> list[Client]:
+    """Return the applications that a user sees.
+
+    Args:
+        clients: every application that is listed.
+        roles: of the user.
+        used: when the user last used each application.
+    """
+    return [client for client in clients if is_shown(client.meta, roles, used=client.client_id in used)]
+
+
+def recent_first(clients: list[Client], used: Mapping[str, datetime]) -> list[Client]:
+    """Return applications, those that the user used last before the others."""
+    return sorted(clients, key=lambda client: -used[client.client_id].timestamp() if client.client_id in used else 0)
 
 
 def by_group(clients: list[Client]) -> dict[str, list[Client]]:

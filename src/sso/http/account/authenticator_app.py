@@ -77,5 +77,6 @@ def _page(here: OwnVisit, flow: RunningFlow, problem: str = "", status: int = 20
         uri=uri,
         qr=qr.as_image(uri),
         problem=problem,
+        field="code",
         values=values,
     )

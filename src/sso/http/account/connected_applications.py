@@ -13,6 +13,7 @@ from sso.accounts.data_export import withdraw
 from sso.clients.claims import allowed_by, permissions
 from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
+from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import FormModel, Sent, SentForm, first
 from sso.http.sign_in.requested_data import Asked, asked_for
@@ -24,6 +25,7 @@ router = new_router()
 
 APPLICATIONS = "/account/applications"
 MAX_CLIENT_ID_CHARS = 100
+WITHDRAWN = N_("The permission is withdrawn. We are notifying the application.")
 Here = Annotated[OwnVisit, Depends(OwnPage("applications"))]
 
 
@@ -52,7 +54,8 @@ async def applications_page(here: Here) -> Response:
     """The applications that know the user."""
     async with here.services.db.read() as session:
         rows = await _connected(session, here.services.changes.registry, here)
-    return here.page("account_applications.html", rows=rows, done=here.request.query_params.get("done", ""))
+    withdrawn = WITHDRAWN if here.request.query_params.get("done") else ""
+    return here.page("account_applications.html", rows=rows, done=withdrawn)
 
 
 async def _connected(session: AsyncSession, registry: Registry, here: OwnVisit) -> list[ConnectedApplication]:

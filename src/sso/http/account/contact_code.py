@@ -94,6 +94,7 @@ def _page(
         shown=data_of(flow)["value"],
         minutes=whole_minutes(here.services.settings.one_time_code_lifetime),
         problem=problem,
+        field="code",
         values=values,
         sent_again=sent_again,
     )

@@ -1,4 +1,4 @@
-"""With what a user signs in: e-mail addresses, telephone numbers, user names and the NIK."""
+"""The sign-in details of a user: e-mail addresses, telephone numbers, user names and the NIK."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ router = new_router()
 CONTACTS = "/account/contacts"
 MAX_SHOWN_CHARS = 254
 DONE = {
-    "removed": N_("It was removed."),
-    "added": N_("It was added."),
-    "primary": N_("It comes first now."),
-    "username": N_("The user name is changed."),
-    "nik": N_("The NIK was noted. At a city counter it can be checked."),
-    "nik_place": N_("The NIK was noted. We do not know the place code in it: check the first six digits."),
+    "removed": N_("The contact or user name is removed."),
+    "added": N_("The contact is verified and added."),
+    "primary": N_("The main contact or user name is changed."),
+    "username": N_("Your user name is saved."),
+    "nik": N_("Your NIK is saved. Take your identity card (KTP) to a service counter to have it checked."),
+    "nik_place": N_("Your NIK is saved, but its place code is not in our list. Check the first six digits."),
 }
 Here = Annotated[OwnVisit, Depends(OwnPage("contacts"))]
 HereRecently = Annotated[OwnVisit, Depends(OwnPage("contacts", recent=True))]
@@ -51,7 +51,7 @@ Contacts = Annotated[Sent[ContactsForm], Depends(SentForm(ContactsForm))]
 
 @router.get(CONTACTS)
 async def contacts_page(here: Here) -> Response:
-    """With what the user signs in."""
+    """The sign-in details of the user."""
     return await page_of_contacts(here)
 
 

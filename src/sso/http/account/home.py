@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import accounts_of_browser
+from sso.http.account.applications import recent_first, shown_to
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.header import first_admin_page, header_user
@@ -41,7 +42,8 @@ async def home(request: Request, services: Accounts) -> Response:
     if who is None:
         to_sign_in = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
         return with_browser_state(request, to_sign_in, "")
-    listed = [client for client in services.changes.registry.listed() if client.meta.initiate_login_uri]
+    shown = shown_to(services.changes.registry.listed(), roles, used)
+    listed = [client for client in shown if client.meta.initiate_login_uri]
     recent = [client for client in listed if client.client_id in used and client.client_id not in starred]
     return page(
         request,
@@ -49,7 +51,7 @@ async def home(request: Request, services: Accounts) -> Response:
         header=header_user(request, who.user.name, roles),
         person=who.user.name,
         favourites=[client for client in listed if client.client_id in starred],
-        recent=sorted(recent, key=lambda client: used[client.client_id], reverse=True)[:RECENT],
+        recent=recent_first(recent, used)[:RECENT],
         csrf_token=csrf_token(request, "logout", cookie),
         others=[account for account in accounts if account.session.id != who.session.id],
         may_administer=first_admin_page(roles),

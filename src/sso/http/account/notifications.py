@@ -19,9 +19,10 @@ router = new_router()
 
 NOTIFICATIONS = "/account/notifications"
 NOTICES = (
-    ("new_device", N_("When I sign in at a device that is new")),
-    ("application_connected", N_("When I allow an application to receive data")),
+    ("new_device", N_("When somebody signs in to my account on a new device")),
+    ("application_connected", N_("When I allow an application to see my data")),
 )
+SAVED = N_("Your settings are saved.")
 Here = Annotated[OwnVisit, Depends(OwnPage("notifications"))]
 
 
@@ -44,7 +45,7 @@ async def notifications_page(here: Here) -> Response:
         notices=NOTICES,
         wanted={name: here.user.preferences.get(name) is not False for name, _ in NOTICES},
         language=page_language(here.user.locale, ""),
-        done=here.request.query_params.get("done", ""),
+        done=SAVED if here.request.query_params.get("done") else "",
     )
 
 

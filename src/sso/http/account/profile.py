@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated
 
+import orjson
 from fastapi import Depends
 from pydantic import AfterValidator
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
+from sso import clock
+from sso.accounts.languages import territory_name
 from sso.accounts.own_account import lock_own_account
 from sso.accounts.profile import (
+    ADDRESS_FIELDS,
+    MAX_NAME_CHARS,
+    NAME_PARTS,
+    PROFILE_FIELDS,
     ProfileInvalid,
     change_picture,
     change_profile,
@@ -20,34 +28,51 @@ from sso.accounts.profile import (
     read_name,
     read_profile,
 )
-from sso.http.account.access import OwnPage, OwnVisit
+from sso.http.account.access import OwnPage, OwnVisit, done
+from sso.http.account.time_zones import other_time_zones
+from sso.http.common.field_errors import FieldError, errors_in_order
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_
 from sso.http.common.images import made_small
 from sso.http.common.late_routes import new_router
+from sso.http.common.pages import locale_of
 from sso.http.common.services import Db
-from sso.http.common.typed_forms import FormModel, Sent, SentForm, required
+from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm, required
 from sso.http.sign_in.texts import STALE
+from sso.identity.users import regions
 from sso.identity.users import store as users
+from sso.identity.users.schemas import Profile
 
 router = new_router()
 
 PROFILE = "/account/profile"
 PICTURE_PIXELS = 256
-NO_NAME = N_("Type your name.")
-NOT_A_PICTURE = N_("We cannot read this picture. Choose a PNG, JPEG, GIF or WebP of at most %(megabytes)d MB.")
-WRONG = N_("This cannot be kept. Write it shorter, without special signs.")
+NO_NAME = N_("Enter your name.")
+NOT_A_PICTURE = N_("Choose a picture in PNG, JPEG, GIF or WebP format of at most %(megabytes)d MB.")
+WRONG = N_("Shorten this text and remove unusual characters.")
 WRONG_FIELDS = {
-    "birthdate": N_("Write the date of birth as year, month and day: 1990-04-21."),
-    "website": N_("Write the whole address, beginning with https://."),
+    "birthdate": N_("Enter a date of birth that exists, such as 21/04/1990."),
+    "website": N_("Enter the full web address, beginning with https://."),
+    "address_rt": N_("Enter the RT as a number of at most three digits, such as 003."),
+    "address_rw": N_("Enter the RW as a number of at most three digits, such as 005."),
+}
+FIELDS = ("name", *PROFILE_FIELDS, *(f"address_{field}" for field in ADDRESS_FIELDS))
+"""The fields of the page, in its order."""
+DONE = {
+    "1": N_("Your profile is saved."),
+    "parts": N_("Your profile is saved. The stored first and last names did not match your new name and were removed."),
+    "picture": N_("Your picture is saved."),
+    "no_picture": N_("Your picture is removed."),
 }
 Here = Annotated[OwnVisit, Depends(OwnPage("profile"))]
 
 
 class ProfileForm(FormModel):
-    """The name. The other fields are those of the stored profile, which checks them itself."""
+    """The name. The other fields are those of the stored profile, which checks them itself. ``choice``: ``regions``
+    shows the names of the regions within those that were typed, and saves nothing."""
 
     name: Annotated[str, AfterValidator(read_name), required(NO_NAME)] = ""
+    choice: ChoiceField = Choice()
 
 
 ProfileFields = Annotated[Sent[ProfileForm], Depends(SentForm(ProfileForm))]
@@ -64,9 +89,12 @@ async def save_profile(here: Here, sent: ProfileFields) -> Response:
     """Change the profile; the page names every mistake, and keeps what was typed."""
     if not here.sent_by_us(sent.typed):
         return await _page(here, sent.typed, {"": STALE}, 400)
+    if sent.form.choice.act == "regions":
+        return await _page(here, sent.typed)
     mistakes = dict(sent.mistakes)
+    stored, before = here.user.profile, here.user.name
     try:
-        profile = read_profile(here.user.profile, sent.typed)
+        profile = read_profile(stored, sent.typed, sent.form.name or before, before)
     except ProfileInvalid as error:
         mistakes |= {field: WRONG_FIELDS.get(field, WRONG) for field in error.fields}
         return await _page(here, sent.typed, mistakes, 400)
@@ -75,7 +103,13 @@ async def save_profile(here: Here, sent: ProfileFields) -> Response:
     async with here.services.db.write() as session:
         user = await lock_own_account(session, here.own)
         change_profile(session, user, sent.form.name, profile, here.actor)
-    return RedirectResponse(f"{PROFILE}?done=1", 303)
+    return done(PROFILE, "parts" if _parts_removed(sent.typed, profile) else "1")
+
+
+def _parts_removed(typed: Mapping[str, str], profile: Profile) -> bool:
+    """Tell whether parts of the name were in the form and are not stored any more."""
+    parts = profile.model_dump(include=set(NAME_PARTS))
+    return any(typed.get(part, "").strip() and not parts[part] for part in NAME_PARTS)
 
 
 async def _page(
@@ -87,16 +121,49 @@ async def _page(
 ) -> Response:
     async with here.services.db.read() as session:
         picture = await users.picture_of(session, here.user.id)
+    stored, locale = profile_values(here.user), locale_of(here.request)
+    shown = {name: typed.get(name, "")[:500] for name in stored}
+    shown["address_country"] = territory_name(locale, shown["address_country"]) or shown["address_country"]
     return here.page(
         "account_profile.html",
         status,
-        typed={name: typed.get(name, "")[:500] for name in profile_values(here.user)},
-        mistakes=mistakes or {},
+        typed=shown,
+        apart=any(stored[part] for part in NAME_PARTS),
+        birthdate_is_date=_is_date(shown["birthdate"]),
+        today=clock.now().date().isoformat(),
+        zones=other_time_zones(locale, stored["zoneinfo"]),
+        regions=regions_within(shown),
+        errors=[FieldError(error.field, error.text, values) for error in errors_in_order(mistakes or {}, FIELDS)],
         picture=picture.id if picture else "",
         megabytes=_megabytes(here),
-        done=here.request.query_params.get("done", ""),
-        values=values,
+        done=DONE.get(here.request.query_params.get("done", ""), ""),
     )
+
+
+def _is_date(text: str) -> bool:
+    """Tell whether a date picker can show a stored or typed date of birth; a year alone it cannot show."""
+    try:
+        return not text or bool(date.fromisoformat(text).year)
+    except ValueError:
+        return False
+
+
+def regions_within(typed: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the names to choose from, by the fields of the form: of a field only where the one above it is known."""
+    province, regency = typed.get("address_region", ""), typed.get("address_locality", "")
+    return {
+        "address_region": regions.provinces(),
+        "address_locality": regions.regencies(province),
+        "address_district": regions.districts(province, regency),
+        "address_village": regions.villages(province, regency, typed.get("address_district", "")),
+    }
+
+
+@router.get(f"{PROFILE}/regions", dependencies=[Depends(OwnPage("profile"))])
+async def region_names(request: Request) -> Response:
+    """The names of regions within others, as JSON: a script of ours asks when a region was chosen."""
+    names = regions_within({name: value[:MAX_NAME_CHARS] for name, value in request.query_params.items()})
+    return Response(orjson.dumps(names), headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 
 def _megabytes(here: OwnVisit) -> int:
@@ -119,7 +186,7 @@ async def save_picture(request: Request, here: Here) -> Response:
     async with here.services.db.write() as session:
         user = await lock_own_account(session, here.own)
         await change_picture(session, user.id, image, here.actor)
-    return RedirectResponse(f"{PROFILE}?done=1", 303)
+    return done(PROFILE, "picture" if image else "no_picture")
 
 
 @router.get("/picture/{picture_id}")

@@ -39,13 +39,13 @@ router = new_router()
 
 SECURITY = "/account/security"
 MAX_CREDENTIAL_CHARS = 20_000
-NOT_THE_SAME = N_("The two passwords are not the same.")
+NOT_THE_SAME = N_("The two passwords do not match.")
 DONE = {
-    "password": N_("The password is changed. You were signed out everywhere else."),
-    "passkey": N_("The passkey was added."),
-    "totp": N_("The authenticator app was added."),
-    "removed": N_("It was removed."),
-    "trusted": N_("No browser is trusted any more."),
+    "password": N_("Your password is changed. Sessions on other devices were ended."),
+    "passkey": N_("The passkey is added."),
+    "totp": N_("The authenticator app is turned on."),
+    "removed": N_("The sign-in method is removed."),
+    "trusted": N_("All trusted browsers are removed."),
 }
 Here = Annotated[OwnVisit, Depends(OwnPage("security"))]
 HereRecently = Annotated[OwnVisit, Depends(OwnPage("security", recent=True))]

@@ -18,6 +18,7 @@ from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import session_tokens
 from sso.http.common.forms import read_id
+from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import FormModel, Sent, SentForm
 from sso.http.sign_in.account_chooser import with_accounts
@@ -30,6 +31,7 @@ router = new_router()
 
 PAGE = 50
 MINE = "/account/sessions"
+ENDED = N_("The session is ended. We are notifying the applications.")
 Here = Annotated[OwnVisit, Depends(OwnPage("sessions"))]
 
 
@@ -51,6 +53,11 @@ class Row:
     device: str
     clients: list[tuple[Client, ClientSession]]
 
+    @property
+    def is_phone(self) -> bool:
+        """Whether the device is a phone or tablet, for its icon."""
+        return device_of(self.session.user_agent or "").system.startswith(("Android", "iOS"))
+
 
 @router.get(MINE)
 async def my_sessions(request: Request, here: Here) -> Response:
@@ -71,7 +78,7 @@ async def my_sessions(request: Request, here: Here) -> Response:
         this=present.id,
         several=before is not None or len(rows) > 1,
         following=following,
-        done=request.query_params.get("done", ""),
+        done=ENDED if request.query_params.get("done", "0") != "0" else "",
     )
 
 

@@ -17,6 +17,7 @@ MAX_LOGO_BYTES = 32 * 1024
 _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
     "enhance.js": ("enhance.js",),
+    "account.js": ("enhance.js", "account.js"),
     "onward.js": ("onward.js",),
     "passkeys.js": ("enhance.js", "vendor/simplewebauthn.umd.min.js", "passkeys.js"),
     "check_session.js": ("vendor/sha256.min.js", "check_session.js"),

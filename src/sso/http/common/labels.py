@@ -9,6 +9,7 @@ from sso.platform.permissions import PERMISSIONS
 
 ROLE_TEXTS = {
     "citizen": N_("citizen"),
+    "employee": N_("employee: sees applications for staff"),
     "developer": N_("developer: registers applications"),
     "helpdesk": N_("helpdesk: finds people, helps them back in"),
     "officer": N_("officer at a counter: checks documents"),
@@ -18,6 +19,7 @@ ROLE_TEXTS = {
 }
 ROLE_NAMES = {
     "citizen": N_("citizen"),
+    "employee": N_("employee"),
     "developer": N_("developer"),
     "helpdesk": N_("helpdesk"),
     "officer": N_("counter officer"),

@@ -8,6 +8,7 @@ import hmac
 import secrets
 import struct
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Literal, TypedDict
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ RECOVERY_CODE_CHARS = 16
 MAX_PASSKEYS = 20
 MAX_NAME_CHARS = 60
 CHALLENGE_SECONDS = 1800
+SIGN_IN = "get"
+"""The purpose of the challenges of a sign-in."""
 _TOTP_SEAL = "totp"
 _TRANSPORTS = ("ble", "hybrid", "internal", "nfc", "smart-card", "usb")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -183,11 +186,18 @@ class Passkeys:
         )
         return options_to_json(options)
 
-    def request_options(self, browser: str) -> str:
-        """Return the options with which a browser shows a passkey of whoever is there, as JSON."""
-        challenge = base64url(self.challenge(browser, "get"))
+    def request_options(self, browser: str, purpose: str = SIGN_IN, known: Iterable[Credential] = ()) -> str:
+        """Return the options with which a browser asks for a passkey, as JSON.
+
+        Args:
+            browser: the random value that names the browser.
+            purpose: the act that the answer is good for, and for no other; by default a sign-in.
+            known: the passkeys that may answer; none: any passkey that the browser has.
+        """
+        allowed = [{"type": "public-key", "id": base64url(one.external_id)} for one in known if one.external_id]
+        challenge = base64url(self.challenge(browser, purpose))
         return orjson.dumps(
-            {"challenge": challenge, "rpId": self._rp_id, "userVerification": "required", "allowCredentials": []}
+            {"challenge": challenge, "rpId": self._rp_id, "userVerification": "required", "allowCredentials": allowed}
         ).decode()
 
     async def add(self, session: AsyncSession, user_id: uuid.UUID, browser: str, answer: str, name: str) -> Credential:
@@ -234,7 +244,12 @@ class Passkeys:
         return credential
 
     async def check(
-        self, session: AsyncSession, browser: str, answer: str, user_id: uuid.UUID | None = None
+        self,
+        session: AsyncSession,
+        browser: str,
+        answer: str,
+        user_id: uuid.UUID | None = None,
+        purpose: str = SIGN_IN,
     ) -> tuple[User, Credential, list[str]]:
         """Return whose passkey answered, the passkey, and the person's roles.
 
@@ -243,6 +258,7 @@ class Passkeys:
             browser: the random value that names the browser.
             answer: what the browser sent, JSON.
             user_id: who it must be, where that is known.
+            purpose: the act that the challenge was made for.
 
         Raises:
             PasskeyRefused: when it is not right.
@@ -250,7 +266,7 @@ class Passkeys:
         from webauthn import verify_authentication_response
         from webauthn.helpers import base64url_to_bytes
 
-        challenge = await self._answered(session, answer, browser, "get")
+        challenge = await self._answered(session, answer, browser, purpose)
         try:
             response = read_json(answer)
             external_id, handle = base64url_to_bytes(str(response["rawId"])), response["response"].get("userHandle")

@@ -129,6 +129,11 @@ def country(text: str) -> Code:
     return Code(value, "" if known else f"{value} is not the name of a country in Indonesian or English")
 
 
+def country_code(text: str) -> str:
+    """Return the code of a country that was written by its name in Indonesian or English; any other text as it is."""
+    return _country_names().get(text.casefold(), text)
+
+
 def time_zone(text: str) -> Code:
     """Return a time zone in the spelling of the time zone database: ``asia/jakarta`` becomes ``Asia/Jakarta``, and
     ``WIB``, ``WITA`` and ``WIT`` the zone that is meant."""
@@ -191,14 +196,16 @@ def _alpha3() -> frozenset[str]:
 
 
 @cache
-def _country_names() -> frozenset[str]:
+def _country_names() -> dict[str, str]:
+    """Return the codes of countries by their names, in small letters."""
     codes = [code.upper() for code in _countries()]
-    return frozenset(
-        str(Locale(language).territories[code]).casefold()
+    named = {
+        str(Locale(language).territories[code]).casefold(): code
         for language in ("id", "en")
         for code in codes
         if code in Locale(language).territories
-    ) | {"republik indonesia", "republic of indonesia"}
+    }
+    return named | dict.fromkeys(("republik indonesia", "republic of indonesia"), "ID")
 
 
 @cache

@@ -73,15 +73,27 @@ TimeZone = Annotated[Line, Field(max_length=60), _in_canonical_form(time_zone)]
 Country = Annotated[Line, Field(max_length=200), _in_canonical_form(country)]
 
 
+def _three_digits(number: str) -> str:
+    return number.zfill(3)
+
+
+Neighbourhood = Annotated[str, Field(pattern=r"^[0-9]{1,3}$", examples=["003"]), AfterValidator(_three_digits)]
+
+
 class Address(BaseModel):
-    """The address claim (OpenID Connect Core section 5.1.1)."""
+    """An address. Applications receive the members of the address claim (OpenID Connect Core section 5.1.1); ``rt``,
+    ``rw``, ``village`` and ``district`` become lines of its ``street_address``."""
 
     model_config = ConfigDict(extra="forbid")
 
     formatted: Annotated[Lines, Field(max_length=500)] | None = None
     street_address: Annotated[Lines, Field(max_length=300)] | None = None
-    locality: Short | None = None
-    region: Short | None = None
+    rt: Neighbourhood | None = Field(None, description="Rukun tetangga: one to three digits.")
+    rw: Neighbourhood | None = Field(None, description="Rukun warga: one to three digits.")
+    village: Short | None = Field(None, description="Kelurahan or desa.")
+    district: Short | None = Field(None, description="Kecamatan.")
+    locality: Short | None = Field(None, description="City or regency, such as Kota Tangerang.")
+    region: Short | None = Field(None, description="Province.")
     postal_code: Short | None = None
     country: Country | None = None
 

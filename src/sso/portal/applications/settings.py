@@ -46,7 +46,8 @@ TOGETHER = (
 POLICIES = ("allowed_roles", "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds")
 """Who may use an application, from where and when, and how long its tokens are valid."""
 GRANTED = (
-    "first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format", *POLICIES,
+    "first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format", "listed_for",
+    *POLICIES,
 )  # fmt: skip
 """What only an administrator decides."""
 IN_SANDBOX = ("profile", "require_pkce", "access_token_format", *POLICIES)
