@@ -133,6 +133,7 @@ async def send_code(
     *,
     really: bool = True,
     channel: str = "",
+    remembered: str | None = None,
 ) -> bool:
     """Make a code for a pending flow and send it.
 
@@ -145,7 +146,8 @@ async def send_code(
         about: the message; one of ``NOTICES`` in ``http/common/mail_texts.py``.
         locale: the language.
         really: otherwise nothing is sent, everything looks as if it was, and no code is right.
-        channel: ``sms`` or ``whatsapp``; empty: as the settings say.
+        channel: ``sms`` or ``whatsapp``, where the user has just chosen; the flow keeps it for further codes.
+        remembered: the channel that the user has chosen for the contact before.
 
     Returns:
         Whether a code was made; not where too many were, or one a moment ago.
@@ -153,10 +155,14 @@ async def send_code(
     code = await pending_flows.new_code(session, services.box, flow, usable=really)
     if code is None:
         return False
+    if channel in services.settings.phone_channels:
+        flow.data["channel"] = channel
+        await pending_flows.keep(session, services.box, flow)
     if really:
         seconds = whole_seconds(services.settings.one_time_code_lifetime)
         named = pending_flows.name_of_code(flow)
-        send(session, services, kind, to, about, locale, seconds=seconds, channel=channel, flow=named, code=code)
+        chosen = flow.data.get("channel") or remembered or ""
+        send(session, services, kind, to, about, locale, seconds=seconds, channel=chosen, flow=named, code=code)
     return True
 
 

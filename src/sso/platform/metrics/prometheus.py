@@ -115,8 +115,6 @@ def add(tallies: Tallies) -> None:
         _add_durations(DELIVERIES.labels(_known(kind, KINDS), outcome), durations)
     for (name, label), times in tallies.events.items():
         match name:
-            case "message":
-                _count_message(label, times)
             case "sign_in":
                 SIGN_INS.labels("ok").inc(times)
             case "sign_in_failed":
@@ -127,12 +125,14 @@ def add(tallies: Tallies) -> None:
                 TOKEN_ERRORS.labels(_known(label, ERRORS)).inc(times)
             case "authorize_error":
                 AUTHORIZATION_ERRORS.labels(_known(label, ERRORS)).inc(times)
-            case "account_made":
-                ACCOUNTS.inc(times)
+            case _:
+                _count_other(name, label, times)
 
 
-def _count_message(label: str, times: int) -> None:
-    if label in MESSAGES:
+def _count_other(name: str, label: str, times: int) -> None:
+    if name == "account_made":
+        ACCOUNTS.inc(times)
+    elif name == "message" and label in MESSAGES:
         PHONE_MESSAGES.labels(*label.split(":")).inc(times)
 
 
