@@ -19,6 +19,7 @@ from sso.platform.outbox import SMS, WHATSAPP, Abandon, AwaitsReceipt, OtherRece
 from sso.platform.outbox.phone import PhoneChannel, PhoneMessage
 from sso.platform.outbox.sms import HttpGateway
 from sso.platform.outbox.whatsapp import WhatsApp
+from sso.platform.outbox.worker import has_answered
 from sso.platform.security.message_limits import BudgetUsedUp, MessageBudgets, PrefixRefused
 from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.rate_limits import Counts, DatabaseStorage
@@ -105,6 +106,8 @@ class PhoneSender:
             if not falls_back:
                 raise
             cause, after = (error.cause, error.after) if isinstance(error, Retry) else (error, 0.0)
+            if clock.now() >= deadline:
+                raise OtherReceiver(SMS, str(cause), answered=has_answered(cause)) from None
             raise Retry(cause, after, deadline) from None
         if key is not None:
             raise AwaitsReceipt(key, SMS if falls_back else "", max(deadline, clock.now()))

@@ -256,7 +256,7 @@ class Worker:
             return True, DeliveryStatus.DONE
         except Exception as error:
             cause = error.cause if isinstance(error, Retry) else error
-            answered, when = _has_answered(cause), _next_attempt(delivery, error)
+            answered, when = has_answered(cause), _next_attempt(delivery, error)
             text = f"{type(cause).__name__}: {cause}"
             return answered, await self._record(delivery, text, answered=answered, when=when)
         return True, await self._record(delivery, None)
@@ -356,7 +356,7 @@ def _now() -> float:
     return clock.now().timestamp()
 
 
-def _has_answered(error: Exception) -> bool | None:
+def has_answered(error: Exception) -> bool | None:
     """Tell whether a receiver answered that did not accept a delivery: an answer that says that it is overloaded or
     away is none (429 of RFC 6585, 502 to 504 of RFC 9110, 421 of RFC 5321). None: the database failed."""
     if isinstance(error, DatabaseUnavailable):
