@@ -326,7 +326,7 @@ async def test_budgets_hold_for_all_processes_and_alert_administrators_once(city
     await code_to(city, "+12025550123")
     assert "SSO_PHONE_PREFIXES" in str((await row(city)).last_error)
     async with city.provider.db.read() as session:
-        events = (await session.execute(select(AuditEvent.type, AuditEvent.data))).all()
+        events = (await session.execute(select(AuditEvent.type, AuditEvent.data).order_by(AuditEvent.id))).all()
         kinds = (await session.execute(select(Delivery.payload, Delivery.receiver))).all()
     alarms = [data["channel"] + data["prefix"] for type_, data in events if type_ == "messages.budget_alarm"]
     assert alarms == ["whatsapp", "sms+65"]
