@@ -201,7 +201,7 @@ async def test_who_is_signed_out_by_an_administrator_is_told_once(city: City, po
     (mail,) = post.mails
     assert mail["Subject"] == "Tangerang Satu: Sesi Anda diakhiri"
     text, _ = bodies(mail)
-    assert "Seorang administrator mengakhiri sesi Anda pada" in text
+    assert "Administrator mengakhiri sesi Anda pada" in text
     assert "Telepon dicuri" not in text, "why is for the audit log"
 
 
