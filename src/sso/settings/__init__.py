@@ -135,8 +135,8 @@ class Settings(Groups, BaseSettings):
             for name in ("whatsapp_app_secret", "whatsapp_verify_token")
             if getattr(self, name) is None
         ]
-        if (self.whatsapp_token is None) == (self.whatsapp_token_file is None):
-            mistakes.append("SSO_WHATSAPP_TOKEN or SSO_WHATSAPP_TOKEN_FILE is required (not both)")
+        if self.whatsapp_token is None and self.whatsapp_token_file is None:
+            mistakes.append("SSO_WHATSAPP_TOKEN or SSO_WHATSAPP_TOKEN_FILE is required")
         if self.whatsapp_fallback_after >= self.one_time_code_lifetime:
             mistakes.append("SSO_WHATSAPP_FALLBACK_AFTER must be less than SSO_ONE_TIME_CODE_LIFETIME")
         return mistakes

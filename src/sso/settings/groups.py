@@ -749,7 +749,7 @@ class WhatsAppSettings(Group):
         None,
         description="A random value of at least 16 characters that you also enter in the webhook settings of the Meta "
         "app (`hub.verify_token`).",
-        examples=["<random value>"],
+        examples=["<random value of 32 characters>"],
     )
     whatsapp_code_templates: TextList = Field(
         default_factory=lambda: ["id=kode_verifikasi", "en=verification_code"],

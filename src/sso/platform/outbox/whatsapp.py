@@ -123,13 +123,13 @@ class WhatsApp:
 
     def _authorization(self) -> dict[str, str]:
         settings, token = self._settings, ""
-        if settings.whatsapp_token is not None:
-            token = settings.whatsapp_token.get_secret_value()
-        elif settings.whatsapp_token_file is not None:
+        if settings.whatsapp_token_file is not None:
             try:
                 token = settings.whatsapp_token_file.read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError):
                 raise Abandon("WhatsApp: the token file cannot be read (SSO_WHATSAPP_TOKEN_FILE)") from None
+        elif settings.whatsapp_token is not None:
+            token = settings.whatsapp_token.get_secret_value()
         if not token or not token.isascii() or not token.isprintable():
             raise Abandon("WhatsApp: there is no access token (SSO_WHATSAPP_TOKEN)")
         return {"Authorization": f"Bearer {token}"}
