@@ -57,7 +57,7 @@ def test_no_check_of_a_group_hides_one_of_another_group() -> None:
 
 def test_the_examples_are_valid(tmp_path: Path) -> None:
     values = {name: example(field) for name, field in Settings.model_fields.items() if name != "development_outbox"}
-    files = dict.fromkeys(("breached_passwords", "brand_logo", "country_database"), tmp_path)
+    files = dict.fromkeys(("breached_passwords", "brand_logo", "country_database", "whatsapp_token_file"), tmp_path)
     assert load_settings(**{**values, **files, "secret_key": "x" * 32}).session_lifetime == timedelta(hours=24)
 
 

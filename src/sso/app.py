@@ -69,6 +69,8 @@ GC_THRESHOLDS = (10_000, 20, 20)
 """A request allocates some hundred objects that are freed without the collector: it looks less often."""
 STRENGTHS_PER_MINUTE = 60
 """How often the strength of a password is computed for one IP address."""
+RECEIPTS_PER_MINUTE = 3000
+"""How many requests with delivery receipts one IP address may send. Meta repeats what is refused."""
 FLOWS_PER_HOUR = 20
 """How many second steps somebody may begin for one account from one network, or one known browser."""
 CONTACT_CODES_PER_DAY = 30
@@ -200,6 +202,7 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
             settings.one_time_codes_per_ip_address,
             settings.sms_per_day,
             counts,
+            durable,
         ),
         contact_codes=CountLimit(CONTACT_CODES_PER_DAY, DAY_MINUTES, counts, "contact-codes"),
         flows=CountLimit(FLOWS_PER_HOUR, 60, counts, "flows"),
@@ -219,6 +222,7 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
+        receipts=CountLimit(RECEIPTS_PER_MINUTE, 1, None, "receipts"),
     )
 
 

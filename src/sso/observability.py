@@ -25,6 +25,8 @@ from sso.platform.keys.models import SigningKey
 from sso.platform.metrics import labels
 from sso.platform.metrics.counters import Tallies
 from sso.platform.outbox import store as deliveries
+from sso.platform.security.message_limits import MessageBudgets
+from sso.platform.security.rate_limits import Counts, DatabaseStorage
 from sso.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class Observer:
 
         self._metrics = prometheus
         self._provider, self._worker, self._passwords, self._storage = provider, worker, passwords, storage
+        self._budgets = MessageBudgets(provider.settings, Counts(DatabaseStorage(provider.db)))
         self._lock: IO[bytes] | None = None
         provider.usage.tallies = Tallies()
         prometheus.prepare()
@@ -145,6 +148,10 @@ class Observer:
         ages = {kind: max(0.0, (now - due).total_seconds()) for kind, (_, due) in waiting.items()}
         self._metrics.set_each(self._metrics.PENDING, counts, labels.KINDS)
         self._metrics.set_each(self._metrics.OLDEST, ages, labels.KINDS)
+        uses = await self._budgets.uses()
+        for channel in labels.CHANNELS:
+            used = [use.used / use.budget.maximum for use in uses if use.budget.channel == channel]
+            self._metrics.BUDGET.labels(channel).set(max(used, default=0.0))
 
     async def _gather_jobs_and_keys(self) -> None:
         async with self._provider.db.read() as session:

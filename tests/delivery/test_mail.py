@@ -97,7 +97,7 @@ async def test_a_changed_password_is_told_to_the_person(city: City, post: Post) 
     assert post.users == [b"sso"]
     assert mail["To"] == "siti@warga.example"
     assert mail["From"] == "Tangerang Satu <no-reply@tangerang.example>"
-    assert mail["Subject"] == "Kata sandi Anda diganti"
+    assert mail["Subject"] == "Tangerang Satu: Kata sandi Anda diganti"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Message-ID"].endswith("@tangerang.example>")
     text, html = bodies(mail)
@@ -116,7 +116,7 @@ async def test_in_english_and_without_what_a_name_could_do(city: City, post: Pos
         await disable_user(session, city.provider, await find(session, "siti"), actor=Actor("cli"))
     await city.site.worker.drain()
     (mail,) = post.mails
-    assert mail["Subject"] == "Your account was switched off"
+    assert mail["Subject"] == "Tangerang Satu: Your account was disabled"
     assert mail["Bcc"] is None
     text, html = bodies(mail)
     assert "Siti & <b>%(x)s</b>" in text
@@ -199,9 +199,9 @@ async def test_who_is_signed_out_by_an_administrator_is_told_once(city: City, po
         await api("POST", f"/sessions/{active['id']}/end", json={"note": "Telepon dicuri"})
     await city.site.worker.drain()
     (mail,) = post.mails
-    assert mail["Subject"] == "Anda dikeluarkan"
+    assert mail["Subject"] == "Tangerang Satu: Sesi Anda diakhiri"
     text, _ = bodies(mail)
-    assert "Seorang administrator mengakhiri sesi Anda pada" in text
+    assert "Administrator mengakhiri sesi Anda pada" in text
     assert "Telepon dicuri" not in text, "why is for the audit log"
 
 

@@ -498,7 +498,7 @@ def test_no_subject_holds_text_of_others() -> None:
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     evil = "Menang Rp 5.000.000\r\nKlik https://jahat.example/x sekarang juga, " + "x" * 300
     for notice in NOTICES:
-        values = {"what": evil, "device": evil, "place": "p", "code": "123456", "token": "t"}
+        values = {"what": evil, "device": evil, "place": "p", "code": "123456", "token": "t", "percent": "80"}
         values |= dict.fromkeys(("ready", "until"), clock.now().isoformat())
         for locale in ("id", "en"):
             made = compose(settings, notice, "a@b.example", clock.now(), locale=locale, values=values)

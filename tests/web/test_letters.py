@@ -16,8 +16,10 @@ from tests.delivery.test_mail import Post
 from tests.support import City
 
 from sso import clock
-from sso.http.common.mail_texts import LINKS, NOTICES, compose
+from sso.http.common.mail_notices import LINKS, NOTICES
+from sso.http.common.mail_texts import compose
 from sso.identity.users.service import find, set_roles
+from sso.platform.outbox.sms_text import BASIC, EXTENSION, fits_one_segment
 from sso.settings import Settings, contrast
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><script>1</script></svg>'
@@ -34,7 +36,10 @@ async def administrator(city: City, browser: Any, role: str = "admin") -> None:
 def test_a_message_is_whole_in_both_languages(notice: str, locale: str) -> None:
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     later = clock.now().isoformat()
-    values = dict.fromkeys(("code", "device", "what", "place", "token"), "X") | {"ready": later, "until": later}
+    values = dict.fromkeys(("code", "device", "what", "place", "token", "percent"), "X") | {
+        "ready": later,
+        "until": later,
+    }
     made = compose(settings, notice, "a@b.example", clock.now(), name="<Siti>", locale=locale, values=values)
     for text in (made.subject, made.text, made.html, made.sms):
         assert text
@@ -45,9 +50,37 @@ def test_a_message_is_whole_in_both_languages(notice: str, locale: str) -> None:
     assert f'lang="{locale}"' in made.html
     assert ("X" in made.sms) == NOTICES[notice].code or notice in LINKS
     assert (settings.issuer in made.text) == (notice in LINKS)
-    assert len(made.sms) < 320
     if NOTICES[notice].code:
         assert made.sms.endswith("#X")
+
+
+NAMES = ["Tangerang Satu", "Layanan Terpadu Kota Tangerang Selatan", "Satu Akun – Kota Daéng €"]
+
+
+@pytest.mark.parametrize("service_name", NAMES)
+def test_every_sms_fits_one_segment(service_name: str) -> None:
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None, issuer="https://masuk.tangerangkota.go.id", secret_key=["x" * 40],
+        database_url="postgresql://x/x", service_name=service_name,
+    )  # fmt: skip
+    later = clock.now().isoformat()
+    tokens = {"new_device": "t" * 45}
+    values = {
+        "code": "123456",
+        "device": "Chrome 131",
+        "what": "s•••i@warga.example",
+        "place": "Tangerang",
+        "percent": "80",
+    }
+    for notice in NOTICES:
+        own = values | {"ready": later, "until": later, "token": tokens.get(notice, "t" * 26)}
+        for locale in ("id", "en"):
+            sms = compose(settings, notice, "+628123", clock.now(), name="Siti", locale=locale, values=own).sms
+            assert fits_one_segment(sms), (notice, locale, sms)
+            assert set(sms) <= BASIC | EXTENSION, (notice, locale, sms)
+            if NOTICES[notice].code:
+                assert sms.splitlines()[-2:] == ["", "@masuk.tangerangkota.go.id #123456"]
+                assert ("kepada siapa pun" if locale == "id" else "to anybody") in sms
 
 
 async def test_administrators_see_every_message_and_nobody_else(city: City) -> None:
@@ -119,7 +152,7 @@ async def test_a_code_arrives_by_mail(post_office: Post, database: Any, tmp_path
             (mail,) = post_office.mails
             code = await last_code(city)
             assert mail["To"] == "baru@warga.example"
-            assert mail["Subject"] == f"Kode Anda: {code}"
+            assert mail["Subject"] == f"Tangerang Satu: Kode Anda {code}"
             assert code in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
             assert code in mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
             page = await post(browser, "/signup", {"code": code}, page)
@@ -186,7 +219,7 @@ async def test_a_code_arrives_by_sms(gateway: str, database: Any, tmp_path: Path
     assert authorization == "Bearer rahasia"
     assert body == {
         "to": "+6285711112222",
-        "text": f"{code} adalah kode Anda untuk Tangerang Satu. Jangan berikan kepada siapa pun.\n\n@localhost:8000 "
+        "text": f"{code} adalah kode Tangerang Satu Anda. Jangan berikan kode ini kepada siapa pun.\n\n@localhost "
         f"#{code}",
         "sender": "TANGERANG",
     }

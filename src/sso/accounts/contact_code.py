@@ -43,7 +43,7 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
     Raises:
         FlowRefused: when it is no contact, or the user has too many.
     """
-    contact = read_contact(services.settings.contact_kinds, typed)
+    contact = read_contact(services.settings.contact_kinds, typed, services.settings.phone_prefixes)
     async with services.db.read() as session:
         known = await users.identifiers_of(session, own.user_id)
     if len(known) >= MAX_CONTACTS:
@@ -76,8 +76,10 @@ async def recall_contact(
     return flow if flow is not None and flow.user_id == own.user_id and "value" in flow.data else None
 
 
-async def resend_contact_code(services: AccountServices, visitor: Visitor, own: OwnSession, flow: RunningFlow) -> None:
-    """Send another code.
+async def resend_contact_code(
+    services: AccountServices, visitor: Visitor, own: OwnSession, flow: RunningFlow, channel: str = ""
+) -> None:
+    """Send another code; over a channel (``sms``, ``whatsapp``) where the user has chosen one.
 
     Raises:
         FlowRefused: when none may be sent now.
@@ -87,7 +89,7 @@ async def resend_contact_code(services: AccountServices, visitor: Visitor, own: 
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
     async with services.db.write() as session:
-        sent = await _send(services, visitor, session, flow, allowed=allowed)
+        sent = await _send(services, visitor, session, flow, allowed=allowed, channel=channel)
     if not sent:
         raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
 
@@ -131,7 +133,10 @@ async def check_contact_code(
             if not await pending_flows.finish(session, flow):
                 raise FlowEnded
             data = data_of(flow)
-            return await add_contact(session, services.changes, user, data["kind"], data["value"], actor=actor)
+            added = await add_contact(session, services.changes, user, data["kind"], data["value"], actor=actor)
+            if added and flow.data.get("channel"):
+                await users.remember_channel(session, user.id, data["value"], flow.data["channel"])
+            return added
     except IntegrityError:
         return False
 
@@ -148,7 +153,13 @@ async def _may_send(services: AccountServices, visitor: Visitor, own: OwnSession
 
 
 async def _send(
-    services: AccountServices, visitor: Visitor, session: AsyncSession, flow: RunningFlow, *, allowed: bool
+    services: AccountServices,
+    visitor: Visitor,
+    session: AsyncSession,
+    flow: RunningFlow,
+    *,
+    allowed: bool,
+    channel: str = "",
 ) -> bool:
     data = data_of(flow)
     owner = await users.verified_owner(session, data["value"])
@@ -162,4 +173,5 @@ async def _send(
         "code_contact",
         visitor.locale,
         really=really,
+        channel=channel,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,17 +25,19 @@ from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import UserError, encrypt_nik
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.security.message_limits import is_served
 
 MAX_CONTACTS = 10
 REACHABLE = ("email", "phone")
 
 
-def read_contact(kinds: Collection[str], typed: str) -> NormalIdentifier:
+def read_contact(kinds: Collection[str], typed: str, prefixes: Sequence[str] = ()) -> NormalIdentifier:
     """Return the contact that was typed.
 
     Args:
         kinds: the kinds of contact that are accepted.
         typed: an e-mail address or a telephone number.
+        prefixes: the prefixes of telephone numbers that receive messages (``SSO_PHONE_PREFIXES``); empty: all.
 
     Raises:
         FlowRefused: when it is no contact of these kinds, or receives no code.
@@ -48,6 +50,8 @@ def read_contact(kinds: Collection[str], typed: str) -> NormalIdentifier:
         raise FlowRefused(Problem.NOT_A_CONTACT)
     if not receives_codes(contact.kind, contact.value):
         raise FlowRefused(Problem.NO_SMS)
+    if contact.kind == "phone" and prefixes and not is_served(prefixes, contact.value):
+        raise FlowRefused(Problem.PREFIX_NOT_SERVED)
     return contact
 
 

@@ -12,6 +12,7 @@ class Problem(StrEnum):
 
     NOT_A_CONTACT = "not_a_contact"
     NO_SMS = "no_sms"
+    PREFIX_NOT_SERVED = "prefix_not_served"
     WRONG_CODE = "wrong_code"
     WRONG_FACTOR = "wrong_factor"
     WRONG_PASSWORD = "wrong_password"

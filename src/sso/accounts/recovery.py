@@ -54,7 +54,7 @@ class RecoveryData(TypedDict):
 
     ``typed`` is the identifier; ``kind``, ``to`` and ``contact_id`` are of the contact that the code goes to, empty
     where there is none. ``drop``: the second factors are lost, and are removed in the end. ``factor``: the second
-    factor that was used.
+    factor that was used. ``remembered``: the channel that the user has chosen for the contact before.
     """
 
     stage: Stage
@@ -68,6 +68,7 @@ class RecoveryData(TypedDict):
     helpdesk: NotRequired[bool]
     factor: NotRequired[Method]
     client_id: NotRequired[str]
+    remembered: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ async def begin_recovery(services: AccountServices, visitor: Visitor, typed: str
         "kind": contact.kind if contact else "",
         "to": contact.value if contact else "",
         "contact_id": str(contact.id) if contact else "",
+        "remembered": (contact.channel if contact else None) or "",
         "locale": visitor.locale,
     }
     allowed = None
@@ -152,8 +154,10 @@ async def recall_recovery(services: AccountServices, visitor: Visitor, token: st
         return await pending_flows.recall(session, services.box, "recover", token, visitor.browser_id)
 
 
-async def resend_recovery_code(services: AccountServices, visitor: Visitor, flow: RunningFlow) -> None:
-    """Send another code.
+async def resend_recovery_code(
+    services: AccountServices, visitor: Visitor, flow: RunningFlow, channel: str = ""
+) -> None:
+    """Send another code; over a channel (``sms``, ``whatsapp``) where the user has chosen one.
 
     Raises:
         FlowRefused: when none may be sent now.
@@ -163,7 +167,7 @@ async def resend_recovery_code(services: AccountServices, visitor: Visitor, flow
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
     async with services.db.write() as session:
-        sent = await _send(session, services.changes, flow, allowed=allowed)
+        sent = await _send(session, services.changes, flow, allowed=allowed, channel=channel)
     if not sent:
         raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
 
@@ -438,12 +442,25 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryD
     )
 
 
-async def _send(session: AsyncSession, services: AccountChanges, flow: RunningFlow, *, allowed: bool) -> bool:
+async def _send(
+    session: AsyncSession, services: AccountChanges, flow: RunningFlow, *, allowed: bool, channel: str = ""
+) -> bool:
     """Send the code; where there is no account, nothing. Both take as long."""
     data = data_of(flow)
     really = allowed and flow.user_id is not None
     kind = data["kind"] or "email"
-    return await send_code(session, services, flow, kind, data["to"], "code_recover", data["locale"], really=really)
+    return await send_code(
+        session,
+        services,
+        flow,
+        kind,
+        data["to"],
+        "code_recover",
+        data["locale"],
+        really=really,
+        channel=channel,
+        remembered=data.get("remembered"),
+    )
 
 
 async def _is_still_theirs(session: AsyncSession, flow: RunningFlow) -> bool:

@@ -46,6 +46,7 @@ class SignUpData(TypedDict):
     agreed_at: str
     user_id: str
     verified: NotRequired[bool]
+    channel: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,9 @@ async def recall_sign_up(services: AccountServices, visitor: Visitor, token: str
 
 
 async def resend_sign_up_code(
-    services: AccountServices, visitor: Visitor, flow: RunningFlow, onward: Continuation
+    services: AccountServices, visitor: Visitor, flow: RunningFlow, onward: Continuation, channel: str = ""
 ) -> None:
-    """Send another code.
+    """Send another code; over a channel (``sms``, ``whatsapp``) where the user has chosen one.
 
     Raises:
         FlowRefused: when none may be sent now.
@@ -122,7 +123,7 @@ async def resend_sign_up_code(
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
     async with services.db.write() as session:
-        sent = await _send(services, session, flow, onward, allowed=allowed)
+        sent = await _send(services, session, flow, onward, allowed=allowed, channel=channel)
     if not sent:
         raise FlowRefused(Problem.NOT_SENT, pending_flows.RESEND_SECONDS)
 
@@ -219,7 +220,7 @@ async def _new_user(session: AsyncSession, visitor: Visitor, data: SignUpData, n
     session.add(user)
     await session.flush()
     contact = Identifier(user_id=user.id, kind=kind, value=value, lookup=value, is_primary=True, created_at=now)
-    contact.verified_at = now
+    contact.verified_at, contact.channel = now, data.get("channel")
     session.add(contact)
     session.add(UserRole(user_id=user.id, role="citizen"))
     for document in ("terms", "privacy"):
@@ -248,7 +249,13 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: SignUpDat
 
 
 async def _send(
-    services: AccountServices, session: AsyncSession, flow: RunningFlow, onward: Continuation, *, allowed: bool
+    services: AccountServices,
+    session: AsyncSession,
+    flow: RunningFlow,
+    onward: Continuation,
+    *,
+    allowed: bool,
+    channel: str = "",
 ) -> bool:
     """Send the code; to a contact that has an account, a message that says so. Both take as long.
 
@@ -258,12 +265,16 @@ async def _send(
         flow: the sign-up.
         onward: where the user wants to go.
         allowed: whether anything may be sent; otherwise everything looks as if it was.
+        channel: the channel that the user has just chosen.
     """
     data = data_of(flow)
     kind, to, locale = data["kind"], data["contact"], data["locale"]
     owner = await users.verified_owner(session, to)
     really = allowed and owner is None
-    sent = await send_code(session, services.changes, flow, kind, to, "code_sign_up", locale, really=really)
+    sent = await send_code(
+        session, services.changes, flow, kind, to, "code_sign_up", locale, really=really, channel=channel
+    )
     if sent and allowed and owner is not None:
-        send(session, services.changes, kind, to, "already_here", locale, sign_in_at=onward.sign_in_at)
+        used = flow.data.get("channel", "")
+        send(session, services.changes, kind, to, "already_here", locale, channel=used, sign_in_at=onward.sign_in_at)
     return sent

@@ -39,6 +39,7 @@ GROUPS = {
     "deliveries": ("deliveries", "What is sent: notices, events, mails, webhooks."),
     "webhooks": ("webhooks", "Servers that are told of what is in the audit log (Standard Webhooks)."),
     "mail": ("mail", "Mail."),
+    "messages": ("messages", "Messages to telephone numbers: SMS and WhatsApp."),
     "audit": ("audit", "What happened."),
 }
 """Each group's module, and what help says of it."""

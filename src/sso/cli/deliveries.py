@@ -19,7 +19,7 @@ STATUSES = tuple(DeliveryStatus)
 KINDS = tuple(DeliveryKind)
 NAMES = (
     "id", "kind", "status", "client_id", "session_id", "receiver", "attempts", "created_at", "first_attempt_at",
-    "next_attempt_at", "finished_at", "last_error",
+    "next_attempt_at", "finished_at", "last_error", "receipt",
 )  # fmt: skip
 
 

@@ -98,6 +98,7 @@ def _looks(settings: Settings, db: Database, box: SecretBox) -> list[tuple[str, 
         ("people", lambda: _people(db)),
         ("deliveries", lambda: _deliveries(db)),
         ("mail", lambda: _mail(settings)),
+        ("messages", lambda: _messages(settings, db)),
         ("limits", lambda: _limits(settings, db)),
         ("webhooks", lambda: _webhooks(db)),
         ("jobs", lambda: _jobs(db)),
@@ -319,6 +320,44 @@ async def _mail(settings: Settings) -> Finding:
         rest = "SMS goes out" if settings.sms_url else "nobody registers or recovers an account by themselves"
         return Finding("mail", "good", f"no server (SSO_SMTP_URL): people get no mail; {rest}")
     return Finding("mail", "good", "a server is set; try it: sso mail test ADDRESS")
+
+
+async def _messages(settings: Settings, db: Database) -> Finding:
+    from sso.platform.security.message_limits import MessageBudgets
+    from sso.platform.security.rate_limits import Counts, DatabaseStorage
+
+    channels = settings.phone_channels
+    if not channels:
+        return Finding("messages", "good", "neither SMS (SSO_SMS_URL) nor WhatsApp is set up")
+    parts = [f"by {' and '.join(channels)}; try it: sso messages test NUMBER --channel {channels[0]}"]
+    if "whatsapp" in channels and not settings.development_outbox:
+        problem, state = await _whatsapp(settings)
+        if problem:
+            return Finding("messages", "bad", problem)
+        parts.append(state)
+        if "sms" not in channels:
+            parts.append("there is no SMS for what WhatsApp cannot deliver")
+    uses = await MessageBudgets(settings, Counts(DatabaseStorage(db))).uses()
+    parts += [f"{use.budget.name}: {use.used} of {use.budget.maximum} today" for use in uses]
+    is_full = any(use.percent >= settings.phone_budget_alarm for use in uses)
+    return Finding("messages", "warning" if is_full else "good", "; ".join(parts))
+
+
+async def _whatsapp(settings: Settings) -> tuple[str, str]:
+    """Ask WhatsApp for the sender; return what is wrong, and otherwise how the sender is."""
+    from sso.platform.outbox import Abandon
+    from sso.platform.outbox.whatsapp import WhatsApp
+    from sso.platform.security.outbound_http import Outbound
+
+    outbound = Outbound(settings)
+    try:
+        return "", f"WhatsApp: {await WhatsApp(settings, outbound).check()}"
+    except Abandon as error:
+        return f"{error}: see docs/operations.md, WhatsApp and SMS", ""
+    except Exception as error:
+        return f"WhatsApp does not answer: {type(error).__name__}: {error}", ""
+    finally:
+        await outbound.close()
 
 
 async def _limits(settings: Settings, db: Database) -> Finding:

@@ -7,6 +7,7 @@ Codes and links are encrypted in the outbox: a copy of the database does not sho
 from __future__ import annotations
 
 import base64
+import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -20,15 +21,17 @@ from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
 from sso.platform.outbox import MAIL, SMS, DeliveryKind, enqueue
-from sso.platform.security.tokens import equal, keyed_token
+from sso.platform.security.tokens import base64url, equal, keyed_token
 from sso.platform.services import HasBox, HasSettings
-from sso.settings import whole_seconds
+from sso.settings import Settings, whole_seconds
 
 NOTICE = DeliveryKind.NOTICE
 """The kind of delivery that is a notice to a user, at the contact that the user has when it is sent."""
 MESSAGE = DeliveryKind.MESSAGE
 """The kind of delivery that goes to one contact, whoever has it."""
 DAY_SECONDS = 86400
+MAC_CHARS = 22
+OLD_SESSION_CHARS = 32
 _SEAL = "message"
 
 
@@ -37,7 +40,8 @@ class MessageServices(HasSettings, HasBox, Protocol):
 
 
 class Message(TypedDict):
-    """The content of a message to one contact, as it is stored encrypted. ``at``: when it was written (ISO 8601)."""
+    """The content of a message to one contact, as it is stored encrypted. ``at``: when it was written (ISO 8601).
+    ``flow``: of a code, the pending flow and the number of the code; empty: it is no code."""
 
     kind: str
     to: str
@@ -45,10 +49,12 @@ class Message(TypedDict):
     locale: str | None
     at: str
     values: dict[str, str]
+    flow: str
 
 
 def notify(session: AsyncSession, services: MessageServices, user: User, about: str, **values: str) -> None:
-    """Send a notice to a user by mail, or by SMS where the user has no e-mail address; nothing where neither is set up.
+    """Send a notice to a user by mail, or to the telephone where the user has no e-mail address; nothing
+    where neither is set up.
 
     Args:
         session: the transaction.
@@ -59,8 +65,9 @@ def notify(session: AsyncSession, services: MessageServices, user: User, about: 
     """
     if not (services.settings.can_send("email") or services.settings.can_send("phone")):
         return
-    receiver = MAIL if services.settings.can_send("email") else SMS  # the contact is chosen when it is sent
-    payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat(), "receiver": receiver}
+    # The contact is chosen when it is sent.
+    receiver = MAIL if services.settings.can_send("email") else services.settings.phone_channels[0]
+    payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
         payload["sealed"] = _encrypted(services, values)
     enqueue(session, NOTICE, payload, receiver=receiver)
@@ -75,6 +82,8 @@ def send(
     locale: str | None,
     *,
     seconds: int = DAY_SECONDS,
+    channel: str = "",
+    flow: str = "",
     **values: str,
 ) -> None:
     """Send a message to an e-mail address or a telephone number.
@@ -87,6 +96,8 @@ def send(
         about: the message; one of ``NOTICES`` in ``http/common/mail_texts.py``.
         locale: the language.
         seconds: after how many seconds it is not sent any more.
+        channel: ``sms`` or ``whatsapp``; empty, or not set up: as the settings say.
+        flow: of a code, the pending flow and the number of the code.
         values: what the message names.
     """
     now = clock.now()
@@ -98,9 +109,17 @@ def send(
         "locale": locale,
         "at": now.isoformat(),
         "values": values,
+        "flow": flow,
     }
     payload = {"sealed": _encrypted(services, message), "until": until}
-    enqueue(session, MESSAGE, payload, receiver=SMS if kind == "phone" else MAIL)
+    receiver = phone_channel(services.settings, channel) if kind == "phone" else MAIL
+    enqueue(session, MESSAGE, payload, receiver=receiver)
+
+
+def phone_channel(settings: Settings, chosen: str | None) -> str:
+    """Return the channel for a telephone number: ``chosen`` where it is set up, otherwise the one of the settings."""
+    able = settings.phone_channels
+    return chosen if chosen in able else able[0] if able else SMS
 
 
 async def send_code(
@@ -113,6 +132,8 @@ async def send_code(
     locale: str | None,
     *,
     really: bool = True,
+    channel: str = "",
+    remembered: str | None = None,
 ) -> bool:
     """Make a code for a pending flow and send it.
 
@@ -125,6 +146,8 @@ async def send_code(
         about: the message; one of ``NOTICES`` in ``http/common/mail_texts.py``.
         locale: the language.
         really: otherwise nothing is sent, everything looks as if it was, and no code is right.
+        channel: ``sms`` or ``whatsapp``, where the user has just chosen; the flow keeps it for further codes.
+        remembered: the channel that the user has chosen for the contact before.
 
     Returns:
         Whether a code was made; not where too many were, or one a moment ago.
@@ -132,9 +155,14 @@ async def send_code(
     code = await pending_flows.new_code(session, services.box, flow, usable=really)
     if code is None:
         return False
+    if channel in services.settings.phone_channels:
+        flow.data["channel"] = channel
+        await pending_flows.keep(session, services.box, flow)
     if really:
         seconds = whole_seconds(services.settings.one_time_code_lifetime)
-        send(session, services, kind, to, about, locale, seconds=seconds, code=code)
+        named = pending_flows.name_of_code(flow)
+        chosen = flow.data.get("channel") or remembered or ""
+        send(session, services, kind, to, about, locale, seconds=seconds, channel=chosen, flow=named, code=code)
     return True
 
 
@@ -152,19 +180,24 @@ def _encrypted(services: MessageServices, content: Message | dict[str, str]) -> 
 
 
 def link_token() -> str:
-    """Return a random value for a link that opens something, short enough for a mail."""
-    return uuid.uuid4().hex + uuid.uuid4().hex
+    """Return a random value of 128 bits for a link that opens something, short enough for an SMS. Its case does not
+    matter."""
+    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
 
 
 def not_me_token(services: MessageServices, session_id: uuid.UUID) -> str:
-    """Return the value of the link "this was not me": the session, authenticated. Nothing is stored for it."""
-    return f"{session_id.hex}.{keyed_token(services.box.derived_keys('not-me')[0], session_id.hex)}"
+    """Return the value of the link "this was not me": the session, authenticated with 128 bits, short enough for an
+    SMS. Nothing is stored for it."""
+    named = base64url(session_id.bytes)
+    return f"{named}.{keyed_token(services.box.derived_keys('not-me')[0], named)[:MAC_CHARS]}"
 
 
 def not_me_session(services: MessageServices, token: str) -> uuid.UUID | None:
-    """Return the session that a link "this was not me" is about; None: the link is not ours."""
+    """Return the session that a link "this was not me" is about; None: the link is not ours. Links of releases before
+    0018 hold the session in hexadecimal and a longer authentication code."""
     named, _, mac = token.partition(".")
-    keys = services.box.derived_keys("not-me")
-    if not any([equal(mac, keyed_token(key, named)) for key in keys]):
+    keys, is_old = services.box.derived_keys("not-me"), len(named) == OLD_SESSION_CHARS
+    length = None if is_old else MAC_CHARS
+    if not any([equal(mac, keyed_token(key, named)[:length]) for key in keys]):
         return None
-    return uuid.UUID(hex=named)
+    return uuid.UUID(hex=named) if is_old else uuid.UUID(bytes=base64.urlsafe_b64decode(named + "=="))

@@ -91,7 +91,13 @@ class Settings(Groups, BaseSettings):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        mistakes = [*self._missing_values(), *self._contradictions(), *self._missing_files(), *self._missing_extras()]
+        mistakes = [
+            *self._missing_values(),
+            *self._contradictions(),
+            *self._whatsapp_mistakes(),
+            *self._missing_files(),
+            *self._missing_extras(),
+        ]
         if mistakes:
             raise SettingsError(mistakes)
         return self
@@ -121,8 +127,25 @@ class Settings(Groups, BaseSettings):
             )
         return mistakes
 
+    def _whatsapp_mistakes(self) -> list[str]:
+        if not self.whatsapp_phone_number_id or self.development_outbox:
+            return []
+        mistakes = [
+            f"{variable(name)} is required when SSO_WHATSAPP_PHONE_NUMBER_ID is set"
+            for name in ("whatsapp_app_secret", "whatsapp_verify_token")
+            if getattr(self, name) is None
+        ]
+        if self.whatsapp_token is None and self.whatsapp_token_file is None:
+            mistakes.append("SSO_WHATSAPP_TOKEN or SSO_WHATSAPP_TOKEN_FILE is required")
+        if self.whatsapp_fallback_after >= self.one_time_code_lifetime:
+            mistakes.append("SSO_WHATSAPP_FALLBACK_AFTER must be less than SSO_ONE_TIME_CODE_LIFETIME")
+        return mistakes
+
     def _missing_files(self) -> list[str]:
-        paths = {name: getattr(self, name) for name in ("breached_passwords", "brand_logo", "country_database")}
+        paths = {
+            name: getattr(self, name)
+            for name in ("breached_passwords", "brand_logo", "country_database", "whatsapp_token_file")
+        }
         return [
             f"{variable(name)}: there is nothing at {path}"
             for name, path in paths.items()
@@ -151,7 +174,16 @@ class Settings(Groups, BaseSettings):
 
     def can_send(self, kind: str) -> bool:
         """Tell whether something can be sent to an ``email`` address or to a ``phone`` number."""
-        return self.development_outbox or bool(self.smtp_url if kind == "email" else self.sms_url)
+        if self.development_outbox:
+            return True
+        return bool(self.smtp_url) if kind == "email" else bool(self.phone_channels)
+
+    @property
+    def phone_channels(self) -> list[str]:
+        """How messages can be sent to telephone numbers (``sms``, ``whatsapp``), the preferred channel first."""
+        is_set = {"sms": self.development_outbox or self.sms_url, "whatsapp": self.whatsapp_phone_number_id}
+        able = [name for name, value in is_set.items() if value]
+        return sorted(able, key=lambda name: name != self.phone_channel)
 
     @property
     def contact_kinds(self) -> list[str]:

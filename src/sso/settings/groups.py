@@ -24,6 +24,8 @@ MINIMUM_SECRET_BYTES = 32
 MINIMUM_PASSPHRASE = 20
 RATE_LIMIT_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgres", "postgresql+asyncpg")
+_PHONE_PREFIX = re.compile(r"\+[1-9][0-9]{0,6}(=[1-9][0-9]{0,8})?")
+_TEMPLATE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?=[a-z0-9_]{1,512}")
 DARK_BACKGROUND = "#16211f"
 MINIMUM_CONTRAST = 4.5
 """Of text to its background (WCAG 2.2 section 1.4.3)."""
@@ -524,14 +526,14 @@ class AccountSettings(Group):
 
     sign_up: Literal["open", "closed"] = Field(
         "open",
-        description="Whether people can create an account themselves. Sign-up requires mail or SMS.",
+        description="Whether people can create an account themselves. Sign-up requires mail, SMS or WhatsApp.",
         examples=["closed"],
     )
     one_time_code_lifetime: Minutes = Field(
         timedelta(minutes=10),
         ge=timedelta(minutes=1),
         le=timedelta(hours=1),
-        description="Lifetime of a one-time code that is sent by e-mail or SMS.",
+        description="Lifetime of a one-time code that is sent by e-mail, SMS or WhatsApp.",
         examples=["10m"],
     )
     recovery_delay: Hours = Field(
@@ -657,7 +659,8 @@ class MailSettings(Group):
     )
     development_outbox: bool = Field(
         False,
-        description="For development, on loopback addresses only: mails and SMS are not sent but shown at `/outbox`.",
+        description="For development, on loopback addresses only: mails, SMS and WhatsApp messages are not sent but "
+        "shown at `/outbox`.",
         examples=["true"],
     )
 
@@ -686,11 +689,121 @@ class SmsSettings(Group):
         examples=["<token>"],
     )
     sms_sender: str = Field("TANGERANG", max_length=20, description="The sender of SMS.", examples=["KOTA"])
+    phone_prefixes: TextList = Field(
+        default_factory=lambda: ["+62"],
+        description="Country codes and prefixes of telephone numbers to which SMS and WhatsApp messages are sent, "
+        "separated by commas. A number after `=` limits the messages to the prefix within a day, for each channel: "
+        "`+62,+65=200`. Other numbers receive nothing: this protects against toll fraud.",
+        examples=["+62,+65=200"],
+    )
+    phone_budget_alarm: int = Field(
+        80,
+        ge=1,
+        le=100,
+        description="The percentage of a daily budget of SMS or WhatsApp messages at which administrators are alerted "
+        "by mail, once a day.",
+        examples=["80"],
+    )
 
     @field_validator("sms_url")
     @classmethod
     def _check_sms_url(cls, value: str) -> str:
         return check_https(value)
+
+    @field_validator("phone_prefixes")
+    @classmethod
+    def _check_phone_prefixes(cls, value: list[str]) -> list[str]:
+        if not value or not all(_PHONE_PREFIX.fullmatch(entry) for entry in value):
+            raise ValueError("must be prefixes such as +62, or +65=200 with a number of messages within a day")
+        return value
+
+
+class WhatsAppSettings(Group):
+    title = "WhatsApp"
+
+    whatsapp_phone_number_id: str = Field(
+        "",
+        pattern="^[0-9]{0,32}$",
+        description="The phone number ID of the sender in the WhatsApp Business Platform (Cloud API). Empty: the "
+        "provider sends no WhatsApp messages.",
+        examples=["106540352242922"],
+    )
+    whatsapp_token: SecretStr | None = Field(
+        None,
+        description="The access token of the system user, with the permission `whatsapp_business_messaging`.",
+        examples=["<token>"],
+    )
+    whatsapp_token_file: Path | None = Field(
+        None,
+        description="A file with the access token, instead of `SSO_WHATSAPP_TOKEN`. The provider reads the file again "
+        "when it changes, so that a new token needs no restart.",
+        examples=["/run/secrets/whatsapp-token"],
+    )
+    whatsapp_app_secret: SecretStr | None = Field(
+        None,
+        description="The app secret of the Meta app. It verifies the signature (`X-Hub-Signature-256`) of delivery "
+        "receipts.",
+        examples=["<app secret>"],
+    )
+    whatsapp_verify_token: SecretStr | None = Field(
+        None,
+        description="A random value of at least 16 characters that you also enter in the webhook settings of the Meta "
+        "app (`hub.verify_token`).",
+        examples=["<random value of 32 characters>"],
+    )
+    whatsapp_code_templates: TextList = Field(
+        default_factory=lambda: ["id=kode_verifikasi", "en=verification_code"],
+        description="The approved authentication templates for one-time codes, as `language=name`, separated by "
+        "commas. The language is the code that Meta uses, such as `id`, `en` or `en_US`.",
+        examples=["id=kode_verifikasi,en_US=verification_code"],
+    )
+    whatsapp_notice_templates: TextList = Field(
+        default_factory=lambda: ["id=pemberitahuan_akun", "en=account_notice"],
+        description="The approved utility templates for notices, as `language=name`, separated by commas. The body has "
+        "one parameter: the text of the notice.",
+        examples=["id=pemberitahuan_akun,en_US=account_notice"],
+    )
+    whatsapp_api_url: str = Field(
+        "https://graph.facebook.com/v23.0",
+        description="The base URL of the Cloud API, with its version.",
+        examples=["https://graph.facebook.com/v23.0"],
+    )
+    whatsapp_fallback_after: Duration = Field(
+        timedelta(seconds=60),
+        ge=timedelta(seconds=5),
+        le=timedelta(minutes=30),
+        description="If WhatsApp has not confirmed a message as delivered after this time, the provider sends the same "
+        "message by SMS, where SMS is set up. It must be shorter than `SSO_ONE_TIME_CODE_LIFETIME`.",
+        examples=["60s"],
+    )
+    whatsapp_per_day: int = Field(
+        20_000, ge=1, description="WhatsApp messages within a day in total.", examples=["20000"]
+    )
+    phone_channel: Literal["whatsapp", "sms"] = Field(
+        "whatsapp",
+        description="How codes and notices reach a telephone number when both SMS and WhatsApp are set up: `whatsapp` "
+        "or `sms`. A user can choose the other one; the choice is stored with the number.",
+        examples=["sms"],
+    )
+
+    @field_validator("whatsapp_api_url")
+    @classmethod
+    def _check_whatsapp_api_url(cls, value: str) -> str:
+        return check_https(value).rstrip("/")
+
+    @field_validator("whatsapp_code_templates", "whatsapp_notice_templates")
+    @classmethod
+    def _check_whatsapp_templates(cls, value: list[str]) -> list[str]:
+        if not value or not all(_TEMPLATE.fullmatch(entry) for entry in value):
+            raise ValueError("must be language=name, such as id=kode_verifikasi")
+        return value
+
+    @field_validator("whatsapp_verify_token")
+    @classmethod
+    def _check_whatsapp_verify_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters")
+        return value
 
 
 class RateLimitSettings(Group):
@@ -757,14 +870,14 @@ class RateLimitSettings(Group):
     one_time_codes_per_ip_address: int = Field(
         100,
         ge=1,
-        description="One-time codes by e-mail and SMS that one IP address requests within an hour.",
+        description="One-time codes by e-mail, SMS and WhatsApp that one IP address requests within an hour.",
         examples=["100"],
     )
     sms_per_day: int = Field(
         20_000,
         ge=1,
-        description="SMS with one-time codes within a day in total. At most four fifths of them go to users who have "
-        "not authenticated.",
+        description="SMS within a day in total, and one-time codes to telephone numbers. At most four fifths of these "
+        "codes go to users who have not authenticated.",
         examples=["20000"],
     )
     pending_requests_per_ip_address: int = Field(
@@ -1027,6 +1140,7 @@ class Groups(
     OutboundSettings,
     MailSettings,
     SmsSettings,
+    WhatsAppSettings,
     RateLimitSettings,
     RetentionSettings,
     BackupSettings,

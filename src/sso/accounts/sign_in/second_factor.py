@@ -308,15 +308,41 @@ async def may_send_code(services: SignInServices, visitor: Visitor, available: A
 
 
 async def send_second_factor_code(
-    services: SignInServices, session: AsyncSession, running: RunningFlow, available: AvailableFactors, method: str
+    services: SignInServices,
+    session: AsyncSession,
+    running: RunningFlow,
+    available: AvailableFactors,
+    method: str,
+    channel: str = "",
 ) -> bool:
-    """Send a code that :func:`may_send_code` allows; tell whether it was sent."""
+    """Send a code that :func:`may_send_code` allows; tell whether it was sent.
+
+    Args:
+        services: what is needed.
+        session: the transaction.
+        running: the flow.
+        available: the second factors of the user.
+        method: ``email`` or ``phone``.
+        channel: the channel that the user has just chosen.
+    """
     contact = available.contact(method)
     if contact is None:
         return False
     provider, locale = services.provider, available.user.locale
     about = "code_contact" if running.data["reason"] == UNVERIFIED else "code_sign_in"
-    sent = await send_code(session, provider, running, method, contact.value, about, locale)
+    sent = await send_code(
+        session,
+        provider,
+        running,
+        method,
+        contact.value,
+        about,
+        locale,
+        channel=channel,
+        remembered=contact.channel,
+    )
+    if sent and channel in provider.settings.phone_channels:
+        await users.remember_channel(session, available.user.id, contact.lookup, channel)
     if sent:
         running.data["sent"] = method
         running.data["sent_to"] = [str(contact.id), contact.lookup]

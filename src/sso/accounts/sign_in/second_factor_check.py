@@ -161,8 +161,9 @@ async def decide_deletion(
     )
 
 
-async def resend_code(services: SignInServices, visitor: Visitor, flow: SecondFactorFlow) -> bool:
-    """Send another code; tell whether it was sent.
+async def resend_code(services: SignInServices, visitor: Visitor, flow: SecondFactorFlow, channel: str = "") -> bool:
+    """Send another code; tell whether it was sent. Where the user has chosen a channel (``sms``, ``whatsapp``), it is
+    remembered with the contact.
 
     Raises:
         TooManyFailures: when there were too many.
@@ -171,7 +172,7 @@ async def resend_code(services: SignInServices, visitor: Visitor, flow: SecondFa
     if not await may_send_code(services, visitor, flow.available, flow.method):
         return False
     async with services.provider.db.write() as session:
-        return await send_second_factor_code(services, session, flow.running, flow.available, flow.method)
+        return await send_second_factor_code(services, session, flow.running, flow.available, flow.method, channel)
 
 
 async def _account_before(services: SignInServices, visitor: Visitor, flow: SecondFactorFlow) -> CurrentAccount | None:

@@ -12,6 +12,7 @@ from sso.accounts.contact_code import check_contact_code, data_of, recall_contac
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.account.contacts import CONTACTS, refused_page
+from sso.http.common.channels import channels_shown
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
@@ -54,7 +55,7 @@ async def contact_code(request: Request, here: Here, sent: ContactCode) -> Respo
         return _page(here, flow, STALE, 400)
     try:
         if sent.form.choice.act == "resend":
-            return await _resend(here, flow)
+            return await _resend(here, flow, sent.form.choice.target)
         return await _check(here, flow, sent.form.code)
     except FlowEnded:
         return failure(request, "stale_form", 400, fields=sent.typed)
@@ -64,9 +65,9 @@ async def contact_code(request: Request, here: Here, sent: ContactCode) -> Respo
         return to_wait(response, error.retry_after) if error.retry_after else response
 
 
-async def _resend(here: OwnVisit, flow: RunningFlow) -> Response:
+async def _resend(here: OwnVisit, flow: RunningFlow, channel: str) -> Response:
     try:
-        await resend_contact_code(here.services, here.visitor, here.own, flow)
+        await resend_contact_code(here.services, here.visitor, here.own, flow, channel)
     finally:
         here.services.worker.nudge()
     return _page(here, flow, sent_again=True)
@@ -92,6 +93,7 @@ def _page(
         status,
         c=flow.token,
         shown=data_of(flow)["value"],
+        **channels_shown(here.services.settings, data_of(flow)["kind"], flow.data.get("channel")),
         minutes=whole_minutes(here.services.settings.one_time_code_lifetime),
         problem=problem,
         field="code",

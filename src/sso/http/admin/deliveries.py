@@ -37,6 +37,15 @@ KINDS = {
     "notice": N_("notice to a person"),
     "message": N_("code or invitation"),
 }
+RECEIPTS = {
+    "accepted": N_("accepted, no receipt yet"),
+    "sent": N_("sent, not delivered yet"),
+    "failed": N_("not delivered"),
+    "delivered": N_("delivered"),
+    "read": N_("read"),
+}
+"""What WhatsApp says about a message."""
+CHANNELS = {"mail": N_("E-mail"), "sms": N_("SMS"), "whatsapp": N_("WhatsApp")}
 SeesDeliveries = Annotated[Here, Depends(Needs("deliveries:read"))]
 Retries = Annotated[Here, Depends(Needs("deliveries:retry"))]
 
@@ -74,6 +83,8 @@ async def deliveries_page(request: Request, here: SeesDeliveries, db: Db) -> Res
         asked={"status": status, "kind": kind, "client": client_id},
         statuses=STATUS,
         kinds=KINDS,
+        receipts=RECEIPTS,
+        channels=CHANNELS,
         following=f"{ADMIN}/deliveries?{urlencode(following)}" if following else "",
         may_retry=here.may("deliveries:retry"),
         csrf_token=token_for(request, "deliveries"),

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from sso import clock
 from sso.http.common.i18n import LOCALES, N_
 from sso.http.common.late_routes import new_router
-from sso.http.common.mail_texts import NOTICES, Mail, compose
+from sso.http.common.mail_notices import NOTICES
+from sso.http.common.mail_texts import Mail, compose
 from sso.http.common.pages import failure
 from sso.http.common.services import CurrentSettings
 from sso.http.console.access import Here, Needs, admin_page
@@ -58,6 +59,7 @@ SENT_FOR = {
     "secret_expires": N_("Client secret about to expire"),
     "application_decided": N_("Decision about an application"),
     "account_disabled": N_("Account disabled"),
+    "message_budget": N_("A daily budget of SMS or WhatsApp messages is almost used up"),
     "sessions_ended": N_("All sessions ended by an administrator"),
 }
 """When each message is sent. Its subject alone does not tell: several begin with the same words."""
@@ -65,6 +67,7 @@ SAMPLES = {
     **dict.fromkeys(("factor_added", "factor_removed"), "Passkey (Chrome, Android 14)"),
     **dict.fromkeys(("application_connected", "team_invitation", "application_decided"), "Antrean Puskesmas"),
     "secret_expires": "Antrean Puskesmas",
+    "message_budget": "SMS",
     "sign_in_name_changed": "siti.rahmawati",
 }
 """What a message is about, where it is no e-mail address."""
@@ -96,6 +99,7 @@ def _sample(settings: Settings, notice: str, locale: str) -> Mail:
     now = clock.now()
     later = (now + settings.recovery_delay).isoformat()
     values = {"code": "123456", "device": "Chrome 131, Android 14", "what": "s•••i@warga.example", "place": "Tangerang"}
+    values["percent"] = "80"
     values["what"] = SAMPLES.get(notice, values["what"])
     values |= {"ready": later, "until": later, "token": link_token()}
     return compose(settings, notice, "siti@warga.example", now, name="Siti Rahmawati", locale=locale, values=values)

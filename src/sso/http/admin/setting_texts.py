@@ -27,6 +27,7 @@ INDONESIAN_TITLES: dict[str, str] = {
     "Requests to applications": "Permintaan ke aplikasi",
     "Mail": "Email",
     "SMS": "SMS",
+    "WhatsApp": "WhatsApp",
     "Rate limits": "Batas permintaan",
     "Audit log and retention": "Log audit dan penyimpanan",
     "Backup": "Cadangan",
@@ -173,12 +174,39 @@ INDONESIAN: dict[str, str] = {
     "mendukung STARTTLS kecuali di alamat loopback. Kosong: penyedia tidak mengirim email dan tidak menawarkan hal "
     "yang memerlukan email.",
     "mail_from": "Pengirim email: alamat email, dengan atau tanpa nama.",
-    "development_outbox": "Email dan SMS tidak dikirim, tetapi disimpan dan ditampilkan di `/outbox`. Hanya di "
+    "development_outbox": "Email, SMS, dan pesan WhatsApp tidak dikirim, tetapi disimpan dan ditampilkan di "
+    "`/outbox`. Hanya di "
     "alamat loopback.",
     "sms_url": 'URL `https` gateway SMS. Penyedia mengirim `{"to", "text", "sender"}` sebagai JSON dan '
     "mengharapkan status 2xx. Kosong: penyedia tidak mengirim SMS dan tidak menawarkan hal yang memerlukan SMS.",
     "sms_token": "Token yang diterima gateway sebagai `Authorization: Bearer`.",
     "sms_sender": "Pengirim SMS.",
+    "phone_prefixes": "Kode negara dan awalan nomor telepon yang dikirimi SMS dan pesan WhatsApp, dipisahkan koma. "
+    "Angka setelah `=` membatasi jumlah pesan ke awalan itu dalam satu hari untuk setiap saluran: `+62,+65=200`. Nomor "
+    "lain tidak dikirimi pesan: ini melindungi dari penipuan tarif (toll fraud).",
+    "phone_budget_alarm": "Persentase anggaran harian SMS atau WhatsApp yang terpakai sebelum administrator diberi "
+    "tahu lewat email, satu kali sehari.",
+    "whatsapp_phone_number_id": "Phone number ID pengirim di WhatsApp Business Platform (Cloud API). Kosong: penyedia "
+    "tidak mengirim pesan WhatsApp.",
+    "whatsapp_token": "Access token milik system user dengan izin `whatsapp_business_messaging`.",
+    "whatsapp_token_file": "Berkas berisi access token, sebagai pengganti `SSO_WHATSAPP_TOKEN`. Berkas dibaca "
+    "lagi jika "
+    "berubah, sehingga token baru tidak memerlukan start ulang.",
+    "whatsapp_app_secret": "App secret dari aplikasi Meta. Dipakai untuk memeriksa tanda tangan "
+    "(`X-Hub-Signature-256`) laporan pengiriman.",
+    "whatsapp_verify_token": "Nilai acak paling sedikit 16 karakter yang juga Anda isi di pengaturan webhook aplikasi "
+    "Meta (`hub.verify_token`).",
+    "whatsapp_code_templates": "Template autentikasi yang disetujui untuk kode sekali pakai, sebagai `bahasa=nama`, "
+    "dipisahkan koma. Bahasa adalah kode yang dipakai Meta, misalnya `id`, `en`, atau `en_US`.",
+    "whatsapp_notice_templates": "Template utility yang disetujui untuk pemberitahuan, sebagai `bahasa=nama`, "
+    "dipisahkan koma. Isinya memiliki satu parameter: teks pemberitahuan.",
+    "whatsapp_api_url": "URL dasar Cloud API, termasuk versinya.",
+    "whatsapp_fallback_after": "Jika WhatsApp belum memastikan pesan terkirim setelah waktu ini, pesan yang "
+    "sama dikirim "
+    "lewat SMS, bila SMS tersedia. Harus lebih singkat dari `SSO_ONE_TIME_CODE_LIFETIME`.",
+    "whatsapp_per_day": "Jumlah pesan WhatsApp dalam satu hari secara keseluruhan.",
+    "phone_channel": "Cara kode dan pemberitahuan dikirim ke nomor telepon jika SMS dan WhatsApp tersedia: `whatsapp` "
+    "atau `sms`. Pengguna dapat memilih yang lain; pilihannya disimpan bersama nomornya.",
     "rate_limit_storage": "Tempat kegagalan dan permintaan dihitung: `memory`, di setiap proses; `database`; atau "
     "server Redis atau Valkey untuk semua proses dan host: `redis://host:6379/0`, `rediss://`, `valkey://`, "
     "`valkeys://`. Kosong: `memory`.",
@@ -198,8 +226,8 @@ INDONESIAN: dict[str, str] = {
     "satu hari, untuk setiap keperluan.",
     "one_time_codes_per_ip_address": "Jumlah kode sekali pakai lewat email dan SMS yang diminta dari satu alamat "
     "IP dalam satu jam.",
-    "sms_per_day": "Jumlah SMS berisi kode sekali pakai dalam satu hari secara keseluruhan; paling banyak empat "
-    "per lima untuk pengguna yang belum terautentikasi.",
+    "sms_per_day": "Jumlah SMS dalam satu hari secara keseluruhan, dan jumlah kode sekali pakai ke nomor telepon; "
+    "paling banyak empat per lima kode itu untuk pengguna yang belum terautentikasi.",
     "pending_requests_per_ip_address": "Jumlah authorization request dari pengguna yang belum masuk yang dikirim satu "
     "alamat IP ke satu proses server dalam 15 menit. Untuk subnetnya lima kali lipat. Batas yang sama berlaku untuk "
     "permintaan yang disimpan: permintaan yang terlalu panjang untuk URL, dan pushed authorization request dari "

@@ -1,5 +1,5 @@
-"""Texts of mails and SMS to users, in the language of the user, as plain text and as HTML. They are sent by
-``mail_delivery.py``."""
+"""Composes mails, SMS and WhatsApp messages to users, in the language of the user. What they say is in
+``mail_notices.py``; ``mail_delivery.py`` sends them."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
+
+from jinja2 import Environment
 
 from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import N_, page_language
+from sso.http.common.mail_notices import LINKS, NOTICES, Notice
 from sso.http.common.pages import PLAIN_TEMPLATE_CODE, environment
+from sso.platform.outbox.sms_text import fits_one_segment, to_gsm7
 from sso.platform.security.text import one_line
 from sso.settings import Settings, whole_minutes
 
 GREETING = N_("Hello %(name)s,")
 GREETING_NOBODY = N_("Hello,")
-SMS_CODE = N_("%(code)s is your code for %(service)s. Give it to nobody, whoever asks.")
+SMS_CODE = N_("%(code)s is your code for %(service)s. Do not give this code to anybody.")
 SMS_NOTICE = N_("%(service)s: %(text)s")
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What one kind of message says: what happened, and what to do. ``button`` is what its link is called; ``code``: it
-    holds a code, which an SMS says in short."""
-
-    subject: str
-    text: str
-    advice: str
-    button: str = ""
-    code: bool = False
+FACTORS = {"TOTP": N_("authenticator app"), "passkey": N_("passkey"), "recovery codes": N_("recovery codes")}
+"""What sign-in methods are called in messages; ``what`` of a notice begins with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message, ready to be sent; ``sms`` is what it says where it goes to a telephone."""
+    """A message, ready to be sent: ``sms`` and ``whatsapp`` are what it says where it goes to a telephone; ``code`` is
+    its one-time code, empty where it has none."""
 
     to: str
     subject: str
@@ -43,227 +39,15 @@ class Mail:
     html: str
     locale: str
     sms: str
+    whatsapp: str
+    code: str
 
 
-_NOT_YOU = N_("If this was not you, or not at your wish, write to %(support)s at once.")
-_NOBODY = N_("Give the code to nobody, whoever asks: not to us either.")
-NOTICES = {
-    "code_sign_up": Notice(
-        N_("Your code: %(code)s"),
-        N_("With this code you go on with your registration. It is valid for %(minutes)s minutes."),
-        N_("If you did not want to register, you need not do anything."),
-        code=True,
-    ),
-    "code_sign_in": Notice(
-        N_("Your code: %(code)s"),
-        N_("With this code you go on signing in. It is valid for %(minutes)s minutes."),
-        N_("If you are not signing in, somebody knows your password: change it. Give the code to nobody."),
-        code=True,
-    ),
-    "code_contact": Notice(
-        N_("Your code: %(code)s"),
-        N_("With this code you show that this address or number is yours. It is valid for %(minutes)s minutes."),
-        _NOBODY,
-        code=True,
-    ),
-    "code_recover": Notice(
-        N_("Your code: %(code)s"),
-        N_("With this code you get back into your account. It is valid for %(minutes)s minutes."),
-        N_("If you did not ask for it, you need not do anything: your password still holds. Give the code to nobody."),
-        code=True,
-    ),
-    "already_here": Notice(
-        N_("You have an account already"),
-        N_("On %(at)s somebody wanted to register with this address. It belongs to your account: sign in with it."),
-        N_("If you forgot your password, recover your account. If this was not you, you need not do anything."),
-        N_("Sign in"),
-    ),
-    "welcome": Notice(
-        N_("Your account is ready"),
-        N_("Since %(at)s you have an account for every application of the city."),
-        _NOT_YOU,
-        N_("To my account"),
-    ),
-    "new_device": Notice(
-        N_("You signed in at a new device"),
-        N_("On %(at)s you signed in with a device that is new to us: %(device)s. %(place)s"),
-        N_("If this was not you, say so: every session ends, and your account is locked until you recover it."),
-        N_("This was not me"),
-    ),
-    "password_changed": Notice(
-        N_("Your password was changed"),
-        N_("The password of your account was changed on %(at)s. You were signed out everywhere."),
-        _NOT_YOU,
-    ),
-    "factor_added": Notice(
-        N_("A way to sign in was added"),
-        N_("On %(at)s this was added to your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "factor_removed": Notice(
-        N_("A way to sign in was removed"),
-        N_("On %(at)s this was removed from your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "contact_added": Notice(
-        N_("Your account has another address or number"),
-        N_("On %(at)s this was added to your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "contact_removed": Notice(
-        N_("An address or number was removed from your account"),
-        N_("On %(at)s this was removed from your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "contact_verified": Notice(
-        N_("An address or number of your account was verified"),
-        N_("On %(at)s this was marked as verified in your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "contact_unverified": Notice(
-        N_("An address or number of your account is not verified any more"),
-        N_("On %(at)s this was marked as not verified in your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "contact_primary": Notice(
-        N_("The main address or number of your account was changed"),
-        N_("On %(at)s this became the main address or number of your account: %(what)s."),
-        _NOT_YOU,
-    ),
-    "sign_in_name_changed": Notice(
-        N_("The user name or NIK of your account was changed"),
-        N_("On %(at)s this user name or NIK of your account was added, changed or removed: %(what)s."),
-        _NOT_YOU,
-    ),
-    "recovery_waits": Notice(
-        N_("Somebody is recovering your account"),
-        N_("On %(at)s somebody began to recover your account without your second step. It is done on %(ready)s."),
-        N_("If this was not you, stop it now. If it was, come back then by the link that we send you."),
-        N_("Stop it"),
-    ),
-    "recovery_ready": Notice(
-        N_("Go on recovering your account"),
-        N_("You can choose a new password now. The link works once, for 24 hours."),
-        _NOT_YOU,
-        N_("Choose a new password"),
-    ),
-    "recovery_stopped": Notice(
-        N_("The recovery of your account was stopped"),
-        N_("It was stopped on %(at)s. Nothing of your account has changed."),
-        _NOT_YOU,
-    ),
-    "helpdesk_recovery": Notice(
-        N_("The helpdesk is helping you to recover your account"),
-        N_("On %(at)s the helpdesk made a code with which your account can be recovered."),
-        _NOT_YOU,
-    ),
-    "recovered": Notice(
-        N_("Your account was recovered"),
-        N_("On %(at)s a new password was chosen for your account. You were signed out everywhere."),
-        _NOT_YOU,
-    ),
-    "locked": Notice(
-        N_("Your account is protected"),
-        N_("You said that a sign-in was not yours. Every session of your account was ended, and until %(until)s your "
-        "account is locked."),
-        N_("Recover your account now, with a new password."),
-        N_("Recover account"),
-    ),
-    "identity_checked": Notice(
-        N_("Your identity was checked"),
-        N_("On %(at)s an officer recorded that your document was checked at %(place)s."),
-        _NOT_YOU,
-    ),
-    "exported": Notice(
-        N_("Your data were exported"),
-        N_("On %(at)s everything that we know of you was downloaded from your account."),
-        _NOT_YOU,
-    ),
-    "deletion_planned": Notice(
-        N_("Your account will be deleted"),
-        N_("On %(at)s you asked for your account to be deleted. That happens on %(until)s."),
-        N_("If you change your mind, or this was not you, sign in before then: you are asked whether to keep it."),
-    ),
-    "deletion_cancelled": Notice(
-        N_("Your account stays"),
-        N_("On %(at)s you decided to keep your account."),
-        _NOT_YOU,
-    ),
-    "application_connected": Notice(
-        N_("An application was connected"),
-        N_("On %(at)s you allowed %(what)s to receive data of yours."),
-        N_("You can withdraw that in your account. If this was not you, write to %(support)s at once."),
-    ),
-    "merged": Notice(
-        N_("Two accounts of yours are one now"),
-        N_("On %(at)s an administrator merged another account of yours into this one. Prove its addresses and numbers "
-        "once more in your account."),
-        _NOT_YOU,
-        N_("To my account"),
-    ),
-    "new_password_needed": Notice(
-        N_("Choose a new password"),
-        N_("On %(at)s an administrator decided that your account needs a new password. You were signed out "
-        "everywhere."),
-        N_("Choose one now: a code to this address or number lets you in. If you do not know why, write to "
-        "%(support)s."),
-        N_("Choose a new password"),
-    ),
-    "factors_reset": Notice(
-        N_("Your second steps were taken away"),
-        N_("On %(at)s an administrator took the second steps of your account away, passkeys too. You were signed out "
-        "everywhere."),
-        _NOT_YOU,
-    ),
-    "team_invitation": Notice(
-        N_("An invitation to a team"),
-        N_("On %(at)s somebody invited you to the team that looks after %(what)s in the developers' portal."),
-        N_("The invitation is valid for 14 days. If you do not know the application, you need not do anything."),
-        N_("To the developers' portal"),
-    ),
-    "secret_expires": Notice(
-        N_("A secret of an application ends soon"),
-        N_("On %(until)s a secret of %(what)s ends. After that the application cannot sign anybody in with it."),
-        N_("Make a second one now, put it into your application, and revoke the old one when it is not used any more."),
-        N_("To the developers' portal"),
-    ),
-    "application_decided": Notice(
-        N_("There is news about an application of yours"),
-        N_("On %(at)s an administrator decided about %(what)s, or said something about it."),
-        N_("Read it in the developers' portal."),
-        N_("To the developers' portal"),
-    ),
-    "account_disabled": Notice(
-        N_("Your account was switched off"),
-        N_("Your account was switched off on %(at)s. You cannot sign in any more, and were signed out everywhere."),
-        N_("If you do not know why, write to %(support)s."),
-    ),
-    "sessions_ended": Notice(
-        N_("You were signed out"),
-        N_("An administrator ended your session on %(at)s. Sign in again to go on."),
-        N_("If you do not know why, write to %(support)s."),
-    ),
-}  # fmt: skip
-LINKS = {
-    "already_here": "/login",
-    "welcome": "/account",
-    "new_device": "/not-me",
-    "recovery_waits": "/recover/stop",
-    "recovery_ready": "/recover/continue",
-    "locked": "/recover",
-    "merged": "/account/contacts",
-    "new_password_needed": "/recover",
-    "team_invitation": "/developer",
-    "secret_expires": "/developer",
-    "application_decided": "/developer",
-}
-"""Where the button of a message leads; ``token`` among its values is added."""
-OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}
-"""Notices that a person may switch off, and what the preference is called."""
 MAX_NAME_CHARS = 60
 """The length of a name that somebody chose, maybe to write to the receiver: ``what`` in every message but those of
 ``CONTACT_NOTICES``, where it is a masked address or number. No subject has it."""
 COLOUR = "#0b5f5a"
+MIN_SERVICE_CHARS = 8
 _MOMENTS = ("ready", "until")
 
 
@@ -289,8 +73,11 @@ def compose(
         values: what it says besides; moments among them as ISO 8601.
     """
     language = page_language(locale, settings.default_locale)
-    content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
     jinja = environment(language)
+    plain = jinja.overlay(autoescape=False, bytecode_cache=PLAIN_TEMPLATE_CODE)
+    content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
+    if notice in ("factor_added", "factor_removed") and "what" in filled:
+        filled["what"] = _factor_text(plain, filled["what"])
     context: dict[str, object] = {
         "locale": language,
         "service": settings.service_name,
@@ -305,13 +92,52 @@ def compose(
         "link": _link(settings, notice, filled),
         "button": content.button,
         "sms": SMS_CODE if content.code else SMS_NOTICE,
-        "host": settings.issuer.partition("://")[2],
+        "host": urlsplit(settings.issuer).hostname,
     }
-    plain = jinja.overlay(autoescape=False, bytecode_cache=PLAIN_TEMPLATE_CODE)
-    subject = plain.from_string("{{ _(subject, **values) }}").render(context)
-    text = plain.get_template("mail/notice.txt").render(context)
-    sms = plain.get_template("mail/sms.txt").render(context).strip()
-    return Mail(to, subject, text, jinja.get_template("mail/notice.html").render(context), language, sms)
+    subject = plain.from_string("{{ service }}: {{ _(subject, **values) }}").render(context)
+    return Mail(
+        to,
+        subject,
+        plain.get_template("mail/notice.txt").render(context),
+        jinja.get_template("mail/notice.html").render(context),
+        language,
+        _sms(plain, context),
+        _whatsapp(plain, content, context),
+        str(context["code"]),
+    )
+
+
+def _factor_text(plain: Environment, what: str) -> str:
+    """Return the name of a sign-in method in the language of the message."""
+    known = next((name for name in FACTORS if what == name or what.startswith(f"{name} (")), None)
+    return plain.from_string("{{ _(name) }}").render(name=FACTORS[known]) + what[len(known) :] if known else what
+
+
+def _sms(plain: Environment, context: dict[str, object]) -> str:
+    """Return the text of the SMS: in the GSM-7 alphabet and, with a shorter name of the service where that is needed,
+    in one segment."""
+    template, service = plain.get_template("mail/sms.txt"), to_gsm7(str(context["service"]))
+    while True:
+        values = {**dict(_values_of(context)), "service": service}
+        text = to_gsm7(template.render({**context, "service": service, "values": values}).strip())
+        if fits_one_segment(text) or len(service) <= MIN_SERVICE_CHARS:
+            return text
+        service = service[:-1].rstrip()
+
+
+def _values_of(context: dict[str, object]) -> dict[str, str]:
+    values = context["values"]
+    assert isinstance(values, dict)
+    return values
+
+
+def _whatsapp(plain: Environment, content: Notice, context: dict[str, object]) -> str:
+    """Return the text of the WhatsApp message: of a code, what its template says in about these words; of a notice, the
+    parameter of its template, which is one line."""
+    if content.code:
+        return plain.from_string("{{ _(sms, **values) }}").render(context)
+    text = "{{ _(text, **values) }} {{ _(advice, **values) }}{% if link %} {{ link }}{% endif %}"
+    return one_line(plain.from_string(text).render(context))
 
 
 def _filled(

@@ -50,6 +50,9 @@ _CORS = (
 )
 _ALWAYS = ("/healthz", "/readyz", "/metrics", "/static/")
 
+MAX_RECEIPTS_BYTES = 256 * 1024
+"""The body of a request with delivery receipts: Meta sends up to a thousand at a time."""
+
 
 class Shell:
     """Wraps the application.
@@ -77,7 +80,10 @@ class Shell:
         self._direct = direct or DirectRoutes((), {})
         self._pause = pause
         self._max_body = settings.max_body_size
-        self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
+        self._larger = {
+            "/account/picture": settings.max_picture_size + settings.max_body_size,
+            "/receipts/whatsapp": MAX_RECEIPTS_BYTES,
+        }
         self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]

@@ -36,7 +36,7 @@ class RateLimits:
 
     Args:
         attempts: failed attempts to sign in, for each account and each IP address.
-        messages: codes that are sent by e-mail and SMS.
+        messages: codes that are sent by e-mail, SMS and WhatsApp.
         contact_codes: codes to verify further contacts, for each user.
         registrations: dynamic client registrations, for each IP address.
         device_codes: wrong user codes of devices, for each IP address.
@@ -53,6 +53,7 @@ class RateLimits:
         invited_lately: the same, for each recipient within 30 days.
         declined: invitations that a recipient declined.
         strengths: computations of the strength of a password, for each IP address.
+        receipts: requests with delivery receipts, for each IP address, in this process.
     """
 
     attempts: Attempts
@@ -72,6 +73,7 @@ class RateLimits:
     invited_lately: CountLimit
     declined: CountLimit
     strengths: CountLimit
+    receipts: CountLimit
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sso.http.protocol import check_session, endpoints, health, registration, ssf, well_known
+from sso.http.protocol import check_session, endpoints, health, receipts, registration, ssf, well_known
 
 routers = (
     endpoints.router,
     check_session.router,
     registration.router,
     ssf.router,
+    receipts.router,
     health.router,
     well_known.router,
 )

@@ -27,6 +27,10 @@ _TEXTS: dict[Problem, tuple[str, int]] = {
         N_("This phone number cannot receive SMS. Enter a mobile number."),
         400,
     ),
+    Problem.PREFIX_NOT_SERVED: (
+        N_("We do not send messages to telephone numbers of this country. Enter another number or an e-mail address."),
+        400,
+    ),
     Problem.WRONG_CODE: (
         N_("The code is wrong or has expired. Enter the newest code."),
         400,

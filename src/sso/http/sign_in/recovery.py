@@ -24,6 +24,7 @@ from sso.accounts.sign_in.after_recovery import sign_in_after_recovery
 from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
 from sso.accounts.sign_in.pending_request import account_at
 from sso.clients.registry import Registry
+from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, field_error
@@ -111,9 +112,10 @@ async def _begin(page: PageRequest) -> Response:
 async def _check_code(page: PageRequest, flow: RunningFlow) -> Response:
     """Check the code that was sent, or that the helpdesk made."""
     services = page.site.accounts
-    if page.fields.get("choice") == "resend":
+    choice = page.fields.get("choice", "")
+    if is_resend(choice):
         try:
-            await resend_recovery_code(services, page.visitor, flow)
+            await resend_recovery_code(services, page.visitor, flow, chosen_channel(choice))
         finally:
             page.site.worker.nudge()
         return await _page(page, flow, sent_again=True)
@@ -246,6 +248,7 @@ async def _page(
         c=flow.token,
         typed=typed,
         shown=masked(likely_kind(typed), typed),
+        **channels_shown(settings, likely_kind(typed), flow.data.get("channel")),
         minutes=whole_minutes(settings.one_time_code_lifetime),
         hours=whole_hours(settings.recovery_delay),
         minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,

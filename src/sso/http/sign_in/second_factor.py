@@ -26,6 +26,7 @@ from sso.accounts.sign_in.second_factor_check import (
     finish_second_factor,
     resend_code,
 )
+from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
@@ -63,7 +64,7 @@ TITLES: dict[str, str] = {
     "totp": N_("Code from your authenticator app"),
     "recovery_code": N_("Recovery code"),
     "email": N_("Code by e-mail"),
-    "phone": N_("Code by SMS"),
+    "phone": N_("Code to your phone"),
 }
 
 
@@ -84,8 +85,8 @@ async def second_factor(page: CurrentPage) -> Response:
     if not page.has_valid_csrf_token(f"step {flow.token}"):
         return _page(page, flow, field_error("", STALE), 400)
     choice = fields.get("choice", "")
-    if choice == "resend":
-        return await _resend(page, flow)
+    if is_resend(choice):
+        return await _resend(page, flow, chosen_channel(choice))
     if flow.shows_codes and choice != "kept":
         return _page(page, flow)
     return _answer(page, flow, await _carry_out(page, flow, choice))
@@ -119,11 +120,11 @@ def _answer(page: PageRequest, flow: SecondFactorFlow, result: SecondFactorResul
     return finish(page, result, flow.pending, None)
 
 
-async def _resend(page: PageRequest, flow: SecondFactorFlow) -> Response:
+async def _resend(page: PageRequest, flow: SecondFactorFlow, channel: str) -> Response:
     if flow.method not in ("email", "phone"):
         return _page(page, flow)
     try:
-        sent = await resend_code(page.site, page.visitor, flow)
+        sent = await resend_code(page.site, page.visitor, flow, channel)
     except TooManyFailures as error:
         return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), error.retry_after)
     if not sent:
@@ -173,13 +174,16 @@ def _page(
 def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object]:
     """Return what the page shows of a second factor."""
     settings, passkeys, method = page.site.settings, page.site.provider.passkeys, flow.method
+    contact = flow.available.contact(method) if method in ("email", "phone") else None
+    chosen = flow.running.data.get("channel") or (contact.channel if contact else None)
     return {
         "method": method,
         "verifies": flow.verifies,
         "reason": REASONS.get(flow.data["reason"], ""),
         "others": [(other, TITLES[other]) for other in flow.available.methods if other != method],
         "title": TITLES.get(method or "", ""),
-        "contact": _masked(flow.available.contact(method) if method in ("email", "phone") else None),
+        "contact": _masked(contact),
+        **channels_shown(settings, method or "", chosen),
         "sent": flow.running.row.code_hash is not None,
         "minutes": whole_minutes(settings.one_time_code_lifetime),
         "can_trust": whole_days(settings.trusted_device_lifetime) if flow.may_trust else 0,

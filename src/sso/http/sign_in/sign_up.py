@@ -26,6 +26,7 @@ from sso.accounts.sign_up import (
     recall_sign_up,
     resend_sign_up_code,
 )
+from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, field_error
@@ -110,7 +111,8 @@ async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
         return _begin_page(page, pending, fields, field_error("", STALE), 400)
     contact, errors = None, list[FieldError]()
     try:
-        contact = read_contact(services.settings.sign_up_kinds, fields.get("contact", ""))
+        settings = services.settings
+        contact = read_contact(settings.sign_up_kinds, fields.get("contact", ""), settings.phone_prefixes)
     except FlowRefused as error:
         text, _ = SIGN_UP_TEXTS[error.problem]
         if error.problem is Problem.NOT_A_CONTACT and "phone" not in services.settings.sign_up_kinds:
@@ -134,9 +136,11 @@ async def _check_code(sign_up: SignUp) -> Response:
     page, flow = sign_up.page, sign_up.flow
     services = page.site.accounts
     try:
-        if page.fields.get("choice") == "resend":
+        choice = page.fields.get("choice", "")
+        if is_resend(choice):
+            onward = _continuation(page, sign_up.destination)
             try:
-                await resend_sign_up_code(services, page.visitor, flow, _continuation(page, sign_up.destination))
+                await resend_sign_up_code(services, page.visitor, flow, onward, chosen_channel(choice))
             finally:
                 page.site.worker.nudge()
             return _page(sign_up, sent_again=True)
@@ -292,6 +296,7 @@ def _page(
         kind=data["kind"],
         contact=data["contact"],
         shown=masked(data["kind"], data["contact"]),
+        **channels_shown(settings, data["kind"], data.get("channel")),
         minutes=whole_minutes(settings.one_time_code_lifetime),
         minimum=settings.password_min_length,
         name=name,

@@ -154,6 +154,18 @@ def is_code(box: SecretBox, running: RunningFlow, typed: str, valid: timedelta) 
     return any([hmac.compare_digest(row.code_hash, digest) for digest in _hashes(box, running.token, digits)])
 
 
+def name_of_code(running: RunningFlow) -> str:
+    """Return what names the code that was made last, for :func:`is_current`."""
+    return f"{running.row.token_hash.hex()} {running.row.codes_sent}"
+
+
+async def is_current(session: AsyncSession, named: str) -> bool:
+    """Tell whether a code can still be used: its flow has not ended, and no newer code was made."""
+    token_hash_hex, _, number = named.partition(" ")
+    row = await session.get(PendingFlow, bytes.fromhex(token_hash_hex))
+    return row is not None and row.expires_at > clock.now() and str(row.codes_sent) == number
+
+
 async def finish(session: AsyncSession, running: RunningFlow) -> bool:
     """End a pending flow; tell whether it had not ended. Exactly one of many callers wins."""
     mine = delete(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)

@@ -53,7 +53,8 @@ class Identifier(Base):
 
     For a NIK, ``value`` is masked, ``lookup`` a keyed hash, and ``encrypted`` the number. ``asserted_at``: when an
     administrator or a program last added the identifier to an existing account or marked it as verified; None if the
-    user verified it or it came with the account.
+    user verified it or it came with the account. ``channel``: of a telephone number, ``sms`` or ``whatsapp`` where the
+    user has chosen how messages reach it.
     """
 
     __tablename__ = "identifiers"
@@ -78,6 +79,7 @@ class Identifier(Base):
     verified_at: Mapped[datetime | None]
     encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     asserted_at: Mapped[datetime | None]
+    channel: Mapped[str | None] = mapped_column(String(16))
 
 
 class Credential(Base):

@@ -158,6 +158,12 @@ async def taken(
     return used
 
 
+async def remember_channel(session: AsyncSession, user_id: uuid.UUID, lookup: str, channel: str) -> None:
+    """Store the channel (``sms``, ``whatsapp``) that a user has chosen for a telephone number."""
+    mine = (Identifier.user_id == user_id) & (Identifier.lookup == lookup) & (Identifier.kind == "phone")
+    await session.execute(update(Identifier).where(mine).values(channel=channel))
+
+
 async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:
     """Return the identifiers of a user, oldest first."""
     statement = select(Identifier).where(Identifier.user_id == user_id).order_by(Identifier.created_at, Identifier.id)

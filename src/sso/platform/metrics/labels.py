@@ -36,10 +36,17 @@ _FLOWS = {
     "healthz": "health",
     "readyz": "health",
     "metrics": "health",
+    "receipts": "receipts",
 }
 FLOWS = frozenset({*_FLOWS.values(), OTHER})
 OUTCOMES = ("ok", "refused", "limited", "unavailable", "failed")
 KINDS = frozenset({"backchannel_logout", "ssf_push", "ssf_poll", "webhook", "notice", "message"})
+CHANNELS = ("sms", "whatsapp")
+MESSAGE_OUTCOMES = (
+    "accepted", "sent", "delivered", "read", "failed", "refused", "budget", "prefix", "alarm", "forged",
+)  # fmt: skip
+"""What happens to a message to a telephone number: taken by the provider, confirmed by it, or not sent."""
+MESSAGES = frozenset(f"{channel}:{outcome}" for channel in CHANNELS for outcome in MESSAGE_OUTCOMES)
 GRANT_TYPES = frozenset(
     {
         "authorization_code",

@@ -19,7 +19,17 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from sso import __version__
 from sso.platform.metrics.counters import BOUNDS, Durations, Tallies
-from sso.platform.metrics.labels import ERRORS, FLOWS, GRANT_TYPES, KINDS, SIGN_IN_FAILURES, flow_of, outcome_of
+from sso.platform.metrics.labels import (
+    CHANNELS,
+    ERRORS,
+    FLOWS,
+    GRANT_TYPES,
+    KINDS,
+    MESSAGES,
+    SIGN_IN_FAILURES,
+    flow_of,
+    outcome_of,
+)
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 OTHER = "other"
@@ -40,6 +50,10 @@ AUTHORIZATION_ERRORS = Counter(
     "sso_authorization_errors", "Refused authorization requests.", ["error"], registry=REGISTRY
 )
 ACCOUNTS = Counter("sso_accounts_created", "Accounts that people created.", registry=REGISTRY)
+
+PHONE_MESSAGES = Counter(
+    "sso_messages", "Messages to telephone numbers by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
+)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...] = (), mode: str = "livemostrecent") -> Gauge:
@@ -65,6 +79,7 @@ STANDBYS = _gauge("sso_replication_standbys", "Standbys of the database.")
 LAG_SECONDS = _gauge("sso_replication_lag_seconds", "Lag of the slowest standby.")
 LAG_BYTES = _gauge("sso_replication_lag_bytes", "Lag of the slowest standby.")
 COMMITS_WAIT = _gauge("sso_replication_commits_wait", "Whether each commit waits for a standby.")
+BUDGET = _gauge("sso_message_budget_used_ratio", "Used part of the fullest daily budget, by channel.", ("channel",))
 BUILD = _gauge("sso_build_info", "The version of the provider.", ("version",))
 
 
@@ -86,6 +101,10 @@ def prepare() -> None:
         AUTHORIZATION_ERRORS.labels(error)
     for outcome in ("ok", *SIGN_IN_FAILURES):
         SIGN_INS.labels(outcome)
+    for label in MESSAGES:
+        PHONE_MESSAGES.labels(*label.split(":"))
+    for channel in CHANNELS:
+        BUDGET.labels(channel).set(0)
 
 
 def add(tallies: Tallies) -> None:
@@ -106,8 +125,15 @@ def add(tallies: Tallies) -> None:
                 TOKEN_ERRORS.labels(_known(label, ERRORS)).inc(times)
             case "authorize_error":
                 AUTHORIZATION_ERRORS.labels(_known(label, ERRORS)).inc(times)
-            case "account_made":
-                ACCOUNTS.inc(times)
+            case _:
+                _count_other(name, label, times)
+
+
+def _count_other(name: str, label: str, times: int) -> None:
+    if name == "account_made":
+        ACCOUNTS.inc(times)
+    elif name == "message" and label in MESSAGES:
+        PHONE_MESSAGES.labels(*label.split(":")).inc(times)
 
 
 def set_each(gauge: Gauge, values: Mapping[str, float], known: frozenset[str]) -> None:

@@ -1,4 +1,4 @@
-"""For development: mails and SMS are stored in the data directory instead of being sent."""
+"""For development: mails, SMS and WhatsApp messages are stored in the data directory instead of being sent."""
 
 from __future__ import annotations
 

@@ -37,16 +37,35 @@ class DeliveryStatus(StrEnum):
     SKIPPED = "skipped"
 
 
-MAIL, SMS = "mail", "sms"
-SHARED_RECEIVERS = frozenset({MAIL, SMS})
-"""The receivers of messages to users: the mail server and the SMS gateway. They have no limit for each host."""
+class Receipt(StrEnum):
+    """Every value of ``Delivery.receipt``: what WhatsApp last said about a message, in the order in which it says so.
+
+    ``accepted``: WhatsApp has the message. ``failed``: WhatsApp could not deliver it.
+    """
+
+    ACCEPTED = "accepted"
+    SENT = "sent"
+    FAILED = "failed"
+    DELIVERED = "delivered"
+    READ = "read"
+
+
+MAIL, SMS, WHATSAPP = "mail", "sms", "whatsapp"
+PHONE_CHANNELS = (SMS, WHATSAPP)
+SHARED_RECEIVERS = frozenset({MAIL, *PHONE_CHANNELS})
+"""The receivers of messages to users: the mail server, the SMS gateway and the WhatsApp Cloud API. They have no limit
+for each host."""
 
 
 class Delivery(Base):
     """A delivery, written in the transaction of its cause and sent by the worker until it is done or given up.
 
-    ``receiver``: the host, ``mail`` or ``sms``; the number of concurrent deliveries to one host is limited.
+    ``receiver``: the host, ``mail``, ``sms`` or ``whatsapp``; the number of concurrent deliveries to one host is
+    limited.
     ``status``: see :class:`DeliveryStatus`; ``held``: waits for a receiver that fetches it or has requested a pause.
+    ``receipt``: see :class:`Receipt`; None: the delivery never went to WhatsApp. ``receipt_key``: the hash of
+    WhatsApp's id of the message, which contains the telephone number. ``fallback_at``: when the message goes out by SMS
+    if WhatsApp has not confirmed it; until then ``receiver`` is ``sms`` and the delivery waits.
     """
 
     __tablename__ = "deliveries"
@@ -54,6 +73,7 @@ class Delivery(Base):
         Index("ix_deliveries_due", "status", "next_attempt_at"),
         index_where("ix_deliveries_finished_at", "finished_at", where="finished_at IS NOT NULL"),
         index_where("ix_deliveries_held", "created_at", where="status = 'held'"),
+        index_where("ix_deliveries_receipt_key", "receipt_key", where="receipt_key IS NOT NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -69,6 +89,9 @@ class Delivery(Base):
     first_attempt_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+    receipt: Mapped[str | None] = mapped_column(String(16))
+    receipt_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    fallback_at: Mapped[datetime | None]
 
 
 class Webhook(Base):

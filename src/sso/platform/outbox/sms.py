@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import orjson
 
 from sso.platform.outbox.dev_mailbox import keep
-from sso.platform.outbox.worker import Abandon, ReceiverAnswered
+from sso.platform.outbox.phone import PhoneMessage
+from sso.platform.outbox.worker import Abandon, ReceiverAnswered, Retry
 from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
-
-MAX_CHARS = 480
-
-
-class SmsSender(Protocol):
-    """Sends SMS."""
-
-    async def send(self, to: str, text: str) -> None:
-        """Send a text to a number in E.164.
-
-        Raises:
-            Abandon: when a retry cannot succeed.
-            Exception: when a retry may succeed.
-        """
 
 
 class HttpGateway:
@@ -38,20 +23,21 @@ class HttpGateway:
         self._settings = settings
         self._outbound = outbound
 
-    async def send(self, to: str, text: str) -> None:
-        """See :class:`SmsSender`."""
+    async def send(self, message: PhoneMessage) -> None:
+        """See :class:`sso.platform.outbox.phone.PhoneChannel`."""
         settings = self._settings
         if settings.development_outbox:
-            keep(settings, {"kind": "phone", "to": to, "subject": "", "text": text, "html": ""})
+            keep(settings, {"kind": "sms", "to": message.to, "subject": "", "text": message.sms, "html": ""})
             return
         if not settings.sms_url:
             raise Abandon("there is no SMS gateway (SSO_SMS_URL)")
-        body = orjson.dumps({"to": to, "text": text[:MAX_CHARS], "sender": settings.sms_sender})
+        body = orjson.dumps({"to": message.to, "text": message.sms, "sender": settings.sms_sender})
         headers = {"Content-Type": "application/json"}
         if settings.sms_token is not None:
             headers["Authorization"] = f"Bearer {settings.sms_token.get_secret_value()}"
-        status, _ = await self._outbound.post(settings.sms_url, body, headers)
-        if 400 <= status < 500 and status not in (408, 409, 425, 429):
-            raise Abandon(f"the SMS gateway refuses: {status}")
-        if not 200 <= status < 300:
-            raise ReceiverAnswered(f"the SMS gateway answered {status}", status)
+        answer = await self._outbound.call("POST", settings.sms_url, headers, body)
+        if 400 <= answer.status < 500 and answer.status not in (408, 409, 425, 429):
+            raise Abandon(f"the SMS gateway refuses: {answer.status}")
+        if not 200 <= answer.status < 300:
+            failure = ReceiverAnswered(f"the SMS gateway answered {answer.status}", answer.status)
+            raise Retry(failure, answer.retry_after)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.platform.db import delete_batch, new_id
-from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus, Receipt
 
 MAX_CANDIDATES = 1000
 """How many due deliveries the worker chooses from."""
@@ -21,6 +21,7 @@ OVERDUE_BATCH = 100
 MAX_COUNTED = 100_000
 CHANGES = "receiver_changes"
 """The member of a payload that counts how often the receiver was changed."""
+MAX_REASON_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +160,71 @@ async def give_up_overdue(session: AsyncSession, key: str, before: datetime, err
     return overdue
 
 
-async def change_receiver(session: AsyncSession, delivery_id: uuid.UUID, receiver: str) -> None:
-    """Send a delivery to another receiver, now; it was not attempted."""
+async def change_receiver(session: AsyncSession, delivery_id: uuid.UUID, receiver: str, reason: str = "") -> None:
+    """Send a delivery to another receiver, now.
+
+    Args:
+        session: the transaction.
+        delivery_id: the delivery.
+        receiver: the other receiver.
+        reason: why the receiver so far cannot be used; empty: it was not asked, so this was no attempt.
+    """
     delivery = await session.get(Delivery, delivery_id)
-    if delivery is not None and delivery.status == "pending":
-        changes = delivery.payload.get(CHANGES, 0) + 1
-        delivery.receiver, delivery.payload = receiver, {**delivery.payload, "receiver": receiver, CHANGES: changes}
-        delivery.next_attempt_at, delivery.attempts = clock.now(), delivery.attempts - 1
+    if delivery is None or delivery.status != "pending":
+        return
+    changes = delivery.payload.get(CHANGES, 0) + 1
+    delivery.receiver, delivery.next_attempt_at = receiver, clock.now()
+    delivery.payload = {**delivery.payload, CHANGES: changes}
+    if reason:
+        delivery.receipt, delivery.last_error = Receipt.FAILED, reason[:MAX_REASON_CHARS]
+    else:
+        delivery.attempts -= 1
+
+
+async def await_receipt(
+    session: AsyncSession, delivery_id: uuid.UUID, receipt_key: bytes, fallback: str, at: datetime
+) -> None:
+    """Record that WhatsApp accepted a message. With ``fallback``, the delivery waits until ``at`` for a receipt and
+    then goes to that receiver; otherwise it is done. A receipt may have arrived before this is recorded."""
+    delivery = await session.get(Delivery, delivery_id, with_for_update=True)
+    if delivery is None:
+        return
+    delivery.receipt_key, delivery.last_error = receipt_key, None
+    if delivery.status != "pending":
+        return
+    has_failed = delivery.receipt == Receipt.FAILED
+    delivery.receipt = delivery.receipt or Receipt.ACCEPTED
+    if fallback:
+        delivery.receiver = fallback
+        delivery.fallback_at = delivery.next_attempt_at = clock.now() if has_failed else at
+    else:
+        delivery.status, delivery.finished_at = ("given_up" if has_failed else "done"), clock.now()
+
+
+async def move_waiting(session: AsyncSession, receiver: str, other: str, before: datetime) -> None:
+    """Let another receiver get the deliveries that are due and were written before a moment, at most a batch: the
+    receiver so far does not answer."""
+    now = clock.now()
+    due = select(Delivery).where(Delivery.status == "pending", Delivery.next_attempt_at <= now)
+    due = due.where(Delivery.receiver == receiver, Delivery.created_at <= before).order_by(Delivery.next_attempt_at)
+    waiting_ones = (await session.execute(due.limit(OVERDUE_BATCH).with_for_update(skip_locked=True))).scalars()
+    for delivery in waiting_ones:
+        delivery.receiver, delivery.last_error = other, f"{receiver} does not answer"
+
+
+async def for_receipt(session: AsyncSession, delivery_id: uuid.UUID | None, receipt_key: bytes) -> Delivery | None:
+    """Return the delivery that a receipt is about, locked.
+
+    Args:
+        session: the transaction.
+        delivery_id: the id that the receipt names; None: it names none.
+        receipt_key: the hash of WhatsApp's id of the message.
+    """
+    if delivery_id is not None:
+        return await session.get(Delivery, delivery_id, with_for_update=True)
+    has_key = Delivery.receipt_key.is_not(None) & (Delivery.receipt_key == receipt_key)
+    found = await session.execute(select(Delivery).where(has_key).limit(1).with_for_update())
+    return found.scalar_one_or_none()
 
 
 async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequence[str]) -> dict[str, Delivery]:
@@ -250,6 +309,7 @@ async def retry(session: AsyncSession, delivery_id: uuid.UUID) -> Delivery | Non
     """Retry now a delivery that was given up or waits for its next attempt. Return it; None if that is impossible."""
     mine = (Delivery.id == delivery_id) & Delivery.status.in_(("given_up", "pending"))
     values = {"status": "pending", "next_attempt_at": clock.now(), "finished_at": None, "created_at": clock.now()}
+    values |= {"receipt_key": None, "fallback_at": None}  # an earlier receipt says nothing about this attempt
     await session.execute(update(Delivery).where(mine, Delivery.kind != "ssf_poll").values(**values))
     delivery = await session.get(Delivery, delivery_id, populate_existing=True)
     return delivery if delivery is not None and delivery.status == "pending" else None

@@ -12,7 +12,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +21,7 @@ from sso.platform.audit import record
 from sso.platform.db import Database, DatabaseUnavailable
 from sso.platform.metrics import Usage
 from sso.platform.outbox import store
-from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus
+from sso.platform.outbox.models import SHARED_RECEIVERS, SMS, WHATSAPP, Delivery, DeliveryKind, DeliveryStatus
 from sso.platform.outbox.places import SLOW_SECONDS, Place, Places, endpoint
 from sso.platform.security.text import one_line
 from sso.settings import Settings
@@ -73,11 +73,41 @@ class OtherReceiver(Exception):
 
     Args:
         receiver: the receiver to which it goes.
+        reason: why the receiver so far cannot be used; empty: it was not asked.
+        answered: whether that receiver answered; None: it was not asked.
     """
 
-    def __init__(self, receiver: str) -> None:
-        super().__init__(receiver)
-        self.receiver = receiver
+    def __init__(self, receiver: str, reason: str = "", *, answered: bool | None = None) -> None:
+        super().__init__(reason or receiver)
+        self.receiver, self.reason, self.answered = receiver, reason, answered
+
+
+class AwaitsReceipt(Exception):
+    """A handler raises this when the receiver has accepted a message and will confirm its delivery with a receipt.
+
+    Args:
+        receipt_key: finds the delivery for a receipt.
+        fallback: the receiver that gets the message if no receipt arrives in time; empty: none.
+        at: when.
+    """
+
+    def __init__(self, receipt_key: bytes, fallback: str, at: datetime) -> None:
+        super().__init__(fallback)
+        self.receipt_key, self.fallback, self.at = receipt_key, fallback, at
+
+
+class Retry(Exception):
+    """A handler raises this when a retry may succeed, and says when.
+
+    Args:
+        cause: why this attempt failed.
+        after: at the earliest after this many seconds.
+        before: at the latest at this time.
+    """
+
+    def __init__(self, cause: Exception, after: float = 0.0, before: datetime | None = None) -> None:
+        super().__init__(str(cause))
+        self.cause, self.after, self.before = cause, after, before
 
 
 class Worker:
@@ -101,6 +131,9 @@ class Worker:
         self.places = Places(self._limit, self._per_receiver, SHARED_RECEIVERS)
         self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
         self._give_up = settings.delivery_retry_period
+        channels = settings.phone_channels
+        self._fallback = settings.whatsapp_fallback_after if {SMS, WHATSAPP} <= set(channels) else None
+        self._moved_at = datetime.min.replace(tzinfo=UTC)
         self._nudge = asyncio.Event()
         self._stopping = False
         self._sending: set[asyncio.Task[None]] = set()
@@ -151,6 +184,8 @@ class Worker:
         """Send what is due and has a place."""
         while True:
             full = self._full()
+            if WHATSAPP in full.receivers:
+                await self._move_waiting()
             async with self._db.read() as session:
                 due = await store.is_any_due(session, full)
             if not due and full != self._full():
@@ -210,7 +245,7 @@ class Worker:
             if handler is None:
                 raise Abandon(f"nothing here sends {delivery.kind}")
             async with asyncio.timeout(self._lease - LEASE_MARGIN_SECONDS):
-                await handler(delivery.payload)
+                await handler(_payload(delivery))
         except NotNeeded as error:
             return None, await self._record(delivery, str(error), skip=True)
         except Abandon as error:
@@ -218,20 +253,44 @@ class Worker:
         except OtherReceiver as error:
             if delivery.payload.get(store.CHANGES, 0) >= MAX_RECEIVER_CHANGES:  # two releases disagree
                 return None, await self._record(delivery, f"its receiver changed {MAX_RECEIVER_CHANGES} times")
-            await self._change_receiver(delivery, error.receiver)
-            return None, RETRIED
+            await self._change_receiver(delivery, error)
+            return error.answered, RETRIED
+        except AwaitsReceipt as error:
+            await self._await_receipt(delivery, error)
+            return True, DeliveryStatus.DONE
         except Exception as error:
-            answered = _has_answered(error)
-            return answered, await self._record(delivery, f"{type(error).__name__}: {error}", answered=answered)
+            cause = error.cause if isinstance(error, Retry) else error
+            answered, when = has_answered(cause), _next_attempt(delivery, error)
+            text = f"{type(cause).__name__}: {cause}"
+            return answered, await self._record(delivery, text, answered=answered, when=when)
         return True, await self._record(delivery, None)
 
-    async def _change_receiver(self, delivery: Delivery, receiver: str) -> None:
+    async def _change_receiver(self, delivery: Delivery, other: OtherReceiver) -> None:
         """Send a delivery to another receiver. If that cannot be stored, the delivery is sent again after its lease."""
         try:
             async with self._db.write() as session:
-                await store.change_receiver(session, delivery.id, receiver)
+                await store.change_receiver(session, delivery.id, other.receiver, one_line(other.reason))
         except Exception:
             log.exception("the receiver of a delivery could not be changed")
+
+    async def _await_receipt(self, delivery: Delivery, accepted: AwaitsReceipt) -> None:
+        """Record that a message was accepted. If that fails, the message is sent again after the lease."""
+        try:
+            async with self._db.write() as session:
+                await store.await_receipt(session, delivery.id, accepted.receipt_key, accepted.fallback, accepted.at)
+        except Exception:
+            log.exception("an accepted message could not be recorded")
+
+    async def _move_waiting(self) -> None:
+        """Let the SMS gateway send what waits for WhatsApp: at once where its breaker is open, otherwise what has
+        waited for the time after which it goes out by SMS."""
+        now = clock.now()
+        if self._fallback is None or now < self._moved_at + timedelta(seconds=POLL_SECONDS):
+            return
+        self._moved_at = now
+        before = now if self.places.is_open(WHATSAPP) else now - self._fallback
+        async with self._db.write() as session:
+            await store.move_waiting(session, WHATSAPP, SMS, before)
 
     async def _record(
         self,
@@ -241,6 +300,7 @@ class Worker:
         abandon: bool = False,
         skip: bool = False,
         answered: bool | None = None,
+        when: datetime | None = None,
     ) -> str:
         """Record the result and return it. If that fails, the delivery is sent again after its lease: at least once,
         never lost.
@@ -257,8 +317,8 @@ class Worker:
                 if outcome != RETRIED:
                     await store.finish(session, delivery.id, outcome, stored)
                 else:
-                    seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
-                    await store.retry_at(session, delivery.id, clock.now() + timedelta(seconds=seconds), stored or "")
+                    assert when is not None, "only a failed attempt is retried"
+                    await store.retry_at(session, delivery.id, when, stored or "")
                 if answered is False and error is not None:
                     await self._give_up_overdue(session, delivery, error)
         except Exception:
@@ -300,12 +360,29 @@ def _now() -> float:
     return clock.now().timestamp()
 
 
-def _has_answered(error: Exception) -> bool | None:
+def has_answered(error: Exception) -> bool | None:
     """Tell whether a receiver answered that did not accept a delivery: an answer that says that it is overloaded or
     away is none (429 of RFC 6585, 502 to 504 of RFC 9110, 421 of RFC 5321). None: the database failed."""
     if isinstance(error, DatabaseUnavailable):
         return None
     return isinstance(error, ReceiverAnswered) and error.status not in AWAY_STATUSES
+
+
+def _payload(delivery: Delivery) -> Mapping[str, object]:
+    """Return what a handler gets. Handlers of messages to users also get the delivery's id, receiver and time."""
+    if delivery.receiver not in SHARED_RECEIVERS:
+        return delivery.payload
+    own = {"receiver": delivery.receiver, "delivery": str(delivery.id), "written_at": delivery.created_at.isoformat()}
+    return {**delivery.payload, **own}
+
+
+def _next_attempt(delivery: Delivery, error: Exception) -> datetime:
+    """Return when a delivery that failed is attempted again."""
+    seconds = pause_after(delivery.attempts) * random.uniform(*JITTER)  # noqa: S311 - nothing to guess
+    if not isinstance(error, Retry):
+        return clock.now() + timedelta(seconds=seconds)
+    when = clock.now() + timedelta(seconds=min(max(seconds, error.after), LONGEST_PAUSE_SECONDS))
+    return min(when, max(error.before, clock.now())) if error.before is not None else when
 
 
 def pause_after(attempts: int) -> float:

@@ -1,16 +1,33 @@
-"""Limits on one-time codes by e-mail and SMS.
+"""Limits on one-time codes, and budgets of the messages to telephone numbers.
 
 There are two kinds of limits. The visible limit depends only on the typed text and the network, so that the page does
 not reveal whether an account exists. The hidden limit counts the codes that a contact receives within a day: beyond it
 nothing is sent, and the page does not change. Each purpose has separate counters. A known browser and a signed-in user
 have separate counters too, so that strangers cannot use up the codes that the user needs.
+
+Every SMS and WhatsApp message also counts against the daily budget of its channel and of the prefix of its number, when
+it is sent. Nothing is sent to a number whose prefix is not listed. These counters are in the database, so that they
+hold for every process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from sso.platform.security.rate_limits import DAY, HOUR, Counts, Rule, TooManyFailures, key_of, network_of, of_source
+from sso.platform.security.rate_limits import (
+    DAY,
+    HOUR,
+    Counts,
+    Reservation,
+    Rule,
+    TooManyFailures,
+    key_of,
+    network_of,
+    of_source,
+)
+from sso.settings import Settings
 
 CodePurpose = Literal["sign_up", "sign_in", "recover", "contact"]
 STRANGERS_OF_TEN = 8
@@ -24,14 +41,23 @@ class MessageLimits:
         per_hour: codes for one contact and purpose that one network requests within an hour.
         per_day: codes that one contact receives for one purpose within a day.
         per_address: codes that one IP address requests within an hour.
-        sms_per_day: SMS with codes within a day in total.
+        sms_per_day: codes to telephone numbers within a day in total.
         counts: the storage of the counters.
+        durable: the storage of the counters of codes to telephone numbers, for all processes; by default ``counts``.
     """
 
-    def __init__(self, per_hour: int, per_day: int, per_address: int, sms_per_day: int, counts: Counts) -> None:
+    def __init__(
+        self,
+        per_hour: int,
+        per_day: int,
+        per_address: int,
+        sms_per_day: int,
+        counts: Counts,
+        durable: Counts | None = None,
+    ) -> None:
         self._per_hour, self._per_day = per_hour, max(per_hour, per_day)
         self._per_address, self._sms_per_day = per_address, sms_per_day
-        self._counts = counts
+        self._counts, self._durable = counts, durable or counts
 
     async def allow(
         self, purpose: CodePurpose, asked: str, contact: str, kind: str, address: str, own: str = ""
@@ -59,14 +85,143 @@ class MessageLimits:
         await self._counts.take(visible)
         if not contact:
             return False
-        hidden = [Rule(key_of("codes-to", purpose, contact, own), self._per_day, DAY)]
-        if kind == "phone":
-            hidden.append(Rule(key_of("sms"), self._sms_per_day, DAY))
-            if not own:
-                maximum = max(1, self._sms_per_day * STRANGERS_OF_TEN // 10)
-                hidden.append(Rule(key_of("sms-strangers"), maximum, DAY))
         try:
-            await self._counts.take(hidden)
+            await self._counts.take([Rule(key_of("codes-to", purpose, contact, own), self._per_day, DAY)])
+            if kind == "phone":
+                await self._durable.take(self._phone_rules(own))
         except TooManyFailures:
             return False
         return True
+
+    def _phone_rules(self, own: str) -> list[Rule]:
+        rules = [Rule(key_of("sms"), self._sms_per_day, DAY)]
+        if not own:
+            maximum = max(1, self._sms_per_day * STRANGERS_OF_TEN // 10)
+            rules.append(Rule(key_of("sms-strangers"), maximum, DAY))
+        return rules
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The messages of one channel within a day: ``prefix`` is empty for all numbers together."""
+
+    channel: str
+    prefix: str
+    maximum: int
+
+    @property
+    def rule(self) -> Rule:
+        """The counter and its limit."""
+        return Rule(key_of("messages", self.channel, self.prefix), self.maximum, DAY)
+
+    @property
+    def name(self) -> str:
+        """The budget in words."""
+        channel = {"sms": "SMS", "whatsapp": "WhatsApp"}[self.channel]
+        return f"{channel} {self.prefix}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """How much of a budget is used within the present day."""
+
+    budget: Budget
+    used: int
+
+    @property
+    def percent(self) -> int:
+        """The percentage, rounded down."""
+        return self.used * 100 // self.budget.maximum
+
+
+class PrefixRefused(Exception):
+    """Nothing is sent to a number with this prefix (``SSO_PHONE_PREFIXES``)."""
+
+
+class BudgetUsedUp(Exception):
+    """A daily budget is used up."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(f"the daily budget of {budget.name} is used up")
+        self.budget = budget
+
+
+class MessageBudgets:
+    """The budgets of the messages to telephone numbers.
+
+    Args:
+        settings: prefixes and limits.
+        durable: counters in the database.
+    """
+
+    def __init__(self, settings: Settings, durable: Counts) -> None:
+        self._durable = durable
+        self._alarm = settings.phone_budget_alarm
+        self._per_day = {"sms": settings.sms_per_day, "whatsapp": settings.whatsapp_per_day}
+        self._prefixes = dict(prefix_and_maximum(entry) for entry in settings.phone_prefixes)
+        self._channels = settings.phone_channels
+
+    async def take(self, channel: str, number: str) -> Reservation:
+        """Count one message. Call this outside any transaction, before the message is sent.
+
+        Raises:
+            PrefixRefused: when nothing is sent to such a number.
+            BudgetUsedUp: when a budget is used up.
+        """
+        budgets = self._budgets(channel, number)
+        try:
+            return await self._durable.take([budget.rule for budget in budgets])
+        except TooManyFailures:
+            raise BudgetUsedUp(await self._fullest(budgets)) from None
+
+    async def alarms(self, channel: str, number: str) -> list[BudgetUse]:
+        """Return the budgets of which so much is used that administrators must know, each once a day."""
+        alarms = []
+        for budget in self._budgets(channel, number):
+            use = BudgetUse(budget, await self._durable.count(budget.rule.key))
+            if use.percent >= self._alarm and await self._first_today("messages-alarm", budget):
+                alarms.append(use)
+        return alarms
+
+    async def is_first_refusal(self, budget: Budget) -> bool:
+        """Tell whether a budget that is used up refuses for the first time today."""
+        return await self._first_today("messages-refused", budget)
+
+    async def uses(self) -> list[BudgetUse]:
+        """Return the use of each budget."""
+        budgets = [budget for channel in self._channels for budget in self._all_of(channel)]
+        return [BudgetUse(budget, await self._durable.count(budget.rule.key)) for budget in budgets]
+
+    async def _first_today(self, what: str, budget: Budget) -> bool:
+        try:
+            await self._durable.take([Rule(key_of(what, budget.channel, budget.prefix), 1, DAY)])
+        except TooManyFailures:
+            return False
+        return True
+
+    async def _fullest(self, budgets: Sequence[Budget]) -> Budget:
+        uses = [BudgetUse(budget, await self._durable.count(budget.rule.key)) for budget in budgets]
+        return max(uses, key=lambda use: use.percent).budget
+
+    def _budgets(self, channel: str, number: str) -> list[Budget]:
+        """Return the budgets of a message: the total, and that of the longest listed prefix, if it has one."""
+        matching = [prefix for prefix in self._prefixes if number.startswith(prefix)]
+        if not matching:
+            raise PrefixRefused("no messages are sent to numbers with this prefix (SSO_PHONE_PREFIXES)")
+        prefix = max(matching, key=len)
+        return [budget for budget in self._all_of(channel) if budget.prefix in ("", prefix)]
+
+    def _all_of(self, channel: str) -> list[Budget]:
+        limited = [Budget(channel, prefix, maximum) for prefix, maximum in self._prefixes.items() if maximum]
+        return [Budget(channel, "", self._per_day[channel]), *limited]
+
+
+def prefix_and_maximum(entry: str) -> tuple[str, int]:
+    """Return the prefix and the daily limit (0: none) of an entry of ``SSO_PHONE_PREFIXES``."""
+    prefix, _, maximum = entry.partition("=")
+    return prefix, int(maximum or 0)
+
+
+def is_served(prefixes: Sequence[str], number: str) -> bool:
+    """Tell whether messages are sent to a number in E.164."""
+    return any(number.startswith(prefix_and_maximum(entry)[0]) for entry in prefixes)

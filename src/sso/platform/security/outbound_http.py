@@ -70,6 +70,15 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of an API: status, ``Retry-After`` in seconds (0: not stated), and at most 64 KiB of the body."""
+
+    status: int
+    retry_after: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Visited:
     """What a page answered: status, where it leads, the cookies it sets, and its body."""
 
@@ -283,6 +292,33 @@ class Outbound:
             httpx.HTTPError: when no answer came.
         """
         return await self._post(url, content=content, headers=headers)
+
+    async def call(self, method: str, url: str, headers: dict[str, str], content: bytes | None = None) -> Answer:
+        """Send a request to an API and return the answer, whatever its status is.
+
+        Args:
+            method: GET or POST.
+            url: the address.
+            headers: the headers.
+            content: the body.
+
+        Raises:
+            OutboundRefused: when the address is not one that we send to.
+            OutboundFailed: when no answer came.
+        """
+        self._check_scheme(url)
+        try:
+            async with (
+                asyncio.timeout(self._seconds * 2),
+                self._client.stream(method, url, headers=headers, content=content) as answer,
+            ):
+                stated = answer.headers.get("retry-after", "")
+                seconds = float(stated) if stated.isascii() and stated.isdigit() and len(stated) < 8 else 0.0
+                return Answer(answer.status_code, seconds, await _read(answer, MAX_ANSWER_BYTES))
+        except TimeoutError:
+            raise OutboundFailed("its answer took too long") from None
+        except (httpx.HTTPError, *_UNUSABLE) as error:
+            raise OutboundFailed(f"it cannot be reached ({type(error).__name__})") from error
 
     async def get(self, url: str, *, accept: str = "application/json", limit: int = MAX_ANSWER_BYTES) -> bytes:
         """Return what is at ``url``.

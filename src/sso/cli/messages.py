@@ -1,0 +1,69 @@
+"""``sso messages``: whether SMS and WhatsApp messages can be sent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from sso.cli.common import check_choice, group, refuse
+from sso.platform.outbox.models import PHONE_CHANNELS, SMS, WHATSAPP
+
+app = group()
+
+TEST_CODE = "123456"
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``test`` a command of its own while it is the only one."""
+
+
+@app.command("test")
+def send_test_message(
+    number: Annotated[str, typer.Argument(help="The telephone number, such as +6281234567890.")],
+    channel: Annotated[str, typer.Option(help=f"One of {', '.join(PHONE_CHANNELS)}.")] = WHATSAPP,
+    locale: Annotated[str, typer.Option(help="The language of the template: id or en.")] = "id",
+) -> None:
+    """Send a message with the sample code 123456 at once over one channel, to see whether the channel works.
+
+    Budgets do not count this message. The command does not wait for a delivery receipt.
+    """
+    from sso.identity.users.identifiers import normalise_contact
+    from sso.platform.outbox import Abandon
+    from sso.platform.outbox.phone import PhoneMessage
+    from sso.settings import load_settings
+
+    settings = load_settings()
+    check_choice("--channel", channel, PHONE_CHANNELS)
+    check_choice("--locale", locale, ("id", "en"))
+    if channel not in settings.phone_channels:
+        refuse(f"{channel} is not set up: set {'SSO_SMS_URL' if channel == SMS else 'SSO_WHATSAPP_PHONE_NUMBER_ID'}")
+    try:
+        contact = normalise_contact(number)
+    except ValueError:
+        refuse(f"{number} is no telephone number")
+    if contact.kind != "phone":
+        refuse(f"{number} is no telephone number")
+    text = f"{settings.service_name}: {TEST_CODE}"
+    message = PhoneMessage(contact.value, text, text, locale, TEST_CODE)
+
+    async def send() -> None:
+        from sso.platform.outbox.sms import HttpGateway
+        from sso.platform.outbox.whatsapp import WhatsApp
+        from sso.platform.security.outbound_http import Outbound
+
+        outbound = Outbound(settings)
+        try:
+            await (WhatsApp if channel == WHATSAPP else HttpGateway)(settings, outbound).send(message)
+        finally:
+            await outbound.close()
+
+    try:
+        asyncio.run(send())
+    except Abandon as error:
+        refuse(str(error))
+    except Exception as error:
+        refuse(f"the provider of {channel} does not take it: {type(error).__name__}: {error}")
+    print("accepted")

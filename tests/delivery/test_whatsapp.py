@@ -1,0 +1,367 @@
+"""WhatsApp: codes over a fake of the Cloud API, receipts, and the fallback to SMS, which is sent once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from tests.citizens import last_code, post
+from tests.delivery.cloud_api import NUMBER_ID, RECEIPTS, TOKEN, VERIFY_TOKEN, CloudApi, Reply, status_of, tell
+from tests.support import City
+
+from sso import clock
+from sso.identity.authn import pending_flows
+from sso.identity.notifications import notify, send_code
+from sso.identity.users import store as users
+from sso.identity.users.models import Identifier, User
+from sso.platform.audit.models import AuditEvent
+from sso.platform.metrics.counters import Tallies
+from sso.platform.outbox import store
+from sso.platform.outbox.models import Delivery
+from sso.settings import Settings, SettingsError
+
+NUMBER = "+6281298765432"
+
+
+@pytest.fixture
+def api() -> Iterator[CloudApi]:
+    server = CloudApi()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+@pytest.fixture
+def overrides(request: pytest.FixtureRequest, api: CloudApi) -> dict[str, Any]:
+    return {**api.settings, **getattr(request, "param", {})}
+
+
+async def code_to(city: City, number: str = NUMBER, channel: str = "") -> str:
+    """Send a code to a telephone number and let the worker work; return the code."""
+    async with city.provider.db.write() as session:
+        box = city.provider.box
+        running = await pending_flows.begin(session, box, "sign_up", "b", {}, seconds=1800)
+        await send_code(session, city.provider, running, "phone", number, "code_sign_up", "id", channel=channel)
+    await city.site.worker.drain()
+    return await last_code(city)
+
+
+async def later(city: City, seconds: float) -> None:
+    """Move the clock and let the worker work."""
+    clock.advance(seconds)
+    await city.site.worker.drain()
+
+
+async def row(city: City) -> Delivery:
+    """Return the newest delivery."""
+    async with city.provider.db.read() as session:
+        return (await session.execute(select(Delivery).order_by(Delivery.id.desc()).limit(1))).scalar_one()
+
+
+async def test_a_code_is_sent_with_the_template_and_confirmed_by_a_receipt(city: City, api: CloudApi) -> None:
+    code = await code_to(city)
+    (message,) = api.whatsapp
+    parameters = [{"type": "text", "text": code}]
+    assert message["to"] == NUMBER
+    assert message["template"] == {
+        "name": "kode_verifikasi",
+        "language": {"code": "id"},
+        "components": [
+            {"type": "body", "parameters": parameters},
+            {"type": "button", "sub_type": "url", "index": "0", "parameters": parameters},
+        ],
+    }
+    assert api.tokens == {f"Bearer {TOKEN}"}
+    waiting = await row(city)
+    assert (waiting.status, waiting.receipt, waiting.receiver) == ("pending", "accepted", "sms")
+    assert message["id"].encode() not in (waiting.receipt_key or b""), "it contains the number"
+    for status, receipt in (("sent", "sent"), ("delivered", "delivered"), ("sent", "delivered"), ("read", "read")):
+        assert await tell(city, status_of(message, status)) == 200
+        assert (await row(city)).receipt == receipt
+    await later(city, 3600)
+    assert (await row(city)).status == "done"
+    assert api.sms == []
+
+
+async def test_without_a_receipt_the_same_code_goes_out_by_sms_once(city: City, api: CloudApi) -> None:
+    code = await code_to(city)
+    (message,) = api.whatsapp
+    await later(city, 59)
+    assert api.sms == []
+    await later(city, 2)
+    (sms,) = api.sms
+    assert sms["to"] == NUMBER
+    assert sms["text"].startswith(f"{code} adalah kode")
+    assert sms["text"].splitlines()[-1] == f"@localhost #{code}"
+    assert await tell(city, status_of(message, "delivered")) == 200, "late"
+    await later(city, 600)
+    assert len(api.sms) == len(api.whatsapp) == 1
+    done = await row(city)
+    assert (done.status, done.receipt) == ("done", "delivered")
+
+
+async def test_a_receipt_during_the_sms_keeps_the_sms_from_being_repeated(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    (message,) = api.whatsapp
+    api.gateway_replies = [Reply(503)]
+    await later(city, 61)
+    assert (await row(city)).status == "pending"
+    assert await tell(city, status_of(message, "failed", 131026)) == 200
+    assert await tell(city, status_of(message, "delivered")) == 200
+    await later(city, 60)
+    assert api.sms == []
+    assert (await row(city)).status == "done"
+
+
+async def test_a_failed_receipt_sends_the_sms_at_once(city: City, api: CloudApi) -> None:
+    code = await code_to(city)
+    (message,) = api.whatsapp
+    for _ in range(2):  # a replay changes nothing
+        assert await tell(city, status_of(message, "failed", 131026)) == 200
+        await city.site.worker.drain()
+    assert [sms["text"][:6] for sms in api.sms] == [code]
+    assert ((await row(city)).status, (await row(city)).receipt) == ("done", "failed")
+
+
+async def test_a_receipt_that_overtakes_the_acceptance_counts(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    (message,) = api.whatsapp
+    async with city.provider.db.write() as session:  # as before the acceptance was recorded
+        delivery = (await session.execute(select(Delivery))).scalar_one()
+        delivery.receipt, delivery.receipt_key, delivery.fallback_at, delivery.receiver = None, None, None, "whatsapp"
+        delivery_id = delivery.id
+    assert await tell(city, status_of(message, "delivered")) == 200
+    async with city.provider.db.write() as session:
+        await store.await_receipt(session, delivery_id, b"k" * 32, "sms", clock.now())
+    await later(city, 100)
+    assert ((await row(city)).status, api.sms) == ("done", [])
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(400, 131026), "not on WhatsApp"),
+        (Reply(400, 131047), "24 hours"),
+        (Reply(400, 131056), "too many messages to this recipient"),
+        (Reply(401, 190), "token is not valid or has expired"),
+        (Reply(400, 132001), "template does not exist"),
+    ],
+    ids=lambda value: str(getattr(value, "code", "")),
+)
+async def test_a_permanent_error_sends_the_sms_at_once(
+    city: City, api: CloudApi, caplog: pytest.LogCaptureFixture, reply: Reply, reason: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    api.replies = [reply]
+    code = await code_to(city)
+    assert [sms["text"][:6] for sms in api.sms] == [code]
+    assert api.whatsapp == []
+    assert reason in caplog.text
+    for secret in (TOKEN, NUMBER, NUMBER[1:], code, "6281200000000"):
+        assert secret not in caplog.text
+    await later(city, 600)
+    assert len(api.sms) == 1
+
+
+async def test_429_waits_as_long_as_the_provider_says(city: City, api: CloudApi) -> None:
+    api.replies = [Reply(429, 130429, retry_after=30)]
+    await code_to(city)
+    await later(city, 29)
+    assert (api.whatsapp, api.sms) == ([], [])
+    await later(city, 2)
+    assert (len(api.whatsapp), api.sms) == (1, [])
+    await later(city, 30)
+    assert len(api.sms) == 1, "60 seconds after it was written, not after it was accepted"
+
+
+@pytest.mark.parametrize("reply", [Reply(500, 131000), Reply(429, 4, retry_after=900)], ids=["5xx", "429"])
+async def test_what_whatsapp_does_not_take_in_time_goes_out_by_sms(city: City, api: CloudApi, reply: Reply) -> None:
+    api.replies = [reply] * 20
+    code = await code_to(city)
+    for _ in range(12):
+        await later(city, 6)
+    assert [sms["text"][:6] for sms in api.sms] == [code]
+    assert api.whatsapp == []
+
+
+async def test_with_an_open_breaker_codes_go_out_by_sms_at_once(city: City, api: CloudApi) -> None:
+    api.replies = [Reply(503)] * 50
+    for number in range(4):
+        await code_to(city, f"+62812000000{number:02}")
+        clock.advance(0.3)
+    for _ in range(10):  # the first retry comes after 5 seconds at most
+        await later(city, 1.1)
+    assert len(api.sms) >= 3
+    assert len(api.replies) > 40, "it is hardly asked"
+    api.replies = []
+    await later(city, 35)
+    await code_to(city, "+6281200000050")
+    assert api.whatsapp[-1]["to"] == "+6281200000050", "the first message after the pause tries WhatsApp"
+
+
+async def test_a_used_code_is_not_sent_again(city: City, api: CloudApi) -> None:
+    async with city.browser() as browser:
+        page = await browser.open("/signup")
+        page = await post(browser, "/signup", {"contact": NUMBER, "agree": "1"}, page)
+        await city.site.worker.drain()
+        assert "WhatsApp" in page.text
+        assert "Kirim lewat SMS saja" in page.text
+        clock.advance(31)
+        page = await post(browser, "/signup", {"choice": "resend sms"}, page)
+        await city.site.worker.drain()
+        code = await last_code(city)
+        assert [sms["text"][:6] for sms in api.sms] == [code], "the newer code, by SMS, as was chosen"
+        assert "Kirim lewat WhatsApp saja" in page.text
+        await later(city, 61)
+        assert len(api.sms) == 1, "the older code is not valid any more"
+        page = await post(browser, "/signup", {"code": code}, page)
+        page = await post(browser, "/signup", {"name": "Ani", "password": "perahu-hijau-menyapa-awan-27"}, page)
+    async with city.provider.db.read() as session:
+        contact = (await session.execute(select(Identifier).where(Identifier.value == NUMBER))).scalar_one()
+    assert contact.channel == "sms", "remembered with the number"
+
+
+async def test_a_notice_follows_the_choice_of_the_user(city: City, api: CloudApi) -> None:
+    async with city.provider.db.write() as session:
+        user = await session.get(User, city.users["ratna"])
+        assert user is not None
+        now = clock.now()
+        contact = Identifier(
+            user_id=user.id, kind="phone", value=NUMBER, lookup=NUMBER, created_at=now, verified_at=now
+        )
+        session.add(contact)
+        notify(session, city.provider, user, "password_changed")
+    await city.site.worker.drain()
+    (message,) = api.whatsapp
+    (component,) = message["template"]["components"]
+    assert message["template"]["name"] == "pemberitahuan_akun"
+    assert "Kata sandi akun Anda diganti pada" in component["parameters"][0]["text"]
+    async with city.provider.db.write() as session:
+        (await session.execute(select(Identifier).where(Identifier.value == NUMBER))).scalar_one().channel = "sms"
+        notify(session, city.provider, user, "password_changed")
+    await city.site.worker.drain()
+    assert [sms["text"] for sms in api.sms] == ["Tangerang Satu: Kata sandi Anda diganti."], (
+        await row(city)
+    ).last_error
+
+
+async def test_the_webhook_takes_only_what_is_signed_and_ours(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    (message,) = api.whatsapp
+    right = status_of(message, "delivered")
+    assert await tell(city, right, secret="another") == 401
+    async with city.client() as client:
+        assert (await client.post(RECEIPTS, json=right)).status_code == 401
+        assert (await client.post(RECEIPTS, json=right, headers={"X-Hub-Signature-256": b"\xe4"})).status_code in (
+            400,
+            401,
+        )
+        query = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}
+        assert (await client.get(RECEIPTS, params=query)).text == "1158201444"
+        for wrong in ({"hub.verify_token": "x"}, {"hub.mode": "x"}, {"hub.challenge": "<script>"}):
+            assert (await client.get(RECEIPTS, params=query | wrong)).status_code == 403
+        assert (await client.post(RECEIPTS, content=b"x" * 300_000)).status_code == 413
+    assert (await row(city)).receipt == "accepted"
+    for odd in (
+        b"[]",
+        b"{",
+        b'{"a":1,"a":2}',
+        {"object": "page"},
+        {"object": "whatsapp_business_account", "entry": [1]},
+    ):
+        assert await tell(city, odd) == 200, "signed: Meta would repeat it for days"
+    other = status_of(message, "delivered", id="wamid.other")
+    stranger = status_of(message, "delivered", biz_opaque_callback_data="00000000-0000-0000-0000-000000000000")
+    old = status_of(message, "delivered", at=clock.timestamp() - 3600)
+    elsewhere = status_of(message, "delivered")
+    elsewhere["entry"][0]["changes"][0]["value"]["metadata"]["phone_number_id"] = NUMBER_ID + "0"
+    for document in (other, stranger, old, elsewhere, status_of(message, "warning")):
+        assert await tell(city, document) == 200
+        assert (await row(city)).receipt == "accepted"
+
+
+async def test_a_receipt_from_before_a_manual_retry_says_nothing_about_it(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    (message,) = api.whatsapp
+    replayed = status_of(message, "delivered")
+    clock.advance(120)
+    async with city.provider.db.write() as session:
+        delivery = (await session.execute(select(Delivery))).scalar_one()
+        assert await store.retry(session, delivery.id) is not None
+    assert await tell(city, replayed) == 200
+    assert (await row(city)).status == "pending"
+
+
+@pytest.mark.parametrize("overrides", [{"sms_url": ""}], indirect=True, ids=["no SMS"])
+async def test_without_sms_the_receipt_decides(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    (message,) = api.whatsapp
+    assert (await row(city)).status == "done"
+    assert await tell(city, status_of(message, "failed", 131026)) == 200
+    failed = await row(city)
+    assert (failed.status, failed.receipt) == ("given_up", "failed")
+    api.replies = [Reply(400, 131026)]
+    await code_to(city, "+6281200000009")
+    assert (await row(city)).status == "given_up"
+
+
+BUDGET = {"whatsapp_per_day": 2, "phone_prefixes": ["+62", "+65=1"], "phone_budget_alarm": 50}
+
+
+@pytest.mark.parametrize("overrides", [BUDGET], indirect=True, ids=["budget"])
+async def test_budgets_hold_for_all_processes_and_alert_administrators_once(city: City, api: CloudApi) -> None:
+    city.provider.usage.tallies = Tallies()
+    async with city.provider.db.read() as session:
+        administrators = len(await users.page_of_users(session, None, 9, role="admin", status="active"))
+    for number in range(4):
+        await code_to(city, f"+628120000000{number}")
+    assert (len(api.whatsapp), len(api.sms)) == (2, 2), "what is over the budget goes out by SMS"
+    await code_to(city, "+6591234567", "sms")
+    await code_to(city, "+6591234568", "sms")
+    assert len(api.sms) == 3, "the budget of the prefix is used up"
+    assert "daily budget of SMS +65" in str((await row(city)).last_error)
+    await code_to(city, "+12025550123")
+    assert "SSO_PHONE_PREFIXES" in str((await row(city)).last_error)
+    async with city.provider.db.read() as session:
+        events = (await session.execute(select(AuditEvent.type, AuditEvent.data).order_by(AuditEvent.id))).all()
+        kinds = (await session.execute(select(Delivery.payload, Delivery.receiver))).all()
+    alarms = [data["channel"] + data["prefix"] for type_, data in events if type_ == "messages.budget_alarm"]
+    assert alarms == ["whatsapp", "sms+65"]
+    used_up = [data["channel"] + data["prefix"] for type_, data in events if type_ == "messages.budget_used_up"]
+    assert used_up == ["whatsapp", "sms+65"]
+    mails = [receiver for payload, receiver in kinds if payload.get("notice") == "message_budget"]
+    assert mails == ["mail"] * administrators * 2, "once for each budget"
+    assert administrators
+    counted = city.provider.usage.take_tallies().events
+    assert counted["message", "whatsapp:accepted"] == 2
+    assert counted["message", "whatsapp:alarm"] == 1
+    assert counted["message", "sms:prefix"] + counted["message", "whatsapp:prefix"] == 1
+    clock.advance(24 * 3600 + 1)
+    await code_to(city, "+6281200000008")
+    assert len(api.whatsapp) == 3, "a new day"
+
+
+async def test_numbers_of_other_countries_are_refused_where_they_are_typed(city: City) -> None:
+    async with city.browser() as browser:
+        page = await browser.open("/signup")
+        page = await post(browser, "/signup", {"contact": "+12025550123", "agree": "1"}, page)
+    assert page.status_code == 400
+    assert "nomor telepon negara ini" in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"whatsapp_app_secret": None}, "SSO_WHATSAPP_APP_SECRET is required"),
+        ({"whatsapp_verify_token": None}, "SSO_WHATSAPP_VERIFY_TOKEN is required"),
+        ({"whatsapp_token": None}, "SSO_WHATSAPP_TOKEN or SSO_WHATSAPP_TOKEN_FILE"),
+        ({"whatsapp_fallback_after": "30m"}, "SSO_WHATSAPP_FALLBACK_AFTER must be less"),
+    ],
+    ids=["secret", "verify token", "token", "fallback"],
+)
+def test_settings_that_do_not_belong_together(api: CloudApi, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        Settings(_env_file=None, **{**api.settings, **changes})  # type: ignore[call-arg]
