@@ -7,6 +7,7 @@ Codes and links are encrypted in the outbox: a copy of the database does not sho
 from __future__ import annotations
 
 import base64
+import hmac
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -63,7 +64,7 @@ def notify(session: AsyncSession, services: MessageServices, user: User, about: 
     payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat(), "receiver": receiver}
     if values:
         payload["sealed"] = _encrypted(services, values)
-    enqueue(session, NOTICE, payload, receiver=receiver)
+    enqueue(session, NOTICE, payload, receiver=receiver, user_id=user.id)
 
 
 def send(
@@ -100,7 +101,8 @@ def send(
         "values": values,
     }
     payload = {"sealed": _encrypted(services, message), "until": until}
-    enqueue(session, MESSAGE, payload, receiver=SMS if kind == "phone" else MAIL)
+    receiver = SMS if kind == "phone" else MAIL
+    enqueue(session, MESSAGE, payload, receiver=receiver, recipient_hash=recipient_hashes(services, to)[0])
 
 
 async def send_code(
@@ -145,6 +147,11 @@ def opened(services: MessageServices, payload: Mapping[str, Any]) -> dict[str, A
         return {}
     content: dict[str, Any] = orjson.loads(services.box.decrypt(base64.b64decode(encrypted), _SEAL))
     return content
+
+
+def recipient_hashes(services: HasBox, to: str) -> list[bytes]:
+    """Return the keyed hashes of a contact by which messages to it are found, that of the present key first."""
+    return [hmac.digest(key, to.encode(), "sha256") for key in services.box.derived_keys("recipient")]
 
 
 def _encrypted(services: MessageServices, content: Message | dict[str, str]) -> str:

@@ -57,6 +57,7 @@ SENT_FOR = {
     "team_invitation": N_("Invitation to the team of an application"),
     "secret_expires": N_("Client secret about to expire"),
     "application_decided": N_("Decision about an application"),
+    "user_invitation": N_("Invitation to create an account"),
     "account_disabled": N_("Account disabled"),
     "sessions_ended": N_("All sessions ended by an administrator"),
 }

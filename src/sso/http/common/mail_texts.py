@@ -233,6 +233,14 @@ NOTICES = {
         N_("Read it in the developers' portal."),
         N_("To the developers' portal"),
     ),
+    "user_invitation": Notice(
+        N_("%(service)s: create your account"),
+        N_("An administrator invites you to create an account for %(service)s. Choose a password or a passkey before "
+        "%(until)s."),
+        N_("If you do not expect an invitation, you do not need to do anything: no account is created. Questions: "
+        "%(support)s."),
+        N_("Create my account"),
+    ),
     "account_disabled": Notice(
         N_("Your account was switched off"),
         N_("Your account was switched off on %(at)s. You cannot sign in any more, and were signed out everywhere."),
@@ -255,6 +263,7 @@ LINKS = {
     "new_password_needed": "/recover",
     "team_invitation": "/developer",
     "secret_expires": "/developer",
+    "user_invitation": "/invitation",
     "application_decided": "/developer",
 }
 """Where the button of a message leads; ``token`` among its values is added."""

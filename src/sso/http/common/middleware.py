@@ -21,6 +21,7 @@ from sso.http.common.errors import refusal_response
 from sso.http.common.forms import sent_fields
 from sso.http.common.pages import failure
 from sso.http.common.received import Received, RequestRefused
+from sso.accounts.user_files import MAX_BYTES as MAX_USER_FILE_BYTES
 from sso.http.common.request_checks import check_body, check_head
 from sso.http.common.responses import OPEN_PATHS
 from sso.http.common.state import client_address, request_id_of_proxy
@@ -77,7 +78,10 @@ class Shell:
         self._direct = direct or DirectRoutes((), {})
         self._pause = pause
         self._max_body = settings.max_body_size
-        self._larger = {"/account/picture": settings.max_picture_size + settings.max_body_size}
+        self._larger = {
+            "/account/picture": settings.max_picture_size + settings.max_body_size,
+            "/admin/invitations/file": MAX_USER_FILE_BYTES + settings.max_body_size,
+        }
         self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
         self._headers = [(b"x-content-type-options", b"nosniff")]

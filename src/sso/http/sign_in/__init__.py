@@ -18,6 +18,7 @@ from sso.http.sign_in import (
     recovery_links,
     second_factor,
     sign_up,
+    user_invitation,
 )
 
 routers = (
@@ -27,6 +28,7 @@ routers = (
     consent.router,
     second_factor.router,
     sign_up.router,
+    user_invitation.router,
     recovery.router,
     recovery_links.router,
     logout.router,

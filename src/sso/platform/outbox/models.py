@@ -47,6 +47,8 @@ class Delivery(Base):
 
     ``receiver``: the host, ``mail`` or ``sms``; the number of concurrent deliveries to one host is limited.
     ``status``: see :class:`DeliveryStatus`; ``held``: waits for a receiver that fetches it or has requested a pause.
+    ``user_id``: the user whom a notice is for. ``recipient_hash``: a keyed hash of the contact that a message goes to,
+    by which administrators find it; the contact itself is encrypted in ``payload``.
     """
 
     __tablename__ = "deliveries"
@@ -54,6 +56,8 @@ class Delivery(Base):
         Index("ix_deliveries_due", "status", "next_attempt_at"),
         index_where("ix_deliveries_finished_at", "finished_at", where="finished_at IS NOT NULL"),
         index_where("ix_deliveries_held", "created_at", where="status = 'held'"),
+        index_where("ix_deliveries_user_id", "user_id", where="user_id IS NOT NULL"),
+        index_where("ix_deliveries_recipient_hash", "recipient_hash", where="recipient_hash IS NOT NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -69,6 +73,8 @@ class Delivery(Base):
     first_attempt_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+    user_id: Mapped[uuid.UUID | None]
+    recipient_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
 
 
 class Webhook(Base):

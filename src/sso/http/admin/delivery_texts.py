@@ -1,0 +1,67 @@
+"""What pages call deliveries: their kinds, states, channels, and why one failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sso.http.common.i18n import N_
+from sso.platform.outbox.models import MAIL, SMS
+
+STATUS = {
+    "pending": N_("waiting"),
+    "done": N_("delivered"),
+    "given_up": N_("failed"),
+    "held": N_("kept until the receiver fetches it"),
+    "skipped": N_("not sent"),
+}
+KINDS = {
+    "backchannel_logout": N_("Back-channel logout"),
+    "ssf_push": N_("Security event (push)"),
+    "ssf_poll": N_("Security event (poll)"),
+    "webhook": N_("Webhook"),
+    "notice": N_("Notice to a user"),
+    "message": N_("Code or message to a contact"),
+}
+CHANNELS = {MAIL: N_("E-mail"), SMS: N_("SMS"), "whatsapp": N_("WhatsApp")}
+_REASONS: tuple[tuple[str, str], ...] = (
+    (r"there is no SMS gateway.*", N_("No SMS gateway is set up.")),
+    (r"the SMS gateway refuses: (?P<code>.*)", N_("The SMS gateway refused the message (%(code)s).")),
+    (r"there is no mail server.*", N_("No mail server is set up.")),
+    (r"the mail server refuses the address: (?P<code>.*)", N_("The mail server refused the address (%(code)s).")),
+    (r"the mail server refuses: (?P<code>.*)", N_("The mail server refused the mail: %(code)s")),
+    (r"the (mail|message) cannot be written: .*", N_("The message could not be written.")),
+    (r"this release does not know the notice .*", N_("This version of the service does not know the message.")),
+    (r"the person has no address that was verified", N_("The user has no verified e-mail address or phone number.")),
+    (r"the person does not want to be told", N_("The user turned this notice off.")),
+    (r"it is of no use any more", N_("The code expired before the message could be sent.")),
+    (r"it was never fetched", N_("The receiver never fetched the event.")),
+    (r"the webhook is gone, or switched off", N_("The webhook was removed or disabled.")),
+    (r"it answered 410: .*", N_("The receiver answered 410. The webhook was disabled.")),
+    (r"the application is gone, or no longer asks to be told", N_("The application no longer accepts notices.")),
+    (r"the stream is gone, or disabled", N_("The event stream was removed or disabled.")),
+    (r"the application refused it: (?P<code>.*)", N_("The application refused the event: %(code)s")),
+    (r"(the application |it )?answered (?P<status>\d+)", N_("The receiver answered with the status %(status)s.")),
+    (r"(?P<host>\S+) is at what is not a public address", N_("%(host)s is not at a public address.")),
+    (r"(?P<host>\S+) (is not known|has no address)", N_("The address %(host)s is not known.")),
+    (r".*([Tt]ime(d )?out|timeout|Timeout).*", N_("The receiver did not answer in time.")),
+    (r".*(refused|Connect|connect).*", N_("The receiver could not be reached.")),
+)
+_PATTERNS = tuple((re.compile(pattern, re.S), text) for pattern, text in _REASONS)
+
+
+def reason_text(error: str | None, words: Callable[[str], str]) -> str:
+    """Return why a delivery failed, in the language of the page; what no pattern recognises as it is stored."""
+    if not error:
+        return ""
+    for pattern, text in _PATTERNS:
+        match = pattern.fullmatch(error)
+        if match is not None:
+            return words(text) % {name: value or "" for name, value in match.groupdict().items()}
+    return error
+
+
+def retries(status: str, kind: str, attempts: int) -> bool:
+    """Tell whether administrators can send a delivery again."""
+    return status in ("given_up", "pending") and bool(attempts) and kind != "ssf_poll"
+
