@@ -65,7 +65,8 @@ class SentMessage:
 
 @dataclass(frozen=True, slots=True)
 class ContactState:
-    """Whether a contact of a user receives codes. ``problem``: ``unverified``, ``no_channel``, ``no_codes`` or empty."""
+    """Whether a contact of a user receives codes. ``problem``: ``unverified``, ``no_channel``, ``no_codes``; or empty,
+    where it does."""
 
     kind: str
     shown: str

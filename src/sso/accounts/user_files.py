@@ -114,8 +114,8 @@ def _without_repetition(lines: Sequence[FileLine]) -> list[FileLine]:
         lookups = line.person.lookups if line.person is not None else []
         earlier = next((seen[lookup] for lookup in lookups if lookup in seen), None)
         if earlier is not None:
-            line = FileLine(line.number, line.values, mistake="repeated", field=str(earlier))
+            result.append(FileLine(line.number, line.values, mistake="repeated", field=str(earlier)))
         else:
             seen.update(dict.fromkeys(lookups, line.number))
-        result.append(line)
+            result.append(line)
     return result

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -336,7 +337,7 @@ def _invited(invitation: UserInvitation) -> InvitedUser:
         name=invitation.name,
         email=invitation.email,
         username=invitation.username,
-        roles=list(invitation.roles),
+        roles=cast(list[Role], list(invitation.roles)),
         locale=invitation.locale,
     )
 

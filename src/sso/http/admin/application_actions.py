@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.clients import store as clients
-from sso.clients.models import REMOVED, Application, ClientRow
+from sso.clients.models import REMOVED, Application
 from sso.clients.privileges import grant_privilege, revoke_privilege
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
@@ -23,6 +23,7 @@ from sso.http.admin.application_page import (
     View,
     check_manages,
     find_both,
+    name_of,
     show_application,
     typed_policies,
     typed_roles,
@@ -201,13 +202,6 @@ async def change_status(
         return await show_application(view, client_id, here, 409, refused)
     await registered.follow()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
-
-
-def name_of(row: ClientRow | None, application: Application | None, client_id: str) -> str:
-    """Return the name of an application that confirms its retirement."""
-    if application is not None:
-        return application.name
-    return stored_metadata(row.metadata_).client_name if row is not None else client_id
 
 
 def _refusal(view: ApplicationView, error: Exception) -> str:

@@ -40,8 +40,8 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, admin_page, token_for
 from sso.http.developer.application_page import NOTES, STATES
-from sso.http.developer.rp_check import CASE_TEXTS, OUTCOMES
 from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.rp_check import CASE_TEXTS, OUTCOMES
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import names_of
 from sso.platform.db import Database
@@ -166,6 +166,7 @@ async def show_application(
         **_registered(view, client_id, facts),
         **_team(facts),
         **_privileges(here, facts, view.registry.get(client_id)),
+        confirm_name=name_of(facts.row, facts.application, client_id),
         check=shown_check(facts.application, facts.check, view.settings),
         subjects=subjects_shown(change) if change is not None and change.users else None,
         policies=_policies(facts.metadata, refused),
@@ -259,6 +260,13 @@ def _team(facts: ApplicationFacts) -> dict[str, object]:
             for note in facts.notes
         ],
     }
+
+
+def name_of(row: ClientRow | None, application: Application | None, client_id: str) -> str:
+    """Return the name of an application by which its retirement is confirmed."""
+    if application is not None:
+        return application.name
+    return stored_metadata(row.metadata_).client_name if row is not None else client_id
 
 
 def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> dict[str, object]:

@@ -63,7 +63,9 @@ async def attention_of(session: AsyncSession, settings: Settings, here: Here) ->
         soon = clock.now() + timedelta(days=ENDS_SOON_DAYS)
         secrets = await clients.count_secrets_ending(session, clock.now(), soon)
         items.append(
-            Item(secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/audit?type=client.secret_made")
+            Item(
+                secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/audit?type=client.secret_made"
+            )
             if here.may("audit:read")
             else Item(secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/applications")
         )
@@ -97,6 +99,10 @@ async def _keys(session: AsyncSession, settings: Settings) -> Sequence[Item]:
         return []
     late = clock.now() - settings.key_rotation_interval - LATE_KEYS
     old = [
-        key for key in await list_keys(session) if key.status == "active" and key.activated_at and key.activated_at < late
+        key
+        for key in await list_keys(session)
+        if key.status == "active" and key.activated_at and key.activated_at < late
     ]
-    return [Item(len(old), N_("%(count)s signing keys are older than the rotation interval"), ADMIN + "/keys", urgent=True)]
+    return [
+        Item(len(old), N_("%(count)s signing keys are older than the rotation interval"), ADMIN + "/keys", urgent=True)
+    ]

@@ -1,5 +1,5 @@
-"""The page of administrators about the audit log: by type, group of types, time, actor, subject and application; also as
-CSV and as lines of JSON."""
+"""The page of administrators about the audit log: by type, group of types, time, actor, subject and application; also
+as CSV and as lines of JSON."""
 
 from __future__ import annotations
 
@@ -56,7 +56,16 @@ CHECKED_AT_ONCE = 200_000
 """The longest chain, in events, that the page verifies; longer ones are verified by command."""
 NOBODY = N_("No account has this verified identifier.")
 NO_DAY = N_("Type a day such as 2026-11-27.")
-FIELDS = {"type": 60, "person": 254, "actor": 254, "subject": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
+FIELDS = {
+    "type": 60,
+    "person": 254,
+    "actor": 254,
+    "subject": 254,
+    "client": 100,
+    "outcome": 10,
+    "since": 10,
+    "until": 10,
+}
 """The filters, and how many characters each may have."""
 PEOPLE_FIELDS = ("person", "actor", "subject")
 COLUMNS = (
@@ -148,7 +157,9 @@ async def _events(db: Database, filter_: AuditFilter) -> AsyncIterator[tuple[lis
     while True:
         async with db.read() as session:
             page = await page_of_events(session, filter_, before, PART)
-            names = await names_of(session, [name for event in page for name in (event.actor or "", event.subject or "")])
+            names = await names_of(
+                session, [name for event in page for name in (event.actor or "", event.subject or "")]
+            )
         yield page, names
         if len(page) < PART:
             return
@@ -216,7 +227,9 @@ def _event_groups(words: Words) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return the groups of types of events, each with its types, sorted by the texts in the language of the page."""
     groups = []
     for name, group in EVENT_GROUPS.items():
-        texts = sorted(((type_, words(EVENT_TEXTS[type_])) for type_ in group.types), key=lambda pair: pair[1].casefold())
+        texts = sorted(
+            ((type_, words(EVENT_TEXTS[type_])) for type_ in group.types), key=lambda pair: pair[1].casefold()
+        )
         groups.append((name, words(group.title), texts))
     return groups
 

@@ -64,4 +64,3 @@ def reason_text(error: str | None, words: Callable[[str], str]) -> str:
 def retries(status: str, kind: str, attempts: int) -> bool:
     """Tell whether administrators can send a delivery again."""
     return status in ("given_up", "pending") and bool(attempts) and kind != "ssf_poll"
-

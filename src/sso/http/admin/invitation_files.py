@@ -173,9 +173,7 @@ def _preview_page(
     )
 
 
-async def _judged(
-    accounts: AccountActions, here: Here, lines: Sequence[FileLine], locale: str
-) -> list[PreviewLine]:
+async def _judged(accounts: AccountActions, here: Here, lines: Sequence[FileLine], locale: str) -> list[PreviewLine]:
     """Return the lines with the mistakes that only the database knows."""
     words = translations(locale).gettext
     people = [line.person for line in lines if line.person is not None]
@@ -213,9 +211,7 @@ async def confirm(
 ) -> Response:
     """Invite the users of a preview, each in a transaction of its own."""
     async with db.read() as session:
-        flow = await pending_flows.recall(
-            session, accounts.box, "invite", sent.form.c, read_cookie(request, "browser")
-        )
+        flow = await pending_flows.recall(session, accounts.box, "invite", sent.form.c, read_cookie(request, "browser"))
     if flow is None or flow.user_id != here.visit.user.id:
         return failure(request, "expired_interaction", 400)
     people = [InvitedUser.model_validate(values) for values in flow.data["people"]]

@@ -1,5 +1,4 @@
-"""Pages of administrators about new users: creating and inviting one, inviting many from a CSV file, and the invitations
-that wait."""
+"""Pages of administrators about new users: creating and inviting one, and the invitations that wait."""
 
 from __future__ import annotations
 
@@ -21,8 +20,9 @@ from sso.errors import validation_message
 from sso.http.admin.csv_download import PART, Row, csv_address, csv_response, wants_csv
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.user_list import PEOPLE
+from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import read_id
-from sso.http.common.i18n import LOCALES, N_, translations
+from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import ROLE_NAMES, ROLE_TEXTS
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
@@ -48,6 +48,8 @@ NO_USERNAME = N_("Type a user name. The user signs in with it.")
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 NOT_VALID = N_("The value is not valid: %(detail)s.")
 MAX_FIELD_CHARS = 254
+FIELDS = ("choice", "name", "email", "username", "phone_number", "locale", "note")
+"""The fields of the form, in order."""
 COLUMNS = ("id", "name", "email", "username", "roles", "sent", "times_sent", "expires", "invited_by")
 
 Invites = Annotated[Here, Depends(Needs(inviting.INVITES))]
@@ -83,7 +85,12 @@ async def invitations_page(request: Request, here: Invites, db: Db) -> Response:
 
 
 async def _list(
-    request: Request, here: Here, db: Database, problem: str = "", status: int = 200, values: Mapping[str, str] | None = None
+    request: Request,
+    here: Here,
+    db: Database,
+    problem: str = "",
+    status: int = 200,
+    values: Mapping[str, str] | None = None,
 ) -> Response:
     query = request.query_params
     if wants_csv(query):
@@ -159,13 +166,11 @@ def _form(
         "admin_user_new.html",
         status,
         typed={name: value[:MAX_FIELD_CHARS] for name, value in typed.items()},
-        mistakes=mistakes,
-        values=values or {},
+        errors=[FieldError(name, mistakes[name], values or {}) for name in FIELDS if name in mistakes],
         roles=ROLE_TEXTS,
         may_give_roles=here.may(GIVES_ROLES),
         can_mail=accounts.settings.can_send("email"),
         days=whole_days(accounts.settings.user_invitation_lifetime),
-        locales=LOCALES,
         csrf_token=token_for(request, "new user"),
     )
 

@@ -73,6 +73,7 @@ async def _keys_page(
         may_see_audit=here.may("audit:read"),
         may_rotate=here.may("keys:rotate"),
         problem=problem,
+        field="note",
         note=note,
         csrf_token=token_for(request, "keys"),
     )

@@ -142,9 +142,7 @@ async def save_search(request: Request, here: Anybody, sent: SaveSent, db: Db) -
     return RedirectResponse(f"{path}?{query}", 303)
 
 
-def _refused(
-    request: Request, here: Here, sent: Sent[SaveForm], problem: str, path: str, status: int
-) -> Response:
+def _refused(request: Request, here: Here, sent: Sent[SaveForm], problem: str, path: str, status: int) -> Response:
     return admin_page(
         request,
         here,

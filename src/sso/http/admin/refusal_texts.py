@@ -128,7 +128,10 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
         r"|its configuration is looked after by the catalogue '(?P<file2>[^']+)': change it there",
         N_("A catalogue file manages the application. Change the settings in that file."),
     ),
-    (r"'(?P<value>[^']+)' is taken.*|another application has the name '(?P<value2>[^']+)'", N_("The client ID is used.")),
+    (
+        r"'(?P<value>[^']+)' is taken.*|another application has the name '(?P<value2>[^']+)'",
+        N_("The client ID is used."),
+    ),
     (r"the file names? .*", N_("The document of the sector does not name the redirect URIs.")),
 )
 """(pattern of the whole text, text with the values that the pattern names)."""

@@ -139,10 +139,10 @@ async def selected_people(request: Request, here: SeesPeople, accounts: AccountA
 async def selected_sessions(request: Request, here: EndsSessions, accounts: AccountActor, outbox: Outbox) -> Response:
     """End sessions."""
 
-    async def plan(act: str, ids: Sequence[str]) -> list[Selected]:
+    async def plan(_: str, ids: Sequence[str]) -> list[Selected]:
         return await plan_sessions(accounts, here, _ids(ids), locale_of(request))
 
-    async def work(act: str, ids: Sequence[str], reason: str) -> list[Selected]:
+    async def work(_: str, ids: Sequence[str], reason: str) -> list[Selected]:
         return await end_sessions(accounts, here, _ids(ids), reason, locale_of(request))
 
     response = await _selected(request, here, "sessions", plan, work)
@@ -165,10 +165,10 @@ async def selected_applications(
 async def selected_deliveries(request: Request, here: Retries, db: Db, outbox: Outbox) -> Response:
     """Send deliveries again."""
 
-    async def plan(act: str, ids: Sequence[str]) -> list[Selected]:
+    async def plan(_: str, ids: Sequence[str]) -> list[Selected]:
         return await plan_of_deliveries(db, _ids(ids), locale_of(request))
 
-    async def work(act: str, ids: Sequence[str], reason: str) -> list[Selected]:
+    async def work(_: str, ids: Sequence[str], reason: str) -> list[Selected]:
         return await retry_deliveries(db, here, _ids(ids), reason, locale_of(request))
 
     response = await _selected(request, here, "deliveries", plan, work)

@@ -16,7 +16,7 @@ from sso.clients import store as clients
 from sso.clients.models import REMOVED, SANDBOX, Application, ClientRow
 from sso.clients.privileges import PrivilegeRefused
 from sso.clients.secrets import ClientError
-from sso.http.admin.application_actions import name_of
+from sso.http.admin.application_page import name_of
 from sso.http.admin.delivery_texts import KINDS
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import translations

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -21,11 +22,12 @@ from sso.clients.registry import Registry
 from sso.http.account.sessions import Row as SessionRow
 from sso.http.account.sessions import rows_of
 from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
+from sso.http.admin.delivery_texts import reason_text
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
-from sso.http.common.i18n import N_
+from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
-from sso.http.common.pages import failure
+from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
@@ -297,7 +299,9 @@ async def _show(view: SessionView, session_id: str, here: Here, problem: str = "
         may_end=here.may("sessions:end"),
         may_see_people=here.may("users:read"),
         may_see_audit=here.may("audit:read"),
+        failure_text=partial(reason_text, words=translations(locale_of(view.request)).gettext),
         problem=problem,
+        field="note",
         how=HOW,
         state=STATE,
         reasons=REASONS,

@@ -16,6 +16,7 @@ STATIC_DIR = Path(__file__).parent / "static"
 MAX_LOGO_BYTES = 32 * 1024
 _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
+    "console.css": ("console.css",),
     "enhance.js": ("enhance.js",),
     "onward.js": ("onward.js",),
     "passkeys.js": ("enhance.js", "vendor/simplewebauthn.umd.min.js", "passkeys.js"),

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sso.accounts.user_files import MAX_BYTES as MAX_USER_FILE_BYTES
 from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import refusal_response
 from sso.http.common.forms import sent_fields
 from sso.http.common.pages import failure
 from sso.http.common.received import Received, RequestRefused
-from sso.accounts.user_files import MAX_BYTES as MAX_USER_FILE_BYTES
 from sso.http.common.request_checks import check_body, check_head
 from sso.http.common.responses import OPEN_PATHS
 from sso.http.common.state import client_address, request_id_of_proxy

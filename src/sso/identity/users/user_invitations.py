@@ -62,4 +62,6 @@ async def count(session: AsyncSession) -> int:
 
 async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
     """Delete invitations that have expired, at most ``limit``; return how many."""
-    return await delete_batch(session, UserInvitation, UserInvitation.expires_at, limit, UserInvitation.expires_at <= now)
+    return await delete_batch(
+        session, UserInvitation, UserInvitation.expires_at, limit, UserInvitation.expires_at <= now
+    )
