@@ -257,6 +257,12 @@ async def _create(accounts: AccountActions, here: Here, form: NewUserForm, roles
     return f"{PEOPLE}/{user.id}"
 
 
+@router.get(INVITATIONS + "/{invitation_id}", dependencies=[Depends(Needs(inviting.INVITES))])
+async def invitation_page() -> Response:
+    """Lead to the list: an invitation has no page of its own."""
+    return RedirectResponse(INVITATIONS, 303)
+
+
 @router.post(INVITATIONS + "/{invitation_id}")
 async def decide(
     request: Request,

@@ -253,7 +253,7 @@ def _here(request: Request) -> str:
     return f"{request.url.path}?{query}" if query and len(query) <= MAX_QUERY_CHARS else request.url.path
 
 
-PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person", "selected")
+PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person", "selected", "confirm")
 """Addresses that take forms of the page above them, and are no page themselves."""
 
 

@@ -20,7 +20,7 @@ def add(session: AsyncSession, invitation: UserInvitation) -> None:
 
 async def get(session: AsyncSession, invitation_id: uuid.UUID) -> UserInvitation | None:
     """Return an invitation, locked until the transaction ends."""
-    statement = select(UserInvitation).where(UserInvitation.id == invitation_id).with_for_update()
+    statement = select(UserInvitation).where(UserInvitation.id == invitation_id).with_for_update(key_share=True)
     return (await session.execute(statement)).scalar_one_or_none()
 
 
