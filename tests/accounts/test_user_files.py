@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_reason(data: bytes, code
     [
         ("Siti Rahmawati,SITI@Kota.example,,,id", "", ""),
         ("Siti,siti@kota.example,siti.r,citizen developer,en", "", ""),
-        ("Siti,not-an-address,,,", "must", "email"),
+        ("Siti,not-an-address,,,", "is not an e-mail address", "email"),
         (",siti@kota.example,,,", "missing", "name"),
         ("Siti,,,,", "missing", "email"),
         ("Siti,siti@kota.example,,king,", "no_role", "roles"),

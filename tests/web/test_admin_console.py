@@ -45,6 +45,14 @@ async def invitations(city: City) -> list[UserInvitation]:
         return list((await session.execute(select(UserInvitation).order_by(UserInvitation.id))).scalars())
 
 
+def token_in(page: httpx.Response, mark: str = "multipart/form-data") -> str:
+    """Return the token of the form that has a mark."""
+    (form,) = [form for form in page.text.split("<form ") if mark in form]
+    found = re.search(r'name="csrf_token" value="([^"]+)"', form)
+    assert found
+    return found[1]
+
+
 async def accept(browser: Browser, token: str, **fields: str) -> httpx.Response:
     """Open the link of an invitation and choose a password."""
     page = await browser.open(f"/invitation?t={token}")
@@ -55,11 +63,9 @@ async def accept(browser: Browser, token: str, **fields: str) -> httpx.Response:
 async def file_sent(browser: Browser, body: bytes, token: str = "") -> httpx.Response:
     """Send a CSV file with the form of the console."""
     page = await browser.open("/admin/invitations/file")
-    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text.partition("multipart/form-data")[2])
-    assert found
     return await browser.http.post(
         "/admin/invitations/file",
-        data={"csrf_token": token or found[1]},
+        data={"csrf_token": token or token_in(page)},
         files={"file": ("users.csv", body, "text/csv")},
     )
 
@@ -124,7 +130,7 @@ async def test_nobody_invites_to_more_than_they_may_do_themselves(city: City, ad
     await helpdesk.http.aclose()
     await invited(city, admin, **{"role admin": "1"})
     (invitation,) = await invitations(city)
-    assert invitation.roles == ["admin"]
+    assert invitation.roles == ["citizen", "admin"]
     token = await token_of(city, "user_invitation")
     async with city.provider.db.write() as session:
         await person_with(session, "budi", ["admin"])
@@ -195,7 +201,8 @@ async def test_a_file_that_is_too_large_or_not_ours_changes_nothing(city: City, 
     assert token
     other = await browser_of(city, "admin")
     page = await other.open("/admin/invitations/file")
-    stolen = await post(other, page, "/admin/invitations/file/confirm", c=token[1], note="x")
+    data = {"csrf_token": token_in(page), "c": token[1], "note": "x"}
+    stolen = await other.http.post("/admin/invitations/file/confirm", data=data)
     assert stolen.status_code == 400, "the preview belongs to its administrator and browser"
     assert await invitations(city) == []
     await other.http.aclose()
@@ -276,7 +283,8 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     async with await browser_of(city, "admin") as other:
         theirs = await other.open("/admin/people?q=siti")
         assert "Siti yang aktif" not in theirs.text
-        assert (await post(other, theirs, "/admin/searches/remove", id=search[1])).status_code == 404
+        data = {"csrf_token": token_in(theirs, 'name="list"'), "id": search[1]}
+        assert (await other.http.post("/admin/searches/remove", data=data)).status_code == 404
     for number in range(50):
         answer = await post(admin, page, "/admin/searches", **{**form, "name": f"Nomor {number}"})
     assert answer.status_code == 409, "at most 50"
@@ -328,7 +336,7 @@ def json_of(line: str) -> Any:
 async def test_the_page_of_a_user_says_why_no_code_arrives(city: City, admin: Browser) -> None:
     async with city.browser() as siti:
         page = await siti.open("/recover")
-        await post(siti, page, "/recover", identifier="siti@warga.example")
+        await post(siti, page, "/recover", username="siti@warga.example")
     async with city.provider.db.write() as session:
         row = (await session.execute(select(Delivery).where(Delivery.kind == "message"))).scalar_one()
         row.status, row.attempts, row.last_error = "given_up", 3, "the mail server refuses the address: 550"
@@ -357,7 +365,6 @@ async def test_an_application_is_retired_by_its_typed_name(city: City, admin: Br
         await register(dimas)
     path = "/admin/applications/antrean"
     page = await admin.open(path)
-    assert "belum diperiksa" in page.text or "Periksa" in page.text
     wrong = await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name="antrean")
     assert wrong.status_code == 400
     assert 'href="#remove-name"' in wrong.text
@@ -379,10 +386,6 @@ async def test_the_overview_says_first_what_needs_attention(city: City, admin: B
     page = await admin.open("/admin")
     assert "1 pengiriman ke warga gagal" in page.text
     assert "1 pesan kepada pengguna gagal" in page.text
-    assert (
-        page.text.index("Perlu ditindaklanjuti") < page.text.index('<svg class="chart"')
-        if '<svg class="chart"' in page.text
-        else True
-    )
+    assert page.text.index("Perlu ditindaklanjuti") < page.text.index('class="figures"')
     async with await browser_of(city, "officer") as officer:
         assert "pengiriman ke warga" not in (await officer.open("/admin")).text

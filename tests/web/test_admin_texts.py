@@ -1,4 +1,4 @@
-"""Every value of an enumeration that the console shows has a text in both languages, and every refusal is translated."""
+"""Every value that the console shows has a text in both languages, and every refusal is translated."""
 
 from __future__ import annotations
 

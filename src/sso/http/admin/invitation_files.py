@@ -194,7 +194,7 @@ async def _judged(accounts: AccountActions, here: Here, lines: Sequence[FileLine
 
 def _mistake(line: FileLine, words: Words) -> str:
     text = LINE_MISTAKES.get(line.mistake)
-    return words(text) % {"line": line.field} if text is not None else line.mistake
+    return words(text) % {"line": line.field} if text is not None else refusal_text(line.mistake, words)
 
 
 def _shown(line: FileLine, mistake: str, words: Words) -> PreviewLine:

@@ -46,7 +46,6 @@ NO_NAME = N_("Type the full name.")
 NO_EMAIL = N_("Type the e-mail address that the invitation is sent to.")
 NO_USERNAME = N_("Type a user name. The user signs in with it.")
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
-NOT_VALID = N_("The value is not valid: %(detail)s.")
 MAX_FIELD_CHARS = 254
 FIELDS = ("choice", "name", "email", "username", "phone_number", "locale", "note")
 """The fields of the form, in order."""
@@ -201,8 +200,8 @@ async def new_user(
         problem = error.errors()[0]
         field = str(problem["loc"][0]) if problem["loc"] else ""
         field = field if field in NewUserForm.model_fields else "name"
-        detail = {"detail": validation_message(problem)}
-        return _form(request, here, accounts, sent.typed, {field: NOT_VALID}, 400, detail)
+        detail = {"detail": refusal_text(validation_message(problem), words)}
+        return _form(request, here, accounts, sent.typed, {field: "%(detail)s"}, 400, detail)
     except (TooPowerful, UserError) as error:
         field = _field_of(str(error), form)
         detail = {"detail": refusal_text(str(error), words)}

@@ -32,7 +32,7 @@ from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.http.admin.delivery_texts import CHANNELS, STATUS, reason_text
 from sso.http.admin.mails import SENT_FOR
-from sso.http.admin.refusal_texts import refusal_text
+from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_id
@@ -71,7 +71,7 @@ MAX_FIELD_CHARS = 1000
 MAX_SESSIONS, MAX_EVENTS = 20, 30
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 CANNOT = N_("The action was not carried out. %(detail)s")
-NOT_LIKE_THIS = N_("The value is not valid: %(detail)s.")
+NOT_LIKE_THIS = N_("The value was not saved. %(detail)s")
 
 Sees = Annotated[Here, Depends(Needs("users:read"))]
 
@@ -267,7 +267,8 @@ async def act_on_user(
         refused = RefusedAction(act, sent.typed, CANNOT, f"act-{act}", {"detail": detail})
         return await _user_page(request, accounts, chosen, here, error.status, refused)
     except ValidationError as error:
-        return await _user_page(request, accounts, chosen, here, 400, _invalid(act, sent.typed, error))
+        words = translations(locale_of(request)).gettext
+        return await _user_page(request, accounts, chosen, here, 400, _invalid(act, sent.typed, error, words))
     if done is None:
         return failure(request, "not_found", 404)
     outbox.nudge()
@@ -276,9 +277,10 @@ async def act_on_user(
     return RedirectResponse(PEOPLE if act == "delete" else f"{PEOPLE}/{chosen}", 303)
 
 
-def _invalid(act: str, fields: Mapping[str, str], error: ValidationError) -> RefusedAction:
+def _invalid(act: str, fields: Mapping[str, str], error: ValidationError, words: Words) -> RefusedAction:
     """Return the refusal of a form with a value that is not valid."""
     problem = error.errors()[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
     field = name if name in EDITED_FIELDS else f"act-{act}"
-    return RefusedAction(act, fields, NOT_LIKE_THIS, field, {"detail": f"{name}: {validation_message(problem)}"})
+    detail = refusal_text(validation_message(problem), words)
+    return RefusedAction(act, fields, NOT_LIKE_THIS, field, {"detail": detail})
