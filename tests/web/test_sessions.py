@@ -114,7 +114,7 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
         assert "Firefox 132, Linux" in page.text
         refused = await admin.submit(page, note="  ")
         assert refused.status_code == 400
-        assert "Tuliskan alasannya" in refused.text
+        assert "Tulis alasan" in refused.text
         page = await admin.submit(page, note="Telepon dicuri")
         assert "1 aplikasi masih harus diberi tahu" in page.text
         assert 'http-equiv="refresh"' in page.text, "it looks again by itself"
