@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from sso.accounts.message_log import recipient_named
 from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
@@ -19,13 +19,10 @@ from sso.http.common.forms import read_id
 from sso.http.common.i18n import translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
-from sso.http.common.services import AccountActor, Db, Outbox
-from sso.http.common.typed_forms import FormModel, IdField, Sent
-from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
-from sso.platform.audit import record
+from sso.http.common.services import AccountActor, Db
+from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.platform.db import Database
 from sso.platform.outbox import store as deliveries
-from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.store import DeliveryFilter
 
 router = new_router()
@@ -33,16 +30,6 @@ DELIVERIES = ADMIN + "/deliveries"
 PAGE = 50
 COLUMNS = ("id", "created", "kind", "application", "receiver", "state", "attempts", "next_attempt", "finished", "error")
 SeesDeliveries = Annotated[Here, Depends(Needs("deliveries:read"))]
-Retries = Annotated[Here, Depends(Needs("deliveries:retry"))]
-
-
-class RetryForm(FormModel):
-    """The delivery that is sent again."""
-
-    id: IdField = None
-
-
-RetrySent = Annotated[Sent[RetryForm], Depends(OwnForm(RetryForm, "deliveries"))]
 
 
 @router.get(DELIVERIES)
@@ -105,24 +92,3 @@ async def _csv_rows(db: Database, chosen: DeliveryFilter) -> AsyncIterator[Seque
         if len(page) < PART:
             return
         before = page[-1].id
-
-
-@router.post(DELIVERIES)
-async def retry_delivery(here: Retries, sent: RetrySent, db: Db, outbox: Outbox) -> Response:
-    """Retry a delivery."""
-    chosen = sent.form.id
-    async with db.write() as session:
-        if chosen is not None and await session.get(Delivery, chosen) is not None:
-            delivery = await deliveries.retry(session, chosen)
-            if delivery is not None:
-                record(
-                    session,
-                    "delivery.retried",
-                    actor=here.actor,
-                    subject=str(chosen),
-                    client_id=delivery.client_id,
-                    request_id=here.request_id,
-                )
-    outbox.nudge()
-    kept = {name: sent.typed[name] for name in ("status", "kind", "client", "recipient") if sent.typed.get(name)}
-    return RedirectResponse(f"{DELIVERIES}?{urlencode(kept)}", 303)
