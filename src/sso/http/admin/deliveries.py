@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from sso.accounts.message_log import recipient_named
 from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
-from sso.http.admin.delivery_texts import KINDS, STATUS, reason_text, retries
+from sso.http.admin.delivery_texts import CHANNELS, KINDS, STATUS, reason_text, retries
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import translations
@@ -68,6 +68,7 @@ async def deliveries_page(request: Request, here: SeesDeliveries, db: Db, accoun
         asked=asked,
         statuses=STATUS,
         kinds=KINDS,
+        channels=CHANNELS,
         retries=retries,
         failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
         following=f"{DELIVERIES}?{urlencode(following)}" if following else "",
