@@ -26,7 +26,7 @@ def check_mistakes(page: httpx.Response, *, refused: bool) -> None:
     """Check that a page says what is wrong in text, and that what it refers to is there and can be seen."""
     ids = {attributes["id"]: tag for tag, attributes in Elements(page.text).found if "id" in attributes}
     hidden = {one["id"] for tag, one in Elements(page.text).found if one.get("type") == "hidden" and "id" in one}
-    box = re.search(r'<div class="(problem|notice warn)"[^>]*id="problem">.*?</div>', page.text, re.S)
+    box = re.search(r'<div class="(problem|notice warn)"[^>]*id="problem"[^>]*>.*?</div>', page.text, re.S)
     assert box, page.text[:3000]
     assert ('role="alert"' in box[0]) is refused
     lines = re.findall(r"<(?:li|p)>(.*?)</(?:li|p)>", box[0], re.S)

@@ -7,7 +7,7 @@ import secrets
 
 import pytest
 from sqlalchemy import select
-from tests.support import PASSWORD, Browser, City, form_of
+from tests.support import PASSWORD, Browser, City, form_of, main_of
 
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
@@ -116,10 +116,10 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
         assert refused.status_code == 400
         assert "Tulis alasan" in refused.text
         page = await admin.submit(page, note="Telepon dicuri")
-        assert "1 aplikasi masih harus diberi tahu" in page.text
+        assert "1 aplikasi belum diberi tahu" in page.text
         assert 'http-equiv="refresh"' in page.text, "it looks again by itself"
-        assert "lewat pemberitahuan ke servernya" in page.text
-        assert "dengan sendirinya, saat meminta token baru" in page.text
+        assert "logout lewat server (back-channel)" in page.text
+        assert "saat memperbarui token" in page.text
         assert form_of(await citizen.open("/")).action == "/login"
         assert "Siti Rahmawati" in (await admin.open("/admin/sessions?status=ended")).text
         assert "Siti Rahmawati" not in (await admin.open("/admin/sessions")).text
@@ -136,7 +136,7 @@ async def test_who_may_only_look_has_no_button(city: City) -> None:
         await sign_in(browser, "budi")
         link = f"/admin/sessions/{(await sessions(city))[0].id}"
         page = await browser.open(link)
-        assert "<form" not in page.text
+        assert "<form" not in main_of(page)
         assert (await browser.http.post(link, data={"note": "x"})).status_code == 403
 
 
@@ -155,7 +155,10 @@ async def test_long_lists_come_in_pages(city: City) -> None:
             page = await browser.open(following[1].replace("&amp;", "&"))
         assert len(seen) == len(set(seen)) == 121
         assert (await browser.open("/admin/sessions/nothing")).status_code == 404
-        assert "Tidak ada yang masuk dengan itu" in (await browser.open("/admin/sessions?person=nobody-here")).text
+        assert (
+            "Tidak ada akun dengan pengenal terverifikasi ini"
+            in (await browser.open("/admin/sessions?person=nobody-here")).text
+        )
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ async def check_invited(
     check_power(rights, await invited_power(session, registry, person.lookups))
 
 
-async def invite(
+async def invite_user(
     services: AccountActions, person: InvitedUser, *, actor: Actor, rights: Collection[str], reason: str = ""
 ) -> UserInvitation:
     """Invite somebody: the link is sent by mail.

@@ -917,6 +917,12 @@ class PageSettings(Group):
         "Empty: none.",
         examples=["+6281234567890"],
     )
+    security_contact: str = Field(
+        "",
+        description="Contact for reports of vulnerabilities in `/.well-known/security.txt`: an e-mail address or an "
+        "`https` URL. Empty: `SSO_SUPPORT_CONTACT`.",
+        examples=["security@kota.example"],
+    )
     default_locale: Literal["id", "en"] = Field(
         "id",
         description="Language of pages when neither the request nor the browser asks for an available language.",
@@ -960,6 +966,13 @@ class PageSettings(Group):
         description="URL of the privacy notice. Empty: the built-in page.",
         examples=["https://kota.example/privasi"],
     )
+
+    @field_validator("security_contact")
+    @classmethod
+    def _check_security_contact(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(mailto:)?[^@\s<>]+@[^@\s<>]+", value):
+            return check_https(value)
+        return value
 
     @field_validator("support_phone")
     @classmethod

@@ -24,37 +24,51 @@ KINDS = {
     "message": N_("Code or message to a contact"),
 }
 CHANNELS = {MAIL: N_("E-mail"), SMS: N_("SMS"), "whatsapp": N_("WhatsApp")}
-_REASONS: tuple[tuple[str, str], ...] = (
-    (r"there is no SMS gateway.*", N_("No SMS gateway is set up.")),
-    (r"the SMS gateway refuses: (?P<code>.*)", N_("The SMS gateway refused the message (%(code)s).")),
-    (r"there is no mail server.*", N_("No mail server is set up.")),
-    (r"the mail server refuses the address: (?P<code>.*)", N_("The mail server refused the address (%(code)s).")),
-    (r"the mail server refuses: (?P<code>.*)", N_("The mail server refused the mail: %(code)s")),
-    (r"the (mail|message) cannot be written: .*", N_("The message could not be written.")),
-    (r"this release does not know the notice .*", N_("This version of the service does not know the message.")),
-    (r"the person has no address that was verified", N_("The user has no verified e-mail address or phone number.")),
-    (r"the person does not want to be told", N_("The user turned this notice off.")),
-    (r"it is of no use any more", N_("The code expired before the message could be sent.")),
-    (r"it was never fetched", N_("The receiver never fetched the event.")),
-    (r"the webhook is gone, or switched off", N_("The webhook was removed or disabled.")),
-    (r"it answered 410: .*", N_("The receiver answered 410. The webhook was disabled.")),
-    (r"the application is gone, or no longer asks to be told", N_("The application no longer accepts notices.")),
-    (r"the stream is gone, or disabled", N_("The event stream was removed or disabled.")),
-    (r"the application refused it: (?P<code>.*)", N_("The application refused the event: %(code)s")),
-    (r"(the application |it )?answered (?P<status>\d+)", N_("The receiver answered with the status %(status)s.")),
-    (r"(?P<host>\S+) is at what is not a public address", N_("%(host)s is not at a public address.")),
-    (r"(?P<host>\S+) (is not known|has no address)", N_("The address %(host)s is not known.")),
-    (r".*([Tt]ime(d )?out|timeout|Timeout).*", N_("The receiver did not answer in time.")),
-    (r".*(refused|Connect|connect).*", N_("The receiver could not be reached.")),
+_REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"there is no SMS gateway.*", re.S), N_("No SMS gateway is set up.")),
+    (re.compile(r"the SMS gateway refuses: (?P<code>.*)", re.S), N_("The SMS gateway refused the message (%(code)s).")),
+    (re.compile(r"there is no mail server.*", re.S), N_("No mail server is set up.")),
+    (
+        re.compile(r"the mail server refuses the address: (?P<code>.*)", re.S),
+        N_("The mail server refused the address (%(code)s)."),
+    ),
+    (re.compile(r"the mail server refuses: (?P<code>.*)", re.S), N_("The mail server refused the mail: %(code)s")),
+    (re.compile(r"the (mail|message) cannot be written: .*", re.S), N_("The message could not be written.")),
+    (
+        re.compile(r"this release does not know the notice .*", re.S),
+        N_("This version of the service does not know the message."),
+    ),
+    (
+        re.compile(r"the person has no address that was verified", re.S),
+        N_("The user has no verified e-mail address or phone number."),
+    ),
+    (re.compile(r"the person does not want to be told", re.S), N_("The user turned this notice off.")),
+    (re.compile(r"it is of no use any more", re.S), N_("The code expired before the message could be sent.")),
+    (re.compile(r"it was never fetched", re.S), N_("The receiver never fetched the event.")),
+    (re.compile(r"the webhook is gone, or switched off", re.S), N_("The webhook was removed or disabled.")),
+    (re.compile(r"it answered 410: .*", re.S), N_("The receiver answered 410. The webhook was disabled.")),
+    (
+        re.compile(r"the application is gone, or no longer asks to be told", re.S),
+        N_("The application no longer accepts notices."),
+    ),
+    (re.compile(r"the stream is gone, or disabled", re.S), N_("The event stream was removed or disabled.")),
+    (re.compile(r"the application refused it: (?P<code>.*)", re.S), N_("The application refused the event: %(code)s")),
+    (
+        re.compile(r"(the application |it )?answered (?P<status>\d+)", re.S),
+        N_("The receiver answered with the status %(status)s."),
+    ),
+    (re.compile(r"(?P<host>\S+) is at what is not a public address", re.S), N_("%(host)s is not at a public address.")),
+    (re.compile(r"(?P<host>\S+) (is not known|has no address)", re.S), N_("The address %(host)s is not known.")),
+    (re.compile(r".*([Tt]ime(d )?out|timeout|Timeout).*", re.S), N_("The receiver did not answer in time.")),
+    (re.compile(r".*(refused|Connect|connect).*", re.S), N_("The receiver could not be reached.")),
 )
-_PATTERNS = tuple((re.compile(pattern, re.S), text) for pattern, text in _REASONS)
 
 
 def reason_text(error: str | None, words: Callable[[str], str]) -> str:
     """Return why a delivery failed, in the language of the page; what no pattern recognises as it is stored."""
     if not error:
         return ""
-    for pattern, text in _PATTERNS:
+    for pattern, text in _REASONS:
         match = pattern.fullmatch(error)
         if match is not None:
             return words(text) % {name: value or "" for name, value in match.groupdict().items()}

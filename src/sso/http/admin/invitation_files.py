@@ -227,7 +227,7 @@ async def confirm(
     for line, person in zip(lines, people, strict=True):
         mistake = ""
         try:
-            await inviting.invite(accounts, person, actor=here.as_actor, rights=here.rights, reason=sent.form.note)
+            await inviting.invite_user(accounts, person, actor=here.as_actor, rights=here.rights, reason=sent.form.note)
         except (TooPowerful, UserError) as error:
             mistake = refusal_text(str(error), words)
         results.append(_shown(line, mistake, words))

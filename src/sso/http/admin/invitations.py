@@ -192,7 +192,7 @@ async def new_user(
     try:
         if invites:
             person = InvitedUser.model_validate(_given(form, roles, ("name", "email", "username", "locale")))
-            await inviting.invite(accounts, person, actor=here.as_actor, rights=here.rights, reason=form.note)
+            await inviting.invite_user(accounts, person, actor=here.as_actor, rights=here.rights, reason=form.note)
             target = f"{INVITATIONS}?done=invited"
         else:
             target = await _create(accounts, here, form, roles)

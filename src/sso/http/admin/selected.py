@@ -217,7 +217,14 @@ async def _selected(
     if problem or not sure:
         rows = await plan(act, ids[:MAX_SELECTED]) if ids else []
         return _page(request, here, name, act, rows, problem=problem, note=note, status=400 if problem else 200)
-    return _page(request, here, name, act, await work(act, ids, note), done=True)
+    results = await work(act, ids, note)
+    status = 200 if any(not row.refusal for row in results) else 403 if any(map(_lacks_power, results)) else 409
+    return _page(request, here, name, act, results, done=True, status=status)
+
+
+def _lacks_power(row: Selected) -> bool:
+    """Tell whether an action was refused because the account may do more than the administrator."""
+    return "you need the permission" in row.refusal
 
 
 def _page(

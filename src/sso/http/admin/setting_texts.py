@@ -231,6 +231,8 @@ INDONESIAN: dict[str, str] = {
     "city_name": "Nama kota, tampil di setiap halaman.",
     "service_name": "Nama layanan masuk, tampil di setiap halaman.",
     "support_contact": "Alamat email atau URL layanan bantuan; tampil di bagian bawah setiap halaman.",
+    "security_contact": "Kontak untuk melaporkan kerentanan keamanan di `/.well-known/security.txt`: alamat email atau "
+    "URL `https`. Kosong: `SSO_SUPPORT_CONTACT`.",
     "support_phone": "Nomor telepon layanan bantuan; tampil di bagian bawah setiap halaman. Kosong: tidak ada.",
     "support_whatsapp": "Nomor WhatsApp layanan bantuan dengan kode negara; tampil sebagai tautan di bagian bawah "
     "setiap halaman. Kosong: tidak ada.",
