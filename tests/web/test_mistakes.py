@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import httpx2 as httpx
 from tests.support import City
+from tests.web.test_admin import selection_token
 from tests.web.test_developer import NEW, OFFERED, person, post, register, signed_in
 
 
@@ -157,8 +158,11 @@ async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City
         assert 'href="#allowed_hours"' in wrong.text
         for text in ("kapan saja", 'value="aturan baru"', 'name="role citizen" value="1" checked'):
             assert text in wrong.text, text
-        nobody = await ratna.http.post(
-            "/admin/sessions", data={**_token(await ratna.open("/admin/sessions")), "note": "ponsel hilang"}
-        )
+        listed = await ratna.open("/admin/sessions")
+        chosen = {"csrf_token": selection_token(listed), "act": "end", "note": "ponsel hilang"}
+        nobody = await ratna.http.post("/admin/sessions/selected", data=chosen)
         assert nobody.status_code == 400
-        assert 'value="ponsel hilang"' in nobody.text
+        assert "Pilih sedikitnya satu baris" in nobody.text
+        ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', listed.text)
+        asked = await ratna.http.post("/admin/sessions/selected", data={**chosen, "id": ids[:1]})
+        assert 'value="ponsel hilang"' in asked.text

@@ -97,7 +97,7 @@ async def test_others_sessions_are_not_for_everybody(city: City, role: str) -> N
         for path in ("/admin/sessions", f"/admin/sessions/{mine}"):
             page = await browser.open(path)
             assert page.status_code == 403
-            assert "tidak berhak melihat ini" in page.text
+            assert "tidak memiliki akses ke halaman ini" in page.text
         assert (await browser.http.post(f"/admin/sessions/{mine}", data={"note": "x"})).status_code == 403
         assert (await sessions(city))[0].ended_at is None
 
