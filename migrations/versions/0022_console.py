@@ -53,7 +53,7 @@ def upgrade() -> None:
             sa.Column("created_by", sa.String(length=200), nullable=False),
             sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
             sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
-            sa.Column("times_sent", sa.Integer(), nullable=False),
+            sa.Column("times_sent", sa.BigInteger(), nullable=False),
             sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
             sa.PrimaryKeyConstraint("id", name=op.f("pk_user_invitations")),
             sa.UniqueConstraint("token_hash", name=op.f("uq_user_invitations_token_hash")),
@@ -73,7 +73,7 @@ def upgrade() -> None:
                 ["user_id"], ["users.id"], name=op.f("fk_saved_searches_user_id_users"), ondelete="CASCADE"
             ),
             sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_searches")),
-            sa.UniqueConstraint("user_id", "page", "name", name=op.f("uq_saved_searches_user_id")),
+            sa.UniqueConstraint("user_id", "page", "name", name=op.f("uq_saved_searches_user_id_page_name")),
         )
     put_index("ix_saved_searches_user_id", "saved_searches", ["user_id"])
     if not _has("deliveries", "user_id"):
