@@ -32,6 +32,7 @@ from sso.identity.notifications import link_token, notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users import store as users
+from sso.identity.users import user_invitations
 from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
 from sso.logout.end_sessions import end_sessions
@@ -476,6 +477,7 @@ JOBS: tuple[Job, ...] = (
     Job("rate_counters", _older(limits.delete_expired)),
     Job("team_invitations", _older(teams.delete_expired)),
     Job("invitations", _older(delete_expired_invitations)),
+    Job("user_invitations", _older(user_invitations.delete_expired)),
     Job("held_deliveries", _older(deliveries.give_up_held, _deliveries)),
     Job("finished_deliveries", _older(deliveries.delete_finished, _deliveries)),
     Job("ended_sessions", _older(sessions.delete_ended, _ended)),

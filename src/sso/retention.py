@@ -66,6 +66,9 @@ RETENTION: dict[str, Retention] = {
     "session_clients": Retention("time", "As long as the session: it is the proof of the logout."),
     "sessions": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end of the session."),
     "team_invitations": Retention("time", "Until the invitation expires."),
+    "user_invitations": Retention(
+        "time", "Until the user accepts, an administrator withdraws it, or it expires (`SSO_USER_INVITATION_LIFETIME`)."
+    ),
     "usage_counts": Retention("time", "400 days; counts by five minutes 3 hours."),
     "agreements": Retention("account", "As long as the account."),
     "consents": Retention("account", "Until the user withdraws the consent; at most as long as the account."),
@@ -79,6 +82,9 @@ RETENTION: dict[str, Retention] = {
         "account", "As long as the account: a later import of the same row does not propose it again."
     ),
     "pictures": Retention("account", "Until the user removes the picture; at most as long as the account."),
+    "saved_searches": Retention(
+        "account", "Until the administrator deletes the search; at most as long as the account."
+    ),
     "user_roles": Retention("account", "Until an administrator takes the role away; at most as long as the account."),
     "client_privileges": Retention("application", "As long as the application, also revoked ones."),
     "client_registrations": Retention("application", "As long as the application."),

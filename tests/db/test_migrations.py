@@ -45,6 +45,8 @@ from sso.identity.users.models import (
     LocalAccount,
     MergeProposal,
     Picture,
+    SavedSearch,
+    UserInvitation,
 )
 from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
@@ -183,6 +185,17 @@ def _of_citizens(city: City) -> list[Any]:
         Agreement(user_id=siti, document="terms", version="1", agreed_at=now),
         PendingFlow(token_hash=b"c" * 32, user_id=siti, created_at=now, expires_at=now, **ceremony),
         Favourite(user_id=siti, client_id="warga"),
+        SavedSearch(user_id=siti, page="people", name="Baru", query="q=siti", created_at=now),
+        UserInvitation(
+            token_hash=b"u" * 32,
+            email="baru@warga.example",
+            name="Undangan",
+            roles=["citizen"],
+            created_by="test",
+            created_at=now,
+            sent_at=now,
+            expires_at=now,
+        ),
         IdentityCheck(user_id=siti, checked_at=now, **check),
         LocalAccount(client_id="warga", local_user_id="77", user_id=siti, created_at=now),
         MergeProposal(user_id=siti, client_id="warga", reasons=["nik"], encrypted=b"s", status="open", created_at=now),

@@ -28,7 +28,9 @@ from sso.identity.users.models import (
     LocalAccount,
     MergeProposal,
     Picture,
+    SavedSearch,
     User,
+    UserInvitation,
     UserRole,
 )
 from sso.jobs import clear_up
@@ -299,6 +301,10 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
         TeamInvitation(
             application_id="antrean", lookup=name, role="member", invited_by="t", created_at=now, expires_at=end
         ),
+        UserInvitation(
+            token_hash=hashed, email=f"{name}@warga.example", name="Undangan", roles=["citizen"], created_by="test",
+            created_at=now, sent_at=now, expires_at=end,
+        ),
         Invitation(token_hash=hashed, profile="standard", note="", created_at=now, expires_at=end),
         BulkRevocation(
             what="sessions", reason="expired", actor="t", status="done", total=1, ended=1, created_at=now,
@@ -322,6 +328,7 @@ def _of_account(city: City, now: datetime) -> list[Any]:
         Consent(user_id=budi, client_id="warga", scopes=[], created_at=now, updated_at=now),
         Credential(user_id=budi, kind="totp", secret="s", created_at=now, updated_at=now),
         Favourite(user_id=budi, client_id="warga"),
+        SavedSearch(user_id=budi, page="people", name="Baru", query="q=siti", created_at=now),
         GroupAdministrator(user_id=budi, group="E-Kesehatan"),
         Identifier(user_id=budi, kind="email", value="a@b.example", lookup="a@b.example", created_at=now),
         IdentityCheck(user_id=budi, **check),

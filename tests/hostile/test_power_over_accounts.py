@@ -28,6 +28,7 @@ from sso.app import ROUTERS
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
 from sso.http.admin import imports as admin_imports
+from sso.http.admin import selected_rows
 from sso.http.admin import sessions as admin_sessions
 from sso.http.api import identity_checks as api_citizens
 from sso.http.api import sessions as api_sessions
@@ -59,11 +60,12 @@ ABOUT_OTHER_THINGS = (
 """What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Applications,
 their teams and secrets are another model's."""
 PAGES_ABOUT_ACCOUNTS = {
-    "/admin/people/{user_id}/{act}", "/admin/sessions", "/admin/sessions/{session_id}", "/admin/endings",
-    "/admin/imports",
+    "/admin/people/{user_id}/{act}", "/admin/people/selected", "/admin/sessions/selected",
+    "/admin/sessions/{session_id}", "/admin/endings", "/admin/imports",
 }  # fmt: skip
 PAGES_ABOUT_OTHER_THINGS = (
     "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
+    "/admin/invitations", "/admin/searches",
 )  # fmt: skip
 ACTORS = [[one] for one in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],
@@ -179,6 +181,7 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_users, "check_etag", lambda *_, **__: None)
     for name in ("check_identity", "revoke_identity_check", "merge_users", "start_recovery", "decide_proposal"):
         monkeypatch.setattr(api_citizens, name, reached)
+    monkeypatch.setattr(selected_rows, "end_session_of_person", reached)
     for module in (api_sessions, admin_sessions):
         monkeypatch.setattr(module, "end_session_of_person", reached)
         monkeypatch.setattr(module.mass_ending, "begin", reached)
@@ -285,7 +288,10 @@ async def test_the_pages_follow_the_model(city: City) -> None:
     async with city.browser() as browser:
         await browser.submit(await browser.open("/login"), username="budi", password=PASSWORD)
         tokens = {kind: await csrf_token(browser, f"/admin/people/{ids['user']}") for kind, ids in made.items()}
-        ending, listed = await csrf_token(browser, "/admin/endings"), await csrf_token(browser, "/admin/sessions")
+        ending, listed = (
+            await csrf_token(browser, "/admin/endings"),
+            await csrf_token(browser, "/admin/sessions", "selected"),
+        )
         imports = await csrf_token(browser, "/admin/imports")
         one = await csrf_token(browser, f"/admin/sessions/{made['citizen']['session']}")
 
@@ -304,7 +310,7 @@ async def test_the_pages_follow_the_model(city: City) -> None:
                 chosen = {"id": str(ids["session"]), "choice": f"dropped {ids['proposal']}"}
                 named = {"person": str(ids["user"])}
                 calls += [
-                    ("sessions:end", "/admin/sessions", listed, chosen, ""),
+                    ("sessions:end", "/admin/sessions/selected", listed, {**chosen, "act": "end", "sure": "1"}, ""),
                     ("sessions:end", f"/admin/sessions/{ids['session']}", one, {}, ""),
                     ("sessions:end_many", "/admin/endings", ending, named, ""),
                     ("users:merge", "/admin/imports", imports, chosen, ""),
@@ -318,13 +324,13 @@ async def test_the_pages_follow_the_model(city: City) -> None:
         assert tried > 120
 
 
-async def csrf_token(browser: Browser, path: str) -> str:
+async def csrf_token(browser: Browser, path: str, end: str = "") -> str:
     """Return the token of the forms of a page."""
     page = await browser.open(path)
     found = [
         one.fields["csrf_token"]
         for one in Forms(page.text).forms
-        if one.method == "post" and one.action.startswith("/admin")
+        if one.method == "post" and one.action.startswith("/admin") and one.action.endswith(end)
     ]
     assert found, page.text[:500]
     return found[-1]

@@ -123,15 +123,15 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
     # An administrator looks at the difference, and approves.
     office = await at(demo, desks, "ratna", "/admin")
-    await office.get_by_role("link", name=re.compile("aplikasi menunggu persetujuan")).click()
+    await office.get_by_role("link", name=re.compile("aplikasi menunggu persetujuan")).first.click()
     await office.get_by_role("link", name="Karcis Parkir").click()
     await expect(office.locator(".difference ins", has_text=f"{here}/callback").first).to_be_visible()
-    await office.get_by_text("Milik kota sendiri").click()
+    await office.get_by_text("Aplikasi milik kota").click()
     await office.get_by_role("button", name="Setujui").click()
     await expect(office.locator("h1 .tag")).to_have_text("Di produksi")
 
     # What the description lacks, the administrator adds; the team reads why.
-    await office.get_by_role("link", name="Ubah pengaturannya").click()
+    await office.get_by_role("link", name="Ubah pengaturan").click()
     await office.locator("#description").fill("Karcis parkir di ponsel.")
     await office.get_by_role("button", name="Simpan").click()
     await expect(office.locator("#note-wrong")).to_be_visible()
@@ -160,7 +160,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await expect(office.get_by_text("Semua aplikasi yang dapat mengonfirmasi sudah mengonfirmasi")).to_be_visible(
         timeout=30_000
     )
-    await expect(office.get_by_role("row", name=re.compile("Karcis Parkir"))).to_contain_text("sudah")
+    await expect(office.get_by_role("row", name=re.compile("Karcis Parkir"))).to_contain_text("terkonfirmasi")
     await phone.goto(here)
     await expect(phone.get_by_text("Anda belum masuk")).to_be_visible()
 
@@ -179,7 +179,7 @@ PAGES = {
         "/admin/applications?shown=building", "/admin/applications/contoh-uji",
         "/admin/applications/contoh-layanan-warga", "/admin/applications/contoh-layanan-warga/settings",
         "/admin/applications/kelola-uji/settings?done=1", "/admin/deliveries", "/admin/audit", "/admin/keys",
-        "/admin/imports", "/admin/mails", "/admin/system",
+        "/admin/imports", "/admin/mails", "/admin/system", "/admin/invitations/new", "/admin/invitations/file",
     ],
 }  # fmt: skip
 DISPLAYS = {

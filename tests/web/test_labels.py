@@ -91,7 +91,7 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
         (labels.PERMISSION_TEXTS, set(PERMISSIONS)),
         (labels.ROLE_TEXTS, set(ROLES)),
         (labels.ROLE_NAMES, set(get_args(RoleName))),
-        (audit_labels.ACT_TEXTS, set(ACTIONS)),
+        (audit_labels.ACT_TEXTS, {*ACTIONS, "create"}),
         (KIND_TEXTS, set(APPLICATION_KINDS)),
         (PAGE_TEXTS, {one[0] for one in ADMIN_PAGES if one[3]} | {"developer"}),
         (INDONESIAN, set(Settings.model_fields)),
@@ -154,8 +154,8 @@ async def test_the_audit_log_and_the_settings_are_in_the_language_of_the_page(ci
             page = (await browser.open(f"/admin/audit?lang={language}")).text
             for text in (
                 ">gagal</span>, >failed</span>",
-                "Lulus: ya, Passed: yes",
-                "Tindakan: akun dinonaktifkan, Act: account disabled",
+                "Pemeriksaan lulus: ya, Check passed: yes",
+                "Tindakan: akun dinonaktifkan, Action: account disabled",
             ):
                 own, other = text.split(", ") if language == "id" else reversed(text.split(", "))
                 assert own in page, own

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import httpx2 as httpx
 from tests.support import City
+from tests.web.test_admin import selection_token
 from tests.web.test_developer import NEW, OFFERED, person, post, register, signed_in
 
 
@@ -26,7 +27,7 @@ def check_mistakes(page: httpx.Response, *, refused: bool) -> None:
     """Check that a page says what is wrong in text, and that what it refers to is there and can be seen."""
     ids = {attributes["id"]: tag for tag, attributes in Elements(page.text).found if "id" in attributes}
     hidden = {one["id"] for tag, one in Elements(page.text).found if one.get("type") == "hidden" and "id" in one}
-    box = re.search(r'<div class="(problem|notice warn)"[^>]*id="problem">.*?</div>', page.text, re.S)
+    box = re.search(r'<div class="(problem|notice warn)"[^>]*id="problem"[^>]*>.*?</div>', page.text, re.S)
     assert box, page.text[:3000]
     assert ('role="alert"' in box[0]) is refused
     lines = re.findall(r"<(?:li|p)>(.*?)</(?:li|p)>", box[0], re.S)
@@ -157,8 +158,11 @@ async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City
         assert 'href="#allowed_hours"' in wrong.text
         for text in ("kapan saja", 'value="aturan baru"', 'name="role citizen" value="1" checked'):
             assert text in wrong.text, text
-        nobody = await ratna.http.post(
-            "/admin/sessions", data={**_token(await ratna.open("/admin/sessions")), "note": "ponsel hilang"}
-        )
+        listed = await ratna.open("/admin/sessions")
+        chosen = {"csrf_token": selection_token(listed), "act": "end", "note": "ponsel hilang"}
+        nobody = await ratna.http.post("/admin/sessions/selected", data=chosen)
         assert nobody.status_code == 400
-        assert 'value="ponsel hilang"' in nobody.text
+        assert "Pilih sedikitnya satu baris" in nobody.text
+        ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', listed.text)
+        asked = await ratna.http.post("/admin/sessions/selected", data={**chosen, "id": ids[:1]})
+        assert 'value="ponsel hilang"' in asked.text

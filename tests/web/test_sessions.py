@@ -97,7 +97,7 @@ async def test_others_sessions_are_not_for_everybody(city: City, role: str) -> N
         for path in ("/admin/sessions", f"/admin/sessions/{mine}"):
             page = await browser.open(path)
             assert page.status_code == 403
-            assert "tidak berhak melihat ini" in page.text
+            assert "tidak memiliki akses ke halaman ini" in page.text
         assert (await browser.http.post(f"/admin/sessions/{mine}", data={"note": "x"})).status_code == 403
         assert (await sessions(city))[0].ended_at is None
 
@@ -114,12 +114,12 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
         assert "Firefox 132, Linux" in page.text
         refused = await admin.submit(page, note="  ")
         assert refused.status_code == 400
-        assert "Tuliskan alasannya" in refused.text
+        assert "Tulis alasan" in refused.text
         page = await admin.submit(page, note="Telepon dicuri")
-        assert "1 aplikasi masih harus diberi tahu" in page.text
+        assert "1 aplikasi belum diberi tahu" in page.text
         assert 'http-equiv="refresh"' in page.text, "it looks again by itself"
-        assert "lewat pemberitahuan ke servernya" in page.text
-        assert "dengan sendirinya, saat meminta token baru" in page.text
+        assert "logout lewat server (back-channel)" in page.text
+        assert "saat memperbarui token" in page.text
         assert form_of(await citizen.open("/")).action == "/login"
         assert "Siti Rahmawati" in (await admin.open("/admin/sessions?status=ended")).text
         assert "Siti Rahmawati" not in (await admin.open("/admin/sessions")).text
@@ -155,7 +155,10 @@ async def test_long_lists_come_in_pages(city: City) -> None:
             page = await browser.open(following[1].replace("&amp;", "&"))
         assert len(seen) == len(set(seen)) == 121
         assert (await browser.open("/admin/sessions/nothing")).status_code == 404
-        assert "Tidak ada yang masuk dengan itu" in (await browser.open("/admin/sessions?person=nobody-here")).text
+        assert (
+            "Tidak ada akun dengan pengenal terverifikasi ini"
+            in (await browser.open("/admin/sessions?person=nobody-here")).text
+        )
 
 
 @pytest.mark.parametrize(

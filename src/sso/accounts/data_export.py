@@ -15,6 +15,7 @@ from sso.identity.authn.assurance import identity_level
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
+from sso.identity.users import saved_searches
 from sso.identity.users import store as users
 from sso.identity.users.models import Credential, User
 from sso.identity.users.service import open_nik
@@ -154,6 +155,10 @@ async def _what_was_used(session: AsyncSession, registry: Registry, user_id: uui
             for sso_session in await sessions.all_of_user(session, user_id)
         ],
         "favourites": sorted(await users.favourites_of(session, user_id)),
+        "saved_searches": [
+            {"page": search.page, "name": search.name, "query": search.query, "saved_at": search.created_at}
+            for search in await saved_searches.searches_of(session, user_id)
+        ],
         "activity": [content(event) for event in events],
     }
 

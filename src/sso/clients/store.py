@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, cast, delete, select, update
+from sqlalchemy import Text, cast, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.clients.models import (
@@ -231,6 +231,16 @@ async def secrets_ending(session: AsyncSession, now: datetime, before: datetime)
         ClientSecret.expires_at > now, ClientSecret.expires_at <= before, ClientSecret.reminded_at.is_(None)
     )
     return list((await session.execute(ending.limit(BATCH))).scalars())
+
+
+async def count_secrets_ending(session: AsyncSession, now: datetime, before: datetime) -> int:
+    """Return how many secrets end before a moment."""
+    ending = select(func.count()).select_from(ClientSecret)
+    return int(
+        (
+            await session.execute(ending.where(ClientSecret.expires_at > now, ClientSecret.expires_at <= before))
+        ).scalar_one()
+    )
 
 
 async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]) -> None:

@@ -7,6 +7,7 @@ Codes and links are encrypted in the outbox: a copy of the database does not sho
 from __future__ import annotations
 
 import base64
+import hmac
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def notify(session: AsyncSession, services: MessageServices, user: User, about: 
     payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
         payload["sealed"] = _encrypted(services, values)
-    enqueue(session, NOTICE, payload, receiver=receiver)
+    enqueue(session, NOTICE, payload, receiver=receiver, user_id=user.id)
 
 
 def send(
@@ -113,7 +114,7 @@ def send(
     }
     payload = {"sealed": _encrypted(services, message), "until": until}
     receiver = phone_channel(services.settings, channel) if kind == "phone" else MAIL
-    enqueue(session, MESSAGE, payload, receiver=receiver)
+    enqueue(session, MESSAGE, payload, receiver=receiver, recipient_hash=recipient_hashes(services, to)[0])
 
 
 def phone_channel(settings: Settings, chosen: str | None) -> str:
@@ -173,6 +174,11 @@ def opened(services: MessageServices, payload: Mapping[str, Any]) -> dict[str, A
         return {}
     content: dict[str, Any] = orjson.loads(services.box.decrypt(base64.b64decode(encrypted), _SEAL))
     return content
+
+
+def recipient_hashes(services: HasBox, to: str) -> list[bytes]:
+    """Return the keyed hashes of a contact by which messages to it are found, that of the present key first."""
+    return [hmac.digest(key, to.encode(), "sha256") for key in services.box.derived_keys("recipient")]
 
 
 def _encrypted(services: MessageServices, content: Message | dict[str, str]) -> str:

@@ -549,6 +549,13 @@ class AccountSettings(Group):
         description="Lifetime of a recovery code that the helpdesk created.",
         examples=["1h"],
     )
+    user_invitation_lifetime: Days = Field(
+        timedelta(days=7),
+        ge=timedelta(days=1),
+        le=timedelta(days=30),
+        description="Lifetime of an invitation that an administrator sends to a new user.",
+        examples=["7d"],
+    )
     deletion_grace_period: Days = Field(
         timedelta(days=14),
         ge=timedelta(0),

@@ -19,23 +19,26 @@ from sso.clients.sectors import SubjectsWouldChange
 from sso.errors import validation_message
 from sso.http.admin.application_page import (
     TYPED_POLICIES,
+    ApplicationView,
     View,
     check_manages,
     find_both,
+    name_of,
     show_application,
     typed_policies,
     typed_roles,
 )
 from sso.http.admin.applications import APPLICATIONS
+from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.refused import RefusedAction
 from sso.http.common.errors import Interrupted
-from sso.http.common.i18n import N_
+from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
-from sso.http.common.pages import failure
+from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Box, OutboundHttp, Registration
 from sso.http.common.typed_forms import FormModel, Note, Revision, Sent, Ticked, cut, first, required
 from sso.http.console.access import Here, Needs, OwnForm
-from sso.http.developer.application_page import CANNOT, present
+from sso.http.developer.application_page import present
 from sso.identity.users.service import UserError, find
 from sso.platform.permissions import GRANTING
 from sso.portal import applications as apps
@@ -54,13 +57,15 @@ from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 
 router = new_router()
 
-NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
-NOTE_MISSING = N_("Say why: it is kept in the audit log, and its team reads it.")
+CANNOT = N_("The action was not carried out. %(detail)s")
+NOT_LIKE_THIS = N_("The value is not valid: %(detail)s.")
+NOTE_MISSING = N_("Write the reason. It is recorded in the audit log, and the team reads it.")
+WRONG_NAME = N_("Type the name of the application exactly as it is shown, to confirm that it is retired.")
 NOT_ACCEPTED = N_(
     "Users would get new identifiers. Type the client ID to accept new identifiers, or send the application back."
 )
-TEAM_CHANGED = N_("The team changed it meanwhile. Look at what it wants now, and decide again.")
-NOBODY = N_("Nobody signs in with that.")
+TEAM_CHANGED = N_("The team changed the application meanwhile. Look at the new request, and decide again.")
+NOBODY = N_("No account has this verified identifier.")
 
 Reviews = Annotated[Here, Depends(Needs("applications:review"))]
 Changes = Annotated[Here, Depends(Needs("clients:write"))]
@@ -88,6 +93,7 @@ class StatusForm(NoteForm):
 
     choice: str = ""
     end_sessions: Ticked = False
+    name: Annotated[str, cut(200)] = ""
 
 
 class PrivilegeForm(NoteForm):
@@ -145,7 +151,7 @@ async def review(
         refused = RefusedAction("review", fields, NOT_ACCEPTED, "accept_new_subjects")
         return await show_application(view, client_id, here, 409, refused, error.changes[0])
     except ClientError as error:
-        refused = RefusedAction("review", fields, CANNOT, "text", {"detail": str(error)})
+        refused = RefusedAction("review", fields, CANNOT, "text", {"detail": _refusal(view, error)})
         return await show_application(view, client_id, here, 409, refused)
     await registered.follow()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
@@ -176,7 +182,11 @@ async def change_status(
     try:
         async with view.db.write() as session:
             application = await session.get(Application, client_id)
-            check_manages(request, here, await clients.get_client(session, client_id), application)
+            row = await clients.get_client(session, client_id)
+            check_manages(request, here, row, application)
+            if choice == "remove" and sent.form.name != name_of(row, application, client_id):
+                refused = RefusedAction(form, fields, WRONG_NAME, "remove-name")
+                return await show_application(view, client_id, here, 400, refused)
             if choice == "suspend":
                 everything = sent.form.end_sessions and here.may("sessions:end_many")
                 changes = registered.changes
@@ -188,10 +198,15 @@ async def change_status(
             if application is not None:
                 await notify_team(session, registered.changes, application)
     except ClientError as error:
-        refused = RefusedAction(form, fields, CANNOT, f"{form}-note", {"detail": str(error)})
+        refused = RefusedAction(form, fields, CANNOT, f"{form}-note", {"detail": _refusal(view, error)})
         return await show_application(view, client_id, here, 409, refused)
     await registered.follow()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)
+
+
+def _refusal(view: ApplicationView, error: Exception) -> str:
+    """Return a refusal in the language of the page."""
+    return refusal_text(str(error), translations(locale_of(view.request)).gettext)
 
 
 @router.post(APPLICATIONS + "/{client_id}/policies")
@@ -224,7 +239,7 @@ async def set_policies(
     except ValidationError as error:
         return await show_application(view, client_id, here, 400, _invalid_policy(fields, error))
     except ClientError as error:
-        refused = RefusedAction("policies", fields, CANNOT, "policies-note", {"detail": str(error)})
+        refused = RefusedAction("policies", fields, CANNOT, "policies-note", {"detail": _refusal(view, error)})
         return await show_application(view, client_id, here, 409, refused)
     await registered.follow()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)
@@ -296,6 +311,6 @@ async def set_owner(request: Request, client_id: str, here: Changes, sent: Owner
         try:
             await make_owner(session, row, application, client_id, user, actor=here.as_actor, authority=here.authority)
         except ClientError as error:
-            refused = RefusedAction("owner", typed, CANNOT, "who", {"detail": str(error)})
+            refused = RefusedAction("owner", typed, CANNOT, "who", {"detail": _refusal(view, error)})
             return await show_application(view, client_id, here, 409, refused)
     return RedirectResponse(f"{APPLICATIONS}/{client_id}", 303)

@@ -22,12 +22,14 @@ from sso.clients.models import (
     ApplicationNote,
     ClientPrivilege,
     ClientRow,
+    RelyingPartyCheck,
     TeamMember,
 )
 from sso.clients.privileges import PRIVILEGES, shown
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Client, Registry, stored_metadata
 from sso.clients.sectors import SubjectChange
+from sso.http.admin.application_check import CHECK_STATES, shown_check
 from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.errors import Interrupted
@@ -39,6 +41,7 @@ from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, admin_page, token_for
 from sso.http.developer.application_page import NOTES, STATES
 from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.rp_check import CASE_TEXTS, OUTCOMES
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import names_of
 from sso.platform.db import Database
@@ -48,6 +51,7 @@ from sso.portal import teams
 from sso.portal.administration import is_in_groups
 from sso.portal.applications import Unfinished, catalogue_of, requested_settings_of
 from sso.portal.approval import pending_subject_change
+from sso.portal.rp_check.store import last_check
 from sso.settings import Settings
 
 router = new_router()
@@ -56,11 +60,11 @@ COUNTED = 5000
 """How far sessions are counted while somebody waits."""
 MAX_POLICY_CHARS = 4000
 MEANINGS = {
-    "require_pkce: false": N_("It may send no code_challenge: a stolen code is worth more."),
-    "response_types: id_token, token": N_("Tokens travel through the browser's address."),
-    "scope_claims_in_id_token: true": N_("What the scopes allow stands in the ID token, which is kept and passed on."),
-    "id_token_signed_response_alg: none": N_("Only TLS proves where its ID tokens come from."),
-    "request_object_signing_alg: none": N_("Anybody can make its request objects."),
+    "require_pkce: false": N_("PKCE is optional: a stolen authorization code is easier to misuse."),
+    "response_types: id_token, token": N_("Tokens are returned in the address of the browser."),
+    "scope_claims_in_id_token: true": N_("The ID token contains the data of the user, and applications store it."),
+    "id_token_signed_response_alg: none": N_("ID tokens are not signed. Only TLS protects them."),
+    "request_object_signing_alg: none": N_("Request objects are not signed. Anybody can create them."),
 }
 TYPED_POLICIES = (
     "allowed_networks", "allowed_hours", "access_token_seconds", "refresh_token_seconds", "default_max_age",
@@ -84,6 +88,7 @@ class ApplicationFacts:
         client_sessions: the number of client sessions, up to ``COUNTED`` and one more.
         privileges: granted and revoked privileges.
         names: the names of users by their id.
+        check: the last sign-in check; None: there was none.
     """
 
     row: ClientRow | None
@@ -97,6 +102,7 @@ class ApplicationFacts:
     client_sessions: int
     privileges: list[ClientPrivilege]
     names: dict[str, str]
+    check: RelyingPartyCheck | None
 
     @property
     def metadata(self) -> ClientMetadata | None:
@@ -160,6 +166,8 @@ async def show_application(
         **_registered(view, client_id, facts),
         **_team(facts),
         **_privileges(here, facts, view.registry.get(client_id)),
+        confirm_name=name_of(facts.row, facts.application, client_id),
+        check=shown_check(facts.application, facts.check, view.settings),
         subjects=subjects_shown(change) if change is not None and change.users else None,
         policies=_policies(facts.metadata, refused),
         chosen_roles=_chosen_roles(facts.metadata, refused),
@@ -185,6 +193,9 @@ TEXTS: dict[str, object] = {
     "roles": ROLE_TEXTS,
     "levels": LEVELS,
     "identities": IDENTITIES,
+    "check_states": CHECK_STATES,
+    "case_texts": CASE_TEXTS,
+    "outcome_texts": OUTCOMES,
 }
 """The texts that the page looks names up in."""
 
@@ -195,6 +206,7 @@ async def _read(view: ApplicationView, client_id: str, here: Here) -> Applicatio
         requested, changes, unfinished = await _requested(view.settings, session, application)
         notes = await apps.notes_of(session, client_id)
         team = await teams.team_of(session, client_id)
+        check = await last_check(session, client_id) if application is not None else None
         privileges = await clients.privileges_of(session, client_id) if row is not None else []
         users = [
             *(note.actor for note in notes),
@@ -213,6 +225,7 @@ async def _read(view: ApplicationView, client_id: str, here: Here) -> Applicatio
             client_sessions=await sessions.count_client_sessions_up_to(session, client_id, COUNTED + 1),
             privileges=list(privileges),
             names=await names_of(session, users),
+            check=check,
         )
 
 
@@ -247,6 +260,13 @@ def _team(facts: ApplicationFacts) -> dict[str, object]:
             for note in facts.notes
         ],
     }
+
+
+def name_of(row: ClientRow | None, application: Application | None, client_id: str) -> str:
+    """Return the name of an application by which its retirement is confirmed."""
+    if application is not None:
+        return application.name
+    return stored_metadata(row.metadata_).client_name if row is not None else client_id
 
 
 def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> dict[str, object]:
@@ -352,8 +372,8 @@ def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "\n".join(value)
     if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -15,11 +15,14 @@ from starlette.responses import Response
 from sso.clients.models import SANDBOX_END, Application
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Registry
+from sso.http.admin.csv_download import MAX_ROWS, csv_response, wants_csv
+from sso.http.admin.csv_download import Row as CsvRow
+from sso.http.admin.list_tools import list_tools
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, Db
-from sso.http.console.access import ADMIN, Here, Needs, admin_page
+from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.http.developer.application_page import STATES
 from sso.portal import applications as apps
 
@@ -27,13 +30,14 @@ router = new_router()
 
 APPLICATIONS = ADMIN + "/applications"
 PAGE = 50
+COLUMNS = ("client_id", "name", "group", "state", "changed")
 SHOWN = ("registered", "waiting", "building", "suspended", "relaxed")
 SHOWN_TEXTS = {
     "registered": N_("in production"),
-    "waiting": N_("wait for approval"),
-    "building": N_("being built"),
+    "waiting": N_("waiting for approval"),
+    "building": N_("in development"),
     "suspended": N_("suspended"),
-    "relaxed": N_("with a relaxed rule"),
+    "relaxed": N_("with a security exception"),
 }
 Sees = Annotated[Here, Depends(Needs("clients:read"))]
 
@@ -64,18 +68,23 @@ async def list_page(request: Request, here: Sees, db: Db, known: Clients) -> Res
     shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
     order = query.get("order", "") if query.get("order", "") in ORDERS else "id"
+    as_csv = wants_csv(query)
+    limit = MAX_ROWS if as_csv else PAGE
     groups = sorted(here.groups) if here.groups is not None else None
     async with db.read() as session:
         waiting = await apps.count_waiting(session, groups)
         if shown in ("waiting", "building"):
             states = ("submitted",) if shown == "waiting" else ("draft", "sandbox")
-            begun = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=PAGE + 1)
+            begun = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=limit + 1)
             rows = [_begun(application) for application in begun]
         else:
             query_terms = ListQuery(shown, words, group)
             fitting = _registered(known.registry, here, query_terms, locale_of(request))
-            rows = _page_of(sorted(fitting, key=ORDERS[order]), after)
+            rows = _page_of(sorted(fitting, key=ORDERS[order]), after, limit)
     kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
+    if as_csv:
+        parts = _csv_rows(rows[:limit])
+        return await csv_response(db, here, "applications", COLUMNS, parts, kept)
     orders = {name: f"{APPLICATIONS}?{urlencode({**kept, 'order': name})}" for name in ORDERS}
     kept |= {"order": order} if order != "id" else {}
     following = {**kept, "after": rows[PAGE - 1].id} if len(rows) > PAGE else {}
@@ -94,7 +103,15 @@ async def list_page(request: Request, here: Sees, db: Db, known: Clients) -> Res
         groups=groups or sorted({client.meta.group for client in known.registry if client.meta.group}),
         following=f"{APPLICATIONS}?{urlencode(following)}" if following else "",
         states=STATES,
+        may_change=here.may("clients:write"),
+        may_create=here.may("applications:create"),
+        tools=await list_tools(request, here, db, "applications", APPLICATIONS, kept),
+        csrf_token=token_for(request, "applications selected"),
     )
+
+
+async def _csv_rows(rows: Sequence[Row]) -> AsyncIterator[Sequence[CsvRow]]:
+    yield [(row.id, row.name, row.group, row.state, row.at) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ def _registered(registry: Registry, here: Here, query: ListQuery, locale: str) -
     return rows
 
 
-def _page_of(rows: list[Row], after: str) -> list[Row]:
-    """Return the rows after the one with the id ``after``: at most one more than a page has."""
+def _page_of(rows: list[Row], after: str, limit: int) -> list[Row]:
+    """Return the rows after the one with the id ``after``: at most one more than ``limit``."""
     begin = next((at + 1 for at, row in enumerate(rows) if row.id == after), 0)
-    return rows[begin : begin + PAGE + 1]
+    return rows[begin : begin + limit + 1]

@@ -1,13 +1,16 @@
-"""The page of administrators about the audit log."""
+"""The page of administrators about the audit log: by type, group of types, time, actor, subject and application; also
+as CSV and as lines of JSON."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
+import orjson
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
@@ -17,13 +20,17 @@ from sso.http.admin.audit_labels import (
     ACTOR_TEXTS,
     CHAIN_TEXTS,
     DATA_TEXTS,
+    EVENT_GROUPS,
     EVENT_TEXTS,
     KIND_TEXTS,
     OUTCOME_TEXTS,
     VALUE_TEXTS,
+    group_of,
     said_of,
 )
-from sso.http.admin.deliveries import KINDS
+from sso.http.admin.csv_download import PART, Row, csv_response
+from sso.http.admin.delivery_texts import KINDS
+from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
@@ -36,16 +43,35 @@ from sso.identity.users.store import names_of
 from sso.jobs import chain_audit_events
 from sso.platform.audit import record, verify
 from sso.platform.audit.models import AuditEvent
-from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export, page_of_events
+from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, content, export, page_of_events
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
 
 router = new_router()
+AUDIT = ADMIN + "/audit"
 Words = Callable[[str], str]
 PAGE = 50
 CHECKED_AT_ONCE = 200_000
 """The longest chain, in events, that the page verifies; longer ones are verified by command."""
+NOBODY = N_("No account has this verified identifier.")
+NO_DAY = N_("Type a day such as 2026-11-27.")
+FIELDS = {
+    "type": 60,
+    "person": 254,
+    "actor": 254,
+    "subject": 254,
+    "client": 100,
+    "outcome": 10,
+    "since": 10,
+    "until": 10,
+}
+"""The filters, and how many characters each may have."""
+PEOPLE_FIELDS = ("person", "actor", "subject")
+COLUMNS = (
+    "time", "type", "event", "outcome", "actor", "actor_name", "subject", "subject_name", "client_id", "address",
+    "request_id", "details",
+)  # fmt: skip
 SeesAudit = Annotated[Here, Depends(Needs("audit:read"))]
 
 
@@ -60,35 +86,114 @@ class AuditForm(FormModel):
 AuditSent = Annotated[Sent[AuditForm], Depends(OwnForm(AuditForm, "audit"))]
 
 
-@router.get(ADMIN + "/audit")
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """The filter of the page: what was typed, what it means, and the mistakes by field."""
+
+    asked: dict[str, str]
+    filter: AuditFilter
+    mistakes: dict[str, str]
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The filters in effect, as parameters of the address."""
+        return {name: value for name, value in self.asked.items() if value}
+
+
+async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox) -> AuditQuery:
+    """Read the filter."""
+    asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in FIELDS.items()}
+    mistakes: dict[str, str] = {}
+    named = {}
+    for name in PEOPLE_FIELDS:
+        named[name] = await _account(session, asked[name], box)
+        if asked[name] and named[name] is None and name == "person":
+            mistakes[name] = NOBODY
+        elif asked[name] and named[name] is None:
+            named[name] = asked[name]  # a program, a session, a delivery: whatever the log names
+    days = {"since": _day(asked["since"]), "until": _day(asked["until"], end=True)}
+    mistakes |= {name: NO_DAY for name, day in days.items() if asked[name] and day is None}
+    type_, group = asked["type"], EVENT_GROUPS.get(asked["type"].removesuffix(".*"))
+    filter_ = AuditFilter(
+        person=named["person"],
+        actor=named["actor"],
+        subject=named["subject"],
+        type=type_ if type_ and group is None else None,
+        types=group.types if group is not None else (),
+        outcome=asked["outcome"] or None,
+        client_id=asked["client"] or None,
+        since=days["since"],
+        until=days["until"],
+    )
+    return AuditQuery(asked, filter_, mistakes)
+
+
+@router.get(AUDIT)
 async def audit_page(request: Request, here: SeesAudit, db: Db, box: Box) -> Response:
     """List audit events by type, user, application and time."""
-    return await _audit_page(request, here, db, box)
+    async with db.read() as session:
+        chosen = await _query(session, request.query_params, box)
+    form = request.query_params.get("as", "")
+    if form in ("csv", "jsonl") and not chosen.mistakes:
+        return await _download(request, here, db, chosen, form)
+    return await _audit_page(request, here, db, chosen)
+
+
+async def _download(request: Request, here: Here, db: Database, chosen: AuditQuery, form: str) -> Response:
+    """Return the events that the filter shows, as CSV or as lines of JSON, and record the download."""
+    words = translations(locale_of(request)).gettext
+    if form == "csv":
+        return await csv_response(db, here, "audit", COLUMNS, _csv_rows(db, chosen.filter, words), chosen.kept)
+    async with db.write() as session:
+        data = {"list": "audit", "filters": sorted(chosen.kept)}
+        record(session, "list.exported", actor=here.actor, request_id=here.request_id, data=data)
+    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
+    return StreamingResponse(_json_lines(db, chosen.filter), headers=headers, media_type="application/x-ndjson")
+
+
+async def _events(db: Database, filter_: AuditFilter) -> AsyncIterator[tuple[list[AuditEvent], dict[str, str]]]:
+    """Yield the events of a filter in parts, the newest first, each with the names of users."""
+    before = None
+    while True:
+        async with db.read() as session:
+            page = await page_of_events(session, filter_, before, PART)
+            names = await names_of(
+                session, [name for event in page for name in (event.actor or "", event.subject or "")]
+            )
+        yield page, names
+        if len(page) < PART:
+            return
+        before = page[-1].id
+
+
+async def _csv_rows(db: Database, filter_: AuditFilter, words: Words) -> AsyncIterator[Sequence[Row]]:
+    async for events, names in _events(db, filter_):
+        yield [
+            (
+                event.at, event.type, words(EVENT_TEXTS.get(event.type, event.type)), event.outcome, event.actor,
+                names.get(event.actor or "", ""), event.subject, names.get(event.subject or "", ""), event.client_id,
+                event.address, event.request_id,
+                "; ".join(f"{title}: {text}" for title, text in _details(words, event)),
+            )
+            for event in events
+        ]  # fmt: skip
+
+
+async def _json_lines(db: Database, filter_: AuditFilter) -> AsyncIterator[bytes]:
+    async for events, _ in _events(db, filter_):
+        yield b"".join(orjson.dumps(content(event), option=orjson.OPT_SORT_KEYS) + b"\n" for event in events)
 
 
 async def _audit_page(
-    request: Request, here: Here, db: Database, box: SecretBox, report: AuditReport | None = None
+    request: Request, here: Here, db: Database, chosen: AuditQuery, report: AuditReport | None = None
 ) -> Response:
-    query = request.query_params
-    names = {"type": 60, "person": 254, "client": 100, "outcome": 10, "since": 10, "until": 10}
-    asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in names.items()}
-    before = read_id(query.get("before", ""))
     async with db.read() as session:
-        person, problem = await _person(session, asked["person"], box)
-        chosen = AuditFilter(
-            person=person,
-            type=asked["type"] or None,
-            outcome=asked["outcome"] or None,
-            client_id=asked["client"] or None,
-            since=_day(asked["since"]),
-            until=_day(asked["until"], end=True),
-        )
-        events = [] if problem else await page_of_events(session, chosen, before, PAGE + 1)
+        before = read_id(request.query_params.get("before", ""))
+        events = [] if chosen.mistakes else await page_of_events(session, chosen.filter, before, PAGE + 1)
         actors = [name for event in events for name in (event.actor or "", event.subject or "")]
-        people = await names_of(session, actors)
+        people = await names_of(session, [*actors, *(chosen.asked[name] for name in PEOPLE_FIELDS)])
         chained, waiting = await chain_length(session)
-    kept = {name: value for name, value in asked.items() if value}
-    following = {**kept, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
+    following = {**chosen.kept, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
     words = translations(locale_of(request)).gettext
     return admin_page(
         request,
@@ -99,25 +204,34 @@ async def _audit_page(
         names=people,
         details=partial(_details, words),
         event_texts=EVENT_TEXTS,
-        types=_event_types(words),
+        groups=_event_groups(words),
+        group_of=group_of,
         outcome_texts=OUTCOME_TEXTS,
         actor_texts=ACTOR_TEXTS,
         broken=_broken(report) if report is not None else "",
-        asked=asked,
-        problem=problem,
+        asked=chosen.asked,
+        mistakes=chosen.mistakes,
+        narrowed=any(chosen.asked[name] for name in ("actor", "subject", "outcome")),
         chained=chained,
         waiting=waiting,
         report=report,
         too_long=chained > CHECKED_AT_ONCE,
-        following=f"{ADMIN}/audit?{urlencode(following)}" if following else "",
+        following=f"{AUDIT}?{urlencode(following)}" if following else "",
+        jsonl=f"{AUDIT}?{urlencode({**chosen.kept, 'as': 'jsonl'})}",
+        tools=await list_tools(request, here, db, "audit", AUDIT, chosen.kept),
         csrf_token=token_for(request, "audit"),
     )
 
 
-def _event_types(words: Words) -> list[tuple[str, str]]:
-    """Return the types of events with their texts, sorted by the text in the language of the page."""
-    texts = ((name, words(text)) for name, text in EVENT_TEXTS.items())
-    return sorted(texts, key=lambda entry: entry[1].casefold())
+def _event_groups(words: Words) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return the groups of types of events, each with its types, sorted by the texts in the language of the page."""
+    groups = []
+    for name, group in EVENT_GROUPS.items():
+        texts = sorted(
+            ((type_, words(EVENT_TEXTS[type_])) for type_ in group.types), key=lambda pair: pair[1].casefold()
+        )
+        groups.append((name, words(group.title), texts))
+    return groups
 
 
 def _details(words: Words, event: AuditEvent) -> list[tuple[str, str]]:
@@ -136,16 +250,17 @@ def _broken(report: AuditReport) -> str:
     return next((text for name, text in CHAIN_TEXTS.items() if name in report.reason), report.reason)
 
 
-async def _person(session: AsyncSession, typed: str, box: SecretBox) -> tuple[str | None, str]:
+async def _account(session: AsyncSession, typed: str, box: SecretBox) -> str | None:
+    """Return the id of the user that was typed; None: there is none."""
     if not typed:
-        return None, ""
+        return None
     try:
-        return str((await find(session, typed, box)).id), ""
+        return str((await find(session, typed, box)).id)
     except UserError:
-        return None, N_("Nobody signs in with that.")
+        return None
 
 
-@router.post(ADMIN + "/audit")
+@router.post(AUDIT)
 async def check_audit(request: Request, here: SeesAudit, sent: AuditSent, db: Db, box: Box) -> Response:
     """Verify the hash chain, or download the log."""
     if sent.form.choice == "export":
@@ -160,7 +275,8 @@ async def check_audit(request: Request, here: SeesAudit, sent: AuditSent, db: Db
     async with db.read() as session:
         chained, _ = await chain_length(session)
         report = await verify(session, box) if chained <= CHECKED_AT_ONCE else None
-    return await _audit_page(request, here, db, box, report)
+        chosen = await _query(session, request.query_params, box)
+    return await _audit_page(request, here, db, chosen, report)
 
 
 async def _lines(db: Database, since: datetime | None, until: datetime | None) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ without a text is shown as it is stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from sso.http.account.activity import EVENTS
 from sso.http.admin.sessions import REASONS
@@ -16,75 +17,115 @@ from sso.http.common.labels import KIND_TEXTS as IDENTIFIER_TEXTS
 
 EVENT_TEXTS: dict[str, str] = {
     **EVENTS,
-    "application.adopted": N_("A team took over an application"),
+    "session.started": N_("A user signed in"),
+    "session.renewed": N_("A user signed in again"),
+    "session.ended": N_("A session ended"),
+    "application.adopted": N_("An application was handed to a team"),
     "application.approved": N_("An application was approved"),
     "application.changed": N_("The settings of an application were changed"),
-    "application.check_begun": N_("A relying-party check was started"),
-    "application.checked": N_("A relying-party check was finished"),
+    "application.check_begun": N_("A sign-in check was started"),
+    "application.checked": N_("A sign-in check was finished"),
     "application.commented": N_("A comment was written about an application"),
-    "application.created": N_("A draft of an application was made"),
+    "application.created": N_("A draft of an application was created"),
     "application.sandbox_opened": N_("The sandbox of an application was opened"),
     "application.sent_back": N_("An application was sent back to its team"),
     "application.submitted": N_("An application was submitted for approval"),
-    "application.withdrawn": N_("A team took back the submission of an application"),
+    "application.withdrawn": N_("A team withdrew the submission of an application"),
     "audit.exported": N_("The audit log was exported"),
     "audit.pruned": N_("Old audit events were deleted"),
-    "backup.created": N_("A backup of the database was made"),
+    "backup.created": N_("A backup of the database was created"),
     "backup.restored": N_("The database was restored from a backup"),
     "client.created": N_("An application was registered"),
     "client.deleted": N_("The registration of an application was deleted"),
     "client.event_stream": N_("The event stream of an application was changed"),
-    "client.invited": N_("An invitation to register an application was made"),
+    "client.invited": N_("An initial access token to register an application was created"),
     "client.policies_set": N_("The policies of an application were changed"),
     "client.privilege_granted": N_("An application was granted a privilege"),
     "client.privilege_revoked": N_("A privilege of an application was revoked"),
     "client.registered": N_("An application registered itself"),
-    "client.removed": N_("An application was taken out of service"),
+    "client.removed": N_("An application was retired"),
     "client.resumed": N_("An application was resumed"),
-    "client.secret_made": N_("A client secret was made"),
+    "client.secret_made": N_("A client secret was created"),
     "client.secret_revoked": N_("A client secret was revoked"),
     "client.settings_set": N_("An administrator changed the settings of an application"),
     "client.subjects_changed": N_("Users of an application got new identifiers (sub)"),
     "client.suspended": N_("An application was suspended"),
     "client.updated": N_("The registration of an application was changed"),
     "clients.applied": N_("A catalogue file was applied"),
-    "delivery.given_up": N_("A notice could not be delivered"),
-    "delivery.retried": N_("A notice was sent again"),
+    "delivery.given_up": N_("A delivery failed"),
+    "delivery.retried": N_("A delivery was sent again"),
     "device.approved": N_("A device was allowed to sign in"),
     "device.denied": N_("A device was refused"),
-    "ends.applied_again": N_("Sign-outs and revocations that the database had lost were applied again"),
+    "ends.applied_again": N_("Sign-outs and revocations that a database failover had lost were applied again"),
     "grant.asserted": N_("A token was issued for an assertion"),
-    "keys.made": N_("Signing keys were made"),
+    "keys.made": N_("Signing keys were created"),
     "keys.resealed": N_("Stored secrets were encrypted with the new key"),
-    "keys.rotated": N_("The signing keys were replaced"),
+    "keys.rotated": N_("The signing keys were rotated"),
+    "keys.rotation_asked": N_("An administrator rotated the signing keys"),
     "messages.budget_alarm": N_("A daily budget of messages is almost used up"),
     "messages.budget_used_up": N_("A daily budget of messages is used up"),
-    "keys.rotation_asked": N_("Somebody asked to replace the signing keys"),
     "keys.withdrawn": N_("A signing key was withdrawn"),
-    "recovery.helpdesk_code_made": N_("The helpdesk made a recovery code"),
+    "recovery.helpdesk_code_made": N_("The helpdesk created a recovery code"),
     "session.part_ended": N_("The session at one application ended"),
     "sessions.ending": N_("A bulk revocation of sessions was started"),
     "sessions.ending_stopped": N_("A bulk revocation of sessions was stopped"),
-    "team.invited": N_("Somebody was invited to a team"),
+    "team.invited": N_("A user was invited to a team"),
     "team.member_removed": N_("A member left a team"),
     "team.member_set": N_("A team has a new member or role"),
     "token.revoked": N_("A token was revoked"),
+    "list.exported": N_("A list of the console was downloaded"),
+    "search.saved": N_("A search was saved in the console"),
     "user.administered": N_("An administrator changed an account"),
     "user.deleted": N_("An account was deleted"),
     "user.disabled": N_("An account was disabled"),
     "user.enabled": N_("An account was enabled"),
     "user.factors_reset": N_("The two-step verification of an account was removed"),
     "user.groups_changed": N_("The application groups of an administrator were changed"),
-    "user.identity_check_revoked": N_("The check of a document was taken back"),
+    "user.identity_check_revoked": N_("The verification of an identity document was revoked"),
     "user.import_dropped": N_("An imported row was discarded"),
     "user.import_merged": N_("An imported row was merged into an account"),
     "user.import_separate": N_("An imported row became an account of its own"),
+    "user.invitation_accepted": N_("A user accepted an invitation"),
+    "user.invitation_sent_again": N_("An invitation was sent again"),
+    "user.invitation_withdrawn": N_("An invitation was withdrawn"),
+    "user.invited": N_("A user was invited"),
     "user.merged": N_("Two accounts were merged"),
     "user.password_required": N_("A new password was required"),
     "users.imported": N_("Users were imported"),
     "webhook.added": N_("A webhook was added"),
     "webhook.removed": N_("A webhook was removed"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class EventGroup:
+    """Types of events that are filtered together. ``title``: what the group is about."""
+
+    title: str
+    types: tuple[str, ...]
+
+
+_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("sign_in", N_("Sign-in and sessions"), ("session", "sessions", "sign_in", "device", "ends")),
+    ("accounts", N_("Users and accounts"), ("user", "users", "contact", "factor", "recovery")),
+    ("consent", N_("Consents and tokens"), ("consent", "grant", "token")),
+    ("applications", N_("Applications and teams"), ("application", "client", "clients", "team")),
+    ("deliveries", N_("Deliveries and webhooks"), ("delivery", "webhook")),
+    ("keys", N_("Keys"), ("keys",)),
+    ("system", N_("Audit log, console and backups"), ("audit", "backup", "list", "search")),
+)
+EVENT_GROUPS: dict[str, EventGroup] = {
+    name: EventGroup(title, tuple(type_ for type_ in EVENT_TEXTS if type_.partition(".")[0] in families))
+    for name, title, families in _GROUPS
+}
+"""The groups of types by which the audit log is filtered; every type is in one of them."""
+
+
+def group_of(type_: str) -> str:
+    """Return the title of the group of a type; empty: it is in none."""
+    return next((group.title for group in EVENT_GROUPS.values() if type_ in group.types), "")
+
+
 OUTCOME_TEXTS = {"success": N_("succeeded"), "failure": N_("failed")}
 ACTOR_TEXTS = {"cli": N_("command line"), "system": N_("the system")}
 ACT_TEXTS = {
@@ -96,20 +137,21 @@ ACT_TEXTS = {
     "unlock": N_("lock removed"),
     "roles": N_("roles changed"),
     "end_sessions": N_("all sessions ended"),
-    "recovery": N_("recovery code made"),
+    "recovery": N_("recovery code created"),
     "stop_recovery": N_("recovery stopped"),
-    "check": N_("document checked"),
-    "uncheck": N_("check of a document taken back"),
+    "check": N_("identity document verified"),
+    "uncheck": N_("verification of the identity document revoked"),
+    "create": N_("account created"),
     "merge": N_("accounts merged"),
     "delete": N_("account deleted"),
 }
 METHOD_TEXTS = {
-    "password": N_("name or password wrong"),
+    "password": N_("wrong identifier or password"),
     "too_many": N_("too many attempts"),
-    "totp": N_("code of the authenticator app wrong"),
-    "email": N_("code by e-mail wrong"),
-    "phone": N_("code by SMS wrong"),
-    "recovery_code": N_("recovery code wrong"),
+    "totp": N_("wrong code of the authenticator app"),
+    "email": N_("wrong code from an e-mail"),
+    "phone": N_("wrong code from an SMS"),
+    "recovery_code": N_("wrong recovery code"),
     "passkey": N_("passkey not accepted"),
 }
 KIND_TEXTS = {
@@ -132,11 +174,11 @@ AMR_TEXTS = {
     "kba": N_("recovery code"),
 }
 """How somebody signed in (RFC 8176)."""
-STATE_TEXTS = {"active": N_("in use"), "next": N_("comes next"), "retired": N_("published still")}
+STATE_TEXTS = {"active": N_("active"), "next": N_("next"), "retired": N_("retired, still published")}
 YES_NO = {True: N_("yes"), False: N_("no")}
 
 DATA_TEXTS = {
-    "act": N_("Act"),
+    "act": N_("Action"),
     "added": N_("Added"),
     "alg": N_("Algorithm"),
     "amr": N_("Signed in with"),
@@ -146,6 +188,8 @@ DATA_TEXTS = {
     "clients": N_("Applications"),
     "count": N_("Number"),
     "counts": N_("Numbers"),
+    "create": N_("created:"),
+    "delete": N_("retired:"),
     "document": N_("Document"),
     "end_sessions": N_("Sessions ended"),
     "error": N_("Error"),
@@ -153,42 +197,48 @@ DATA_TEXTS = {
     "grant": N_("Grant"),
     "granted": N_("Granted"),
     "groups": N_("Groups"),
+    "filters": N_("Filters"),
     "hint": N_("Ends with"),
     "identifiers": N_("Identifiers"),
     "kept": N_("Account that stays"),
     "kid": N_("Key"),
     "kids": N_("Keys"),
     "kind": N_("Kind"),
+    "list": N_("List"),
     "made": N_("Created"),
     "method": N_("Reason"),
     "name": N_("Name"),
     "note": N_("Reason"),
     "overlap_seconds": N_("Overlap in seconds"),
-    "passed": N_("Passed"),
+    "passed": N_("Check passed"),
     "place": N_("Place"),
     "prefix": N_("Prefix"),
     "privilege": N_("Privilege"),
     "profile": N_("Profile"),
     "proposal": N_("Proposal"),
-    "proposed": N_("To be decided"),
+    "proposed": N_("Waiting for a decision"),
     "reason": N_("Reason"),
     "reasons": N_("Reasons"),
     "removed": N_("Removed"),
     "role": N_("Role"),
     "roles": N_("Roles"),
+    "resume": N_("resumed:"),
     "scope": N_("Scopes"),
     "scopes": N_("Scopes"),
     "sessions": N_("Sessions"),
     "since": N_("From"),
     "status": N_("State"),
     "stream": N_("Stream"),
+    "suspend": N_("suspended:"),
     "terms": N_("Version of the terms"),
     "text": N_("Text"),
     "used": N_("Used"),
     "through": N_("Through entry"),
     "through_row": N_("Through line"),
     "total": N_("Total"),
-    "until": N_("To"),
+    "unchanged": N_("unchanged:"),
+    "until": N_("Until"),
+    "update": N_("changed:"),
     "url": N_("Address"),
     "user_id": N_("Account"),
     "uses": N_("Uses"),

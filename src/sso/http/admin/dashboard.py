@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from sso import clock
 from sso.clients.registry import Registry
+from sso.http.admin.attention import Item, attention_of
 from sso.http.admin.audit_labels import METHOD_TEXTS
 from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
@@ -22,14 +23,12 @@ from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import ADMIN, PAGE_TEXTS, Entry, Here, Needs, admin_page, tasks_of
 from sso.identity.sessions import store as sessions
-from sso.identity.users import merge_proposals as merging
 from sso.jobs import GAUGES
 from sso.platform.db import Database
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, Span, span
 from sso.platform.outbox import store as deliveries
 from sso.platform.permissions import PERMISSIONS
-from sso.portal.applications import count_waiting
 
 router = new_router()
 Words = Callable[[str], str]
@@ -50,10 +49,13 @@ async def first_page(request: Request, here: Anybody, db: Db, settings: CurrentS
         "roles": [ROLE_NAMES.get(role, role) for role in here.visit.roles],
         "allowed": permission_texts(here.permissions),
         "groups": sorted(here.groups) if here.groups is not None else [],
+        "attention": [],
     }
+    async with db.read() as session:
+        tasks["attention"] = await attention_of(session, settings, here)
     if not here.may("statistics:read"):
         return admin_page(request, here, "admin", "admin_start.html", **tasks)
-    figures = await _figures(db, here, settings.session_idle_timeout, request.query_params.get("span", "day"))
+    figures = await _figures(db, settings.session_idle_timeout, request.query_params.get("span", "day"))
     return _dashboard(request, here, tasks, figures, known.registry)
 
 
@@ -65,6 +67,7 @@ class Tasks(TypedDict):
     roles: list[str]
     allowed: list[tuple[str, str]]
     groups: list[str]
+    attention: list[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,7 @@ class Figures:
         gauges: the latest states by name and label.
         active: the active sessions, counted up to ``COUNTED``; more: as the last count of a job says.
         deliveries: the deliveries by state.
-        waiting: the applications that wait for a review.
-        proposals: the merge proposals that are open.
+        earlier: the totals of the counters in the period before.
     """
 
     shown: Span
@@ -92,14 +94,41 @@ class Figures:
     gauges: dict[tuple[str, str], int]
     active: int
     deliveries: dict[str, int]
-    waiting: int
-    proposals: int
+    earlier: dict[str, int]
 
 
 COUNTERS = ("sign_in", "sign_in_failed", "account_made", "token", "token_error", "authorize_error", "sessions_active")
 
 
-async def _figures(db: Database, here: Here, idle: timedelta, chosen: str) -> Figures:
+TRENDS = (
+    ("sign_in", N_("sign-ins"), "/audit?type=session.started", False),
+    ("sign_in_failed", N_("failed sign-ins"), "/audit?type=sign_in.failed", True),
+    ("account_made", N_("new accounts"), "/people", False),
+    ("token", N_("tokens issued"), "/applications", False),
+)
+"""The counters that are shown as a number with its trend: name, text, link, and whether more is worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A number, and how it changed against the period before.
+
+    Args:
+        count: the number.
+        text: what is counted.
+        link: the list behind it.
+        change: in percent; None: nothing was counted before.
+        worse: whether more is worse.
+    """
+
+    count: int
+    text: str
+    link: str
+    change: int | None
+    worse: bool
+
+
+async def _figures(db: Database, idle: timedelta, chosen: str) -> Figures:
     """Read the figures of an hour, a day, a week or a month."""
     now = clock.now()
     shown = span(chosen if chosen in SPANS else "day", now)
@@ -114,10 +143,25 @@ async def _figures(db: Database, here: Here, idle: timedelta, chosen: str) -> Fi
         counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
         active = await sessions.count_active(session, now, now - idle, COUNTED)
         sent = await deliveries.counts(session)
-        waiting = await count_waiting(session) if here.may("clients:read") else 0
-        proposals = await merging.count_open(session) if here.may("users:merge") else 0
+        before = start - shown.step * shown.steps
+        names = [name for name, _, _, _ in TRENDS]
+        totals = await usage.totals_since(session, names, before, before=start, begins=begins)
     active = active if active < COUNTED else max([active, *counted_last.values()])
-    return Figures(shown, counted, top, wrong, speed, gauges, active, sent, waiting, proposals)
+    earlier: dict[str, int] = {}
+    for name, _, count in totals:
+        earlier[name] = earlier.get(name, 0) + count
+    return Figures(shown, counted, top, wrong, speed, gauges, active, sent, earlier)
+
+
+def _trends(here: Here, figures: Figures) -> list[Trend]:
+    """Return the numbers of the period, each with its change against the period before."""
+    trends = []
+    for name, text, path, worse in TRENDS:
+        count = sum(value for _, counter, _, value in figures.counted if counter == name)
+        earlier = figures.earlier.get(name, 0)
+        change = round((count - earlier) * 100 / earlier) if earlier else None
+        trends.append(Trend(count, text, here.opens(ADMIN + path), change, worse))
+    return trends
 
 
 def _dashboard(request: Request, here: Here, tasks: Tasks, figures: Figures, registry: Registry) -> Response:
@@ -147,20 +191,27 @@ def _dashboard(request: Request, here: Here, tasks: Tasks, figures: Figures, reg
         active=figures.active,
         people=gauges.get(("people", "")),
         sent=figures.deliveries,
-        waiting=figures.waiting,
-        proposals=figures.proposals,
+        trends=_trends(here, figures),
+        before_texts=BEFORE,
     )
 
 
+BEFORE = {
+    "hour": N_("the hour before"),
+    "day": N_("the 24 hours before"),
+    "week": N_("the 7 days before"),
+    "month": N_("the 30 days before"),
+}
+"""What a period is compared with."""
 SESSIONS = "sessions_active"
 SERIES_TEXTS = {
     **LEVEL_TEXTS,
     **GRANTS,
-    "authorize_error": N_("at the sign-in"),
-    "token_error": N_("at the token endpoint"),
+    "authorize_error": N_("authorization endpoint"),
+    "token_error": N_("token endpoint"),
     "sign_in_failed": N_("failed"),
-    SESSIONS: N_("living"),
-    "account_made": N_("made"),
+    SESSIONS: N_("active"),
+    "account_made": N_("created"),
 }
 
 
@@ -176,11 +227,11 @@ def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tup
     mistakes = ("authorize_error", "token_error")
     plan: list[tuple[str, list[tuple[datetime, str, int]], tuple[str, ...], str]] = [
         (N_("Sign-ins"), by_label("sign_in"), LEVELS, "/audit?type=session.started"),
-        (N_("Sign-ins that failed"), total("sign_in_failed"), ("sign_in_failed",), "/audit?type=sign_in.failed"),
-        (N_("Sessions"), total(SESSIONS), (SESSIONS,), "/sessions"),
+        (N_("Failed sign-ins"), total("sign_in_failed"), ("sign_in_failed",), "/audit?type=sign_in.failed"),
+        (N_("Active sessions"), total(SESSIONS), (SESSIONS,), "/sessions"),
         (N_("New accounts"), total("account_made"), ("account_made",), "/people"),
-        (N_("Tokens"), by_label("token"), tuple(GRANTS), "/applications"),
-        (N_("Mistakes of applications"), total("token_error", "authorize_error"), mistakes, "/applications"),
+        (N_("Tokens issued"), by_label("token"), tuple(GRANTS), "/applications"),
+        (N_("Errors of applications"), total("token_error", "authorize_error"), mistakes, "/applications"),
     ]
     charts = [
         chart(words(title), shown, counts, names, link=here.opens(ADMIN + path), highest=SESSIONS in names)

@@ -1,77 +1,62 @@
-"""The page of administrators about deliveries."""
+"""The page of administrators about deliveries: by state, kind, application and recipient; also as CSV."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import Depends
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
+from sso.accounts.message_log import recipient_named
+from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
+from sso.http.admin.delivery_texts import CHANNELS, KINDS, RECEIPTS, STATUS, reason_text, retries
+from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
-from sso.http.common.i18n import N_
+from sso.http.common.i18n import translations
 from sso.http.common.late_routes import new_router
-from sso.http.common.services import Db, Outbox
-from sso.http.common.typed_forms import FormModel, IdField, Sent
-from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
-from sso.platform.audit import record
+from sso.http.common.pages import locale_of
+from sso.http.common.services import AccountActor, Db
+from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
+from sso.platform.db import Database
 from sso.platform.outbox import store as deliveries
-from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.store import DeliveryFilter
 
 router = new_router()
+DELIVERIES = ADMIN + "/deliveries"
 PAGE = 50
-STATUS = {
-    "pending": N_("waits"),
-    "done": N_("arrived"),
-    "given_up": N_("given up"),
-    "held": N_("kept to be fetched"),
-    "skipped": N_("not sent: nobody to send to"),
-}
-KINDS = {
-    "backchannel_logout": N_("end of a session, to an application"),
-    "ssf_push": N_("event, to an application"),
-    "ssf_poll": N_("event, to be fetched"),
-    "webhook": N_("webhook"),
-    "notice": N_("notice to a person"),
-    "message": N_("code or invitation"),
-}
-RECEIPTS = {
-    "accepted": N_("accepted, no receipt yet"),
-    "sent": N_("sent, not delivered yet"),
-    "failed": N_("not delivered"),
-    "delivered": N_("delivered"),
-    "read": N_("read"),
-}
-"""What WhatsApp says about a message."""
-CHANNELS = {"mail": N_("E-mail"), "sms": N_("SMS"), "whatsapp": N_("WhatsApp")}
+COLUMNS = ("id", "created", "kind", "application", "receiver", "state", "attempts", "next_attempt", "finished", "error")
 SeesDeliveries = Annotated[Here, Depends(Needs("deliveries:read"))]
-Retries = Annotated[Here, Depends(Needs("deliveries:retry"))]
 
 
-class RetryForm(FormModel):
-    """The delivery that is sent again."""
-
-    id: IdField = None
-
-
-RetrySent = Annotated[Sent[RetryForm], Depends(OwnForm(RetryForm, "deliveries"))]
-
-
-@router.get(ADMIN + "/deliveries")
-async def deliveries_page(request: Request, here: SeesDeliveries, db: Db) -> Response:
+@router.get(DELIVERIES)
+async def deliveries_page(request: Request, here: SeesDeliveries, db: Db, accounts: AccountActor) -> Response:
     """List deliveries to applications and users."""
     query = request.query_params
     status, kind = query.get("status", ""), query.get("kind", "")
-    client_id, before = query.get("client", "").strip()[:100], read_id(query.get("before", ""))
-    chosen = DeliveryFilter(
-        status=status if status in STATUS else None, kind=kind if kind in KINDS else None, client_id=client_id or None
-    )
+    asked = {
+        "status": status if status in STATUS else "",
+        "kind": kind if kind in KINDS else "",
+        "client": query.get("client", "").strip()[:100],
+        "recipient": query.get("recipient", "").strip()[:254],
+    }
+    kept = {name: value for name, value in asked.items() if value}
     async with db.read() as session:
-        rows = await deliveries.page_of(session, chosen, before, PAGE + 1)
+        recipient = await recipient_named(session, accounts, asked["recipient"]) if asked["recipient"] else None
+    chosen = DeliveryFilter(
+        status=asked["status"] or None,
+        kind=asked["kind"] or None,
+        client_id=asked["client"] or None,
+        recipient=recipient,
+    )
+    if wants_csv(query):
+        return await csv_response(db, here, "deliveries", COLUMNS, _csv_rows(db, chosen), kept)
+    async with db.read() as session:
+        rows = await deliveries.page_of(session, chosen, read_id(query.get("before", "")), PAGE + 1)
         counts = await deliveries.counts(session)
-    kept = {name: value for name, value in (("status", status), ("kind", kind), ("client", client_id)) if value}
     following = {**kept, "before": str(rows[PAGE - 1].id)} if len(rows) > PAGE else {}
     return admin_page(
         request,
@@ -80,33 +65,32 @@ async def deliveries_page(request: Request, here: SeesDeliveries, db: Db) -> Res
         "admin_deliveries.html",
         rows=rows[:PAGE],
         counts=counts,
-        asked={"status": status, "kind": kind, "client": client_id},
+        asked=asked,
         statuses=STATUS,
         kinds=KINDS,
         receipts=RECEIPTS,
         channels=CHANNELS,
-        following=f"{ADMIN}/deliveries?{urlencode(following)}" if following else "",
+        retries=retries,
+        failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
+        following=f"{DELIVERIES}?{urlencode(following)}" if following else "",
         may_retry=here.may("deliveries:retry"),
-        csrf_token=token_for(request, "deliveries"),
+        tools=await list_tools(request, here, db, "deliveries", DELIVERIES, kept),
+        csrf_token=token_for(request, "deliveries selected"),
     )
 
 
-@router.post(ADMIN + "/deliveries")
-async def retry_delivery(here: Retries, sent: RetrySent, db: Db, outbox: Outbox) -> Response:
-    """Retry a delivery."""
-    chosen = sent.form.id
-    async with db.write() as session:
-        if chosen is not None and await session.get(Delivery, chosen) is not None:
-            delivery = await deliveries.retry(session, chosen)
-            if delivery is not None:
-                record(
-                    session,
-                    "delivery.retried",
-                    actor=here.actor,
-                    subject=str(chosen),
-                    client_id=delivery.client_id,
-                    request_id=here.request_id,
-                )
-    outbox.nudge()
-    kept = {name: sent.typed[name] for name in ("status", "kind", "client") if sent.typed.get(name)}
-    return RedirectResponse(f"{ADMIN}/deliveries?{urlencode(kept)}", 303)
+async def _csv_rows(db: Database, chosen: DeliveryFilter) -> AsyncIterator[Sequence[Row]]:
+    before = None
+    while True:
+        async with db.read() as session:
+            page = await deliveries.page_of(session, chosen, before, PART)
+        yield [
+            (
+                row.id, row.created_at, row.kind, row.client_id, row.receiver, row.status, row.attempts,
+                row.next_attempt_at if row.status == "pending" else None, row.finished_at, row.last_error,
+            )
+            for row in page
+        ]  # fmt: skip
+        if len(page) < PART:
+            return
+        before = page[-1].id

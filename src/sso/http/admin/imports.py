@@ -11,10 +11,12 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.merging import decide_proposal
 from sso.accounts.power import check_power_over
+from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.forms import read_id
-from sso.http.common.i18n import N_
+from sso.http.common.i18n import N_, translations
+from sso.http.common.labels import KIND_TEXTS
 from sso.http.common.late_routes import new_router
-from sso.http.common.pages import failure
+from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Box, Db
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
@@ -29,9 +31,19 @@ from sso.platform.security.encryption import SecretBox
 router = new_router()
 PAGE = 50
 TOP = 10
-DECISIONS = {"merged": N_("They are one"), "separate": N_("They are two"), "dropped": N_("Forget the row")}
-PROPOSALS = {"open": N_("waits"), "merged": N_("one"), "separate": N_("two"), "dropped": N_("forgotten")}
-CANNOT = N_("That cannot be done: %(detail)s.")
+DECISIONS = {
+    "merged": N_("Merge into this account"),
+    "separate": N_("Create a separate account"),
+    "dropped": N_("Discard the row"),
+}
+PROPOSALS = {
+    "open": N_("undecided"),
+    "merged": N_("merged"),
+    "separate": N_("separate account"),
+    "dropped": N_("discarded"),
+}
+REASON_TEXTS = {**KIND_TEXTS, "name": N_("Name")}
+CANNOT = N_("The action was not carried out. %(detail)s")
 Merges = Annotated[Here, Depends(Needs("users:merge"))]
 
 
@@ -74,6 +86,7 @@ async def _imports_page(
         state=state,
         states=PROPOSALS,
         decisions=DECISIONS,
+        reason_texts=REASON_TEXTS,
         merged=merged,
         following=f"{ADMIN}/imports?{urlencode(following)}" if following else "",
         problem=problem,
@@ -97,5 +110,6 @@ async def decide(request: Request, here: Merges, sent: Decision, accounts: Accou
             actor = Actor(here.actor, request_id=here.request_id)
             await decide_proposal(session, accounts, chosen, decision, actor=actor)
     except UserError as error:
-        return await _imports_page(request, here, accounts.db, accounts.box, CANNOT, 409, detail=str(error))
+        detail = refusal_text(str(error), translations(locale_of(request)).gettext)
+        return await _imports_page(request, here, accounts.db, accounts.box, CANNOT, 409, detail=detail)
     return RedirectResponse(f"{ADMIN}/imports?{urlencode({'decided': chosen})}", 303)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.http.admin.audit_labels import STATE_TEXTS
+from sso.http.admin.csv_download import Row, csv_address, csv_response, wants_csv
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db
@@ -15,12 +18,14 @@ from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.platform.audit import record
 from sso.platform.db import Database
+from sso.platform.keys.models import SigningKey
 from sso.platform.keys.service import KeyTooYoung, list_keys, rotate
 from sso.settings import Settings, whole_days
 
 router = new_router()
-NOTE_MISSING = N_("Say why: it is kept in the audit log.")
-TOO_YOUNG = N_("The next keys were published a moment ago: applications may not know them yet. Try again later.")
+NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
+TOO_YOUNG = N_("The next keys were published a moment ago, and applications may not know them yet. Try again later.")
+COLUMNS = ("kid", "alg", "state", "created", "activated")
 SeesKeys = Annotated[Here, Depends(Needs("keys:read"))]
 Rotates = Annotated[Here, Depends(Needs("keys:rotate"))]
 
@@ -52,6 +57,8 @@ async def _keys_page(
 ) -> Response:
     async with db.read() as session:
         keys = await list_keys(session)
+    if wants_csv(request.query_params):
+        return await csv_response(db, here, "keys", COLUMNS, _csv_rows(keys), ())
     return admin_page(
         request,
         here,
@@ -61,11 +68,19 @@ async def _keys_page(
         rows=keys,
         days=whole_days(settings.key_rotation_interval),
         alg=settings.signing_alg,
+        states=STATE_TEXTS,
+        csv=csv_address(ADMIN + "/keys", {}),
+        may_see_audit=here.may("audit:read"),
         may_rotate=here.may("keys:rotate"),
         problem=problem,
+        field="note",
         note=note,
         csrf_token=token_for(request, "keys"),
     )
+
+
+async def _csv_rows(keys: Sequence[SigningKey]) -> AsyncIterator[Sequence[Row]]:
+    yield [(key.kid, key.alg, key.status, key.created_at, key.activated_at) for key in keys]
 
 
 @router.post(ADMIN + "/keys")

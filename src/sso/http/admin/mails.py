@@ -58,6 +58,7 @@ SENT_FOR = {
     "team_invitation": N_("Invitation to the team of an application"),
     "secret_expires": N_("Client secret about to expire"),
     "application_decided": N_("Decision about an application"),
+    "user_invitation": N_("Invitation to create an account"),
     "account_disabled": N_("Account disabled"),
     "message_budget": N_("A daily budget of SMS or WhatsApp messages is almost used up"),
     "sessions_ended": N_("All sessions ended by an administrator"),

@@ -37,7 +37,7 @@ from sso.logout.delivery_report import bulk_delivery_report
 
 router = new_router()
 
-TYPE_ALL = N_("Type the word that is asked for.")
+TYPE_ALL = N_("Type ALL to confirm.")
 EndsMany = Annotated[Here, Depends(Needs("sessions:end_many"))]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -18,11 +19,15 @@ from sso.accounts.administration import end_session_of_person
 from sso.accounts.power import check_power_over
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Registry
+from sso.http.account.sessions import Row as SessionRow
 from sso.http.account.sessions import rows_of
-from sso.http.common.forms import form_pairs, read_id
-from sso.http.common.i18n import N_
+from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
+from sso.http.admin.delivery_texts import reason_text
+from sso.http.admin.list_tools import list_tools
+from sso.http.common.forms import read_id
+from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
-from sso.http.common.pages import failure
+from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
@@ -44,45 +49,46 @@ ENDINGS = ADMIN + "/endings"
 PAGE = 50
 
 HOW = {
-    "back_channel": N_("by a notice to its server"),
-    "shared_signals": N_("by an event to its server"),
-    "front_channel": N_("through the person's browser"),
-    "token_lifetime": N_("by itself, when it wants new tokens"),
-    "not_at_all": N_("not at all, until the person comes by again"),
+    "back_channel": N_("back-channel logout to its server"),
+    "shared_signals": N_("security event to its server"),
+    "front_channel": N_("front-channel logout in the browser of the user"),
+    "token_lifetime": N_("when it renews its tokens"),
+    "not_at_all": N_("at the next sign-in of the user"),
 }
+"""How an application is notified."""
 STATE = {
     "confirmed": N_("confirmed"),
-    "waiting": N_("not yet"),
-    "given_up": N_("given up"),
+    "waiting": N_("waiting"),
+    "given_up": N_("failed"),
     "unconfirmed": N_("cannot confirm"),
 }
 REASONS = {
     "signed_out": N_("signed out"),
-    "by_person": N_("ended by the person, from another device"),
-    "other_person": N_("somebody else signed in"),
+    "by_person": N_("ended by the user from another device"),
+    "other_person": N_("another user signed in"),
     "too_many": N_("too many sessions"),
-    "expired": N_("its time was over"),
+    "expired": N_("expired"),
     "administrator": N_("ended by an administrator"),
-    "user_disabled": N_("the account was switched off"),
-    "user_deleted": N_("the account was deleted"),
-    "password_changed": N_("the password was changed"),
-    "password_required": N_("a new password was required"),
-    "factors_reset": N_("two-step verification was reset"),
-    "recovered": N_("the account was recovered"),
-    "not_me": N_("the person said that it was not them"),
-    "deletion_planned": N_("the person asked to be deleted"),
-    "consent_withdrawn": N_("the person withdrew their permission"),
-    "client_suspended": N_("an application was suspended"),
-    "client_removed": N_("an application was removed"),
+    "user_disabled": N_("account disabled"),
+    "user_deleted": N_("account deleted"),
+    "password_changed": N_("password changed"),
+    "password_required": N_("new password required"),
+    "factors_reset": N_("two-step verification reset"),
+    "recovered": N_("account recovered"),
+    "not_me": N_("the user reported the sign-in"),
+    "deletion_planned": N_("the user requested the deletion of the account"),
+    "consent_withdrawn": N_("the user withdrew a consent"),
+    "client_suspended": N_("application suspended"),
+    "client_removed": N_("application retired"),
 }
-ENDING_STATES = {"running": N_("under way"), "stopped": N_("stopped"), "done": N_("done")}
+ENDING_STATES = {"running": N_("running"), "stopped": N_("stopped"), "done": N_("done")}
 SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "Windows": "Windows", "Macintosh": "macOS", "Linux": "Linux"}
 """What browsers say of their system, and what it is called."""
-AGES = {"1": N_("a day"), "7": N_("a week"), "30": N_("a month")}
-NOTE_MISSING = N_("Say why: it is kept in the audit log.")
-NOBODY = N_("Nobody signs in with that.")
-NO_NETWORK = N_("Type an address such as 203.0.113.7, or a network of whole parts such as 203.0.113.0/24.")
-NONE_CHOSEN = N_("Choose at least one session.")
+AGES = {"1": N_("1 day"), "7": N_("7 days"), "30": N_("30 days")}
+NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
+NOBODY = N_("No account has this verified identifier.")
+NO_NETWORK = N_("Type an address such as 203.0.113.7, or a network such as 203.0.113.0/24.")
+COLUMNS = ("id", "user_id", "user", "device", "network", "country", "signed_in", "last_used", "ended", "end_reason")
 
 Sees = Annotated[Here, Depends(Needs("sessions:read"))]
 Ends = Annotated[Here, Depends(Needs("sessions:end"))]
@@ -154,41 +160,43 @@ class EndForm(FormModel):
 
 
 View = Annotated[SessionView, Depends(_view)]
-EndSessions = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "sessions"))]
 EndSession = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "end-session"))]
 
 
 @router.get(ALL)
-async def list_page(request: Request, here: Sees, view: View) -> Response:
+async def list_page(here: Sees, view: View) -> Response:
     """List sessions, active or ended: by user, application, network, system or age."""
-    return await _list(view, here, asked_filter(request.query_params), request.query_params)
+    query = view.request.query_params
+    asked = asked_filter(query)
+    state: store.Status = "ended" if query.get("status") == "ended" else "active"
+    kept = {**{name: value for name, value in asked.items() if value}, "status": state}
+    try:
+        chosen = await view.filter(asked)
+    except FilterInvalid as error:
+        return await _list(view, here, kept, asked, [], problem=error)
+    if wants_csv(query):
+        return await csv_response(view.db, here, "sessions", COLUMNS, _csv_rows(view, chosen, state), kept)
+    now = clock.now()
+    async with view.db.read() as session:
+        unused_since = now - view.settings.session_idle_timeout
+        before = read_id(query.get("before", ""))
+        listed = await store.page_of(session, chosen, state, now, unused_since, before, PAGE + 1)
+        rows = await rows_of(view.registry, session, [(sso, user.name) for sso, user in listed[:PAGE]])
+    following = {**kept, "before": str(rows[-1].session.id)} if len(listed) > PAGE else {}
+    address = f"{ALL}?{urlencode(following)}" if following else ""
+    return await _list(view, here, kept, asked, rows, following=address)
 
 
 async def _list(
     view: SessionView,
     here: Here,
+    kept: dict[str, str],
     asked: dict[str, str],
-    query: Mapping[str, str],
-    problem: str = "",
-    field: str = "",
-    status: int = 200,
+    rows: Sequence[SessionRow],
     *,
-    note: str = "",
-    ticked: Sequence[uuid.UUID] = (),
+    following: str = "",
+    problem: FilterInvalid | None = None,
 ) -> Response:
-    now = clock.now()
-    state: store.Status = "ended" if query.get("status") == "ended" else "active"
-    before, listed = read_id(query.get("before", "")), []
-    try:
-        chosen = await view.filter(asked)
-        async with view.db.read() as session:
-            unused_since = now - view.settings.session_idle_timeout
-            listed = await store.page_of(session, chosen, state, now, unused_since, before, PAGE + 1)
-            rows = await rows_of(view.registry, session, [(sso, user.name) for sso, user in listed[:PAGE]])
-    except FilterInvalid as error:
-        rows, problem, field, status = [], error.text, error.field, 400 if status == 200 else status
-    kept = {**{name: value for name, value in asked.items() if value}, "status": state}
-    following = {**kept, "before": str(rows[-1].session.id)} if len(listed) > PAGE else {}
     async with view.db.read() as session:
         endings = await mass_ending.endings(session, 5)
     return admin_page(
@@ -196,48 +204,42 @@ async def _list(
         here,
         "sessions",
         "admin_sessions.html",
-        status,
+        200 if problem is None else 400,
         rows=rows,
-        problem=problem,
-        field=field,
-        asked={**asked, "status": state},
+        problem=problem.text if problem is not None else "",
+        field=problem.field if problem is not None else "",
+        asked={**asked, "status": kept["status"]},
         narrowed=[name for name in ("person", "client", "network") if asked[name]],
         systems=SYSTEMS,
         ages=AGES,
-        following=f"{ALL}?{urlencode(following)}" if following else "",
+        following=following,
         reasons=REASONS,
         endings=endings,
         ending_states=ENDING_STATES,
         may_end=here.may("sessions:end"),
         may_end_many=here.may("sessions:end_many"),
-        note=note,
-        ticked=ticked,
-        csrf_token=token_for(view.request, "sessions"),
+        tools=await list_tools(view.request, here, view.db, "sessions", ALL, kept),
+        csrf_token=token_for(view.request, "sessions selected"),
     )
 
 
-@router.post(ALL)
-async def end_chosen(
-    request: Request,
-    here: Ends,
-    sent: EndSessions,
-    view: View,
-    accounts: AccountActor,
-    outbox: Outbox,
-) -> Response:
-    """End the chosen sessions, with a reason."""
-    fields, note = sent.typed, sent.form.note
-    ids = [read_id(value) for name, value in await form_pairs(request) if name == "id"]
-    chosen = [session_id for session_id in ids if session_id is not None][:PAGE]
-    problem = sent.mistakes.get("note", "") if chosen else NONE_CHOSEN
-    if problem:
-        return await _list(view, here, asked_filter(fields), fields, problem, "note", 400, note=note, ticked=chosen)
-    await _end(accounts, here, chosen, note)
-    outbox.nudge()
-    if len(chosen) == 1:
-        return RedirectResponse(f"{ALL}/{chosen[0]}", 303)
-    kept = {**{name: value for name, value in asked_filter(fields).items() if value}, "status": "ended"}
-    return RedirectResponse(f"{ALL}?{urlencode(kept)}", 303)
+async def _csv_rows(view: SessionView, chosen: SessionFilter, state: store.Status) -> AsyncIterator[Sequence[Row]]:
+    before = None
+    while True:
+        now = clock.now()
+        async with view.db.read() as session:
+            unused_since = now - view.settings.session_idle_timeout
+            page = await store.page_of(session, chosen, state, now, unused_since, before, PART)
+        yield [
+            (
+                sso.id, user.id, user.name, sso.user_agent, sso.address, sso.country, sso.auth_time, sso.last_seen_at,
+                sso.ended_at, sso.end_reason,
+            )
+            for sso, user in page
+        ]  # fmt: skip
+        if len(page) < PART:
+            return
+        before = page[-1][0].id
 
 
 @router.get(ALL + "/{session_id}")
@@ -296,7 +298,10 @@ async def _show(view: SessionView, session_id: str, here: Here, problem: str = "
         proof=report,
         may_end=here.may("sessions:end"),
         may_see_people=here.may("users:read"),
+        may_see_audit=here.may("audit:read"),
+        failure_text=partial(reason_text, words=translations(locale_of(view.request)).gettext),
         problem=problem,
+        field="note",
         how=HOW,
         state=STATE,
         reasons=REASONS,

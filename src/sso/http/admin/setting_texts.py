@@ -149,6 +149,7 @@ INDONESIAN: dict[str, str] = {
     "recovery_delay": "Waktu tunggu pemulihan akun dengan satu faktor bila pengguna memiliki lebih banyak. "
     "Pengguna diberi tahu dan dapat menghentikannya.",
     "helpdesk_code_lifetime": "Masa berlaku kode pemulihan dari layanan bantuan.",
+    "user_invitation_lifetime": "Masa berlaku undangan yang dikirim administrator kepada pengguna baru.",
     "deletion_grace_period": "Waktu bagi pengguna untuk membatalkan penghapusan akunnya.",
     "max_picture_size": "Ukuran terbesar foto yang boleh diunggah pengguna.",
     "client_registration": "Pendaftaran dinamis (RFC 7591): `closed` (tertutup); `token`, hanya dengan initial "

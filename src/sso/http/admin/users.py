@@ -1,10 +1,10 @@
-"""Pages of administrators about users: finding them, and the actions on an account."""
+"""The page of one user, for administrators: the account, the messages to the user, and the actions on the account."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, TypedDict
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Depends
@@ -14,6 +14,15 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.contacts import contacts_of
+from sso.accounts.message_log import (
+    CodeLimits,
+    ContactState,
+    SentMessage,
+    code_limits,
+    contact_states,
+    messages_to,
+    recipient_of,
+)
 from sso.accounts.power import TooPowerful
 from sso.accounts.services import AccountActions
 from sso.accounts.user_actions import ACTIONS, EDITED_FIELDS, MAX_IDENTIFIER_CHARS, ActionRequest, ActionValues, perform
@@ -21,14 +30,17 @@ from sso.clients.metadata import GROUPS
 from sso.clients.registry import Client
 from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
+from sso.http.admin.delivery_texts import CHANNELS, STATUS, reason_text
+from sso.http.admin.mails import SENT_FOR
+from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_id
-from sso.http.common.i18n import N_
+from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
 from sso.http.common.late_routes import new_router
-from sso.http.common.pages import failure
-from sso.http.common.services import AccountActor, Box, Db, Outbox
+from sso.http.common.pages import failure, locale_of
+from sso.http.common.services import AccountActor, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, read_form, required, ticked
 from sso.http.console.access import (
     ADMIN,
@@ -44,7 +56,7 @@ from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
 from sso.identity.users.models import Credential, Identifier, IdentityCheck, Picture, User
-from sso.identity.users.service import UserError, find_all
+from sso.identity.users.service import UserError
 from sso.oidc.store import store as tokens
 from sso.oidc.store.models import Consent
 from sso.platform.audit.models import AuditEvent
@@ -55,15 +67,11 @@ from sso.settings import whole_minutes
 router = new_router()
 
 PEOPLE = ADMIN + "/people"
-PAGE = 50
-MIN_CHARS = 3
 MAX_FIELD_CHARS = 1000
 MAX_SESSIONS, MAX_EVENTS = 20, 30
-TOO_SHORT = N_("Type at least three letters.")
-NOBODY = N_("Nobody has that name or identifier.")
-NOTE_MISSING = N_("Say why: it is kept in the audit log.")
-CANNOT = N_("That cannot be done: %(detail)s.")
-NOT_LIKE_THIS = N_("This cannot be kept: %(detail)s.")
+NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
+CANNOT = N_("The action was not carried out. %(detail)s")
+NOT_LIKE_THIS = N_("The value was not saved. %(detail)s")
 
 Sees = Annotated[Here, Depends(Needs("users:read"))]
 
@@ -119,42 +127,9 @@ class ShownAccount(TypedDict):
     active: list[SsoSession]
     more_sessions: bool
     applications: list[tuple[Consent, Client | None]]
-
-
-@router.get(PEOPLE)
-async def list_page(request: Request, here: Sees, db: Db, box: Box) -> Response:
-    """Find users by identifier or by the beginning of a part of the name; without a search, the newest."""
-    query = request.query_params
-    asked, before = query.get("q", "").strip()[:254], read_id(query.get("before", ""))
-    problem = ""
-    async with db.read() as session:
-        matching: list[User] = []
-        try:
-            if asked:
-                matching = await find_all(session, asked, box)
-        except UserError:
-            pass  # nobody has verified it; perhaps it is a name
-        if not matching:
-            if asked and len(asked) < MIN_CHARS:
-                problem = TOO_SHORT
-            else:
-                matching = await users.page_of_names(session, asked, before, PAGE + 1)
-                problem = "" if matching or not asked else NOBODY
-        ids = [user.id for user in matching[:PAGE]]
-        roles, identifiers = await users.roles_of_many(session, ids), await users.identifiers_of_many(session, ids)
-    following = {**({"q": asked} if asked else {}), "before": str(ids[-1])} if len(matching) > PAGE else {}
-    return admin_page(
-        request,
-        here,
-        "people",
-        "admin_people.html",
-        asked=asked,
-        rows=[(user, roles[user.id], identifiers[user.id]) for user in matching[:PAGE]],
-        problem=problem,
-        following=f"{PEOPLE}?{urlencode(following)}" if following else "",
-        may_merge=here.may("users:merge"),
-        role_names=ROLE_NAMES,
-    )
+    messages: list[SentMessage]
+    contact_states: list[ContactState]
+    limits: CodeLimits
 
 
 @router.get(PEOPLE + "/{user_id}")
@@ -196,6 +171,8 @@ async def _user_page(
         "admin_person.html",
         status,
         **{**account, "events": account["events"] if here.may("audit:read") else []},
+        may_see_messages=here.may("deliveries:read"),
+        failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
         may_see_sessions=here.may("sessions:read"),
         may_see_grants=here.may("grants:read"),
         **TEXTS,
@@ -212,6 +189,12 @@ async def _user_page(
     )
 
 
+CONTACT_PROBLEMS = {
+    "unverified": N_("not verified: codes for signing in and recovery are not sent there"),
+    "no_channel": N_("no codes are sent there: this channel is not set up"),
+    "no_codes": N_("this number cannot receive SMS"),
+}
+"""Why a contact receives no codes."""
 TEXTS: dict[str, Mapping[str, str]] = {
     "event_texts": EVENT_TEXTS,
     "act_texts": ACT_TEXTS,
@@ -220,6 +203,10 @@ TEXTS: dict[str, Mapping[str, str]] = {
     "kind_texts": KIND_TEXTS,
     "factor_texts": FACTOR_TEXTS,
     "documents": DOCUMENTS,
+    "channels": CHANNELS,
+    "statuses": STATUS,
+    "message_texts": SENT_FOR,
+    "contact_problems": CONTACT_PROBLEMS,
 }
 """The texts that the page looks names up in."""
 
@@ -234,11 +221,16 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
         of_user, idle = SessionFilter(user_id=user_id), now - accounts.settings.session_idle_timeout
         active = await sessions.page_of(session, of_user, "active", now, idle, None, MAX_SESSIONS + 1)
         credentials = await users.credentials_of(session, user_id)
+        contacts = await contacts_of(session, user_id)
+        messages = await messages_to(session, accounts, recipient_of(accounts, user_id, contacts))
         consents = await tokens.consents_of(session, user_id)
         return {
             "user": user,
             "their_groups": await users.groups_of(session, user_id),
-            "contacts": await contacts_of(session, user_id),
+            "contacts": contacts,
+            "messages": messages,
+            "contact_states": contact_states(accounts.settings, contacts),
+            "limits": code_limits(messages, accounts.settings),
             "roles": await users.roles_of(session, user_id),
             "checks": await users.checks_of(session, user_id),
             "picture": await users.picture_of(session, user_id),
@@ -271,10 +263,12 @@ async def act_on_user(
     try:
         done = await perform(accounts, asked)
     except (TooPowerful, UserError) as error:
-        refused = RefusedAction(act, sent.typed, CANNOT, f"act-{act}", {"detail": str(error)})
+        detail = refusal_text(str(error), translations(locale_of(request)).gettext)
+        refused = RefusedAction(act, sent.typed, CANNOT, f"act-{act}", {"detail": detail})
         return await _user_page(request, accounts, chosen, here, error.status, refused)
     except ValidationError as error:
-        return await _user_page(request, accounts, chosen, here, 400, _invalid(act, sent.typed, error))
+        words = translations(locale_of(request)).gettext
+        return await _user_page(request, accounts, chosen, here, 400, _invalid(act, sent.typed, error, words))
     if done is None:
         return failure(request, "not_found", 404)
     outbox.nudge()
@@ -283,9 +277,10 @@ async def act_on_user(
     return RedirectResponse(PEOPLE if act == "delete" else f"{PEOPLE}/{chosen}", 303)
 
 
-def _invalid(act: str, fields: Mapping[str, str], error: ValidationError) -> RefusedAction:
+def _invalid(act: str, fields: Mapping[str, str], error: ValidationError, words: Words) -> RefusedAction:
     """Return the refusal of a form with a value that is not valid."""
     problem = error.errors()[0]
     name = str(problem["loc"][0]) if problem["loc"] else ""
     field = name if name in EDITED_FIELDS else f"act-{act}"
-    return RefusedAction(act, fields, NOT_LIKE_THIS, field, {"detail": f"{name}: {validation_message(problem)}"})
+    detail = refusal_text(validation_message(problem), words)
+    return RefusedAction(act, fields, NOT_LIKE_THIS, field, {"detail": detail})

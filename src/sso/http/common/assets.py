@@ -17,6 +17,7 @@ STATIC_DIR = Path(__file__).parent / "static"
 MAX_LOGO_BYTES = 32 * 1024
 _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
+    "console.css": ("console.css",),
     "enhance.js": ("enhance.js",),
     "account.js": ("enhance.js", "account.js"),
     "onward.js": ("onward.js",),

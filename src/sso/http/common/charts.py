@@ -10,6 +10,7 @@ from sso.platform.metrics.counters import Span
 
 WIDTH, BASE, TOP = 600, 112, 10
 MAX_SERIES = 3
+MAX_TICKS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Chart:
         moments: the beginning of each step.
         rows: for each step the value of each series.
         bars: where they are drawn.
-        most: the highest bar.
+        maximum: the highest bar.
         link: where the list behind it is.
         span: ``hour``, ``day``, ``week`` or ``month``.
     """
@@ -48,6 +49,25 @@ class Chart:
     span: str
 
     @property
+    def lines(self) -> list[tuple[int, float]]:
+        """The lines of the axis: the value, and where it is drawn; the highest last."""
+        scale = self.scale
+        values = [0, scale // 2, scale] if scale % 2 == 0 else [0, scale]
+        return [(value, round(BASE - (BASE - TOP) * value / scale, 1)) for value in values]
+
+    @property
+    def scale(self) -> int:
+        """The highest value of the axis: a round number, not below the highest bar."""
+        return round_up(self.maximum)
+
+    @property
+    def ticks(self) -> list[tuple[float, int]]:
+        """The moments that the axis names: where each is drawn, and its index."""
+        count = len(self.moments)
+        step = max(1, -(-count // MAX_TICKS))
+        return [(round(at * WIDTH / count, 1), at) for at in range(0, count, step)]
+
+    @property
     def total(self) -> int:
         """Everything together."""
         return sum(sum(row) for row in self.rows)
@@ -56,6 +76,16 @@ class Chart:
     def totals(self) -> list[int]:
         """The total of each series."""
         return [sum(row[at] for row in self.rows) for at in range(len(self.names))]
+
+
+def round_up(value: int) -> int:
+    """Return the next round number: 1, 2, 4, 6 or 10 times a power of ten; at least 2."""
+    power = 1
+    while True:
+        for factor in (2, 4, 6, 10):
+            if factor * power >= value:
+                return factor * power
+        power *= 10
 
 
 def chart(
@@ -90,12 +120,13 @@ def chart(
         if at not in seen and at - 1 in seen:
             rows[at] = rows[at - 1]
     maximum = max((sum(row) for row in rows), default=0)
+    scale = round_up(maximum)
     step = WIDTH / span.steps
     bars = []
     for at, row in enumerate(rows):
         base = float(BASE)
         for series, value in enumerate(row):
-            height = (BASE - TOP) * value / maximum if maximum else 0.0
+            height = (BASE - TOP) * value / scale
             if value:
                 base -= height
                 bars.append(Bar(round(at * step + 1, 1), round(base, 1), round(step - 2, 1), round(height, 1), series))

@@ -11,10 +11,10 @@ ROLE_TEXTS = {
     "citizen": N_("citizen"),
     "employee": N_("employee: sees applications for staff"),
     "developer": N_("developer: registers applications"),
-    "helpdesk": N_("helpdesk: finds people, helps them back in"),
-    "officer": N_("officer at a counter: checks documents"),
-    "group_admin": N_("administrator of groups of applications"),
-    "auditor": N_("auditor: reads everything, changes nothing"),
+    "helpdesk": N_("helpdesk: finds users and helps them recover their account"),
+    "officer": N_("counter officer: verifies identity documents"),
+    "group_admin": N_("group administrator: manages the applications of some groups"),
+    "auditor": N_("auditor: reads everything and changes nothing"),
     "admin": N_("administrator: everything"),
 }
 ROLE_NAMES = {
@@ -31,21 +31,21 @@ DOCUMENTS = {
     "ktp": N_("identity card (KTP)"),
     "passport": N_("passport"),
     "kk": N_("family card (KK)"),
-    "other": N_("another"),
+    "other": N_("another document"),
 }
 SPANS = {"hour": N_("1 hour"), "day": N_("24 hours"), "week": N_("7 days"), "month": N_("30 days")}
 LEVEL_TEXTS = {
     "urn:sso:acr:password": N_("Password"),
-    "urn:sso:acr:code": N_("with a code"),
-    "urn:sso:acr:mfa": N_("with an app"),
+    "urn:sso:acr:code": N_("Password and code"),
+    "urn:sso:acr:mfa": N_("Password and authenticator app"),
     "urn:sso:acr:passkey": N_("Passkey"),
 }
 GRANTS = {
-    "authorization_code": N_("after signing in"),
-    "refresh_token": N_("renewed"),
+    "authorization_code": N_("sign-ins"),
+    "refresh_token": N_("renewals"),
     "client_credentials": N_("programs"),
 }
-KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Telephone"), "username": N_("User name"), "nik": "NIK"}
+KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Phone number"), "username": N_("User name"), "nik": "NIK"}
 FACTOR_TEXTS = {
     "password": N_("Password"),
     "passkey": N_("Passkey"),
@@ -53,27 +53,27 @@ FACTOR_TEXTS = {
     "recovery_code": N_("Recovery code"),
 }
 PERMISSION_TEXTS = {
-    "sessions:read": N_("See sessions and the proof that they ended"),
+    "sessions:read": N_("See sessions and their sign-out reports"),
     "sessions:end": N_("End one session"),
     "sessions:end_many": N_("End all sessions of a user, of an application, or of everybody"),
     "users:read": N_("Find users, and see their identifiers and roles"),
     "users:write": N_("Create, change, disable and enable accounts"),
     "users:delete": N_("Delete users"),
-    "users:roles": N_("Give and take roles"),
-    "users:recover": N_("Make a recovery code for a user who lost every way to sign in"),
-    "users:check_identity": N_("Record that the document of a user was checked at a counter"),
+    "users:roles": N_("Give and remove roles"),
+    "users:recover": N_("Create a recovery code for a user who lost every way to sign in"),
+    "users:check_identity": N_("Record that the identity document of a user was verified at a counter"),
     "users:merge": N_("Decide about imported users who seem to have an account already"),
     "mails:read": N_("See the texts of e-mails and SMS"),
     "clients:read": N_("See registered applications"),
-    "clients:write": N_("Register, change, suspend and resume applications; make client secrets"),
-    "clients:delete": N_("Take applications out of service"),
+    "clients:write": N_("Register, change, suspend and resume applications; create client secrets"),
+    "clients:delete": N_("Retire applications"),
     "clients:grant": N_("Grant applications administration permissions and restricted data, and revoke them"),
     "applications:create": N_("Register applications in the developer portal"),
     "applications:review": N_("Approve applications of teams, or send them back"),
     "statistics:read": N_("See statistics"),
     "keys:read": N_("See the signing keys"),
-    "keys:rotate": N_("Replace the signing keys"),
-    "settings:read": N_("See the settings in effect and the health of each host"),
+    "keys:rotate": N_("Rotate the signing keys"),
+    "settings:read": N_("See the settings in effect and the health of each server"),
     "grants:read": N_("See which data users allowed applications to receive"),
     "grants:revoke": N_("Revoke what was granted to applications"),
     "deliveries:read": N_("See notices to applications and users, and which ones failed"),

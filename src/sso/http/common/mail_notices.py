@@ -223,6 +223,15 @@ NOTICES = {
         N_("The invitation is valid for 14 days. If you do not know this application, ignore this message."),
         N_("Open the developer portal"),
     ),
+    "user_invitation": Notice(
+        N_("Create your account"),
+        N_(
+            "An administrator invites you to create an account for %(service)s. Choose a password or a passkey "
+            "before %(until)s."
+        ),
+        N_("If you do not expect an invitation, ignore this message: no account is created."),
+        N_("Create my account"),
+    ),
     "secret_expires": Notice(
         N_("A client secret expires soon"),
         N_(
@@ -273,6 +282,7 @@ LINKS = {
     "merged": "/account/contacts",
     "new_password_needed": "/recover",
     "team_invitation": "/developer",
+    "user_invitation": "/invitation",
     "secret_expires": "/developer",
     "application_decided": "/developer",
 }

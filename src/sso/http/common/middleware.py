@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sso.accounts.user_files import MAX_BYTES as MAX_USER_FILE_BYTES
 from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import refusal_response
 from sso.http.common.forms import sent_fields
@@ -83,6 +84,7 @@ class Shell:
         self._larger = {
             "/account/picture": settings.max_picture_size + settings.max_body_size,
             "/receipts/whatsapp": MAX_RECEIPTS_BYTES,
+            "/admin/invitations/file": MAX_USER_FILE_BYTES + settings.max_body_size,
         }
         self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]

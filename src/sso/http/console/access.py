@@ -253,7 +253,7 @@ def _here(request: Request) -> str:
     return f"{request.url.path}?{query}" if query and len(query) <= MAX_QUERY_CHARS else request.url.path
 
 
-PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person")
+PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person", "selected", "confirm")
 """Addresses that take forms of the page above them, and are no page themselves."""
 
 
@@ -306,16 +306,16 @@ ADMIN_PAGES: tuple[Entry, ...] = (
 """The pages of administrators: the name, the address, the title, and the permission to see it; nothing: whoever has any
 permission sees it."""
 PAGE_TEXTS: dict[str, str] = {
-    "people": N_("Find a user and see the account."),
+    "people": N_("Find users, see their accounts, and invite new users."),
     "sessions": N_("See who is signed in, and where."),
     "applications": N_("See registered applications, and those that wait for approval."),
-    "deliveries": N_("See notices to applications and users, and which ones failed."),
+    "deliveries": N_("See messages to users and notices to applications, and which ones failed."),
     "audit": N_("See what happened, when, and who did it."),
     "keys": N_("See the keys that sign tokens."),
     "imports": N_("Decide about imported users who may have an account already."),
     "mails": N_("See the texts of e-mails and SMS."),
-    "system": N_("See the settings in effect and the health of each host."),
-    "developer": N_("Register applications, and see those of your teams."),
+    "system": N_("See the settings in effect and the health of each server."),
+    "developer": N_("Register applications, and see the applications of your teams."),
 }
 """What each page is for."""
 DEVELOPER_ENTRY: Entry = ("developer", DEVELOPER, N_("Developer portal"), "applications:create")

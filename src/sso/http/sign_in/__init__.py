@@ -20,6 +20,7 @@ from sso.http.sign_in import (
     second_factor,
     second_way,
     sign_up,
+    user_invitation,
 )
 
 routers = (
@@ -31,6 +32,7 @@ routers = (
     sign_up.router,
     second_way.router,
     recovery_codes.router,
+    user_invitation.router,
     recovery.router,
     recovery_links.router,
     logout.router,

@@ -224,3 +224,38 @@ class Agreement(Base):
     document: Mapped[str] = mapped_column(String(16), primary_key=True)
     version: Mapped[str] = mapped_column(String(32), primary_key=True)
     agreed_at: Mapped[datetime]
+
+
+class UserInvitation(Base):
+    """The invitation of a person who has no account yet. The account is created when the invitation is accepted, with
+    ``email`` as a verified address. ``token_hash``: of the link that was sent last; ``created_by``: the administrator,
+    who must still have the power over the roles then."""
+
+    __tablename__ = "user_invitations"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    username: Mapped[str | None] = mapped_column(String(64))
+    roles: Mapped[list[str]]
+    locale: Mapped[str | None] = mapped_column(String(16))
+    created_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime]
+    times_sent: Mapped[int] = mapped_column(default=1)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SavedSearch(Base):
+    """A filter of a list of the console that an administrator named. ``query``: the part of the address after ``?``."""
+
+    __tablename__ = "saved_searches"
+    __table_args__ = (UniqueConstraint("user_id", "page", "name"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    page: Mapped[str] = mapped_column(String(32))
+    name: Mapped[str] = mapped_column(String(80))
+    query: Mapped[str] = mapped_column(String(2000))
+    created_at: Mapped[datetime]

@@ -23,6 +23,7 @@ from sso.identity.users.models import (
     LocalAccount,
     MergeProposal,
     Picture,
+    SavedSearch,
     User,
     UserRole,
 )
@@ -203,10 +204,23 @@ async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, st
     }
 
 
-async def page_of_names(session: AsyncSession, words: str, before: uuid.UUID | None, limit: int) -> list[User]:
+async def page_of_names(
+    session: AsyncSession,
+    words: str,
+    before: uuid.UUID | None,
+    limit: int,
+    *,
+    role: str | None = None,
+    status: str | None = None,
+) -> list[User]:
     """Return users whose name has, for each of ``words``, a part that begins with it; the newest first, older than
-    ``before``. Without words, all users. PostgreSQL uses an index."""
+    ``before``. Without words, all users. PostgreSQL uses an index. ``role``: with this role; ``status``: ``active`` or
+    ``disabled``."""
     statement = select(User).where(User.deleted_at.is_(None))
+    if role is not None:
+        statement = statement.where(exists().where(UserRole.user_id == User.id, UserRole.role == role))
+    if status is not None:
+        statement = statement.where(User.disabled_at.is_(None) if status == "active" else User.disabled_at.is_not(None))
     parts = ["".join(char for char in part if char.isalnum()) for part in words.split()][:5]
     parts = [part for part in parts if part]
     if parts and session.get_bind().dialect.name == "postgresql":
@@ -325,7 +339,7 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
     """Delete everything that is stored of a user except the id."""
     everything = (
         Identifier, Credential, UserRole, IdentityCheck, LocalAccount, MergeProposal, Picture, Favourite, Agreement,
-        GroupAdministrator,
+        GroupAdministrator, SavedSearch,
     )  # fmt: skip
     for table in everything:
         await session.execute(delete(table).where(table.user_id == user_id))

@@ -19,7 +19,10 @@ class AuditEvent(Base):
     """
 
     __tablename__ = "audit_events"
-    __table_args__ = (index_where("ix_audit_events_unchained", "id", where="seq IS NULL"),)
+    __table_args__ = (
+        index_where("ix_audit_events_unchained", "id", where="seq IS NULL"),
+        index_where("ix_audit_events_client_id", "client_id", where="client_id IS NOT NULL"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     seq: Mapped[int | None] = mapped_column(BigInteger, unique=True)

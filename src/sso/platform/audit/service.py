@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -225,7 +225,8 @@ async def redact(session: AsyncSession, box: SecretBox, person: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events: each field that is set narrows. ``person``: events whose actor or subject is this user."""
+    """Which events: each field that is set narrows. ``person``: events whose actor or subject is this user; ``types``:
+    of one of these types."""
 
     person: str | None = None
     type: str | None = None
@@ -235,6 +236,7 @@ class AuditFilter:
     client_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    types: Sequence[str] = ()
 
 
 async def page_of_events(
@@ -245,6 +247,8 @@ async def page_of_events(
     for name in ("type", "outcome", "actor", "subject", "client_id"):
         if (value := getattr(filter_, name)) is not None:
             statement = statement.where(getattr(AuditEvent, name) == value)
+    if filter_.types:
+        statement = statement.where(AuditEvent.type.in_(filter_.types))
     if filter_.person is not None:
         statement = statement.where(or_(AuditEvent.subject == filter_.person, AuditEvent.actor == filter_.person))
     if filter_.since is not None:

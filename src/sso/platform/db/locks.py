@@ -31,6 +31,7 @@ OF_A_PERSON = (
     "favourites",
     "agreements",
     "group_administrators",
+    "saved_searches",
     "recoveries",
 )
 """Tables whose rows belong to a person. A transaction that holds the row of the person locks them in any order."""
@@ -38,6 +39,7 @@ LOCK_ORDER = (
     # What a request presents, is used once, or must not be done twice.
     "idempotency_keys",
     "invitations",
+    "user_invitations",
     "bulk_revocations",
     "refresh_tokens",
     "device_codes",

@@ -69,12 +69,14 @@ async def counts_since(
 
 
 async def totals_since(
-    session: AsyncSession, names: Sequence[str], since: datetime, *, begins: str = ""
+    session: AsyncSession, names: Sequence[str], since: datetime, *, before: datetime | None = None, begins: str = ""
 ) -> list[tuple[str, str, int]]:
-    """Return (name, label, count) of all applications together since a moment."""
+    """Return (name, label, count) of all applications together since a moment; ``before``: and until another."""
     names = [begins + name for name in names]
     columns = select(UsageCount.name, UsageCount.label, func.sum(UsageCount.count))
     chosen = columns.where(UsageCount.name.in_(names), UsageCount.hour >= since)
+    if before is not None:
+        chosen = chosen.where(UsageCount.hour < before)
     grouped = chosen.group_by(UsageCount.name, UsageCount.label)
     return [(row[0].removeprefix(begins), row[1], int(row[2])) for row in (await session.execute(grouped)).all()]
 

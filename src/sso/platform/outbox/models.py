@@ -66,6 +66,8 @@ class Delivery(Base):
     ``receipt``: see :class:`Receipt`; None: the delivery never went to WhatsApp. ``receipt_key``: the hash of
     WhatsApp's id of the message, which contains the telephone number. ``fallback_at``: when the message goes out by SMS
     if WhatsApp has not confirmed it; until then ``receiver`` is ``sms`` and the delivery waits.
+    ``user_id``: the user whom a notice is for. ``recipient_hash``: a keyed hash of the contact that a message goes to,
+    by which administrators find it; the contact itself is encrypted in ``payload``.
     """
 
     __tablename__ = "deliveries"
@@ -74,6 +76,8 @@ class Delivery(Base):
         index_where("ix_deliveries_finished_at", "finished_at", where="finished_at IS NOT NULL"),
         index_where("ix_deliveries_held", "created_at", where="status = 'held'"),
         index_where("ix_deliveries_receipt_key", "receipt_key", where="receipt_key IS NOT NULL"),
+        index_where("ix_deliveries_user_id", "user_id", where="user_id IS NOT NULL"),
+        index_where("ix_deliveries_recipient_hash", "recipient_hash", where="recipient_hash IS NOT NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -92,6 +96,8 @@ class Delivery(Base):
     receipt: Mapped[str | None] = mapped_column(String(16))
     receipt_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     fallback_at: Mapped[datetime | None]
+    user_id: Mapped[uuid.UUID | None]
+    recipient_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
 
 
 class Webhook(Base):

@@ -46,6 +46,8 @@ def enqueue(
     receiver: str | None = None,
     status: DeliveryStatus = DeliveryStatus.PENDING,
     delivery_id: uuid.UUID | None = None,
+    user_id: uuid.UUID | None = None,
+    recipient_hash: bytes | None = None,
 ) -> None:
     """Add a delivery to the transaction of ``session``.
 
@@ -58,6 +60,8 @@ def enqueue(
         receiver: the host.
         status: ``HELD`` if the delivery waits until it is fetched or released.
         delivery_id: a new id by default.
+        user_id: the user whom it is for.
+        recipient_hash: a keyed hash of the contact that it goes to.
     """
     now = clock.now()
     session.add(
@@ -72,6 +76,8 @@ def enqueue(
             attempts=0,
             created_at=now,
             next_attempt_at=now,
+            user_id=user_id,
+            recipient_hash=recipient_hash,
         )
     )
 
@@ -316,6 +322,14 @@ async def retry(session: AsyncSession, delivery_id: uuid.UUID) -> Delivery | Non
 
 
 @dataclass(frozen=True, slots=True)
+class Recipient:
+    """To whom deliveries go: users, and keyed hashes of contacts."""
+
+    user_ids: tuple[uuid.UUID, ...] = ()
+    hashes: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFilter:
     """Which deliveries: each field that is set narrows."""
 
@@ -323,6 +337,7 @@ class DeliveryFilter:
     kind: str | None = None
     client_id: str | None = None
     session_id: uuid.UUID | None = None
+    recipient: Recipient | None = None
 
 
 async def page_of(
@@ -333,9 +348,33 @@ async def page_of(
     for name in ("status", "kind", "client_id", "session_id"):
         if (value := getattr(filter_, name)) is not None:
             statement = statement.where(getattr(Delivery, name) == value)
+    if filter_.recipient is not None:
+        of_user, of_contact = filter_.recipient.user_ids, filter_.recipient.hashes
+        statement = statement.where(Delivery.user_id.in_(of_user) | Delivery.recipient_hash.in_(of_contact))
     if before is not None:
         statement = statement.where(Delivery.id < before)
     return list((await session.execute(statement)).scalars())
+
+
+async def failing_receivers(session: AsyncSession, limit: int) -> list[tuple[str, int]]:
+    """Return the applications with deliveries that were given up or wait after several attempts, those with the most
+    first, and how many. Of the newest :data:`MAX_CANDIDATES` such deliveries."""
+    failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
+    newest = select(Delivery.client_id).where(failing, Delivery.client_id.is_not(None)).order_by(Delivery.id.desc())
+    first = newest.limit(MAX_CANDIDATES).subquery()
+    grouped = select(first.c.client_id, func.count()).group_by(first.c.client_id)
+    rows = (await session.execute(grouped.order_by(func.count().desc(), first.c.client_id).limit(limit))).all()
+    return [(row[0], int(row[1])) for row in rows]
+
+
+async def count_failed_messages(session: AsyncSession, since: datetime, limit: int) -> int:
+    """Return how many messages to users were given up since a moment, counted up to ``limit``."""
+    kinds = (DeliveryKind.NOTICE, DeliveryKind.MESSAGE)
+    mine = select(Delivery.id).where(
+        Delivery.finished_at.is_not(None), Delivery.finished_at >= since, Delivery.status == "given_up"
+    )
+    counted = select(func.count()).select_from(mine.where(Delivery.kind.in_(kinds)).limit(limit).subquery())
+    return int((await session.execute(counted)).scalar_one())
 
 
 async def counts(session: AsyncSession) -> dict[str, int]:

@@ -1,0 +1,212 @@
+"""What pages say when a use case refuses an action, in words that are translated.
+
+Use cases refuse in English, for the API and the command line too. Each pattern here recognises one refusal; a test
+looks in the source for refusals that no pattern recognises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sso.http.common.i18n import N_
+
+Words = Callable[[str], str]
+
+REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            r"to change this account you need the permission (?P<permission>\S+), which the account has too", re.S
+        ),
+        N_("The account has the permission %(permission)s, which you do not have."),
+    ),
+    (re.compile(r"this is your own account", re.S), N_("This is your own account.")),
+    (re.compile(r"the (user|person) was deleted|who was deleted cannot be enabled", re.S), N_("The user was deleted.")),
+    (re.compile(r"the session has ended", re.S), N_("The session has already ended.")),
+    (
+        re.compile(r"the delivery was delivered, is fetched by its receiver, or is not sent", re.S),
+        N_("This delivery cannot be sent again."),
+    ),
+    (re.compile(r"the user does not exist", re.S), N_("The user does not exist.")),
+    (re.compile(r"the account is already disabled", re.S), N_("The account is already disabled.")),
+    (re.compile(r"the account is not disabled", re.S), N_("The account is not disabled.")),
+    (re.compile(r"the person is disabled", re.S), N_("The account is disabled. Enable the account first.")),
+    (re.compile(r"there is no such proposal.*", re.S), N_("The row was decided before.")),
+    (re.compile(r"it is the same account", re.S), N_("Both are the same account.")),
+    (
+        re.compile(r"one of them was deleted, or is a test person", re.S),
+        N_("One of the accounts was deleted or is a test user."),
+    ),
+    (
+        re.compile(r"the account is locked:.*", re.S),
+        N_("The account is locked. The user recovers the account, or an administrator ends the lock first."),
+    ),
+    (
+        re.compile(r"a test person is nobody:.*", re.S),
+        N_("This is a test user. The account cannot be changed, verified or recovered."),
+    ),
+    (re.compile(r"last_contact", re.S), N_("This is the only contact of the account. Add another one first.")),
+    (
+        re.compile(r"no e-mail address or telephone number of theirs is proven.*", re.S),
+        N_("The user has no verified e-mail address or phone number and could not choose a new password."),
+    ),
+    (
+        re.compile(r"a passkey is their only way to sign in:.*", re.S),
+        N_("A passkey is the only sign-in method of the user. Create a recovery code instead."),
+    ),
+    (
+        re.compile(r"somebody else has proven that this NIK is theirs", re.S),
+        N_("Another account has this NIK, and it is verified."),
+    ),
+    (
+        re.compile(r"the person has another NIK, which was checked before", re.S),
+        N_("The user has another NIK that was verified before."),
+    ),
+    (re.compile(r"nobody checks their own identity", re.S), N_("You cannot verify your own identity.")),
+    (re.compile(r"tick the box if you are sure", re.S), N_("Tick the box to confirm the deletion.")),
+    (re.compile(r"(?P<value>.+) is already used", re.S), N_("%(value)s belongs to another account.")),
+    (re.compile(r"(?P<value>.+) is already invited", re.S), N_("%(value)s is already invited.")),
+    (
+        re.compile(r"(?P<value>.+) cannot count as verified:.*", re.S),
+        N_("%(value)s cannot be marked as verified: this is not a valid phone number."),
+    ),
+    (re.compile(r"'(?P<value>.+)' is not a role:.*", re.S), N_("There is no role %(value)s.")),
+    (re.compile(r"a test person has no roles:.*", re.S), N_("A test user cannot have roles.")),
+    (
+        re.compile(r"this is the last administrator:.*", re.S),
+        N_("This is the last administrator. Make another user an administrator first."),
+    ),
+    (
+        re.compile(r"nobody has the verified identifier '?(?P<value>.*?)'?", re.S),
+        N_("No account has the verified identifier %(value)s."),
+    ),
+    (
+        re.compile(r"'?(?P<value>.+?)'? means several people: name one by the user id: (?P<ids>.+)", re.S),
+        N_("%(value)s can mean several users. Use the user ID: %(ids)s"),
+    ),
+    (
+        re.compile(r"several people say that this is theirs; name one by the user id", re.S),
+        N_("Several users have this identifier, and none has verified it. Use the user ID."),
+    ),
+    (
+        re.compile(r"nothing that is verified on both sides is the same:.*", re.S),
+        N_("The row and the account have no verified identifier in common, so they cannot be merged."),
+    ),
+    (
+        re.compile(r"nothing would be left to sign in with:.*", re.S),
+        N_("The row has no identifier of its own. Merge it or discard it."),
+    ),
+    (
+        re.compile(r"nobody else owns (?P<applications>.+): make somebody else an owner first", re.S),
+        N_("The user is the only owner of %(applications)s. Add another owner first."),
+    ),
+    (re.compile(r"invitations need a mail server:.*", re.S), N_("Mail is not set up, so invitations cannot be sent.")),
+    (
+        re.compile(r"the invitation was sent a moment ago:.*", re.S),
+        N_("The invitation was sent a moment ago. Try again in a minute."),
+    ),
+    (
+        re.compile(r"the invitation was sent (?P<times>\d+) times:.*", re.S),
+        N_("The invitation was sent %(times)s times. Withdraw it and invite the user again."),
+    ),
+    (
+        re.compile(r"(?P<count>\d+) invitations wait already:.*", re.S),
+        N_("%(count)s invitations are open. Withdraw some of them first."),
+    ),
+    (
+        re.compile(r"you have saved (?P<count>\d+) searches:.*", re.S),
+        N_("You have saved %(count)s searches. Delete one of them first."),
+    ),
+    (re.compile(r"'(?P<value>[^']+)' is suspended already", re.S), N_("The application is already suspended.")),
+    (re.compile(r"'(?P<value>[^']+)' is not suspended", re.S), N_("The application is not suspended.")),
+    (
+        re.compile(r"there is no application '?(?P<value>[^']+?)'?(; see: .*)?", re.S),
+        N_("There is no application %(value)s."),
+    ),
+    (
+        re.compile(r"'(?P<value>[^']+)' is the sandbox of '(?P<stem>[^']+)': name that", re.S),
+        N_("%(value)s is the sandbox of %(stem)s. Choose that application."),
+    ),
+    (
+        re.compile(r"it has not passed the relying-party check as it is now", re.S),
+        N_("The application has not passed the sign-in check for this revision."),
+    ),
+    (re.compile(r"nothing waits for a decision", re.S), N_("The application is not waiting for a decision.")),
+    (re.compile(r"say what must be different", re.S), N_("Write what the team must change.")),
+    (
+        re.compile(r".+, which needs permissions that you do not have: (?P<missing>.+)", re.S),
+        N_("The application has permissions that you do not have: %(missing)s."),
+    ),
+    (re.compile(r"say something", re.S), N_("Write a message.")),
+    (re.compile(r"is not an e-mail address.*", re.S), N_("This is not an e-mail address.")),
+    (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Type 1 to %(maximum)s characters.")),
+    (
+        re.compile(r"is an e-mail address: .*", re.S),
+        N_("A user name has no @. Type an e-mail address in its own field."),
+    ),
+    (
+        re.compile(r"must have 3 to 64 letters.*", re.S),
+        N_("A user name has 3 to 64 letters, digits, dots, hyphens or underscores, and begins with a letter or digit."),
+    ),
+    (
+        re.compile(r"has the form of a number that a spreadsheet rewrote.*|.*spreadsheet.*", re.S),
+        N_("A spreadsheet program changed this value. Format the column as text."),
+    ),
+    (re.compile(r"is not a telephone number.*|.*telephone number.*", re.S), N_("This is not a valid phone number.")),
+    (re.compile(r"is not a language tag: .*", re.S), N_("This is not a language tag. Write it as in id or id-ID.")),
+    (re.compile(r"must not begin with =, \+, - or @", re.S), N_("A name must not begin with =, +, - or @.")),
+    (re.compile(r"String should match pattern .*", re.S), N_("The value must not contain < or >.")),
+    (
+        re.compile(r"String should have at most (?P<maximum>\d+) characters?", re.S),
+        N_("Type at most %(maximum)s characters."),
+    ),
+    (re.compile(r"String should have at least .*", re.S), N_("The value is missing.")),
+    (
+        re.compile(r"must not have the character (?P<character>.*)", re.S),
+        N_("The value must not contain the character %(character)s."),
+    ),
+    (
+        re.compile(r"must not begin with a combining mark.*", re.S),
+        N_("The value must not contain so many combining marks."),
+    ),
+    (re.compile(r"Input should be .*", re.S), N_("This value is not allowed here.")),
+    (
+        re.compile(r"somebody else changed it meanwhile", re.S),
+        N_("The application was changed meanwhile. Look at it again."),
+    ),
+    (re.compile(r"a team has at most (?P<count>\d+) people", re.S), N_("A team has at most %(count)s members.")),
+    (
+        re.compile(
+            r"'(?P<value>[^']+)' is looked after by the catalogue '(?P<file>[^']+)': change it there"
+            r"|its configuration is looked after by the catalogue '(?P<file2>[^']+)': change it there",
+            re.S,
+        ),
+        N_("A catalogue file manages the application. Change the settings in that file."),
+    ),
+    (
+        re.compile(r"'(?P<value>[^']+)' is taken.*|another application has the name '(?P<value2>[^']+)'", re.S),
+        N_("The client ID is used."),
+    ),
+    (re.compile(r"the file names? .*", re.S), N_("The document of the sector does not name the redirect URIs.")),
+)
+"""(pattern of the whole text, text with the values that the pattern names)."""
+
+
+def refusal_text(text: str, words: Words) -> str:
+    """Return a refusal in the language of the page; one that no pattern recognises as it is.
+
+    Args:
+        text: what the use case says.
+        words: translates a text.
+    """
+    for pattern, sentence in REFUSALS:
+        match = pattern.fullmatch(text)
+        if match is not None:
+            values = {name: value or "" for name, value in match.groupdict().items()}
+            return words(sentence) % values
+    return text
+
+
+def is_known(text: str) -> bool:
+    """Tell whether a refusal is translated."""
+    return any(pattern.fullmatch(text) for pattern, _ in REFUSALS)

@@ -1,0 +1,391 @@
+"""The console: inviting users, actions on selected rows, saved searches, CSV files, and messages to a user."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from sqlalchemy import select
+from tests.citizens import NEW_PASSWORD, SENDING, token_of
+from tests.support import Browser, City
+from tests.web.test_admin import act, said, selection_token
+from tests.web.test_console_access import browser_of
+from tests.web.test_developer import person, post, register, signed_in
+
+from sso import clock
+from sso.identity.users import store
+from sso.identity.users.models import User, UserInvitation
+from sso.identity.users.service import find, set_roles
+from sso.platform.audit.models import AuditEvent
+from sso.platform.outbox.models import Delivery
+
+INVITED = {"choice": "invite", "name": "Wulan Sari", "email": "wulan@kota.example", "note": "Pegawai baru"}
+
+
+@pytest.fixture
+async def admin(city: City) -> Any:
+    """An administrator's browser."""
+    browser = await signed_in(city, "ratna")
+    yield browser
+    await browser.http.aclose()
+
+
+async def invited(city: City, browser: Browser, **fields: str) -> httpx.Response:
+    """Invite a user with the form of the console."""
+    page = await browser.open("/admin/invitations/new")
+    return await post(browser, page, "/admin/invitations/new", **{**INVITED, **fields})
+
+
+async def invitations(city: City) -> list[UserInvitation]:
+    async with city.provider.db.read() as session:
+        return list((await session.execute(select(UserInvitation).order_by(UserInvitation.id))).scalars())
+
+
+def token_in(page: httpx.Response, mark: str = "multipart/form-data") -> str:
+    """Return the token of the form that has a mark."""
+    (form,) = [form for form in page.text.split("<form ") if mark in form]
+    found = re.search(r'name="csrf_token" value="([^"]+)"', form)
+    assert found
+    return found[1]
+
+
+async def accept(browser: Browser, token: str, **fields: str) -> httpx.Response:
+    """Open the link of an invitation and choose a password."""
+    page = await browser.open(f"/invitation?t={token}")
+    typed = {"name": "Wulan Sari", "password": NEW_PASSWORD, "agree": "1", **fields}
+    return await post(browser, page, "/invitation", **typed)
+
+
+async def file_sent(browser: Browser, body: bytes, token: str = "") -> httpx.Response:
+    """Send a CSV file with the form of the console."""
+    page = await browser.open("/admin/invitations/file")
+    return await browser.http.post(
+        "/admin/invitations/file",
+        data={"csrf_token": token or token_in(page)},
+        files={"file": ("users.csv", body, "text/csv")},
+    )
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_a_user_is_invited_and_chooses_a_password(city: City, admin: Browser) -> None:
+    wrong = await invited(city, admin, name="", email="", note="")
+    assert wrong.status_code == 400
+    for field in ("name", "email", "note"):
+        assert f'href="#{field}"' in wrong.text, "every mistake is said at once"
+    assert (await invited(city, admin, email="siti@warga.example")).status_code == 409, "the address has an account"
+    done = await invited(city, admin)
+    assert "wulan@kota.example" in done.text
+    assert (await invited(city, admin)).status_code == 409, "one invitation for one address"
+    token = await token_of(city, "user_invitation")
+    async with city.browser() as wulan:
+        assert "wulan@kota.example" in (await wulan.open(f"/invitation?t={token}")).text
+        assert (await accept(wulan, token, agree="")).status_code == 400
+        assert (await accept(wulan, token, password="pendek")).status_code == 400
+        assert (await accept(wulan, token)).url.path == "/account"
+        assert (await wulan.open(f"/invitation?t={token}")).status_code == 404, "the link works once"
+    async with city.provider.db.read() as session:
+        user = await find(session, "wulan@kota.example")
+        assert await store.roles_of(session, user.id) == ["citizen"]
+    assert await invitations(city) == []
+    (event,) = await said(city, "user.invited")
+    assert event.subject == str(user.id), "the account has the id of the invitation, so its events belong together"
+    assert event.data["note"] == "Pegawai baru"
+    assert [one.actor for one in await said(city, "user.invitation_accepted")] == [str(user.id)]
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_an_invitation_is_sent_again_withdrawn_and_expires(city: City, admin: Browser) -> None:
+    await invited(city, admin)
+    first = await token_of(city, "user_invitation")
+    (invitation,) = await invitations(city)
+    page = await admin.open("/admin/invitations")
+    path = f"/admin/invitations/{invitation.id}"
+    assert (await post(admin, page, path, choice="send_again")).status_code == 409, "sent a moment ago"
+    clock.advance(120)
+    page = await admin.open("/admin/invitations")
+    assert (await post(admin, page, path, choice="send_again")).status_code == 200
+    second = await token_of(city, "user_invitation")
+    async with city.browser() as wulan:
+        assert (await wulan.open(f"/invitation?t={first}")).status_code == 404, "the first link is not valid any more"
+        assert (await wulan.open(f"/invitation?t={second}")).status_code == 200
+        clock.advance(timedelta(days=7, minutes=1).total_seconds())
+        assert (await wulan.open(f"/invitation?t={second}")).status_code == 404
+    again = await signed_in(city, "ratna")
+    page = await again.open("/admin/invitations")
+    assert (await post(again, page, path, choice="withdraw")).status_code == 200
+    assert await invitations(city) == []
+    await again.http.aclose()
+    assert [one.type for one in await said(city, "user.invitation_withdrawn")] == ["user.invitation_withdrawn"]
+
+
+@pytest.mark.parametrize("overrides", [{**SENDING, "second_factor_roles": ["auditor"]}])
+async def test_nobody_invites_to_more_than_they_may_do_themselves(city: City, admin: Browser) -> None:
+    helpdesk = await browser_of(city, "helpdesk")
+    assert (await helpdesk.open("/admin/invitations/new")).status_code == 403
+    assert (await helpdesk.http.post("/admin/invitations/new", data={"x": "1"})).status_code == 403
+    await helpdesk.http.aclose()
+    await invited(city, admin, **{"role auditor": "1"})
+    (invitation,) = await invitations(city)
+    assert invitation.roles == ["citizen", "auditor"]
+    token = await token_of(city, "user_invitation")
+    async with city.provider.db.write() as session:
+        await person_with(session, "budi", ["admin"])
+        await person_with(session, "ratna", ["helpdesk"])  # who invited may not give the role any more
+    async with city.browser() as wulan:
+        assert (await accept(wulan, token)).status_code == 404
+    async with city.provider.db.write() as session:
+        await person_with(session, "ratna", ["admin"])
+    async with city.browser() as wulan:
+        page = await accept(wulan, token)
+        assert "verifikasi dua langkah" in page.text, "a role that needs a second factor is no session yet"
+        assert (await wulan.open("/account")).url.path == "/login"
+
+
+async def person_with(session: Any, name: str, roles: list[str]) -> None:
+    """Give a user these roles."""
+    await set_roles(session, await find(session, name), roles)
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_an_account_is_created_without_a_message(city: City, admin: Browser) -> None:
+    page = await admin.open("/admin/invitations/new")
+    fields = {**INVITED, "choice": "create", "username": "wulan.sari", "email_verified": "1", "role developer": "1"}
+    assert (await post(admin, page, "/admin/invitations/new", **{**fields, "username": ""})).status_code == 400
+    assert (await post(admin, page, "/admin/invitations/new", **{**fields, "username": "siti"})).status_code == 409
+    shown = await post(admin, page, "/admin/invitations/new", **fields)
+    assert re.match(r"/admin/people/[0-9a-f-]{36}$", shown.url.path)
+    assert "wulan.sari" in shown.text
+    assert "pengembang" in shown.text
+    assert [one.data["act"] for one in await said(city, "user.administered")] == ["create"]
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_a_file_is_previewed_and_confirmed(city: City, admin: Browser) -> None:
+    lines = [
+        "name,email,roles",
+        "Wulan Sari,wulan@kota.example,citizen",
+        "Siti Lagi,siti@warga.example,",
+        "=1+1,rumus@kota.example,",
+        "Wulan Dua,wulan@kota.example,",
+        "Joko,joko@kota.example,king",
+        "<script>alert(1)</script>,x@kota.example,",
+        "Dewi Lestari,dewi@kota.example,developer",
+    ]
+    preview = await file_sent(admin, "\n".join(lines).encode())
+    assert preview.status_code == 200
+    assert "2 pengguna akan diundang" in preview.text
+    assert "5 baris bermasalah" in preview.text
+    assert "juga ada di baris 2" in preview.text
+    assert "<script>alert" not in preview.text
+    assert await invitations(city) == [], "nothing happens before the confirmation"
+    refused = await post(admin, preview, "/admin/invitations/file/confirm", note="")
+    assert refused.status_code == 400
+    done = await post(admin, refused, "/admin/invitations/file/confirm", note="Pegawai baru")
+    assert "2 pengguna sudah diundang" in done.text
+    assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "dewi@kota.example"}
+    again = await post(admin, refused, "/admin/invitations/file/confirm", note="Sekali lagi")
+    assert again.status_code == 400, "a preview is confirmed once"
+
+
+async def test_a_file_that_is_too_large_or_not_ours_changes_nothing(city: City, admin: Browser) -> None:
+    assert (await file_sent(admin, b"x" * 10 * 1024 * 1024)).status_code == 413
+    assert (await file_sent(admin, b"name,email\nA,a@kota.example\n", token="stolen")).status_code == 400
+    assert (await file_sent(admin, "nama\xe9".encode("latin-1"))).status_code == 400
+    assert (await file_sent(admin, b"")).status_code == 400
+    preview = await file_sent(admin, b"name,email\nA,a@kota.example\n")
+    token = re.search(r'name="c" value="([^"]+)"', preview.text)
+    assert token
+    other = await browser_of(city, "admin")
+    page = await other.open("/admin/invitations/file")
+    data = {"csrf_token": token_in(page), "c": token[1], "note": "x"}
+    stolen = await other.http.post("/admin/invitations/file/confirm", data=data)
+    assert stolen.status_code == 400, "the preview belongs to its administrator and browser"
+    assert await invitations(city) == []
+    await other.http.aclose()
+
+
+async def test_selected_accounts_are_changed_and_the_powerful_are_not(city: City, admin: Browser) -> None:
+    kepala = await browser_of(city, "admin")
+    async with city.provider.db.write() as session:
+        await person_with(session, "budi", ["helpdesk"])
+    siti, budi, ratna = (str(city.users[name]) for name in ("siti", "budi", "ratna"))
+    page = await admin.open("/admin/people")
+    data: dict[str, Any] = {"csrf_token": selection_token(page), "act": "disable", "id": [siti, budi, ratna]}
+    confirm = await admin.http.post("/admin/people/selected", data=data)
+    assert confirm.status_code == 200
+    assert "akun Anda sendiri" in confirm.text
+    assert len(await said(city, "user.administered")) == 0
+    sure = {**data, "sure": "1"}
+    assert (await admin.http.post("/admin/people/selected", data=sure)).status_code == 400, "a reason is needed"
+    assert (await admin.http.post("/admin/people/selected", data={**sure, "act": "delete"})).status_code == 404
+    assert (await admin.http.post("/admin/people/selected", data={**sure, "csrf_token": "x"})).status_code == 400
+    many = {**sure, "note": "x", "id": [str(uuid.uuid4()) for _ in range(101)]}
+    assert (await admin.http.post("/admin/people/selected", data=many)).status_code == 400
+    done = await admin.http.post("/admin/people/selected", data={**sure, "note": "Latihan"})
+    assert done.status_code == 200
+    async with city.provider.db.read() as session:
+        disabled = {name for name in city.users if (await session.get_one(User, city.users[name])).disabled_at}
+    assert disabled == {"siti", "budi"}
+    assert {one.data["note"] for one in await said(city, "user.administered")} == {"Latihan"}
+    await kepala.http.aclose()
+
+
+async def test_the_helpdesk_and_a_weaker_role_cannot_use_selected_rows(city: City) -> None:
+    siti, ratna = str(city.users["siti"]), str(city.users["ratna"])
+    async with await browser_of(city, "helpdesk") as helpdesk:
+        page = await helpdesk.open("/admin/people")
+        assert "/admin/people/selected" not in page.text
+        for name in ("people", "applications", "deliveries"):
+            answer = await helpdesk.http.post(f"/admin/{name}/selected", data={"act": "disable", "id": siti})
+            assert answer.status_code in (400, 403), name
+        async with city.browser() as kepala:  # an administrator is signed in: the helpdesk may not end that session
+            await kepala.sign_in(city.relying_party("warga"), username="ratna")
+        sessions = await helpdesk.open(f"/admin/sessions?person={ratna}")
+        ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', sessions.text)
+        data = {"csrf_token": selection_token(sessions), "act": "end", "id": ids, "sure": "1", "note": "coba"}
+        done = await helpdesk.http.post("/admin/sessions/selected", data=data)
+        assert "yang tidak Anda miliki" in done.text
+    assert await said(city, "session.ended") == []
+
+
+async def test_selected_applications_are_suspended_and_resumed(city: City, admin: Browser) -> None:
+    page = await admin.open("/admin/applications")
+    data: dict[str, Any] = {
+        "csrf_token": selection_token(page),
+        "act": "suspend",
+        "id": ["warga", "nobody"],
+        "sure": "1",
+    }
+    done = await admin.http.post("/admin/applications/selected", data={**data, "note": "Insiden"})
+    assert done.status_code == 200
+    assert not city.provider.registry.get("warga").enabled  # type: ignore[union-attr]
+    assert [one.client_id for one in await said(city, "client.suspended")] == ["warga"]
+    again = await admin.http.post("/admin/applications/selected", data={**data, "act": "resume", "note": "Selesai"})
+    assert "nobody" in again.text
+    assert city.provider.registry.get("warga").enabled  # type: ignore[union-attr]
+
+
+async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser) -> None:
+    page = await admin.open("/admin/people?q=siti&state=active")
+    form = {"list": "people", "query": "q=siti&state=active&before=x", "name": "Siti yang aktif"}
+    assert (await post(admin, page, "/admin/searches", **{**form, "name": ""})).status_code == 400
+    assert (await post(admin, page, "/admin/searches", **{**form, "list": "keys"})).status_code == 404
+    assert (await admin.http.post("/admin/searches", data=form)).status_code == 400, "CSRF"
+    saved = await post(admin, page, "/admin/searches", **form)
+    assert "Siti yang aktif" in saved.text
+    assert "before" not in str(saved.url), "the place in the list is not saved"
+    search = re.search(r'name="id" value="([0-9a-f-]{36})"><button class="plain small"', saved.text)
+    assert search
+    async with await browser_of(city, "admin") as other:
+        theirs = await other.open("/admin/people?q=siti")
+        assert "Siti yang aktif" not in theirs.text
+        data = {"csrf_token": token_in(theirs, 'name="list"'), "id": search[1]}
+        assert (await other.http.post("/admin/searches/remove", data=data)).status_code == 404
+    for number in range(50):
+        answer = await post(admin, page, "/admin/searches", **{**form, "name": f"Nomor {number}"})
+    assert answer.status_code == 409, "at most 50"
+    assert (await post(admin, saved, "/admin/searches/remove", id=search[1])).status_code == 200
+    assert "Siti yang aktif" not in (await admin.open("/admin/people")).text
+
+
+async def test_every_list_is_a_csv_file_without_formulas(city: City, admin: Browser) -> None:
+    async with city.provider.db.write() as session:
+        user = await session.get_one(User, city.users["siti"])
+        user.name = '=HYPERLINK("https://evil.example")'
+    for path, part in (
+        ("/admin/people?q=siti@warga.example", "'=HYPERLINK"), ("/admin/sessions?status=active", "Ratna"),
+        ("/admin/applications?shown=registered", "warga"), ("/admin/deliveries?status=done", "kind"),
+        ("/admin/audit?type=session.started", "session.started"), ("/admin/keys?x=1", "ES256"),
+        ("/admin/invitations?x=1", "email"),
+    ):  # fmt: skip
+        answer = await admin.open(f"{path}&as=csv")
+        assert answer.headers["content-type"].startswith("text/csv"), path
+        assert "attachment" in answer.headers["content-disposition"]
+        assert part in answer.text, path
+        assert ",=" not in answer.text
+    exported = await said(city, "list.exported")
+    assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
+    assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"
+    async with await browser_of(city, "helpdesk") as helpdesk:
+        assert (await helpdesk.open("/admin/audit?as=csv")).status_code == 403
+        assert (await helpdesk.open("/admin/applications?as=csv")).status_code == 403
+
+
+async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, admin: Browser) -> None:
+    await act(admin, city.users["siti"], "end_sessions", note="Latihan")
+    grouped = await admin.open("/admin/audit?type=accounts.*")
+    assert "<code>user.administered</code>" in grouped.text
+    assert "<code>session.started</code>" not in grouped.text
+    by_actor = await admin.open(f"/admin/audit?actor=ratna&subject={city.users['siti']}&as=jsonl")
+    assert [line["type"] for line in map(json_of, by_actor.text.splitlines())] == ["user.administered"]
+    assert (await admin.open("/admin/audit?actor=nobody-here")).status_code == 200
+    assert "2026-11-27" in (await admin.open("/admin/audit?since=kemarin")).text, "the mistake is said at its field"
+
+
+def json_of(line: str) -> Any:
+    import orjson
+
+    return orjson.loads(line)
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_the_page_of_a_user_says_why_no_code_arrives(city: City, admin: Browser) -> None:
+    async with city.browser() as siti:
+        page = await siti.open("/recover")
+        await post(siti, page, "/recover", username="siti@warga.example")
+    async with city.provider.db.write() as session:
+        row = (await session.execute(select(Delivery).where(Delivery.kind == "message"))).scalar_one()
+        row.status, row.attempts, row.last_error = "given_up", 3, "the mail server refuses the address: 550"
+        row.finished_at = clock.now()
+    shown = await admin.open(f"/admin/people/{city.users['siti']}")
+    part = shown.text.partition('id="messages"')[2].partition("</section>")[0]
+    assert "Server email menolak alamat ini (550)." in part
+    assert "Kode untuk pemulihan akun" in part or "pemulihan" in part
+    assert "siti@warga.example" not in part, "contacts are masked there"
+    assert not re.search(r">\d{6}<", part), "no code is shown"
+    async with await browser_of(city, "helpdesk") as helpdesk:
+        theirs = await helpdesk.open(f"/admin/people/{city.users['siti']}")
+        assert 'id="messages"' in theirs.text
+    async with await browser_of(city, "officer") as officer:
+        assert 'id="messages"' not in (await officer.open(f"/admin/people/{city.users['siti']}")).text
+    for typed in ("siti@warga.example", "siti", str(city.users["siti"])):
+        found = await admin.open(f"/admin/deliveries?recipient={typed}")
+        assert "menolak alamat" in found.text, typed
+    assert "menolak alamat" not in (await admin.open("/admin/deliveries?recipient=budi")).text
+    assert (await admin.open("/admin/deliveries?recipient=unknown@kota.example")).status_code == 200
+
+
+async def test_an_application_is_retired_by_its_typed_name(city: City, admin: Browser) -> None:
+    await person(city, "dimas", "developer")
+    async with await signed_in(city, "dimas") as dimas:
+        await register(dimas)
+    path = "/admin/applications/antrean"
+    page = await admin.open(path)
+    wrong = await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name="antrean")
+    assert wrong.status_code == 400
+    assert 'href="#remove-name"' in wrong.text
+    name = re.search(r"Untuk mengonfirmasi, ketik ([^<]+)<", page.text)
+    assert name
+    await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name=name[1].strip())
+    assert [one.client_id for one in await said(city, "client.removed")] == ["antrean"]
+
+
+async def test_the_overview_says_first_what_needs_attention(city: City, admin: Browser) -> None:
+    calm = await admin.open("/admin")
+    assert "Saat ini tidak ada yang perlu ditindaklanjuti" in calm.text
+    assert "Belum ada data untuk periode ini" in calm.text
+    async with city.provider.db.write() as session:
+        sent = {"payload": {}, "attempts": 9, "created_at": clock.now(), "next_attempt_at": clock.now()}
+        session.add(Delivery(kind="backchannel_logout", client_id="warga", status="given_up", **sent))
+        session.add(Delivery(kind="notice", status="given_up", finished_at=clock.now(), **sent))
+        session.add(AuditEvent(at=clock.now(), type="delivery.given_up", outcome="failure", data={}))
+    page = await admin.open("/admin")
+    assert "1 pengiriman ke warga gagal" in page.text
+    assert "1 pesan kepada pengguna gagal" in page.text
+    assert page.text.index("Perlu ditindaklanjuti") < page.text.index('class="figures"')
+    async with await browser_of(city, "officer") as officer:
+        assert "pengiriman ke warga" not in (await officer.open("/admin")).text
