@@ -18,6 +18,7 @@ _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
     "enhance.js": ("enhance.js",),
     "onward.js": ("onward.js",),
+    "developer.js": ("developer.js",),
     "passkeys.js": ("enhance.js", "vendor/simplewebauthn.umd.min.js", "passkeys.js"),
     "check_session.js": ("vendor/sha256.min.js", "check_session.js"),
     "icon.svg": ("icon.svg",),

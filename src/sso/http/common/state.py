@@ -53,6 +53,7 @@ class RateLimits:
         invited_lately: the same, for each recipient within 30 days.
         declined: invitations that a recipient declined.
         strengths: computations of the strength of a password, for each IP address.
+        watches: looks for the first sign-in with a sandbox, for each user, in this process.
     """
 
     attempts: Attempts
@@ -72,6 +73,7 @@ class RateLimits:
     invited_lately: CountLimit
     declined: CountLimit
     strengths: CountLimit
+    watches: CountLimit
 
 
 @dataclass(frozen=True, slots=True)

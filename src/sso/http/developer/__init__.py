@@ -9,6 +9,7 @@ from sso.http.developer import (
     playground,
     quick_start,
     rp_check,
+    sample,
     secrets,
     settings,
     team,
@@ -22,6 +23,7 @@ routers = (
     secrets.router,
     diagnosis.router,
     quick_start.router,
+    sample.router,
     playground.router,
     rp_check.router,
 )

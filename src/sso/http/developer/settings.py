@@ -25,8 +25,8 @@ from sso.portal.sandbox import own_redirect_uri
 router = new_router()
 
 CHANGED_MEANWHILE = N_(
-    "Somebody else in the team changed this meanwhile. What you typed is still here: compare it with theirs, and save "
-    "again."
+    "Another team member changed these settings while you were editing. Your entries are still here. Compare them "
+    "with the current settings, then save again."
 )
 
 
@@ -110,6 +110,7 @@ async def form_page(
         states=STATES,
         **form_context(request, registry, typed),
         admin=False,
+        opened=request.query_params.get("open", ""),
         kept_by=kept_by,
         may_change=may_change,
         revision=application.revision if application is not None else 0,
