@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from sso.clients.metadata.fields import MetadataFields
 from sso.clients.metadata.rules import contradictions, without_unreadable
 
 WEB = {"type": "web", "client_name": "Antrean", "redirect_uris": ["https://antrean.example/cb"]}
+
+
+FINGERPRINT = ":".join(["AB"] * 32)
+ANDROID = {
+    "type": "android", "redirect_uris": ["id.go.kota.satu:/masuk"], "android_package": "id.go.kota.satu",
+    "android_certificate_fingerprints": [FINGERPRINT],
+}  # fmt: skip
 
 
 def fields(**values: Any) -> MetadataFields:
@@ -34,11 +42,33 @@ def named(texts: list[str]) -> list[str]:
         ({"scope_reasons": {"lain": "x"}}, ["scope_reasons"]),
         ({"require_pkce": False}, ["require_pkce"]),
         ({"redirect_uris": ["https://a.example/cb", "https://b.example/cb"]}, ["subject_type"]),
+        ({"android_package": "go.kota.satu"}, ["android_certificate_fingerprints"] + ["android_package"] * 2),
+        ({**ANDROID, "first_party": True}, []),
+        ({**ANDROID}, ["android_package"]),
+        ({**ANDROID, "android_package": None, "first_party": True}, ["android_package"]),
         ({"frontchannel_logout_uri": "https://lain.example/out"}, ["frontchannel_logout_uri"]),
     ],
 )
 def test_each_contradiction_names_its_field(values: dict[str, Any], wrong: list[str]) -> None:
     assert named(contradictions(fields(**values), own_secret=False)) == wrong
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"android_package": "satu"}, {"android_package": "id.go.1kota"}, {"android_package": "id.go.kota;x"},
+        {"android_certificate_fingerprints": ["AB:CD"]}, {"android_certificate_fingerprints": [FINGERPRINT + ":AB"]},
+        {"android_certificate_fingerprints": ["x" * 64]}, {"android_certificate_fingerprints": [FINGERPRINT] * 6},
+    ],
+)  # fmt: skip
+def test_packages_and_fingerprints_of_another_form_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        fields(**{**ANDROID, **wrong})
+
+
+def test_fingerprints_are_stored_in_one_form() -> None:
+    plain = fields(**{**ANDROID, "android_certificate_fingerprints": ["ab" * 32]})
+    assert plain.android_certificate_fingerprints == [FINGERPRINT]
 
 
 def test_an_installed_application_has_a_secret_only_where_each_instance_registered_itself() -> None:

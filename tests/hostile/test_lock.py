@@ -32,10 +32,15 @@ PROTOCOL = {
     "/token", "/userinfo", "/introspect", "/revoke", "/jwks", "/par", "/device_authorization", "/register",
     "/register/{client_id}", "/check_session", "/.well-known/openid-configuration", "/.well-known/ssf-configuration",
     "/.well-known/oauth-authorization-server",
+    "/.well-known/change-password", "/.well-known/passkey-endpoints", "/.well-known/security.txt",
+    "/.well-known/assetlinks.json", "/robots.txt",
     "/healthz", "/readyz", "/metrics",
 }  # fmt: skip
 """Programs and applications call these; no cookie of a person counts there."""
-HELP = {"/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/terms", "/privacy", "/outbox"}
+HELP = {
+    "/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/terms", "/privacy", "/accessibility",
+    "/outbox",
+}  # fmt: skip
 """What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
 FOR_EVERYBODY = {"/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength"}
 """They look at nobody's session."""

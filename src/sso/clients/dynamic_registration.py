@@ -38,7 +38,7 @@ _NOT_THEIRS = (
     "type", "profile", "group", "description", "description#en", "first_party", "access_token_format", "audience",
     "resource_identifier", "require_pkce", "scope_claims_in_id_token", "assertion_issuers", "scope_reasons",
     "claim_reasons", "allowed_roles", "allowed_networks", "allowed_hours", "access_token_seconds",
-    "refresh_token_seconds",
+    "refresh_token_seconds", "android_package", "android_certificate_fingerprints",
 )  # fmt: skip
 THEIRS = tuple(
     name

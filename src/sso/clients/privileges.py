@@ -210,6 +210,10 @@ async def check_registration(
             )
 
 
+ANDROID_LINK = ("android_package", "android_certificate_fingerprints")
+"""What lets an Android application open addresses of this service and use what is saved for it."""
+
+
 def reserved_changes(before: ClientMetadata | None, after: ClientMetadata) -> list[str]:
     """Return the fields of a change that an administrator of a group does not decide: what frees an application from a
     rule, lets it act for others, or lets it have more data without asking the person."""
@@ -225,7 +229,7 @@ def reserved_changes(before: ClientMetadata | None, after: ClientMetadata) -> li
         refused.append("profile")
     freed = set(relaxations(after)) - set(relaxations(before) if before is not None else ())
     refused += sorted(scope.partition(":")[0] for scope in freed)
-    for name in ("audience", "resource_identifier", "assertion_issuers"):
+    for name in ("audience", "resource_identifier", "assertion_issuers", *ANDROID_LINK):
         value = getattr(after, name)
         if value and value != getattr(before, name, None):
             refused.append(name)

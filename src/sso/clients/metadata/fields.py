@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from sso.clients.metadata.types import (
     DEFAULT_ENC,
     MAX_REDIRECT_URIS,
+    AndroidPackage,
     AuthMethod,
     ClientType,
     ContentEncryption,
+    Fingerprint,
     GrantType,
     Group,
     HoursText,
@@ -195,6 +197,17 @@ class MetadataFields(BaseModel):
     )
     resource_identifier: Annotated[str, Field(max_length=255, pattern=r"^\S+$")] | None = Field(
         None, description="A resource server: it may introspect tokens of others whose `aud` is this."
+    )
+    android_package: AndroidPackage | None = Field(
+        None,
+        description="The package name of an Android application of the city. With its fingerprints it may open "
+        "addresses of this service and use passwords and passkeys saved for it (`/.well-known/assetlinks.json`).",
+    )
+    android_certificate_fingerprints: list[Fingerprint] = Field(
+        default_factory=list,
+        max_length=5,
+        description="The SHA-256 fingerprints of the certificates that sign the package, as `keytool` or the Play "
+        "Console shows them.",
     )
     require_pkce: bool = Field(True, description="false lets an old application send no code_challenge.")
     scope_claims_in_id_token: bool = Field(

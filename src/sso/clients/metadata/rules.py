@@ -229,6 +229,18 @@ def _unsigned_id_tokens_only_from_the_token_endpoint(client: MetadataFields) -> 
         )
 
 
+def _android_packages_are_the_citys(client: MetadataFields) -> Iterator[str]:
+    """An application that is linked with this service can open its addresses and use what is saved for it."""
+    package, fingerprints = client.android_package, client.android_certificate_fingerprints
+    if bool(package) != bool(fingerprints):
+        missing = "android_certificate_fingerprints" if package else "android_package"
+        yield f"{missing}: goes together with {'android_package' if package else 'android_certificate_fingerprints'}"
+    if package and client.type != "android":
+        yield "android_package: only for type: android"
+    if package and not client.first_party:
+        yield "android_package: is only for the city's own: first_party: true"
+
+
 _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _permissions_exist,
     _scope_reasons_are_of_scopes,
@@ -253,6 +265,7 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _assertion_alg_fits_method,
     _enc_has_alg,
     _unsigned_id_tokens_only_from_the_token_endpoint,
+    _android_packages_are_the_citys,
 )
 
 

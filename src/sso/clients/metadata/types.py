@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -73,6 +74,13 @@ def _shown(value: str, info: ValidationInfo) -> str:
     return (one_line(value) or "?") if is_stored(info) else composed(check_line(value))
 
 
+def _fingerprint(value: str) -> str:
+    digits = value.replace(":", "").upper()
+    if len(value) > 95 or not re.fullmatch("[0-9A-F]{64}", digits):
+        raise ValueError("must be a SHA-256 fingerprint: 32 bytes in hexadecimal, such as 14:6D:E9:…")
+    return ":".join(digits[place : place + 2] for place in range(0, 64, 2))
+
+
 def _bounded(value: int, info: ValidationInfo) -> int:
     if value > MAX_SECONDS and not is_stored(info):
         raise ValueError(f"must be at most {MAX_SECONDS} seconds")
@@ -92,6 +100,10 @@ NetworkText = Annotated[str, Field(max_length=50), AfterValidator(check_network)
 HoursText = Annotated[str, Field(max_length=30), AfterValidator(check_hours)]
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
 Seconds = Annotated[int, AfterValidator(_bounded)]
+AndroidPackage = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$")]
+"""The name of an Android package (application ID)."""
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+"""The SHA-256 fingerprint of a certificate: 32 bytes in hexadecimal, with colons."""
 Group = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_shown)]
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import SANDBOX_END, Application
+from sso.clients.privileges import ANDROID_LINK
 from sso.clients.secrets import ClientError
 from sso.clients.validation_errors import not_a_list, not_text, unknown_field
 from sso.platform.security.json_documents import DocumentRefused, check_document
@@ -47,6 +48,7 @@ POLICIES = ("allowed_roles", "allowed_networks", "allowed_hours", "access_token_
 """Who may use an application, from where and when, and how long its tokens are valid."""
 GRANTED = (
     "first_party", "profile", "require_pkce", "audience", "resource_identifier", "access_token_format", *POLICIES,
+    *ANDROID_LINK,
 )  # fmt: skip
 """What only an administrator decides."""
 IN_SANDBOX = ("profile", "require_pkce", "access_token_format", *POLICIES)
