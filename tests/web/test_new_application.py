@@ -57,9 +57,7 @@ async def test_three_values_give_a_sandbox_with_files_and_the_page_notices_the_f
     assert code
     assert unescape(code[1]) == archive.read(folder + "app.py").decode(), "the page shows the program of the ZIP file"
     without = await dimas.http.get(f"{path}/quick-start/node.zip")
-    assert secret.encode() not in zipfile.ZipFile(io.BytesIO(without.content)).read(
-        "karcis-parkir-sandbox-node/.env"
-    )
+    assert secret.encode() not in zipfile.ZipFile(io.BytesIO(without.content)).read("karcis-parkir-sandbox-node/.env")
 
     assert (await dimas.http.get(f"{path}/first-sign-in")).json() == {"at": None}
     assert 'http-equiv="refresh"' in (await dimas.open(f"{path}/quick-start?watch=3")).text

@@ -8,6 +8,7 @@ from sso.http.developer import (
     overview,
     playground,
     quick_start,
+    request_log,
     rp_check,
     sample,
     secrets,
@@ -24,6 +25,7 @@ routers = (
     diagnosis.router,
     quick_start.router,
     sample.router,
+    request_log.router,
     playground.router,
     rp_check.router,
 )
