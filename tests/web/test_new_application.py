@@ -102,3 +102,18 @@ async def test_looking_for_the_first_sign_in_is_limited(city: City, dimas: Brows
     await create(dimas)
     answers = [(await dimas.http.get("/developer/apps/karcis-parkir/first-sign-in")).status_code for _ in range(61)]
     assert answers == [200] * 60 + [429]
+
+
+async def test_the_manual_is_in_the_portal_with_search_in_both_languages(city: City, dimas: Browser) -> None:
+    page = await dimas.open("/developer/docs")
+    assert "Login pertama dalam lima menit" in page.text
+    assert 'href="/developer/docs/log-permintaan"' in page.text
+    english = await dimas.open("/developer/docs/quick-starts?lang=en")
+    assert '<table' in english.text
+    assert "openid-client" in english.text
+    found = await dimas.open("/developer/docs?q=X-Request-Id&lang=en")
+    assert 'href="/developer/docs/request-log"' in found.text
+    nothing = await dimas.open("/developer/docs?q=%3Cscript%3E&lang=en")
+    assert "Nothing found" in nothing.text
+    assert "<script>" not in nothing.text
+    assert (await dimas.http.get("/developer/docs/lain")).status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sso.http.developer import (
     applications,
     diagnosis,
+    docs,
     overview,
     playground,
     quick_start,
@@ -24,6 +25,7 @@ routers = (
     secrets.router,
     diagnosis.router,
     quick_start.router,
+    docs.router,
     sample.router,
     request_log.router,
     playground.router,
