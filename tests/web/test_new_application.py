@@ -109,7 +109,7 @@ async def test_the_manual_is_in_the_portal_with_search_in_both_languages(city: C
     assert "Login pertama dalam lima menit" in page.text
     assert 'href="/developer/docs/log-permintaan"' in page.text
     english = await dimas.open("/developer/docs/quick-starts?lang=en")
-    assert '<table' in english.text
+    assert "<table" in english.text
     assert "openid-client" in english.text
     found = await dimas.open("/developer/docs?q=X-Request-Id&lang=en")
     assert 'href="/developer/docs/request-log"' in found.text

@@ -29,7 +29,7 @@ from sso.http.developer.application_page import (
     application_page,
     present,
 )
-from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, LABELS, NEW_SUBJECTS, subjects_shown
 from sso.http.developer.sample import NewSecret, secret_page
 from sso.identity.users.store import names_of
 from sso.platform.actor import Actor
@@ -115,6 +115,7 @@ async def _overview_page(
         kinds=KIND_TEXTS,
         notes=[_note_shown(note, names) for note in notes],
         note_texts=NOTES,
+        labels=LABELS,
         missing=missing_for_production(there.application, allow_http_loopback=settings.loopback),
         issuer=settings.issuer,
         problem=problem.text,

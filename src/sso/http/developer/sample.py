@@ -112,7 +112,7 @@ def zip_file(settings: Settings, client: Client, name: str, secret: str) -> byte
     """Return a sample program with the values of a client: its files, ``.env`` and a README."""
     files = dict(files_of(name, settings.issuer, client))
     files[".env"] = env_file(settings, client, secret)
-    files["README.md"] = _read_me(name, client)
+    files["README.md"] = _read_me(name, client, lacks_secret=client.meta.needs_secret and not secret)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in files.items():
@@ -120,13 +120,14 @@ def zip_file(settings: Settings, client: Client, name: str, secret: str) -> byte
     return buffer.getvalue()
 
 
-def _read_me(name: str, client: Client) -> str:
+def _read_me(name: str, client: Client, *, lacks_secret: bool) -> str:
     stack = STACKS[name]
-    steps = f"{commands_of(name, 'install')}\nset -a; . ./.env; set +a\n{stack.run}\n"
+    run = stack.run.replace(":3000", f":{_port(client)}")
+    steps = f"{commands_of(name, 'install')}\nset -a; . ./.env; set +a\n{run}\n"
     missing = "`.env` has no client secret. Put it there before you run the program.\n\n"
     return (
         f"# {client.client_id}: {stack.title}\n\nA sample program that signs users in and out with OpenID Connect.\n\n"
-        f"{missing if client.meta.needs_secret else ''}"
+        f"{missing if lacks_secret else ''}"
         f"```sh\n{steps}```\n\nThen open http://localhost:{_port(client)}/ in a browser.\n"
     )
 
