@@ -132,7 +132,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await page.get_by_role("link", name="Pemeriksaan keamanan", exact=True).click()
     await page.locator("#page").fill(f"{here}/")
     await page.get_by_role("button", name="Mulai pemeriksaan").click()
-    await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=60_000)
+    await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=200_000)
     await page.get_by_role("link", name="Ringkasan").click()
     await page.locator("#submit-text").fill("Mulai bulan Januari.")
     await page.get_by_role("button", name="Ajukan untuk disetujui").click()

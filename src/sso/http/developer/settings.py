@@ -110,7 +110,6 @@ async def form_page(
         states=STATES,
         **form_context(request, registry, typed),
         admin=False,
-        opened=request.query_params.get("open", ""),
         kept_by=kept_by,
         may_change=may_change,
         revision=application.revision if application is not None else 0,
