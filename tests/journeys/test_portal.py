@@ -132,7 +132,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await page.get_by_role("link", name="Pemeriksaan keamanan", exact=True).click()
     await page.locator("#page").fill(f"{here}/")
     await page.get_by_role("button", name="Mulai pemeriksaan").click()
-    await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=200_000)
+    await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=60_000)
     await page.get_by_role("link", name="Ringkasan").click()
     await page.locator("#submit-text").fill("Mulai bulan Januari.")
     await page.get_by_role("button", name="Ajukan untuk disetujui").click()
@@ -154,7 +154,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await expect(office.locator("#note-wrong")).to_be_visible()
     await office.locator("#note").fill("Agar warga mengerti")
     await office.get_by_role("button", name="Simpan").click()
-    await expect(office.get_by_text("Tersimpan")).to_be_visible()
+    await expect(office.get_by_text("Pengaturan baru berlaku seketika")).to_be_visible()
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir")
     await expect(page.get_by_text("Agar warga mengerti")).to_be_visible()
 
