@@ -16,7 +16,7 @@ BESIDE := -j 2
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom charts image hooks clean deps ready
+.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom charts image hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -43,6 +43,9 @@ quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a datab
 
 unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -q --durations=10 $(ARGS)
+
+pictures: $(VENV)/dev.stamp $(COMPILED)   ## renew the kept pictures of pages (tests/journeys/pictures); look at them before you commit them
+	RENEW_PICTURES=1 $(BIN)/python -m pytest -q tests/journeys/test_pictures.py $(ARGS)
 
 coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the floor in pyproject.toml
 	$(BIN)/coverage erase

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, Node.js 20 with
+# Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, a font, Node.js 20 with
 # npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, systemd-analyze, PostgreSQL, and the
 # Node.js packages of tests/interop. What is there stays.
 #
@@ -37,6 +37,7 @@ has_postgres() {
   set -- "${POSTGRESQL:-/usr/lib/postgresql}"/*/bin/initdb
   [ -x "$1" ]
 }
+has_fonts() { [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ]; }
 has_systemd() { has systemd-analyze; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
@@ -44,6 +45,7 @@ has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openid
 PROGRAMS="
 has_python|python3-venv|Python 3.11 or newer with venv
 has_chromium|chromium-headless-shell|Chromium (or CHROMIUM=/path/to/chromium)
+has_fonts|fonts-dejavu-core|DejaVu Sans, the font of the kept pictures of pages
 has_node|nodejs|Node.js 20 or newer
 has_npm|npm|npm
 has_redis|redis-server|Redis or Valkey

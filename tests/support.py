@@ -164,6 +164,11 @@ def form_of(answer: httpx.Response) -> Form:
     return forms[0]
 
 
+def main_of(answer: httpx.Response) -> str:
+    """Return the content of a page, without what stands on every page: header, footer and the form that signs out."""
+    return answer.text.partition("<main")[2].partition("</main>")[0]
+
+
 class City:
     """A running provider, seen from outside; ``provider`` is the way in, for what only a test may do."""
 

@@ -32,7 +32,7 @@ from sso.schema import metadata
 
 METRICS = ("usage_counts", "client_mistakes", "processes")
 """Tables that a process writes every few seconds, whatever is asked."""
-GONE = "Halaman ini sudah tidak berlaku"
+GONE = "Halaman ini sudah kedaluwarsa"
 OTHER_KEY = "another secret key for tests of more than 32 characters"
 
 

@@ -25,7 +25,7 @@ PAGES = tuple(
     for name in ("authorize", "login", "account_selection", "consent", "second_factor", "sign_up")
 )
 """The modules whose pages are steps of a sign-in for an application."""
-GONE = "Halaman ini sudah tidak berlaku"
+GONE = "Halaman ini sudah kedaluwarsa"
 
 
 @pytest.fixture

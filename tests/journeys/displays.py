@@ -104,6 +104,7 @@ async def check_displays(page: Page, displays: Sequence[Display], picture: str =
             raise AssertionError(f"{page.url} in {display}: {error}") from None
         if picture:
             await keep_picture(page, ARTEFACTS / f"{picture}-{display}.png")
+    await check_large_text(page)
     await show(page, displays[0])
 
 
@@ -130,10 +131,32 @@ CUT = """() => {
   }
   for (const one of document.querySelectorAll("summary")) {
     const arrow = getComputedStyle(one, "::after"), room = parseFloat(getComputedStyle(one).paddingRight);
+    if (arrow.display === "none") continue;
     if (arrow.float !== "none" || arrow.position !== "absolute" || room < 20) found.push("an arrow floats");
   }
   return found;
 }"""
+
+
+WIDER = """() => {
+  const width = document.documentElement.clientWidth, found = [];
+  if (document.documentElement.scrollWidth > width) found.push("the page is wider than the screen");
+  for (const one of document.querySelectorAll("body *")) {
+    if (one.closest("pre, .scrolled, .unseen, svg, nav ul") || !one.checkVisibility()) continue;
+    const right = one.getBoundingClientRect().right;
+    if (right > width + 1) found.push(`${one.tagName} ${one.textContent.trim().slice(0, 40)}`);
+  }
+  return found.slice(0, 6);
+}"""
+
+
+async def check_large_text(page: Page) -> None:
+    """Check that nothing of a page is wider than 320 pixels with text of 200 percent (WCAG 2.2, 1.4.4 and 1.4.10)."""
+    await page.set_viewport_size({"width": 320, "height": 640})
+    await page.evaluate("document.documentElement.style.fontSize = '200%'")
+    found = await page.evaluate(WIDER)
+    await page.evaluate("document.documentElement.style.fontSize = ''")
+    assert not found, f"{page.url} with text of 200 percent at 320 pixels: {found}"
 
 
 async def check_fits(page: Page) -> None:

@@ -103,7 +103,7 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     await page.get_by_role("button", name="Lanjutkan").click()
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").press_sequentially("perahu")
-    await expect(page.get_by_text("masih kurang: 9")).to_be_visible()
+    await expect(page.get_by_text("kurang 9 karakter lagi")).to_be_visible()
     await page.locator("#password").fill(PASSWORD)
     await page.locator("#password").press("End")
     await page.get_by_role("button", name="Buat akun").click()
@@ -408,6 +408,8 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     await page.locator("#password").fill(PASSWORD)
     await submit()
     await look("home")
+    await page.locator("details.menu summary").click()
+    await look("menu")
     for path in OWN:
         await page.goto(f"{demo.issuer}/account{path}")
         await look(f"account{path.replace('/', '-')}")

@@ -10,6 +10,7 @@ from tests.journeys.displays import Display, Rules, check_displays, new_context
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 PAGE = """<!doctype html><html lang=id><title>Halaman</title><style>
+  h1 { font-size: 1.25rem }
   a { display: inline-block; color: #024; background: #fff; }
   %s
 </style><main><h1>Halaman</h1><a href="/satu">Satu</a> <a href="/dua">Dua</a> %s</main>"""
@@ -22,6 +23,11 @@ FAULTS = {
     "tiny on a desk": (f"{WIDE} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
     "no alternative": ("", "<img src=''>", "image-alt"),
     "no alternative on a phone": (f"{WIDE} {{ img {{ display: none }} }}", "<img src=''>", "image-alt"),
+    "cut with large text": (
+        "",
+        "<p style='white-space: nowrap'>Kata sandi Anda sendiri</p>",
+        "200 percent",
+    ),
     "cut on a phone": ("", "<p style='width: 500px'>Panjang</p>", "wider than the screen"),
 }
 

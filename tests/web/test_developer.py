@@ -212,7 +212,7 @@ async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city:
     assert meta.claim_reasons == {"name": "Nama di karcis antrean.", "birthdate": "Usia di poli anak."}
     assert meta.scope_reasons == {"email": "Kabar."}
     page = await dimas.open("/developer/apps/antrean/settings")
-    fields = Forms(page.text).forms[-1].fields
+    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
     assert (fields["ask birthdate"], fields["reason birthdate"]) == ("1", "Usia di poli anak.")
     assert "ask gender" not in fields
     assert fields["reason gender"] == "", "nothing is put into what is not asked for"

@@ -40,7 +40,7 @@ def test_the_catalogues_are_in_canonical_order() -> None:
 
 
 def test_messages_are_found_at_all() -> None:
-    assert {"Sign in", "Hello, %(person)s", "We do not know this application"} <= messages()
+    assert {"Sign in", "Hello, %(person)s", "This application is not registered"} <= messages()
 
 
 @pytest.mark.parametrize(

@@ -18,80 +18,78 @@ class Failure:
 
 
 _RESTART = N_("Go back to the application and sign in again from there.")
-_TELL = N_("This is a mistake in the application, not yours. Please tell the people who run the application.")
+_TELL = N_("The application has an error; you did nothing wrong. Please report it to the operator of the application.")
 
 FAILURES = {
-    "no_client": Failure(N_("The application did not say who it is"), _TELL),
-    "unknown_client": Failure(N_("We do not know this application"), _TELL),
+    "no_client": Failure(N_("The request does not name an application"), _TELL),
+    "unknown_client": Failure(N_("This application is not registered"), _TELL),
     "disabled_client": Failure(
-        N_("This application is switched off for now"),
-        N_("The city has suspended this application. Please try again later, or ask for help."),
+        N_("This application is disabled"),
+        N_("The city has disabled this application for now. Try again later, or contact the helpdesk."),
     ),
-    "repeated": Failure(N_("The application asked in a wrong way"), _TELL),
-    "no_redirect_uri": Failure(N_("The application did not say where to return to"), _TELL),
+    "repeated": Failure(N_("The request of the application is not valid"), _TELL),
+    "no_redirect_uri": Failure(N_("The request does not name a redirect URI"), _TELL),
     "unregistered_redirect_uri": Failure(
-        N_("The application asks us to send you to an address that we do not know"),
-        N_("To protect you, we do not go there. Please tell the people who run the application."),
+        N_("The redirect URI of this application is not registered"),
+        N_(
+            "For your security, we do not send you to that address. Please report the error to the operator of the "
+            "application."
+        ),
     ),
-    "bad_request_object": Failure(N_("The application asked in a wrong way"), _TELL),
+    "bad_request_object": Failure(N_("The request of the application is not valid"), _TELL),
     "bad_logout_hint": Failure(
-        N_("The application asked for signing out in a wrong way"),
-        N_("You are still signed in. You can sign out on our start page."),
+        N_("The sign-out request of the application is not valid"),
+        N_("You are still signed in. You can sign out on the start page."),
     ),
     "unregistered_logout_uri": Failure(
-        N_("The application asks us to send you to an address that we do not know"),
-        N_("You are still signed in. You can sign out on our start page."),
+        N_("The redirect URI of this application is not registered"),
+        N_("You are still signed in. You can sign out on the start page."),
     ),
-    "expired_interaction": Failure(N_("This page is no longer valid"), _RESTART),
+    "expired_interaction": Failure(N_("This page has expired"), _RESTART),
     "no_cookies": Failure(
-        N_("Your browser does not keep our cookies"),
+        N_("Your browser blocks cookies"),
         N_("Allow cookies for this address, then go back to the application and sign in again."),
     ),
-    "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
+    "stale_form": Failure(N_("This page has expired"), N_("Go back, reload the page and try again.")),
     "more_than_yours": Failure(
         N_("You do not have all permissions of this application"),
         N_(
-            "The application has administration permissions or restricted data. Only somebody who has all of these "
-            "permissions can change the application, its secrets or its team. Ask a full administrator."
+            "The application has administration permissions or restricted data. To change the application, its secrets "
+            "or its team, you need all of these permissions. Ask a full administrator."
         ),
     ),
     "no_permission": Failure(
-        N_("This is not for you to see"),
-        N_("Your account has no permission for it. If you need it, ask an administrator."),
+        N_("You do not have access to this page"),
+        N_("Your account lacks the required permission. If you need access, ask an administrator."),
         "access_denied",
     ),
     "check_only": Failure(
-        N_("This address plays a dishonest provider"),
-        N_("Only the relying-party check comes here. To sign in with it, the application must use the real issuer."),
+        N_("This address simulates an attack for the relying-party check"),
+        N_("Only the relying-party check uses this address. For a real sign-in, configure the real issuer."),
     ),
-    "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
-    "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
-    "too_large": Failure(N_("What was sent is too large"), N_("Go back and send less.")),
-    "too_slow": Failure(
-        N_("What you sent took too long to arrive"), N_("Check your connection, then go back and try again.")
-    ),
-    "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
+    "not_found": Failure(N_("Page not found"), N_("Check the address, or go to the start page.")),
+    "wrong_method": Failure(N_("This address does not support this method"), N_("Go to the start page.")),
+    "too_large": Failure(N_("Request too large"), N_("Go back and send less text or a smaller file.")),
+    "too_slow": Failure(N_("Connection too slow"), N_("Check your connection, then go back and try again.")),
+    "unreadable": Failure(N_("The request cannot be read"), _RESTART),
     "too_many": Failure(
         N_("Too many requests"),
         N_("Please try again in %(minutes)d minutes. If you cannot wait, contact the helpdesk."),
         "temporarily_unavailable",
     ),
     "bad_text": Failure(
-        N_("Your request contains characters that this service does not accept"),
-        N_(
-            "Go back and type the text again instead of pasting it: the text has control characters or invisible "
-            "characters."
-        ),
+        N_("The text contains characters that are not allowed"),
+        N_("Go back and type the text instead of pasting it. Control characters and invisible characters are refused."),
     ),
     "unavailable": Failure(
-        N_("We cannot help you just now"),
-        N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
+        N_("The service is temporarily unavailable"),
+        N_("A service we depend on is unavailable. No data was lost. Please try again in a moment."),
         "temporarily_unavailable",
         5,
     ),
     "broken": Failure(
-        N_("Something went wrong on our side"),
-        N_("Please try again. If it happens again, tell us the reference below."),
+        N_("An error occurred on our side"),
+        N_("Please try again. If the error occurs again, contact the helpdesk and name the reference below."),
         "server_error",
     ),
 }

@@ -143,19 +143,16 @@ def page(
     """
     site, locale = site_of(request), locale_of(request, ui_locales, fields)
     settings = site.settings
-    html = (
-        environment(locale)
-        .get_template(template)
-        .render(
-            languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
-            chosen=chosen_language(request, fields),
-            frames=frames,
-            display=display,
-            header=header,
-            errors=errors or _one_error(context),
-            **_on_every_page(request, site, locale),
-            **context,
-        )
+    shown = environment(locale).get_template(template)
+    html = shown.render(
+        languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
+        chosen=chosen_language(request, fields),
+        frames=frames,
+        display=display,
+        header=header,
+        errors=errors or _one_error(context),
+        **_on_every_page(request, site, locale),
+        **context,
     )
     response = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
     if chosen_language(request, fields):

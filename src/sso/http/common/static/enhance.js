@@ -72,7 +72,7 @@
   // A second tap on a slow phone must not send the form twice; a button that takes long says so.
   const live = document.createElement("p");
   live.className = "unseen";
-  live.setAttribute("role", "status");
+  live.setAttribute("aria-live", "polite");
   document.body.append(live);
   const waiting = [];
   const wait = (button) => {

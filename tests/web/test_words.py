@@ -1,0 +1,185 @@
+"""The words of docs/glossary.md: none that it bans stands in a message, a template, a command or the changelog; and no
+text of a page is left without its translation."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+
+from sso.http.admin.setting_texts import INDONESIAN
+from sso.http.common.i18n import translations
+from sso.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+HTTP = ROOT / "src/sso/http"
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
+LEFT: frozenset[str] = frozenset({
+    "sign_in", "account", "console", "admin", "developer", "protocol", "common/mail_texts.py", "common/labels.py",
+    "common/templates/codes.html", "common/templates/onward_form.html", "common/templates/scopes.html",
+    "settings", "commands",
+})  # fmt: skip
+"""Areas whose texts are rewritten on other branches: empty once they are merged."""
+SAME_IN_BOTH = re.compile(
+    r"^[\W\d]*$|^(%\(\w+\)s[ :–·-]*)+|^(SMS|NIK|WhatsApp|Webhook|Issuer|[A-Z]{2,5}|[a-z]+_[a-z_]+)$"
+)
+
+
+class Banned(NamedTuple):
+    """A word that the glossary bans."""
+
+    word: str
+    instead: str
+    pattern: re.Pattern[str]
+    allowed: tuple[str, ...]
+
+    def stands_in(self, text: str) -> bool:
+        """Tell whether the word stands in a text, but for the phrases in which it is allowed."""
+        for phrase in self.allowed:
+            text = re.sub(re.escape(phrase), "", text, flags=re.IGNORECASE)
+        return self.pattern.search(text) is not None
+
+
+@cache
+def banned(language: str) -> tuple[Banned, ...]:
+    """Return what the glossary bans in a language."""
+    part = (ROOT / "docs/glossary.md").read_text().partition(f"### Banned in {language}\n")[2].partition("\n#")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+    words = [(word.strip(), row) for row in rows[2:] for word in row[0].split(", ")]
+    found = []
+    for word, row in words:
+        pattern = re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"\s+")
+        allowed = tuple(phrase for phrase in row[2].split(", ") if phrase)
+        found.append(Banned(word, row[1], re.compile(rf"(?<!\w){pattern}(?!\w)", re.IGNORECASE), allowed))
+    return tuple(found)
+
+
+def faults_in(text: str, language: str) -> list[str]:
+    """Return each banned word of a text, with what to write instead."""
+    return [f"{one.word!r}: write {one.instead}" for one in banned(language) if one.stands_in(text)]
+
+
+@cache
+def messages() -> tuple[tuple[str, str], ...]:
+    """Return every message of the pages with the file in which it stands."""
+    with (HTTP / "common/locale/babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)
+    found = {(where, message) for where, _, message, _, _ in extract_from_dir(str(HTTP), methods, options, KEYWORDS)}
+    return tuple(sorted((where, text) for where, message in found for text in _texts(message)))
+
+
+def _texts(message: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (message,) if isinstance(message, str) else message
+
+
+def is_left(where: str) -> bool:
+    return any(where == area or where.startswith(f"{area}/") for area in LEFT)
+
+
+def report(faults: Iterator[str] | list[str]) -> None:
+    lines = sorted(set(faults))
+    assert not lines, f"{len(lines)} texts to change (docs/glossary.md):\n" + "\n".join(lines[:60])
+
+
+def test_the_glossary_bans_words_of_both_languages() -> None:
+    assert faults_in("Buka peramban Anda", "Indonesian") == ["'peramban': write browser"]
+    assert faults_in("Bukan untuk orang lain", "Indonesian") == []
+    assert faults_in("Ini untuk orang", "Indonesian")
+    assert faults_in("She looks\n after it", "English") == ["'look* after': write manage"]
+    assert faults_in("The overlook afternoon", "English") == []
+    assert len(banned("Indonesian")) > 25
+    assert len(banned("English")) > 25
+
+
+@pytest.mark.parametrize("language", ["Indonesian", "English"])
+def test_no_message_has_a_banned_word(language: str) -> None:
+    translated = translations("id").gettext
+    report(
+        f"{where}: {shown!r}: {'; '.join(faults)}"
+        for where, text in messages()
+        if not is_left(where)
+        for shown in [text if language == "English" else translated(text)]
+        if (faults := faults_in(shown, language))
+    )
+
+
+def test_no_description_of_a_setting_has_a_banned_word() -> None:
+    found = [
+        f"{name}: {faults}"
+        for name, field in Settings.model_fields.items()
+        if "settings" not in LEFT
+        if (faults := faults_in(field.description or "", "English") + faults_in(INDONESIAN[name], "Indonesian"))
+    ]
+    report(found)
+
+
+def test_no_command_and_no_new_line_of_the_changelog_has_a_banned_word() -> None:
+    newest = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1]
+    newest = re.sub(r"\]\([^)]*\)", "]", newest)  # addresses of links
+    found = [
+        f"CHANGELOG.md: {line}: {faults}" for line in newest.splitlines() if (faults := faults_in(line, "English"))
+    ]
+    if "commands" not in LEFT:
+        commands = (ROOT / "docs/commands.md").read_text().splitlines()
+        found += [f"docs/commands.md: {line}: {faults}" for line in commands if (faults := faults_in(line, "English"))]
+    report(found)
+
+
+def test_no_message_is_its_own_translation() -> None:
+    """A message without its twin, or with the English text as its twin, is shown in English on Indonesian pages."""
+    translated = translations("id").gettext
+    known = {line.strip() for line in (Path(__file__).parent / "same_in_both.txt").read_text().splitlines()}
+    report(
+        f"{where}: {text!r}"
+        for where, text in messages()
+        if not is_left(where) and translated(text) == text and text not in known and not SAME_IN_BOTH.match(text)
+    )
+
+
+TRANS = re.compile(r"{%-? *trans\b.*?{%-? *endtrans *-?%}", re.DOTALL)
+JINJA = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
+CODE = re.compile(r"<(code|pre|style|script)\b.*?</\1>", re.DOTALL)
+TAG = re.compile(r"<[^>]*>", re.DOTALL)
+ATTRIBUTE = re.compile(r'\s(?:alt|title|placeholder|aria-label|data-busy)="([^"{]*[A-Za-z]{2}[^"{]*)"')
+ENTITY = re.compile(r"&\w+;|[a-z-]+=\"[^\"]*\"|\bautofocus\b")
+"""What is no text: characters by name, and attributes that a macro adds to an element."""
+
+
+def bare_texts(template: str) -> list[str]:
+    """Return the texts of a template that are in no message."""
+    without = JINJA.sub(" ", TRANS.sub(" ", template))
+    found = ATTRIBUTE.findall(without)
+    words = ENTITY.sub(" ", TAG.sub("\n", CODE.sub(" ", without)))
+    return [line.strip() for line in [*found, *words.splitlines()] if re.search(r"[A-Za-z]{2}", line)]
+
+
+def test_texts_outside_of_messages_are_found() -> None:
+    assert bare_texts('<p title="Nama">{% trans %}Name{% endtrans %} <b>Bare</b> {{ name }}</p>') == ["Nama", "Bare"]
+    assert bare_texts('<a href="/login" class="plain">{{ _("Sign in") }}</a><code>SELECT</code>') == []
+
+
+def test_no_template_has_a_text_that_is_not_translated() -> None:
+    known = {line.strip() for line in (Path(__file__).parent / "same_in_both.txt").read_text().splitlines()}
+    report(
+        f"{path.relative_to(HTTP)}: {text!r}"
+        for path in sorted(HTTP.glob("**/templates/*.html"))
+        if not is_left(f"{path.relative_to(HTTP).parts[0]}") and not is_left(str(path.relative_to(HTTP)))
+        for text in bare_texts(path.read_text())
+        if text not in known
+    )
+
+
+if __name__ == "__main__":  # every text to change, of the areas that are named
+    LEFT = frozenset()  # type: ignore[misc]
+    for area, text in messages():
+        if not sys.argv[1:] or area.startswith(tuple(sys.argv[1:])):
+            shown = translations("id").gettext(text)
+            for fault in faults_in(text, "English") + faults_in(shown, "Indonesian"):
+                print(f"{area}: {fault}\n    {text}\n    {shown}")
