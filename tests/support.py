@@ -139,7 +139,7 @@ class Forms(HTMLParser):
         if tag == "form":
             self.forms.append(Form(values.get("action", ""), values.get("method", "get")))
         elif tag == "input" and self.forms and "name" in values:
-            if values.get("type") == "checkbox" and "checked" not in values:
+            if values.get("type") in ("checkbox", "radio") and "checked" not in values:
                 return
             self.forms[-1].fields[values["name"]] = values.get("value", "")
         elif tag == "button" and self.forms and values.get("type", "submit") == "submit":

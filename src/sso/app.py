@@ -67,6 +67,7 @@ RETRY_SECONDS = 1.0
 STOP_SECONDS = 20.0
 GC_THRESHOLDS = (10_000, 20, 20)
 """A request allocates some hundred objects that are freed without the collector: it looks less often."""
+WATCHES_PER_MINUTE = 60
 STRENGTHS_PER_MINUTE = 60
 """How often the strength of a password is computed for one IP address."""
 RECEIPTS_PER_MINUTE = 3000
@@ -223,6 +224,7 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         receipts=CountLimit(RECEIPTS_PER_MINUTE, 1, None, "receipts"),
+        watches=CountLimit(WATCHES_PER_MINUTE, 1, None, "watches"),
     )
 
 

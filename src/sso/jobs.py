@@ -46,6 +46,7 @@ from sso.platform.actor import SYSTEM
 from sso.platform.db import Database, DatabaseUnavailable, TransactionConflict, ends, job_runs
 from sso.platform.db.database_clock import DatabaseClock
 from sso.platform.keys import rotate_when_due
+from sso.platform.metrics import request_log
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, five_minutes
 from sso.platform.outbox import store as deliveries
@@ -419,6 +420,15 @@ async def _delete_mistakes(run: Run) -> int:
     return count
 
 
+async def _delete_requests(run: Run) -> int:
+    now = clock.now()
+    before = now - request_log.KEEP
+    count = await run.batches(lambda session: request_log.delete_old_requests(session, before, BATCH))
+    async with run.provider.db.write() as session:
+        await request_log.delete_surplus_requests(session, now - timedelta(hours=1))
+    return count
+
+
 async def _prune_audit_log(run: Run) -> int:
     provider, kept = run.provider, run.provider.settings.audit_retention
     if not kept:
@@ -487,6 +497,7 @@ JOBS: tuple[Job, ...] = (
     Job("usage_counts", _older(usage.delete_old_counts, lambda _: KEEP_COUNTS)),
     Job("recent_counts", _older(usage.delete_recent_counts, lambda _: KEEP_RECENT)),
     Job("mistakes", _delete_mistakes),
+    Job("request_log", _delete_requests),
     Job("signing_keys", _rotate_keys),
     Job("secret_reminders", _remind_of_secrets),
     Job("gauges", _count),

@@ -35,6 +35,11 @@ def note(name: str, value: str) -> None:
         fields[name] = value
 
 
+def noted() -> dict[str, str]:
+    """Return the fields of the log lines of the present request."""
+    return _CONTEXT.get() or {}
+
+
 class _Json(logging.Formatter):
     """One JSON object for each line. ``fields`` of a record adds fields; those of the request are added to each."""
 

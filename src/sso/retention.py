@@ -34,6 +34,7 @@ RETENTION: dict[str, Retention] = {
     "access_tokens": Retention("time", "Until the token expires, or its grant is deleted."),
     "bulk_revocations": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end."),
     "client_mistakes": Retention("time", "14 days after the last time; at most 100 for each application."),
+    "client_requests": Retention("time", "7 days; at most 500 for each application."),
     "deliveries": Retention(
         "time",
         "`SSO_DELIVERY_RETENTION` after the delivery was finished or given up. A delivery that its receiver does not "

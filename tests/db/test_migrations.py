@@ -63,7 +63,7 @@ from sso.platform.db.migrate import (
     head_revision,
     upgrade,
 )
-from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
+from sso.platform.metrics.models import ClientMistake, ClientRequest, ProcessSeen, UsageCount
 from sso.platform.outbox.webhooks import add_webhook
 from sso.platform.security.idempotency import begin_once
 from sso.platform.security.models import RateCounter
@@ -227,6 +227,9 @@ def _of_the_portal(city: City) -> list[Any]:
         ),
         UsageCount(hour=now, name="token", client_id="antrean", label="", count=1),
         ClientMistake(client_id="antrean", digest=b"d" * 16, **mistake),
+        ClientRequest(
+            id=new_id(), client_id="antrean", at=now, endpoint="/token", outcome="ok", grant_type="", request_id="r"
+        ),
         ProcessSeen(id=new_id(), host="h", pid=1, version="1", works=True, memory_mb=1, started_at=now, seen_at=now),
         GroupAdministrator(user_id=siti, group="E-Kesehatan"),
     ]

@@ -39,7 +39,7 @@ from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.platform.actor import Actor
 from sso.platform.db import DatabaseUnavailable, new_id
 from sso.platform.db.ends import Ended
-from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
+from sso.platform.metrics.models import ClientMistake, ClientRequest, ProcessSeen, UsageCount
 from sso.platform.outbox.models import Delivery
 from sso.platform.security.models import IdempotencyKey, RateCounter, Replay
 from sso.retention import RETENTION
@@ -314,6 +314,9 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
         UsageCount(hour=now, name="5m:token", client_id=name, label="", count=1),
         ClientMistake(
             client_id="warga", digest=hashed[:16], code="c", sent={}, count=1, first_at=now, last_at=now
+        ),
+        ClientRequest(
+            id=new_id(), client_id=name, at=now, endpoint="/token", outcome="ok", grant_type="", request_id="r"
         ),
         ProcessSeen(id=new_id(), host="h", pid=1, version="1", works=True, memory_mb=1, started_at=now, seen_at=now),
     ]  # fmt: skip

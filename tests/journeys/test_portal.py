@@ -79,26 +79,43 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
     # A developer registers it, gets a secret for the sandbox at once, and signs in with it.
     page = await at(demo, desks, "dimas", "/developer")
-    await page.get_by_role("button", name="Daftarkan aplikasi").click()
-    await page.get_by_role("link", name=re.compile("Aplikasi web dengan server")).click()
+    await page.get_by_role("button", name="Buat aplikasi").click()
+    await page.get_by_role("button", name="Buat aplikasi").click()
+    await expect(page.locator("#problem li")).to_have_count(2)  # everything that is missing, at once
     await page.locator("#client_name").fill("Karcis Parkir")
+    await page.locator("#redirect_uri").fill(f"{here}/callback")
+    await page.get_by_role("button", name="Buat aplikasi").click()
+    secret = await page.locator("#client-secret").inner_text()
+    await expect(page.get_by_role("button", name="Salin: Client secret")).to_be_visible()
+    running = start(tmp_path, port, demo.issuer, "karcis-parkir-sandbox", secret)
+    programs.append(running)
+    await expect(page.get_by_text("Login pertama berhasil")).to_be_hidden()
+    shop = await desks["dimas"].new_page()
+    await shop.goto(f"{here}/login")
+    await shop.get_by_role("button", name="Setujui").click()
+    await expect(shop.locator("#who")).to_contain_text("Dimas Prasetyo")
+    await page.bring_to_front()
+    await expect(page.get_by_text("Login pertama berhasil")).to_be_visible()
+    await shop.close()
+
+    # Everything else is in the folded sections of its settings.
+    await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir/settings")
     await page.locator("#contacts").fill("tim@parkir.example")
-    await page.locator("#sandbox-redirect_uris").fill(f"{here}/callback")
+    for section in ("sandbox", "production", "data"):
+        await page.locator(f"#section-{section} > summary").click()
     await page.locator("#sandbox-initiate_login_uri").fill(f"{here}/login")
     await page.locator("#sandbox-backchannel_logout_uri").fill(f"{here}/backchannel-logout")
     await page.locator("#redirect_uris").fill("http://parkir.example/callback")
     for claim in ("name", "email"):
         await page.locator(f'input[name="ask {claim}"]').check()
         await page.locator(f"#reason-{claim}").fill("Nama dan alamat di karcis.")
-    await page.get_by_role("button", name="Daftarkan di sandbox").click()
+    await page.get_by_role("button", name="Simpan").click()
     await expect(page.locator("#redirect_uris-advice")).to_contain_text("https://parkir.example/callback")
     await page.locator("#redirect_uris").fill(f"{here}/callback")
     await page.locator("#backchannel_logout_uri").fill(f"{here}/backchannel-logout")
     await page.locator("#post_logout_redirect_uris").fill(f"{here}/")
-    await page.get_by_role("button", name="Daftarkan di sandbox").click()
-    secret = await page.locator("#client-secret").inner_text()
-    running = start(tmp_path, port, demo.issuer, "karcis-parkir-sandbox", secret)
-    programs.append(running)
+    await page.get_by_role("button", name="Simpan").click()
+    await expect(page.get_by_text("Tersimpan")).to_be_visible()
     shop = await desks["dimas"].new_page()
     await shop.goto(f"{here}/login")
     await expect(shop.get_by_text("Nama dan alamat di karcis.")).to_have_count(2)
@@ -106,13 +123,13 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await expect(shop.locator("#who")).to_contain_text("Dimas Prasetyo")
 
     # It must pass the check; then it is submitted.
-    await page.get_by_role("button", name="Sudah saya salin").click()
+    await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir")
     await page.get_by_role("button", name="Ajukan untuk disetujui").click()
-    await expect(page.get_by_text("Biarkan lulus pemeriksaan aplikasi dahulu")).to_be_visible()
+    await expect(page.get_by_text("harus lulus pemeriksaan keamanan dahulu")).to_be_visible()
     stop(running)
     running = start(tmp_path, port, f"{demo.issuer}/check/karcis-parkir", "karcis-parkir-sandbox", secret)
     programs.append(running)
-    await page.get_by_role("link", name="Periksa", exact=True).click()
+    await page.get_by_role("link", name="Pemeriksaan keamanan", exact=True).click()
     await page.locator("#page").fill(f"{here}/")
     await page.get_by_role("button", name="Mulai pemeriksaan").click()
     await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=60_000)
@@ -137,13 +154,13 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     await expect(office.locator("#note-wrong")).to_be_visible()
     await office.locator("#note").fill("Agar warga mengerti")
     await office.get_by_role("button", name="Simpan").click()
-    await expect(office.get_by_text("berlaku seketika")).to_be_visible()
+    await expect(office.get_by_text("Pengaturan baru berlaku seketika")).to_be_visible()
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir")
     await expect(page.get_by_text("Agar warga mengerti")).to_be_visible()
 
     # The developer makes a secret for production; a citizen signs in.
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir/secrets")
-    await page.get_by_role("button", name="Buat rahasia").nth(1).click()
+    await page.get_by_role("button", name="Buat client secret").nth(1).click()
     stop(running)
     secret = await page.locator("#client-secret").inner_text()
     programs.append(start(tmp_path, port, demo.issuer, "karcis-parkir", secret))
@@ -167,7 +184,8 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
 PAGES = {
     "dimas": [
-        "/developer", "/developer/new", "/developer/new?kind=web", "/developer/new?kind=native",
+        "/developer", "/developer/new", "/developer/new?kind=web", "/developer/new?kind=native", "/developer/docs",
+        "/developer/apps/contoh-uji/requests",
         "/developer/apps/contoh-uji", "/developer/apps/contoh-uji/settings?check=1", "/developer/apps/contoh-uji/team",
         "/developer/apps/contoh-uji/secrets", "/developer/apps/contoh-uji/quick-start",
         "/developer/apps/contoh-uji/try", "/developer/apps/contoh-uji/check", "/developer/apps/contoh-uji/diagnosis",

@@ -411,7 +411,7 @@ async def test_mistakes_are_told_with_what_came_and_what_is_nearest(city: City, 
     await city.provider.write_usage()
     page = await dimas.open("/developer/apps/antrean/diagnosis")
     assert "redirect_uri=http://localhost:3000/Callback" in page.text
-    assert "huruf kecil dan besar" in page.text
+    assert "huruf besar dan kecil" in page.text
     assert "token_endpoint_auth_method: client_secret_basic" in page.text
     assert "rahasia-yang-keliru" not in page.text, "no secret is kept"
 

@@ -112,6 +112,7 @@ class Application(Base):
     updated_at: Mapped[datetime]
     submitted_at: Mapped[datetime | None]
     approved_at: Mapped[datetime | None]
+    request_log_until: Mapped[datetime | None]
 
 
 class TeamMember(Base):

@@ -18,6 +18,7 @@ from sso import __version__, clock
 from sso.clients.dynamic_registration import usable_profiles
 from sso.clients.profiles import Profile
 from sso.clients.registry import Client, Registry
+from sso.clients.request_log import with_log_on
 from sso.clients.store import mark_secrets_used
 from sso.identity.authn.factors import Passkeys
 from sso.identity.users.service import nik_key
@@ -29,6 +30,7 @@ from sso.platform.keys import KeyRing, ensure_keys
 from sso.platform.metrics import Usage
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import with_recent
+from sso.platform.metrics.request_log import add_requests
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.geoip import Countries
 from sso.platform.security.instance_secrets import instance_secret
@@ -247,6 +249,7 @@ class Provider:
                 await mark_secrets_used(session, batch.secrets)
                 await usage.add_counts(session, with_recent(batch.counts, clock.now()))
                 await usage.add_mistakes(session, batch.mistakes)
+                await add_requests(session, await with_log_on(session, batch.requests))
         except BaseException:
             self.usage.put_back(batch)
             raise

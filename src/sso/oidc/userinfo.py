@@ -33,7 +33,10 @@ async def userinfo(services: UserinfoServices, request: ProtocolRequest) -> Answ
     except Outdated:
         await services.look()
         result = await _find(services, token, looked=True)
-    return result if isinstance(result, Answer) else await _in_its_form(services, *result)
+    if isinstance(result, Answer):
+        return result
+    request.client = result[0]
+    return await _in_its_form(services, *result)
 
 
 async def _find(services: UserinfoServices, token: str, *, looked: bool) -> Answer | tuple[Client, dict[str, object]]:

@@ -67,6 +67,12 @@ def advise(
     return None
 
 
+def is_local(uri: str) -> bool:
+    """Tell whether a redirect URI is on the developer's own machine."""
+    host = urlsplit(uri).hostname or ""
+    return host == "localhost" or is_loopback_literal(host)
+
+
 @dataclass(frozen=True, slots=True)
 class _Typed:
     """An address that was refused, taken apart as far as it can be."""

@@ -21,6 +21,7 @@ _SOURCES = {
     "enhance.js": ("enhance.js",),
     "account.js": ("enhance.js", "account.js"),
     "onward.js": ("onward.js",),
+    "developer.js": ("developer.js",),
     "passkeys.js": ("enhance.js", "vendor/simplewebauthn.umd.min.js", "passkeys.js"),
     "check_session.js": ("vendor/sha256.min.js", "check_session.js"),
     "icon.svg": ("icon.svg",),

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from starlette.types import Scope
+
+from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Registry
-from sso.logs import note
+from sso.logs import note, noted
 from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
 from sso.platform.metrics import Usage
+from sso.platform.metrics.request_log import OK
+from sso.platform.security.ip_privacy import network_of
 
 SHOWN = ("response_type", "response_mode", "redirect_uri", "scope", "prompt", "code_challenge_method", "grant_type")
 """What is kept of a request: nothing that is secret, and nothing that is about a person."""
+
+
+ENDPOINTS = frozenset({"/token", "/userinfo", "/introspect", "/revoke", "/par", "/device_authorization", "/logout"})
+"""The endpoints whose requests are logged for applications. /authorize names itself when it answers."""
 
 
 def count_token(asked: ProtocolRequest, answer: Answer) -> None:
@@ -20,6 +29,7 @@ def count_token(asked: ProtocolRequest, answer: Answer) -> None:
     client = registry.get(client_named_by(asked))
     if client is not None:
         note("client_id", client.client_id)
+        note("grant_type", grant_type)
     if answer.status == 200:
         usage.count("token", client.client_id if client else "", grant_type)
         return
@@ -27,9 +37,48 @@ def count_token(asked: ProtocolRequest, answer: Answer) -> None:
     error = str(body.get("error", ""))
     if client is None or error in ("authorization_pending", "slow_down"):
         return
+    note("outcome", error)
     usage.count("token_error", client.client_id, error)
     sent = {name: asked.form[name] for name in SHOWN if name in asked.form}
     usage.mistake(client.client_id, error, {"at": "/token", "said": body.get("error_description", ""), **sent})
+
+
+def note_program(asked: ProtocolRequest, answer: Answer) -> None:
+    """Name the application and the outcome of a request to an endpoint for programs, for its log."""
+    client = asked.client or asked.provider.registry.get(client_named_by(asked))
+    if client is None:
+        return
+    note("client_id", client.client_id)
+    if answer.status >= 400:
+        body = answer.body if isinstance(answer.body, dict) else {}
+        note("outcome", str(body.get("error", answer.status)))
+
+
+def log_request(scope: Scope, path: str, status: int) -> None:
+    """Add a request of an application to its log: each of a sandbox, of others those that failed.
+
+    Args:
+        scope: the request.
+        path: the path of the route.
+        status: the status of the answer.
+    """
+    fields = noted()
+    client_id, endpoint = fields.get("client_id"), fields.get("endpoint") or (path if path in ENDPOINTS else "")
+    if not client_id or not endpoint:
+        return
+    outcome = fields.get("outcome") or (OK if status < 400 else str(status))
+    sandbox = client_id.endswith(SANDBOX_END)
+    if sandbox or outcome != OK:
+        site = scope["app"].state.site
+        site.provider.usage.requests.add(
+            client_id,
+            endpoint,
+            outcome,
+            grant_type=fields.get("grant_type", ""),
+            request_id=scope["request_id"],
+            network=network_of(scope["client_address"]) if site.settings.ip_address_privacy != "none" else None,
+            sandbox=sandbox,
+        )
 
 
 def count_page_error(usage: Usage, registry: Registry, path: str, error: PageError) -> None:
@@ -42,6 +91,9 @@ def count_page_error(usage: Usage, registry: Registry, path: str, error: PageErr
         error: what is wrong.
     """
     if error.client_id and registry.get(error.client_id) is not None:
+        note("client_id", error.client_id)
+        note("endpoint", path)
+        note("outcome", error.code)
         usage.count("authorize_error", error.client_id, error.code)
         usage.mistake(error.client_id, error.code, {"at": path, "said": error.detail})
 
@@ -51,6 +103,8 @@ def count_redirect_error(error: RedirectError) -> None:
     usage, data = error.request.provider.usage, error.request.payload.data
     client_id = data.get("client_id", "")
     note("client_id", client_id)
+    note("endpoint", "/authorize")
+    note("outcome", error.error)
     usage.count("authorize_error", client_id, error.error)
     sent = {name: data[name] for name in SHOWN if name in data}
     usage.mistake(client_id, error.error, {"at": "/authorize", "said": error.text, **sent})

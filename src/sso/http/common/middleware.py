@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sso.accounts.user_files import MAX_BYTES as MAX_USER_FILE_BYTES
+from sso.http.common.counting import log_request
 from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import refusal_response
 from sso.http.common.forms import sent_fields
@@ -198,6 +199,7 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
     path = getattr(scope.get("route"), "path", "")
     if path:
         scope["app"].state.site.provider.usage.count_request(path, status, seconds)
+        log_request(scope, path, status)
 
 
 def _log_line(scope: Scope, status: int, seconds: float, privacy: AddressPrivacy) -> None:

@@ -54,6 +54,7 @@ class RateLimits:
         declined: invitations that a recipient declined.
         strengths: computations of the strength of a password, for each IP address.
         receipts: requests with delivery receipts, for each IP address, in this process.
+        watches: looks for the first sign-in with a sandbox, for each user, in this process.
     """
 
     attempts: Attempts
@@ -74,6 +75,7 @@ class RateLimits:
     declined: CountLimit
     strengths: CountLimit
     receipts: CountLimit
+    watches: CountLimit
 
 
 @dataclass(frozen=True, slots=True)

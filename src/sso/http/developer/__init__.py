@@ -5,10 +5,13 @@ from __future__ import annotations
 from sso.http.developer import (
     applications,
     diagnosis,
+    docs,
     overview,
     playground,
     quick_start,
+    request_log,
     rp_check,
+    sample,
     secrets,
     settings,
     team,
@@ -22,6 +25,9 @@ routers = (
     secrets.router,
     diagnosis.router,
     quick_start.router,
+    docs.router,
+    sample.router,
+    request_log.router,
     playground.router,
     rp_check.router,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
@@ -14,33 +13,32 @@ from sso.clients.models import Application
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure
-from sso.http.console.access import DEVELOPER, Here, Team, There, developer_page, token_for
+from sso.http.console.access import DEVELOPER, Team, There, developer_page, token_for
 from sso.portal import applications as apps
-from sso.settings import Settings
 
 APPS = DEVELOPER + "/apps"
 STATES = {
     "draft": N_("Draft"),
-    "sandbox": N_("In the sandbox"),
-    "submitted": N_("Waits for approval"),
+    "sandbox": N_("Sandbox"),
+    "submitted": N_("Waiting for approval"),
     "approved": N_("In production"),
     "suspended": N_("Suspended"),
-    "retired": N_("Over"),
+    "retired": N_("Retired"),
 }
 NOTES = {
-    "created": N_("begun"),
-    "sandbox": N_("opened in the sandbox"),
-    "submitted": N_("submitted for approval"),
-    "withdrawn": N_("taken back"),
-    "sent_back": N_("sent back"),
-    "approved": N_("approved"),
-    "suspended": N_("suspended"),
-    "resumed": N_("works again"),
-    "retired": N_("over"),
-    "changed": N_("changed it in production"),
-    "comment": N_("says"),
+    "created": N_("created the draft"),
+    "sandbox": N_("opened the sandbox"),
+    "submitted": N_("submitted the application for approval"),
+    "withdrawn": N_("withdrew the submission"),
+    "sent_back": N_("sent the application back"),
+    "approved": N_("approved the application"),
+    "suspended": N_("suspended the application"),
+    "resumed": N_("resumed the application"),
+    "retired": N_("retired the application"),
+    "changed": N_("changed production settings"),
+    "comment": N_("wrote"),
 }
-CANNOT = N_("That cannot be done now: %(detail)s.")
+CANNOT = N_("This is not possible now: %(detail)s.")
 Reader = Annotated[There, Depends(Team("reader"))]
 Member = Annotated[There, Depends(Team("member"))]
 Owner = Annotated[There, Depends(Team("owner", recent=True))]
@@ -81,29 +79,6 @@ async def application_page(
         states=STATES,
         kept_by=there.kept_by,
         **context,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class NewSecret:
-    """A secret that was made, and the client that has it."""
-
-    application_id: str
-    client_id: str
-    secret: str
-
-
-async def secret_page(request: Request, here: Here, settings: Settings, new_secret: NewSecret) -> Response:
-    """Return the page that shows a secret, once."""
-    return await developer_page(
-        request,
-        here,
-        new_secret.application_id,
-        "developer_secret.html",
-        application_id=new_secret.application_id,
-        client_id=new_secret.client_id,
-        secret=new_secret.secret,
-        issuer=settings.issuer,
     )
 
 

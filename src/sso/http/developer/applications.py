@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
@@ -11,24 +12,30 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.clients.models import SANDBOX_END, Application
 from sso.clients.secrets import ClientError
+from sso.clients.services import LiveClients
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, Limits
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
 from sso.http.console.access import DEVELOPER, Here, Needs, OwnForm, developer_page, own_form, token_for
-from sso.http.developer.application_page import APPS, STATES, NewSecret, secret_page
+from sso.http.developer import new_application
+from sso.http.developer.application_page import APPS, STATES
 from sso.http.developer.form import read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed
 from sso.http.developer.form_context import chosen_kind
 from sso.http.developer.form_texts import KIND_TEXTS
+from sso.http.developer.sample import NewSecret, secret_page
 from sso.http.developer.settings import form_page
+from sso.platform.db import Database
 from sso.platform.metrics.store import mistakes_of
+from sso.platform.security.encryption import SecretBox
 from sso.portal import applications as apps
 from sso.portal import invitations as joining
 from sso.portal import teams
 from sso.portal.applications import RequestedSettings, Unfinished, sandbox_id, suggested_id
 from sso.portal.invitation_limits import EVERY_TEAM, block_invitations
 from sso.portal.new_application import begin_application
+from sso.settings import Settings
 
 router = new_router()
 
@@ -107,11 +114,11 @@ async def answer_invitation(request: Request, here: Anybody, sent: Invitation, d
 
 
 @router.get(DEVELOPER + "/new")
-async def new_page(request: Request, here: Creator, clients: Clients) -> Response:
-    """Choose a kind of application; with ``kind`` in the address, the form for it."""
+async def new(request: Request, here: Creator, clients: Clients) -> Response:
+    """Create an application; with ``kind`` in the address, with all settings on one page."""
     kind = chosen_kind(request.query_params.get("kind", ""))
     if kind is None:
-        return await developer_page(request, here, "new", "developer_kind.html", kinds=KIND_TEXTS)
+        return await new_application.new_page(request, here)
     return await form_page(request, here, clients.registry, typed_from(kind, RequestedSettings(kind)), None)
 
 
@@ -119,8 +126,10 @@ async def new_page(request: Request, here: Creator, clients: Clients) -> Respons
 async def begin(
     request: Request, here: Creator, db: Db, settings: CurrentSettings, box: Box, clients: Clients
 ) -> Response:
-    """Begin an application: with its sandbox at once, or as a draft."""
+    """Create an application: with its sandbox at once, or as a draft."""
     fields = await own_form(request, "settings new")
+    if fields.get("short"):
+        return await _create(request, here, db, settings, box, clients, fields)
     kind = chosen_kind(fields.get("kind", ""))
     if kind is None:
         return RedirectResponse(DEVELOPER + "/new", 303)
@@ -150,5 +159,53 @@ async def begin(
         return await form_page(request, here, clients.registry, typed, None, 400)
     await clients.refresh()
     if secret is not None:
-        return await secret_page(request, here, settings, NewSecret(client_id, sandbox_id(client_id), secret))
+        return await _ready(request, here, settings, clients, client_id, secret)
     return RedirectResponse(f"{APPS}/{client_id}", 303)
+
+
+async def _create(
+    request: Request,
+    here: Here,
+    db: Database,
+    settings: Settings,
+    box: SecretBox,
+    clients: LiveClients,
+    fields: Mapping[str, str],
+) -> Response:
+    """Create an application of a name, a type and one redirect URI, with its sandbox."""
+    typed = new_application.read_new(fields)
+    new_application.check_new(typed, clients.registry)
+    if typed.wrong:
+        return await new_application.new_page(request, here, typed, 400)
+    requested, ids = new_application.settings_of_new(typed), new_application.ids_for(typed)
+    for client_id in ids:
+        try:
+            async with db.write() as session:
+                secret = await begin_application(
+                    session,
+                    settings,
+                    box,
+                    client_id,
+                    requested,
+                    owner=here.visit.user.id,
+                    draft=False,
+                    actor=here.as_actor,
+                    authority=here.authority,
+                )
+        except Unfinished as error:
+            if "client_id" in error.problems and client_id != ids[-1]:
+                continue
+            new_application.refuse_new(typed, error.problems)
+            return await new_application.new_page(request, here, typed, 400)
+        await clients.refresh()
+        if secret is not None:
+            return await _ready(request, here, settings, clients, client_id, secret)
+        return RedirectResponse(f"{APPS}/{client_id}/quick-start?watch=60", 303)
+    raise AssertionError("there is always one client ID to try")
+
+
+async def _ready(
+    request: Request, here: Here, settings: Settings, clients: LiveClients, client_id: str, secret: str
+) -> Response:
+    new_secret = NewSecret(client_id, sandbox_id(client_id), secret, fresh=True)
+    return await secret_page(request, here, settings, clients.registry, new_secret)

@@ -30,93 +30,92 @@ router = new_router()
 
 WORDS: dict[str, tuple[str, str]] = {
     "unregistered_redirect_uri": (
-        N_("It asked us to send people to an address that is not registered."),
-        N_(
-            "Register the address exactly as it is sent, or send one that is registered. Nobody can sign in until then."
-        ),
+        N_("The redirect URI is not registered."),
+        N_("Register the redirect URI exactly as your application sends it, or send a registered one."),
     ),
     "no_redirect_uri": (
-        N_("It did not say where people come back to."),
-        N_("Send redirect_uri with every request, letter by letter as it is registered."),
+        N_("The request has no redirect URI."),
+        N_("Send redirect_uri in every request, exactly as it is registered."),
     ),
     "bad_request_object": (
-        N_("Its request object could not be used."),
-        N_("Look at what we said about it: the signature, the key, or a parameter in it is not right."),
+        N_("The request object is not valid."),
+        N_("Read our message: the signature, the key or a parameter is wrong."),
     ),
     "disabled_client": (
-        N_("It is suspended, or not approved yet."),
-        N_("Ask an administrator, or use the client_id of the sandbox."),
+        N_("The application is suspended or not approved yet."),
+        N_("Use the client ID of the sandbox, or contact an administrator."),
     ),
     "invalid_client": (
-        N_("It could not show who it is."),
+        N_("Client authentication failed."),
         N_(
-            "The secret is not right or has ended, or it was sent in another way than is registered. Compare how it "
-            "authenticates itself with what the settings say."
+            "The client secret is wrong or expired, or the application sends it with a method that is not registered. "
+            "Compare the method with the settings."
         ),
     ),
     "invalid_grant": (
-        N_("The code or the refresh token was not good any more."),
+        N_("The code or refresh token is not valid."),
         N_(
-            "A code is used once, within a minute, with the same redirect_uri and the code_verifier that belongs to "
-            "it. "
-            "Is the request sent twice? Does the session of the person still live?"
+            "A code works once, for one minute, with the same redirect_uri and its code_verifier. Check that the "
+            "application sends the request once, and that the user's session is active."
         ),
     ),
     "invalid_request": (
-        N_("Its request was not as the specification wants it."),
-        N_("Look at what we said about it. Most often code_challenge is missing: turn PKCE on in the library."),
+        N_("The request does not follow the specification."),
+        N_("Read our message. Often code_challenge is missing: enable PKCE in your library."),
     ),
     "invalid_scope": (
-        N_("It asked for more than is registered."),
-        N_("Add the scope in the settings, with a reason, or do not ask for it."),
+        N_("The application requested a scope that is not registered."),
+        N_("Add the scope in the settings with a reason, or remove it from the request."),
     ),
     "ignored_scope": (
-        N_("The application asked for a scope that is not registered. Sign-in works, without that scope."),
+        N_("The application requested a scope that is not registered. Sign-in works without that scope."),
         N_("Check the spelling, or add the scope in the settings with a reason."),
     ),
     "unauthorized_client": (
-        N_("It used a way to get tokens that is not registered."),
-        N_("Programs without people register as such; everything else uses authorization_code."),
+        N_("The application used a grant type that is not registered."),
+        N_("Use authorization_code. For a service without users, create an application of that type."),
     ),
     "unsupported_response_type": (
-        N_("It asked for an answer that we do not give."),
+        N_("The response type is not supported."),
         N_("Use response_type=code."),
     ),
-    "unsupported_grant_type": (N_("It used a grant_type that we do not know."), N_("Use authorization_code.")),
+    "unsupported_grant_type": (N_("The grant type is not supported."), N_("Use authorization_code.")),
     "invalid_target": (
-        N_("It asked for a token for somebody whom we do not know."),
-        N_("Leave resource out, or name the identifier of a registered server."),
+        N_("The resource is not registered."),
+        N_("Remove the resource parameter, or send the identifier of a registered resource server."),
     ),
 }
-OTHER = (N_("Something about its request was not right."), N_("Look at what we said about it."))
+OTHER = (N_("The request was refused."), N_("Read our message."))
 COUNTED = ("authorize", "token", "token_error", "authorize_error")
 DIFFERS: dict[Part, str] = {
-    "scheme": N_("http instead of https, or the other way round"),
-    "host": N_("another host"),
-    "port": N_("another port"),
-    "path": N_("another path"),
-    "slash": N_("a slash at the end"),
-    "case": N_("small and capital letters"),
-    "query": N_("what follows the question mark"),
-    "fragment": N_("what follows the number sign"),
-    "slashes": N_("the number of slashes after the scheme"),
+    "scheme": N_("scheme (http or https)"),
+    "host": N_("host"),
+    "port": N_("port"),
+    "path": N_("path"),
+    "slash": N_("slash at the end"),
+    "case": N_("upper and lower case"),
+    "query": N_("query (after ?)"),
+    "fragment": N_("fragment (after #)"),
+    "slashes": N_("number of slashes after the scheme"),
 }
 WARNINGS: dict[Warning, str] = {
-    "no_pkce": N_("It may leave PKCE out. A stolen code is worth more then: turn it on, and ask an administrator."),
+    "no_pkce": N_(
+        "PKCE is not required. Stolen codes are easier to misuse. Enable PKCE, then ask an administrator to require it."
+    ),
     "implicit": N_(
-        "It gets tokens through the browser's address, where they are easily lost. Move to response_type=code."
+        "The application receives tokens in the browser's address bar, where they can leak. Use response_type=code."
     ),
     "misspelt_scope": N_("A scope may be misspelt: %(what)s."),
-    "no_secret": N_("It has no secret that is valid: it cannot get tokens."),
-    "old_secret": N_("A secret is older than a year. Make another, and revoke it when it is not used any more."),
-    "secret_ends": N_("A secret ends within three weeks. Make another and put it in."),
+    "no_secret": N_("The application has no valid client secret, so it cannot get tokens."),
+    "old_secret": N_("A client secret is older than one year. Create a new one, then revoke the old one."),
+    "secret_ends": N_("A client secret expires within three weeks. Create a new one and deploy it."),
     "no_backchannel": N_(
-        "Its server is not told when a session is over: people who sign out elsewhere stay signed in here. Register "
-        "where we tell it."
+        "Back-channel logout is not registered. Users who sign out elsewhere stay signed in to this application. "
+        "Register a back-channel logout URL."
     ),
-    "unused_redirect_uri": N_("Nobody came back to %(what)s in three months. If it is not needed, take it out."),
+    "unused_redirect_uri": N_("Redirect URI %(what)s was not used for three months. Remove it if you do not need it."),
     "failing_deliveries": N_(
-        "%(what)s notices did not reach its server. Is the address right, and does it answer 200?"
+        "%(what)s logout tokens were not delivered. Check the back-channel logout URL: it must answer 200."
     ),
 }
 
@@ -164,7 +163,7 @@ def _charts(
         words: translates a text.
     """
     # Texts within an f-string are not found when messages are extracted.
-    signing, issued, mistaken = words(N_("Sign-ins")), words(N_("Tokens")), words(N_("Mistakes"))
+    signing, issued, mistaken = words(N_("Sign-ins")), words(N_("Tokens")), words(N_("Errors"))
     place = words(N_("sandbox")) if client.sandbox else words(N_("production"))
     sign_ins = [(hour, name, count) for hour, name, _, count in counts if name == "authorize"]
     tokens = [(hour, label, count) for hour, name, label, count in counts if name == "token"]
@@ -174,7 +173,7 @@ def _charts(
         (chart(f"{issued} ({place})", shown, tokens, tuple(GRANTS)), [words(text) for text in GRANTS.values()]),
         (
             chart(f"{mistaken} ({place})", shown, errors, ("authorize_error", "token_error")),
-            [words(N_("at the sign-in")), words(N_("at the token endpoint"))],
+            [words(N_("at the authorization endpoint")), words(N_("at the token endpoint"))],
         ),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -81,6 +81,10 @@ class Typed:
             if field_name.startswith("ask ") and self.values[field_name] == "1"
         ]
         return next((f"reason-{name}" for name in asked if not self.values[f"reason {name}"].strip()), "scopes")
+
+    def any_wrong(self, names: Collection[str]) -> bool:
+        """Tell whether something is wrong with any of these fields."""
+        return any(name in self.mistakes or self.advice_of(name) for name in names)
 
     def advice_of(self, name: str) -> list[Advice]:
         """Return what is refused of the addresses in a field."""

@@ -40,7 +40,7 @@ def form_context(
     }
     return {
         "typed": typed, "kinds": KIND_TEXTS, "asks": data_offered(), "labels": LABELS, "advice_texts": ADVICE,
-        "groups": [(group, group) for group in groups], **options,
+        "groups": [(group, group) for group in groups], "opened": request.query_params.get("open", ""), **options,
     }  # fmt: skip
 
 

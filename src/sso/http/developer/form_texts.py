@@ -13,36 +13,36 @@ from sso.portal.applications import Kind
 KIND_TEXTS: dict[Kind, tuple[str, str]] = {
     "web": (
         N_("Web application with a server"),
-        N_("Pages made by a server of yours: PHP, Laravel, Java, .NET, Node, Python. The server keeps a secret."),
+        N_("Your server creates the pages: PHP, Laravel, Java, .NET, Node, Python. It keeps a client secret."),
     ),
     "single_page": (
         N_("Single-page application"),
-        N_("JavaScript in the browser alone, without a server of its own. It keeps no secret."),
+        N_("JavaScript in the browser, without a server. It has no client secret and uses PKCE."),
     ),
-    "native": (N_("Android or iOS"), N_("An application that is installed on a telephone. It keeps no secret.")),
+    "native": (N_("Android or iOS app"), N_("An app installed on a phone. It has no client secret and uses PKCE.")),
     "service": (
-        N_("Program without people"),
-        N_("A server that calls other servers by itself, at night for example. Nobody signs in."),
+        N_("Service without users"),
+        N_("A program that calls an API, for example every night. No user signs in."),
     ),
     "proxy": (
-        N_("Older application behind a proxy"),
-        N_("Apache with mod_auth_openidc signs people in, in front of an application that stays as it is."),
+        N_("Existing application behind a proxy"),
+        N_("Apache with mod_auth_openidc signs users in. The application behind it does not change."),
     ),
 }
 DATA: dict[str, str] = {
     "name": N_("Name"),
     "nickname": N_("Nickname"),
-    "preferred_username": N_("User name"),
+    "preferred_username": N_("Username"),
     "picture": N_("Picture"),
-    "website": N_("Pages on the web"),
+    "website": N_("Website"),
     "gender": N_("Gender"),
     "birthdate": N_("Date of birth"),
     "locale": N_("Language and time zone"),
     "email": N_("E-mail address"),
     "address": N_("Address"),
-    "phone_number": N_("Telephone number"),
-    "identity_level": N_("How surely it is known who the person is"),
-    "offline_access": N_("Going on while the person is not there"),
+    "phone_number": N_("Phone number"),
+    "identity_level": N_("Identity assurance level"),
+    "offline_access": N_("Access while the user is away (refresh token)"),
 }
 """What a team may ask for: the claims that are had each by itself, and ``offline_access``."""
 OFFERED: dict[str, tuple[str, ...]] = {
@@ -50,91 +50,95 @@ OFFERED: dict[str, tuple[str, ...]] = {
 }
 """The scopes that hold it, and what of it each holds."""
 METHODS = {
-    "client_secret_basic": N_("A secret, in the header (usual)"),
-    "client_secret_post": N_("A secret, in the form"),
-    "private_key_jwt": N_("A key of your own: nothing secret is ever sent (safest)"),
+    "client_secret_basic": N_("Client secret in the Authorization header (most common)"),
+    "client_secret_post": N_("Client secret in the request body"),
+    "private_key_jwt": N_("Signed assertion with your own key (most secure)"),
 }
 LEVELS = {
-    "": N_("as the city demands"),
-    "urn:sso:acr:code": N_("with a second step: a code by mail or SMS is enough"),
-    "urn:sso:acr:mfa": N_("with a second step by app"),
-    "urn:sso:acr:passkey": N_("with a passkey"),
+    "": N_("City default"),
+    "urn:sso:acr:code": N_("Two-step verification: a code by e-mail or SMS is enough"),
+    "urn:sso:acr:mfa": N_("Two-step verification with an authenticator app"),
+    "urn:sso:acr:passkey": N_("Passkey"),
 }
 IDENTITIES = {
-    "": N_("anybody with an account"),
-    "urn:sso:identity:contact-verified": N_("people whose e-mail or telephone is proven"),
-    "urn:sso:identity:counter-verified": N_("people whose document was checked at a counter"),
+    "": N_("Everyone with an account"),
+    "urn:sso:identity:contact-verified": N_("Users with a verified e-mail address or phone number"),
+    "urn:sso:identity:counter-verified": N_("Users whose identity card was checked at a service counter"),
 }
 ADVICE = {
-    "http": N_("%(uri)s goes over http: everybody on the way can read it. Use https."),
-    "wildcard": N_("%(uri)s has a wildcard (*). An attacker could choose where answers go. List every address."),
-    "fragment": N_("%(uri)s has a fragment (#...): browsers do not send it to servers. Leave it out."),
-    "localhost": N_("%(uri)s is your own computer. It can be used in the sandbox, not in production."),
+    "http": N_("%(uri)s uses http, so others on the network can read it. Use https."),
+    "wildcard": N_("%(uri)s has a wildcard (*). Wildcards are not allowed. List each redirect URI."),
+    "fragment": N_("%(uri)s has a fragment (#...). Remove it."),
+    "localhost": N_("%(uri)s is your own computer. You can use it in the sandbox, not in production."),
     "look_alike": N_(
-        "%(uri)s looks like %(other)s, which belongs to another application. If that is meant, join its team; "
-        "otherwise choose a name that nobody takes for it."
+        "%(uri)s looks like %(other)s, which belongs to another application. To change that application, join its "
+        "team. Otherwise use a host name that users cannot confuse with it."
     ),
     "trailing_slash": N_(
-        "%(uri)s ends with a slash. Addresses are compared letter by letter: is that exactly what is sent?"
+        "%(uri)s ends with a slash. Redirect URIs must match exactly. Check that your application sends the slash."
     ),
-    "user_name": N_("%(uri)s has a user name before the host (@). Leave it out."),
-    "upper_case": N_("Write the host of %(uri)s in small letters, without a final dot."),
-    "whole_address": N_("%(uri)s is not a whole address. Begin with https://."),
-    "dots": N_("%(uri)s has . or .. in its path. Write the path that is meant."),
+    "user_name": N_("%(uri)s has a username before the host (@). Remove it."),
+    "upper_case": N_("Write the host of %(uri)s in lower case, without a dot at the end."),
+    "whole_address": N_("%(uri)s is not a complete URL. Start with https://."),
+    "dots": N_("%(uri)s has . or .. in its path. Enter the path without them."),
     "two_slashes": N_(
-        "%(uri)s has two slashes after its scheme, so what follows them is a host. A private-use scheme has no host: "
-        "use one slash, here and in the application."
+        "%(uri)s has two slashes after its scheme. A private-use scheme has no host: use one slash, here and in the "
+        "application."
     ),
-    "scheme": N_("%(uri)s: a scheme of your own must be your domain turned round, such as id.go.kota.aplikasi:/masuk."),
-    "private": N_("%(uri)s: only applications that are installed may have a scheme of their own. Use https."),
-    "characters": N_("%(uri)s has signs that an address cannot have, such as spaces or letters beyond ASCII."),
+    "scheme": N_(
+        "%(uri)s: a private-use scheme must be your domain in reverse order, such as id.go.kota.aplikasi:/masuk."
+    ),
+    "private": N_("%(uri)s: only Android and iOS apps can use a private-use scheme. Use https."),
+    "characters": N_("%(uri)s has characters that are not allowed in a URL, such as spaces or accented letters."),
     "other": N_("%(uri)s cannot be used: %(detail)s."),
 }
 PROBLEMS = {
-    "client_name": N_("Type a name of at most 100 characters, without < and >."),
-    "client_name#en": N_("Type a name of at most 100 characters, without < and >."),
-    "description": N_("At most 500 characters, without < and >."),
-    "description#en": N_("At most 500 characters, without < and >."),
+    "client_name": N_("Enter a name of up to 100 characters, without < and >."),
+    "client_name#en": N_("Enter a name of up to 100 characters, without < and >."),
+    "description": N_("Enter up to 500 characters, without < and >."),
+    "description#en": N_("Enter up to 500 characters, without < and >."),
     "group": N_("Choose a group."),
-    "client_uri": N_("Type a whole address that begins with https://."),
-    "logo_uri": N_("Type a whole address that begins with https://."),
-    "policy_uri": N_("Type a whole address that begins with https://."),
-    "tos_uri": N_("Type a whole address that begins with https://."),
-    "initiate_login_uri": N_("Type a whole address that begins with https://."),
-    "backchannel_logout_uri": N_("Type a whole address that begins with https://."),
-    "jwks_uri": N_("Type a whole address that begins with https://."),
-    "redirect_uris": N_("Type at least one address to which people come back after signing in."),
-    "contacts": N_("Type the e-mail address of somebody who answers, one on each line."),
-    "scope_reasons": N_("Say for each what it is needed for: people read it when they are asked."),
-    "client_id": N_("Use small letters, digits and single hyphens. It must not be in use."),
-    "jwks": N_('Paste a JWK Set with public keys only, as JSON: {"keys": [...]}.'),
+    "client_uri": N_("Enter a complete URL that starts with https://."),
+    "logo_uri": N_("Enter a complete URL that starts with https://."),
+    "policy_uri": N_("Enter a complete URL that starts with https://."),
+    "tos_uri": N_("Enter a complete URL that starts with https://."),
+    "initiate_login_uri": N_("Enter a complete URL that starts with https://."),
+    "backchannel_logout_uri": N_("Enter a complete URL that starts with https://."),
+    "jwks_uri": N_("Enter a complete URL that starts with https://."),
+    "redirect_uris": N_("Enter at least one redirect URI."),
+    "contacts": N_("Enter at least one contact e-mail address, one on each line."),
+    "scope_reasons": N_("Enter a reason for each item. Users see the reason when they are asked for consent."),
+    "client_id": N_(
+        "Use lower-case letters, digits and single hyphens. Another application may already use this client ID."
+    ),
+    "jwks": N_('Paste a JWK Set with public keys only: {"keys": [...]}.'),
 }
 LABELS = {
     "client_name": N_("Name"),
     "client_name#en": N_("Name in English"),
-    "client_id": "client_id",
-    "description": N_("What it is for"),
-    "description#en": N_("What it is for, in English"),
+    "client_id": N_("Client ID"),
+    "description": N_("Description"),
+    "description#en": N_("Description in English"),
     "group": N_("Group"),
     "client_uri": N_("Home page"),
     "logo_uri": N_("Logo"),
     "policy_uri": N_("Privacy policy"),
-    "tos_uri": N_("Terms"),
-    "contacts": N_("Who answers for it"),
-    "redirect_uris": N_("Where people come back after signing in"),
-    "post_logout_redirect_uris": N_("Where people come back after signing out"),
-    "initiate_login_uri": N_("Where it begins a sign-in"),
-    "backchannel_logout_uri": N_("Where we tell its server that a session is over"),
-    "scope_reasons": N_("What it wants to know of people"),
-    "claim_reasons": N_("What it wants to know of people"),
-    "minimum_acr": N_("How people must sign in"),
-    "minimum_identity": N_("Who may use it"),
-    "token_endpoint_auth_method": N_("How it authenticates itself"),
-    "note": N_("Why?"),
+    "tos_uri": N_("Terms of service"),
+    "contacts": N_("Contacts"),
+    "redirect_uris": N_("Redirect URIs after sign-in"),
+    "post_logout_redirect_uris": N_("Redirect URIs after sign-out"),
+    "initiate_login_uri": N_("Sign-in start URL"),
+    "backchannel_logout_uri": N_("Back-channel logout URL"),
+    "scope_reasons": N_("Requested user data"),
+    "claim_reasons": N_("Requested user data"),
+    "minimum_acr": N_("Minimum sign-in method"),
+    "minimum_identity": N_("Minimum identity level"),
+    "token_endpoint_auth_method": N_("Client authentication"),
+    "note": N_("Reason"),
     "sector_identifier_uri": N_("Sector identifier URI"),
     "kept_sector": N_("Kept sector"),
-    "jwks_uri": N_("Where its public keys are"),
-    "jwks": N_("or its public keys themselves"),
+    "jwks_uri": N_("URL of the public keys"),
+    "jwks": N_("Public keys"),
 }
 NEW_SUBJECTS = N_(
     "This change gives every user of the application a new identifier (sub), made from %(after)s instead of "
@@ -144,11 +148,10 @@ KEEP_SECTOR = N_(
     "To keep the identifiers, enter %(before)s as the kept sector, or register a sector identifier URI on that host."
 )
 PROBLEMS_OF_SERVICES = ("client_name", "client_name#en", "client_id", "contacts", "group", "jwks", "jwks_uri")
-"""Fields that the form of a program without people has too."""
+"""Fields that the form of a service without users has too."""
 OTHERWISE = N_("This cannot be registered: %(detail)s.")
 NO_HOST_SHARED = N_(
-    "These are on several hosts. Then every application could tell that it is the same person: use one host, or ask an "
-    "administrator."
+    "The redirect URIs are on several hosts. Use one host, or register a sector identifier URI (sector_identifier_uri)."
 )
 
 

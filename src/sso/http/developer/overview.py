@@ -24,14 +24,13 @@ from sso.http.developer.application_page import (
     CANNOT,
     NOTES,
     Member,
-    NewSecret,
     Owner,
     Reader,
     application_page,
     present,
-    secret_page,
 )
-from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, LABELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.sample import NewSecret, secret_page
 from sso.identity.users.store import names_of
 from sso.platform.actor import Actor
 from sso.platform.db import Database
@@ -45,13 +44,13 @@ from sso.settings import Settings
 
 router = new_router()
 
-NOTHING_SAID = N_("Type what you want to say.")
-NOT_CHECKED = N_("Let it pass the relying-party check first: see Check above.")
+NOTHING_SAID = N_("Enter a message.")
+NOT_CHECKED = N_("Your application must pass the security check first. Open the Security check tab.")
 NOT_ACCEPTED = N_(
-    "Users would get new identifiers. Enter the kept sector in the settings, or type the client ID to accept new "
+    "Users would get new identifiers. Enter the kept sector in the settings, or enter the client ID to accept new "
     "identifiers."
 )
-NOT_SURE = N_("Type the name to confirm it.")
+NOT_SURE = N_("Enter the client ID to confirm.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +115,7 @@ async def _overview_page(
         kinds=KIND_TEXTS,
         notes=[_note_shown(note, names) for note in notes],
         note_texts=NOTES,
+        labels=LABELS,
         missing=missing_for_production(there.application, allow_http_loopback=settings.loopback),
         issuer=settings.issuer,
         problem=problem.text,
@@ -159,8 +159,8 @@ async def act(
         return await _overview_page(request, there, db, settings, _problem(form, typed, error))
     await clients.refresh()
     if secret is not None:
-        new_secret = NewSecret(there.application_id, there.sandbox_id, secret)
-        return await secret_page(request, there.here, settings, new_secret)
+        new_secret = NewSecret(there.application_id, there.sandbox_id, secret, fresh=True)
+        return await secret_page(request, there.here, settings, clients.registry, new_secret)
     return RedirectResponse(f"{APPS}/{there.application_id}", 303)
 
 

@@ -57,43 +57,40 @@ PROMPTS = ("", "login", "consent", "select_account", "none")
 MAX_CLAIMS_CHARS = 2000
 MAX_AGE_LIMIT = 999_999_999
 CHECKS = {
-    "signature": N_("The signature is by a key of our key set."),
+    "signature": N_("The signature is valid for a key of our key set."),
     "iss": N_("iss is the issuer."),
-    "aud": N_("aud is this application."),
-    "exp": N_("exp is not over."),
-    "nonce": N_("nonce is the one that was sent."),
-    "at_hash": N_("at_hash belongs to the access token."),
-    "sub": N_("sub of userinfo is that of the ID token."),
-    "state": N_("state is the one that was sent."),
-    "answer_iss": N_("iss of the answer is the issuer (RFC 9207)."),
+    "aud": N_("aud is the client ID."),
+    "exp": N_("exp is in the future."),
+    "nonce": N_("nonce is the value that was sent."),
+    "at_hash": N_("at_hash matches the access token."),
+    "sub": N_("sub in userinfo matches the ID token."),
+    "state": N_("state is the value that was sent."),
+    "answer_iss": N_("iss in the response is the issuer (RFC 9207)."),
 }
 STEPS = {
-    "authorize": N_("The browser goes to us"),
-    "answer": N_("The browser comes back"),
-    "token": N_("The code is exchanged"),
-    "userinfo": N_("The person's claims are asked for"),
-    "refresh": N_("Tokens are renewed"),
-    "introspect": N_("The access token is asked about"),
-    "revoke": N_("The refresh token is revoked"),
-    "logout": N_("The browser is signed out, and comes back"),
-    "backchannel": N_("Your server is told that a session is over"),
+    "authorize": N_("Authorization request"),
+    "answer": N_("Authorization response"),
+    "token": N_("Token request"),
+    "userinfo": N_("Userinfo request"),
+    "refresh": N_("Refresh token request"),
+    "introspect": N_("Introspection request"),
+    "revoke": N_("Revocation request"),
+    "logout": N_("Sign-out and return"),
+    "backchannel": N_("Back-channel logout request"),
 }
 OWN_KEY = N_(
-    "This application authenticates with a key of its own, which only its server has: the portal cannot try it. Use "
-    "the quick start instead."
+    "This application authenticates with its own key, which only its server has, so the portal cannot run this "
+    "test. Use the quick start instead."
 )
-NOT_WITH_PEOPLE = N_("Nobody signs in at this kind of application: there is nothing to try here.")
+NOT_WITH_PEOPLE = N_("No user signs in to this type of application, so there is no sign-in to test.")
 
-ACCEPTED = N_(
-    "Your server took it. If it does what is meant, you are not signed in any more where you were signed in with this "
-    "sandbox."
-)
+ACCEPTED = N_("Your server accepted the logout token. Check that your application signed you out.")
 REFUSED = N_(
-    "Your server refused a token that is right. It should check the signature against our key set, iss, aud, and the "
-    "event; typ is logout+jwt, and there is no nonce. That it knows no such session is no reason to refuse."
+    "Your server refused a valid logout token. It must check the signature with our key set, iss, aud and events. "
+    "typ is logout+jwt, and there is no nonce. Accept the token also when the session is unknown."
 )
-NO_ENDPOINT = N_("Nothing at this address takes a POST. Is it the right one?")
-NO_ANSWER = N_("No answer came. Does your server listen at this address, and can it be reached from here?")
+NO_ENDPOINT = N_("This URL does not accept POST requests. Check the back-channel logout URL.")
+NO_ANSWER = N_("Your server did not answer. Check that it is running and reachable from this service.")
 
 OBSTACLES: dict[Obstacle, str] = {"no_people": NOT_WITH_PEOPLE, "own_key": OWN_KEY}
 LOGOUT_OUTCOMES: dict[Outcome, str] = {

@@ -13,13 +13,19 @@ from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.http.common.late_routes import new_router
-from sso.http.common.services import Clients, CurrentSettings
+from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.developer.application_page import APPS, Reader, application_page
 from sso.http.developer.literals import LANGUAGES
+from sso.platform.security.numbers import read_int_or_none
+from sso.portal.first_sign_in import first_sign_in
 from sso.portal.sandbox import TRY_PATH
 
 router = new_router()
 
+MAX_WATCHES = 120
+"""How often the page loads itself again at most, every five seconds."""
+COMMANDS = "install"
+"""The part of a quick start that is no file: the commands that install the libraries."""
 _PLACE = re.compile(r"\{\{(\w+):(\w+)\}\}")
 
 
@@ -32,22 +38,26 @@ class Stack:
         kinds: for which kinds of application it is.
         tested: whether our own tests run it exactly as it is shown.
         auth_method: the only ``token_endpoint_auth_method`` that the program uses.
+        run: the command that runs the whole program; empty: there is no whole program, but parts of one.
+        replayed: whether our tests send the requests of the library instead.
     """
 
     title: str
     kinds: tuple[str, ...]
     tested: bool
     auth_method: str = "client_secret_basic"
+    run: str = ""
+    replayed: bool = False
 
 
 STACKS = {
-    "python": Stack("Python, Authlib", ("web",), True),
-    "node": Stack("Node, openid-client", ("web",), True),
-    "php": Stack("PHP, OpenID-Connect-PHP", ("web",), False),
+    "python": Stack("Python, Authlib", ("web",), True, run="python app.py"),
+    "node": Stack("Node, openid-client", ("web",), True, run="node server.mjs"),
+    "php": Stack("PHP, OpenID-Connect-PHP", ("web",), False, run="php -S localhost:3000 index.php", replayed=True),
     "laravel": Stack("Laravel", ("web",), False, "client_secret_post"),
     "spring": Stack("Java, Spring", ("web",), False),
-    "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
-    "android": Stack("Android, AppAuth", ("native",), False, "none"),
+    "dotnet": Stack(".NET", ("web",), False, "client_secret_post", replayed=True),
+    "android": Stack("Android, AppAuth", ("native",), False, "none", replayed=True),
     "apache": Stack("Apache, mod_auth_openidc", ("proxy", "web"), True),
 }
 
@@ -58,33 +68,44 @@ def source(name: str) -> str:
     return (files("sso.http.developer") / "quickstarts" / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
-    """Return the files of a quick start, by name, with the application's own values.
+def values_of(issuer: str, client: Client) -> dict[str, str]:
+    """Return the values that quick starts are filled in with.
 
     Args:
-        name: the stack.
         issuer: our address.
         client: the application; where it has no redirect URI yet, one that is usual.
     """
-    uris = [uri for uri in client.meta.redirect_uris if not uri.startswith(issuer + TRY_PATH)]
+    own = issuer + TRY_PATH
+    uris = [uri for uri in client.meta.redirect_uris if not uri.startswith(own)]
     redirect_uri = uris[0] if uris else "http://localhost:3000/callback"
     parts = urlsplit(redirect_uri)
+    afterwards = [uri for uri in client.meta.post_logout_redirect_uris if not uri.startswith(own)]
+    start_page = f"{parts.scheme}://{parts.netloc}/" if parts.netloc else redirect_uri
     named = [name for name in client.meta.scope.split() if name in client.scopes]
-    scope = " ".join(name for name in named if name != "offline_access")
-    values = {
+    return {
         "issuer": issuer,
         "client_id": client.client_id,
         "redirect_uri": redirect_uri,
         "redirect_path": parts.path or "/",
         "redirect_scheme": parts.scheme,
+        "after_logout": afterwards[0] if afterwards else start_page,
         "protected_path": (parts.path.rpartition("/")[0] or "") + "/",
-        "scope": scope,
+        "scope": " ".join(name for name in named if name != "offline_access"),
         "discovery": f"{issuer}/.well-known/openid-configuration",
     }
+
+
+def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
+    """Return the parts of a quick start, by name, with the application's own values."""
+    values = values_of(issuer, client)
     # In one pass: what looks like a place for a value within a value stays as it is.
     text = _PLACE.sub(lambda place: LANGUAGES[place[1]](values[place[2]]), source(name))
     if "${dollar}" in text:
         text = text.replace("OIDCProviderMetadataURL", "Define dollar $\nOIDCProviderMetadataURL", 1)
+    return _parts(text)
+
+
+def _parts(text: str) -> list[tuple[str, str]]:
     programs = []
     for part in re.split(r"(?m)^=== ", text)[1:]:
         title, _, body = part.partition("\n")
@@ -92,9 +113,24 @@ def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
     return programs
 
 
+def files_of(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:
+    """Return the files of a quick start, with the application's own values."""
+    return [(title, text) for title, text in filled(name, issuer, client) if title != COMMANDS]
+
+
+def commands_of(name: str, part: str = COMMANDS) -> str:
+    """Return the commands of a quick start."""
+    return dict(_parts(source(name))).get(part, "").strip()
+
+
 @router.get(APPS + "/{application_id}/quick-start")
-async def quick_start_page(request: Request, there: Reader, known: Clients, settings: CurrentSettings) -> Response:
-    """A whole program, ready to be copied: for the sandbox, or for production."""
+async def quick_start_page(
+    request: Request, there: Reader, db: Db, known: Clients, settings: CurrentSettings
+) -> Response:
+    """A whole program, ready to be copied: for the sandbox, or for production; and whether a first sign-in arrived.
+
+    With ``watch`` in the address, the page loads itself again, as often as that says.
+    """
     registry, query = known.registry, request.query_params
     both = (registry.enabled(there.sandbox_id), registry.enabled(there.application_id))
     clients = [client for client in both if client is not None]
@@ -105,6 +141,9 @@ async def quick_start_page(request: Request, there: Reader, known: Clients, sett
     chosen = query.get("stack", "")
     chosen = chosen if chosen in offered else next(iter(offered), "")
     issuer = settings.issuer
+    async with db.read() as session:
+        arrived = await first_sign_in(session, settings, there.application_id)
+    left = read_int_or_none(query.get("watch", ""), 0, MAX_WATCHES) or 0
     return await application_page(
         request,
         there,
@@ -117,5 +156,9 @@ async def quick_start_page(request: Request, there: Reader, known: Clients, sett
         auth_method=offered[chosen].auth_method if chosen in offered else "",
         parts=filled(chosen, issuer, client) if client is not None and chosen else [],
         tested=chosen in offered and offered[chosen].tested,
+        replayed=chosen in offered and offered[chosen].replayed,
+        whole=chosen in offered and offered[chosen].run != "",
         issuer=issuer,
+        arrived=arrived,
+        left=left if arrived is None else 0,
     )

@@ -32,65 +32,78 @@ from sso.portal.services import CheckServices
 router = new_router()
 
 CASE_TEXTS = {
-    "honest": (N_("An honest sign-in"), N_("Everything is right: the application must let the person in.")),
+    "honest": (N_("Valid sign-in"), N_("Every value is correct. The application must sign the user in.")),
     "wrong_nonce": (N_("Wrong nonce"), N_("The ID token belongs to another sign-in (OpenID Connect Core 3.1.3.7).")),
-    "wrong_audience": (N_("Wrong audience"), N_("The ID token was made for another application: compare aud.")),
-    "wrong_issuer": (N_("Wrong issuer"), N_("The ID token says that somebody else made it: compare iss.")),
-    "expired": (N_("Expired"), N_("The ID token ended an hour ago: compare exp.")),
+    "wrong_audience": (N_("Wrong audience"), N_("The ID token is for another application: check aud.")),
+    "wrong_issuer": (N_("Wrong issuer"), N_("The ID token names another issuer: check iss.")),
+    "expired": (N_("Expired ID token"), N_("The ID token expired an hour ago: check exp.")),
     "alg_none": (
         N_("Not signed (alg none)"),
         N_("The ID token has no signature: accept only the registered algorithm."),
     ),
-    "foreign_key": (N_("A foreign key"), N_("The ID token is signed with a key that is not in our key set.")),
+    "foreign_key": (
+        N_("Unknown key"),
+        N_("The ID token is signed with a key that is not in our key set: check the signature."),
+    ),
     "tampered_signature": (
-        N_("Altered after signing"),
-        N_("What the ID token says was changed; the signature is old."),
+        N_("Changed after signing"),
+        N_("The claims were changed after signing: check the signature."),
     ),
-    "missing_state": (N_("No state"), N_("The answer comes back without state: somebody else may have begun it.")),
-    "foreign_state": (N_("A foreign state"), N_("The answer comes back with a state that this browser never had.")),
+    "missing_state": (
+        N_("Missing state"),
+        N_("The response has no state: another person may have started the sign-in."),
+    ),
+    "foreign_state": (N_("Unknown state"), N_("The response has a state that this browser did not send.")),
     "mixed_up_issuer": (
-        N_("Mixed-up issuer"),
-        N_("The answer says that it comes from another issuer (iss, RFC 9207): the code must not be used."),
+        N_("Wrong issuer in the response"),
+        N_("The response names another issuer (iss, RFC 9207). The application must not use the code."),
     ),
-    "replayed_code": (N_("Replayed answer"), N_("The address with the code is opened once more, in another browser.")),
+    "replayed_code": (
+        N_("Replayed response"),
+        N_("The redirect URI with the same code is opened again in another browser."),
+    ),
     "forged_logout_token": (
-        N_("A forged logout token"),
-        N_("Somebody else signed it (Back-Channel Logout 2.6): nobody must be signed out."),
+        N_("Forged logout token"),
+        N_("The logout token has a wrong signature (Back-Channel Logout 2.6). No user must be signed out."),
     ),
     "honest_again": (
-        N_("Honest sign-ins in between"),
-        N_("After each of these attempts, an honest sign-in must still succeed."),
+        N_("Valid sign-ins between the tests"),
+        N_("After each test, a valid sign-in must still work."),
     ),
 }
 OUTCOMES = {
-    "refused": N_("refused, as it should"),
-    "accepted": N_("wrongly accepted"),
-    "passed": N_("let in, as it should"),
-    "failed": N_("did not work"),
-    "not_applicable": N_("does not apply"),
-    "unclear": N_("cannot be told"),
+    "refused": N_("Refused (correct)"),
+    "accepted": N_("Accepted (wrong)"),
+    "passed": N_("Signed in (correct)"),
+    "failed": N_("Failed"),
+    "not_applicable": N_("Not applicable"),
+    "unclear": N_("Unclear"),
 }
 DETAILS = {
-    "no_nonce": N_("It sends no nonce, so there is nothing to compare; PKCE protects it. Better: send one."),
-    "no_state": N_("It sends no state: anybody can let a browser finish a sign-in that it never began."),
-    "no_pkce": N_("It sends no code_challenge: turn PKCE on."),
-    "no_backchannel": N_("It registers no address where we tell its server that a session is over."),
+    "no_nonce": N_("The application sends no nonce. PKCE protects the sign-in, but a nonce is recommended."),
+    "no_state": N_(
+        "The application sends no state. An attacker can make a browser complete a sign-in that it did not start."
+    ),
+    "no_pkce": N_("The application sends no code_challenge. Enable PKCE."),
+    "no_backchannel": N_("The application has no back-channel logout URL."),
     "no_token": N_(
-        "It did not fetch the tokens as it is registered: with this issuer, client_id, client authentication, "
-        "redirect URI and code_verifier."
+        "The application did not request the tokens as registered: with this issuer, client ID, client "
+        "authentication, redirect URI and code_verifier."
     ),
-    "not_redeemed": N_("It never fetched the ID token, so it cannot have checked it."),
-    "not_signed_in": N_("An honest sign-in did not succeed in this attempt, so nothing can be told."),
-    "dead": N_("After this attempt honest sign-ins failed too: the application refuses everything."),
+    "not_redeemed": N_("The application did not request the ID token, so it did not check the token."),
+    "not_signed_in": N_("A valid sign-in failed during this test, so the result is unclear."),
+    "dead": N_("Valid sign-ins also failed after this test."),
     "old_keys": N_(
-        "It fetched the ID token, but not our key set, and nobody was signed in: it looks for the key among old ones. "
-        "Fetch jwks_uri again when a token names a kid that is not known (OpenID Connect Core 10.1.1)."
+        "The application uses an old copy of our key set. Fetch jwks_uri again when a token has an unknown kid "
+        "(OpenID Connect Core 10.1.1)."
     ),
-    "callback_fails": N_("Its redirect URI answered an honest sign-in with an error."),
-    "page_fails": N_("The page that shows who is signed in answered with an error."),
-    "logout_fails": N_("It refuses honest logout tokens too."),
-    "changed": N_("The application was changed while it was checked. Check it again."),
-    "looks_the_same": N_("The page looks the same before and after signing in: name one that shows who is signed in."),
+    "callback_fails": N_("The redirect URI answered a valid sign-in with an error."),
+    "page_fails": N_("The page that shows the signed-in user answered with an error."),
+    "logout_fails": N_("The application also refuses valid logout tokens."),
+    "changed": N_("The application changed during the check. Run the check again."),
+    "looks_the_same": N_(
+        "The page looks the same before and after sign-in. Enter a page that shows the signed-in user."
+    ),
 }
 
 

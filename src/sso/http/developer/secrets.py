@@ -21,7 +21,8 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, OutboundHttp
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, one_of
 from sso.http.console.access import Here, OwnForm, There, by
-from sso.http.developer.application_page import APPS, CANNOT, NewSecret, Owner, Reader, application_page, secret_page
+from sso.http.developer.application_page import APPS, CANNOT, Owner, Reader, application_page
+from sso.http.developer.sample import NewSecret, secret_page
 from sso.identity.users.store import names_of
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
@@ -31,7 +32,7 @@ from sso.portal.published_keys import PublishedKeys, fetch_published_keys
 
 router = new_router()
 
-VALIDITIES = {"90": N_("90 days"), "180": N_("half a year"), "365": N_("a year"), "0": N_("until it is revoked")}
+VALIDITIES = {"90": N_("90 days"), "180": N_("6 months"), "365": N_("1 year"), "0": N_("No expiry")}
 DEFAULT_VALIDITY = "365"
 
 
@@ -145,7 +146,8 @@ async def change_secrets(
         return await _secrets_page(request, there, db, known.registry, CANNOT, 409, detail=str(error))
     await known.refresh()
     if secret is not None:
-        return await secret_page(request, there.here, settings, NewSecret(there.application_id, client_id, secret))
+        new_secret = NewSecret(there.application_id, client_id, secret)
+        return await secret_page(request, there.here, settings, known.registry, new_secret)
     return RedirectResponse(f"{APPS}/{there.application_id}/secrets", 303)
 
 

@@ -25,8 +25,8 @@ from sso.portal.sandbox import own_redirect_uri
 router = new_router()
 
 CHANGED_MEANWHILE = N_(
-    "Somebody else in the team changed this meanwhile. What you typed is still here: compare it with theirs, and save "
-    "again."
+    "Another team member changed these settings while you were editing. Your entries are still here. Compare them "
+    "with the current settings, then save again."
 )
 
 

@@ -29,8 +29,8 @@ from sso.portal.invitation_limits import InvitationLimits, count_invitation
 router = new_router()
 
 MANY_INVITATIONS = N_("Too many invitations were sent today. Please try again in %(hours)s hours.")
-NOT_A_PERSON = N_("Type an e-mail address or a user name.")
-LAST_OWNER = N_("This is the last owner. Make somebody else an owner first: an application is never without one.")
+NOT_A_PERSON = N_("Enter an e-mail address or a username.")
+LAST_OWNER = N_("This is the last owner. Make another member an owner first.")
 
 
 class TeamForm(FormModel):

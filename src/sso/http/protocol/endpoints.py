@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
-from sso.http.common.counting import count_token
+from sso.http.common.counting import count_token, note_program
 from sso.http.common.forms import protocol_request, userinfo_request
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import OPEN_PATHS, response
@@ -41,19 +41,28 @@ async def token(request: Request) -> Response:
 async def userinfo(request: Request) -> Response:
     """The userinfo endpoint (OpenID Connect Core section 5.3)."""
     asked = await userinfo_request(request)
-    return response(await userinfo_answer(site_of(request).provider, asked))
+    answer = await userinfo_answer(site_of(request).provider, asked)
+    if asked.client is not None:
+        note_program(asked, answer)
+    return response(answer)
 
 
 @router.post("/introspect")
 async def introspect(request: Request) -> Response:
     """Token introspection (RFC 7662)."""
-    return response(await site_of(request).server.introspect(await protocol_request(request)))
+    asked = await protocol_request(request)
+    answer = await site_of(request).server.introspect(asked)
+    note_program(asked, answer)
+    return response(answer)
 
 
 @router.post("/revoke")
 async def revoke(request: Request) -> Response:
     """Token revocation (RFC 7009)."""
-    return response(await site_of(request).server.revoke(await protocol_request(request)))
+    asked = await protocol_request(request)
+    answer = await site_of(request).server.revoke(asked)
+    note_program(asked, answer)
+    return response(answer)
 
 
 @router.post("/par")
@@ -66,7 +75,10 @@ async def par(request: Request, site: CurrentSite, address: CallerAddress) -> Re
             return await site.limits.stored_requests.take(address)
         return await site.limits.pushed_requests.take(client.client_id)
 
-    return response(await push(site.server, await protocol_request(request), count))
+    asked = await protocol_request(request)
+    answer = await push(site.server, asked, count)
+    note_program(asked, answer)
+    return response(answer)
 
 
 @router.post("/device_authorization")
@@ -77,6 +89,7 @@ async def device_authorization(request: Request, site: CurrentSite, address: Cal
     answer = await site.server.authorize_device(asked)
     if answer.status != 200:
         await place.give_back()
+    note_program(asked, answer)
     return response(answer)
 
 

@@ -27,6 +27,7 @@ from sso.identity.sessions.store import REACHED, ClientSession
 from sso.logout.bulk import BulkServices
 from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
+from sso.logs import note
 from sso.oidc.authorize.request import with_news
 from sso.platform.services import HasSettings
 from sso.platform.visitor import Visitor
@@ -62,6 +63,8 @@ async def logout(request: Request) -> Response:
         return check_logout(provider, data)
 
     asked = await with_news(provider, check)
+    if asked.client is not None:
+        note("client_id", asked.client.client_id)
     accounts = await _accounts(provider, visitor, asked)
     if not accounts:
         return _after(request, provider, data, asked, None, [])

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 from sso import clock
+from sso.platform.metrics.request_log import LoggedRequest, RequestLog
 
 MAX_COUNTERS = 20_000
 """Maximum number of different counters. Events for further counters are not counted, so that memory is bounded."""
@@ -42,9 +43,10 @@ class Batch:
     counts: Counter[tuple[datetime, str, str, str]]
     mistakes: dict[tuple[str, bytes], Mistake]
     secrets: dict[UUID, datetime]
+    requests: list[LoggedRequest] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.counts or self.mistakes or self.secrets)
+        return bool(self.counts or self.mistakes or self.secrets or self.requests)
 
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -81,6 +83,7 @@ class Usage:
 
     def __init__(self) -> None:
         self.tallies: Tallies | None = None
+        self.requests = RequestLog()
         self._counts: Counter[tuple[datetime, str, str, str]] = Counter()
         self._mistakes: dict[tuple[str, bytes], Mistake] = {}
         self._secrets: dict[UUID, datetime] = {}
@@ -166,7 +169,7 @@ class Usage:
 
     def take(self) -> Batch:
         """Return everything that was counted and reset the counters."""
-        taken = Batch(self._counts, self._mistakes, self._secrets)
+        taken = Batch(self._counts, self._mistakes, self._secrets, self.requests.take())
         self._counts, self._mistakes, self._secrets, self._kinds = Counter(), {}, {}, Counter()
         return taken
 
@@ -175,6 +178,7 @@ class Usage:
         self._counts.update(batch.counts)
         self._mistakes = {**batch.mistakes, **self._mistakes}
         self._secrets = {**batch.secrets, **self._secrets}
+        self.requests.put_back(batch.requests)
 
 
 def with_recent(

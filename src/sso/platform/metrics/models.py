@@ -39,6 +39,22 @@ class ClientMistake(Base):
     last_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class ClientRequest(Base):
+    """A request of an application to an endpoint of the protocol, and its outcome."""
+
+    __tablename__ = "client_requests"
+    __table_args__ = (Index("ix_client_requests_client_id_id", "client_id", "id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(100))
+    at: Mapped[datetime] = mapped_column(index=True)
+    endpoint: Mapped[str] = mapped_column(String(60))
+    outcome: Mapped[str] = mapped_column(String(60))
+    grant_type: Mapped[str] = mapped_column(String(80))
+    request_id: Mapped[str] = mapped_column(String(64))
+    network: Mapped[str | None] = mapped_column(String(45))
+
+
 class ProcessSeen(Base):
     """A server or worker process: its host, its start, and the time of its last report."""
 

@@ -26,6 +26,11 @@ def kept_address(address: str, privacy: AddressPrivacy) -> str | None:
     return _network(address.split("%", 1)[0])
 
 
+def network_of(address: str) -> str | None:
+    """Return the network of an IP address, whatever ``SSO_IP_ADDRESS_PRIVACY`` says; None: it is none."""
+    return _network(address.split("%", 1)[0]) if address else None
+
+
 @lru_cache(maxsize=1024)
 def _network(address: str) -> str | None:
     try:

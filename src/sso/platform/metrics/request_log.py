@@ -1,0 +1,168 @@
+"""The request log of applications: what each asked of the protocol's endpoints lately, and the outcome.
+
+Requests are collected in memory and written with the usage counts every few seconds, so that no request has another
+statement. An entry has no token, code, secret or user; of the IP address the network alone.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.platform.db import delete_batch, new_id
+from sso.platform.metrics.models import ClientRequest
+
+OK = "ok"
+KEEP = timedelta(days=7)
+MAX_STORED = 500
+"""Maximum number of stored entries of an application."""
+MAX_WAITING, MAX_WAITING_PER_CLIENT = 2000, 100
+"""Maximum number of entries in memory, of all applications and of one, until they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """A request of an application.
+
+    Args:
+        client_id: the application.
+        endpoint: the path of the endpoint.
+        outcome: ``ok``, an error code of the protocol, or the HTTP status.
+        grant_type: of a token request.
+        request_id: the reference that the response and the error page show.
+        network: the network of the caller.
+        sandbox: whether it is a sandbox. Of others, only those entries are stored whose team has switched the log on.
+        at: when.
+        id: its place in the log.
+    """
+
+    client_id: str
+    endpoint: str
+    outcome: str
+    grant_type: str
+    request_id: str
+    network: str | None
+    sandbox: bool
+    at: datetime
+    id: uuid.UUID
+
+
+class RequestLog:
+    """The entries of one process that are not written yet."""
+
+    def __init__(self) -> None:
+        self._entries: list[LoggedRequest] = []
+        self._by_client: Counter[str] = Counter()
+
+    def add(
+        self,
+        client_id: str,
+        endpoint: str,
+        outcome: str,
+        *,
+        grant_type: str = "",
+        request_id: str = "",
+        network: str | None = None,
+        sandbox: bool,
+    ) -> None:
+        """Add a request. Where an application sends very many, further ones are left out until these are written."""
+        if len(self._entries) >= MAX_WAITING or self._by_client[client_id] >= MAX_WAITING_PER_CLIENT:
+            return
+        self._by_client[client_id] += 1
+        entry = LoggedRequest(
+            client_id,
+            endpoint[:60],
+            outcome[:60],
+            grant_type[:80],
+            request_id[:64],
+            network,
+            sandbox,
+            clock.now(),
+            new_id(),
+        )
+        self._entries.append(entry)
+
+    def take(self) -> list[LoggedRequest]:
+        """Return every entry, and begin again."""
+        taken, self._entries, self._by_client = self._entries, [], Counter()
+        return taken
+
+    def put_back(self, entries: Sequence[LoggedRequest]) -> None:
+        """Add back entries that could not be written, as far as there is room."""
+        self._entries = [*entries, *self._entries][:MAX_WAITING]
+        self._by_client = Counter(entry.client_id for entry in self._entries)
+
+
+async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]) -> None:
+    """Store entries."""
+    if entries:
+        rows = [
+            {
+                "id": entry.id,
+                "client_id": entry.client_id,
+                "at": entry.at,
+                "endpoint": entry.endpoint,
+                "outcome": entry.outcome,
+                "grant_type": entry.grant_type,
+                "request_id": entry.request_id,
+                "network": entry.network,
+            }
+            for entry in entries
+        ]
+        await session.execute(insert(ClientRequest), rows)
+
+
+async def requests_of(
+    session: AsyncSession,
+    client_ids: Sequence[str],
+    *,
+    outcome: str = "",
+    request_id: str = "",
+    before: uuid.UUID | None = None,
+    limit: int = 50,
+) -> list[ClientRequest]:
+    """Return entries of applications, the latest first.
+
+    Args:
+        session: the transaction.
+        client_ids: the applications.
+        outcome: ``errors``, an outcome, or nothing for all.
+        request_id: the reference of one request.
+        before: the entry after which the page begins.
+        limit: how many.
+    """
+    rows = select(ClientRequest).where(ClientRequest.client_id.in_(client_ids))
+    if outcome == "errors":
+        rows = rows.where(ClientRequest.outcome != OK)
+    elif outcome:
+        rows = rows.where(ClientRequest.outcome == outcome)
+    if request_id:
+        rows = rows.where(ClientRequest.request_id == request_id)
+    if before is not None:
+        rows = rows.where(ClientRequest.id < before)
+    return list((await session.execute(rows.order_by(ClientRequest.id.desc()).limit(limit))).scalars())
+
+
+async def delete_old_requests(session: AsyncSession, before: datetime, limit: int) -> int:
+    """Delete entries from before a moment, at most ``limit``; return how many."""
+    return await delete_batch(session, ClientRequest, ClientRequest.at, limit, ClientRequest.at < before)
+
+
+async def delete_surplus_requests(session: AsyncSession, since: datetime) -> None:
+    """Delete the oldest entries of the applications that sent a request since a moment and have too many."""
+    lately = select(ClientRequest.client_id).where(ClientRequest.at >= since).distinct()
+    for client_id in (await session.execute(lately)).scalars().all():
+        mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id)
+        oldest = (
+            await session.execute(mine.order_by(ClientRequest.id.desc()).offset(MAX_STORED - 1).limit(1))
+        ).scalar()
+        if oldest is not None:
+            surplus = delete(ClientRequest).where(ClientRequest.client_id == client_id, ClientRequest.id < oldest)
+            await session.execute(surplus)
