@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
@@ -145,6 +146,9 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
     server = ProviderServer(provider)
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
+    provider.settings_followers.append(partial(_set_limits, limits, settings))
+    assets, discovery = Assets(settings), Discovery(server)
+    provider.settings_followers += [assets.follow, discovery.forget]
     passwords = Passwords(settings)
     worker = Worker(provider.db, settings, handlers(provider, traces), provider.usage)
     return Site(
@@ -156,8 +160,8 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
         limits=limits,
         logos=Logos(lambda: provider.outbound),
         worker=worker,
-        assets=Assets(settings),
-        discovery=Discovery(server),
+        assets=assets,
+        discovery=discovery,
         observer=observer_of(settings, provider, worker, passwords, memory.breaker),
     )
 
@@ -222,6 +226,20 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
     )
+
+
+def _set_limits(limits: RateLimits, settings: Settings) -> None:
+    """Set the limits that administrators may change while the process runs."""
+    limits.attempts.limit(settings.sign_in_failures_per_account, settings.sign_in_failures_per_ip_address)
+    limits.sign_ups.limit(settings.sign_ups_per_ip_address)
+    limits.messages.limit(
+        settings.one_time_codes_per_contact_per_hour,
+        settings.one_time_codes_per_contact_per_day,
+        settings.one_time_codes_per_ip_address,
+        settings.sms_per_day,
+    )
+    limits.inviters.limit(settings.invitations_per_user)
+    limits.invited_to.limit(settings.invitations_per_user * 3 // 2)
 
 
 def handlers(provider: Provider, traces: Traces | None = None) -> dict[str, Handler]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from sso import clock
 from sso.cli.common import Json, print_json
@@ -14,13 +17,17 @@ from sso.platform.backup import Manifest, Restored, check, create
 from sso.platform.backup.report import described, problems
 from sso.platform.db import Database
 from sso.settings import Settings, load_settings
+from sso.setup.store import record_backup
 
 SUFFIX = ".backup"
 
 
 def backup(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A new file, or a directory in which the file is named by the time.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A new file, or a directory. In a directory the file is named by the time."
+        ),
     ],
     verify: Annotated[
         bool, typer.Option("--verify", help="Restore the backup into a scratch database and compare every table.")
@@ -28,14 +35,18 @@ def backup(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=1, help="In a directory: delete older backups afterwards, all but this many (the new one counts)."
+            min=1, help="In a directory: keep this many backups, the new one included, and delete the older ones."
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Back up the database, encrypted, while servers go on. The secret key (SSO_SECRET_KEY) is not in the backup.
+    """Back up the database to an encrypted file while servers run.
 
-    SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE encrypts it. PostgreSQL needs pg_dump of the server's version or newer.
+    The secret key (SSO_SECRET_KEY) is not in the
+    backup.
+
+    SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE encrypts the file. PostgreSQL needs pg_dump of the version of the
+    server, or newer.
     """
     settings = load_settings()
     path = file / f"sso-{clock.now():%Y%m%dT%H%M%SZ}{SUFFIX}" if file.is_dir() else file
@@ -55,10 +66,19 @@ def backup(
                 print(f"deleted: {old}")
 
 
+async def _record(db: Database, started: datetime) -> None:
+    """Record the time of the backup for the checks, where the schema is that of this release."""
+    with contextlib.suppress(DBAPIError):
+        async with db.write() as session:
+            await record_backup(session, started, clock.now())
+
+
 async def _backup(settings: Settings, path: Path, *, verify: bool) -> tuple[Manifest, Restored | None]:
     db = Database(settings, create=False)
     try:
+        started = clock.now()
         manifest = await create(db, settings, path, actor="cli")
+        await _record(db, started)
     finally:
         await db.close()
     if not verify:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import types
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ _TYPES: dict[object, str] = {
 _ACTIVE = ("issuer", "database_url", "secret_key", "trusted_proxies", "city_name", "service_name", "support_contact")
 """Settings that .env.example sets; the others stand there as comments."""
 
+_MASK = "••••••••"
+_PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]+(@)")
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]+")
 _HEAD = """\
 # Settings
 
@@ -70,6 +74,19 @@ def display(value: object) -> str:
     if isinstance(value, list):
         return ",".join(display(item) for item in value)
     return str(value)
+
+
+def masked(value: object) -> str:
+    """Return a value as the page shows it; of a secret, and of a password in a URL, only that there is one."""
+    if isinstance(value, SecretStr):
+        return _MASK if value.get_secret_value() else ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(masked(item) for item in value)
+    text = display(value)
+    if "://" in text:
+        text = _PASSWORD.sub(rf"\1{_MASK}\2", text)
+        text = _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", text)
+    return text
 
 
 def fields_of(group: type[Group]) -> Iterator[tuple[str, FieldInfo]]:

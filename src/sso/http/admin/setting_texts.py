@@ -5,12 +5,10 @@ The English texts are in ``sso.settings``; a test checks that none of the Indone
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
-from sso.settings import GROUPS, Settings, display, example, variable
+from sso.settings import GROUPS, Settings, example, variable
+from sso.settings.reference import masked as masked
 
 INDONESIAN_TITLES: dict[str, str] = {
     "Server": "Server",
@@ -240,9 +238,6 @@ INDONESIAN: dict[str, str] = {
     "terms_url": "URL ketentuan; kosong: halaman bawaan.",
     "privacy_url": "URL pemberitahuan privasi; kosong: halaman bawaan.",
 }
-_MASK = "••••••••"
-_PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]+(@)")
-_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,16 +278,3 @@ def settings_shown(settings: Settings, locale: str = "en") -> list[ShownGroup]:
         ]
         groups.append(ShownGroup(title, language, rows))
     return groups
-
-
-def masked(value: object) -> str:
-    """Return a value as the page shows it; of a secret, and of a password in a URL, only that there is one."""
-    if isinstance(value, SecretStr):
-        return _MASK if value.get_secret_value() else ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(masked(item) for item in value)
-    text = display(value)
-    if "://" in text:
-        text = _PASSWORD.sub(rf"\1{_MASK}\2", text)
-        text = _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", text)
-    return text
