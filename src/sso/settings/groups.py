@@ -919,8 +919,19 @@ class PageSettings(Group):
     )
     support_contact: str = Field(
         "helpdesk@tangerang.example",
-        description="Contact of the helpdesk for users, shown on error pages.",
+        description="E-mail address or URL of the helpdesk, shown at the foot of every page.",
         examples=["helpdesk@kota.example"],
+    )
+    support_phone: str = Field(
+        "",
+        description="Telephone number of the helpdesk, shown at the foot of every page. Empty: none.",
+        examples=["(021) 555-0123"],
+    )
+    support_whatsapp: str = Field(
+        "",
+        description="WhatsApp number of the helpdesk with its country code, shown as a link at the foot of every page. "
+        "Empty: none.",
+        examples=["+6281234567890"],
     )
     default_locale: Literal["id", "en"] = Field(
         "id",
@@ -1001,6 +1012,21 @@ class PageSettings(Group):
         if not value.isprintable():
             raise ValueError("must be a text on one line")
         return value
+
+    @field_validator("support_phone")
+    @classmethod
+    def _check_support_phone(cls, value: str) -> str:
+        if value and not re.fullmatch(r"\+?[0-9][0-9 ()./-]{1,28}[0-9]|\([0-9][0-9 ()./-]{1,28}[0-9]", value):
+            raise ValueError("must be a telephone number such as (021) 555-0123 or 112")
+        return value
+
+    @field_validator("support_whatsapp")
+    @classmethod
+    def _check_support_whatsapp(cls, value: str) -> str:
+        digits = re.sub(r"[ ().-]", "", value)
+        if digits and not re.fullmatch(r"\+[1-9][0-9]{7,14}", digits):
+            raise ValueError("must begin with + and the country code, such as +6281234567890")
+        return digits
 
     @field_validator("terms_url", "privacy_url")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +16,8 @@ from sso.accounts.sign_in.current_account import is_recent
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
+from sso.http.common.header import HeaderUser, header_user
+from sso.http.common.header import first_admin_page as first_admin_page
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts
@@ -26,7 +28,6 @@ from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.platform.actor import Actor
-from sso.platform.permissions import GROUP_PERMISSIONS, permissions_of
 from sso.platform.visitor import Visitor
 
 PAGES = (
@@ -43,8 +44,6 @@ PAGES = (
 """The pages: the name by which signing in leads there, the address, the title."""
 _PAGE_OF = {"/account/picture": "profile", "/account/export": "data", "/account/delete": "data"}
 """The pages of forms that have an address of their own."""
-NOT_OF_THE_CONSOLE = frozenset({"applications:create"})
-"""Permissions for which the console has no page: the developers' portal has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,10 @@ class Visit:
     who: SignedIn
     user: User
     roles: list[str]
+
+    def header(self, request: Request, *, develops: bool = False) -> HeaderUser:
+        """Return the user for the header of a page."""
+        return header_user(request, self.user.name, self.roles, develops=develops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class OwnVisit:
             status=status,
             display="wide",
             here=address,
+            header=self.visit.header(self.request),
             pages=PAGES,
             current=self.name,
             person=self.user.name,
@@ -168,12 +172,6 @@ def page_name(path: str) -> str:
         return _PAGE_OF[path]
     matching = [(address, name) for name, address, _ in PAGES if path == address or path.startswith(f"{address}/")]
     return max(matching)[1] if matching else "account"
-
-
-def first_admin_page(roles: Collection[str]) -> str:
-    """Return where a user with these roles begins to administer; empty: the user administers nothing."""
-    may = permissions_of(roles) | (GROUP_PERMISSIONS if "group_admin" in roles else frozenset())
-    return "/admin" if may - NOT_OF_THE_CONSOLE else ""
 
 
 def done(address: str, what: str) -> Response:

@@ -55,6 +55,7 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
         request,
         "apps.html",
         display="wide",
+        header=here.visit.header(request),
         here=f"{HERE}{query}",
         asked=typed,
         found=sorted(matching, key=lambda client: client.name(locale)),

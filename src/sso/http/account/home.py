@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import accounts_of_browser
-from sso.http.account.access import first_admin_page
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
+from sso.http.common.header import first_admin_page, header_user
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts, Clients, CurrentSettings
@@ -46,6 +46,7 @@ async def home(request: Request, services: Accounts) -> Response:
     return page(
         request,
         "home.html",
+        header=header_user(request, who.user.name, roles),
         person=who.user.name,
         favourites=[client for client in listed if client.client_id in starred],
         recent=sorted(recent, key=lambda client: used[client.client_id], reverse=True)[:RECENT],

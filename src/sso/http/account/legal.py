@@ -1,4 +1,4 @@
-"""The terms and the privacy notice; and for development the messages that would have been sent."""
+"""The terms, privacy notice and accessibility statement; for development the messages that would have been sent."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ async def terms(request: Request, settings: CurrentSettings) -> Response:
 async def privacy(request: Request, settings: CurrentSettings) -> Response:
     """The privacy notice: the city's own page, or our short one."""
     return _document(request, settings, "privacy", settings.privacy_url)
+
+
+@router.get("/accessibility")
+async def accessibility(request: Request) -> Response:
+    """The accessibility statement."""
+    return page(request, "accessibility.html", here="/accessibility")
 
 
 def _document(request: Request, settings: Settings, name: str, address: str) -> Response:

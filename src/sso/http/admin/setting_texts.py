@@ -227,7 +227,10 @@ INDONESIAN: dict[str, str] = {
     "perlu `CREATEDB`.",
     "city_name": "Nama kota, tampil di setiap halaman.",
     "service_name": "Nama layanan masuk, tampil di setiap halaman.",
-    "support_contact": "Kontak layanan bantuan untuk warga; tampil di halaman kesalahan.",
+    "support_contact": "Alamat email atau URL layanan bantuan; tampil di bagian bawah setiap halaman.",
+    "support_phone": "Nomor telepon layanan bantuan; tampil di bagian bawah setiap halaman. Kosong: tidak ada.",
+    "support_whatsapp": "Nomor WhatsApp layanan bantuan dengan kode negara; tampil sebagai tautan di bagian bawah "
+    "setiap halaman. Kosong: tidak ada.",
     "default_locale": "Bahasa halaman bila permintaan dan browser tidak meminta bahasa yang tersedia.",
     "time_zone": "Zona waktu kota; halaman dan email menampilkan waktu dalam zona ini.",
     "brand_logo": "Logo kota (SVG atau PNG, maksimal 32 KB), tampil di setiap halaman; kosong: logo bawaan.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, TypedDict
@@ -20,8 +19,14 @@ from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
 from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import moment_text
+from sso.http.common.failures import FAILURES as FAILURES
+from sso.http.common.failures import OF_AN_APPLICATION
+from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import query_by_gate
-from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, N_, choose_locale, translations
+from sso.http.common.header import HeaderUser
+from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, choose_locale, translations
+from sso.http.common.icons import icon
+from sso.http.common.monogram import monogram
 from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import Site, request_id_of, site_of
 from sso.http.common.tables import with_labels
@@ -39,106 +44,12 @@ AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
 LANG_COOKIE_SECONDS = 365 * 86400
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A failure in words: what happened, and what to do."""
-
-    title: str
-    text: str
-    error: str = "invalid_request"
-    retry_after: int = 0
-
-
 class TemplateOptions(TypedDict):
     """The options on which the compiled code of templates depends."""
 
     trim_blocks: bool
     lstrip_blocks: bool
     extensions: list[str]
-
-
-_RESTART = N_("Go back to the application and sign in again from there.")
-_TELL = N_("This is a mistake in the application, not yours. Please tell the people who run the application.")
-
-FAILURES = {
-    "no_client": Failure(N_("The application did not say who it is"), _TELL),
-    "unknown_client": Failure(N_("We do not know this application"), _TELL),
-    "disabled_client": Failure(
-        N_("This application is switched off for now"),
-        N_("The city has suspended this application. Please try again later, or ask for help."),
-    ),
-    "repeated": Failure(N_("The application asked in a wrong way"), _TELL),
-    "no_redirect_uri": Failure(N_("The application did not say where to return to"), _TELL),
-    "unregistered_redirect_uri": Failure(
-        N_("The application asks us to send you to an address that we do not know"),
-        N_("To protect you, we do not go there. Please tell the people who run the application."),
-    ),
-    "bad_request_object": Failure(N_("The application asked in a wrong way"), _TELL),
-    "bad_logout_hint": Failure(
-        N_("The application asked for signing out in a wrong way"),
-        N_("You are still signed in. You can sign out on our start page."),
-    ),
-    "unregistered_logout_uri": Failure(
-        N_("The application asks us to send you to an address that we do not know"),
-        N_("You are still signed in. You can sign out on our start page."),
-    ),
-    "expired_interaction": Failure(N_("This page is no longer valid"), _RESTART),
-    "no_cookies": Failure(
-        N_("Your browser does not keep our cookies"),
-        N_("Allow cookies for this address, then go back to the application and sign in again."),
-    ),
-    "stale_form": Failure(N_("This page was open for too long"), N_("Go back, reload the page and try again.")),
-    "more_than_yours": Failure(
-        N_("You do not have all permissions of this application"),
-        N_(
-            "The application has administration permissions or restricted data. Only somebody who has all of these "
-            "permissions can change the application, its secrets or its team. Ask a full administrator."
-        ),
-    ),
-    "no_permission": Failure(
-        N_("This is not for you to see"),
-        N_("Your account has no permission for it. If you need it, ask an administrator."),
-        "access_denied",
-    ),
-    "check_only": Failure(
-        N_("This address plays a dishonest provider"),
-        N_("Only the relying-party check comes here. To sign in with it, the application must use the real issuer."),
-    ),
-    "not_found": Failure(N_("There is nothing at this address"), N_("Check the address, or begin on our start page.")),
-    "wrong_method": Failure(N_("This address cannot be used like this"), N_("Begin on our start page.")),
-    "too_large": Failure(N_("What was sent is too large"), N_("Go back and send less.")),
-    "too_slow": Failure(
-        N_("What you sent took too long to arrive"), N_("Check your connection, then go back and try again.")
-    ),
-    "unreadable": Failure(N_("What was sent cannot be read"), _RESTART),
-    "too_many": Failure(
-        N_("Too many requests"),
-        N_("Please try again in %(minutes)d minutes. If you cannot wait, contact the helpdesk."),
-        "temporarily_unavailable",
-    ),
-    "bad_text": Failure(
-        N_("Your request contains characters that this service does not accept"),
-        N_(
-            "Go back and type the text again instead of pasting it: the text has control characters or invisible "
-            "characters."
-        ),
-    ),
-    "unavailable": Failure(
-        N_("We cannot help you just now"),
-        N_("Something that we depend on is away. Nothing is lost: please try again in a moment."),
-        "temporarily_unavailable",
-        5,
-    ),
-    "broken": Failure(
-        N_("Something went wrong on our side"),
-        N_("Please try again. If it happens again, tell us the reference below."),
-        "server_error",
-    ),
-}
-
-
-_OF_AN_APPLICATION = ("expired_interaction", "no_cookies", "stale_form", "too_many", "unavailable", "broken")
-"""The failures of pages that may have been of an application, which is named then."""
 
 
 _TEMPLATE_OPTIONS: TemplateOptions = {
@@ -163,6 +74,7 @@ def environment(locale: str) -> Environment:
         **_TEMPLATE_OPTIONS,
     )
     created.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]
+    created.globals.update(icon=icon, monogram=monogram)
     return created
 
 
@@ -209,6 +121,8 @@ def page(
     frames: Sequence[str] = (),
     display: str = "page",
     fields: Mapping[str, str] = NO_FIELDS,
+    header: HeaderUser | None = None,
+    errors: Sequence[FieldError] = (),
     **context: Any,
 ) -> Response:
     """Return a page. Where it has a form, the cookie that identifies the browser is set with it.
@@ -223,6 +137,8 @@ def page(
         frames: addresses that the page frames: applications that are signed out through the browser.
         display: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1).
         fields: of the form that was sent; they hold the language that was chosen on its page.
+        header: the user who is signed in, where the page has read the session (``header_user``).
+        errors: of the form that was sent, in the order of the page.
         context: what the template shows.
     """
     site, locale = site_of(request), locale_of(request, ui_locales, fields)
@@ -235,6 +151,8 @@ def page(
             chosen=chosen_language(request, fields),
             frames=frames,
             display=display,
+            header=header,
+            errors=errors or _one_error(context),
             **_on_every_page(request, site, locale),
             **context,
         )
@@ -242,7 +160,13 @@ def page(
     response = Response(with_labels(html), status, page_headers(settings, form_target, frames), "text/html")
     if chosen_language(request, fields):
         set_cookie(response, settings, "lang", locale, LANG_COOKIE_SECONDS)
-    return with_browser(request, response) if context.get("csrf_token") else response
+    return with_browser(request, response) if header is not None or context.get("csrf_token") else response
+
+
+def _one_error(context: Mapping[str, Any]) -> Sequence[FieldError]:
+    """Return the error of a page that names one (``problem``, ``field``, ``values``); none where it names none."""
+    problem = context.get("problem")
+    return [FieldError(context.get("field", ""), problem, context.get("values", {}))] if problem else []
 
 
 def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, object]:
@@ -253,6 +177,9 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "city": settings.city_name,
         "service": settings.service_name,
         "support": settings.support_contact,
+        "support_phone": settings.support_phone,
+        "support_whatsapp": settings.support_whatsapp,
+        "has_session": bool(read_cookie(request, "session")),
         "number": partial(format_decimal, locale=locale),
         "territory": partial(territory_name, locale),
         "strength_token": partial(strength_token, request),
@@ -317,7 +244,7 @@ def failure(
     if (for_program := _failure_for_program(request, code, status, detail)) is not None:
         return for_program
     failed = FAILURES[code]
-    client = client or (application_of_page(request, fields) if code in _OF_AN_APPLICATION else None)
+    client = client or (application_of_page(request, fields) if code in OF_AN_APPLICATION else None)
     log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
     response = page(
         request,

@@ -172,7 +172,7 @@ class Needs:
         if self.permission is None:
             return here
         if not self.allows(here.permissions):
-            raise Interrupted(failure(request, "no_permission", 403))
+            raise Interrupted(failure(request, "no_permission", 403, header=here.visit.header(request)))
         if request.method != "GET" and PERMISSIONS[self.permission].dangerous and not here.recent:
             raise Interrupted(to_sign_in_again(request))
         return here
@@ -222,9 +222,9 @@ class Team:
             seen = await team_application(session, application_id, here.visit.user.id)
         access = access_to(self.role, seen, sees_applications=here.may("clients:read"), groups=here.groups)
         if access == "hidden" or seen is None:
-            raise Interrupted(failure(request, "not_found", 404))
+            raise Interrupted(failure(request, "not_found", 404, header=here.visit.header(request)))
         if access == "forbidden":
-            raise Interrupted(failure(request, "no_permission", 403))
+            raise Interrupted(failure(request, "no_permission", 403, header=here.visit.header(request)))
         if access == "viewer":
             return There(here, seen.application, None, seen.catalogue)
         if seen.application.state != "draft" and clients.registry.get(sandbox_id(application_id)) is None:
@@ -336,6 +336,7 @@ def admin_page(
         template,
         status=status,
         display="broad",
+        header=here.visit.header(request),
         entries=entries,
         current=current,
         here_is=here,
@@ -356,6 +357,7 @@ async def developer_page(
         template,
         status=status,
         display="broad",
+        header=here.visit.header(request, develops=True),
         current=current,
         mine=sorted(mine),
         here_is=here,

@@ -101,6 +101,7 @@ async def _look_up(page: PageRequest, typed: str) -> Response:
     return page.page(
         "device_decide.html",
         here=_address(code),
+        header=page.header(who.user.name),
         client=client,
         user_code=code.user_code,
         asked=asked_for(client, permissions(code.scope.split(), client.meta.claim_reasons)),
@@ -152,6 +153,7 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         "identity_needed.html" if identity else "not_allowed.html",
         status=403,
         here=_address(code),
+        header=page.header(who.user.name),
         client=client,
         person=who.user.name,
         level=client.meta.minimum_identity if identity else str(unmet.demand),

@@ -20,6 +20,7 @@ from sso.http.common import pages
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
+from sso.http.common.header import HeaderUser, header_user
 from sso.http.common.state import Site, site_of
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.after_sign_in import own_destination
@@ -64,6 +65,10 @@ class PageRequest:
     def page(self, template: str, **context: Any) -> Response:
         """Return a page, in the language of the form."""
         return pages.page(self.request, template, fields=self.fields, **context)
+
+    def header(self, name: str) -> HeaderUser:
+        """Return the user for the header of a page whose session was read."""
+        return header_user(self.request, name)
 
     def failure(self, code: str, status: int, client: Client | None = None) -> Response:
         """Return the page that says what went wrong (``FAILURES`` in ``http/common/pages.py``)."""

@@ -133,6 +133,7 @@ def _request_page(
     return page.page(
         template,
         here=request_address(pending),
+        header=page.header(current.signed_in.user.name),
         client=client,
         person=current.signed_in.user.name,
         i=pending.token,

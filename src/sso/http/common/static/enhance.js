@@ -53,7 +53,36 @@
   const row = document.querySelector(".own nav ul");
   const present = row && row.querySelector("[aria-current]");
   if (present) row.scrollLeft = present.offsetLeft - row.offsetLeft - 3;
-  // A second tap on a slow phone must not send the form twice.
+  // The first field with an error has the focus; where the error is of no field, the summary has it.
+  const summary = document.querySelector("#problem[role=alert]");
+  const wrong = document.querySelector("main [aria-invalid=true][autofocus]") || document.querySelector("main [aria-invalid=true]");
+  if (summary) (wrong || summary).focus();
+  // The menu of the account closes like every menu.
+  const menu = document.querySelector("details.menu");
+  if (menu) {
+    document.addEventListener("click", (event) => {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !menu.open) return;
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  }
+  // A second tap on a slow phone must not send the form twice; a button that takes long says so.
+  const live = document.createElement("p");
+  live.className = "unseen";
+  live.setAttribute("role", "status");
+  document.body.append(live);
+  const waiting = [];
+  const wait = (button) => {
+    const text = button.dataset.busy || document.body.dataset.busy;
+    waiting.push([button, [...button.childNodes]]);
+    button.dataset.waits = "";
+    button.setAttribute("aria-disabled", "true");
+    if (text) button.replaceChildren(text);
+    live.textContent = text || "";
+  };
   for (const form of document.forms) {
     if ("again" in form.dataset) continue;
     form.addEventListener("submit", (event) => {
@@ -63,9 +92,17 @@
       }
       form.dataset.sent = "yes";
       for (const field of form.querySelectorAll("input[data-hides]")) field.type = "password";
+      const pressed = event.submitter || form.querySelector("button:not([type=button])");
+      if (pressed && form.method === "post") setTimeout(() => form.dataset.sent && wait(pressed), 400);
     });
   }
   addEventListener("pageshow", () => {
     for (const form of document.forms) delete form.dataset.sent;
+    for (const [button, content] of waiting.splice(0)) {
+      delete button.dataset.waits;
+      button.removeAttribute("aria-disabled");
+      button.replaceChildren(...content);
+    }
+    live.textContent = "";
   });
 })();
