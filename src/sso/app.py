@@ -70,6 +70,8 @@ GC_THRESHOLDS = (10_000, 20, 20)
 """A request allocates some hundred objects that are freed without the collector: it looks less often."""
 STRENGTHS_PER_MINUTE = 60
 """How often the strength of a password is computed for one IP address."""
+SETUP_LINKS = 30
+"""How many requests with a link of `sso setup`, right or wrong, one IP address may send within 15 minutes."""
 FLOWS_PER_HOUR = 20
 """How many second steps somebody may begin for one account from one network, or one known browser."""
 CONTACT_CODES_PER_DAY = 30
@@ -224,6 +226,7 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         declined=CountLimit(1, DECLINED_DAYS * DAY_MINUTES, durable, "declined"),
         invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
+        setup_links=CountLimit(SETUP_LINKS, 15, counts, "setup-links"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
     )
 

@@ -221,7 +221,7 @@ def mail(installation: Installation) -> None:
     values = ({"smtp_url": url} if url else {}) | ({"mail_from": sender} if sender else {})
     changed = installation.settings(**values)
     to = answers.test_mail or dialogue.text(_("Send a test e-mail to (empty: none)"))
-    if to and (problem := send_test_mail(changed, to)):
+    if to and (problem := _send_test_mail(changed, to)):
         complain(problem)
         if not dialogue.yes(_("Keep these settings all the same?"), False):
             if not dialogue.asks:
@@ -257,18 +257,13 @@ def _mail_server(installation: Installation, settings: Settings) -> str:
     return f"{'smtps' if port == '465' else 'smtp'}://{account}{host}:{port}"
 
 
-def send_test_mail(settings: Settings, address: str) -> str:
+def _send_test_mail(settings: Settings, address: str) -> str:
     """Send a test e-mail at once; return what went wrong, or an empty text."""
-    from sso.platform.outbox.smtp import Mailer
+    from sso.setup.mail import send_test_mail
 
     text = _("%(service)s: this is a test e-mail. The mail server works.") % {"service": settings.service_name}
-    try:
-        asyncio.run(Mailer(settings).send(address, text, text, f"<p>{text}</p>", settings.default_locale))
-    except Exception as error:
-        return _("The mail server does not accept the e-mail: %(error)s") % {
-            "error": f"{type(error).__name__}: {error}"
-        }
-    return ""
+    error = asyncio.run(send_test_mail(settings, address, text))
+    return _("The mail server does not accept the e-mail: %(error)s") % {"error": error} if error else ""
 
 
 def administrator(installation: Installation) -> None:

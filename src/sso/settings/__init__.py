@@ -23,6 +23,7 @@ from sso.errors import SettingsError, validation_message
 from sso.settings.changeable import CHANGEABLE, Source
 from sso.settings.database_address import DatabaseAddress, read_address
 from sso.settings.groups import (
+    CHANNELS,
     GROUPS,
     RATE_LIMIT_SCHEMES,
     SIGNING_ALGS,
@@ -49,6 +50,7 @@ from sso.settings.variables import unknown_variable
 
 __all__ = [
     "CHANGEABLE",
+    "CHANNELS",
     "GROUPS",
     "SIGNING_ALGS",
     "DatabaseAddress",

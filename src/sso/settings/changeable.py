@@ -69,6 +69,8 @@ CHANGEABLE: Mapping[str, Bounds] = MappingProxyType(
         "brand_colour_dark": Bounds(),
         "brand_logo_data": Bounds(max_chars=MAX_LOGO_TEXT),
         "support_contact": Bounds(max_chars=120),
+        "support_phone": Bounds(),
+        "support_whatsapp": Bounds(),
         "terms_version": Bounds(),
         "terms_url": _LINK,
         "privacy_url": _LINK,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import make_plan
+from sso.platform.actor import CLI, Actor
 from sso.portal.lifecycle import apply_catalogue
 
 if TYPE_CHECKING:
@@ -27,15 +28,15 @@ def example_catalogue() -> Path:
     return inside if inside.is_file() else examples_dir().parent / "clients.example.yaml"
 
 
-async def apply_file(services: AccountActions, catalogue: Catalogue) -> int:
+async def apply_file(services: AccountActions, catalogue: Catalogue, actor: Actor = CLI) -> int:
     """Register the applications of a catalogue, all or none; return how many are new or changed."""
     async with services.db.write() as session:
         plan = await make_plan(session, catalogue)
-        await apply_catalogue(session, services, plan)
+        await apply_catalogue(session, services, plan, actor=actor)
     return len(plan.changes)
 
 
-async def apply_examples(services: AccountActions, *, allow_http_loopback: bool) -> int:
+async def apply_examples(services: AccountActions, actor: Actor, *, allow_http_loopback: bool) -> int:
     """Register the example applications; return how many are new or changed."""
     catalogue = read_catalogue(example_catalogue(), allow_http_loopback=allow_http_loopback)
-    return await apply_file(services, catalogue)
+    return await apply_file(services, catalogue, actor)

@@ -34,9 +34,12 @@ def secret_key(settings: Settings) -> Finding:
         path = settings.data_dir / "secret.key"
         return good("secret key", says("kept in %(path)s, because the issuer is a loopback address", path=path))
     first = settings.secret_key[0].get_secret_value()
-    if len(set(first)) < MIN_DIFFERENT_CHARS or any(word in first.lower() for word in WELL_KNOWN):
+    if len(set(first)) < MIN_DIFFERENT_CHARS:
         text = says("SSO_SECRET_KEY can be guessed: replace it with a random key as docs/operations.md describes")
         return bad("secret key", text, command="openssl rand -base64 48")
+    if any(word in first.lower() for word in WELL_KNOWN):
+        text = says("SSO_SECRET_KEY looks like the example of a document: replace it with a random key")
+        return warning("secret key", text, command="openssl rand -base64 48")
     if len(settings.secret_key) > 1:
         count = len(settings.secret_key)
         text = says("SSO_SECRET_KEY has %(count)s secrets: remove the old ones after sso keys reencrypt", count=count)
@@ -70,7 +73,7 @@ def mail(settings: Settings) -> Finding:
         return warning("mail", text)
     if "email" not in settings.channels:
         text = says("the channel email is switched off (SSO_CHANNELS)")
-        return warning("mail", text, page="/admin/system#channels")
+        return warning("mail", text, page="/admin/system/channels")
     if settings.smtp_url is None:
         rest = (
             says("SMS can be sent")

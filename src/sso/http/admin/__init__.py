@@ -15,6 +15,9 @@ from sso.http.admin import (
     mails,
     session_endings,
     sessions,
+    settings,
+    setup,
+    setup_link,
     system,
     users,
 )
@@ -33,6 +36,9 @@ routers = (
     keys.router,
     imports.router,
     system.router,
+    settings.router,
+    setup.router,
+    setup_link.router,
     mails.router,
 )
 """The routers of these pages, in the order in which their routes are tried."""

@@ -52,6 +52,7 @@ class RateLimits:
         invited: the same, for each recipient within a day.
         invited_lately: the same, for each recipient within 30 days.
         declined: invitations that a recipient declined.
+        setup_links: requests with a link of ``sso setup``, for each IP address.
         strengths: computations of the strength of a password, for each IP address.
     """
 
@@ -71,6 +72,7 @@ class RateLimits:
     invited: CountLimit
     invited_lately: CountLimit
     declined: CountLimit
+    setup_links: CountLimit
     strengths: CountLimit
 
 

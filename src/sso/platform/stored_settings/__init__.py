@@ -3,21 +3,25 @@
 from sso.platform.stored_settings.service import (
     CHANGED,
     COUNTER,
+    ChangedMeanwhile,
     SettingChanged,
     SettingRefused,
     change_settings,
     earlier_value,
 )
-from sso.platform.stored_settings.store import KEPT_CHANGES, changes_of, stored_values
+from sso.platform.stored_settings.store import KEPT_CHANGES, change_of, changes_of, newest_change, stored_values
 
 __all__ = [
     "CHANGED",
     "COUNTER",
     "KEPT_CHANGES",
+    "ChangedMeanwhile",
     "SettingChanged",
     "SettingRefused",
+    "change_of",
     "change_settings",
     "changes_of",
     "earlier_value",
+    "newest_change",
     "stored_values",
 ]

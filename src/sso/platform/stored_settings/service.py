@@ -22,6 +22,7 @@ CHANGED = "settings.changed"
 """The type of the audit event."""
 MAX_AUDIT_CHARS = 200
 NO_REASON = "a reason is required"
+MEANWHILE = "the settings were changed meanwhile: look at them again"
 
 
 class SettingRefused(Refusal):
@@ -40,6 +41,12 @@ class SettingRefused(Refusal):
         return self._mistakes
 
 
+class ChangedMeanwhile(SettingRefused):
+    """Somebody else has changed a setting since the actor saw them."""
+
+    status = 409
+
+
 @dataclass(frozen=True, slots=True)
 class SettingChanged:
     """A setting that was changed, with the values in the database before and after; None: none."""
@@ -56,6 +63,7 @@ async def change_settings(
     *,
     reason: str,
     actor: Actor,
+    seen: int | None = None,
 ) -> list[SettingChanged]:
     """Change settings in the database, all or none, with their history and an audit event.
 
@@ -67,12 +75,14 @@ async def change_settings(
         changes: the new value of each setting, as it is written in the environment; None: no value in the database.
         reason: why; it is kept in the history and in the audit log.
         actor: who changes them.
+        seen: the newest change of the history that the actor saw, 0 where there was none; None: any.
 
     Returns:
         What was changed. A setting that has the value already is left out.
 
     Raises:
         SettingRefused: with one line for each mistake.
+        ChangedMeanwhile: when there is a newer change than the actor saw.
     """
     reason = " ".join(reason.split())[:MAX_REASON_CHARS]
     mistakes = [line for name in sorted(changes) if (line := _why_not(settings, name))]
@@ -81,6 +91,8 @@ async def change_settings(
     if mistakes:
         raise SettingRefused(*mistakes)
     await bump_version(session, COUNTER)  # locks the counter: one change after the other
+    if seen is not None and seen != await store.newest_change(session):
+        raise ChangedMeanwhile(MEANWHILE)
     before = await store.stored_values(session)
     after = {name: text for name, text in {**before, **changes}.items() if text is not None}
     if mistakes := settings.mistakes_of(after):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.platform.db import insert_for
@@ -47,6 +47,11 @@ async def changes_of(session: AsyncSession, name: str | None = None, limit: int 
     if name is not None:
         statement = statement.where(SettingChange.name == name)
     return list((await session.execute(statement)).scalars())
+
+
+async def newest_change(session: AsyncSession) -> int:
+    """Return the id of the newest change of any setting; 0: there is none."""
+    return (await session.execute(select(func.max(SettingChange.id)))).scalar() or 0
 
 
 async def change_of(session: AsyncSession, name: str, change_id: int) -> SettingChange | None:
