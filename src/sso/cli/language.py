@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sso.cli import COMMANDS
 from sso.messages import N_, _
 
 OF_THE_LIBRARY = (
@@ -35,7 +36,8 @@ def translate_help(command: Any) -> None:
 
 def help_messages(command: Any) -> set[str]:
     """Return the help of a command and of all commands below it, for the message catalogues."""
-    return {unwrapped(part.help) for part in _parts(command) if part.help}
+    texts = {unwrapped(part.help) for part in _parts(command) if part.help}
+    return texts | {text.partition("\n\n")[0] for text in map(unwrapped, COMMANDS.values())}
 
 
 def unwrapped(text: str) -> str:

@@ -161,9 +161,10 @@ class Settings(Groups, BaseSettings):
         texts = {name: text for name, text in stored.items() if self._may_adopt(name)}
         if not texts:
             return {}
-        given = {name: getattr(self, name) for name in self.model_fields_set}
+        # Only what a rule combines with these: the rest was checked at the start, and a loopback issuer needs nothing.
+        given = {name: getattr(self, name) for name in self.model_fields_set if name in CHANGEABLE}
         try:
-            candidate = type(self)(_env_file=None, **given, **texts)
+            candidate = type(self)(_env_file=None, issuer="http://localhost", **given, **texts)
         except ValidationError as error:
             raise SettingsError([_mistake(problem) for problem in error.errors()]) from None
         values = {name: getattr(candidate, name) for name in texts}

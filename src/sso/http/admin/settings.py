@@ -160,7 +160,7 @@ async def _page(
         status,
         section=section,
         title=shown.title,
-        fields=[field_of(settings, name, typed or {}) for name in shown.names],
+        rows=[field_of(settings, name, typed or {}) for name in shown.names],
         describe=lambda name: description_of(name, locale),
         sources=SOURCES,
         long_texts=LONG_TEXTS,

@@ -12,21 +12,20 @@ from starlette.responses import Response
 
 from sso.accounts.profile import read_name
 from sso.accounts.sign_in.options import SignInOptions
-from sso.accounts.sign_in.pending_request import account_at
-from sso.accounts.sign_in.start import start_session
+from sso.accounts.sign_in.second_factor import begin_second_factor
 from sso.http.admin.setup import HERE as THEN
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.typed_forms import FormModel, cut, read_form, required
-from sso.http.sign_in.finish import finish
+from sso.http.sign_in.finish import show_flow
 from sso.http.sign_in.flow_texts import WEAK
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.texts import BUSY, STALE
+from sso.identity.authn.assurance import ACR_MFA
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.users.service import UserError
 from sso.messages import N_
-from sso.platform.security.rate_limits import TooManyFailures
 from sso.setup.administrator import administrator_of_link, create_administrator
 from sso.setup.links import PATH, LinkEnded, NewAdministrator
 
@@ -49,11 +48,9 @@ class AdministratorForm(FormModel):
 async def setup_link_page(page: CurrentPage) -> Response:
     """Show the form of a setup link. It uses the link up only when it is sent: a preview of the link does no harm."""
     token = page.query.get("c", "")
+    await page.site.limits.setup_links.take(page.visitor.ip_address)
     try:
-        await page.site.limits.setup_links.take(page.visitor.ip_address)
         person = await administrator_of_link(page.site.accounts, token)
-    except TooManyFailures as error:
-        return to_wait(page.failure("too_many", 429), error.retry_after)
     except LinkEnded:
         return _ended(page)
     return _form_page(page, token, {"name": person.name, "username": person.username, "email": person.email})
@@ -65,11 +62,9 @@ async def use_setup_link(page: CurrentPage) -> Response:
     fields, token = page.fields, page.fields.get("c", "")
     if not page.has_browser:
         return page.failure("no_cookies", 400)
+    await page.site.limits.setup_links.take(page.visitor.ip_address)
     try:
-        await page.site.limits.setup_links.take(page.visitor.ip_address)
         await administrator_of_link(page.site.accounts, token)
-    except TooManyFailures as error:
-        return to_wait(page.failure("too_many", 429), error.retry_after)
     except LinkEnded:
         return _ended(page)
     if not page.has_valid_csrf_token(f"setup {token}"):
@@ -94,10 +89,10 @@ async def _create(page: PageRequest, token: str, person: NewAdministrator) -> Re
     except UserError as error:
         errors = field_error("username", NOT_USABLE, reason="; ".join(error.mistakes))
         return _form_page(page, token, fields, errors, 409)
-    before = await account_at(page.site, page.visitor)
+    # No session begins before the second factor is set up, whatever SSO_SECOND_FACTOR_ROLES says.
     options = SignInOptions(add=True, then=THEN)
-    result = await start_session(page.site, page.visitor, proof, options, pending=None, before=before)
-    return finish(page, result, None, before)
+    begun = await begin_second_factor(page.site, page.visitor, proof, "role", ACR_MFA, options)
+    return show_flow(page, begun) if begun is not None else _ended(page)
 
 
 def _form_page(

@@ -149,5 +149,5 @@ def _record(session: AsyncSession, changed: SettingChanged, reason: str, actor: 
         subject=variable(changed.name),
         address=actor.stored_ip_address,
         request_id=actor.request_id,
-        data={**data, "reason": reason},
+        data={**data, "note": reason},
     )
