@@ -37,6 +37,11 @@ class ShownCheck:
     command: str
 
 
+def _sentence(text: str) -> str:
+    """Return a text with a capital letter, where it does not begin with a name of a command or an address."""
+    return text if text.startswith(("http", "sso ")) else text[:1].upper() + text[1:]
+
+
 async def checklist(request: Request, here: Here) -> list[ShownCheck]:
     """Return every check, the most urgent first. It asks the database some short questions; it is for pages that
     administrators open now and then."""
@@ -45,7 +50,7 @@ async def checklist(request: Request, here: Here) -> list[ShownCheck]:
         ShownCheck(
             about=finding.about,
             title=finding.title(translate),
-            text=finding.translated(translate),
+            text=_sentence(finding.translated(translate)),
             state=finding.state,
             state_text=translate(STATES[finding.state]),
             page=here.opens(finding.page) if finding.page else "",
