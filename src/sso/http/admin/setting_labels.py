@@ -215,10 +215,7 @@ def field_of(settings: Settings, name: str, typed: Mapping[str, str]) -> ShownFi
     """Return a setting as the page shows it, with what was typed."""
     bounds, field = CHANGEABLE[name], type(settings).model_fields[name]
     choices = dict(CHOICES.get(name, {}))
-    if name == "channels":
-        allowed = CHANNELS
-    else:
-        allowed = bounds.choices or tuple(choices)
+    allowed: tuple[str, ...] = CHANNELS if name == "channels" else bounds.choices or tuple(choices)
     value = written(settings, name)
     return ShownField(
         name=name,

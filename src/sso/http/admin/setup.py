@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -86,7 +87,7 @@ async def _page(
     here: Here,
     db: Database,
     settings: Settings,
-    errors: list[FieldError] | tuple[FieldError, ...] = (),
+    errors: Sequence[FieldError] = (),
     *,
     address: str = "",
     done: str = "",
