@@ -179,7 +179,8 @@ PAGES = {
         "/admin/applications?shown=building", "/admin/applications/contoh-uji",
         "/admin/applications/contoh-layanan-warga", "/admin/applications/contoh-layanan-warga/settings",
         "/admin/applications/kelola-uji/settings?done=1", "/admin/deliveries", "/admin/audit", "/admin/keys",
-        "/admin/imports", "/admin/mails", "/admin/system",
+        "/admin/imports", "/admin/mails", "/admin/system", "/admin/setup", "/admin/system/brand",
+        "/admin/system/limits",
     ],
 }  # fmt: skip
 DISPLAYS = {

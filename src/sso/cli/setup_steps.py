@@ -59,7 +59,10 @@ class Installation:
     def write(self, values: dict[str, str]) -> None:
         """Write settings to the file, by the name of the field; those that the environment sets too are left out."""
         named = {f"SSO_{name.upper()}": value for name, value in values.items()}
-        write_env_file(self.env_file, {name: value for name, value in named.items() if not os.environ.get(name)})
+        own = {name: value for name, value in named.items() if not os.environ.get(name)}
+        if own:
+            write_env_file(self.env_file, own)
+            self.dialogue.say(_("Written to %(file)s; only its owner can read the file.") % {"file": self.env_file})
 
 
 def basics(installation: Installation) -> None:
@@ -81,7 +84,6 @@ def basics(installation: Installation) -> None:
     settings = installation.settings(**values)
     asyncio.run(_check_secret(settings))
     installation.write(values)
-    dialogue.say(_("Written to %(file)s; only its owner can read the file.") % {"file": installation.env_file})
     settings.secrets()
     asyncio.run(_prepare(settings))
     dialogue.say(_("The database has the schema of this release."))

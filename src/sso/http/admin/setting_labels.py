@@ -107,60 +107,57 @@ SOURCES: Mapping[str, str] = {
 }
 """Where a value comes from."""
 
-_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), text)
-    for pattern, text in (
-        (
-            r"must be a number and a unit \(ms, s, m, h, d\), such as 30s, 10m, 24h or 14d; not (?P<value>.*)",
-            N_("must be a number and a unit (s, m, h, d), such as 30s, 10m, 24h or 14d; not %(value)s"),
-        ),
-        (
-            r"must be at least (?P<limit>[^ ;]*); other values can only be set in the environment",
-            N_("must be at least %(limit)s; other values can only be set in the environment"),
-        ),
-        (
-            r"must be at most (?P<limit>[^ ;]*); other values can only be set in the environment",
-            N_("must be at most %(limit)s; other values can only be set in the environment"),
-        ),
-        (
-            r"must be one of (?P<choices>.*); other values can only be set in the environment",
-            N_("must be one of %(choices)s; other values can only be set in the environment"),
-        ),
-        (r"must be at least (?P<limit>\S*)", N_("must be at least %(limit)s")),
-        (r"must be at most (?P<limit>\S*)", N_("must be at most %(limit)s")),
-        (r"must have at most (?P<limit>\d+) characters", N_("must have at most %(limit)s characters")),
-        (r"must be an https URL", N_("must be an https URL")),
-        (r"must be a colour such as #0f766e", N_("must be a colour such as #0f766e")),
-        (
-            r"must have a contrast of at least (?P<least>\S+) to (?P<ground>\S+); it has (?P<has>\S+)",
-            N_("must have a contrast of at least %(least)s to %(ground)s; it has %(has)s"),
-        ),
-        (r"must be a name on one line", N_("must be a name on one line")),
-        (r"must be a text on one line", N_("must be a text on one line")),
-        (r"Input should be a valid integer.*", N_("must be a whole number")),
-        (r"the logo is neither SVG nor PNG", N_("the logo is neither SVG nor PNG")),
-        (r"the logo has more than (?P<limit>\d+) bytes", N_("the logo has more than %(limit)s bytes")),
-        (
-            r"must be a telephone number such as .*",
-            N_("must be a telephone number such as (021) 555-0123 or 112"),
-        ),
-        (
-            r"must begin with \+ and the country code, such as .*",
-            N_("must begin with + and the country code, such as +6281234567890"),
-        ),
-        (r"must not be more than (?P<other>SSO_\w+)", N_("must not be more than %(other)s")),
-        (r"and (?P<other>SSO_\w+) are needed together", N_("and %(other)s are needed together")),
-        (
-            r"is set in the environment, which wins: change it there",
-            N_("is set in the environment, which wins: change it there"),
-        ),
-        (r"can only be set in the environment", N_("can only be set in the environment")),
-        (r"a reason is required", N_("Write a reason. It is kept in the history and in the audit log.")),
-        (
-            r"the settings were changed meanwhile: look at them again",
-            N_("Somebody else has changed these settings meanwhile. Look at the present values, then try again."),
-        ),
-    )
+_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"must be a number and a unit \(ms, s, m, h, d\), such as 30s, 10m, 24h or 14d; not (?P<value>.*)"),
+        N_("must be a number and a unit (s, m, h, d), such as 30s, 10m, 24h or 14d; not %(value)s"),
+    ),
+    (
+        re.compile(r"must be at least (?P<limit>[^ ;]*); other values can only be set in the environment"),
+        N_("must be at least %(limit)s; other values can only be set in the environment"),
+    ),
+    (
+        re.compile(r"must be at most (?P<limit>[^ ;]*); other values can only be set in the environment"),
+        N_("must be at most %(limit)s; other values can only be set in the environment"),
+    ),
+    (
+        re.compile(r"must be one of (?P<choices>.*); other values can only be set in the environment"),
+        N_("must be one of %(choices)s; other values can only be set in the environment"),
+    ),
+    (re.compile(r"must be at least (?P<limit>\S*)"), N_("must be at least %(limit)s")),
+    (re.compile(r"must be at most (?P<limit>\S*)"), N_("must be at most %(limit)s")),
+    (re.compile(r"must have at most (?P<limit>\d+) characters"), N_("must have at most %(limit)s characters")),
+    (re.compile(r"must be an https URL"), N_("must be an https URL")),
+    (re.compile(r"must be a colour such as #0f766e"), N_("must be a colour such as #0f766e")),
+    (
+        re.compile(r"must have a contrast of at least (?P<least>\S+) to (?P<ground>\S+); it has (?P<has>\S+)"),
+        N_("must have a contrast of at least %(least)s to %(ground)s; it has %(has)s"),
+    ),
+    (re.compile(r"must be a name on one line"), N_("must be a name on one line")),
+    (re.compile(r"must be a text on one line"), N_("must be a text on one line")),
+    (re.compile(r"Input should be a valid integer.*"), N_("must be a whole number")),
+    (re.compile(r"the logo is neither SVG nor PNG"), N_("the logo is neither SVG nor PNG")),
+    (re.compile(r"the logo has more than (?P<limit>\d+) bytes"), N_("the logo has more than %(limit)s bytes")),
+    (
+        re.compile(r"must be a telephone number such as .*"),
+        N_("must be a telephone number such as (021) 555-0123 or 112"),
+    ),
+    (
+        re.compile(r"must begin with \+ and the country code, such as .*"),
+        N_("must begin with + and the country code, such as +6281234567890"),
+    ),
+    (re.compile(r"must not be more than (?P<other>SSO_\w+)"), N_("must not be more than %(other)s")),
+    (re.compile(r"and (?P<other>SSO_\w+) are needed together"), N_("and %(other)s are needed together")),
+    (
+        re.compile(r"is set in the environment, which wins: change it there"),
+        N_("is set in the environment, which wins: change it there"),
+    ),
+    (re.compile(r"can only be set in the environment"), N_("can only be set in the environment")),
+    (re.compile(r"a reason is required"), N_("Write a reason. It is kept in the history and in the audit log.")),
+    (
+        re.compile(r"the settings were changed meanwhile: look at them again"),
+        N_("Somebody else has changed these settings meanwhile. Look at the present values, then try again."),
+    ),
 )
 """The words in which the settings refuse a value, and their messages."""
 NO_REASON = "reason"
