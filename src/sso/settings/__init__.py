@@ -79,6 +79,7 @@ __all__ = [
     "whole_seconds",
 ]
 
+_VARIABLE = re.compile(r"SSO_[A-Z0-9_]+")
 _LIMITS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 
 
@@ -328,7 +329,7 @@ def _unknown_variables() -> list[str]:
 
 def _names(line: str, name: str) -> bool:
     """Tell whether a line about a mistake names a setting."""
-    return re.search(rf"\b{variable(name)}\b", line) is not None
+    return variable(name) in _VARIABLE.findall(line)
 
 
 def _mistake(problem: ErrorDetails) -> str:
