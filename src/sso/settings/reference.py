@@ -37,13 +37,15 @@ _HEAD = """\
 
 The server reads its settings at start, from the environment or from a file `.env` in the working directory; the
 environment wins. [.env.example](../.env.example) is a file to begin with. Administrators see the settings in effect at
-`/admin/system`.
+`/admin/system`. Some settings can be changed there, or with `sso settings set`, while the server runs; they are kept in
+the database, and the environment wins ([which and why](decisions/0069-settings-in-the-database.md)).
 
 - A **duration** is a number and one unit: `500ms`, `30s`, `10m`, `24h`, `14d`. A number without a unit is refused.
 - A **size** is a number and one unit: `512B`, `64KiB`, `5MiB`, `1GiB`. A number without a unit is refused.
 - A **list** is separated by commas.
 - A variable that begins with `SSO_` and is not a setting stops the start, so that a misspelt name is noticed. Variables
   that Kubernetes sets for a service named `sso` (`SSO_SERVICE_HOST`, `SSO_PORT`, …) are ignored.
+- `SSO_LANGUAGE` (`id` or `en`) is the language of commands. Without it `LC_ALL`, `LC_MESSAGES` and `LANG` count.
 
 This page is generated from `src/sso/settings/groups.py` with `python scripts/reference.py`; a test keeps it current.
 """
