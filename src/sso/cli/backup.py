@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
 from sso import clock
 from sso.cli.common import Json, print_json
 from sso.platform.backup import Manifest, Restored, check, create
 from sso.platform.backup.report import described, problems
 from sso.platform.db import Database
+from sso.platform.db.migrate import head_revision
 from sso.settings import Settings, load_settings
 from sso.setup.store import record_backup
 
@@ -66,19 +64,14 @@ def backup(
                 print(f"deleted: {old}")
 
 
-async def _record(db: Database, started: datetime) -> None:
-    """Record the time of the backup for the checks, where the schema is that of this release."""
-    with contextlib.suppress(DBAPIError):
-        async with db.write() as session:
-            await record_backup(session, started, clock.now())
-
-
 async def _backup(settings: Settings, path: Path, *, verify: bool) -> tuple[Manifest, Restored | None]:
     db = Database(settings, create=False)
     try:
         started = clock.now()
         manifest = await create(db, settings, path, actor="cli")
-        await _record(db, started)
+        if manifest.contents.revision == head_revision():
+            async with db.write() as session:
+                await record_backup(session, started, clock.now())
     finally:
         await db.close()
     if not verify:
