@@ -12,14 +12,18 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import typer.main
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
 
+from sso.cli import command_line
+from sso.cli.language import help_messages
+
 LOCALES = Path(__file__).resolve().parent.parent / "src/sso/http/common/locale"
-PAGES = LOCALES.parents[1]
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
+CODE = LOCALES.parents[2]
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "says": None}
 WIDTH = 120
 CHANGING_HEADERS = (b'"POT-Creation', b'"PO-Revision', b'"Last-Translator', b'"Generated-By', b'"Report-Msgid')
 
@@ -28,7 +32,8 @@ def used_messages() -> set[str | tuple[str, ...]]:
     """Return every message of the pages and the code: a string, or a tuple of singular and plural."""
     with (LOCALES / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
-    return {message for _, _, message, _, _ in extract_from_dir(str(PAGES), methods, options, KEYWORDS)}
+    messages = {message for _, _, message, _, _ in extract_from_dir(str(CODE), methods, options, KEYWORDS)}
+    return messages | help_messages(typer.main.get_command(command_line()))
 
 
 def updated(path: Path) -> tuple[bytes, list[str], list[str]]:

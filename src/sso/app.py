@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
@@ -72,6 +73,8 @@ STRENGTHS_PER_MINUTE = 60
 """How often the strength of a password is computed for one IP address."""
 RECEIPTS_PER_MINUTE = 3000
 """How many requests with delivery receipts one IP address may send. Meta repeats what is refused."""
+SETUP_LINKS = 30
+"""How many requests with a link of `sso setup`, right or wrong, one IP address may send within 15 minutes."""
 FLOWS_PER_HOUR = 20
 """How many second steps somebody may begin for one account from one network, or one known browser."""
 CONTACT_CODES_PER_DAY = 30
@@ -146,6 +149,9 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
     server = ProviderServer(provider)
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
+    provider.settings_followers.append(partial(_set_limits, limits, settings))
+    assets, discovery = Assets(settings), Discovery(server)
+    provider.settings_followers += [assets.follow, discovery.forget]
     passwords = Passwords(settings)
     worker = Worker(provider.db, settings, handlers(provider, traces), provider.usage)
     return Site(
@@ -157,8 +163,8 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
         limits=limits,
         logos=Logos(lambda: provider.outbound),
         worker=worker,
-        assets=Assets(settings),
-        discovery=Discovery(server),
+        assets=assets,
+        discovery=discovery,
         observer=observer_of(settings, provider, worker, passwords, memory.breaker),
     )
 
@@ -222,10 +228,25 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         declined=CountLimit(1, DECLINED_DAYS * DAY_MINUTES, durable, "declined"),
         invited=CountLimit(INVITATIONS_PER_RECIPIENT, DAY_MINUTES, counts, "invited"),
         invited_lately=CountLimit(INVITATIONS_A_MONTH, 30 * DAY_MINUTES, counts, "invited-lately"),
+        setup_links=CountLimit(SETUP_LINKS, 15, counts, "setup-links"),
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         receipts=CountLimit(RECEIPTS_PER_MINUTE, 1, None, "receipts"),
         watches=CountLimit(WATCHES_PER_MINUTE, 1, None, "watches"),
     )
+
+
+def _set_limits(limits: RateLimits, settings: Settings) -> None:
+    """Set the limits that administrators may change while the process runs."""
+    limits.attempts.limit(settings.sign_in_failures_per_account, settings.sign_in_failures_per_ip_address)
+    limits.sign_ups.limit(settings.sign_ups_per_ip_address)
+    limits.messages.limit(
+        settings.one_time_codes_per_contact_per_hour,
+        settings.one_time_codes_per_contact_per_day,
+        settings.one_time_codes_per_ip_address,
+        settings.sms_per_day,
+    )
+    limits.inviters.limit(settings.invitations_per_user)
+    limits.invited_to.limit(settings.invitations_per_user * 3 // 2)
 
 
 def handlers(provider: Provider, traces: Traces | None = None) -> dict[str, Handler]:

@@ -56,6 +56,7 @@ from sso.platform.security import rate_limits as limits
 from sso.platform.security.encryption import SecretBox
 from sso.portal import teams
 from sso.portal.diagnosis import ENDS_SOON_DAYS
+from sso.setup import store as setup
 
 log = logging.getLogger(__name__)
 
@@ -488,6 +489,7 @@ JOBS: tuple[Job, ...] = (
     Job("team_invitations", _older(teams.delete_expired)),
     Job("invitations", _older(delete_expired_invitations)),
     Job("user_invitations", _older(user_invitations.delete_expired)),
+    Job("setup_links", _older(setup.delete_expired_links)),
     Job("held_deliveries", _older(deliveries.give_up_held, _deliveries)),
     Job("finished_deliveries", _older(deliveries.delete_finished, _deliveries)),
     Job("ended_sessions", _older(sessions.delete_ended, _ended)),

@@ -66,6 +66,7 @@ RETENTION: dict[str, Retention] = {
     "replay": Retention("time", "Until the JWT or the revoked token expires."),
     "session_clients": Retention("time", "As long as the session: it is the proof of the logout."),
     "sessions": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end of the session."),
+    "setup_links": Retention("time", "Until the link is used or expires (24 hours)."),
     "team_invitations": Retention("time", "Until the invitation expires."),
     "user_invitations": Retention(
         "time", "Until the user accepts, an administrator withdraws it, or it expires (`SSO_USER_INVITATION_LIFETIME`)."
@@ -104,6 +105,8 @@ RETENTION: dict[str, Retention] = {
     ),
     "import_runs": Retention("installation", "One row for each imported file."),
     "instance_secrets": Retention("installation", "A fixed number of rows."),
+    "setting_changes": Retention("installation", "The newest 50 changes of each setting."),
+    "stored_settings": Retention("installation", "Until an administrator takes the value back."),
     "signing_keys": Retention(
         "installation",
         "Retired keys are kept: they verify the ID tokens that applications send as `id_token_hint`. `sso keys "

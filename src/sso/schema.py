@@ -12,6 +12,8 @@ from sso.platform.keys import models as keys
 from sso.platform.metrics import models as usage
 from sso.platform.outbox import models as delivery
 from sso.platform.security import models as security
+from sso.platform.stored_settings import models as stored_settings
+from sso.setup import models as setup
 
 metadata = Base.metadata
 
@@ -26,6 +28,8 @@ __all__ = [
     "oidc",
     "security",
     "sessions",
+    "setup",
+    "stored_settings",
     "tokens",
     "usage",
     "users",

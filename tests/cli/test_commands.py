@@ -29,7 +29,7 @@ STRONG = "perahu-kertas-di-sungai-88"
 
 def test_every_command_explains_itself() -> None:
     runner, app = CliRunner(), command_line()
-    commands = [["serve"], ["worker"], ["demo"], ["doctor"]]
+    commands = [["setup"], ["serve"], ["worker"], ["demo"], ["doctor"]]
     for group in app.registered_groups:
         commands.append([str(group.name)])
         assert group.typer_instance is not None
@@ -262,8 +262,8 @@ def test_the_doctor_says_that_the_file_of_countries_cannot_be_used(cli: Cli, tmp
     cli.monkeypatch.setenv("SSO_COUNTRY_DATABASE", str(broken))
     answer = cli("doctor")
     assert answer.code == 1
-    assert "BAD     countries: SSO_COUNTRY_DATABASE cannot be used" in answer.out
-    assert "schema" in answer.out, "the other findings are shown too"
+    assert "BAD        Countries of IP addresses: SSO_COUNTRY_DATABASE cannot be used" in answer.out
+    assert "Database schema" in answer.out, "the other findings are shown too"
 
 
 def test_the_doctor_warns_of_open_registration(cli: Cli) -> None:
@@ -395,7 +395,7 @@ def test_the_ending_of_many_sessions_is_watched_and_stopped(cli: Cli) -> None:
 
 
 def test_the_doctor_says_when_the_jobs_ran_and_which_failed(cli: Cli) -> None:
-    assert "jobs: not run yet" in cli("doctor").out
+    assert "Background jobs: they have not run yet" in cli("doctor").out
 
     async def run(error: str | None) -> None:
         db, now = Database(load_settings()), clock.now()
@@ -405,7 +405,7 @@ def test_the_doctor_says_when_the_jobs_ran_and_which_failed(cli: Cli) -> None:
         await db.close()
 
     run_apart(run("RuntimeError('broken')"))
-    assert "warning jobs: last started" in cli("doctor").out
+    assert "warning    Background jobs: last started" in cli("doctor").out
     assert "replay: RuntimeError('broken')" in cli("doctor").out
     clock.advance(3600)
     assert "no process runs them" in cli("doctor").out

@@ -184,9 +184,9 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_doctor_sees_who_administers_and_which_webhooks_are_off(cli: Cli) -> None:
-    assert "one administrator" in cli("doctor").out
+    assert "there is one administrator" in cli("doctor").out
     cli("users", "roles", "budi", "--role", "admin")
-    assert "several administrators" in cli("doctor").out
+    assert "there are several administrators" in cli("doctor").out
     cli("webhooks", "add", "https://hook.example/", "--event", "*")
 
     async def switch_off(city: Any) -> None:

@@ -51,6 +51,7 @@ from sso.identity.users.models import (
 from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
+from sso.platform.actor import CLI
 from sso.platform.audit import prune
 from sso.platform.db import Database, JobRun, migrate, new_id
 from sso.platform.db.ends import Ended
@@ -67,7 +68,9 @@ from sso.platform.metrics.models import ClientMistake, ClientRequest, ProcessSee
 from sso.platform.outbox.webhooks import add_webhook
 from sso.platform.security.idempotency import begin_once
 from sso.platform.security.models import RateCounter
+from sso.platform.stored_settings import change_settings
 from sso.schema import metadata
+from sso.setup.links import NewAdministrator, new_link
 from sso.ssf import streams
 
 pytestmark = pytest.mark.locks_freely
@@ -120,6 +123,8 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         later = {"created_at": clock.now(), "expires_at": clock.now()}
         session.add(DeviceCode(device_hash=b"d" * 32, client_id=made.client_id, **codes, **later))
         await begin_once(session, city.provider.box, "key", "request")
+        await change_settings(session, city.settings, {"city_name": "Kota"}, reason="test", actor=CLI)
+        await new_link(session, city.provider.box, NewAdministrator(), actor=CLI)
         await add_webhook(session, city.provider.box, url="https://h.example", events=["*"], description="", actor="t")
         sinyal = city.provider.registry.get("sinyal")
         assert sinyal is not None

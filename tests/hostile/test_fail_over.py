@@ -16,7 +16,6 @@ from tests.support import City
 from tests.waiting import until
 
 from sso.app import create_app
-from sso.cli.doctor import examine
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
 from sso.logout import forgotten_ends
@@ -25,6 +24,7 @@ from sso.oidc.store.models import Grant
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.db.ends import Ends
 from sso.platform.db.replication import read_replication
+from sso.setup.examination import examine
 
 POLL = "50ms"
 

@@ -15,11 +15,11 @@ from tests.support import City
 from tests.web.test_developer import post, signed_in
 
 from sso import clock
-from sso.cli.doctor import examine
 from sso.clients.metadata import ClientMetadata
 from sso.clients.sectors import subject_basis, subject_change
 from sso.oidc.store.models import Consent
 from sso.platform.audit.models import AuditEvent
+from sso.setup.examination import examine
 
 __all__ = ["cli"]
 OLD, NEW = "https://lama.example/cb", "https://baru.example/cb"

@@ -197,7 +197,8 @@ PAGES = {
         "/admin/applications?shown=building", "/admin/applications/contoh-uji",
         "/admin/applications/contoh-layanan-warga", "/admin/applications/contoh-layanan-warga/settings",
         "/admin/applications/kelola-uji/settings?done=1", "/admin/deliveries", "/admin/audit", "/admin/keys",
-        "/admin/imports", "/admin/mails", "/admin/system", "/admin/invitations/new", "/admin/invitations/file",
+        "/admin/imports", "/admin/mails", "/admin/system", "/admin/setup", "/admin/system/brand",
+        "/admin/system/limits", "/admin/invitations/new", "/admin/invitations/file",
     ],
 }  # fmt: skip
 DISPLAYS = {

@@ -8,21 +8,14 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from babel.messages.extract import extract_from_dir
-from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
+from scripts.messages import used_messages
 
 from sso.http.common.i18n import LOCALE_DIR, choose_locale
 
-PAGES = LOCALE_DIR.parents[1]
-
 
 def messages() -> set[str]:
-    with (LOCALE_DIR / "babel.cfg").open() as file:
-        methods, options = parse_mapping_cfg(file)
-    keywords = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
-    found = extract_from_dir(str(PAGES), methods, options, keywords)
-    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+    return {message if isinstance(message, str) else message[0] for message in used_messages()}
 
 
 @pytest.mark.parametrize("path", sorted(LOCALE_DIR.glob("*/LC_MESSAGES/sso.po")), ids=lambda path: path.parts[-3])

@@ -8,44 +8,58 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from typing import Annotated
 
 import typer
+import typer.main
 
 from sso import __version__
 from sso.cli.common import guarded
+from sso.messages import choose_language
 
 COMMANDS = {
-    "serve": "Serve. Put a reverse proxy with TLS in front of it; see docs/deployment.md.",
-    "worker": "Send notices and clear up, until it is stopped: for servers with SSO_RUN_WORKER=false. "
-    "Any number may run.",
-    "demo": "Try it: a fresh embedded database, the 122 example applications, three people and two sample apps.",
-    "doctor": "Look at settings, database, keys, applications, people, deliveries, audit log. "
-    "Exit code 1 when something is bad.",
-    "backup": "Back up the database, encrypted, while servers go on. The secret key (SSO_SECRET_KEY) is not in the "
-    "backup.",
-    "restore": "Restore a backup into an empty database and bring its schema to this release.",
+    "setup": "Set up the provider, step by step.",
+    "serve": "Start the server. Put a reverse proxy with TLS in front of it; see docs/deployment.md.",
+    "worker": "Send deliveries and run background jobs until the process is stopped.",
+    "doctor": "Check the installation and say what needs attention.",
+    "backup": "Back up the database to an encrypted file while servers run.",
+    "restore": "Restore a backup into an empty database and upgrade its schema to this release.",
+    "demo": "Start a demonstration with example data.",
 }
 """Each command's module, function and name, and what help says of it: the first paragraph of its docstring."""
 GROUPS = {
-    "db": ("database", "The database's schema."),
-    "clients": ("clients", "Registered applications."),
-    "applications": ("applications", "Applications of teams: from a draft to production."),
-    "users": ("users", "People."),
-    "keys": ("keys", "Signing keys."),
-    "sessions": ("sessions", "Who is signed in."),
-    "grants": ("grants", "What was granted, and holds."),
-    "deliveries": ("deliveries", "What is sent: notices, events, mails, webhooks."),
-    "webhooks": ("webhooks", "Servers that are told of what is in the audit log (Standard Webhooks)."),
-    "mail": ("mail", "Mail."),
-    "messages": ("messages", "Messages to telephone numbers: SMS and WhatsApp."),
-    "audit": ("audit", "What happened."),
+    "settings": ("settings", "Show and change settings that are kept in the database."),
+    "db": ("database", "Upgrade and check the schema of the database."),
+    "clients": ("clients", "Manage registered applications, their secrets and permissions."),
+    "applications": ("applications", "Manage applications of teams, from the sandbox to production."),
+    "users": ("users", "Manage users: create, import, disable, recover."),
+    "keys": ("keys", "Manage the signing and encryption keys."),
+    "sessions": ("sessions", "Show and end sessions."),
+    "grants": ("grants", "Show and revoke what users granted to applications."),
+    "deliveries": ("deliveries", "Show and retry deliveries: logout notices, events, e-mails, SMS, webhooks."),
+    "webhooks": ("webhooks", "Manage webhooks: servers that receive audit events (Standard Webhooks)."),
+    "mail": ("mail", "Test the mail server."),
+    "messages": ("messages", "Test messages to telephone numbers: SMS and WhatsApp."),
+    "audit": ("audit", "Show, export and verify the audit log."),
 }
 """Each group's module, and what help says of it."""
 GC_THRESHOLD = 50_000
 """New objects before garbage is collected. A short command makes fewer; an import of a million users many more."""
-HELP = "A city's single sign-on. Settings come from the environment (SSO_...) or a file .env; see docs/settings.md."
+HELP = (
+    "Single sign-on for a city (OpenID Connect provider). Settings come from the environment (SSO_...), a file .env, "
+    "or the database; see docs/settings.md. Begin with: sso setup"
+)
+
+
+def run_translated(app: typer.Typer) -> None:
+    """Run the command with its help in the language that was chosen."""
+    from sso.cli.language import translate_help
+
+    command = typer.main.get_command(app)
+    translate_help(command)
+    command()
 
 
 def _print_version(asked: bool) -> None:
@@ -95,12 +109,13 @@ def main() -> None:
     # What an import makes stays until the end: looking for garbage in it is a fifth of the time of most commands.
     gc.disable()
     try:
+        language = choose_language()
         if "_SSO_COMPLETE" in os.environ:  # a shell completes a command, which may be any
             app = command_line()
         else:
             app = command_line(next((word for word in sys.argv[1:] if word in COMMANDS or word in GROUPS), ""))
         gc.set_threshold(GC_THRESHOLD)
         gc.enable()
-        guarded(app)
+        guarded(app if language == "en" else partial(run_translated, app))
     finally:
         gc.freeze()  # the interpreter collects once more when it ends: a tenth of a second that frees nothing

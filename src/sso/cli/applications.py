@@ -21,18 +21,20 @@ app = group()
 
 AcceptNewSubjects = Annotated[
     str,
-    typer.Option("--accept-new-subjects", metavar="ID", help="The client_id, where every sub of its users may change."),
+    typer.Option(
+        "--accept-new-subjects", metavar="ID", help="The client_id, to accept that every sub of its users changes."
+    ),
 ]
 STATES = get_args(State)
-ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="Its client_id in production.")]
-Text = Annotated[str, typer.Option("--text", help="What its team, or the administrators, should know.")]
+ApplicationId = Annotated[str, typer.Argument(metavar="ID", help="The client_id in production.")]
+Text = Annotated[str, typer.Option("--text", help="A message for the team or the administrators.")]
 
 
 @app.command("list")
 def list_command(
     state: Annotated[str, typer.Option(help=f"Only those in this state: {', '.join(STATES)}.")] = "", json: Json = False
 ) -> None:
-    """List applications of teams."""
+    """List the applications of teams."""
     from sso.portal import applications as apps
 
     async def work(storage: Storage) -> list[Application]:
@@ -56,7 +58,9 @@ def list_command(
 
 @app.command("show")
 def show(application_id: ApplicationId) -> None:
-    """Show an application: what its team wants, what would change in production, who looks after it."""
+    """Show an application of a team: the requested configuration, its changes to production, and the members of the
+    team.
+    """
     from sso.clients.models import Application
     from sso.portal import applications as apps
     from sso.portal import teams
@@ -90,11 +94,12 @@ def show(application_id: ApplicationId) -> None:
 @app.command("put")
 def put(
     file: Annotated[Path, typer.Argument(help="YAML with application_id, kind, document and sandbox.")],
-    owner: Annotated[str, typer.Option(help="Who owns it, where it is new: user name, e-mail or user id.")] = "",
+    owner: Annotated[str, typer.Option(help="Owner of a new application: user name, e-mail or user id.")] = "",
 ) -> None:
-    """Begin the application of FILE with its sandbox, or change what is wanted of it. Production changes by approval.
+    """Create the application of FILE with its sandbox, or change its requested configuration. Production changes only
+    by approval.
 
-    Prints the secret of a new sandbox, this once.
+    Prints the client secret of a new sandbox once.
     """
     from sso.identity.users.service import find
     from sso.portal import applications as apps
@@ -156,13 +161,13 @@ def _document_of(file: Path) -> dict[str, Any]:
 @app.command("check")
 def check(
     application_id: ApplicationId,
-    page: Annotated[str, typer.Option(help="A page of its sandbox that shows who is signed in.")] = "",
+    page: Annotated[str, typer.Option(help="A page of the sandbox application that shows the signed-in user.")] = "",
     json: Json = False,
 ) -> None:
-    """Play a provider that does not keep to the rules against its sandbox, and say what it wrongly accepts.
+    """Run the relying party check against the sandbox of an application and list what the application wrongly accepts.
 
-    The application must name the issuer ISSUER/check/ID meanwhile, and "sso serve" must be running. Exit code 1: it did
-    not pass.
+    During the check the application must use the issuer ISSUER/check/ID, and "sso serve" must be running. Exit code 1:
+    the application failed.
     """
     from sso.portal.lifecycle import COMMAND_LINE
     from sso.portal.rp_check.results import findings_of, passed
@@ -195,7 +200,7 @@ def check(
 
 @app.command("submit")
 def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubjects = "") -> None:
-    """Ask that what its team wants be used in production."""
+    """Submit the requested configuration of an application for production."""
     from sso.portal.approval import submit_application
     from sso.portal.lifecycle import COMMAND_LINE
 
@@ -210,15 +215,18 @@ def submit(application_id: ApplicationId, text: Text = "", accept: AcceptNewSubj
 @app.command("approve")
 def approve(
     application_id: ApplicationId,
-    revision: Annotated[int, typer.Option(help="Of what was looked at; see: sso applications show.")],
+    revision: Annotated[int, typer.Option(help="The revision that you reviewed; see: sso applications show")],
     first_party: Annotated[
         bool | None,
-        typer.Option("--first-party/--third-party", help="Whether it is the city's own: no consent is asked."),
+        typer.Option(
+            "--first-party/--third-party",
+            help="Whether the application belongs to the city: users are not asked for consent.",
+        ),
     ] = None,
     text: Text = "",
     accept: AcceptNewSubjects = "",
 ) -> None:
-    """Let production be what its team submitted, in the revision that was looked at."""
+    """Approve the submitted configuration of an application, in the revision that you reviewed."""
     from sso.clients.privileges import OPERATOR
     from sso.portal.approval import approve_application
     from sso.portal.lifecycle import COMMAND_LINE
@@ -245,9 +253,9 @@ def approve(
 
 @app.command("send-back")
 def send_back(
-    application_id: ApplicationId, text: Annotated[str, typer.Option("--text", help="What must be different.")]
+    application_id: ApplicationId, text: Annotated[str, typer.Option("--text", help="What must change.")]
 ) -> None:
-    """Tell its team what must be different before it can be approved."""
+    """Return an application to its team and say what must change before approval."""
     from sso.portal import applications as apps
     from sso.portal.lifecycle import COMMAND_LINE
 
@@ -264,7 +272,7 @@ def member(
     who: Annotated[str, typer.Argument(help="User name, e-mail or user id.")],
     role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}, or none: take them out.")] = "member",
 ) -> None:
-    """Put somebody into a team, give them another place, or take them out. Never the last owner."""
+    """Add somebody to a team, change their role, or remove them. The last owner stays."""
     from sso.identity.users.service import find
     from sso.portal import teams
     from sso.portal.lifecycle import COMMAND_LINE

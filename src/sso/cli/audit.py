@@ -20,12 +20,12 @@ app = group()
 
 @app.command("verify")
 def verify_command(
-    archive: Annotated[
-        Path | None, typer.Option(help="Check this file, which was exported before its events were let go.")
-    ] = None,
+    archive: Annotated[Path | None, typer.Option(help="Check this exported file of events that were deleted.")] = None,
     json: Json = False,
 ) -> None:
-    """Check the chain of events. Exit code 1, and the first broken entry, when one was altered or is missing."""
+    """Verify the audit log. Exit code 1 and the number of the first broken entry: an entry was changed or is
+    missing.
+    """
     from sso.platform.audit import verify, verify_archive
 
     async def work(storage: Storage) -> AuditReport:
@@ -52,7 +52,7 @@ def export_command(
     since: Annotated[datetime | None, typer.Option(help="Only events from this time on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only events before this time (UTC).")] = None,
 ) -> None:
-    """Print every event as one line of JSON, in order."""
+    """Print every audit event as one line of JSON, the oldest first."""
     from sso.jobs import chain_audit_events
     from sso.platform.audit import export, record
 
@@ -74,14 +74,18 @@ def export_command(
 
 @app.command("list")
 def list_command(
-    type_: Annotated[str | None, typer.Option("--type", help="Only this type, such as session.ended.")] = None,
-    actor: Annotated[str | None, typer.Option(help="Done by: a user id, a client_id, cli or system.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Done to: a user id or the id of a session.")] = None,
-    client: Annotated[str | None, typer.Option("--client", help="Concerning this application.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="Only events of this type, such as session.ended.")
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="Only events of this actor: a user id, a client_id, cli or system.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Only events about this user id or session id.")] = None,
+    client: Annotated[str | None, typer.Option("--client", help="Only events about this application.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
-    """List events, the newest first."""
+    """List audit events, the newest first."""
     from sso.platform.audit.service import AuditFilter, content, page_of_events
 
     async def work(storage: Storage) -> list[dict[str, object]]:
@@ -101,11 +105,12 @@ def list_command(
 
 @app.command("prune")
 def prune_command(
-    before: Annotated[datetime, typer.Option(help="Let events go that happened before this time (UTC).")],
+    before: Annotated[datetime, typer.Option(help="Delete events before this time (UTC).")],
 ) -> None:
-    """Let old events go, behind a checkpoint from which the chain is still verified. Export them before:
+    """Delete old audit events. A checkpoint keeps the rest of the log verifiable.
 
-    sso audit export --until 2026-01-01 > archive.jsonl, and check that with sso audit verify --archive archive.jsonl.
+    Export the events first with "sso audit export --until 2026-01-01 > archive.jsonl", and check the file with "sso
+    audit verify --archive archive.jsonl".
     """
     from sso.jobs import chain_audit_events
     from sso.platform.audit import prune

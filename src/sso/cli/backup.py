@@ -13,14 +13,19 @@ from sso.cli.common import Json, print_json
 from sso.platform.backup import Manifest, Restored, check, check_scratch, create
 from sso.platform.backup.report import described, problems
 from sso.platform.db import Database
+from sso.platform.db.migrate import head_revision
 from sso.settings import Settings, load_settings
+from sso.setup.store import record_backup
 
 SUFFIX = ".backup"
 
 
 def backup(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A new file, or a directory in which the file is named by the time.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A new file, or a directory. In a directory the file is named by the time."
+        ),
     ],
     verify: Annotated[
         bool, typer.Option("--verify", help="Restore the backup into a scratch database and compare every table.")
@@ -28,14 +33,18 @@ def backup(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=1, help="In a directory: delete older backups afterwards, all but this many (the new one counts)."
+            min=1, help="In a directory: keep this many backups, the new one included, and delete the older ones."
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Back up the database, encrypted, while servers go on. The secret key (SSO_SECRET_KEY) is not in the backup.
+    """Back up the database to an encrypted file while servers run.
 
-    SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE encrypts it. PostgreSQL needs pg_dump of the server's version or newer.
+    The secret key (SSO_SECRET_KEY) is not in the
+    backup.
+
+    SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE encrypts the file. PostgreSQL needs pg_dump of the version of the
+    server, or newer.
     """
     settings = load_settings()
     path = file / f"sso-{clock.now():%Y%m%dT%H%M%SZ}{SUFFIX}" if file.is_dir() else file
@@ -60,7 +69,11 @@ async def _backup(settings: Settings, path: Path, *, verify: bool) -> tuple[Mani
         await check_scratch(settings)
     db = Database(settings, create=False)
     try:
+        started = clock.now()
         manifest = await create(db, settings, path, actor="cli")
+        if manifest.contents.revision == head_revision():
+            async with db.write() as session:
+                await record_backup(session, started, clock.now())
     finally:
         await db.close()
     if not verify:

@@ -32,30 +32,32 @@ ClientId = Annotated[str, typer.Argument(metavar="ID", help="The client_id.")]
 @app.command("apply")
 def apply(
     file: Annotated[Path, typer.Argument(help="A catalogue, such as clients.example.yaml.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the changes without making them.")] = False,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete applications that vanished from the file, not only suspend them.")
+        bool,
+        typer.Option("--delete", help="Delete applications that are no longer in the file instead of suspending them."),
     ] = False,
     accept: Annotated[
         list[str] | None,
         typer.Option(
-            "--accept-new-subjects", metavar="ID", help="Every sub of this application may change; may be given again."
+            "--accept-new-subjects",
+            metavar="ID",
+            help="Accept that every sub of this application changes. Can be repeated.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Bring the registered applications to what FILE says: all of it, or nothing.
+    """Register and change applications as FILE says: everything in FILE, or nothing.
 
-    Shows every change. Applications that vanished from the file are suspended. Secrets are neither made, shown nor
-    changed: make one with "sso clients secret". Signs: + new, ~ changed, ^ active again, ! suspended, - deleted.
+    Shows every change. Applications that are no longer in FILE are suspended. The command creates, shows and changes no
+    client secret: use "sso clients secret". Signs: + new, ~ changed, ^ active again, ! suspended, - deleted.
 
-    Every value is shown as it will hold, written in FILE or not. Where every sub of an application's users would change
-    (another redirect host, pairwise instead of public), nothing is applied unless FILE keeps the sector (kept_sector,
-    or sector_identifier_uri at the same host) or --accept-new-subjects names the application.
+    The command shows the effective values, also those that FILE leaves out. If every sub of the users of an application
+    would change (another redirect host, or pairwise instead of public), nothing is applied unless FILE keeps the sector
+    (kept_sector, or sector_identifier_uri on the same host) or --accept-new-subjects names the application.
 
-    Administration scopes (sso:...) and restricted data (nik) that FILE names for the city's own applications are
-    granted by this command, each shown on a line of its own. One that was revoked stays revoked until
-    "sso clients grant".
+    Administration scopes (sso:...) and restricted data (nik) that FILE names for applications of the city are granted,
+    each on its own line. A scope that was revoked stays revoked until "sso clients grant".
     """
     from sso.clients.catalogue import read_catalogue
     from sso.portal.lifecycle import apply_catalogue
@@ -106,11 +108,12 @@ def convert_command(
     file: Annotated[Path, typer.Argument(help="A realm export of Keycloak (JSON).")],
     format: Annotated[str, typer.Option(help="keycloak.")] = "keycloak",
     catalogue: Annotated[str, typer.Option(help="The name of the catalogue.")] = "keycloak",
-    encoding: Annotated[str | None, typer.Option(help="Character encoding; UTF-8 where none is given.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Character encoding. Default: UTF-8.")] = None,
 ) -> None:
-    """Print the clients of another provider as a catalogue; what has no equivalent is a comment. Nothing is registered.
+    """Print the clients of another provider as a catalogue. Settings without an equivalent become comments. Nothing is
+    registered.
 
-    Save the output as a file, look at every comment, and bring it to the provider with "sso clients apply".
+    Save the output as a file, read every comment, then register the applications with "sso clients apply".
     """
     from sso.clients.catalogue import CATALOGUE_NAME
     from sso.clients.keycloak import as_yaml, convert
@@ -136,10 +139,10 @@ def convert_command(
 
 @app.command("list")
 def list_clients(
-    group_name: Annotated[str, typer.Option("--group", help="Only those of one group.")] = "",
+    group_name: Annotated[str, typer.Option("--group", help="Only applications of this group.")] = "",
     json: Json = False,
 ) -> None:
-    """List every application."""
+    """List the registered applications."""
     clients = [client for client in _load() if not group_name or client.meta.group == group_name]
     if json:
         print_json([_brief(client) for client in clients])
@@ -151,7 +154,7 @@ def list_clients(
 
 @app.command("show")
 def show(client_id: ClientId) -> None:
-    """Show one application, as JSON. Secrets are never shown."""
+    """Show one application as JSON. Client secrets are never shown."""
     from sso.clients.profiles import relaxations
     from sso.platform.permissions import restricted
 
@@ -167,11 +170,9 @@ def show(client_id: ClientId) -> None:
 @app.command("secret")
 def secret(
     client_id: ClientId,
-    overlap: Annotated[
-        int, typer.Option(help="Seconds for which earlier secrets stay valid, so that nothing stops.", min=0)
-    ] = 0,
+    overlap: Annotated[int, typer.Option(help="Seconds for which earlier secrets stay valid.", min=0)] = 0,
 ) -> None:
-    """Make a new secret for an application and print it, this once. It is stored only as a hash."""
+    """Create a new client secret and print it once. Only its hash is stored."""
     from sso.clients.secrets import new_secret
 
     async def work(storage: Storage) -> str:
@@ -187,12 +188,14 @@ def secret(
 def suspend_command(
     client_id: ClientId,
     end_sessions: Annotated[
-        bool, typer.Option("--end-sessions", help="End the sessions in which it takes part, for every application.")
+        bool,
+        typer.Option("--end-sessions", help="Also end the sessions of this application, for all applications in them."),
     ] = False,
 ) -> None:
-    """Suspend an application: it can do nothing, what was granted to it is over, its part in every session ends.
+    """Suspend an application. All its requests are refused, its tokens are revoked, and it is removed from every
+    session.
 
-    No catalogue brings it back, only "sso clients resume".
+    No catalogue resumes the application; only "sso clients resume" does.
     """
     from sso.portal.lifecycle import COMMAND_LINE, suspend_client
 
@@ -206,7 +209,7 @@ def suspend_command(
 
 @app.command("resume")
 def resume_command(client_id: ClientId) -> None:
-    """Let a suspended application work again. What was granted to it before stays over."""
+    """Resume a suspended application. Tokens that were revoked stay revoked."""
     from sso.portal.lifecycle import COMMAND_LINE, resume_client
 
     async def work(storage: Storage) -> None:
@@ -221,7 +224,7 @@ def resume_command(client_id: ClientId) -> None:
 def remove_command(
     client_id: ClientId, sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Remove an application: as if suspended, and what people allowed it is forgotten."""
+    """Remove an application. Its tokens and sessions end, and the consents of users are deleted."""
     from sso.portal.lifecycle import COMMAND_LINE, remove_client
 
     if not sure:
@@ -237,14 +240,14 @@ def remove_command(
 
 @app.command("invite")
 def invite_command(
-    note: Annotated[str, typer.Argument(help="For whom it is: kept with it and in the audit log.")],
+    note: Annotated[str, typer.Argument(help="For whom the token is; kept with the token and in the audit log.")],
     profile: Annotated[str, typer.Option(help=f"Which rules may be relaxed: {', '.join(PROFILES)}.")] = "standard",
-    days: Annotated[int, typer.Option(help="How long it can be used, in days.", min=1, max=365)] = 7,
+    days: Annotated[int, typer.Option(help="Days in which the token can be used.", min=1, max=365)] = 7,
     uses: Annotated[
-        int, typer.Option(help="How many applications may be registered with it; 0: any number.", min=0)
+        int, typer.Option(help="Number of applications that can register with the token; 0: no limit.", min=0)
     ] = 1,
 ) -> None:
-    """Make an initial access token, with which applications register themselves, and print it, this once."""
+    """Create an initial access token for client registration and print it once."""
     from sso.clients.dynamic_registration import invite
 
     if profile not in PROFILES:
@@ -259,17 +262,17 @@ def invite_command(
     print(secret)
 
 
-Reason = Annotated[str, typer.Option("--reason", help="Why: kept with the grant and in the audit log.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason; kept with the grant and in the audit log.")]
 Privilege = Annotated[str, typer.Argument(metavar="SCOPE", help="Such as sso:users:read, or nik.")]
 
 
 @app.command("grants")
 def grants_command(
-    client_id: Annotated[str, typer.Argument(metavar="ID", help="The client_id; every application without it.")] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Also those that were revoked.")] = False,
+    client_id: Annotated[str, typer.Argument(metavar="ID", help="The client_id. Default: all applications.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also list revoked grants.")] = False,
     json: Json = False,
 ) -> None:
-    """List the administration scopes and restricted data that applications were granted: by whom, when and why."""
+    """List the administration scopes and restricted data that were granted to applications: by whom, when and why."""
     from sso.clients import store
     from sso.clients.privileges import shown
 
@@ -292,12 +295,13 @@ def grant_command(
     privilege: Privilege,
     reason: Reason,
     without_person: Annotated[
-        bool, typer.Option("--without-person", help="Also for tokens without a person, such as of client_credentials.")
+        bool,
+        typer.Option("--without-person", help="Also for tokens without a user, such as those of client_credentials."),
     ] = False,
 ) -> None:
     """Grant one administration scope, or restricted data, to a production application of the city.
 
-    The application has it where its scope is registered too.
+    The scope must be registered for the application too.
     """
     from sso.clients.privileges import OPERATOR, grant_privilege
 
@@ -319,9 +323,10 @@ def grant_command(
 
 @app.command("revoke-grant")
 def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reason) -> None:
-    """Revoke one administration scope, or restricted data: access tokens with it are worth nothing any more at once.
+    """Revoke one administration scope, or restricted data, from an application. Access tokens with it stop working at
+    once.
 
-    No catalogue grants it again, only "sso clients grant".
+    No catalogue grants it again; only "sso clients grant" does.
     """
     from sso.clients.privileges import OPERATOR, revoke_privilege
 

@@ -14,6 +14,7 @@ import orjson
 import typer
 
 from sso.errors import Refusal, SettingsError
+from sso.messages import _
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
@@ -120,12 +121,16 @@ async def opened_storage(settings: Settings, *, begins: bool = False) -> AsyncIt
     from sso.platform.db.database import NoDatabase
     from sso.platform.db.migrate import check_schema, current_revision
     from sso.platform.security.encryption import SecretBox
+    from sso.platform.stored_settings.store import stored_values
 
     db = Database(settings, create=begins)
     try:
         if not begins and db.is_sqlite and await current_revision(db) is None:
             raise NoDatabase(f"the database at {db.url.database} is empty; run: sso db upgrade")
         await check_schema(db, settings)
+        async with db.read() as session:
+            for mistake in settings.adopt(await stored_values(session)):
+                complain(_("A setting in the database is not used:") + f" {mistake}")
         yield CommandStorage(db, settings, SecretBox(settings.secrets(create=begins)))
     finally:
         await db.close()

@@ -16,10 +16,12 @@ app = group()
 
 @app.command("upgrade")
 def upgrade_command() -> None:
-    """Bring the schema to what this release needs. Safe while the previous release still runs: each migration is a
-    transaction of its own that waits for a lock for 2 seconds at most, and indexes are built without keeping writers
-    waiting. Of several hosts that upgrade at once, one does and the others wait. A command that is broken off is
-    simply run again."""
+    """Upgrade the schema of the database to this release.
+
+    The previous release can go on running: each migration is a transaction of its own that waits for a lock for at most
+    2 seconds, and indexes are built without blocking writes. When several hosts upgrade at the same time, one does the
+    work and the others wait. If the command is interrupted, run it again.
+    """
     from sso.settings import load_settings
 
     settings = load_settings()
@@ -30,7 +32,7 @@ def upgrade_command() -> None:
 
 @app.command("current")
 def current(json: Json = False) -> None:
-    """Show the schema that the database has and the one that this release needs. Exit code 1 when they differ."""
+    """Show the schema of the database and the schema that this release needs. Exit code 1: they differ."""
     from sso.platform.db.migrate import head_revision
     from sso.settings import load_settings
 

@@ -27,9 +27,9 @@ NAMES = (
 def list_command(
     status: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(STATUSES)}.")] = None,
     kind: Annotated[str | None, typer.Option(help=f"Only those: {', '.join(KINDS)}.")] = None,
-    client: Annotated[str | None, typer.Option("--client", help="To this application.")] = None,
-    before: Annotated[str | None, typer.Option(help="Begin before this delivery.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    client: Annotated[str | None, typer.Option("--client", help="Only deliveries to this application.")] = None,
+    before: Annotated[str | None, typer.Option(help="Start before this delivery.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
     """List deliveries, the newest first."""
@@ -65,8 +65,8 @@ def list_command(
 
 
 @app.command("retry")
-def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help="See: deliveries list")]) -> None:
-    """Send once more what was given up, or waits for its next time. A server or a worker does it."""
+def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help="See: sso deliveries list")]) -> None:
+    """Send a failed or waiting delivery again. A server or a worker sends it."""
     from sso.platform.audit import record
     from sso.platform.outbox import store
 

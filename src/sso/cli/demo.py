@@ -30,6 +30,7 @@ from sso.logs import configure_logging
 from sso.platform.db import Database
 from sso.platform.db.migrate import upgrade
 from sso.settings import Settings, load_settings
+from sso.setup.applications import example_catalogue, examples_dir
 
 APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
 DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
@@ -81,11 +82,17 @@ class Person:
 
 
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the provider; the two sample apps take the next two.")] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Port of the provider. The two sample applications use the next two ports.")
+    ] = 8000,
 ) -> None:
-    """Try it: a fresh embedded database, the 122 example applications, three people and two sample apps.
+    """Start a demonstration with example data.
 
-    Loopback only. Everything is made anew each time, in var/demo below the working directory.
+    It has a new SQLite database, the 122 example applications, three users and two sample
+    applications.
+
+    For loopback addresses only. Each start deletes the data of the previous one, in var/demo below the working
+    directory.
     """
     ports = [port, port + 1, port + 2]
     _check_free(ports)
@@ -107,19 +114,6 @@ def demo(
     people = _people()
     app_secrets = asyncio.run(_fill(settings, data, ports, people))
     _serve(settings, ports, people, app_secrets)
-
-
-def examples_dir() -> Path:
-    """Return the directory of the examples: in a checkout, or inside an installed package."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_examples"
-    return installed if installed.is_dir() else package.parent.parent / "examples"
-
-
-def example_catalogue() -> Path:
-    """Return the file with the 122 example applications."""
-    inside = examples_dir() / "clients.example.yaml"
-    return inside if inside.is_file() else examples_dir().parent / "clients.example.yaml"
 
 
 def _check_free(ports: list[int]) -> None:

@@ -17,13 +17,13 @@ app = group()
 
 @app.command("list")
 def list_command(
-    user: Annotated[str | None, typer.Option("--user", help="Granted by this person.")] = None,
-    client: Annotated[str | None, typer.Option("--client", help="Granted to this application.")] = None,
-    before: Annotated[str | None, typer.Option(help="Begin before this grant.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    user: Annotated[str | None, typer.Option("--user", help="Only grants of this user.")] = None,
+    client: Annotated[str | None, typer.Option("--client", help="Only grants to this application.")] = None,
+    before: Annotated[str | None, typer.Option(help="Start before this grant.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
-    """List authorizations that hold, the newest first."""
+    """List active grants, the newest first."""
     from sso.identity.users.service import find
     from sso.oidc.store import store
     from sso.oidc.store.store import GrantFilter
@@ -48,8 +48,8 @@ def list_command(
 
 
 @app.command("revoke")
-def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="See: grants list")]) -> None:
-    """End a grant: everything that grew from it is over at once. The session goes on."""
+def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="See: sso grants list")]) -> None:
+    """Revoke a grant: all its tokens stop working at once. The session continues."""
     from sso.oidc.store import store
     from sso.platform.audit import record
 

@@ -17,7 +17,7 @@ app = group()
 
 @app.command("list")
 def list_command(json: Json = False) -> None:
-    """List every key. Private keys are never shown."""
+    """List the keys of the provider. Private keys are never shown."""
     from sso.platform.keys import list_keys
 
     async def work(storage: Storage) -> list[SigningKey]:
@@ -36,14 +36,14 @@ def list_command(json: Json = False) -> None:
 @app.command("rotate")
 def rotate_command(
     force: Annotated[
-        bool, typer.Option("--force", help="Even if the next keys are very new: a key has leaked.")
+        bool, typer.Option("--force", help="Rotate even if the next keys are very new, because a key has leaked.")
     ] = False,
     alg: Annotated[
         list[str] | None,
         typer.Option("--alg", help="Only keys of this algorithm, such as RS256 or Ed25519; can be repeated."),
     ] = None,
 ) -> None:
-    """Sign with the next keys from now on. The old ones stay published while anything they signed can be valid."""
+    """Rotate the signing keys. The old keys stay published while a token that they signed can be valid."""
     from sso.platform.keys import read_alg, rotate
 
     async def work(storage: Storage) -> None:
@@ -57,7 +57,7 @@ def rotate_command(
 
 @app.command("withdraw")
 def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See: sso keys list")]) -> None:
-    """Delete a key that has leaked. Nothing that it signed is accepted any more, and another key takes its place."""
+    """Delete a key that has leaked. Everything that it signed becomes invalid, and another key takes its place."""
     from sso.platform.keys import withdraw
 
     async def work(storage: Storage) -> str:

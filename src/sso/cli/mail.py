@@ -13,8 +13,8 @@ app = group()
 
 
 @app.command("test")
-def test_command(address: Annotated[str, typer.Argument(help="Where to send it.")]) -> None:
-    """Send a mail at once through SSO_SMTP_URL, to see whether that works."""
+def test_command(address: Annotated[str, typer.Argument(help="Address that receives the e-mail.")]) -> None:
+    """Send a test e-mail at once through SSO_SMTP_URL."""
     from sso.platform.outbox import Abandon
     from sso.platform.outbox.smtp import Mailer
     from sso.settings import load_settings

@@ -8,6 +8,7 @@ from typing import Any
 import typer.main
 
 from sso.cli import command_line
+from sso.cli.language import unwrapped
 
 HEAD = """# Commands
 
@@ -30,14 +31,10 @@ def _sections(command: Any, name: str) -> Iterator[str]:
         if hasattr(sub, "commands"):
             yield from _sections(sub, full)
             continue
-        yield f"\n## {full}\n\n{_unwrapped(sub.help)}\n"
+        yield f"\n## {full}\n\n{unwrapped(sub.help)}\n"
         rows = list(_parameters(sub))
         if rows:
             yield "\n| argument or option | default | meaning |\n| --- | --- | --- |\n" + "".join(rows)
-
-
-def _unwrapped(text: str) -> str:
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def _parameters(command: Any) -> Iterator[str]:

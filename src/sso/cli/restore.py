@@ -21,13 +21,13 @@ def restore(
         bool, typer.Option("--check", help="Restore into a scratch database, compare every table, and delete it again.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace what the database holds. Stop every server and worker first.")
+        bool, typer.Option("--replace", help="Replace the content of the database. Stop every server and worker first.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Restore a backup into an empty database and bring its schema to this release.
+    """Restore a backup into an empty database and upgrade its schema to this release.
 
-    Exit code 1 when the backup cannot be restored, and when SSO_SECRET_KEY cannot decrypt the keys in it.
+    Exit code 1: the backup cannot be restored, or SSO_SECRET_KEY cannot decrypt the keys in it.
     """
     if check_only and replace:
         refuse("--check restores nothing: leave out --replace")

@@ -21,9 +21,11 @@ BACKLOG = 2048
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(help="Processes; one for each core is a good number.", min=1, max=64)] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Number of processes; one for each processor core is a good number.", min=1, max=64)
+    ] = 1,
 ) -> None:
-    """Serve. Put a reverse proxy with TLS in front of it; see docs/deployment.md."""
+    """Start the server. Put a reverse proxy with TLS in front of it; see docs/deployment.md."""
     gc.disable()  # see application()
     import uvicorn
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 app = group()
 REST_SECONDS = 0.05
 
-User = Annotated[str | None, typer.Option("--user", help="Sessions of this person.")]
-Client = Annotated[str | None, typer.Option("--client", help="Sessions in which this application takes part.")]
+User = Annotated[str | None, typer.Option("--user", help="Only sessions of this user.")]
+Client = Annotated[str | None, typer.Option("--client", help="Only sessions with this application.")]
 
 
 class ListedSession(TypedDict):
@@ -52,11 +52,11 @@ class ListedSession(TypedDict):
 def list_command(
     user: User = None,
     client: Client = None,
-    ended: Annotated[bool, typer.Option("--ended", help="Those that are over, the last first.")] = False,
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    ended: Annotated[bool, typer.Option("--ended", help="List ended sessions, the latest first.")] = False,
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
-    """List living sessions, the newest first, with the applications that take part in each."""
+    """List active sessions, the newest first, with the applications in each session."""
     from sso.identity.sessions import store
     from sso.identity.sessions.devices import device_of
 
@@ -99,10 +99,12 @@ def _cells(row: ListedSession) -> tuple[object, ...]:
 
 @app.command("proof")
 def report_command(
-    session_id: Annotated[str, typer.Argument(metavar="ID", help="A session that is over; see: sessions list --ended")],
+    session_id: Annotated[str, typer.Argument(metavar="ID", help="An ended session; see: sso sessions list --ended")],
     json: Json = False,
 ) -> None:
-    """Show what became of the end of a session: each application, how it learns of it, and whether it has confirmed."""
+    """Show the delivery report of an ended session: each application, how it is notified, and whether it has
+    confirmed.
+    """
     from sso.logout.delivery_report import delivery_report_of
 
     try:
@@ -153,13 +155,15 @@ def revoke(
     client: Client = None,
     everything: Annotated[bool, typer.Option("--all", help="Every session.")] = False,
     background: Annotated[
-        bool, typer.Option("--background", help="Only begin; a server or a worker does it. See: sessions endings")
+        bool,
+        typer.Option("--background", help="Only start; a server or a worker does the work. See: sso sessions endings"),
     ] = False,
-    note: Annotated[str, typer.Option(help="Why, for the audit log.")] = "",
+    note: Annotated[str, typer.Option(help="Reason, for the audit log.")] = "",
 ) -> None:
-    """End sessions: tokens are over, and every application that took part is told.
+    """End sessions: their tokens are revoked, and every application in them is notified.
 
-    Some at a time, so that signing in stays fast. When this command is broken off, a server or a worker goes on.
+    Many sessions end in small batches, so that sign-in stays fast. If the command is interrupted, a server or a worker
+    continues.
     """
     from sso.accounts.administration import end_session_of_person
     from sso.identity.sessions.reasons import EndReason
@@ -204,9 +208,9 @@ async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:
 
 @app.command("endings")
 def endings_command(
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 20, json: Json = False
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 20, json: Json = False
 ) -> None:
-    """Show how far the ending of many sessions is, the newest first."""
+    """Show the progress of bulk revocations, the newest first."""
     from sso.logout.bulk import endings
 
     async def work(storage: Storage) -> list[BulkRevocation]:
@@ -222,8 +226,8 @@ def endings_command(
 
 
 @app.command("stop")
-def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="See: sessions endings")]) -> None:
-    """Stop the ending of many sessions. Those that are over stay over."""
+def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="See: sso sessions endings")]) -> None:
+    """Stop a bulk revocation. Sessions that have ended stay ended."""
     from sso.logout.bulk import stop_ending
 
     try:

@@ -57,7 +57,7 @@ FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the pass
 @app.command("create")
 def create(
     username: Annotated[str, typer.Argument(help="Name to sign in with.")],
-    name: Annotated[str, typer.Option(help="Full name; the user name where none is given.")] = "",
+    name: Annotated[str, typer.Option(help="Full name. Default: the user name.")] = "",
     email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
     phone: Annotated[str | None, typer.Option(help="Telephone number.")] = None,
     role: Annotated[list[str] | None, typer.Option(help=f"{NAMES_OF_ROLES}; may be given again.")] = None,
@@ -70,7 +70,7 @@ def create(
     password_stdin: FromStdin = False,
     json: Json = False,
 ) -> None:
-    """Make a person. The password is asked for, or read from standard input."""
+    """Create a user. The password is asked for, or read from standard input."""
     from sso.identity.users.schemas import warnings_of
     from sso.settings import load_settings
 
@@ -133,13 +133,13 @@ def _new_user(fields: dict[str, object], profile: str) -> NewUser:
 ImportedFile = Annotated[
     Path, typer.Argument(help="CSV with a first line of names, JSON lines or a JSON array; see docs/import.md.")
 ]
-OfClient = Annotated[str | None, typer.Option("--from", help="client_id of the application whose people they are.")]
+OfClient = Annotated[str | None, typer.Option("--from", help="client_id of the application that the users come from.")]
 Verified = Annotated[
     list[str] | None,
-    typer.Option(help="email, phone or nik: the application has verified it itself; may be given again."),
+    typer.Option(help="email, phone or nik: what the application has verified. Can be repeated."),
 ]
 ColumnNames = Annotated[
-    list[str] | None, typer.Option(help="OURS=THEIRS: what a column is called there; may be given again.")
+    list[str] | None, typer.Option(help="OURS=THEIRS: the name of a column in the file. Can be repeated.")
 ]
 Format = Annotated[str, typer.Option(help=f"{', '.join(('auto', *FORMATS, 'sql'))}.")]
 DumpTable = Annotated[str | None, typer.Option(help="The table of an SQL dump (--format sql).")]
@@ -147,22 +147,21 @@ HashParameters = Annotated[
     Path | None,
     typer.Option("--hash-parameters", help="A file with the password hash parameters of a Firebase project, or none."),
 ]
-Encoding = Annotated[
-    str | None, typer.Option(help="Character encoding, for example windows-1252; UTF-8 where none is given.")
-]
+Encoding = Annotated[str | None, typer.Option(help="Character encoding, such as windows-1252. Default: UTF-8.")]
 ReportFile = Annotated[
     Path | None,
-    typer.Option(help="Where rejected rows and left-out values are listed; FILE.rejected.csv or FILE.dry-run.csv."),
+    typer.Option(help="File for rejected rows and left-out values. Default: FILE.rejected.csv or FILE.dry-run.csv."),
 ]
-Update = Annotated[
-    bool, typer.Option("--update", help="Bring people who were imported before up to date, by local_user_id.")
-]
+Update = Annotated[bool, typer.Option("--update", help="Update users who were imported before, by local_user_id.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check the file, show the first rows as they would be stored; no change.")
+    bool,
+    typer.Option("--dry-run", help="Check the file and show the first rows as they would be stored, without a change."),
 ]
 CheckPassword = Annotated[
     str | None,
-    typer.Option(metavar="USER", help="Say whether a password fits the hash in this user's row; no change."),
+    typer.Option(
+        metavar="USER", help="Check whether a password matches the hash in the row of this user, without a change."
+    ),
 ]
 
 
@@ -183,7 +182,9 @@ def import_people(
     password_stdin: FromStdin = False,
     json: Json = False,
 ) -> None:
-    """Take people over from another application, with their passwords as they are. Goes on where it was stopped."""
+    """Import users from another application, with their password hashes. An interrupted import continues where it
+    stopped.
+    """
     from sso.cli import imports
     from sso.identity.authn.legacy_hashes import taken_over
     from sso.identity.users.importing import Options, check_file, sample_of
@@ -270,9 +271,9 @@ def _check_imported_password(file: Path, options: Options, who: str, from_stdin:
 
 @app.command("recovery")
 def recovery_command(user: Who) -> None:
-    """Make a code with which a person who lost everything gets back in. Give it to them only with their document seen.
+    """Create a recovery code for a user who has lost every way to sign in. Check the document of the person first.
 
-    It opens nothing by itself: with the code they also prove a contact, or wait, and are told.
+    The code alone does not open the account: the user also verifies a contact, or waits, and is notified.
     """
     from sso.accounts.helpdesk import start_recovery
     from sso.identity.users.service import find
@@ -289,10 +290,12 @@ def recovery_command(user: Who) -> None:
 def check_command(
     user: Who,
     document: Annotated[str, typer.Option(help=f"Which document: {', '.join(DOCUMENTS)}.")],
-    number: Annotated[str, typer.Option(help="Its number, of which the end is kept; of a KTP the NIK.")],
-    place: Annotated[str, typer.Option(help="Where it was checked.")],
+    number: Annotated[
+        str, typer.Option(help="The number of the document; for a KTP, the NIK. Only its end is stored.")
+    ],
+    place: Annotated[str, typer.Option(help="Place of the check.")],
 ) -> None:
-    """Record that an officer compared a person with a document."""
+    """Record that an officer has compared a person with an identity document."""
     from sso.accounts.identity_checks import check_identity, read_check
     from sso.identity.users.service import find
     from sso.platform.actor import CLI
@@ -309,7 +312,7 @@ def check_command(
 
 @app.command("uncheck")
 def uncheck_command(user: Who) -> None:
-    """Take back that a person's document was checked."""
+    """Withdraw the identity check of a user."""
     from sso.accounts.identity_checks import revoke_identity_check
     from sso.identity.users.service import find
     from sso.platform.actor import CLI
@@ -322,18 +325,18 @@ def uncheck_command(user: Who) -> None:
     print("taken back" if run_loaded(work) else "it had not been checked")
 
 
-proposals = group("People who were imported and seem to be here already.")
+proposals = group("Decide about imported users who may have an account already.")
 app.add_typer(proposals, name="proposals")
 
 
 @proposals.command("list")
 def list_proposals(
     status: Annotated[str, typer.Option(help=f"Only those: {', '.join(PROPOSAL_STATES)}.")] = "open",
-    after: Annotated[str | None, typer.Option(help="Begin after this id.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    after: Annotated[str | None, typer.Option(help="Start after this id.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
-    """List proposals to merge."""
+    """List imported users who may have an account already."""
     from sso.identity.users import merge_proposals as merging
 
     start = an_id(after, "proposal") if after else None
@@ -394,29 +397,29 @@ Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a prop
 
 @proposals.command("merge")
 def merge_command(proposal: Which) -> None:
-    """They are one: the person keeps the password they have here."""
+    """Merge the imported user with the account. The password of the account stays."""
     _decide(proposal, "merged")
 
 
 @proposals.command("separate")
 def separate_command(proposal: Which) -> None:
-    """They are two: the other gets an account without what both have."""
+    """Create a separate account for the imported user, without the identifiers that both have."""
     _decide(proposal, "separate")
 
 
 @proposals.command("drop")
 def drop_command(proposal: Which) -> None:
-    """Forget the row."""
+    """Discard the imported row."""
     _decide(proposal, "dropped")
 
 
 @app.command("list")
 def list_people(
-    after: Annotated[str | None, typer.Option(help="Begin after this user id.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
+    after: Annotated[str | None, typer.Option(help="Start after this user id.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
-    """List people, in the order in which they came."""
+    """List users, the oldest account first."""
     from sso.identity.users import store
     from sso.identity.users.service import describe
 
@@ -438,7 +441,7 @@ def list_people(
 
 @app.command("show")
 def show(user: Who) -> None:
-    """Show a person, as JSON. Here alone, somebody is found by an identifier that is not verified too: it says so."""
+    """Show a user as JSON. This command also finds users by an identifier that is not verified, and says so."""
     from sso.identity.users.service import describe, find
 
     async def work(storage: Storage) -> DescribedUser:
@@ -450,7 +453,7 @@ def show(user: Who) -> None:
 
 @app.command("password")
 def password(user: Who, password_stdin: FromStdin = False) -> None:
-    """Give a person another password, and end whatever the old one opened."""
+    """Set the password of a user. All sessions and tokens of the user end."""
     from sso.accounts.credentials import change_password
     from sso.identity.authn.passwords import Passwords
     from sso.identity.users.service import describe, find
@@ -475,7 +478,7 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
 
 @app.command("disable")
 def disable(user: Who) -> None:
-    """Disable a person: sign-in is refused, every session and everything granted ends, applications are told."""
+    """Disable a user: sign-in is refused, all sessions and tokens end, and applications are notified."""
     from sso.accounts.administration import disable_user
     from sso.identity.users.service import find
     from sso.platform.actor import CLI
@@ -492,7 +495,7 @@ def roles_command(
     user: Who,
     role: Annotated[list[str] | None, typer.Option(help=f"{NAMES_OF_ROLES}; may be given again.")] = None,
 ) -> None:
-    """Give a person these roles, in place of any others. The last administrator stays one."""
+    """Set the roles of a user; other roles are removed. The last administrator keeps the role."""
     from sso.accounts.administration import give_roles
     from sso.identity.users import store
     from sso.identity.users.service import find
@@ -509,9 +512,11 @@ def roles_command(
 
 @app.command("delete")
 def delete_command(
-    user: Who, sure: Annotated[bool, typer.Option("--yes", help="Do not ask: there is no way back.")] = False
+    user: Who, sure: Annotated[bool, typer.Option("--yes", help="Do not ask. A deletion cannot be undone.")] = False
 ) -> None:
-    """Delete a person: everything ends as when disabled, and all that is known of them but the id is erased."""
+    """Delete a user: all sessions and tokens end, and all personal data is deleted. Only the id is kept, for the
+    audit log.
+    """
     from sso.accounts.deletion import delete_user
     from sso.identity.users.service import find
     from sso.platform.actor import CLI
@@ -528,7 +533,7 @@ def delete_command(
 
 @app.command("enable")
 def enable(user: Who) -> None:
-    """Let a disabled person sign in again."""
+    """Enable a disabled user."""
     from sso.accounts.administration import enable_user
     from sso.identity.users.service import find
     from sso.platform.actor import CLI

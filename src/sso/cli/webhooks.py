@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 app = group()
 
-WebhookId = Annotated[str, typer.Argument(metavar="ID", help="See: webhooks list")]
+WebhookId = Annotated[str, typer.Argument(metavar="ID", help="See: sso webhooks list")]
 NAMES = ("id", "url", "events", "description", "enabled", "created_at", "updated_at")
 
 
 @app.command("add")
 def add_command(
-    url: Annotated[str, typer.Argument(help="Where events are posted to.")],
+    url: Annotated[str, typer.Argument(help="URL that receives the events.")],
     event: Annotated[
         list[str] | None,
-        typer.Option(help="A type of event: session.ended; may be given again; * is every one."),
+        typer.Option(help="Type of event, such as session.ended; *: all. Can be repeated."),
     ] = None,
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    description: Annotated[str, typer.Option(help="Purpose of the webhook.")] = "",
 ) -> None:
-    """Add a webhook and print its secret, this once."""
+    """Add a webhook and print its secret once."""
     from sso.platform.outbox import webhooks as rules
 
     async def work(storage: Storage) -> str:
@@ -65,7 +65,7 @@ def list_command(json: Json = False) -> None:
 
 @app.command("test")
 def test_command(webhook_id: WebhookId) -> None:
-    """Send a test event. A server or a worker does it; see: deliveries list --kind webhook."""
+    """Send a test event to a webhook. A server or a worker sends it; see: sso deliveries list --kind webhook"""
     from sso.platform.outbox import webhooks as rules
     from sso.platform.outbox.models import Webhook
 

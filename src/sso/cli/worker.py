@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def worker() -> None:
-    """Send notices and clear up, until it is stopped: for servers with SSO_RUN_WORKER=false. Any number may run."""
+    """Send deliveries and run background jobs until the process is stopped.
+
+    For servers with SSO_RUN_WORKER=false.
+    Any number of workers may run.
+    """
     from sso.logs import configure_logging
     from sso.settings import load_settings
 

@@ -30,6 +30,10 @@ class Discovery:
         self._server = server
         self._made: dict[frozenset[str], tuple[bytes, str]] = {}
 
+    def forget(self) -> None:
+        """Make the documents anew when they are next asked for: a setting has changed."""
+        self._made.clear()
+
     def current(self) -> tuple[bytes, str]:
         """Return the document of now, and its entity tag."""
         profiles = self._server.provider.profiles()

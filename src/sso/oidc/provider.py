@@ -9,6 +9,7 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from sso.clients.store import mark_secrets_used
 from sso.identity.authn.factors import Passkeys
 from sso.identity.users.service import nik_key
 from sso.oidc.token.client_keys import ClientKeys
+from sso.platform import stored_settings
 from sso.platform.db import Database, DatabaseUnavailable, new_id, read_versions
 from sso.platform.db.database_clock import DatabaseClock
 from sso.platform.health import Health
@@ -79,7 +81,6 @@ class Provider:
         self.passkeys = Passkeys(settings, self.box.derived_keys("passkey-challenge"))
         self.countries = Countries(settings)
         self.attempts = Attempts(settings.sign_in_failures_per_account, settings.sign_in_failures_per_ip_address)
-        self.idle = settings.session_idle_timeout
         self.id_token_seconds = whole_seconds(settings.id_token_lifetime)
         self._access_token_seconds = whole_seconds(settings.access_token_lifetime)
         self._refresh_token_seconds = whole_seconds(settings.refresh_token_lifetime)
@@ -94,10 +95,17 @@ class Provider:
         self.has_streams = False
         self.health = Health(db)
         self.clock = DatabaseClock(db)
+        self.settings_followers: list[Callable[[], None]] = []
+        """What is called after a setting of the database has changed: objects that keep a value of their own."""
         self.generation = 0
-        """How often applications or keys were found changed."""
+        """How often applications, keys or settings were found changed."""
         self.invited: list[tuple[Profile, datetime]] = []
         """The profile that each initial access token allows, and when the token ends."""
+
+    @property
+    def idle(self) -> timedelta:
+        """After which time without use a session ends."""
+        return self.settings.session_idle_timeout
 
     @cached_property
     def outbound(self) -> Outbound:
@@ -156,6 +164,8 @@ class Provider:
             if any(versions.get(name) != self._versions.get(name) for name in ("clients", "client_removals")):
                 await self.registry.load(session, versions)
                 self.invited = await usable_profiles(session)
+            if versions.get(stored_settings.COUNTER) != self._versions.get(stored_settings.COUNTER):
+                await self._load_settings(session)
             self.has_streams = "streams" in versions
             self._versions = versions
             self.generation += 1
@@ -177,6 +187,13 @@ class Provider:
             self.health.keys_unreadable = True
         else:
             self.health.keys_unreadable = False
+
+    async def _load_settings(self, session: AsyncSession) -> None:
+        """Take over the settings in the database. The environment wins; what cannot be used is left out."""
+        for mistake in self.settings.adopt(await stored_settings.stored_values(session)):
+            log.error("a setting in the database cannot be used: %s", mistake)
+        for follow in self.settings_followers:
+            follow()
 
     async def look(self) -> int:
         """Read what changed in applications and keys, before a request is refused because of what this process knows of

@@ -57,6 +57,7 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
             Permission("keys:read", "See the signing keys."),
             Permission("keys:rotate", "Make new signing keys.", True),
             Permission("settings:read", "See the settings in effect, and how each host is."),
+            Permission("settings:write", "Change the settings that are kept in the database.", True),
             Permission("grants:read", "See what people allowed applications."),
             Permission("grants:revoke", "End what was granted."),
             Permission("deliveries:read", "See what is sent to applications, and what failed."),

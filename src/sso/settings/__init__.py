@@ -7,19 +7,23 @@ are generated from the fields in ``reference``.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from sso.errors import SettingsError, validation_message
+from sso.settings.changeable import CHANGEABLE, Source
 from sso.settings.database_address import DatabaseAddress, read_address
 from sso.settings.groups import (
+    CHANNELS,
     GROUPS,
     RATE_LIMIT_SCHEMES,
     SIGNING_ALGS,
@@ -28,6 +32,8 @@ from sso.settings.groups import (
     SigningAlg,
     contrast,
     is_loopback_host,
+    logo_type,
+    read_logo_data,
 )
 from sso.settings.reference import display, env_example, example, reference, variable
 from sso.settings.values import (
@@ -43,6 +49,8 @@ from sso.settings.values import (
 from sso.settings.variables import unknown_variable
 
 __all__ = [
+    "CHANGEABLE",
+    "CHANNELS",
     "GROUPS",
     "SIGNING_ALGS",
     "DatabaseAddress",
@@ -52,6 +60,7 @@ __all__ = [
     "SettingsError",
     "SigningAlg",
     "Size",
+    "Source",
     "contrast",
     "display",
     "env_example",
@@ -60,6 +69,8 @@ __all__ = [
     "format_size",
     "is_loopback_host",
     "load_settings",
+    "logo_type",
+    "read_logo_data",
     "reference",
     "variable",
     "whole_days",
@@ -68,6 +79,7 @@ __all__ = [
     "whole_seconds",
 ]
 
+_VARIABLE = re.compile(r"SSO_[A-Z0-9_]+")
 _LIMITS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
 
 
@@ -84,10 +96,83 @@ class Settings(Groups, BaseSettings):
         defer_build=False,
     )
 
+    _stored: dict[str, str] = PrivateAttr(default_factory=dict)
+
     def __init__(self, **values: object) -> None:
         if unknown := [name for name in values if name[0] != "_" and name not in type(self).model_fields]:
             raise SettingsError([f"{name} is not a setting" for name in unknown])
         super().__init__(**values)
+
+    def source_of(self, name: str) -> Source:
+        """Return where the value of a setting comes from."""
+        if name in self.model_fields_set:
+            return "environment"
+        return "database" if name in self._stored else "default"
+
+    @property
+    def stored(self) -> Mapping[str, str]:
+        """The values from the database that are in effect, as they were written there."""
+        return self._stored
+
+    def mistakes_of(self, stored: Mapping[str, str]) -> list[str]:
+        """Return what is wrong with values for the database, one line for each mistake, in the words in which the
+        environment is refused. A setting that the environment sets is not checked: the environment wins."""
+        try:
+            self._with(stored)
+        except SettingsError as error:
+            return error.mistakes
+        return []
+
+    def adopt(self, stored: Mapping[str, str]) -> list[str]:
+        """Take over the values of the database: the settings change in place, and everything that holds them sees the
+        new values. A value of the environment stays.
+
+        A value that cannot be used is left out, for example because the environment has changed since it was stored.
+
+        Args:
+            stored: every value in the database, by the name of its setting.
+
+        Returns:
+            One line for each value that was left out.
+        """
+        usable, mistakes = {name: text for name, text in stored.items() if self._may_adopt(name)}, list[str]()
+        while True:
+            try:
+                values = self._with(usable)
+                break
+            except SettingsError as error:
+                refused = {name for name in usable if any(_names(line, name) for line in error.mistakes)} or set(usable)
+                usable = {name: text for name, text in usable.items() if name not in refused}
+                mistakes += error.mistakes
+        for name, field in type(self).model_fields.items():
+            if self._may_adopt(name):
+                self.__dict__[name] = values.get(name, field.get_default(call_default_factory=True))
+        self._stored = usable
+        return mistakes
+
+    def _may_adopt(self, name: str) -> bool:
+        return name in CHANGEABLE and name not in self.model_fields_set
+
+    def _with(self, stored: Mapping[str, str]) -> dict[str, object]:
+        """Return the values of texts from the database.
+
+        Raises:
+            SettingsError: with one line for each mistake.
+        """
+        texts = {name: text for name, text in stored.items() if self._may_adopt(name)}
+        if not texts:
+            return {}
+        # Only what a rule combines with these: the rest was checked at the start, and a loopback issuer needs nothing.
+        given = {name: getattr(self, name) for name in self.model_fields_set if name in CHANGEABLE}
+        try:
+            candidate = type(self)(_env_file=None, issuer="http://localhost", **given, **texts)
+        except ValidationError as error:
+            raise SettingsError([_mistake(problem) for problem in error.errors()]) from None
+        values = {name: getattr(candidate, name) for name in texts}
+        outside = [(name, CHANGEABLE[name].mistake(value)) for name, value in values.items()]
+        if mistakes := [f"{variable(name)}: {text}" for name, text in outside if text]:
+            raise SettingsError(mistakes)
+        return values
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
@@ -174,15 +259,15 @@ class Settings(Groups, BaseSettings):
 
     def can_send(self, kind: str) -> bool:
         """Tell whether something can be sent to an ``email`` address or to a ``phone`` number."""
-        if self.development_outbox:
-            return True
-        return bool(self.smtp_url) if kind == "email" else bool(self.phone_channels)
+        if kind == "email":
+            return "email" in self.channels and (self.development_outbox or bool(self.smtp_url))
+        return bool(self.phone_channels)
 
     @property
     def phone_channels(self) -> list[str]:
         """How messages can be sent to telephone numbers (``sms``, ``whatsapp``), the preferred channel first."""
         is_set = {"sms": self.development_outbox or self.sms_url, "whatsapp": self.whatsapp_phone_number_id}
-        able = [name for name, value in is_set.items() if value]
+        able = [name for name, value in is_set.items() if value and name in self.channels]
         return sorted(able, key=lambda name: name != self.phone_channel)
 
     @property
@@ -270,6 +355,11 @@ def _unknown_variables() -> list[str]:
     names = {name.upper() for source in sources for name in source.env_vars if name.upper().startswith("SSO_")}
     known = {variable(name) for name in Settings.model_fields}
     return [line for name in sorted(names - known) if (line := unknown_variable(name, known))]
+
+
+def _names(line: str, name: str) -> bool:
+    """Tell whether a line about a mistake names a setting."""
+    return variable(name) in _VARIABLE.findall(line)
 
 
 def _mistake(problem: ErrorDetails) -> str:

@@ -5,6 +5,7 @@ A field has a description, which docs/settings.md, ``/admin/system`` and ``.env.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from datetime import timedelta
@@ -24,6 +25,8 @@ MINIMUM_SECRET_BYTES = 32
 MINIMUM_PASSPHRASE = 20
 RATE_LIMIT_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgres", "postgresql+asyncpg")
+CHANNELS = ("email", "sms", "whatsapp")
+MAX_LOGO_BYTES = 32 * 1024
 _PHONE_PREFIX = re.compile(r"\+[1-9][0-9]{0,6}(=[1-9][0-9]{0,8})?")
 _TEMPLATE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?=[a-z0-9_]{1,512}")
 DARK_BACKGROUND = "#16211f"
@@ -649,6 +652,26 @@ class OutboundSettings(Group):
         return check_networks(value)
 
 
+class ChannelSettings(Group):
+    title = "Channels"
+
+    channels: TextList = Field(
+        default=["email", "sms", "whatsapp"],
+        description="The channels, separated by commas, that the provider uses for codes and notices: `email`, `sms`, "
+        "`whatsapp`. A channel also needs its server. `none`: no channel.",
+        examples=["email"],
+    )
+
+    @field_validator("channels")
+    @classmethod
+    def _check_channels(cls, value: list[str]) -> list[str]:
+        if value == ["none"]:
+            return []
+        if unknown := [name for name in value if name not in CHANNELS]:
+            raise ValueError(f"{unknown[0]!r} is not a channel: {', '.join(CHANNELS)}")
+        return value
+
+
 class MailSettings(Group):
     title = "Mail"
 
@@ -1049,6 +1072,11 @@ class PageSettings(Group):
         description="Logo of the city (SVG or PNG, at most 32 KB), shown on every page. Empty: the built-in logo.",
         examples=["/etc/sso/logo.svg"],
     )
+    brand_logo_data: str = Field(
+        "",
+        description="The same logo as a data URL, where there is no file to name. `SSO_BRAND_LOGO` wins.",
+        examples=["data:image/png;base64,iVBORw0KGgo="],
+    )
     brand_colour: str = Field(
         "",
         description="Colour of buttons and links on a light background, as `#rrggbb`, with a contrast of at least 4.5 "
@@ -1079,6 +1107,37 @@ class PageSettings(Group):
         description="URL of the privacy notice. Empty: the built-in page.",
         examples=["https://kota.example/privasi"],
     )
+    sign_in_notice: str = Field(
+        "",
+        description="A text above the sign-in form, in Indonesian, for example about planned maintenance. Empty: none.",
+        examples=["Layanan tidak tersedia Minggu, 6 Desember, pukul 01.00-03.00 WIB."],
+    )
+    sign_in_notice_english: str = Field(
+        "",
+        description="The same text in English. Empty: the Indonesian text is shown to everybody.",
+        examples=["The service is unavailable on Sunday, 6 December, from 01:00 to 03:00."],
+    )
+
+    @field_validator("brand_logo_data")
+    @classmethod
+    def _check_logo_data(cls, value: str) -> str:
+        if value:
+            read_logo_data(value)
+        return value
+
+    @field_validator("service_name", "city_name")
+    @classmethod
+    def _check_names(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError("must be a name on one line")
+        return value
+
+    @field_validator("sign_in_notice", "sign_in_notice_english")
+    @classmethod
+    def _check_notices(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must be a text on one line")
+        return value
 
     @field_validator("security_contact")
     @classmethod
@@ -1145,6 +1204,7 @@ class Groups(
     AccountSettings,
     ClientSettings,
     OutboundSettings,
+    ChannelSettings,
     MailSettings,
     SmsSettings,
     WhatsAppSettings,
@@ -1157,6 +1217,37 @@ class Groups(
 
 
 GROUPS: tuple[type[Group], ...] = Groups.__bases__
+
+
+def read_logo_data(value: str) -> tuple[str, bytes]:
+    """Return the type (``png`` or ``svg``) and the content of a logo that is written as a data URL.
+
+    Raises:
+        ValueError: when it is none, or too large.
+    """
+    head, comma, encoded = value.partition(",")
+    if head not in ("data:image/png;base64", "data:image/svg+xml;base64") or not comma:
+        raise ValueError("must be a data URL such as data:image/png;base64,…")
+    try:
+        body = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        raise ValueError("must be a data URL whose content is in base64") from None
+    return logo_type(body), body
+
+
+def logo_type(body: bytes) -> str:
+    """Return the type of a logo, ``png`` or ``svg``.
+
+    Raises:
+        ValueError: when it is neither, or too large.
+    """
+    if len(body) > MAX_LOGO_BYTES:
+        raise ValueError(f"the logo has more than {MAX_LOGO_BYTES} bytes")
+    if body.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if b"<svg" in body[:1000]:
+        return "svg"
+    raise ValueError("the logo is neither SVG nor PNG")
 
 
 def check_https(value: str) -> str:

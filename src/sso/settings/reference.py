@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import types
 from collections.abc import Iterator
@@ -28,18 +29,23 @@ _TYPES: dict[object, str] = {
 _ACTIVE = ("issuer", "database_url", "secret_key", "trusted_proxies", "city_name", "service_name", "support_contact")
 """Settings that .env.example sets; the others stand there as comments."""
 
+_MASK = "••••••••"
+_PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]+(@)")
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]+")
 _HEAD = """\
 # Settings
 
 The server reads its settings at start, from the environment or from a file `.env` in the working directory; the
 environment wins. [.env.example](../.env.example) is a file to begin with. Administrators see the settings in effect at
-`/admin/system`.
+`/admin/system`. Some settings can be changed there, or with `sso settings set`, while the server runs; they are kept in
+the database, and the environment wins ([which and why](decisions/0069-settings-in-the-database.md)).
 
 - A **duration** is a number and one unit: `500ms`, `30s`, `10m`, `24h`, `14d`. A number without a unit is refused.
 - A **size** is a number and one unit: `512B`, `64KiB`, `5MiB`, `1GiB`. A number without a unit is refused.
 - A **list** is separated by commas.
 - A variable that begins with `SSO_` and is not a setting stops the start, so that a misspelt name is noticed. Variables
   that Kubernetes sets for a service named `sso` (`SSO_SERVICE_HOST`, `SSO_PORT`, …) are ignored.
+- `SSO_LANGUAGE` (`id` or `en`) is the language of commands. Without it `LC_ALL`, `LC_MESSAGES` and `LANG` count.
 
 This page is generated from `src/sso/settings/groups.py` with `python scripts/reference.py`; a test keeps it current.
 """
@@ -70,6 +76,19 @@ def display(value: object) -> str:
     if isinstance(value, list):
         return ",".join(display(item) for item in value)
     return str(value)
+
+
+def masked(value: object) -> str:
+    """Return a value as the page shows it; of a secret, and of a password in a URL, only that there is one."""
+    if isinstance(value, SecretStr):
+        return _MASK if value.get_secret_value() else ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(masked(item) for item in value)
+    text = display(value)
+    if "://" in text:
+        text = _PASSWORD.sub(rf"\1{_MASK}\2", text)
+        text = _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", text)
+    return text
 
 
 def fields_of(group: type[Group]) -> Iterator[tuple[str, FieldInfo]]:

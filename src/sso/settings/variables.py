@@ -10,6 +10,8 @@ _SERVICE_LINK = re.compile(r"SSO_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|P
 """What Kubernetes and Docker links set for services whose names begin with ``sso``, such as ``sso-db``; these variables
 are ignored."""
 
+NOT_SETTINGS = ("SSO_LANGUAGE",)
+"""Variables that only the commands read: the language of their output."""
 RENAMED: dict[str, str] = {
     "SSO_SESSION_IDLE_SECONDS": "SSO_SESSION_IDLE_TIMEOUT",
     "SSO_SESSION_ABSOLUTE_SECONDS": "SSO_SESSION_LIFETIME",
@@ -78,7 +80,7 @@ def unknown_variable(name: str, known: Collection[str]) -> str | None:
     """
     if new := RENAMED.get(name):
         return f"{name} is not a setting: its name is now {new}"
-    if _SERVICE_LINK.fullmatch(name):
+    if name in NOT_SETTINGS or _SERVICE_LINK.fullmatch(name):
         return None
     similar = difflib.get_close_matches(name, known, n=1)
     return f"{name} is not a setting" + (f": did you mean {similar[0]}?" if similar else "")

@@ -19,6 +19,9 @@ from sso.http.admin import (
     selected,
     session_endings,
     sessions,
+    settings,
+    setup,
+    setup_link,
     system,
     user_list,
     users,
@@ -43,6 +46,9 @@ routers = (
     keys.router,
     imports.router,
     system.router,
+    settings.router,
+    setup.router,
+    setup_link.router,
     mails.router,
 )
 """The routers of these pages, in the order in which their routes are tried."""

@@ -5,12 +5,10 @@ The English texts are in ``sso.settings``; a test checks that none of the Indone
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-
-from sso.settings import GROUPS, Settings, display, example, variable
+from sso.settings import GROUPS, Settings, Source, example, variable
+from sso.settings.reference import masked as masked
 
 INDONESIAN_TITLES: dict[str, str] = {
     "Server": "Server",
@@ -25,6 +23,7 @@ INDONESIAN_TITLES: dict[str, str] = {
     "Sign-up and accounts": "Pendaftaran dan akun",
     "Applications": "Aplikasi",
     "Requests to applications": "Permintaan ke aplikasi",
+    "Channels": "Saluran",
     "Mail": "Email",
     "SMS": "SMS",
     "WhatsApp": "WhatsApp",
@@ -270,24 +269,29 @@ INDONESIAN: dict[str, str] = {
     "brand_colour": "Warna tombol dan tautan pada latar terang, sebagai `#rrggbb`, dengan kontras 4,5 terhadap putih.",
     "brand_colour_dark": "Warna yang sama pada latar gelap, dengan kontras 4,5 terhadap `#16211f`; wajib diisi "
     "bersama warna pada latar terang.",
+    "brand_logo_data": "Logo yang sama sebagai data URL, jika tidak ada berkas yang dapat disebut. `SSO_BRAND_LOGO` "
+    "lebih diutamakan.",
+    "channels": "Saluran, dipisahkan koma, yang dipakai penyedia untuk kode dan pemberitahuan: `email`, `sms`, `whatsapp`. Setiap "
+    "saluran juga memerlukan servernya. `none`: tidak ada saluran.",
+    "sign_in_notice": "Teks di atas formulir masuk, dalam bahasa Indonesia, misalnya tentang pemeliharaan terencana. "
+    "Kosong: tidak ada.",
+    "sign_in_notice_english": "Teks yang sama dalam bahasa Inggris. Kosong: semua orang melihat teks bahasa Indonesia.",
     "terms_version": "Versi ketentuan dan pemberitahuan privasi; versi yang disetujui pengguna ikut disimpan.",
     "terms_url": "URL ketentuan; kosong: halaman bawaan.",
     "privacy_url": "URL pemberitahuan privasi; kosong: halaman bawaan.",
 }
-_MASK = "••••••••"
-_PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]+(@)")
-_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ShownSetting:
-    """A setting on the page. ``differs``: from the default."""
+    """A setting on the page. ``differs``: from the default; ``source``: where the value comes from."""
 
     variable: str
     value: str
     differs: bool
     description: str
     example: str
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +301,11 @@ class ShownGroup:
     title: str
     language: str
     settings: list[ShownSetting]
+
+
+def description_of(name: str, locale: str) -> str:
+    """Return what a setting is for."""
+    return INDONESIAN[name] if locale == "id" else Settings.model_fields[name].description or ""
 
 
 def settings_shown(settings: Settings, locale: str = "en") -> list[ShownGroup]:
@@ -312,21 +321,9 @@ def settings_shown(settings: Settings, locale: str = "en") -> list[ShownGroup]:
                 differs=getattr(settings, name) != field.get_default(call_default_factory=True),
                 description=INDONESIAN[name] if language == "id" else field.description or "",
                 example=f"{variable(name)}={example(field)}",
+                source=settings.source_of(name),
             )
             for name, field in group.model_fields.items()
         ]
         groups.append(ShownGroup(title, language, rows))
     return groups
-
-
-def masked(value: object) -> str:
-    """Return a value as the page shows it; of a secret, and of a password in a URL, only that there is one."""
-    if isinstance(value, SecretStr):
-        return _MASK if value.get_secret_value() else ""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(masked(item) for item in value)
-    text = display(value)
-    if "://" in text:
-        text = _PASSWORD.sub(rf"\1{_MASK}\2", text)
-        text = _PASSWORD_PARAMETER.sub(rf"\1{_MASK}", text)
-    return text

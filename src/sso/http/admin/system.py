@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.http.admin.setting_labels import SECTIONS, SOURCES
 from sso.http.admin.setting_texts import settings_shown
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
@@ -37,5 +38,9 @@ async def system_page(
         processes=[(known, (now - known.seen_at) < timedelta(minutes=1)) for known in processes],
         this=process,
         groups=settings_shown(settings, locale_of(request)),
+        sections=SECTIONS,
+        sources=SOURCES,
+        stored=set(settings.stored),
+        may_change=here.may("settings:write"),
         database=db.engine.dialect.name,
     )

@@ -12,6 +12,7 @@ from sso.http.api import (
     grants,
     identity_checks,
     sessions,
+    settings,
     users,
     webhooks,
 )
@@ -27,5 +28,6 @@ RESOURCES = (
     deliveries.router,
     webhooks.router,
     audit.router,
+    settings.router,
     about.router,
 )

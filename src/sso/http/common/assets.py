@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from sso.errors import Refusal
-from sso.settings import Settings
+from sso.settings import Settings, logo_type, read_logo_data
 
 STATIC_DIR = Path(__file__).parent / "static"
-MAX_LOGO_BYTES = 32 * 1024
 _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
     "console.css": ("console.css",),
@@ -46,7 +45,8 @@ class Asset:
 
 
 class Assets:
-    """The static files of one process.
+    """The static files of one process. They are made anew when the logo or the colours change; the files of before
+    stay, because pages in browsers still name them.
 
     Args:
         settings: the city's logo and colours.
@@ -56,15 +56,31 @@ class Assets:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._brand: tuple[object, ...] = ()
+        self.by_path: dict[str, Asset] = {}
+        self.paths: dict[str, str] = {}
+        self.icon_type = ""
+        self.follow()
+
+    def follow(self) -> None:
+        """Make the files anew where the logo or the colours have changed."""
+        settings = self._settings
+        brand = (settings.brand_logo, settings.brand_logo_data, settings.brand_colour, settings.brand_colour_dark)
+        if brand != self._brand:
+            self._brand = brand
+            self._make(settings)
+
+    def _make(self, settings: Settings) -> None:
         files = {name: _read(sources) for name, sources in _SOURCES.items()}
         files["style.css"] += _colours(settings)
         logo = "icon.svg"
-        if settings.brand_logo is not None:
-            logo, body = _logo(settings.brand_logo)
+        if (branded := _logo(settings)) is not None:
+            logo, body = branded
             files.pop("icon.svg")
             files[logo] = body
         assets = {name: _asset(name, plain) for name, plain in files.items()}
-        self.by_path = {asset.path: asset for asset in assets.values()}
+        self.by_path |= {asset.path: asset for asset in assets.values()}
         self.paths = {name.replace(".", "_"): asset.path for name, asset in assets.items()}
         self.paths["icon_svg"] = assets[logo].path
         self.icon_type = assets[logo].media_type
@@ -90,15 +106,16 @@ def _asset(name: str, plain: bytes) -> Asset:
     return Asset(f"/static/{stem}.{digest}.{extension}", _TYPES[extension], plain, gzip.compress(plain, 9, mtime=0))
 
 
-def _logo(path: Path) -> tuple[str, bytes]:
-    body = path.read_bytes()
-    if len(body) > MAX_LOGO_BYTES:
-        raise Refusal(f"SSO_BRAND_LOGO: {path} has more than {MAX_LOGO_BYTES} bytes")
-    if body.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "logo.png", body
-    if b"<svg" in body[:1000]:
-        return "logo.svg", body
-    raise Refusal(f"SSO_BRAND_LOGO: {path} is neither SVG nor PNG")
+def _logo(settings: Settings) -> tuple[str, bytes] | None:
+    """Return the name and the content of the city's logo; None: the built-in logo."""
+    if settings.brand_logo is None:
+        kind, body = read_logo_data(settings.brand_logo_data) if settings.brand_logo_data else ("", b"")
+        return (f"logo.{kind}", body) if body else None
+    body = settings.brand_logo.read_bytes()
+    try:
+        return f"logo.{logo_type(body)}", body
+    except ValueError as error:
+        raise Refusal(f"SSO_BRAND_LOGO: {settings.brand_logo}: {error}") from None
 
 
 def _colours(settings: Settings) -> bytes:

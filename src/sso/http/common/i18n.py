@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import gettext
 from functools import lru_cache
-from pathlib import Path
 
 from sso.accounts.languages import LOCALES as LOCALES
 from sso.accounts.languages import negotiate
 from sso.accounts.languages import page_language as page_language
-from sso.errors import Refusal
+from sso.messages import LOCALE_DIR as LOCALE_DIR
+from sso.messages import N_ as N_
+from sso.messages import translations as translations
 
-LOCALE_DIR = Path(__file__).parent / "locale"
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 MAX_KEPT_CHARS = 300
 """How long the languages that a browser asks for may be so that the choice is kept in memory."""
-
-
-def N_(message: str) -> str:
-    """Mark ``message`` for translation where it stands in a table; it is translated when it is shown."""
-    return message
-
-
-def translations(locale: str) -> gettext.NullTranslations:
-    """Return the messages of ``locale``, read from its compiled catalogue.
-
-    Raises:
-        Refusal: when the catalogue is not compiled.
-    """
-    if locale == "en":
-        return gettext.NullTranslations()
-    try:
-        return gettext.translation("sso", LOCALE_DIR, [locale])
-    except FileNotFoundError:
-        raise Refusal("the message catalogues are not compiled: run python scripts/compile_catalogues.py") from None
 
 
 def choose_locale(chosen: str, ui_locales: str, cookie: str, accept_language: str, default: str) -> str:

@@ -74,6 +74,7 @@ PERMISSION_TEXTS = {
     "keys:read": N_("See the signing keys"),
     "keys:rotate": N_("Rotate the signing keys"),
     "settings:read": N_("See the settings in effect and the health of each server"),
+    "settings:write": N_("Change the settings that are kept in the database"),
     "grants:read": N_("See which data users allowed applications to receive"),
     "grants:revoke": N_("Revoke what was granted to applications"),
     "deliveries:read": N_("See notices to applications and users, and which ones failed"),

@@ -179,6 +179,7 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "support_phone": settings.support_phone,
         "support_whatsapp": settings.support_whatsapp,
         "has_session": bool(read_cookie(request, "session")),
+        "sign_in_notice": (locale == "en" and settings.sign_in_notice_english) or settings.sign_in_notice,
         "number": partial(format_decimal, locale=locale),
         "territory": partial(territory_name, locale),
         "strength_token": partial(strength_token, request),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +12,7 @@ from sso.http.common.services import Clients, LogoService
 from sso.http.common.state import site_of
 
 router = new_router()
+_BRANDED = re.compile(r"/static/(style|logo|icon)\.[0-9a-f]{12}\.(css|svg|png)")
 _SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """An SVG that somebody opens by itself runs nothing."""
 
@@ -28,8 +31,13 @@ async def logo(request: Request, client_id: str, known: Clients, logos: LogoServ
 
 
 async def static(request: Request) -> Response:
-    """Answer with a static file."""
-    asset = site_of(request).assets.by_path.get(request.url.path)
+    """Answer with a static file. A page of another process may name a file of a brand that this process learns of
+    within a second."""
+    site = site_of(request)
+    asset = site.assets.by_path.get(request.url.path)
+    if asset is None and _BRANDED.fullmatch(request.url.path):
+        await site.provider.look()
+        asset = site.assets.by_path.get(request.url.path)
     if asset is None:
         return Response(status_code=404)
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}

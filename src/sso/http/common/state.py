@@ -52,6 +52,7 @@ class RateLimits:
         invited: the same, for each recipient within a day.
         invited_lately: the same, for each recipient within 30 days.
         declined: invitations that a recipient declined.
+        setup_links: requests with a link of ``sso setup``, for each IP address.
         strengths: computations of the strength of a password, for each IP address.
         receipts: requests with delivery receipts, for each IP address, in this process.
         watches: looks for the first sign-in with a sandbox, for each user, in this process.
@@ -73,6 +74,7 @@ class RateLimits:
     invited: CountLimit
     invited_lately: CountLimit
     declined: CountLimit
+    setup_links: CountLimit
     strengths: CountLimit
     receipts: CountLimit
     watches: CountLimit

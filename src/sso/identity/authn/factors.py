@@ -144,7 +144,7 @@ class Passkeys:
     def __init__(self, settings: Settings, keys: list[bytes]) -> None:
         self._origin = settings.issuer
         self._rp_id = urlsplit(settings.issuer).hostname or ""
-        self._rp_name = settings.service_name
+        self._settings = settings
         self._keys = keys
 
     @staticmethod
@@ -174,7 +174,7 @@ class Passkeys:
         ]
         options = generate_registration_options(
             rp_id=self._rp_id,
-            rp_name=self._rp_name,
+            rp_name=self._settings.service_name,
             user_id=user.id.bytes,
             user_name=label,
             user_display_name=user.name,

@@ -55,9 +55,13 @@ class MessageLimits:
         counts: Counts,
         durable: Counts | None = None,
     ) -> None:
+        self._counts, self._durable = counts, durable or counts
+        self.limit(per_hour, per_day, per_address, sms_per_day)
+
+    def limit(self, per_hour: int, per_day: int, per_address: int, sms_per_day: int) -> None:
+        """Set the limits from now on."""
         self._per_hour, self._per_day = per_hour, max(per_hour, per_day)
         self._per_address, self._sms_per_day = per_address, sms_per_day
-        self._counts, self._durable = counts, durable or counts
 
     async def allow(
         self, purpose: CodePurpose, asked: str, contact: str, kind: str, address: str, own: str = ""

@@ -110,6 +110,10 @@ class Attempts:
         self._durable = durable or self._counts
         self._here = MemoryStorage()
 
+    def limit(self, per_account: int, per_address: int) -> None:
+        """Set the limits from now on."""
+        self._per_account, self._per_address = per_account, per_address
+
     async def reserve(
         self, purpose: Purpose, account: str, address: str, device: str = "", *, with_source: bool = True
     ) -> Reservation:

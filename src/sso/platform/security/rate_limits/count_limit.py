@@ -39,6 +39,11 @@ class CountLimit:
         self._maximum, self._seconds, self._name = maximum, minutes * MINUTE, name
         self._per_day, self._in_total = per_day, in_total
 
+    def limit(self, maximum: int, in_total: int | None = None) -> None:
+        """Set how many within the window from now on, and for all keys together; None: as before."""
+        self._maximum = maximum
+        self._in_total = self._in_total if in_total is None else in_total
+
     async def take(self, key: str, within: str = "") -> Reservation:
         """Count one event.
 

@@ -1,7 +1,7 @@
 """Invitations of users, saved searches of administrators, and the recipients of deliveries
 
-Revision ID: 0022
-Revises: 0019
+Revision ID: 0021
+Revises: 0020
 """
 
 import sqlalchemy as sa
@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from sso.platform.db.indexes import put_index, take_index
 
-revision = "0022"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 concurrent = True

@@ -1,14 +1,14 @@
 """The request log of applications
 
-Revision ID: 0024
-Revises: 0022
+Revision ID: 0022
+Revises: 0021
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0024"
-down_revision = "0022"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,169 @@
+"""The one-time link of ``sso setup``: it makes the first administrator, once, in time, and tells nobody anything."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2 as httpx
+import pytest
+from sqlalchemy import select, text
+from tests.support import Browser, City
+from tests.web.test_admin import said
+from tests.web.test_developer import post, signed_in
+
+from sso import clock
+from sso.identity.users import store
+from sso.identity.users.models import User
+from sso.identity.users.service import find, set_roles
+from sso.jobs import clear_up
+from sso.platform.actor import CLI
+from sso.setup.links import LIFETIME, NewAdministrator, new_link
+from sso.setup.models import SetupLink
+
+STRONG = "perahu-kertas-di-sungai-88"
+PERSON = NewAdministrator("Ayu Lestari", "ayu", "ayu@kota.example")
+TYPED = {"name": "Ayu Lestari", "username": "ayu", "email": "ayu@kota.example", "password": STRONG}
+
+
+async def link(city: City, person: NewAdministrator = PERSON) -> str:
+    async with city.provider.db.write() as session:
+        return await new_link(session, city.provider.box, person, actor=CLI)
+
+
+async def without_administrator(city: City) -> None:
+    """Leave the city without somebody who administers, as a new installation is."""
+    async with city.provider.db.write() as session:
+        await session.execute(text("DELETE FROM user_roles WHERE role = 'admin'"))
+
+
+async def use(browser: Browser, address: str, **fields: str) -> httpx.Response:
+    page = await browser.open(address)
+    assert page.status_code == 200, page.text[:300]
+    return await post(browser, page, "/setup", **{**TYPED, **fields})
+
+
+async def test_the_first_administrator_is_made_with_a_second_factor_ahead(city: City) -> None:
+    await without_administrator(city)
+    address = await link(city)
+    async with city.browser() as browser:
+        page = await browser.open(address)
+        assert 'value="ayu@kota.example"' in page.text, "what the terminal asked is filled in"
+        for wrong in (
+            {"password": "short"},
+            {"name": ""},
+            {"username": ""},
+            {"username": "siti"},
+            {"email": "no mail"},
+        ):
+            refused = await post(browser, page, "/setup", **{**TYPED, **wrong})
+            assert refused.status_code in (400, 409), wrong
+            assert 'id="problem"' in refused.text
+        done = await use(browser, address)
+        assert done.url.path == "/login/second", "two-step verification is set up before anything else"
+    async with city.provider.db.read() as session:
+        ayu = await find(session, "ayu")
+        assert await store.roles_of(session, ayu.id) == ["admin"]
+        known = {one.kind: one.verified_at for one in await store.identifiers_of(session, ayu.id)}
+        assert known["email"] is None, "the link proves nothing about the address"
+        assert (await session.execute(select(SetupLink))).first() is None
+    (made,) = await said(city, "setup.administrator_created")
+    assert made.actor == made.subject == str(ayu.id)
+    async with city.browser() as thief:
+        assert (await thief.open(address)).status_code == 410, "used"
+
+
+async def test_a_link_is_over_when_used_replaced_expired_or_not_needed(city: City) -> None:
+    await without_administrator(city)
+    old, new = await link(city), await link(city)
+    async with city.browser() as browser:
+        assert (await browser.open(old)).status_code == 410, "replaced"
+        page = await browser.open(new)
+        clock.advance(LIFETIME.total_seconds() + 1)
+        assert (await browser.open(new)).status_code == 410, "expired"
+        assert (await post(browser, page, "/setup", **TYPED)).status_code == 410
+        await clear_up(city.provider)
+        async with city.provider.db.read() as session:
+            assert (await session.execute(select(SetupLink))).first() is None
+        again = await link(city)
+        page = await browser.open(again)
+        async with city.provider.db.write() as session:
+            await set_roles(session, await find(session, "budi"), ["admin"])
+        assert (await browser.open(again)).status_code == 410, "there is an administrator meanwhile"
+        assert (await post(browser, page, "/setup", **TYPED)).status_code == 410
+        beside = await link(city)  # the command line says that it shall be one more
+        assert (await use(browser, beside)).status_code == 200
+    for wrong in ("", "?c=", "?c=" + "x" * 43, "?c=%00"):
+        async with city.browser() as browser:
+            assert (await browser.open("/setup" + wrong)).status_code in (400, 410), wrong
+
+
+async def test_of_many_who_use_a_link_one_succeeds(city: City) -> None:
+    await without_administrator(city)
+    address = await link(city)
+    browsers = [city.browser() for _ in range(4)]
+    pages = [await browser.open(address) for browser in browsers]
+    names = [f"ayu{number}" for number in range(4)]
+    answers = await asyncio.gather(
+        *(
+            post(browser, page, "/setup", **{**TYPED, "username": name, "email": f"{name}@kota.example"})
+            for browser, page, name in zip(browsers, pages, names, strict=True)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers).count(410) == 3
+    async with city.provider.db.read() as session:
+        made = (await session.execute(select(User).where(User.name == "Ayu Lestari"))).scalars().all()
+    assert len(made) == 1
+    for browser in browsers:
+        await browser.http.aclose()
+
+
+async def test_the_token_is_not_stored_and_guessing_is_limited(city: City) -> None:
+    await without_administrator(city)
+    address = await link(city)
+    token = address.partition("c=")[2]
+    async with city.provider.db.read() as session:
+        (row,) = (await session.execute(select(SetupLink))).scalars()
+        stored = row.token_hash + row.encrypted
+    assert token.encode() not in stored
+    assert b"ayu" not in stored
+    async with city.browser() as browser:
+        codes = {(await browser.open(f"/setup?c={number}")).status_code for number in range(31)}
+        assert codes == {410, 429}
+        assert (await browser.open(address)).status_code == 429
+    async with city.client(address="198.51.100.9") as elsewhere:
+        assert (await elsewhere.get(address)).status_code == 200, "nobody uses up the share of others"
+
+
+async def test_a_form_of_another_browser_is_refused(city: City) -> None:
+    await without_administrator(city)
+    address = await link(city)
+    async with city.browser() as mine, city.browser() as other:
+        page = await mine.open(address)
+        await other.open(address)
+        token = page.text.split('name="csrf_token" value="')[1].split('"')[0]
+        data = {**TYPED, "csrf_token": token, "c": address.partition("c=")[2]}
+        assert (await other.http.post("/setup", data=data)).status_code == 400
+        async with city.client() as without_cookies:
+            assert (await without_cookies.post("/setup", data=data)).status_code == 400
+
+
+@pytest.mark.parametrize("overrides", [{"development_outbox": True, "issuer": "http://localhost:8000"}])
+async def test_the_setup_page_leads_through_what_can_be_done_on_a_page(city: City) -> None:
+    async with await signed_in(city, "ratna") as ratna:
+        page = await ratna.open("/admin/setup")
+        assert page.status_code == 200
+        for part in ("account", "mail", "brand", "applications", "checklist"):
+            assert f'id="{part}"' in page.text
+        refused = await post(ratna, page, "/admin/setup/mail", address="nobody")
+        assert 'id="address-error"' in refused.text
+        sent = await post(ratna, page, "/admin/setup/mail", address="ratna@kota.example")
+        assert sent.status_code == 200
+        assert (city.settings.data_dir / "outbox").exists()
+        assert "/admin/people" in page.text, "the checklist leads to the page that mends it"
+
+
+async def test_who_may_not_change_settings_does_not_see_the_setup_page(city: City) -> None:
+    async with await signed_in(city, "budi") as budi:
+        assert (await budi.open("/admin/setup")).status_code == 403
+    async with city.browser() as nobody:
+        assert (await nobody.open("/admin/setup")).url.path == "/login"
