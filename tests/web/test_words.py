@@ -21,12 +21,7 @@ from sso.settings import Settings
 ROOT = Path(__file__).parents[2]
 HTTP = ROOT / "src/sso/http"
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
-LEFT: frozenset[str] = frozenset({
-    "sign_in", "console", "admin", "developer", "protocol", "common/mail_texts.py", "common/labels.py",
-    "common/templates/codes.html", "common/templates/onward_form.html", "common/templates/scopes.html",
-    "settings", "commands",
-})  # fmt: skip
-"""Areas whose texts are rewritten on other branches: empty once they are merged."""
+LEFT: frozenset[str] = frozenset()
 SAME_IN_BOTH = re.compile(
     r"^[\W\d]*$|^(%\(\w+\)s[ :–·-]*)+|^(SMS|NIK|WhatsApp|Webhook|Issuer|[A-Z]{2,5}|[a-z]+_[a-z_]+)$"
 )

@@ -271,8 +271,8 @@ INDONESIAN: dict[str, str] = {
     "bersama warna pada latar terang.",
     "brand_logo_data": "Logo yang sama sebagai data URL, jika tidak ada berkas yang dapat disebut. `SSO_BRAND_LOGO` "
     "lebih diutamakan.",
-    "channels": "Saluran, dipisahkan koma, yang dipakai penyedia untuk kode dan pemberitahuan: `email`, `sms`, `whatsapp`. Setiap "
-    "saluran juga memerlukan servernya. `none`: tidak ada saluran.",
+    "channels": "Saluran, dipisahkan koma, yang dipakai penyedia untuk kode dan pemberitahuan: `email`, `sms`, "
+    "`whatsapp`. Setiap saluran juga memerlukan servernya. `none`: tidak ada saluran.",
     "sign_in_notice": "Teks di atas formulir masuk, dalam bahasa Indonesia, misalnya tentang pemeliharaan terencana. "
     "Kosong: tidak ada.",
     "sign_in_notice_english": "Teks yang sama dalam bahasa Inggris. Kosong: semua orang melihat teks bahasa Indonesia.",
