@@ -40,7 +40,7 @@ CHANGED_MEANWHILE = N_(
     "Somebody else changed this meanwhile. What you typed is still here: compare it with what is registered, and save "
     "again."
 )
-NOT_YOUR_GROUP = N_("Choose a group that you look after.")
+NOT_YOUR_GROUP = N_("Choose a group that you manage.")
 LOOKS_ALIKE = N_("An address can be taken for another application's. Look at the hint beside it.")
 
 

@@ -211,7 +211,7 @@ INDONESIAN: dict[str, str] = {
     "server Redis atau Valkey untuk semua proses dan host: `redis://host:6379/0`, `rediss://`, `valkey://`, "
     "`valkeys://`. Kosong: `memory`.",
     "rate_limit_connect_timeout": "Waktu terlama untuk membuka koneksi ke Redis atau Valkey. Setelah waktu itu habis "
-    "atau terjadi galat, proses menghitung di memorinya sendiri sampai server menjawab lagi.",
+    "atau terjadi kesalahan, proses menghitung di memorinya sendiri sampai server menjawab lagi.",
     "rate_limit_command_timeout": "Waktu terlama untuk satu perintah ke Redis atau Valkey.",
     "rate_limit_retry_interval": "Jeda sebelum proses memeriksa lagi penyimpanan batas yang tidak menjawab. Jeda "
     "berlipat dua, sampai lima kali nilai ini.",
@@ -243,7 +243,7 @@ INDONESIAN: dict[str, str] = {
     "client_registrations_per_ip_address": "Jumlah pendaftaran dinamis client dari satu alamat IP dalam satu jam.",
     "invitations_per_user": "Jumlah undangan ke tim yang dikirim satu pengguna dalam satu hari. Untuk satu "
     "aplikasi batasnya setengah lebih banyak; untuk satu penerima 3.",
-    "audit_retention": "Catatan audit yang lebih tua dari ini dihapus. Titik pemeriksaan menjaga rantai selebihnya "
+    "audit_retention": "Peristiwa audit yang lebih tua dari ini dihapus. Titik pemeriksaan menjaga rantai selebihnya "
     "tetap dapat diverifikasi. `0s`: tidak ada yang dihapus. Ekspor dahulu dengan `sso audit export`.",
     "ended_session_retention": "Lama penyimpanan sesi yang berakhir beserta laporan pengiriman logout-nya.",
     "delivery_retention": "Lama penyimpanan email, SMS, dan pemberitahuan yang terkirim atau gagal.",

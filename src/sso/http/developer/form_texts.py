@@ -42,7 +42,7 @@ DATA: dict[str, str] = {
     "address": N_("Address"),
     "phone_number": N_("Phone number"),
     "identity_level": N_("Identity assurance level"),
-    "offline_access": N_("Access while the user is away (refresh token)"),
+    "offline_access": N_("Access while the user is not using the application (refresh token)"),
 }
 """What a team may ask for: the claims that are had each by itself, and ``offline_access``."""
 OFFERED: dict[str, tuple[str, ...]] = {
