@@ -287,10 +287,10 @@ def administrator(installation: Installation) -> None:
     elif not dialogue.asks and not wanted:
         dialogue.say(_("No administrator is named, so no link is made: use --admin-email."))
         return
-    dialogue.say(_("The link lets this person choose a password and two-step verification in the browser."))
+    dialogue.say(_("With this link the administrator chooses a password and two-step verification in the browser."))
     email = answers.email or dialogue.text(_("E-mail address of the administrator"))
     name = answers.name or dialogue.text(_("Full name"), email.partition("@")[0])
-    username = answers.username or dialogue.text(_("User name"), email.partition("@")[0].lower() or "admin")
+    username = answers.username or dialogue.text(_("Username"), email.partition("@")[0].lower() or "admin")
     person = NewAdministrator(name, username, email)
     installation.link = installation.settings().issuer + _with_provider(installation, _link_for(person))
 

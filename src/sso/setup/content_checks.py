@@ -173,7 +173,7 @@ async def people(settings: Settings, db: Database) -> Finding:
     if not administrators:
         return warning("people", says("there is no administrator; make a link with: sso setup"), command="sso setup")
     if len(administrators) == 1:
-        text = says("there is one administrator: if this person is away, nobody can administer the provider")
+        text = says("there is one administrator: without this administrator, nobody can administer the provider")
         return warning("people", text, page="/admin/people", command="sso setup")
     if ADMIN not in settings.second_factor_roles:
         text = says("administrators can sign in without two-step verification (SSO_SECOND_FACTOR_ROLES)")
@@ -224,7 +224,7 @@ async def webhooks(db: Database) -> Finding:
         known = await all_webhooks(session)
     off = [webhook.url for webhook in known if not webhook.enabled]
     words = [says("%(count)s are registered", count=len(known))]
-    words += [says("switched off, because they answered 410: %(urls)s", urls=some(off))] if off else []
+    words += [says("disabled, because they answered 410: %(urls)s", urls=some(off))] if off else []
     return either("webhooks", not off, *words, command="sso webhooks list")
 
 

@@ -253,7 +253,7 @@ DATA_TEXTS = {
     "what": N_("What"),
     "why": N_("Reason"),
     "with": N_("Registered with"),
-    "without_person": N_("Also without a person"),
+    "without_person": N_("Also without a user"),
 }
 """What audit events say besides, by the key."""
 VALUE_TEXTS: Mapping[str, Mapping[str, str]] = {

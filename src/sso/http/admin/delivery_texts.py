@@ -50,7 +50,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"the person has no address that was verified", re.S),
         N_("The user has no verified e-mail address or phone number."),
     ),
-    (re.compile(r"the person does not want to be told", re.S), N_("The user turned this notice off.")),
+    (re.compile(r"the person does not want to be told", re.S), N_("The user disabled this notice.")),
     (re.compile(r"it is of no use any more", re.S), N_("The code expired before the message could be sent.")),
     (re.compile(r"it was never fetched", re.S), N_("The receiver never fetched the event.")),
     (re.compile(r"the webhook is gone, or switched off", re.S), N_("The webhook was removed or disabled.")),

@@ -142,11 +142,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Type 1 to %(maximum)s characters.")),
     (
         re.compile(r"is an e-mail address: .*", re.S),
-        N_("A user name has no @. Type an e-mail address in its own field."),
+        N_("A username has no @. Type an e-mail address in its own field."),
     ),
     (
         re.compile(r"must have 3 to 64 letters.*", re.S),
-        N_("A user name has 3 to 64 letters, digits, dots, hyphens or underscores, and begins with a letter or digit."),
+        N_("A username has 3 to 64 letters, digits, dots, hyphens or underscores, and begins with a letter or digit."),
     ),
     (
         re.compile(r"has the form of a number that a spreadsheet rewrote.*|.*spreadsheet.*", re.S),

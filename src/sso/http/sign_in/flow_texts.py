@@ -28,7 +28,7 @@ _TEXTS: dict[Problem, tuple[str, int]] = {
         400,
     ),
     Problem.PREFIX_NOT_SERVED: (
-        N_("We do not send messages to telephone numbers of this country. Enter another number or an e-mail address."),
+        N_("We do not send messages to phone numbers of this country. Enter another number or an e-mail address."),
         400,
     ),
     Problem.WRONG_CODE: (
