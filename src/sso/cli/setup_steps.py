@@ -94,7 +94,7 @@ def _present(installation: Installation) -> Settings:
     try:
         return installation.settings()
     except SettingsError as error:
-        complain(_("The present settings cannot be used:"), *error.mistakes)
+        complain(_("The current settings cannot be used:"), *error.mistakes)
         return Settings.model_construct(issuer="http://localhost:8000", database_url="", secret_key=[])
 
 
@@ -225,7 +225,7 @@ def mail(installation: Installation) -> None:
     to = answers.test_mail or dialogue.text(_("Send a test e-mail to (empty: none)"))
     if to and (problem := _send_test_mail(changed, to)):
         complain(problem)
-        if not dialogue.yes(_("Keep these settings all the same?"), False):
+        if not dialogue.yes(_("Save these settings anyway?"), False):
             if not dialogue.asks:
                 refuse(_("The settings of the mail server were not written."))
             mail(installation)

@@ -172,7 +172,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Input should be .*", re.S), N_("This value is not allowed here.")),
     (
         re.compile(r"somebody else changed it meanwhile", re.S),
-        N_("The application was changed meanwhile. Look at it again."),
+        N_("The application has just been changed. Check it again."),
     ),
     (re.compile(r"a team has at most (?P<count>\d+) people", re.S), N_("A team has at most %(count)s members.")),
     (

@@ -156,7 +156,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"a reason is required"), N_("Write a reason. It is kept in the history and in the audit log.")),
     (
         re.compile(r"the settings were changed meanwhile: look at them again"),
-        N_("Somebody else has changed these settings meanwhile. Look at the present values, then try again."),
+        N_("Another user has just changed these settings. Check the current values, then try again."),
     ),
 )
 """The words in which the settings refuse a value, and their messages."""

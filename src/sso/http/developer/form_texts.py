@@ -149,7 +149,7 @@ KEEP_SECTOR = N_(
 )
 PROBLEMS_OF_SERVICES = ("client_name", "client_name#en", "client_id", "contacts", "group", "jwks", "jwks_uri")
 """Fields that the form of a service without users has too."""
-OTHERWISE = N_("This cannot be registered: %(detail)s.")
+OTHERWISE = N_("These settings cannot be registered: %(detail)s.")
 NO_HOST_SHARED = N_(
     "The redirect URIs are on several hosts. Use one host, or register a sector identifier URI (sector_identifier_uri)."
 )
