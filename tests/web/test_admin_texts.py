@@ -36,7 +36,8 @@ from sso.platform.permissions import RoleName
 pytestmark = pytest.mark.unit
 SOURCE = Path(sso.__file__).parent
 WORDS = translations("id").gettext
-SAME = {"Back-channel logout", 
+SAME = {
+    "Back-channel logout",
     "NIK", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
 }  # fmt: skip
 """Texts that are the same in both languages."""

@@ -50,7 +50,7 @@ app = group()
 NAMES_OF_ROLES = ", ".join(get_args(RoleName))
 MORE_AFTER = "For more, give the id of the last one with --after, or a greater --limit."
 
-Who = Annotated[str, typer.Argument(metavar="USER", help="Username, verified e-mail or phone number, or user id.")]
+Who = Annotated[str, typer.Argument(metavar="USER", help="Username, verified e-mail or phone number, or user ID.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
@@ -415,7 +415,7 @@ def drop_command(proposal: Which) -> None:
 
 @app.command("list")
 def list_people(
-    after: Annotated[str | None, typer.Option(help="Start after this user id.")] = None,
+    after: Annotated[str | None, typer.Option(help="Start after this user ID.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
@@ -514,7 +514,7 @@ def roles_command(
 def delete_command(
     user: Who, sure: Annotated[bool, typer.Option("--yes", help="Do not ask. A deletion cannot be undone.")] = False
 ) -> None:
-    """Delete a user: all sessions and tokens end, and all personal data is deleted. Only the id is kept, for the
+    """Delete a user: all sessions and tokens end, and all personal data is deleted. Only the user ID is kept, for the
     audit log.
     """
     from sso.accounts.deletion import delete_user

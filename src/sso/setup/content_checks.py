@@ -88,7 +88,7 @@ def logout(registry: Registry) -> Finding:
         if not client.meta.backchannel_logout_uri and not client.meta.frontchannel_logout_uri
     ]
     if not silent:
-        return good("logout", says("every application is told when a session ends"), page="/admin/applications")
+        return good("logout", says("every application is notified when a session ends"), page="/admin/applications")
     values = {"count": len(silent), "names": some(silent)}
     text = says("%(count)s applications have no logout address, so users stay signed in there: %(names)s", **values)
     return warning("logout", text, page="/admin/applications")

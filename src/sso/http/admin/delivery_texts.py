@@ -40,7 +40,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"the mail server refuses the address: (?P<code>.*)", re.S),
         N_("The mail server refused the address (%(code)s)."),
     ),
-    (re.compile(r"the mail server refuses: (?P<code>.*)", re.S), N_("The mail server refused the mail: %(code)s")),
+    (re.compile(r"the mail server refuses: (?P<code>.*)", re.S), N_("The mail server refused the e-mail: %(code)s")),
     (re.compile(r"the (mail|message) cannot be written: .*", re.S), N_("The message could not be written.")),
     (
         re.compile(r"this release does not know the notice .*", re.S),

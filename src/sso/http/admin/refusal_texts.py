@@ -139,10 +139,10 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"say something", re.S), N_("Write a message.")),
     (re.compile(r"is not an e-mail address.*", re.S), N_("This is not an e-mail address.")),
-    (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Type 1 to %(maximum)s characters.")),
+    (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Enter 1 to %(maximum)s characters.")),
     (
         re.compile(r"is an e-mail address: .*", re.S),
-        N_("A username has no @. Type an e-mail address in its own field."),
+        N_("A username has no @. Enter an e-mail address in its own field."),
     ),
     (
         re.compile(r"must have 3 to 64 letters.*", re.S),
@@ -158,7 +158,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"String should match pattern .*", re.S), N_("The value must not contain < or >.")),
     (
         re.compile(r"String should have at most (?P<maximum>\d+) characters?", re.S),
-        N_("Type at most %(maximum)s characters."),
+        N_("Enter at most %(maximum)s characters."),
     ),
     (re.compile(r"String should have at least .*", re.S), N_("The value is missing.")),
     (
