@@ -384,12 +384,11 @@ def _decide(proposal: str, decision: str) -> None:
     result = run(work)
     print(decision)
     if result.other_usernames:
-        rest = "is given up, and signs" if len(result.other_usernames) == 1 else "are given up, and sign"
-        print(f"username: {result.username}; {', '.join(result.other_usernames)} {rest} in all the same")
+        print(f"username: {result.username}; the user can also sign in with: {', '.join(result.other_usernames)}")
     for identifier in result.said()["left_out"]:
         print(f"left out: {identifier['kind']} {identifier['value']}")
     if len(result.local_user_ids) > 1:
-        print(f"the application is told: {', '.join(result.local_user_ids)}")
+        print(f"the application receives: {', '.join(result.local_user_ids)}")
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]

@@ -53,7 +53,10 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"the person does not want to be told", re.S), N_("The user disabled this notice.")),
     (re.compile(r"it is of no use any more", re.S), N_("The code expired before the message could be sent.")),
     (re.compile(r"it was never fetched", re.S), N_("The receiver never fetched the event.")),
-    (re.compile(r"the webhook is gone, or switched off", re.S), N_("The webhook was removed or disabled.")),
+    (
+        re.compile(r"the webhook (was removed or disabled|is gone, or switched off)", re.S),
+        N_("The webhook was removed or disabled."),
+    ),
     (re.compile(r"it answered 410: .*", re.S), N_("The receiver answered 410. The webhook was disabled.")),
     (
         re.compile(r"the application is gone, or no longer asks to be told", re.S),

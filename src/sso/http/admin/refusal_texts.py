@@ -177,8 +177,8 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"a team has at most (?P<count>\d+) people", re.S), N_("A team has at most %(count)s members.")),
     (
         re.compile(
-            r"'(?P<value>[^']+)' is looked after by the catalogue '(?P<file>[^']+)': change it there"
-            r"|its configuration is looked after by the catalogue '(?P<file2>[^']+)': change it there",
+            r"'(?P<value>[^']+)' is managed by the catalogue '(?P<file>[^']+)': change it there"
+            r"|its configuration is managed by the catalogue '(?P<file2>[^']+)': change it there",
             re.S,
         ),
         N_("A catalogue file manages the application. Change the settings in that file."),
