@@ -62,7 +62,7 @@ def test_addresses_are_read(text: str, expected: tuple[tuple[str, ...], dict[str
 
 
 MISTAKES = {
-    "postgresql://u:geheim@h@h/d": "write @ : / ? # in a user name or password as %40",
+    "postgresql://u:geheim@h@h/d": "write @ : / ? # in a username or password as %40",
     "postgresql://u:geheim@h:port/d": "the port of host 1 must be a number from 1 to 65535",
     "postgresql://u:geheim@h:99999/d": "the port of host 1 must be a number from 1 to 65535",
     "postgresql://u:geheim@h1,,h2/d": "host 2 cannot be read",

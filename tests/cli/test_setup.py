@@ -133,7 +133,7 @@ def test_commands_speak_indonesian_where_the_terminal_does(cli: Cli) -> None:
     assert "Siapkan penyedia" in cli("--help").out
     assert "Opsi:" in cli("users", "--help").out
     assert "Administrator: hanya ada satu administrator" in cli("doctor").out
-    assert cli("settings", "show", "SSO_NOTHING").err.startswith("SSO_NOTHING bukan setelan")
+    assert cli("settings", "show", "SSO_NOTHING").err.startswith("SSO_NOTHING bukan pengaturan")
     cli.monkeypatch.setenv("SSO_LANGUAGE", "en")
     assert "Administrators: there is one administrator" in cli("doctor").out
     codes = cli("doctor", "--json").json

@@ -198,7 +198,7 @@ def test_the_doctor_sees_who_administers_and_which_webhooks_are_off(cli: Cli) ->
             await session.execute(update(Webhook).values(enabled=False))
 
     served(switch_off)
-    assert "switched off, because they answered 410: https://hook.example/" in cli("doctor").out
+    assert "disabled, because they answered 410: https://hook.example/" in cli("doctor").out
 
 
 def test_an_application_of_a_team_from_a_file_to_production(cli: Cli, tmp_path: Path, monkeypatch: Any) -> None:

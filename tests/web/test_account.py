@@ -258,7 +258,7 @@ async def test_a_new_password_ends_every_other_session(city: City) -> None:
             page = await browser.open(SECURITY)
             fields = {"choice": "password", "password": PASSWORD, "new_password": NEW_PASSWORD}
             answer = await post(browser, SECURITY, fields, page)
-            assert "Kata sandi sudah diubah" in answer.text
+            assert "Kata sandi sudah diganti" in answer.text
             assert "Siti" in (await browser.open("/account")).text
         assert str((await other.open("/account")).url).startswith(f"{ISSUER}/login")
         assert (await party.refresh(tokens["refresh_token"])).status == 400

@@ -91,7 +91,7 @@ async def test_people_are_found_by_any_identifier_and_the_beginnings_of_their_na
 
 
 async def test_two_letters_are_too_few_and_long_lists_come_in_pages(city: City, admin: Browser) -> None:
-    assert "Ketik sedikitnya tiga huruf" in (await admin.open("/admin/people?q=xy")).text
+    assert "Masukkan paling sedikit tiga huruf" in (await admin.open("/admin/people?q=xy")).text
     async with city.provider.db.write() as session:
         now = clock.now()
         session.add_all([User(name=f"Orang {n:03}", created_at=now, updated_at=now) for n in range(120)])

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.unit
 SOURCE = Path(sso.__file__).parent
 WORDS = translations("id").gettext
 SAME = {
+    "Back-channel logout",
     "NIK", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
 }  # fmt: skip
 """Texts that are the same in both languages."""

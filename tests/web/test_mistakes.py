@@ -162,7 +162,7 @@ async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City
         chosen = {"csrf_token": selection_token(listed), "act": "end", "note": "ponsel hilang"}
         nobody = await ratna.http.post("/admin/sessions/selected", data=chosen)
         assert nobody.status_code == 400
-        assert "Pilih sedikitnya satu baris" in nobody.text
+        assert "Pilih paling sedikit satu baris" in nobody.text
         ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', listed.text)
         asked = await ratna.http.post("/admin/sessions/selected", data={**chosen, "id": ids[:1]})
         assert 'value="ponsel hilang"' in asked.text

@@ -118,7 +118,7 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
         page = await admin.submit(page, note="Telepon dicuri")
         assert "1 aplikasi belum diberi tahu" in page.text
         assert 'http-equiv="refresh"' in page.text, "it looks again by itself"
-        assert "logout lewat server (back-channel)" in page.text
+        assert "back-channel logout ke server aplikasi" in page.text
         assert "saat memperbarui token" in page.text
         assert form_of(await citizen.open("/")).action == "/login"
         assert "Siti Rahmawati" in (await admin.open("/admin/sessions?status=ended")).text

@@ -41,7 +41,7 @@ GROUPS = {
     "deliveries": ("deliveries", "Show and retry deliveries: logout notices, events, e-mails, SMS, webhooks."),
     "webhooks": ("webhooks", "Manage webhooks: servers that receive audit events (Standard Webhooks)."),
     "mail": ("mail", "Test the mail server."),
-    "messages": ("messages", "Test messages to telephone numbers: SMS and WhatsApp."),
+    "messages": ("messages", "Test messages to phone numbers: SMS and WhatsApp."),
     "audit": ("audit", "Show, export and verify the audit log."),
 }
 """Each group's module, and what help says of it."""

@@ -94,7 +94,7 @@ def show(application_id: ApplicationId) -> None:
 @app.command("put")
 def put(
     file: Annotated[Path, typer.Argument(help="YAML with application_id, kind, document and sandbox.")],
-    owner: Annotated[str, typer.Option(help="Owner of a new application: user name, e-mail or user id.")] = "",
+    owner: Annotated[str, typer.Option(help="Owner of a new application: username, e-mail or user ID.")] = "",
 ) -> None:
     """Create the application of FILE with its sandbox, or change its requested configuration. Production changes only
     by approval.
@@ -269,7 +269,7 @@ def send_back(
 @app.command("member")
 def member(
     application_id: ApplicationId,
-    who: Annotated[str, typer.Argument(help="User name, e-mail or user id.")],
+    who: Annotated[str, typer.Argument(help="Username, e-mail or user ID.")],
     role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)}, or none: take them out.")] = "member",
 ) -> None:
     """Add somebody to a team, change their role, or remove them. The last owner stays."""

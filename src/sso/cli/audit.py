@@ -78,9 +78,9 @@ def list_command(
         str | None, typer.Option("--type", help="Only events of this type, such as session.ended.")
     ] = None,
     actor: Annotated[
-        str | None, typer.Option(help="Only events of this actor: a user id, a client_id, cli or system.")
+        str | None, typer.Option(help="Only events of this actor: a user ID, a client_id, cli or system.")
     ] = None,
-    subject: Annotated[str | None, typer.Option(help="Only events about this user id or session id.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only events about this user ID or session ID.")] = None,
     client: Annotated[str | None, typer.Option("--client", help="Only events about this application.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,

@@ -240,7 +240,7 @@ def remove_command(
 
 @app.command("invite")
 def invite_command(
-    note: Annotated[str, typer.Argument(help="For whom the token is; kept with the token and in the audit log.")],
+    note: Annotated[str, typer.Argument(help="Who receives the token. Kept with the token and in the audit log.")],
     profile: Annotated[str, typer.Option(help=f"Which rules may be relaxed: {', '.join(PROFILES)}.")] = "standard",
     days: Annotated[int, typer.Option(help="Days in which the token can be used.", min=1, max=365)] = 7,
     uses: Annotated[
@@ -272,7 +272,7 @@ def grants_command(
     everything: Annotated[bool, typer.Option("--all", help="Also list revoked grants.")] = False,
     json: Json = False,
 ) -> None:
-    """List the administration scopes and restricted data that were granted to applications: by whom, when and why."""
+    """List the administration scopes and restricted data of applications: who granted them, when and why."""
     from sso.clients import store
     from sso.clients.privileges import shown
 

@@ -22,7 +22,7 @@ def _group() -> None:
 
 @app.command("test")
 def send_test_message(
-    number: Annotated[str, typer.Argument(help="The telephone number, such as +6281234567890.")],
+    number: Annotated[str, typer.Argument(help="The phone number, such as +6281234567890.")],
     channel: Annotated[str, typer.Option(help=f"One of {', '.join(PHONE_CHANNELS)}.")] = WHATSAPP,
     locale: Annotated[str, typer.Option(help="The language of the template: id or en.")] = "id",
 ) -> None:
@@ -43,9 +43,9 @@ def send_test_message(
     try:
         contact = normalise_contact(number)
     except ValueError:
-        refuse(f"{number} is no telephone number")
+        refuse(f"{number} is no phone number")
     if contact.kind != "phone":
-        refuse(f"{number} is no telephone number")
+        refuse(f"{number} is no phone number")
     text = f"{settings.service_name}: {TEST_CODE}"
     message = PhoneMessage(contact.value, text, text, locale, TEST_CODE)
 

@@ -50,7 +50,7 @@ def setup(
     test_mail: Annotated[str, typer.Option(metavar="ADDRESS", help="Send a test e-mail to this address.")] = "",
     admin_name: Annotated[str, typer.Option(help="Full name of the first administrator.")] = "",
     admin_email: Annotated[str, typer.Option(help="E-mail address of the first administrator.")] = "",
-    admin_username: Annotated[str, typer.Option(help="User name of the first administrator.")] = "",
+    admin_username: Annotated[str, typer.Option(help="Username of the first administrator.")] = "",
     applications: Annotated[str, typer.Option(help="none, example (the 122 examples), or a catalogue file.")] = "",
     json: Json = False,
 ) -> None:

@@ -94,7 +94,7 @@ def _present(installation: Installation) -> Settings:
     try:
         return installation.settings()
     except SettingsError as error:
-        complain(_("The present settings cannot be used:"), *error.mistakes)
+        complain(_("The current settings cannot be used:"), *error.mistakes)
         return Settings.model_construct(issuer="http://localhost:8000", database_url="", secret_key=[])
 
 
@@ -225,7 +225,7 @@ def mail(installation: Installation) -> None:
     to = answers.test_mail or dialogue.text(_("Send a test e-mail to (empty: none)"))
     if to and (problem := _send_test_mail(changed, to)):
         complain(problem)
-        if not dialogue.yes(_("Keep these settings all the same?"), False):
+        if not dialogue.yes(_("Save these settings anyway?"), False):
             if not dialogue.asks:
                 refuse(_("The settings of the mail server were not written."))
             mail(installation)
@@ -287,10 +287,10 @@ def administrator(installation: Installation) -> None:
     elif not dialogue.asks and not wanted:
         dialogue.say(_("No administrator is named, so no link is made: use --admin-email."))
         return
-    dialogue.say(_("The link lets this person choose a password and two-step verification in the browser."))
+    dialogue.say(_("With this link the administrator chooses a password and two-step verification in the browser."))
     email = answers.email or dialogue.text(_("E-mail address of the administrator"))
     name = answers.name or dialogue.text(_("Full name"), email.partition("@")[0])
-    username = answers.username or dialogue.text(_("User name"), email.partition("@")[0].lower() or "admin")
+    username = answers.username or dialogue.text(_("Username"), email.partition("@")[0].lower() or "admin")
     person = NewAdministrator(name, username, email)
     installation.link = installation.settings().issuer + _with_provider(installation, _link_for(person))
 

@@ -50,19 +50,19 @@ app = group()
 NAMES_OF_ROLES = ", ".join(get_args(RoleName))
 MORE_AFTER = "For more, give the id of the last one with --after, or a greater --limit."
 
-Who = Annotated[str, typer.Argument(metavar="USER", help="User name, verified e-mail or telephone number, or user id.")]
+Who = Annotated[str, typer.Argument(metavar="USER", help="Username, verified e-mail or phone number, or user ID.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 
 @app.command("create")
 def create(
     username: Annotated[str, typer.Argument(help="Name to sign in with.")],
-    name: Annotated[str, typer.Option(help="Full name. Default: the user name.")] = "",
+    name: Annotated[str, typer.Option(help="Full name. Default: the username.")] = "",
     email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
-    phone: Annotated[str | None, typer.Option(help="Telephone number.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Phone number.")] = None,
     role: Annotated[list[str] | None, typer.Option(help=f"{NAMES_OF_ROLES}; may be given again.")] = None,
     locale: Annotated[str | None, typer.Option(help="Language: id, en, or another tag such as id-ID.")] = None,
-    verified: Annotated[bool, typer.Option(help="E-mail, telephone number and NIK were checked.")] = False,
+    verified: Annotated[bool, typer.Option(help="E-mail, phone number and NIK were checked.")] = False,
     nik: Annotated[str | None, typer.Option(help="The NIK: 16 digits.")] = None,
     profile: Annotated[
         str, typer.Option(help="""Standard claims as JSON: '{"given_name": "Siti", "birthdate": "1990-04-21"}'.""")
@@ -258,7 +258,7 @@ def _check_imported_password(file: Path, options: Options, who: str, from_stdin:
     except RowRefused as error:
         refuse(f"the row of {who} would be rejected: {error}")
     if row is None:
-        refuse(f"no row of {file} has this user name, e-mail, telephone number, NIK or local_user_id")
+        refuse(f"no row of {file} has this username, e-mail, phone number, NIK or local_user_id")
     if not row.password:
         lost = [note.text for note in row.notes if note.text.startswith("password")]
         refuse(f"line {row.number}: {'; '.join(lost) or 'the row has no password'}")
@@ -384,12 +384,11 @@ def _decide(proposal: str, decision: str) -> None:
     result = run(work)
     print(decision)
     if result.other_usernames:
-        rest = "is given up, and signs" if len(result.other_usernames) == 1 else "are given up, and sign"
-        print(f"user name: {result.username}; {', '.join(result.other_usernames)} {rest} in all the same")
+        print(f"username: {result.username}; the user can also sign in with: {', '.join(result.other_usernames)}")
     for identifier in result.said()["left_out"]:
         print(f"left out: {identifier['kind']} {identifier['value']}")
     if len(result.local_user_ids) > 1:
-        print(f"the application is told: {', '.join(result.local_user_ids)}")
+        print(f"the application receives: {', '.join(result.local_user_ids)}")
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]
@@ -415,7 +414,7 @@ def drop_command(proposal: Which) -> None:
 
 @app.command("list")
 def list_people(
-    after: Annotated[str | None, typer.Option(help="Start after this user id.")] = None,
+    after: Annotated[str | None, typer.Option(help="Start after this user ID.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
@@ -514,7 +513,7 @@ def roles_command(
 def delete_command(
     user: Who, sure: Annotated[bool, typer.Option("--yes", help="Do not ask. A deletion cannot be undone.")] = False
 ) -> None:
-    """Delete a user: all sessions and tokens end, and all personal data is deleted. Only the id is kept, for the
+    """Delete a user: all sessions and tokens end, and all personal data is deleted. Only the user ID is kept, for the
     audit log.
     """
     from sso.accounts.deletion import delete_user

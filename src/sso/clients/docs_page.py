@@ -12,9 +12,9 @@ from sso.clients.profiles import RELAXATIONS
 
 HEAD = f"""# Registering applications
 
-Applications stand in a catalogue: a YAML file that `sso clients apply FILE` brings the provider to, all of it or
-nothing, showing every change first. `clients.example.yaml` is one with 122 applications. Generated with `make docs`;
-a test keeps it current.
+A catalogue file (YAML) describes the applications of a city. `sso clients apply FILE` shows every change, then
+registers and changes the applications as the file says. If one application has an error, nothing is changed.
+`clients.example.yaml` is an example with 122 applications. This page is generated with `make docs`.
 
     catalogue: tangerang          # the file's own name; applications belong to one catalogue
     defaults:                     # fields for every application that does not say otherwise
@@ -30,14 +30,14 @@ a test keeps it current.
         post_logout_redirect_uris: [https://layanan-warga.kota.example/]
         backchannel_logout_uri: https://layanan-warga.kota.example/backchannel-logout
 
-Secrets never stand in the file: `sso clients secret ID` makes one and prints it once. The example's groups are
-{", ".join(GROUPS)}; any other name may be used. An application that vanishes from the file is suspended; with
-`--delete` it is deleted, with everything that was granted to it.
+The file contains no client secrets: `sso clients secret ID` creates a client secret and prints it once. The groups of
+the example are {", ".join(GROUPS)}; you can use other names. An application that you remove from the file is
+suspended. With `--delete` the application is deleted, with its tokens and consents.
 
 Administration scopes (`sso:...`) and restricted data (`nik`) that the file names for the city's own applications are
-granted by `sso clients apply`, each shown on a line of its own: whoever runs it is a full administrator. One that was
-revoked stays revoked, and the plan says how it is granted again (`sso clients grant`). One that the file names no more
-is revoked. See [privileges](api.md#privileges-of-applications).
+granted by `sso clients apply`, each shown on its own line: users who can run the command are full administrators. A
+scope that was revoked stays revoked, and the plan says how to grant it again (`sso clients grant`). A scope that is
+no longer in the file is revoked. See [privileges](api.md#privileges-of-applications).
 
 What follows from `type`, where a field is left out:
 
@@ -52,9 +52,9 @@ What follows from `type`, where a field is left out:
 
 ## Before you change a host
 
-A pairwise `sub` is made from the sector: the host of `sector_identifier_uri`, or of the redirect URIs. A change of the
-sector, of `subject_type` or of `first_party` gives every user of the application a new `sub`, and the application takes
-them for new users. `sso clients apply` says so with the number of users, and applies nothing until you decide:
+A pairwise `sub` is made from the sector: the host of `sector_identifier_uri`, or of the redirect URIs. A change of
+the sector, of `subject_type` or of `first_party` gives every user of the application a new `sub`, and the application
+treats them as new users. `sso clients apply` says so with the number of users, and applies nothing until you decide:
 
 - Keep every `sub`: write `kept_sector:` with the previous host, or put a JSON list of every redirect URI on that host
   and write its address as `sector_identifier_uri`.
@@ -95,9 +95,9 @@ _OF_SPECIFICATION = {
     "token_endpoint_auth_signing_alg": "The algorithm of its assertions.",
     "id_token_signed_response_alg": "The algorithm of its ID tokens; `SSO_SIGNING_ALG` where none is named.",
     "subject_type": "Whether all applications know a person by the same `sub`.",
-    "require_auth_time": "Changes nothing: `auth_time` is in every ID token.",
+    "require_auth_time": "Accepted without effect: every ID token contains `auth_time`.",
     "backchannel_logout_uri": "Where it is told of ended sessions (OpenID Connect Back-Channel Logout).",
-    "backchannel_logout_session_required": "Changes nothing: `sid` is in every logout token.",
+    "backchannel_logout_session_required": "Accepted without effect: every logout token contains `sid`.",
     "id_token_encrypted_response_alg": "How the key of its encrypted ID tokens is managed; signed first (JWE).",
     "id_token_encrypted_response_enc": "How their content is encrypted; `A128CBC-HS256` where none is named.",
     "userinfo_signed_response_alg": "Userinfo answers with a signed JWT.",
@@ -107,7 +107,7 @@ _OF_SPECIFICATION = {
     "request_object_encryption_alg": "How the key of its encrypted request objects is managed.",
     "request_object_encryption_enc": "How their content is encrypted.",
     "frontchannel_logout_uri": "What its part of the signed-out page loads (OpenID Connect Front-Channel Logout).",
-    "frontchannel_logout_session_required": "Changes nothing: `iss` and `sid` are always sent.",
+    "frontchannel_logout_session_required": "Accepted without effect: `iss` and `sid` are always sent.",
     "access_token_format": "`jwt` (RFC 9068), or `opaque` for those who must ask about every token.",
     "client_name_en": "Its name, in English.",
     "description_en": "What it is for, in English.",

@@ -52,25 +52,26 @@ RELAXATIONS = (
     Relaxation(
         "require_pkce: false",
         _RELAXED,
-        "It may send no code_challenge; a stolen code is worth more (RFC 9700 section 2.1.1).",
+        "The application may omit code_challenge. An attacker can then misuse a stolen code (RFC 9700 section 2.1.1).",
         lambda client: not client.require_pkce,
     ),
     Relaxation(
         "response_types: id_token, token",
         _RELAXED,
-        "Tokens travel through the browser's address (RFC 9700 section 2.1.2).",
+        "Tokens are returned in the address of the browser (RFC 9700 section 2.1.2).",
         lambda client: any(kind != "code" for kind in client.response_types),
     ),
     Relaxation(
         "scope_claims_in_id_token: true",
         _RELAXED,
-        "What the scopes allow stands in the ID token, which is kept and passed on more than userinfo's answer.",
+        "The ID token contains the user data of the scopes. Applications store and forward ID tokens more often than "
+        "userinfo responses.",
         lambda client: client.scope_claims_in_id_token,
     ),
     Relaxation(
         "id_token_signed_response_alg: none",
         ("certification",),
-        "Only TLS proves where its ID tokens come from (OpenID Connect Core section 2).",
+        "ID tokens are not signed; only TLS protects them (OpenID Connect Core section 2).",
         lambda client: client.id_token_signed_response_alg == "none",
     ),
     Relaxation(

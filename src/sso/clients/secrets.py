@@ -218,7 +218,7 @@ async def replace_client(
         PrivilegeRefused: when the application may do more than the actor, or the actor may not give what is new.
     """
     if row.catalogue != catalogue:
-        raise ClientError(f"{row.client_id!r} is looked after by the catalogue {row.catalogue!r}: change it there")
+        raise ClientError(f"{row.client_id!r} is managed by the catalogue {row.catalogue!r}: change it there")
     present = stored_metadata(row.metadata_)
     before = present.stored()
     await check_registration(

@@ -98,7 +98,7 @@ def read_address(text: str) -> DatabaseAddress:
     """
     parts = _URL.fullmatch(text)
     if parts is None or "@" in parts["hosts"]:
-        raise ValueError("cannot be read: write @ : / ? # in a user name or password as %40 %3A %2F %3F %23")
+        raise ValueError("cannot be read: write @ : / ? # in a username or password as %40 %3A %2F %3F %23")
     asked = _read_query(parts["query"] or "")
     for name, value in asked.items():
         _check(name, value)

@@ -721,7 +721,7 @@ class SmsSettings(Group):
     sms_sender: str = Field("TANGERANG", max_length=20, description="The sender of SMS.", examples=["KOTA"])
     phone_prefixes: TextList = Field(
         default_factory=lambda: ["+62"],
-        description="Country codes and prefixes of telephone numbers to which SMS and WhatsApp messages are sent, "
+        description="Country codes and prefixes of phone numbers to which SMS and WhatsApp messages are sent, "
         "separated by commas. A number after `=` limits the messages to the prefix within a day, for each channel: "
         "`+62,+65=200`. Other numbers receive nothing: this protects against toll fraud.",
         examples=["+62,+65=200"],
@@ -811,7 +811,7 @@ class WhatsAppSettings(Group):
     )
     phone_channel: Literal["whatsapp", "sms"] = Field(
         "whatsapp",
-        description="How codes and notices reach a telephone number when both SMS and WhatsApp are set up: `whatsapp` "
+        description="How codes and notices reach a phone number when both SMS and WhatsApp are set up: `whatsapp` "
         "or `sms`. A user can choose the other one; the choice is stored with the number.",
         examples=["sms"],
     )
@@ -906,7 +906,7 @@ class RateLimitSettings(Group):
     sms_per_day: int = Field(
         20_000,
         ge=1,
-        description="SMS within a day in total, and one-time codes to telephone numbers. At most four fifths of these "
+        description="SMS within a day in total, and one-time codes to phone numbers. At most four fifths of these "
         "codes go to users who have not authenticated.",
         examples=["20000"],
     )
@@ -1044,7 +1044,7 @@ class PageSettings(Group):
     )
     support_phone: str = Field(
         "",
-        description="Telephone number of the helpdesk, shown at the foot of every page. Empty: none.",
+        description="Phone number of the helpdesk, shown at the foot of every page. Empty: none.",
         examples=["(021) 555-0123"],
     )
     support_whatsapp: str = Field(
@@ -1150,7 +1150,7 @@ class PageSettings(Group):
     @classmethod
     def _check_support_phone(cls, value: str) -> str:
         if value and not re.fullmatch(r"\+?[0-9][0-9 ()./-]{1,28}[0-9]|\([0-9][0-9 ()./-]{1,28}[0-9]", value):
-            raise ValueError("must be a telephone number such as (021) 555-0123 or 112")
+            raise ValueError("must be a phone number such as (021) 555-0123 or 112")
         return value
 
     @field_validator("support_whatsapp")

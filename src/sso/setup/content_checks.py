@@ -88,7 +88,7 @@ def logout(registry: Registry) -> Finding:
         if not client.meta.backchannel_logout_uri and not client.meta.frontchannel_logout_uri
     ]
     if not silent:
-        return good("logout", says("every application is told when a session ends"), page="/admin/applications")
+        return good("logout", says("every application is notified when a session ends"), page="/admin/applications")
     values = {"count": len(silent), "names": some(silent)}
     text = says("%(count)s applications have no logout address, so users stay signed in there: %(names)s", **values)
     return warning("logout", text, page="/admin/applications")
@@ -173,7 +173,7 @@ async def people(settings: Settings, db: Database) -> Finding:
     if not administrators:
         return warning("people", says("there is no administrator; make a link with: sso setup"), command="sso setup")
     if len(administrators) == 1:
-        text = says("there is one administrator: if this person is away, nobody can administer the provider")
+        text = says("there is one administrator: without this administrator, nobody can administer the provider")
         return warning("people", text, page="/admin/people", command="sso setup")
     if ADMIN not in settings.second_factor_roles:
         text = says("administrators can sign in without two-step verification (SSO_SECOND_FACTOR_ROLES)")
@@ -224,7 +224,7 @@ async def webhooks(db: Database) -> Finding:
         known = await all_webhooks(session)
     off = [webhook.url for webhook in known if not webhook.enabled]
     words = [says("%(count)s are registered", count=len(known))]
-    words += [says("switched off, because they answered 410: %(urls)s", urls=some(off))] if off else []
+    words += [says("disabled, because they answered 410: %(urls)s", urls=some(off))] if off else []
     return either("webhooks", not off, *words, command="sso webhooks list")
 
 

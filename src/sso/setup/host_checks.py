@@ -72,7 +72,7 @@ def mail(settings: Settings) -> Finding:
         text = says("SSO_DEVELOPMENT_OUTBOX is on: e-mails and SMS are not sent, and everybody can read them")
         return warning("mail", text)
     if "email" not in settings.channels:
-        text = says("the channel email is switched off (SSO_CHANNELS)")
+        text = says("the channel email is disabled (SSO_CHANNELS)")
         return warning("mail", text, page="/admin/system/channels")
     if settings.smtp_url is None:
         rest = (

@@ -43,7 +43,7 @@ NOT_THE_SAME = N_("The two passwords do not match.")
 DONE = {
     "password": N_("Your password is changed. Sessions on other devices were ended."),
     "passkey": N_("The passkey is added."),
-    "totp": N_("The authenticator app is turned on."),
+    "totp": N_("The authenticator app is enabled."),
     "removed": N_("The sign-in method is removed."),
     "trusted": N_("All trusted browsers are removed."),
 }

@@ -64,7 +64,7 @@ WRONG_NAME = N_("Type the name of the application exactly as it is shown, to con
 NOT_ACCEPTED = N_(
     "Users would get new identifiers. Type the client ID to accept new identifiers, or send the application back."
 )
-TEAM_CHANGED = N_("The team changed the application meanwhile. Look at the new request, and decide again.")
+TEAM_CHANGED = N_("The team has just changed the application. Check the new request, then decide again.")
 NOBODY = N_("No account has this verified identifier.")
 
 Reviews = Annotated[Here, Depends(Needs("applications:review"))]

@@ -37,10 +37,10 @@ from sso.portal.approval import check_sector_named
 router = new_router()
 
 CHANGED_MEANWHILE = N_(
-    "Somebody else changed this meanwhile. What you typed is still here: compare it with what is registered, and save "
-    "again."
+    "Another user has just changed these settings. Your entries are still here. Compare them with the registered "
+    "settings, then save again."
 )
-NOT_YOUR_GROUP = N_("Choose a group that you look after.")
+NOT_YOUR_GROUP = N_("Choose a group that you manage.")
 LOOKS_ALIKE = N_("An address can be taken for another application's. Look at the hint beside it.")
 
 

@@ -55,7 +55,7 @@ PAGE = 50
 CHECKED_AT_ONCE = 200_000
 """The longest chain, in events, that the page verifies; longer ones are verified by command."""
 NOBODY = N_("No account has this verified identifier.")
-NO_DAY = N_("Type a day such as 2026-11-27.")
+NO_DAY = N_("Enter a day such as 2026-11-27.")
 FIELDS = {
     "type": 60,
     "person": 254,

@@ -113,9 +113,9 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("accounts", N_("Users and accounts"), ("user", "users", "contact", "factor", "recovery")),
     ("consent", N_("Consents and tokens"), ("consent", "grant", "token")),
     ("applications", N_("Applications and teams"), ("application", "client", "clients", "team")),
-    ("deliveries", N_("Deliveries and webhooks"), ("delivery", "webhook")),
+    ("deliveries", N_("Deliveries and webhooks"), ("delivery", "messages", "webhook")),
     ("keys", N_("Keys"), ("keys",)),
-    ("system", N_("Audit log, console and backups"), ("audit", "backup", "list", "search")),
+    ("system", N_("Settings, audit log and backups"), ("audit", "backup", "list", "search", "settings", "setup")),
 )
 EVENT_GROUPS: dict[str, EventGroup] = {
     name: EventGroup(title, tuple(type_ for type_ in EVENT_TEXTS if type_.partition(".")[0] in families))
@@ -253,7 +253,7 @@ DATA_TEXTS = {
     "what": N_("What"),
     "why": N_("Reason"),
     "with": N_("Registered with"),
-    "without_person": N_("Also without a person"),
+    "without_person": N_("Also without a user"),
 }
 """What audit events say besides, by the key."""
 VALUE_TEXTS: Mapping[str, Mapping[str, str]] = {

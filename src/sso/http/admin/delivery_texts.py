@@ -40,7 +40,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"the mail server refuses the address: (?P<code>.*)", re.S),
         N_("The mail server refused the address (%(code)s)."),
     ),
-    (re.compile(r"the mail server refuses: (?P<code>.*)", re.S), N_("The mail server refused the mail: %(code)s")),
+    (re.compile(r"the mail server refuses: (?P<code>.*)", re.S), N_("The mail server refused the e-mail: %(code)s")),
     (re.compile(r"the (mail|message) cannot be written: .*", re.S), N_("The message could not be written.")),
     (
         re.compile(r"this release does not know the notice .*", re.S),
@@ -50,10 +50,13 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"the person has no address that was verified", re.S),
         N_("The user has no verified e-mail address or phone number."),
     ),
-    (re.compile(r"the person does not want to be told", re.S), N_("The user turned this notice off.")),
+    (re.compile(r"the person does not want to be told", re.S), N_("The user disabled this notice.")),
     (re.compile(r"it is of no use any more", re.S), N_("The code expired before the message could be sent.")),
     (re.compile(r"it was never fetched", re.S), N_("The receiver never fetched the event.")),
-    (re.compile(r"the webhook is gone, or switched off", re.S), N_("The webhook was removed or disabled.")),
+    (
+        re.compile(r"the webhook (was removed or disabled|is gone, or switched off)", re.S),
+        N_("The webhook was removed or disabled."),
+    ),
     (re.compile(r"it answered 410: .*", re.S), N_("The receiver answered 410. The webhook was disabled.")),
     (
         re.compile(r"the application is gone, or no longer asks to be told", re.S),

@@ -55,7 +55,7 @@ LINE_MISTAKES = {
     "columns": N_("The line does not have as many values as the first line has columns."),
     "missing": N_("The value is missing."),
     "no_role": N_("There is no such role."),
-    "repeated": N_("The e-mail address or user name is also on line %(line)s."),
+    "repeated": N_("The e-mail address or username is also on line %(line)s."),
 }
 """Mistakes of a line that have a text of their own."""
 

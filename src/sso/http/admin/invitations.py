@@ -42,9 +42,9 @@ router = new_router()
 
 INVITATIONS = ADMIN + "/invitations"
 PAGE = 50
-NO_NAME = N_("Type the full name.")
-NO_EMAIL = N_("Type the e-mail address that the invitation is sent to.")
-NO_USERNAME = N_("Type a user name. The user signs in with it.")
+NO_NAME = N_("Enter the full name.")
+NO_EMAIL = N_("Enter the e-mail address that the invitation is sent to.")
+NO_USERNAME = N_("Enter a username. The user signs in with it.")
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 MAX_FIELD_CHARS = 254
 FIELDS = ("choice", "name", "email", "username", "phone_number", "locale", "note")

@@ -32,7 +32,7 @@ LISTS = ("people", "sessions", "applications", "deliveries", "audit")
 """The lists whose searches can be saved."""
 POSITION = frozenset({"before", "after", "as", "lang"})
 """Parameters of a list that are no filters."""
-NO_NAME = N_("Type a name for the search.")
+NO_NAME = N_("Enter a name for the search.")
 TOO_MANY = N_("You have saved 50 searches. Delete one of them first.")
 
 Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PERMISSIONS)))]

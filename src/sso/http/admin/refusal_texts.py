@@ -139,14 +139,14 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"say something", re.S), N_("Write a message.")),
     (re.compile(r"is not an e-mail address.*", re.S), N_("This is not an e-mail address.")),
-    (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Type 1 to %(maximum)s characters.")),
+    (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Enter 1 to %(maximum)s characters.")),
     (
         re.compile(r"is an e-mail address: .*", re.S),
-        N_("A user name has no @. Type an e-mail address in its own field."),
+        N_("A username has no @. Enter an e-mail address in its own field."),
     ),
     (
         re.compile(r"must have 3 to 64 letters.*", re.S),
-        N_("A user name has 3 to 64 letters, digits, dots, hyphens or underscores, and begins with a letter or digit."),
+        N_("A username has 3 to 64 letters, digits, dots, hyphens or underscores, and begins with a letter or digit."),
     ),
     (
         re.compile(r"has the form of a number that a spreadsheet rewrote.*|.*spreadsheet.*", re.S),
@@ -158,7 +158,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"String should match pattern .*", re.S), N_("The value must not contain < or >.")),
     (
         re.compile(r"String should have at most (?P<maximum>\d+) characters?", re.S),
-        N_("Type at most %(maximum)s characters."),
+        N_("Enter at most %(maximum)s characters."),
     ),
     (re.compile(r"String should have at least .*", re.S), N_("The value is missing.")),
     (
@@ -172,13 +172,13 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Input should be .*", re.S), N_("This value is not allowed here.")),
     (
         re.compile(r"somebody else changed it meanwhile", re.S),
-        N_("The application was changed meanwhile. Look at it again."),
+        N_("The application has just been changed. Check it again."),
     ),
     (re.compile(r"a team has at most (?P<count>\d+) people", re.S), N_("A team has at most %(count)s members.")),
     (
         re.compile(
-            r"'(?P<value>[^']+)' is looked after by the catalogue '(?P<file>[^']+)': change it there"
-            r"|its configuration is looked after by the catalogue '(?P<file2>[^']+)': change it there",
+            r"'(?P<value>[^']+)' is managed by the catalogue '(?P<file>[^']+)': change it there"
+            r"|its configuration is managed by the catalogue '(?P<file2>[^']+)': change it there",
             re.S,
         ),
         N_("A catalogue file manages the application. Change the settings in that file."),

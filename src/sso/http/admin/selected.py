@@ -66,7 +66,7 @@ TEXTS: dict[str, dict[str, BulkText]] = {
         ),
         "new_password": BulkText(
             N_("Require new passwords"),
-            N_("The present passwords stop working and sessions end. Each user chooses a new password with a code that "
+            N_("The current passwords stop working and sessions end. Each user chooses a new password with a code that "
             "is sent to a verified contact."),
             N_("New passwords required"),
         ),

@@ -87,7 +87,7 @@ SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "Windows": "Windows", "Maci
 AGES = {"1": N_("1 day"), "7": N_("7 days"), "30": N_("30 days")}
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 NOBODY = N_("No account has this verified identifier.")
-NO_NETWORK = N_("Type an address such as 203.0.113.7, or a network such as 203.0.113.0/24.")
+NO_NETWORK = N_("Enter an address such as 203.0.113.7, or a network such as 203.0.113.0/24.")
 COLUMNS = ("id", "user_id", "user", "device", "network", "country", "signed_in", "last_used", "ended", "end_reason")
 
 Sees = Annotated[Here, Depends(Needs("sessions:read"))]

@@ -63,7 +63,7 @@ LABELS: Mapping[str, str] = {
     "brand_colour_dark": N_("Colour on a dark background"),
     "brand_logo_data": N_("Logo"),
     "support_contact": N_("Contact of the helpdesk"),
-    "support_phone": N_("Telephone number of the helpdesk"),
+    "support_phone": N_("Phone number of the helpdesk"),
     "support_whatsapp": N_("WhatsApp number of the helpdesk"),
     "sign_in_notice": N_("Notice above the sign-in form, in Indonesian"),
     "sign_in_notice_english": N_("Notice above the sign-in form, in English"),
@@ -139,8 +139,8 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"the logo is neither SVG nor PNG"), N_("the logo is neither SVG nor PNG")),
     (re.compile(r"the logo has more than (?P<limit>\d+) bytes"), N_("the logo has more than %(limit)s bytes")),
     (
-        re.compile(r"must be a telephone number such as .*"),
-        N_("must be a telephone number such as (021) 555-0123 or 112"),
+        re.compile(r"must be a phone number such as .*"),
+        N_("must be a phone number such as (021) 555-0123 or 112"),
     ),
     (
         re.compile(r"must begin with \+ and the country code, such as .*"),
@@ -156,7 +156,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"a reason is required"), N_("Write a reason. It is kept in the history and in the audit log.")),
     (
         re.compile(r"the settings were changed meanwhile: look at them again"),
-        N_("Somebody else has changed these settings meanwhile. Look at the present values, then try again."),
+        N_("Another user has just changed these settings. Check the current values, then try again."),
     ),
 )
 """The words in which the settings refuse a value, and their messages."""

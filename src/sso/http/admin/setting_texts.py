@@ -42,7 +42,7 @@ INDONESIAN: dict[str, str] = {
     "max_body_size": "Ukuran terbesar isi permintaan yang diterima. Permintaan yang lebih besar ditolak dengan "
     "status 413.",
     "run_worker": "Proses server juga mengirim email, SMS, dan pemberitahuan serta menghapus data kedaluwarsa. "
-    "Bila `false`, jalankan `sso worker`.",
+    "Jika `false`, jalankan `sso worker`.",
     "shutdown_delay": "Setelah SIGTERM, server tetap menjawab permintaan selama waktu ini sementara `/readyz` menjawab "
     "503, agar load balancer berhenti mengirim permintaan sebelum server berhenti menerimanya. Isi dengan waktu yang "
     "diperlukan load balancer Anda untuk mengetahuinya.",
@@ -63,7 +63,7 @@ INDONESIAN: dict[str, str] = {
     "`?target_session_attrs=read-write&sslmode=verify-full&sslrootcert=/etc/ssl/db-ca.pem`. Kosong: berkas SQLite di "
     "direktori data, cukup untuk uji coba di satu mesin.",
     "database_pool_size": "Jumlah koneksi PostgreSQL yang dipertahankan satu proses.",
-    "database_pool_timeout": "Lama permintaan menunggu koneksi PostgreSQL bila semua koneksi sedang dipakai atau "
+    "database_pool_timeout": "Lama permintaan menunggu koneksi PostgreSQL jika semua koneksi sedang dipakai atau "
     "basis data kelebihan koneksi. Setelah itu jawabannya 503.",
     "database_pooler": "`pgbouncer`: alamatnya adalah alamat PgBouncer, dalam mode transaction atau session. Server "
     "hanya mengirim parameter awal yang diterima PgBouncer, dan setiap transaksi dimulai dengan batas waktunya.",
@@ -88,7 +88,7 @@ INDONESIAN: dict[str, str] = {
     "mengenkripsi data yang disimpan; semuanya dapat mendekripsi. Untuk mengganti rahasia pada satu proses, "
     "tulis rahasia baru di depan; pada beberapa proses, mula-mula di belakang di semuanya (docs/operations.md). "
     "Wajib diisi kecuali issuer beralamat loopback. Buat dengan `openssl rand -base64 48`.",
-    "signing_alg": "Algoritma tanda tangan access token, dan ID token bila client tidak meminta algoritma lain.",
+    "signing_alg": "Algoritma tanda tangan access token, dan ID token jika client tidak meminta algoritma lain.",
     "key_rotation_interval": "Umur kunci tanda tangan dan enkripsi saat diganti otomatis. `0s`: kunci hanya "
     "diganti dengan `sso keys rotate`. Kunci lama tetap diterbitkan selama token yang ditandatanganinya masih "
     "mungkin berlaku.",
@@ -107,7 +107,7 @@ INDONESIAN: dict[str, str] = {
     "device_code_lifetime": "Masa berlaku device code dan user code (RFC 8628 bagian 3.2).",
     "device_polling_interval": "Jeda minimal antara dua permintaan token dari perangkat (`interval`, RFC 8628 "
     "bagian 3.2).",
-    "session_idle_timeout": "Sesi berakhir bila tidak dipakai selama waktu ini.",
+    "session_idle_timeout": "Sesi berakhir jika tidak dipakai selama waktu ini.",
     "session_lifetime": "Sesi berakhir setelah waktu ini sejak masuk, walaupun sedang dipakai.",
     "session_last_seen_interval": "Jeda minimal antara dua pencatatan pemakaian terakhir sesi.",
     "remembered_session_idle_timeout": "Batas waktu tanpa pemakaian untuk sesi di perangkat yang diingat.",
@@ -115,14 +115,14 @@ INDONESIAN: dict[str, str] = {
     "memilih agar perangkat diingat.",
     "sessions_per_user": "Jumlah sesi seorang pengguna pada saat yang sama; sesi baru mengakhiri sesi yang paling "
     "lama tidak dipakai. 0: tanpa batas.",
-    "reauthentication_age": "Umur paling lama proses masuk untuk tindakan sensitif. Bila lebih lama, pengguna "
+    "reauthentication_age": "Umur paling lama proses masuk untuk tindakan sensitif. Jika lebih lama, pengguna "
     "diminta masuk lagi.",
     "account_lock_duration": 'Lama akun terkunci setelah pengguna melaporkan "ini bukan saya". Pemulihan akun '
     "membuka penguncian.",
     "second_factor_roles": "Peran, dipisahkan koma, yang wajib memakai verifikasi dua langkah saat masuk; pengguna "
     "yang belum memilikinya diminta mengaktifkannya. `none`: tidak ada.",
     "risk_based_second_factor": "Kapan proses masuk dengan kata sandi dianggap mencurigakan dan memerlukan "
-    "verifikasi dua langkah (kode email atau SMS bila tidak ada cara lain): `none`, tidak pernah; `new_country`, "
+    "verifikasi dua langkah (kode email atau SMS jika tidak ada cara lain): `none`, tidak pernah; `new_country`, "
     "dari negara baru; `new_device`, juga dari browser baru. Proses masuk pertama tidak pernah dianggap "
     "mencurigakan.",
     "trusted_device_lifetime": "Lama browser yang dipercaya pengguna tidak memerlukan verifikasi dua langkah. "
@@ -141,11 +141,11 @@ INDONESIAN: dict[str, str] = {
     "argon2_parallelism": "Paralelisme satu hash kata sandi (`p`). Server memakai satu thread untuk nilai apa pun.",
     "password_hash_concurrency": "Jumlah hash kata sandi yang dihitung bersamaan dalam satu proses; 0: satu per "
     "inti prosesor.",
-    "password_hash_queue": "Jumlah hash kata sandi yang boleh antre dalam satu proses; bila penuh, pengguna "
+    "password_hash_queue": "Jumlah hash kata sandi yang boleh antre dalam satu proses; jika penuh, pengguna "
     "diminta mencoba lagi sebentar lagi (503) agar layanan lain tetap cepat.",
     "sign_up": "Apakah warga dapat mendaftar sendiri. Pendaftaran memerlukan email atau SMS.",
     "one_time_code_lifetime": "Masa berlaku kode sekali pakai yang dikirim lewat email atau SMS.",
-    "recovery_delay": "Waktu tunggu pemulihan akun dengan satu faktor bila pengguna memiliki lebih banyak. "
+    "recovery_delay": "Waktu tunggu pemulihan akun dengan satu faktor jika pengguna memiliki lebih banyak. "
     "Pengguna diberi tahu dan dapat menghentikannya.",
     "helpdesk_code_lifetime": "Masa berlaku kode pemulihan dari layanan bantuan.",
     "user_invitation_lifetime": "Masa berlaku undangan yang dikirim administrator kepada pengguna baru.",
@@ -203,7 +203,7 @@ INDONESIAN: dict[str, str] = {
     "whatsapp_api_url": "URL dasar Cloud API, termasuk versinya.",
     "whatsapp_fallback_after": "Jika WhatsApp belum memastikan pesan terkirim setelah waktu ini, pesan yang "
     "sama dikirim "
-    "lewat SMS, bila SMS tersedia. Harus lebih singkat dari `SSO_ONE_TIME_CODE_LIFETIME`.",
+    "lewat SMS, jika SMS tersedia. Harus lebih singkat dari `SSO_ONE_TIME_CODE_LIFETIME`.",
     "whatsapp_per_day": "Jumlah pesan WhatsApp dalam satu hari secara keseluruhan.",
     "phone_channel": "Cara kode dan pemberitahuan dikirim ke nomor telepon jika SMS dan WhatsApp tersedia: `whatsapp` "
     "atau `sms`. Pengguna dapat memilih yang lain; pilihannya disimpan bersama nomornya.",
@@ -211,7 +211,7 @@ INDONESIAN: dict[str, str] = {
     "server Redis atau Valkey untuk semua proses dan host: `redis://host:6379/0`, `rediss://`, `valkey://`, "
     "`valkeys://`. Kosong: `memory`.",
     "rate_limit_connect_timeout": "Waktu terlama untuk membuka koneksi ke Redis atau Valkey. Setelah waktu itu habis "
-    "atau terjadi galat, proses menghitung di memorinya sendiri sampai server menjawab lagi.",
+    "atau terjadi kesalahan, proses menghitung di memorinya sendiri sampai server menjawab lagi.",
     "rate_limit_command_timeout": "Waktu terlama untuk satu perintah ke Redis atau Valkey.",
     "rate_limit_retry_interval": "Jeda sebelum proses memeriksa lagi penyimpanan batas yang tidak menjawab. Jeda "
     "berlipat dua, sampai lima kali nilai ini.",
@@ -243,14 +243,14 @@ INDONESIAN: dict[str, str] = {
     "client_registrations_per_ip_address": "Jumlah pendaftaran dinamis client dari satu alamat IP dalam satu jam.",
     "invitations_per_user": "Jumlah undangan ke tim yang dikirim satu pengguna dalam satu hari. Untuk satu "
     "aplikasi batasnya setengah lebih banyak; untuk satu penerima 3.",
-    "audit_retention": "Catatan audit yang lebih tua dari ini dihapus. Titik pemeriksaan menjaga rantai selebihnya "
+    "audit_retention": "Peristiwa audit yang lebih tua dari ini dihapus. Titik pemeriksaan menjaga rantai selebihnya "
     "tetap dapat diverifikasi. `0s`: tidak ada yang dihapus. Ekspor dahulu dengan `sso audit export`.",
     "ended_session_retention": "Lama penyimpanan sesi yang berakhir beserta laporan pengiriman logout-nya.",
     "delivery_retention": "Lama penyimpanan email, SMS, dan pemberitahuan yang terkirim atau gagal.",
     "backup_key_file": "Berkas berisi sedikitnya 32 byte acak untuk mengenkripsi cadangan, dibuat dengan "
     "`openssl rand -base64 48`. Simpan salinannya terpisah dari cadangan: tanpa berkas ini cadangan tidak dapat "
     "dibaca.",
-    "backup_passphrase": "Frasa sandi sedikitnya 20 karakter untuk mengenkripsi cadangan, bila berkas kunci tidak "
+    "backup_passphrase": "Frasa sandi sedikitnya 20 karakter untuk mengenkripsi cadangan, jika berkas kunci tidak "
     "diatur.",
     "backup_scratch_database_url": "Basis data PostgreSQL kosong tempat `sso backup --verify` dan `sso restore "
     "--check` memulihkan cadangan; isinya dihapus lagi. Kosong: basis data baru di server `SSO_DATABASE_URL`; role-nya "
@@ -263,7 +263,7 @@ INDONESIAN: dict[str, str] = {
     "support_phone": "Nomor telepon layanan bantuan; tampil di bagian bawah setiap halaman. Kosong: tidak ada.",
     "support_whatsapp": "Nomor WhatsApp layanan bantuan dengan kode negara; tampil sebagai tautan di bagian bawah "
     "setiap halaman. Kosong: tidak ada.",
-    "default_locale": "Bahasa halaman bila permintaan dan browser tidak meminta bahasa yang tersedia.",
+    "default_locale": "Bahasa halaman jika permintaan dan browser tidak meminta bahasa yang tersedia.",
     "time_zone": "Zona waktu kota; halaman dan email menampilkan waktu dalam zona ini.",
     "brand_logo": "Logo kota (SVG atau PNG, maksimal 32 KB), tampil di setiap halaman; kosong: logo bawaan.",
     "brand_colour": "Warna tombol dan tautan pada latar terang, sebagai `#rrggbb`, dengan kontras 4,5 terhadap putih.",

@@ -31,8 +31,8 @@ from sso.setup.links import PATH, LinkEnded, NewAdministrator
 
 router = new_router()
 NO_NAME = N_("Enter your full name.")
-NO_USERNAME = N_("Enter a user name, such as siti.")
-NOT_USABLE = N_("This user name or e-mail address cannot be used: %(reason)s")
+NO_USERNAME = N_("Enter a username, such as siti.")
+NOT_USABLE = N_("This username or e-mail address cannot be used: %(reason)s")
 FIELDS = ("name", "username", "email", "password")
 
 

@@ -45,7 +45,7 @@ GRANTS = {
     "refresh_token": N_("renewals"),
     "client_credentials": N_("programs"),
 }
-KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Phone number"), "username": N_("User name"), "nik": "NIK"}
+KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Phone number"), "username": N_("Username"), "nik": "NIK"}
 FACTOR_TEXTS = {
     "password": N_("Password"),
     "passkey": N_("Passkey"),

@@ -37,10 +37,7 @@ NOTICES = {
     ),
     "code_contact": Notice(
         N_("Your code is %(code)s"),
-        N_(
-            "Enter this code to verify this e-mail address or telephone number. The code is valid for "
-            "%(minutes)s minutes."
-        ),
+        N_("Enter this code to verify this e-mail address or phone number. The code is valid for %(minutes)s minutes."),
         _DO_NOT_SHARE,
         code=True,
     ),
@@ -94,32 +91,32 @@ NOTICES = {
     ),
     "contact_added": Notice(
         N_("A new contact was added to your account"),
-        N_("On %(at)s, a new e-mail address or telephone number was added to your account: %(what)s."),
+        N_("On %(at)s, a new e-mail address or phone number was added to your account: %(what)s."),
         _NOT_YOU,
     ),
     "contact_removed": Notice(
         N_("A contact was removed from your account"),
-        N_("On %(at)s, an e-mail address or telephone number was removed from your account: %(what)s."),
+        N_("On %(at)s, an e-mail address or phone number was removed from your account: %(what)s."),
         _NOT_YOU,
     ),
     "contact_verified": Notice(
         N_("A contact of your account was verified"),
-        N_("On %(at)s, an e-mail address or telephone number of your account was marked as verified: %(what)s."),
+        N_("On %(at)s, an e-mail address or phone number of your account was marked as verified: %(what)s."),
         _NOT_YOU,
     ),
     "contact_unverified": Notice(
         N_("A contact is no longer verified"),
-        N_("On %(at)s, an e-mail address or telephone number of your account was marked as not verified: %(what)s."),
+        N_("On %(at)s, an e-mail address or phone number of your account was marked as not verified: %(what)s."),
         _NOT_YOU,
     ),
     "contact_primary": Notice(
         N_("Your main contact was changed"),
-        N_("On %(at)s, the main e-mail address or telephone number of your account was changed to %(what)s."),
+        N_("On %(at)s, the main e-mail address or phone number of your account was changed to %(what)s."),
         _NOT_YOU,
     ),
     "sign_in_name_changed": Notice(
-        N_("Your user name or NIK was changed"),
-        N_("On %(at)s, a user name or NIK of your account was added, changed or removed: %(what)s."),
+        N_("Your username or NIK was changed"),
+        N_("On %(at)s, a username or NIK of your account was added, changed or removed: %(what)s."),
         _NOT_YOU,
     ),
     "recovery_waits": Notice(
@@ -143,8 +140,8 @@ NOTICES = {
         _QUESTIONS,
     ),
     "helpdesk_recovery": Notice(
-        N_("The helpdesk made a recovery code"),
-        N_("On %(at)s, the helpdesk made a code that can be used to recover your account."),
+        N_("The helpdesk created a recovery code"),
+        N_("On %(at)s, the helpdesk created a code that can be used to recover your account."),
         N_("If you did not ask the helpdesk for help, contact %(support)s immediately."),
     ),
     "recovered": Notice(
@@ -156,7 +153,7 @@ NOTICES = {
         N_("Your account is locked for your security"),
         N_(
             "You reported a sign-in that was not yours. We ended all sessions. Until %(until)s, your password, "
-            "passkeys, e-mail addresses and telephone numbers cannot be changed."
+            "passkeys, e-mail addresses and phone numbers cannot be changed."
         ),
         N_("Recover your account now and choose a new password."),
         N_("Recover account"),
@@ -195,7 +192,7 @@ NOTICES = {
         N_("Your two accounts were merged"),
         N_(
             "On %(at)s, an administrator merged another account of yours into this account. Verify the added "
-            "e-mail addresses and telephone numbers in your account."
+            "e-mail addresses and phone numbers in your account."
         ),
         N_("If you did not expect this, contact %(support)s immediately."),
         N_("Go to my account"),

@@ -42,7 +42,7 @@ DATA: dict[str, str] = {
     "address": N_("Address"),
     "phone_number": N_("Phone number"),
     "identity_level": N_("Identity assurance level"),
-    "offline_access": N_("Access while the user is away (refresh token)"),
+    "offline_access": N_("Access while the user is not using the application (refresh token)"),
 }
 """What a team may ask for: the claims that are had each by itself, and ``offline_access``."""
 OFFERED: dict[str, tuple[str, ...]] = {
@@ -149,7 +149,7 @@ KEEP_SECTOR = N_(
 )
 PROBLEMS_OF_SERVICES = ("client_name", "client_name#en", "client_id", "contacts", "group", "jwks", "jwks_uri")
 """Fields that the form of a service without users has too."""
-OTHERWISE = N_("This cannot be registered: %(detail)s.")
+OTHERWISE = N_("These settings cannot be registered: %(detail)s.")
 NO_HOST_SHARED = N_(
     "The redirect URIs are on several hosts. Use one host, or register a sector identifier URI (sector_identifier_uri)."
 )

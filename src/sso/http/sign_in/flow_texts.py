@@ -28,7 +28,7 @@ _TEXTS: dict[Problem, tuple[str, int]] = {
         400,
     ),
     Problem.PREFIX_NOT_SERVED: (
-        N_("We do not send messages to telephone numbers of this country. Enter another number or an e-mail address."),
+        N_("We do not send messages to phone numbers of this country. Enter another number or an e-mail address."),
         400,
     ),
     Problem.WRONG_CODE: (
@@ -60,7 +60,7 @@ _OWN_TEXTS: dict[Problem, tuple[str, int]] = {
     ),
     Problem.LAST_CREDENTIAL: (N_("This is your only way to sign in. Add another way first."), 409),
     Problem.LAST_CONTACT: (N_("This is your only contact. Add another contact first."), 409),
-    Problem.TAKEN: (N_("This cannot be used. Choose a different one."), 409),
+    Problem.TAKEN: (N_("This value cannot be used. Choose a different one."), 409),
     Problem.INVALID_USERNAME: (
         N_("A username has 3 to 64 lower-case letters, digits, dots or hyphens, with at least one letter."),
         400,

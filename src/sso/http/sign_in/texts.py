@@ -13,7 +13,7 @@ WRONG_OF_SEVERAL = N_(
     "the country code, like +62 812 3456 7890."
 )
 WRONG_PASSKEY = N_("This passkey was not accepted. Try again, or use your password.")
-BUSY = N_("Many people are signing in right now. Try again in a few seconds.")
+BUSY = N_("Many users are signing in right now. Try again in a few seconds.")
 WAIT = N_("Too many failed attempts. Try again in %(minutes)d minutes, or contact the helpdesk.")
 NO_IDENTIFIER = N_("Enter your e-mail, phone number, username or NIK.")
 NO_PASSWORD = N_("Enter your password.")

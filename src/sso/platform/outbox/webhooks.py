@@ -169,7 +169,7 @@ def send_webhook(
         async with db.read() as session:
             webhook = await session.get(Webhook, uuid.UUID(payload["webhook_id"]))
         if webhook is None or not webhook.enabled:
-            raise NotNeeded("the webhook is gone, or switched off")
+            raise NotNeeded("the webhook was removed or disabled")
         body = orjson.dumps(payload["body"])
         key = box.decrypt(webhook.secret, _purpose(webhook.id))
         headers = signed_headers(key, payload["message_id"], clock.timestamp(), body)
@@ -182,7 +182,7 @@ def send_webhook(
                 stored = await session.get(Webhook, webhook.id)
                 if stored is not None:
                     stored.enabled, stored.updated_at = False, clock.now()
-            raise Abandon("it answered 410: it wants nothing any more, so the webhook is switched off")
+            raise Abandon("it answered 410: the webhook was disabled")
         if not 200 <= status < 300:
             raise ReceiverAnswered(f"it answered {status}", status)
 

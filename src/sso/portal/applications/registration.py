@@ -44,7 +44,7 @@ async def check_managed_here(session: AsyncSession, application: Application) ->
     """
     row = await store.get_client(session, application.application_id)
     if file := catalogue_of(row):
-        raise ClientError(f"its configuration is looked after by the catalogue {file!r}: change it there")
+        raise ClientError(f"its configuration is managed by the catalogue {file!r}: change it there")
     return row
 
 
