@@ -387,5 +387,10 @@ async def test_the_overview_says_first_what_needs_attention(city: City, admin: B
     assert "1 pengiriman ke warga gagal" in page.text
     assert "1 pesan kepada pengguna gagal" in page.text
     assert page.text.index("Perlu ditindaklanjuti") < page.text.index('class="figures"')
+    checks = page.text.split('id="readiness"')[1].split("</section>")[0]
+    assert "Daftar periksa" in checks
+    assert 'class="check-warning"' in checks
     async with await browser_of(city, "officer") as officer:
-        assert "pengiriman ke warga" not in (await officer.open("/admin")).text
+        page = await officer.open("/admin")
+        assert "pengiriman ke warga" not in page.text
+        assert "check-" not in page.text, "the checklist is for those who may see the settings"
