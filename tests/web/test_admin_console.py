@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
@@ -17,6 +17,7 @@ from tests.web.test_console_access import browser_of
 from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
+from sso.accounts import user_invitations
 from sso.identity.users import store
 from sso.identity.users.models import User, UserInvitation
 from sso.identity.users.service import find, set_roles
@@ -168,6 +169,7 @@ async def test_a_file_is_previewed_and_confirmed(city: City, admin: Browser) -> 
     lines = [
         "name,email,roles",
         "Wulan Sari,wulan@kota.example,citizen",
+        "",
         "Siti Lagi,siti@warga.example,",
         "=1+1,rumus@kota.example,",
         "Wulan Dua,wulan@kota.example,",
@@ -187,8 +189,53 @@ async def test_a_file_is_previewed_and_confirmed(city: City, admin: Browser) -> 
     done = await post(admin, refused, "/admin/invitations/file/confirm", note="Pegawai baru")
     assert "2 pengguna sudah diundang" in done.text
     assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "dewi@kota.example"}
+    assert numbers_in(done) == numbers_in(refused) == ["2", "9"], "lines have their numbers in the file"
     again = await post(admin, refused, "/admin/invitations/file/confirm", note="Sekali lagi")
-    assert again.status_code == 400, "a preview is confirmed once"
+    assert "2 pengguna sudah diundang" in again.text, "a preview is confirmed once, and its result is shown again"
+    assert len(await said(city, "user.invited")) == 2
+    assert (await admin.open("/admin/invitations/file/result?c=x")).status_code == 400
+
+
+def numbers_in(page: httpx.Response) -> list[str]:
+    """Return the numbers of the lines that a page lists."""
+    return re.findall(r"<tr[^>]*>\s*<td[^>]*>(\d+)</td>", page.text)
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_the_result_of_a_file_is_kept_where_the_work_was_cut(
+    city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line is invited by somebody else in the same moment; with another, the server stops."""
+    await invited(city, admin, username="wulan")
+    lines = [
+        "name,email,username",
+        "A,a@kota.example,wulan",
+        "B,b@kota.example,",
+        "C,c@kota.example,",
+        "D,d@kota.example,",
+    ]
+    preview = await file_sent(admin, "\n".join(lines).encode())
+    assert "wulan sudah diundang" in preview.text, "a user name that waits in another invitation"
+    assert numbers_in(preview) == ["2", "3", "4", "5"]
+    invite, times = user_invitations.invite_user, []
+
+    async def cut(services: Any, person: Any, **options: Any) -> Any:
+        times.append(person.email)
+        if len(times) == 3:
+            raise OSError("the server stops")
+        if person.email == "b@kota.example":
+            monkeypatch.setattr(user_invitations, "check_unused", lambda *_: None)
+            person = person.model_copy(update={"email": "wulan@kota.example"})
+        return await invite(services, person, **options)
+
+    monkeypatch.setattr(user_invitations, "invite_user", cut)
+    await post(admin, preview, "/admin/invitations/file/confirm", note="Pegawai baru")
+    again = await post(admin, preview, "/admin/invitations/file/confirm", note="Pegawai baru")
+    assert again.url.path.endswith("/result")
+    assert numbers_in(again) == ["3", "4", "5"]
+    assert "1 pengguna sudah diundang" in again.text
+    assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "c@kota.example"}
+    assert len(times) == 3, "nothing is invited twice"
 
 
 async def test_a_file_that_is_too_large_or_not_ours_changes_nothing(city: City, admin: Browser) -> None:
@@ -323,6 +370,13 @@ async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, 
     by_actor = await admin.open(f"/admin/audit?actor=ratna&subject={city.users['siti']}&as=jsonl")
     assert [line["type"] for line in map(json_of, by_actor.text.splitlines())] == ["user.administered"]
     assert (await admin.open("/admin/audit?actor=nobody-here")).status_code == 200
+    async with city.provider.db.write() as session:
+        for hour, kind in ((16, "before"), (17, "first"), (40, "last"), (41, "after")):
+            at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour, minutes=30)
+            session.add(AuditEvent(at=at, type=f"day.{kind}", outcome="success", data={}))
+    day = await admin.open("/admin/audit?since=2026-03-02&until=2026-03-02&as=jsonl")
+    types = {line["type"] for line in map(json_of, day.text.splitlines())}
+    assert types == {"day.first", "day.last"}, "a day begins at midnight in the city, 17:00 in UTC"
     assert "2026-11-27" in (await admin.open("/admin/audit?since=kemarin")).text, "the mistake is said at its field"
 
 
