@@ -66,6 +66,18 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
     assert (settings.city_name, settings.source_of("city_name")) == ("Kota Tangerang", "default")
 
 
+def test_stored_settings_do_not_depend_on_where_the_others_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One part of the settings of WhatsApp is in the environment, the other in the file."""
+    file = tmp_path / ".env"
+    file.write_text(f"SSO_WHATSAPP_APP_SECRET={'a' * 32}\nSSO_WHATSAPP_VERIFY_TOKEN={'b' * 32}\nSSO_WHATSAPP_TOKEN=x\n")
+    monkeypatch.setenv("SSO_WHATSAPP_PHONE_NUMBER_ID", "123456789")
+    settings = load_settings(_env_file=file, data_dir=tmp_path)
+    assert settings.adopt({"city_name": "Kota Baru"}) == []
+    assert settings.city_name == "Kota Baru"
+
+
 def test_a_value_that_cannot_be_used_any_more_is_left_out(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, session_idle_timeout="9h")
     (mistake,) = settings.adopt(
@@ -221,7 +233,7 @@ async def test_settings_are_changed_on_their_page(city: City) -> None:
         assert (await ratna.open("/admin/system/nothing")).status_code == 404
         off = await post(ratna, await ratna.open("/admin/system/channels"), **{"channels.sms": "0", "reason": "Biaya"})
         assert off.status_code == 200
-        assert city.settings.channels == ["email"]
+        assert city.settings.channels == ["email", "whatsapp"]
 
 
 async def test_a_page_shows_and_keeps_what_another_process_has_changed(city: City) -> None:
