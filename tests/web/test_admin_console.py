@@ -18,6 +18,7 @@ from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
 from sso.accounts import user_invitations
+from sso.http.admin import audit, csv_download
 from sso.identity.users import store
 from sso.identity.users.models import User, UserInvitation
 from sso.identity.users.service import find, set_roles
@@ -339,7 +340,9 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     assert "Siti yang aktif" not in (await admin.open("/admin/people")).text
 
 
-async def test_every_list_is_a_csv_file_without_formulas(city: City, admin: Browser) -> None:
+async def test_every_list_is_a_csv_file_without_formulas(
+    city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with city.provider.db.write() as session:
         user = await session.get_one(User, city.users["siti"])
         user.name = '=HYPERLINK("https://evil.example")'
@@ -354,6 +357,18 @@ async def test_every_list_is_a_csv_file_without_formulas(city: City, admin: Brow
         assert "attachment" in answer.headers["content-disposition"]
         assert part in answer.text, path
         assert ",=" not in answer.text
+    for role, state, is_listed in (("citizen", "active", True), ("admin", "", False), ("", "disabled", False)):
+        found = await admin.open(f"/admin/people?q=siti@warga.example&role={role}&state={state}&as=csv")
+        assert ("siti@warga.example" in found.text) == is_listed, (role, state)
+    monkeypatch.setattr(csv_download, "MAX_ROWS", 2)
+    monkeypatch.setattr(audit, "MAX_ROWS", 2)
+    for path in ("/admin/audit", "/admin/people", "/admin/applications"):
+        lines = (await admin.open(f"{path}?as=csv")).text.splitlines()
+        assert len(lines) == 4, path
+        assert lines[-1].startswith('"') or lines[-1].startswith("Tidak lengkap"), lines[-1]
+    lines = (await admin.open("/admin/audit?as=jsonl")).text.splitlines()
+    assert json_of(lines[-1]) == {"truncated": True, "rows": 2}
+    assert len(lines) == 3
     exported = await said(city, "list.exported")
     assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
     assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"

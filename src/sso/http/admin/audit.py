@@ -28,7 +28,7 @@ from sso.http.admin.audit_labels import (
     group_of,
     said_of,
 )
-from sso.http.admin.csv_download import PART, Row, csv_response
+from sso.http.admin.csv_download import MAX_ROWS, PART, Row, csv_response
 from sso.http.admin.delivery_texts import KINDS
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
@@ -180,8 +180,16 @@ async def _csv_rows(db: Database, filter_: AuditFilter, words: Words) -> AsyncIt
 
 
 async def _json_lines(db: Database, filter_: AuditFilter) -> AsyncIterator[bytes]:
+    """Yield the events as lines; where there are more than a file may have, its last line says so."""
+    left = MAX_ROWS
     async for events, _ in _events(db, filter_):
-        yield b"".join(orjson.dumps(content(event), option=orjson.OPT_SORT_KEYS) + b"\n" for event in events)
+        is_cut = len(events) > left
+        part = events[:left]
+        left -= len(part)
+        yield b"".join(orjson.dumps(content(event), option=orjson.OPT_SORT_KEYS) + b"\n" for event in part)
+        if is_cut:
+            yield orjson.dumps({"truncated": True, "rows": MAX_ROWS}) + b"\n"
+            return
 
 
 async def _audit_page(
