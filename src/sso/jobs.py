@@ -425,9 +425,8 @@ async def _delete_requests(run: Run) -> int:
     now = clock.now()
     before = now - request_log.KEEP
     count = await run.batches(lambda session: request_log.delete_old_requests(session, before, BATCH))
-    async with run.provider.db.write() as session:
-        await request_log.delete_surplus_requests(session, now - timedelta(hours=1))
-    return count
+    since = now - timedelta(hours=1)
+    return count + await run.batches(lambda session: request_log.delete_surplus_requests(session, since, BATCH))
 
 
 async def _prune_audit_log(run: Run) -> int:

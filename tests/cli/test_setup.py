@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.commands import run_command
 
+from sso.cli.setup_steps import first_line
 from sso.settings import load_settings
 from sso.settings.env_file import write_env_file
 
@@ -150,3 +151,28 @@ def test_the_file_of_settings_stays_whole_and_private(tmp_path: Path, fresh: dic
     with pytest.raises(ValueError, match="line break"):
         write_env_file(path, {"SSO_ISSUER": "a\nSSO_SECRET_KEY=b"})
     assert [entry.name for entry in tmp_path.iterdir()] == ["env"]
+
+
+def test_the_file_of_settings_keeps_its_owner_and_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners: list[tuple[int, int]] = []
+    real = os.fstat
+
+    def of_root(handle: int) -> os.stat_result:
+        return os.stat_result((*real(handle)[:4], 0, 0, *real(handle)[6:]))
+
+    monkeypatch.setattr(os, "fstat", of_root)
+    monkeypatch.setattr(os, "fchown", lambda handle, uid, gid: owners.append((uid, gid)))
+    service = os.stat_result((0o100640, 0, 0, 1, 4711, 4712, 0, 0, 0, 0))
+    path = tmp_path / "env"
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda self, **options: service if self in (path, tmp_path) else stat(self))
+    monkeypatch.setattr(Path, "exists", lambda self, **options: os.path.exists(self))  # noqa: PTH110
+    write_env_file(path, {"SSO_ISSUER": "http://localhost:9000"})
+    assert owners == [(4711, 4712)], "a new file belongs to whom the directory belongs to"
+    write_env_file(path, {"SSO_ISSUER": "http://localhost:9001"})
+    assert owners == [(4711, 4712)] * 2
+
+
+def test_an_error_without_text_is_named_by_its_type() -> None:
+    assert first_line(ConnectionRefusedError()) == "ConnectionRefusedError"
+    assert first_line(OSError("one\ntwo")) == "one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from sso.platform.stored_settings import (
     change_settings,
     changes_of,
     earlier_value,
+    recent_changes,
     stored_values,
 )
+from sso.platform.stored_settings.models import SettingChange
 from sso.settings import CHANGEABLE, Settings, SettingsError, load_settings
 from sso.settings.reference import variable
 
@@ -61,6 +64,18 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
     assert settings.session_lifetime == timedelta(hours=12)
     assert settings.adopt({}) == []
     assert (settings.city_name, settings.source_of("city_name")) == ("Kota Tangerang", "default")
+
+
+def test_stored_settings_do_not_depend_on_where_the_others_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One part of the settings of WhatsApp is in the environment, the other in the file."""
+    file = tmp_path / ".env"
+    file.write_text(f"SSO_WHATSAPP_APP_SECRET={'a' * 32}\nSSO_WHATSAPP_VERIFY_TOKEN={'b' * 32}\nSSO_WHATSAPP_TOKEN=x\n")
+    monkeypatch.setenv("SSO_WHATSAPP_PHONE_NUMBER_ID", "123456789")
+    settings = load_settings(_env_file=file, data_dir=tmp_path)
+    assert settings.adopt({"city_name": "Kota Baru"}) == []
+    assert settings.city_name == "Kota Baru"
 
 
 def test_a_value_that_cannot_be_used_any_more_is_left_out(tmp_path: Path) -> None:
@@ -218,7 +233,59 @@ async def test_settings_are_changed_on_their_page(city: City) -> None:
         assert (await ratna.open("/admin/system/nothing")).status_code == 404
         off = await post(ratna, await ratna.open("/admin/system/channels"), **{"channels.sms": "0", "reason": "Biaya"})
         assert off.status_code == 200
-        assert city.settings.channels == ["email"]
+        assert city.settings.channels == ["email", "whatsapp"]
+
+
+async def test_a_page_shows_and_keeps_what_another_process_has_changed(city: City) -> None:
+    """Between two refreshes of this process, another process changes a setting."""
+    db = city.provider.db
+
+    async def elsewhere(**values: str) -> None:
+        async with db.write() as session:
+            await change_settings(session, city.settings, values, **WHY)
+
+    async with await signed_in(city, "ratna") as ratna:
+        await ratna.open("/admin/system/sessions")
+        await elsewhere(session_lifetime="12h")
+        page = await ratna.open("/admin/system/sessions")
+        assert 'value="12h"' in page.text, "the form shows the value that its version belongs to"
+        await elsewhere(city_name="Kota Lain")
+        assert (await post(ratna, page, session_idle_timeout="3h", reason="Uji")).status_code == 409
+        page = await ratna.open("/admin/system/sessions")
+        assert (await post(ratna, page, session_idle_timeout="3h", reason="Uji")).status_code == 200
+        async with db.read() as session:
+            stored = await stored_values(session)
+    assert stored == {"city_name": "Kota Lain", "session_idle_timeout": "3h", "session_lifetime": "12h"}
+
+
+async def test_of_two_changes_with_one_etag_one_is_made(city: City) -> None:
+    api = await program(city)
+    headers = {"If-Match": await api.etag("/settings")}
+    bodies = [{"values": {"city_name": f"Kota {number}"}, "reason": "Bersamaan"} for number in (1, 2)]
+    answers = await asyncio.gather(*(api("PATCH", "/settings", json=body, headers=headers) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [200, 412]
+    (refused,) = [answer for answer in answers if answer.status_code == 412]
+    assert refused.json()["type"].endswith("precondition_failed")
+    answer = await api("PATCH", "/settings", json=bodies[0], headers={"If-Match": "*"})
+    assert answer.status_code == 200, "with * any version is changed"
+
+
+async def test_a_page_lists_the_changes_of_its_own_settings_without_logos(city: City) -> None:
+    db, large = city.provider.db, "data:image/svg+xml;base64," + "A" * 40000
+    async with db.write() as session:
+        session.add(SettingChange(name="city_name", at=clock.now(), after="Kota Lama", reason="Pertama"))
+        for number in range(3):
+            session.add(SettingChange(name="brand_logo_data", at=clock.now(), after=large, reason=f"Logo {number}"))
+    async with db.read() as session:
+        names = SECTIONS["brand"].names
+        changes = await recent_changes(session, names, 3, without_values=["brand_logo_data"])
+        assert [(change.name, change.after) for change in changes] == [("brand_logo_data", "")] * 3
+        (change,) = await recent_changes(session, ["city_name"], 3)
+        assert (change.after, change.before) == ("Kota Lama", None)
+    async with await signed_in(city, "ratna") as ratna:
+        page = await ratna.open("/admin/system/brand")
+        assert "Logo 2" in page.text
+        assert "AAAAAAAA" not in page.text
 
 
 async def test_the_logo_is_stored_shown_and_removed(city: City) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
@@ -17,6 +17,8 @@ from tests.web.test_console_access import browser_of
 from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
+from sso.accounts import user_invitations
+from sso.http.admin import audit, csv_download
 from sso.identity.users import store
 from sso.identity.users.models import User, UserInvitation
 from sso.identity.users.service import find, set_roles
@@ -168,6 +170,7 @@ async def test_a_file_is_previewed_and_confirmed(city: City, admin: Browser) -> 
     lines = [
         "name,email,roles",
         "Wulan Sari,wulan@kota.example,citizen",
+        "",
         "Siti Lagi,siti@warga.example,",
         "=1+1,rumus@kota.example,",
         "Wulan Dua,wulan@kota.example,",
@@ -187,8 +190,53 @@ async def test_a_file_is_previewed_and_confirmed(city: City, admin: Browser) -> 
     done = await post(admin, refused, "/admin/invitations/file/confirm", note="Pegawai baru")
     assert "2 pengguna sudah diundang" in done.text
     assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "dewi@kota.example"}
+    assert numbers_in(done) == numbers_in(refused) == ["2", "9"], "lines have their numbers in the file"
     again = await post(admin, refused, "/admin/invitations/file/confirm", note="Sekali lagi")
-    assert again.status_code == 400, "a preview is confirmed once"
+    assert "2 pengguna sudah diundang" in again.text, "a preview is confirmed once, and its result is shown again"
+    assert len(await said(city, "user.invited")) == 2
+    assert (await admin.open("/admin/invitations/file/result?c=x")).status_code == 400
+
+
+def numbers_in(page: httpx.Response) -> list[str]:
+    """Return the numbers of the lines that a page lists."""
+    return re.findall(r"<tr[^>]*>\s*<td[^>]*>(\d+)</td>", page.text)
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_the_result_of_a_file_is_kept_where_the_work_was_cut(
+    city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line is invited by somebody else in the same moment; with another, the server stops."""
+    await invited(city, admin, username="wulan")
+    lines = [
+        "name,email,username",
+        "A,a@kota.example,wulan",
+        "B,b@kota.example,",
+        "C,c@kota.example,",
+        "D,d@kota.example,",
+    ]
+    preview = await file_sent(admin, "\n".join(lines).encode())
+    assert "wulan sudah diundang" in preview.text, "a user name that waits in another invitation"
+    assert numbers_in(preview) == ["2", "3", "4", "5"]
+    invite, times = user_invitations.invite_user, []
+
+    async def cut(services: Any, person: Any, **options: Any) -> Any:
+        times.append(person.email)
+        if len(times) == 3:
+            raise OSError("the server stops")
+        if person.email == "b@kota.example":
+            monkeypatch.setattr(user_invitations, "check_unused", lambda *_: None)
+            person = person.model_copy(update={"email": "wulan@kota.example"})
+        return await invite(services, person, **options)
+
+    monkeypatch.setattr(user_invitations, "invite_user", cut)
+    await post(admin, preview, "/admin/invitations/file/confirm", note="Pegawai baru")
+    again = await post(admin, preview, "/admin/invitations/file/confirm", note="Pegawai baru")
+    assert again.url.path.endswith("/result")
+    assert numbers_in(again) == ["3", "4", "5"]
+    assert "1 pengguna sudah diundang" in again.text
+    assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "c@kota.example"}
+    assert len(times) == 3, "nothing is invited twice"
 
 
 async def test_a_file_that_is_too_large_or_not_ours_changes_nothing(city: City, admin: Browser) -> None:
@@ -292,7 +340,9 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     assert "Siti yang aktif" not in (await admin.open("/admin/people")).text
 
 
-async def test_every_list_is_a_csv_file_without_formulas(city: City, admin: Browser) -> None:
+async def test_every_list_is_a_csv_file_without_formulas(
+    city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with city.provider.db.write() as session:
         user = await session.get_one(User, city.users["siti"])
         user.name = '=HYPERLINK("https://evil.example")'
@@ -307,6 +357,18 @@ async def test_every_list_is_a_csv_file_without_formulas(city: City, admin: Brow
         assert "attachment" in answer.headers["content-disposition"]
         assert part in answer.text, path
         assert ",=" not in answer.text
+    for role, state, is_listed in (("citizen", "active", True), ("admin", "", False), ("", "disabled", False)):
+        found = await admin.open(f"/admin/people?q=siti@warga.example&role={role}&state={state}&as=csv")
+        assert ("siti@warga.example" in found.text) == is_listed, (role, state)
+    monkeypatch.setattr(csv_download, "MAX_ROWS", 2)
+    monkeypatch.setattr(audit, "MAX_ROWS", 2)
+    for path in ("/admin/audit", "/admin/people", "/admin/applications"):
+        lines = (await admin.open(f"{path}?as=csv")).text.splitlines()
+        assert len(lines) == 4, path
+        assert lines[-1].startswith('"') or lines[-1].startswith("Tidak lengkap"), lines[-1]
+    lines = (await admin.open("/admin/audit?as=jsonl")).text.splitlines()
+    assert json_of(lines[-1]) == {"truncated": True, "rows": 2}
+    assert len(lines) == 3
     exported = await said(city, "list.exported")
     assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
     assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"
@@ -323,6 +385,13 @@ async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, 
     by_actor = await admin.open(f"/admin/audit?actor=ratna&subject={city.users['siti']}&as=jsonl")
     assert [line["type"] for line in map(json_of, by_actor.text.splitlines())] == ["user.administered"]
     assert (await admin.open("/admin/audit?actor=nobody-here")).status_code == 200
+    async with city.provider.db.write() as session:
+        for hour, kind in ((16, "before"), (17, "first"), (40, "last"), (41, "after")):
+            at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour, minutes=30)
+            session.add(AuditEvent(at=at, type=f"day.{kind}", outcome="success", data={}))
+    day = await admin.open("/admin/audit?since=2026-03-02&until=2026-03-02&as=jsonl")
+    types = {line["type"] for line in map(json_of, day.text.splitlines())}
+    assert types == {"day.first", "day.last"}, "a day begins at midnight in the city, 17:00 in UTC"
     assert "2026-11-27" in (await admin.open("/admin/audit?since=kemarin")).text, "the mistake is said at its field"
 
 
@@ -387,5 +456,10 @@ async def test_the_overview_says_first_what_needs_attention(city: City, admin: B
     assert "1 pengiriman ke warga gagal" in page.text
     assert "1 pesan kepada pengguna gagal" in page.text
     assert page.text.index("Perlu ditindaklanjuti") < page.text.index('class="figures"')
+    checks = page.text.split('id="readiness"')[1].split("</section>")[0]
+    assert "Daftar periksa" in checks
+    assert 'class="check-warning"' in checks
     async with await browser_of(city, "officer") as officer:
-        assert "pengiriman ke warga" not in (await officer.open("/admin")).text
+        page = await officer.open("/admin")
+        assert "pengiriman ke warga" not in page.text
+        assert "check-" not in page.text, "the checklist is for those who may see the settings"

@@ -39,7 +39,7 @@ class SentMessage:
     Args:
         id: of the delivery.
         about: the name of the message; empty: it cannot be read any more.
-        channel: ``mail`` or ``sms``.
+        channel: ``mail``, ``sms`` or ``whatsapp``.
         to: the contact, masked; empty: the contact that the user had when it was sent.
         status: of the delivery.
         error: why it failed, as it is stored.

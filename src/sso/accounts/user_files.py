@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -65,22 +65,30 @@ def read_file(data: bytes) -> list[FileLine]:
     first_line = text.partition("\n")[0]
     delimiter = ";" if first_line.count(";") > first_line.count(",") else ","
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        rows = list(_numbered(text, delimiter))
     except csv.Error:
         raise FileRefused("not_csv") from None
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
     if len(rows) < 2:
         raise FileRefused("empty")
     if len(rows) - 1 > MAX_LINES:
         raise FileRefused("too_many", str(MAX_LINES))
-    header = [cell.strip().lower() for cell in rows[0]]
+    header = [cell.strip().lower() for cell in rows[0][1]]
     unknown = [name for name in header if name not in COLUMNS]
     if unknown or len(set(header)) != len(header):
         raise FileRefused("unknown_column", (unknown or header)[0][:60])
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise FileRefused("no_column", missing[0])
-    return _without_repetition([_line(number, header, row) for number, row in enumerate(rows[1:], 2)])
+    return _without_repetition([_line(number, header, row) for number, row in rows[1:]])
+
+
+def _numbered(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, each with the number of the line of the file where it begins."""
+    number, reader = 1, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    for row in reader:
+        if any(cell.strip() for cell in row):
+            yield number, row
+        number = reader.line_num + 1
 
 
 def _line(number: int, header: Sequence[str], row: Sequence[str]) -> FileLine:

@@ -97,8 +97,7 @@ async def used_of(session: AsyncSession, people: Collection[InvitedUser]) -> Use
     lookups = [lookup for person in people for lookup in person.lookups]
     if not lookups:
         return Used()
-    emails = [person.email for person in people]
-    return Used(await users.taken(session, lookups, unverified=True), await invitations.invited(session, emails))
+    return Used(await users.taken(session, lookups, unverified=True), await invitations.invited(session, lookups))
 
 
 def check_unused(person: InvitedUser, used: Used) -> None:
@@ -110,8 +109,8 @@ def check_unused(person: InvitedUser, used: Used) -> None:
     for lookup in person.lookups:
         if lookup in used.taken:
             raise UserError(f"{lookup} is already used")
-    if person.email in used.invited:
-        raise UserError(f"{person.email} is already invited")
+        if lookup in used.invited:
+            raise UserError(f"{lookup} is already invited")
 
 
 async def check_invited(
@@ -165,11 +164,24 @@ async def invite_user(
             times_sent=1,
             expires_at=now + services.settings.user_invitation_lifetime,
         )
-        invitations.add(session, invitation)
-        await session.flush()
+        await _add(session, invitation)
         _send(session, services, invitation, token)
         _record(session, "user.invited", invitation, actor, {"roles": invitation.roles, "note": reason})
     return invitation
+
+
+async def _add(session: AsyncSession, invitation: UserInvitation) -> None:
+    """Add an invitation.
+
+    Raises:
+        UserError: when somebody has invited the address a moment ago.
+    """
+    email = invitation.email
+    invitations.add(session, invitation)
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise UserError(f"{email} is already invited") from None
 
 
 async def send_again(

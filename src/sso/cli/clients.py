@@ -78,10 +78,14 @@ def apply(
     plan = run(only_plan) if dry_run else run_loaded(change, begins=True)
     warnings = [*plan.warnings, *_shortened(plan, load_settings())]
     if json:
-        head = {"catalogue": catalogue.name, "applied": not dry_run}
-        print_json({**head, **_plan_as_json(plan), "warnings": warnings})
-        return
-    _show_plan(plan, warnings, dry_run)
+        _print_plan(catalogue.name, plan, warnings, dry_run)
+    else:
+        _show_plan(plan, warnings, dry_run)
+
+
+def _print_plan(name: str, plan: Plan, warnings: list[str], dry_run: bool) -> None:
+    """Print a plan as JSON."""
+    print_json({"catalogue": name, "applied": not dry_run, **_plan_as_json(plan), "warnings": warnings})
 
 
 async def _planned(session: AsyncSession, catalogue: Catalogue, delete: bool) -> Plan:

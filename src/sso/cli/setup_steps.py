@@ -115,13 +115,18 @@ def _database_url(installation: Installation, before: Settings, loopback: bool) 
         try:
             asyncio.run(_try_database(url, before.data_dir))
         except Exception as error:
-            text = _("The database does not answer: %(error)s") % {"error": str(error).splitlines()[0]}
+            text = _("The database does not answer: %(error)s") % {"error": first_line(error)}
             if given or not dialogue.asks:
                 refuse(text)
             complain(text)
             continue
         dialogue.say(_("The database answers: %(url)s") % {"url": masked(url) or "SQLite"})
         return url
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error; its type where it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _asked_database_url(dialogue: Dialogue, before: Settings, loopback: bool) -> str:

@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from sso.errors import SettingsError, validation_message
 from sso.settings.changeable import CHANGEABLE, Source
@@ -165,7 +171,7 @@ class Settings(Groups, BaseSettings):
         # Only what a rule combines with these: the rest was checked at the start, and a loopback issuer needs nothing.
         given = {name: getattr(self, name) for name in self.model_fields_set if name in CHANGEABLE}
         try:
-            candidate = type(self)(_env_file=None, issuer="http://localhost", **given, **texts)
+            candidate = _Candidate(issuer="http://localhost", **given, **texts)
         except ValidationError as error:
             raise SettingsError([_mistake(problem) for problem in error.errors()]) from None
         values = {name: getattr(candidate, name) for name in texts}
@@ -327,6 +333,19 @@ class Settings(Groups, BaseSettings):
         if not create and not path.exists():
             raise SettingsError([f"there is no secret key at {path}; make one with: sso db upgrade"])
         return [_kept_secret(self.data_dir)]
+
+
+class _Candidate(Settings):
+    """Settings of the arguments alone: the environment and ``.env`` are not read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -14,7 +14,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=~?&!*<>()\[\]{}|^;-]*")
 
 
 def write_env_file(path: Path, values: Mapping[str, str]) -> None:
-    """Set variables in a file; the file can be read by its owner only (0600).
+    """Set variables in a file; the file can be read by its owner only (0600), and by its group (0640) where
+    only the group could read it before. Owner and group stay as they are.
 
     The new content is written beside the file and replaces it at once: whoever stops the command has the old file or
     the new one.
@@ -41,12 +42,25 @@ def write_env_file(path: Path, values: Mapping[str, str]) -> None:
         with os.fdopen(handle, "w") as file:
             file.write("\n".join(lines) + "\n")
             file.flush()
+            _keep_owner(file.fileno(), path)
             os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+def _keep_owner(handle: int, path: Path) -> None:
+    """Give a new file the owner and the group of the file that it replaces, or else of the directory: root writes it,
+    and the service must be able to read it. A group that alone may read the present file may read the new one."""
+    present = path.stat() if path.exists() else path.absolute().parent.stat()
+    mine = os.fstat(handle)
+    if (present.st_uid, present.st_gid) != (mine.st_uid, mine.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.fchown(handle, present.st_uid, present.st_gid)
+    if path.exists() and present.st_mode & 0o077 == 0o040 and os.fstat(handle).st_gid == present.st_gid:
+        os.fchmod(handle, 0o640)
 
 
 def quoted(value: str) -> str:

@@ -132,7 +132,7 @@ async def _page(
         birthdate_is_date=_is_date(shown["birthdate"]),
         today=clock.now().date().isoformat(),
         zones=other_time_zones(locale, stored["zoneinfo"]),
-        regions=regions_within(shown),
+        regions=await asyncio.to_thread(regions_within, shown),
         errors=[FieldError(error.field, error.text, values) for error in errors_in_order(mistakes or {}, FIELDS)],
         picture=picture.id if picture else "",
         megabytes=_megabytes(here),
@@ -162,7 +162,8 @@ def regions_within(typed: Mapping[str, str]) -> dict[str, list[str]]:
 @router.get(f"{PROFILE}/regions", dependencies=[Depends(OwnPage("profile"))])
 async def region_names(request: Request) -> Response:
     """The names of regions within others, as JSON: a script of ours asks when a region was chosen."""
-    names = regions_within({name: value[:MAX_NAME_CHARS] for name, value in request.query_params.items()})
+    typed = {name: value[:MAX_NAME_CHARS] for name, value in request.query_params.items()}
+    names = await asyncio.to_thread(regions_within, typed)  # reads the file of a province
     return Response(orjson.dumps(names), headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 

@@ -83,7 +83,7 @@ async def list_page(request: Request, here: Sees, db: Db, known: Clients) -> Res
             rows = _page_of(sorted(fitting, key=ORDERS[order]), after, limit)
     kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
     if as_csv:
-        parts = _csv_rows(rows[:limit])
+        parts = _csv_rows(rows)
         return await csv_response(db, here, "applications", COLUMNS, parts, kept)
     orders = {name: f"{APPLICATIONS}?{urlencode({**kept, 'order': name})}" for name in ORDERS}
     kept |= {"order": order} if order != "id" else {}

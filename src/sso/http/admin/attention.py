@@ -62,13 +62,7 @@ async def attention_of(session: AsyncSession, settings: Settings, here: Here) ->
     if here.may("clients:read") and here.groups is None:
         soon = clock.now() + timedelta(days=ENDS_SOON_DAYS)
         secrets = await clients.count_secrets_ending(session, clock.now(), soon)
-        items.append(
-            Item(
-                secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/audit?type=client.secret_made"
-            )
-            if here.may("audit:read")
-            else Item(secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/applications")
-        )
+        items.append(Item(secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/applications"))
     if here.may("keys:read"):
         items += await _keys(session, settings)
     if here.may("users:merge"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
@@ -28,14 +28,14 @@ from sso.http.admin.audit_labels import (
     group_of,
     said_of,
 )
-from sso.http.admin.csv_download import PART, Row, csv_response
+from sso.http.admin.csv_download import MAX_ROWS, PART, Row, csv_response
 from sso.http.admin.delivery_texts import KINDS
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
-from sso.http.common.services import Box, Db
+from sso.http.common.services import Box, CurrentSettings, Db
 from sso.http.common.typed_forms import FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users.service import UserError, find
@@ -100,8 +100,8 @@ class AuditQuery:
         return {name: value for name, value in self.asked.items() if value}
 
 
-async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox) -> AuditQuery:
-    """Read the filter."""
+async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox, zone: str) -> AuditQuery:
+    """Read the filter. Days are days of the city, as the page shows its times."""
     asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in FIELDS.items()}
     mistakes: dict[str, str] = {}
     named = {}
@@ -111,7 +111,7 @@ async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox
             mistakes[name] = NOBODY
         elif asked[name] and named[name] is None:
             named[name] = asked[name]  # a program, a session, a delivery: whatever the log names
-    days = {"since": _day(asked["since"]), "until": _day(asked["until"], end=True)}
+    days = {"since": _day(asked["since"], zone), "until": _day(asked["until"], zone, end=True)}
     mistakes |= {name: NO_DAY for name, day in days.items() if asked[name] and day is None}
     type_, group = asked["type"], EVENT_GROUPS.get(asked["type"].removesuffix(".*"))
     filter_ = AuditFilter(
@@ -129,10 +129,10 @@ async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox
 
 
 @router.get(AUDIT)
-async def audit_page(request: Request, here: SeesAudit, db: Db, box: Box) -> Response:
+async def audit_page(request: Request, here: SeesAudit, db: Db, box: Box, settings: CurrentSettings) -> Response:
     """List audit events by type, user, application and time."""
     async with db.read() as session:
-        chosen = await _query(session, request.query_params, box)
+        chosen = await _query(session, request.query_params, box, settings.time_zone)
     form = request.query_params.get("as", "")
     if form in ("csv", "jsonl") and not chosen.mistakes:
         return await _download(request, here, db, chosen, form)
@@ -180,8 +180,16 @@ async def _csv_rows(db: Database, filter_: AuditFilter, words: Words) -> AsyncIt
 
 
 async def _json_lines(db: Database, filter_: AuditFilter) -> AsyncIterator[bytes]:
+    """Yield the events as lines; where there are more than a file may have, its last line says so."""
+    left = MAX_ROWS
     async for events, _ in _events(db, filter_):
-        yield b"".join(orjson.dumps(content(event), option=orjson.OPT_SORT_KEYS) + b"\n" for event in events)
+        is_cut = len(events) > left
+        part = events[:left]
+        left -= len(part)
+        yield b"".join(orjson.dumps(content(event), option=orjson.OPT_SORT_KEYS) + b"\n" for event in part)
+        if is_cut:
+            yield orjson.dumps({"truncated": True, "rows": MAX_ROWS}) + b"\n"
+            return
 
 
 async def _audit_page(
@@ -261,10 +269,13 @@ async def _account(session: AsyncSession, typed: str, box: SecretBox) -> str | N
 
 
 @router.post(AUDIT)
-async def check_audit(request: Request, here: SeesAudit, sent: AuditSent, db: Db, box: Box) -> Response:
+async def check_audit(
+    request: Request, here: SeesAudit, sent: AuditSent, db: Db, box: Box, settings: CurrentSettings
+) -> Response:
     """Verify the hash chain, or download the log."""
     if sent.form.choice == "export":
-        since, until = _day(sent.form.since), _day(sent.form.until, end=True)
+        zone = settings.time_zone
+        since, until = _day(sent.form.since, zone), _day(sent.form.until, zone, end=True)
         async with db.write() as session:
             period = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
             record(session, "audit.exported", actor=here.actor, request_id=here.request_id, data=period)
@@ -275,7 +286,7 @@ async def check_audit(request: Request, here: SeesAudit, sent: AuditSent, db: Db
     async with db.read() as session:
         chained, _ = await chain_length(session)
         report = await verify(session, box) if chained <= CHECKED_AT_ONCE else None
-        chosen = await _query(session, request.query_params, box)
+        chosen = await _query(session, request.query_params, box, settings.time_zone)
     return await _audit_page(request, here, db, chosen, report)
 
 
@@ -285,9 +296,9 @@ async def _lines(db: Database, since: datetime | None, until: datetime | None) -
             yield line
 
 
-def _day(text: str, *, end: bool = False) -> datetime | None:
+def _day(text: str, zone: str, *, end: bool = False) -> datetime | None:
+    """Return the beginning or the end of a day of the city, in UTC; None: it is no day."""
     try:
-        day = read_day(text)
+        return read_day(text, zone, end=end)
     except ValueError:
         return None
-    return day + timedelta(days=1) if end else day

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 
+from sso.http.common.i18n import N_, translations
 from sso.http.console.access import Here
 from sso.platform.audit import record
 from sso.platform.db import Database
@@ -21,6 +22,7 @@ from sso.platform.db import Database
 MAX_ROWS = 10_000
 PART = 500
 """How many rows are read at a time."""
+CUT = N_("Not complete: the list has more than %(count)s rows. Use the filters to download the others.")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 Row = Sequence[object]
 
@@ -60,17 +62,21 @@ async def csv_response(
         data = {"list": name, "filters": sorted(filters)}
         record(session, "list.exported", actor=here.actor, request_id=here.request_id, data=data)
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
-    return StreamingResponse(_stream(header, parts), headers=headers, media_type="text/csv; charset=utf-8")
+    words = translations("en" if (here.visit.user.locale or "").startswith("en") else "id").gettext
+    note = words(CUT) % {"count": MAX_ROWS}
+    return StreamingResponse(_stream(header, parts, note), headers=headers, media_type="text/csv; charset=utf-8")
 
 
-async def _stream(header: Row, parts: AsyncIterator[Sequence[Row]]) -> AsyncIterator[bytes]:
+async def _stream(header: Row, parts: AsyncIterator[Sequence[Row]], note: str) -> AsyncIterator[bytes]:
+    """Yield the file; where there are more rows than a file may have, its last line says so."""
     yield b"\xef\xbb\xbf" + lines_of([header])  # a mark by which spreadsheets know UTF-8
     left = MAX_ROWS
     async for rows in parts:
         yield lines_of(rows[:left])
-        left -= len(rows)
-        if left <= 0:
+        if len(rows) > left:
+            yield lines_of([[note]])
             return
+        left -= len(rows)
 
 
 def wants_csv(query: Mapping[str, str]) -> bool:

@@ -15,6 +15,7 @@ from sso import clock
 from sso.clients.registry import Registry
 from sso.http.admin.attention import Item, attention_of
 from sso.http.admin.audit_labels import METHOD_TEXTS
+from sso.http.admin.readiness import ShownCheck, checklist
 from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import FACTOR_TEXTS, GRANTS, LEVEL_TEXTS, ROLE_NAMES, SPANS, permission_texts
@@ -50,6 +51,7 @@ async def first_page(request: Request, here: Anybody, db: Db, settings: CurrentS
         "allowed": permission_texts(here.permissions),
         "groups": sorted(here.groups) if here.groups is not None else [],
         "attention": [],
+        "checks": await checklist(request, here) if here.may("settings:read") else [],
     }
     async with db.read() as session:
         tasks["attention"] = await attention_of(session, settings, here)
@@ -68,6 +70,7 @@ class Tasks(TypedDict):
     allowed: list[tuple[str, str]]
     groups: list[str]
     attention: list[Item]
+    checks: list[ShownCheck]
 
 
 @dataclass(frozen=True, slots=True)

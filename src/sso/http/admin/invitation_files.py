@@ -1,17 +1,19 @@
 """Pages of administrators who invite many users from a CSV file: the file, a preview of each line, and the result.
 
-Between the preview and the confirmation the lines are kept encrypted, for this browser and this administrator.
+For an hour the lines, and after the confirmation their results, are kept encrypted for this browser and this
+administrator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from sso.accounts import user_invitations as inviting
 from sso.accounts.power import TooPowerful
@@ -31,6 +33,7 @@ from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
 from sso.http.console.access import Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.authn import pending_flows
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.service import UserError
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
@@ -40,6 +43,9 @@ router = new_router()
 
 FILE = INVITATIONS + "/file"
 FLOW_SECONDS = 3600
+KEPT_AT_ONCE = 20
+"""After how many lines their results are kept: a cut connection or a stopped server loses no more."""
+NOT_SENT = N_("No invitation was sent to this address yet. Reload this page in a minute, or upload the file again.")
 REFUSED = {
     "too_large": N_("The file is too large. It may have at most 1 MB."),
     "not_utf8": N_("The file is not UTF-8 text. Save it as “CSV UTF-8”."),
@@ -123,24 +129,21 @@ async def preview(request: Request, here: Invites, accounts: AccountActor, db: D
         return _file_page(request, here, accounts, REFUSED[error.code], error.detail, 400)
     locale = locale_of(request)
     shown = await _judged(accounts, here, lines, locale)
-    valid = [
-        line.person.model_dump() for line, view in zip(lines, shown, strict=True) if line.person and not view.mistake
-    ]
+    valid = [line for line, view in zip(lines, shown, strict=True) if line.person and not view.mistake]
     token = await _keep(db, accounts.box, request, here, valid)
     return _preview_page(request, here, shown, token)
 
 
-async def _keep(
-    db: Database, box: SecretBox, request: Request, here: Here, people: Sequence[Mapping[str, object]]
-) -> str:
-    """Keep the lines of a preview, encrypted, for this browser; return their token."""
+async def _keep(db: Database, box: SecretBox, request: Request, here: Here, lines: Sequence[FileLine]) -> str:
+    """Keep the valid lines of a preview, encrypted, for this browser; return their token."""
+    people = [line.person.model_dump() for line in lines if line.person is not None]
     async with db.write() as session:
         flow = await pending_flows.begin(
             session,
             box,
             "invite",
             read_cookie(request, "browser"),
-            {"people": list(people)},
+            {"people": people, "numbers": [line.number for line in lines if line.person is not None]},
             user_id=here.visit.user.id,
             seconds=FLOW_SECONDS,
         )
@@ -209,30 +212,74 @@ def _shown(line: FileLine, mistake: str, words: Words) -> PreviewLine:
 async def confirm(
     request: Request, here: Invites, sent: ConfirmSent, accounts: AccountActor, db: Db, outbox: Outbox
 ) -> Response:
-    """Invite the users of a preview, each in a transaction of its own."""
-    async with db.read() as session:
-        flow = await pending_flows.recall(session, accounts.box, "invite", sent.form.c, read_cookie(request, "browser"))
-    if flow is None or flow.user_id != here.visit.user.id:
+    """Invite the users of a preview, each in a transaction of its own, and go to the result. A preview is confirmed
+    once; whoever confirms it again sees its result."""
+    flow = await _kept(db, accounts.box, request, here, sent.form.c)
+    if flow is None:
         return failure(request, "expired_interaction", 400)
-    people = [InvitedUser.model_validate(values) for values in flow.data["people"]]
-    lines = [FileLine(number, _values(person), person) for number, person in enumerate(people, 1)]
-    locale = locale_of(request)
     if sent.mistakes:
-        shown = await _judged(accounts, here, lines, locale)
+        shown = await _judged(accounts, here, _lines_of(flow), locale_of(request))
         return _preview_page(request, here, shown, sent.form.c, sent.mistakes["note"], 400)
     async with db.write() as session:
-        if not await pending_flows.finish(session, flow):
-            return failure(request, "expired_interaction", 400)
-    words, results = translations(locale).gettext, []
-    for line, person in zip(lines, people, strict=True):
+        is_first = await pending_flows.count_attempt(session, flow, 1)
+    if is_first:
+        await _invite(accounts, here, flow, sent.form.note)
+        outbox.nudge()
+    return RedirectResponse(f"{FILE}/result?{urlencode({'c': flow.token})}", 303)
+
+
+async def _invite(accounts: AccountActions, here: Here, flow: RunningFlow, reason: str) -> None:
+    """Invite the users of a preview, and keep the result of each line: empty, or why nobody is invited."""
+    results: list[str] = []
+    flow.data["results"] = results
+    lines = _lines_of(flow)
+    for line in lines:
         mistake = ""
-        try:
-            await inviting.invite_user(accounts, person, actor=here.as_actor, rights=here.rights, reason=sent.form.note)
-        except (TooPowerful, UserError) as error:
-            mistake = refusal_text(str(error), words)
-        results.append(_shown(line, mistake, words))
-    outbox.nudge()
-    return _preview_page(request, here, results, "", done=True)
+        if line.person is not None:
+            try:
+                await inviting.invite_user(
+                    accounts, line.person, actor=here.as_actor, rights=here.rights, reason=reason
+                )
+            except (TooPowerful, UserError) as error:
+                mistake = str(error)
+        results.append(mistake)
+        if len(results) % KEPT_AT_ONCE == 0 or len(results) == len(lines):
+            async with accounts.db.write() as session:
+                await pending_flows.keep(session, accounts.box, flow)
+
+
+@router.get(FILE + "/result")
+async def result_page(request: Request, here: Invites, accounts: AccountActor, db: Db) -> Response:
+    """Show the result of a file, also after the connection was cut while the users were invited."""
+    flow = await _kept(db, accounts.box, request, here, request.query_params.get("c", ""))
+    if flow is None or not flow.row.attempts:
+        return failure(request, "expired_interaction", 400)
+    words, lines = translations(locale_of(request)).gettext, _lines_of(flow)
+    results: list[str] = flow.data.get("results", [])
+    rest = [line.person for line in lines[len(results) :] if line.person is not None]
+    async with db.read() as session:
+        invited = (await inviting.used_of(session, rest)).invited
+    left = ["" if person.email in invited else NOT_SENT for person in rest]
+    shown = [
+        _shown(line, refusal_text(mistake, words) if mistake != NOT_SENT else words(NOT_SENT), words)
+        for line, mistake in zip(lines, [*results, *left], strict=True)
+    ]
+    return _preview_page(request, here, shown, "", done=True)
+
+
+async def _kept(db: Database, box: SecretBox, request: Request, here: Here, token: str) -> RunningFlow | None:
+    """Return what is kept of a file for this browser and this administrator."""
+    async with db.read() as session:
+        flow = await pending_flows.recall(session, box, "invite", token, read_cookie(request, "browser"))
+    return flow if flow is not None and flow.user_id == here.visit.user.id else None
+
+
+def _lines_of(flow: RunningFlow) -> list[FileLine]:
+    """Return the valid lines of a file, with their numbers in the file."""
+    people = [InvitedUser.model_validate(values) for values in flow.data["people"]]
+    return [
+        FileLine(number, _values(person), person) for number, person in zip(flow.data["numbers"], people, strict=True)
+    ]
 
 
 def _values(person: InvitedUser) -> dict[str, str]:

@@ -22,8 +22,8 @@ from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.messages import N_
 from sso.platform.db import Database
-from sso.platform.stored_settings import SettingRefused, change_of, change_settings, changes_of, newest_change
-from sso.platform.stored_settings.models import SettingChange
+from sso.platform.stored_settings import SettingRefused, change_of, change_settings, newest_change, recent_changes
+from sso.platform.stored_settings.store import ShownChange
 from sso.settings import CHANNELS, Settings, logo_type
 
 router = new_router()
@@ -39,7 +39,7 @@ ChangesSettings = Annotated[Here, Depends(Needs("settings:write"))]
 
 @router.get(PAGE)
 async def section_page(
-    request: Request, section: str, here: SeesSettings, db: Db, settings: CurrentSettings
+    request: Request, section: str, here: SeesSettings, db: Db, settings: CurrentSettings, known: Clients
 ) -> Response:
     """Show the settings of a section, their history, and the form that changes them. With ``change`` in the query, the
     form shows the value after this change of the history."""
@@ -52,7 +52,8 @@ async def section_page(
             change = await change_of(session, name, int(wanted))
         if change is not None:
             typed[name] = change.after or ""
-    return await _page(request, here, section, db, settings, typed=typed, saved="saved" in request.query_params)
+    saved = "saved" in request.query_params
+    return await _page(request, here, section, db, settings, known, typed=typed, saved=saved)
 
 
 @router.post(PAGE)
@@ -65,6 +66,7 @@ async def change_section(
     fields = await form_fields(request)
     if not has_valid_csrf_token(request, fields, PURPOSE, read_cookie(request, "session")):
         return failure(request, "stale_form", 400, fields=fields)
+    await known.refresh()  # what was typed is compared with the values of now
     changes = _changes(SECTIONS[section], settings, fields)
     return await _change(request, here, section, db, settings, known, changes, fields)
 
@@ -85,7 +87,7 @@ async def change_logo(
             kind = logo_type(body)
         except ValueError:
             errors = field_error("logo", NO_LOGO)
-            return await _page(request, here, section, db, settings, errors=errors, status=400)
+            return await _page(request, here, section, db, settings, known, errors=errors, status=400)
         media = "image/png" if kind == "png" else "image/svg+xml"
         value = f"data:{media};base64,{base64.b64encode(body).decode()}"
     return await _change(request, here, section, db, settings, known, {LOGO: value}, fields)
@@ -115,7 +117,8 @@ async def _change(
             )
     except SettingRefused as error:
         errors = errors_of(error.mistakes)
-        return await _page(request, here, section, db, settings, typed=fields, errors=errors, status=error.status)
+        status = error.status
+        return await _page(request, here, section, db, settings, known, typed=fields, errors=errors, status=status)
     await known.refresh()
     return RedirectResponse(f"{ADMIN}/system/{section}?saved=1", 303)
 
@@ -142,16 +145,20 @@ async def _page(
     section: str,
     db: Database,
     settings: Settings,
+    known: Clients,
     *,
     typed: Mapping[str, str] | None = None,
     errors: Sequence[FieldError] = (),
     saved: bool = False,
     status: int = 200,
 ) -> Response:
+    """Show a section, with the values of now."""
     shown, locale = SECTIONS[section], locale_of(request)
     async with db.read() as session:
-        history = [change for change in await changes_of(session, limit=500) if change.name in shown.names]
-        newest = await newest_change(session)
+        newest = await newest_change(session)  # before the values: whoever saves older values than these is refused
+    await known.refresh()
+    async with db.read() as session:
+        history = await recent_changes(session, shown.names, SHOWN_CHANGES, without_values=[LOGO])
     return admin_page(
         request,
         here,
@@ -167,7 +174,7 @@ async def _page(
         typed=typed or {},
         errors=errors,
         reason=(typed or {}).get("reason", ""),
-        history=[_readable(change) for change in history[:SHOWN_CHANGES]],
+        history=[_readable(change) for change in history],
         seen=newest,
         saved=saved,
         may_change=here.may("settings:write"),
@@ -175,7 +182,7 @@ async def _page(
     )
 
 
-def _readable(change: SettingChange) -> dict[str, object]:
+def _readable(change: ShownChange) -> dict[str, object]:
     """Return a change as the page shows it: the data of a logo are not shown."""
     before, after = (None if text is None else text[:100] for text in (change.before, change.after))
     if change.name == LOGO:

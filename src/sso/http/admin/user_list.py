@@ -102,12 +102,23 @@ async def _matching(
         except UserError:
             by_identifier = []  # no user has verified it; perhaps it is a name
         if by_identifier:
-            return by_identifier
+            return await _with_role_and_state(session, by_identifier, chosen)
     if chosen.typed and len(chosen.typed) < MIN_CHARS:
         return []
     return await users.page_of_names(
         session, chosen.typed, before, limit, role=chosen.role or None, status=chosen.state or None
     )
+
+
+async def _with_role_and_state(session: AsyncSession, people: Sequence[User], chosen: UserQuery) -> list[User]:
+    """Return those of some users that have the role and the state of a query."""
+    roles = await users.roles_of_many(session, [user.id for user in people]) if chosen.role else {}
+    return [
+        user
+        for user in people
+        if (not chosen.role or chosen.role in roles[user.id])
+        and (not chosen.state or (user.disabled_at is not None) == (chosen.state == "disabled"))
+    ]
 
 
 async def _csv_rows(db: Database, box: SecretBox, chosen: UserQuery) -> AsyncIterator[Sequence[Row]]:

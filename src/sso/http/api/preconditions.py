@@ -32,10 +32,22 @@ def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True)
             text = "Send If-Match with the ETag of what you saw."
             raise Problem(428, "precondition_required", text)
         return
-    tags = [tag.strip() for tag in if_match.split(",")]
-    if "*" not in tags and etag_of(shown) not in tags:
-        text = "It was changed since you saw it: read it again, and decide anew."
-        raise Problem(412, "precondition_failed", text)
+    if not names_any_version(if_match) and etag_of(shown) not in _tags(if_match):
+        raise changed_meanwhile()
+
+
+def names_any_version(if_match: str | None) -> bool:
+    """Tell whether a caller changes what there is, whatever it is: ``If-Match: *``."""
+    return if_match is not None and "*" in _tags(if_match)
+
+
+def changed_meanwhile() -> Problem:
+    """Return the refusal of a change by somebody who saw an earlier version."""
+    return Problem(412, "precondition_failed", "It was changed since you saw it: read it again, and decide anew.")
+
+
+def _tags(if_match: str) -> list[str]:
+    return [tag.strip() for tag in if_match.split(",")]
 
 
 def shown_response(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.api.access import PREFIX, Access, needs
-from sso.http.api.preconditions import IfMatch, check_etag, shown_response
+from sso.http.api.preconditions import IfMatch, changed_meanwhile, check_etag, names_any_version, shown_response
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import settings as schemas
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.common.state import site_of
-from sso.platform.stored_settings import change_settings, changes_of
+from sso.platform.stored_settings import ChangedMeanwhile, change_settings, changes_of, newest_change
 from sso.settings import CHANGEABLE, Settings, display, variable
 from sso.settings.reference import masked
 from sso.setup.examination import readiness
@@ -54,11 +54,16 @@ async def patch_settings(
 ) -> Response:
     """Change settings in the database, all or none (RFC 7396). Every process uses the new values within two seconds.
     Only some settings can be changed, within limits; what the environment sets stays."""
+    async with db.read() as session:
+        newest = await newest_change(session)  # before the values, so that a change between the two is noticed
     await known.refresh()
     check_etag(if_match, _all(settings))
-    async with db.write() as session:
-        actor = access.actor_with_address
-        await change_settings(session, settings, body.values, reason=body.reason, actor=actor)
+    seen, actor = None if names_any_version(if_match) else newest, access.actor_with_address
+    try:
+        async with db.write() as session:
+            await change_settings(session, settings, body.values, reason=body.reason, actor=actor, seen=seen)
+    except ChangedMeanwhile:
+        raise changed_meanwhile() from None
     await known.refresh()
     return shown_response(_all(settings))
 

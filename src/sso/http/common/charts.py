@@ -9,7 +9,6 @@ from datetime import datetime
 from sso.platform.metrics.counters import Span
 
 WIDTH, BASE, TOP = 600, 112, 10
-MAX_SERIES = 3
 MAX_TICKS = 6
 
 

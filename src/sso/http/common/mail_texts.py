@@ -78,7 +78,25 @@ def compose(
     content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
     if notice in ("factor_added", "factor_removed") and "what" in filled:
         filled["what"] = _factor_text(plain, filled["what"])
-    context: dict[str, object] = {
+    context = _context(settings, notice, content, filled, language, name)
+    subject = plain.from_string("{{ service }}: {{ _(subject, **values) }}").render(context)
+    return Mail(
+        to,
+        subject,
+        plain.get_template("mail/notice.txt").render(context),
+        jinja.get_template("mail/notice.html").render(context),
+        language,
+        _sms(plain, context),
+        _whatsapp(plain, content, context),
+        str(context["code"]),
+    )
+
+
+def _context(
+    settings: Settings, notice: str, content: Notice, filled: Mapping[str, str], language: str, name: str
+) -> dict[str, object]:
+    """Return what the templates of a message name."""
+    return {
         "locale": language,
         "service": settings.service_name,
         "city": settings.city_name,
@@ -94,17 +112,6 @@ def compose(
         "sms": SMS_CODE if content.code else SMS_NOTICE,
         "host": urlsplit(settings.issuer).hostname,
     }
-    subject = plain.from_string("{{ service }}: {{ _(subject, **values) }}").render(context)
-    return Mail(
-        to,
-        subject,
-        plain.get_template("mail/notice.txt").render(context),
-        jinja.get_template("mail/notice.html").render(context),
-        language,
-        _sms(plain, context),
-        _whatsapp(plain, content, context),
-        str(context["code"]),
-    )
 
 
 def _factor_text(plain: Environment, what: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -55,6 +54,8 @@ def _folder() -> Path:
 @cache
 def manual(locale: str) -> tuple[Section, ...]:
     """Return the sections of the manual in a language. The file is ours; HTML in it would be shown as text."""
+    from markdown_it import MarkdownIt  # few processes show the manual, and each of them once
+
     text = (_folder() / _FILES.get(locale, _FILES["en"])).read_text(encoding="utf-8")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     sections = []

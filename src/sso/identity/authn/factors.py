@@ -130,6 +130,22 @@ class PasskeyRefused(Exception):
     """What the browser sent is not a passkey of ours, or not for this challenge, origin or person."""
 
 
+def _named_in(answer: str) -> tuple[bytes, bytes | None]:
+    """Return the id of the passkey that answered, and the id of the user that it names; None: it names none.
+
+    Raises:
+        PasskeyRefused: when the answer cannot be read.
+    """
+    from webauthn.helpers import base64url_to_bytes
+
+    try:
+        response = read_json(answer)
+        external_id, handle = base64url_to_bytes(str(response["rawId"])), response["response"].get("userHandle")
+        return external_id, base64url_to_bytes(str(handle)) if handle else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise PasskeyRefused("it cannot be read") from None
+
+
 class Passkeys:
     """Makes and checks passkeys (Web Authentication Level 3) for the host of the issuer.
 
@@ -264,20 +280,14 @@ class Passkeys:
             PasskeyRefused: when it is not right.
         """
         from webauthn import verify_authentication_response
-        from webauthn.helpers import base64url_to_bytes
 
         challenge = await self._answered(session, answer, browser, purpose)
-        try:
-            response = read_json(answer)
-            external_id, handle = base64url_to_bytes(str(response["rawId"])), response["response"].get("userHandle")
-            named = base64url_to_bytes(str(handle)) if handle else b""
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise PasskeyRefused("it cannot be read") from None
+        external_id, named = _named_in(answer)
         stored = await store.find_passkey(session, external_id)
         if stored is None or stored[0].disabled_at is not None or (user_id is not None and stored[0].id != user_id):
             raise PasskeyRefused("it is nobody's, or somebody else's")
         user, credential, roles = stored
-        if handle and named != user.id.bytes:
+        if named is not None and named != user.id.bytes:
             raise PasskeyRefused("it was made for somebody else")
         count = int(credential.data.get("sign_count", 0))
         try:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.users.models import UserInvitation
@@ -30,10 +30,11 @@ async def by_token(session: AsyncSession, hashed: bytes, now: datetime) -> UserI
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def invited(session: AsyncSession, emails: Sequence[str]) -> set[str]:
-    """Return those of some e-mail addresses that are invited."""
-    statement = select(UserInvitation.email).where(UserInvitation.email.in_(emails))
-    return set((await session.execute(statement)).scalars())
+async def invited(session: AsyncSession, lookups: Sequence[str]) -> set[str]:
+    """Return those of some e-mail addresses and user names that are in invitations."""
+    named = or_(UserInvitation.email.in_(lookups), UserInvitation.username.in_(lookups))
+    rows = await session.execute(select(UserInvitation.email, UserInvitation.username).where(named))
+    return {value for row in rows for value in row if value is not None}
 
 
 async def take(session: AsyncSession, hashed: bytes) -> bool:

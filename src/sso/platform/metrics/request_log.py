@@ -155,14 +155,17 @@ async def delete_old_requests(session: AsyncSession, before: datetime, limit: in
     return await delete_batch(session, ClientRequest, ClientRequest.at, limit, ClientRequest.at < before)
 
 
-async def delete_surplus_requests(session: AsyncSession, since: datetime) -> None:
-    """Delete the oldest entries of the applications that sent a request since a moment and have too many."""
-    lately = select(ClientRequest.client_id).where(ClientRequest.at >= since).distinct()
+async def delete_surplus_requests(session: AsyncSession, since: datetime, limit: int) -> int:
+    """Delete the oldest entries, at most ``limit``, of the applications that sent a request since a moment and have
+    more than :data:`MAX_STORED`; return how many."""
+    lately, left = select(ClientRequest.client_id).where(ClientRequest.at >= since).distinct(), limit
     for client_id in (await session.execute(lately)).scalars().all():
         mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id)
-        oldest = (
-            await session.execute(mine.order_by(ClientRequest.id.desc()).offset(MAX_STORED - 1).limit(1))
-        ).scalar()
-        if oldest is not None:
-            surplus = delete(ClientRequest).where(ClientRequest.client_id == client_id, ClientRequest.id < oldest)
-            await session.execute(surplus)
+        surplus = mine.order_by(ClientRequest.id.desc()).offset(MAX_STORED).limit(left)
+        ids = (await session.execute(surplus)).scalars().all()
+        if ids:
+            await session.execute(delete(ClientRequest).where(ClientRequest.id.in_(ids)))
+        left -= len(ids)
+        if not left:
+            break
+    return limit - left

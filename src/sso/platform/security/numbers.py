@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeGuard
+from zoneinfo import ZoneInfo
 
 MAX_TIME = 253_370_764_799
 """The last second of the year 9998, in seconds since 1970: a year remains for what is added to a time."""
@@ -48,15 +49,23 @@ def is_time(value: object) -> TypeGuard[int | float]:
     return (isinstance(value, int) or math.isfinite(value)) and 0 <= value <= MAX_TIME
 
 
-def read_day(text: str) -> datetime:
+def read_day(text: str, zone: str = "UTC", *, end: bool = False) -> datetime:
     """Return the beginning of a day, in UTC, that is written as ``2026-11-26``.
+
+    Args:
+        text: the day.
+        zone: the time zone in which the day begins, such as ``Asia/Jakarta``.
+        end: return the beginning of the day after.
 
     Raises:
         ValueError: when it is no day from 1900 to 9998.
     """
     if not _DAY.fullmatch(text):
         raise ValueError("must be a day such as 2026-11-26")
-    return datetime.combine(date.fromisoformat(text), time(), UTC) if _in_range(int(text[:4])) else _no_day()
+    if not _in_range(int(text[:4])):
+        return _no_day()
+    day = date.fromisoformat(text) + timedelta(days=1 if end else 0)
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 def checked_moment(moment: datetime) -> datetime:

@@ -9,7 +9,14 @@ from sso.platform.stored_settings.service import (
     change_settings,
     earlier_value,
 )
-from sso.platform.stored_settings.store import KEPT_CHANGES, change_of, changes_of, newest_change, stored_values
+from sso.platform.stored_settings.store import (
+    KEPT_CHANGES,
+    change_of,
+    changes_of,
+    newest_change,
+    recent_changes,
+    stored_values,
+)
 
 __all__ = [
     "CHANGED",
@@ -23,5 +30,6 @@ __all__ = [
     "changes_of",
     "earlier_value",
     "newest_change",
+    "recent_changes",
     "stored_values",
 ]

@@ -102,17 +102,20 @@ async def change_settings(
         for name in sorted(changes)
         if before.get(name) != after.get(name)
     ]
-    now = clock.now()
     for changed in done:
-        await store.store_value(session, changed.name, changed.after, now)
-        await store.add_change(
-            session,
-            SettingChange(
-                name=changed.name, at=now, actor=actor.name, before=changed.before, after=changed.after, reason=reason
-            ),
-        )
-        _record(session, changed, reason, actor)
+        await _store(session, changed, reason, actor)
     return done
+
+
+async def _store(session: AsyncSession, changed: SettingChanged, reason: str, actor: Actor) -> None:
+    """Store a change, with its history and its audit event."""
+    now = clock.now()
+    await store.store_value(session, changed.name, changed.after, now)
+    change = SettingChange(
+        name=changed.name, at=now, actor=actor.name, before=changed.before, after=changed.after, reason=reason
+    )
+    await store.add_change(session, change)
+    _record(session, changed, reason, actor)
 
 
 async def earlier_value(session: AsyncSession, name: str, change_id: int) -> str | None:

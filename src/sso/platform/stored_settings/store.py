@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.platform.db import insert_for
@@ -47,6 +49,40 @@ async def changes_of(session: AsyncSession, name: str | None = None, limit: int 
     if name is not None:
         statement = statement.where(SettingChange.name == name)
     return list((await session.execute(statement)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """A change of a setting, for a list."""
+
+    id: int
+    name: str
+    at: datetime
+    actor: str | None
+    before: str | None
+    after: str | None
+    reason: str
+
+
+async def recent_changes(
+    session: AsyncSession, names: Collection[str], limit: int, *, without_values: Collection[str] = ()
+) -> list[ShownChange]:
+    """Return the newest changes of some settings, newest first.
+
+    Args:
+        session: the transaction.
+        names: the settings.
+        limit: how many changes at most.
+        without_values: settings with long values, which are not read: they are empty.
+    """
+    long = SettingChange.name.in_(without_values)
+    values = [
+        case((long & column.is_not(None), ""), else_=column) for column in (SettingChange.before, SettingChange.after)
+    ]
+    columns = (SettingChange.id, SettingChange.name, SettingChange.at, SettingChange.actor)
+    statement = select(*columns, *values, SettingChange.reason).where(SettingChange.name.in_(names))
+    rows = await session.execute(statement.order_by(SettingChange.id.desc()).limit(limit))
+    return [ShownChange(*row) for row in rows]
 
 
 async def newest_change(session: AsyncSession) -> int:
