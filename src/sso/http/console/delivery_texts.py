@@ -20,6 +20,7 @@ KINDS = {
     "ssf_push": N_("Security event (push)"),
     "ssf_poll": N_("Security event (poll)"),
     "webhook": N_("Webhook"),
+    "application_webhook": N_("Webhook of an application"),
     "notice": N_("Notice to a user"),
     "message": N_("Code or message to a contact"),
 }
