@@ -111,6 +111,7 @@ async def change_webhooks(
 ) -> Response:
     """Add a webhook, remove one, rotate its secret, enable it, or send something."""
     act, target = sent.form.choice
+    secret: NewWebhookSecret | None
     try:
         async with db.write() as session:
             if act == "add":
