@@ -42,10 +42,12 @@ from sso.oidc.server import ProviderServer
 from sso.platform.db import Database, DatabaseUnavailable
 from sso.platform.db.migrate import check_schema
 from sso.platform.outbox import Worker
+from sso.platform.outbox.models import DeliveryKind
 from sso.platform.outbox.webhooks import WEBHOOK, send_webhook
 from sso.platform.outbox.worker import Handler
 from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit, Counts, DatabaseStorage, storage_for
+from sso.portal.webhooks.sending import send_application_webhook
 from sso.settings import Settings, load_settings
 from sso.ssf.events import PUSH, push_event
 
@@ -255,6 +257,7 @@ def handlers(provider: Provider, traces: Traces | None = None) -> dict[str, Hand
         BACKCHANNEL_LOGOUT: backchannel_logout(provider),
         PUSH: push_event(provider),
         WEBHOOK: send_webhook(provider.db, provider.box, lambda: provider.outbound),
+        DeliveryKind.APPLICATION_WEBHOOK: send_application_webhook(provider),
         NOTICE: send_notice(provider),
         MESSAGE: send_message(provider),
     }

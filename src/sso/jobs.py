@@ -24,7 +24,7 @@ from sso.accounts.deletion import delete_due
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
-from sso.clients.models import SANDBOX_END
+from sso.clients.models import SANDBOX_END, ClientSecret
 from sso.errors import Refusal
 from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
@@ -56,6 +56,9 @@ from sso.platform.security import rate_limits as limits
 from sso.platform.security.encryption import SecretBox
 from sso.portal import teams
 from sso.portal.diagnosis import ENDS_SOON_DAYS
+from sso.portal.first_sign_in import record_first_sign_ins
+from sso.portal.webhooks.events import tell_teams
+from sso.portal.webhooks.service import delete_of_retired
 from sso.setup import store as setup
 
 log = logging.getLogger(__name__)
@@ -173,6 +176,7 @@ async def chain_audit_events(db: Database, box: SecretBox) -> None:
         async with db.write() as session:
             events = await audit.append_to_chain(session, box)
             await tell_webhooks(session, events)
+            await tell_teams(session, events)
             if not events:
                 return
 
@@ -355,6 +359,7 @@ async def _remind_of_secrets(run: Run) -> int:
         ending = await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS))
         for secret in ending:
             secret.reminded_at = now
+            _record_ending(session, secret)
             client = provider.registry.get(secret.client_id)
             what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
             assert until is not None
@@ -363,6 +368,18 @@ async def _remind_of_secrets(run: Run) -> int:
                 if user is not None and user.disabled_at is None:
                     notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
     return len(ending)
+
+
+def _record_ending(session: AsyncSession, secret: ClientSecret) -> None:
+    until = secret.expires_at.isoformat() if secret.expires_at is not None else None
+    data = {"hint": secret.hint, "expires_at": until}
+    audit.record(session, "client.secret_expires_soon", actor="system", client_id=secret.client_id, data=data)
+
+
+async def _record_first_sign_ins(run: Run) -> int:
+    """Record the first sign-in of users with each application in production."""
+    async with run.provider.db.write() as session:
+        return await record_first_sign_ins(session, BATCH)
 
 
 async def look_around(db: Database, idle: timedelta) -> None:
@@ -501,6 +518,8 @@ JOBS: tuple[Job, ...] = (
     Job("request_log", _delete_requests),
     Job("signing_keys", _rotate_keys),
     Job("secret_reminders", _remind_of_secrets),
+    Job("first_sign_ins", _record_first_sign_ins),
+    Job("application_webhooks", _older(delete_of_retired, _deliveries)),
     Job("gauges", _count),
     Job("delayed_requests", _delayed_requests),
     Job("audit_events", _prune_audit_log),

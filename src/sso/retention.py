@@ -91,6 +91,10 @@ RETENTION: dict[str, Retention] = {
     "client_privileges": Retention("application", "As long as the application, also revoked ones."),
     "client_registrations": Retention("application", "As long as the application."),
     "client_secrets": Retention("application", "Until the team removes the secret, or with the application."),
+    "application_webhooks": Retention(
+        "application",
+        "Until the team removes the webhook, or `SSO_DELIVERY_RETENTION` after the application was retired.",
+    ),
     "clients": Retention("application", "`SSO_DELIVERY_RETENTION` after the application was removed."),
     "event_stream_excluded": Retention("application", "As long as the stream, or the account."),
     "event_stream_excluded_names": Retention("application", "As long as the stream."),

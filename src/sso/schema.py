@@ -13,6 +13,7 @@ from sso.platform.metrics import models as usage
 from sso.platform.outbox import models as delivery
 from sso.platform.security import models as security
 from sso.platform.stored_settings import models as stored_settings
+from sso.portal.webhooks import models as team_webhooks
 from sso.setup import models as setup
 
 metadata = Base.metadata
@@ -30,6 +31,7 @@ __all__ = [
     "sessions",
     "setup",
     "stored_settings",
+    "team_webhooks",
     "tokens",
     "usage",
     "users",

@@ -69,6 +69,7 @@ from sso.platform.outbox.webhooks import add_webhook
 from sso.platform.security.idempotency import begin_once
 from sso.platform.security.models import RateCounter
 from sso.platform.stored_settings import change_settings
+from sso.portal.webhooks.models import ApplicationWebhook
 from sso.schema import metadata
 from sso.setup.links import NewAdministrator, new_link
 from sso.ssf import streams
@@ -226,6 +227,9 @@ def _of_the_portal(city: City) -> list[Any]:
         Application(application_id="antrean", revision=1, created_at=now, updated_at=now, **begun),
         TeamMember(application_id="antrean", user_id=siti, role="owner", since=now),
         TeamInvitation(application_id="antrean", **invited),
+        ApplicationWebhook(
+            application_id="antrean", url="https://h.example", events=[], secret=b"s", created_at=now, updated_at=now
+        ),
         ApplicationNote(application_id="antrean", kind="created", actor="cli", text="", created_at=now),
         RelyingPartyCheck(
             application_id="antrean", revision=1, started_by="cli", status="done", results={}, created_at=now

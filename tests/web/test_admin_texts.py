@@ -17,7 +17,6 @@ from sso.http.admin.applications import SHOWN, SHOWN_TEXTS
 from sso.http.admin.audit_labels import EVENT_GROUPS, EVENT_TEXTS, OUTCOME_TEXTS, STATE_TEXTS
 from sso.http.admin.csv_download import cell, lines_of
 from sso.http.admin.dashboard import BEFORE, LEVELS, SERIES_TEXTS, TRENDS
-from sso.http.admin.delivery_texts import CHANNELS, KINDS, STATUS, reason_text
 from sso.http.admin.imports import DECISIONS, PROPOSALS, REASON_TEXTS
 from sso.http.admin.invitation_files import LINE_MISTAKES, REFUSED
 from sso.http.admin.invitations import DONE
@@ -28,6 +27,7 @@ from sso.http.common.charts import round_up
 from sso.http.common.i18n import translations
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, LEVEL_TEXTS, ROLE_NAMES, ROLE_TEXTS, SPANS
 from sso.http.console.access import ADMIN_PAGES, PAGE_TEXTS
+from sso.http.console.delivery_texts import CHANNELS, KINDS, STATUS, reason_text
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import CREDENTIAL_KINDS
 from sso.platform.outbox.models import SHARED_RECEIVERS, DeliveryKind, DeliveryStatus

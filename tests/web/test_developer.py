@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -17,6 +18,7 @@ from sso import clock
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import CatalogueConflict, make_plan
 from sso.clients.claims import data_of
+from sso.http.developer.quick_start import STACKS
 from sso.identity.users import store
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users, set_roles
@@ -570,3 +572,15 @@ async def test_a_test_person_is_neither_signed_in_nor_recovered(city: City, dima
     async with city.provider.db.read() as session:
         sent = (await session.execute(select(Delivery).where(Delivery.kind == "message"))).scalars().all()
     assert sent == []
+
+
+@pytest.mark.unit
+def test_a_quick_start_says_of_itself_only_what_a_test_does() -> None:
+    """The page said of .NET that its requests were sent by a test. There was none."""
+    tests = Path(__file__).parents[1]
+    libraries = {"php": "OpenID-Connect-PHP", "android": "docs/android.md"}
+    replayed = {name: stack.replayed for name, stack in STACKS.items() if stack.replayed}
+    assert set(replayed) == set(libraries)
+    for name, file in replayed.items():
+        assert libraries[name] in (tests / file).read_text(), name
+        assert not STACKS[name].tested

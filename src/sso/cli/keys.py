@@ -83,6 +83,7 @@ async def reencrypt_all(storage: Storage) -> int:
     from sso.platform.keys import reencrypt
     from sso.platform.outbox.webhooks import reencrypt_webhooks
     from sso.platform.security.instance_secrets import reencrypt_instance_secrets
+    from sso.portal.webhooks.service import reencrypt_application_webhooks
     from sso.ssf.streams import reencrypt_streams
 
     async with storage.db.write() as session:
@@ -94,6 +95,7 @@ async def reencrypt_all(storage: Storage) -> int:
             + await reencrypt_seeds(session, storage.box)
             + await reencrypt_streams(session, storage.box)
             + await reencrypt_webhooks(session, storage.box)
+            + await reencrypt_application_webhooks(session, storage.box)
             + await reencrypt(session, storage.box)
             + await reencrypt_instance_secrets(session, storage.box)
         )

@@ -113,6 +113,7 @@ class Application(Base):
     submitted_at: Mapped[datetime | None]
     approved_at: Mapped[datetime | None]
     request_log_until: Mapped[datetime | None]
+    first_sign_in_at: Mapped[datetime | None]
 
 
 class TeamMember(Base):

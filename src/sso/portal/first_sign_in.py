@@ -1,13 +1,16 @@
-"""The first sign-in with a sandbox, so that a developer sees that the application works."""
+"""The first sign-in with a sandbox, so that a developer sees that the application works; and with production."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso import clock
+from sso.clients.models import Application
 from sso.oidc.store.models import Grant
+from sso.platform.audit import record
 from sso.platform.metrics.models import UsageCount
 from sso.portal.applications import sandbox_id
 from sso.portal.sandbox import own_redirect_uri
@@ -32,3 +35,18 @@ async def first_sign_in(session: AsyncSession, settings: Settings, application_i
         UsageCount.client_id == client_id, UsageCount.name == "token", UsageCount.label == "client_credentials"
     )
     return (await session.execute(counted.order_by(UsageCount.hour).limit(1))).scalar_one_or_none()
+
+
+async def record_first_sign_ins(session: AsyncSession, limit: int) -> int:
+    """Record the first sign-in with each application in production that had none before, at most ``limit``; return how
+    many."""
+    signed_in = exists().where(Grant.client_id == Application.application_id, Grant.code_used_at.is_not(None))
+    waiting = select(Application).where(
+        Application.state == "approved", Application.first_sign_in_at.is_(None), signed_in
+    )
+    waiting = waiting.order_by(Application.application_id).limit(limit).with_for_update(key_share=True, of=Application)
+    applications = list((await session.execute(waiting)).scalars())
+    for application in applications:
+        application.first_sign_in_at = clock.now()
+        record(session, "application.first_sign_in", actor="system", client_id=application.application_id)
+    return len(applications)

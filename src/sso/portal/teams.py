@@ -66,14 +66,15 @@ async def add_member(
     team = {member.user_id: member for member in await _locked_team(session, application_id)}
     if role == "member":
         _keep_an_owner(team.values(), user_id)
-    if user_id in team:
+    is_new = user_id not in team
+    if not is_new:
         team[user_id].role = role
     else:
         if len(team) >= MAX_MEMBERS:
             raise ClientError(f"a team has at most {MAX_MEMBERS} people")
         session.add(TeamMember(application_id=application_id, user_id=user_id, role=role, since=clock.now()))
     await session.flush()
-    data = {"role": role}
+    data = {"role": role, "new": is_new}
     record(session, "team.member_set", actor=actor.name, subject=str(user_id), client_id=application_id, data=data)
 
 

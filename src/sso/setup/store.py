@@ -43,6 +43,7 @@ async def failing_receivers(session: AsyncSession, since: datetime, limit: int) 
     given_up = (Delivery.status == "given_up") & (Delivery.finished_at >= since)
     count = func.count()
     statement = select(Delivery.receiver, count).where(or_(fails, given_up), Delivery.receiver.is_not(None))
+    statement = statement.where(Delivery.kind != "application_webhook")  # its team is told
     statement = statement.group_by(Delivery.receiver).order_by(count.desc(), Delivery.receiver).limit(limit)
     return [(str(row[0]), row[1]) for row in await session.execute(statement)]
 

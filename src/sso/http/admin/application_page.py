@@ -52,6 +52,8 @@ from sso.portal.administration import is_in_groups
 from sso.portal.applications import Unfinished, catalogue_of, requested_settings_of
 from sso.portal.approval import pending_subject_change
 from sso.portal.rp_check.store import last_check
+from sso.portal.webhooks.models import ApplicationWebhook
+from sso.portal.webhooks.service import webhooks_of
 from sso.settings import Settings
 
 router = new_router()
@@ -89,6 +91,7 @@ class ApplicationFacts:
         privileges: granted and revoked privileges.
         names: the names of users by their id.
         check: the last sign-in check; None: there was none.
+        webhooks: the webhooks of its team.
     """
 
     row: ClientRow | None
@@ -103,6 +106,7 @@ class ApplicationFacts:
     privileges: list[ClientPrivilege]
     names: dict[str, str]
     check: RelyingPartyCheck | None
+    webhooks: list[ApplicationWebhook]
 
     @property
     def metadata(self) -> ClientMetadata | None:
@@ -226,6 +230,7 @@ async def _read(view: ApplicationView, client_id: str, here: Here) -> Applicatio
             privileges=list(privileges),
             names=await names_of(session, users),
             check=check,
+            webhooks=await webhooks_of(session, client_id) if application is not None else [],
         )
 
 
@@ -254,6 +259,7 @@ def _team(facts: ApplicationFacts) -> dict[str, object]:
     """Return the part of the page about the team and the history."""
     names = facts.names
     return {
+        "webhooks": facts.webhooks,
         "team": [(member, names.get(str(member.user_id), "")) for member in facts.team],
         "notes": [
             {"kind": note.kind, "who": names.get(note.actor, note.actor), "text": note.text, "at": note.created_at}

@@ -29,7 +29,6 @@ from sso.http.admin.audit_labels import (
     said_of,
 )
 from sso.http.admin.csv_download import MAX_ROWS, PART, Row, csv_response
-from sso.http.admin.delivery_texts import KINDS
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -38,6 +37,7 @@ from sso.http.common.pages import locale_of
 from sso.http.common.services import Box, CurrentSettings, Db
 from sso.http.common.typed_forms import FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.delivery_texts import KINDS
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.jobs import chain_audit_events

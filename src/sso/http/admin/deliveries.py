@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from sso.accounts.message_log import recipient_named
 from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
-from sso.http.admin.delivery_texts import CHANNELS, KINDS, RECEIPTS, STATUS, reason_text, retries
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import translations
@@ -21,6 +20,7 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import AccountActor, Db
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
+from sso.http.console.delivery_texts import CHANNELS, KINDS, RECEIPTS, STATUS, reason_text, retries
 from sso.platform.db import Database
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.store import DeliveryFilter

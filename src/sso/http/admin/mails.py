@@ -58,6 +58,7 @@ SENT_FOR = {
     "team_invitation": N_("Invitation to the team of an application"),
     "secret_expires": N_("Client secret about to expire"),
     "application_decided": N_("Decision about an application"),
+    "webhook_disabled": N_("Webhook of an application disabled"),
     "user_invitation": N_("Invitation to create an account"),
     "account_disabled": N_("Account disabled"),
     "message_budget": N_("A daily budget of SMS or WhatsApp messages is almost used up"),
@@ -66,7 +67,9 @@ SENT_FOR = {
 """When each message is sent. Its subject alone does not tell: several begin with the same words."""
 SAMPLES = {
     **dict.fromkeys(("factor_added", "factor_removed"), "Passkey (Chrome, Android 14)"),
-    **dict.fromkeys(("application_connected", "team_invitation", "application_decided"), "Antrean Puskesmas"),
+    **dict.fromkeys(
+        ("application_connected", "team_invitation", "application_decided", "webhook_disabled"), "Antrean Puskesmas"
+    ),
     "secret_expires": "Antrean Puskesmas",
     "message_budget": "SMS",
     "sign_in_name_changed": "siti.rahmawati",

@@ -17,10 +17,10 @@ from sso.clients.models import REMOVED, SANDBOX, Application, ClientRow
 from sso.clients.privileges import PrivilegeRefused
 from sso.clients.secrets import ClientError
 from sso.http.admin.application_page import name_of
-from sso.http.admin.delivery_texts import KINDS
 from sso.http.common.dates import moment_text
 from sso.http.common.i18n import translations
 from sso.http.console.access import Here
+from sso.http.console.delivery_texts import KINDS
 from sso.identity.sessions import store as sessions
 from sso.platform.actor import Actor
 from sso.platform.audit import record

@@ -22,7 +22,6 @@ from sso.clients.registry import Registry
 from sso.http.account.sessions import Row as SessionRow
 from sso.http.account.sessions import rows_of
 from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
-from sso.http.admin.delivery_texts import reason_text
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -31,6 +30,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.delivery_texts import reason_text
 from sso.identity.sessions import store
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.service import UserError, find

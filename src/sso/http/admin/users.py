@@ -30,7 +30,6 @@ from sso.clients.metadata import GROUPS
 from sso.clients.registry import Client
 from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
-from sso.http.admin.delivery_texts import CHANNELS, STATUS, reason_text
 from sso.http.admin.mails import SENT_FOR
 from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
@@ -51,6 +50,7 @@ from sso.http.console.access import (
     to_sign_in_again,
     token_for,
 )
+from sso.http.console.delivery_texts import CHANNELS, STATUS, reason_text
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter

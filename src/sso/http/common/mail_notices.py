@@ -247,6 +247,15 @@ NOTICES = {
         N_("Read the decision or note in the developer portal."),
         N_("Open the developer portal"),
     ),
+    "webhook_disabled": Notice(
+        N_("A webhook of your application was disabled"),
+        N_(
+            "On %(at)s, a webhook of %(what)s was disabled: the server answered 410 or has not accepted an event "
+            "for a long time. The application gets no more events at this address."
+        ),
+        N_("Correct the server. Then enable the webhook in the developer portal."),
+        N_("Open the developer portal"),
+    ),
     "account_disabled": Notice(
         N_("Your account was disabled"),
         N_("Your account was disabled on %(at)s. You cannot sign in, and all your sessions were ended."),
@@ -282,6 +291,7 @@ LINKS = {
     "user_invitation": "/invitation",
     "secret_expires": "/developer",
     "application_decided": "/developer",
+    "webhook_disabled": "/developer",
 }
 """Where the button of a message leads; ``token`` among its values is added."""
 OPTIONAL = {"new_device": "new_device", "application_connected": "application_connected"}

@@ -15,6 +15,7 @@ from sso.http.developer import (
     secrets,
     settings,
     team,
+    webhooks,
 )
 
 routers = (
@@ -23,6 +24,7 @@ routers = (
     settings.router,
     team.router,
     secrets.router,
+    webhooks.router,
     diagnosis.router,
     quick_start.router,
     docs.router,

@@ -39,7 +39,7 @@ class Stack:
         tested: whether our own tests run it exactly as it is shown.
         auth_method: the only ``token_endpoint_auth_method`` that the program uses.
         run: the command that runs the whole program; empty: there is no whole program, but parts of one.
-        replayed: whether our tests send the requests of the library instead.
+        replayed: the test that sends the requests of the library instead; empty: none does.
     """
 
     title: str
@@ -47,17 +47,23 @@ class Stack:
     tested: bool
     auth_method: str = "client_secret_basic"
     run: str = ""
-    replayed: bool = False
+    replayed: str = ""
 
 
 STACKS = {
     "python": Stack("Python, Authlib", ("web",), True, run="python app.py"),
     "node": Stack("Node, openid-client", ("web",), True, run="node server.mjs"),
-    "php": Stack("PHP, OpenID-Connect-PHP", ("web",), False, run="php -S localhost:3000 index.php", replayed=True),
+    "php": Stack(
+        "PHP, OpenID-Connect-PHP",
+        ("web",),
+        False,
+        run="php -S localhost:3000 index.php",
+        replayed="interop/test_openid_connect_php.py",
+    ),
     "laravel": Stack("Laravel", ("web",), False, "client_secret_post"),
     "spring": Stack("Java, Spring", ("web",), False),
-    "dotnet": Stack(".NET", ("web",), False, "client_secret_post", replayed=True),
-    "android": Stack("Android, AppAuth", ("native",), False, "none", replayed=True),
+    "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
+    "android": Stack("Android, AppAuth", ("native",), False, "none", replayed="conformance/test_rfc8252_android.py"),
     "apache": Stack("Apache, mod_auth_openidc", ("proxy", "web"), True),
 }
 
@@ -156,7 +162,7 @@ async def quick_start_page(
         auth_method=offered[chosen].auth_method if chosen in offered else "",
         parts=filled(chosen, issuer, client) if client is not None and chosen else [],
         tested=chosen in offered and offered[chosen].tested,
-        replayed=chosen in offered and offered[chosen].replayed,
+        replayed=chosen in offered and bool(offered[chosen].replayed),
         whole=chosen in offered and offered[chosen].run != "",
         issuer=issuer,
         arrived=arrived,

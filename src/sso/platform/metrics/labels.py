@@ -40,7 +40,7 @@ _FLOWS = {
 }
 FLOWS = frozenset({*_FLOWS.values(), OTHER})
 OUTCOMES = ("ok", "refused", "limited", "unavailable", "failed")
-KINDS = frozenset({"backchannel_logout", "ssf_push", "ssf_poll", "webhook", "notice", "message"})
+KINDS = frozenset({"backchannel_logout", "ssf_push", "ssf_poll", "webhook", "application_webhook", "notice", "message"})
 CHANNELS = ("sms", "whatsapp")
 MESSAGE_OUTCOMES = (
     "accepted", "sent", "delivered", "read", "failed", "refused", "budget", "prefix", "alarm", "forged",

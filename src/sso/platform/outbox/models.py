@@ -20,6 +20,7 @@ class DeliveryKind(StrEnum):
     SSF_PUSH = "ssf_push"
     SSF_POLL = "ssf_poll"
     WEBHOOK = "webhook"
+    APPLICATION_WEBHOOK = "application_webhook"
     NOTICE = "notice"
     MESSAGE = "message"
 

@@ -360,6 +360,7 @@ async def failing_receivers(session: AsyncSession, limit: int) -> list[tuple[str
     """Return the applications with deliveries that were given up or wait after several attempts, those with the most
     first, and how many. Of the newest :data:`MAX_CANDIDATES` such deliveries."""
     failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
+    failing &= Delivery.kind != DeliveryKind.APPLICATION_WEBHOOK  # its team is told, and it is disabled in the end
     newest = select(Delivery.client_id).where(failing, Delivery.client_id.is_not(None)).order_by(Delivery.id.desc())
     first = newest.limit(MAX_CANDIDATES).subquery()
     grouped = select(first.c.client_id, func.count()).group_by(first.c.client_id)
@@ -395,6 +396,7 @@ async def waiting(session: AsyncSession) -> dict[str, tuple[int, datetime]]:
 async def count_failing(session: AsyncSession, client_id: str) -> int:
     """Return the number of deliveries to an application that were given up, or failed and are retried."""
     failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
+    failing &= Delivery.kind != DeliveryKind.APPLICATION_WEBHOOK
     statement = select(func.count()).select_from(Delivery).where(Delivery.client_id == client_id, failing)
     return int((await session.execute(statement)).scalar_one())
 

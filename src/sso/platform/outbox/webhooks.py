@@ -141,22 +141,22 @@ def say(session: AsyncSession, webhook: Webhook, type_: str, data: Mapping[str, 
     enqueue(session, WEBHOOK, payload, receiver=urlsplit(webhook.url).netloc, delivery_id=message_id)
 
 
-def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def signed_headers(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """Return the headers of a webhook (Standard Webhooks, "Webhook headers" and "Signature scheme").
 
     Args:
-        key: the secret.
+        keys: the secrets: after a rotation the old one too, with a signature of its own ("Multiple signatures").
         message_id: stays the same when the delivery is retried.
         timestamp: seconds since 1970.
         body: the body of the request.
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
-    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    signatures = [base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in keys]
     return {
         "Content-Type": "application/json",
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{signature}",
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }
 
 
@@ -172,7 +172,7 @@ def send_webhook(
             raise NotNeeded("the webhook was removed or disabled")
         body = orjson.dumps(payload["body"])
         key = box.decrypt(webhook.secret, _purpose(webhook.id))
-        headers = signed_headers(key, payload["message_id"], clock.timestamp(), body)
+        headers = signed_headers([key], payload["message_id"], clock.timestamp(), body)
         try:
             status, _ = await outbound().post(webhook.url, body, headers)
         except OutboundRefused as error:

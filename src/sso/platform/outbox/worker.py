@@ -42,7 +42,7 @@ MAX_ERROR_CHARS = 300
 MAX_RECEIVER_CHANGES = 3
 """How often the receiver of a delivery may change before that counts as a failure, with a pause and an end."""
 AWAY_STATUSES = (421, 429, 502, 503, 504)
-WITHOUT_EVENT = DeliveryKind.WEBHOOK
+WITHOUT_EVENT = (DeliveryKind.WEBHOOK, DeliveryKind.APPLICATION_WEBHOOK)
 """No audit event is recorded when such a delivery is given up: the event would cause another webhook delivery."""
 JITTER = (0.75, 1.0)
 
@@ -344,7 +344,7 @@ class Worker:
     @staticmethod
     def _give_up_event(session: AsyncSession, delivery: Delivery, error: str) -> None:
         log.error("gave up %s to %s: %s", delivery.kind, delivery.client_id, error)
-        if delivery.kind != WITHOUT_EVENT:
+        if delivery.kind not in WITHOUT_EVENT:
             record(
                 session,
                 "delivery.given_up",

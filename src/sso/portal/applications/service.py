@@ -79,6 +79,7 @@ async def adopt(session: AsyncSession, row: ClientRow, *, actor: Actor, authorit
     metadata, now = stored_metadata(row.metadata_), clock.now()
     application = Application(application_id=row.client_id, revision=1, created_at=now, approved_at=row.created_at)
     application.state = "approved" if row.status == "active" else "suspended"
+    application.first_sign_in_at = application.approved_at  # what happened before the team is no news to it
     application.granted = {}
     _write(application, RequestedSettings(kind_of_type(metadata.type)))
     if not catalogue_of(row):

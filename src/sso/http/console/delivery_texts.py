@@ -20,6 +20,7 @@ KINDS = {
     "ssf_push": N_("Security event (push)"),
     "ssf_poll": N_("Security event (poll)"),
     "webhook": N_("Webhook"),
+    "application_webhook": N_("Webhook of an application"),
     "notice": N_("Notice to a user"),
     "message": N_("Code or message to a contact"),
 }
@@ -65,7 +66,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"the stream is gone, or disabled", re.S), N_("The event stream was removed or disabled.")),
     (re.compile(r"the application refused it: (?P<code>.*)", re.S), N_("The application refused the event: %(code)s")),
     (
-        re.compile(r"(the application |it )?answered (?P<status>\d+)", re.S),
+        re.compile(r"(\w+: )?(the application |it )?answered (?P<status>\d+)", re.S),
         N_("The receiver answered with the status %(status)s."),
     ),
     (re.compile(r"(?P<host>\S+) is at what is not a public address", re.S), N_("%(host)s is not at a public address.")),
