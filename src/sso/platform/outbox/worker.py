@@ -123,7 +123,7 @@ class Worker:
     def __init__(
         self, db: Database, settings: Settings, handlers: Mapping[str, Handler], usage: Usage | None = None
     ) -> None:
-        self._db = db
+        self._db, self._settings = db, settings
         self._usage = usage or Usage()
         self._handlers = handlers
         self._limit = settings.delivery_concurrency
@@ -131,8 +131,6 @@ class Worker:
         self.places = Places(self._limit, self._per_receiver, SHARED_RECEIVERS)
         self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
         self._give_up = settings.delivery_retry_period
-        channels = settings.phone_channels
-        self._fallback = settings.whatsapp_fallback_after if {SMS, WHATSAPP} <= set(channels) else None
         self._moved_at = datetime.min.replace(tzinfo=UTC)
         self._nudge = asyncio.Event()
         self._stopping = False
@@ -284,11 +282,11 @@ class Worker:
     async def _move_waiting(self) -> None:
         """Let the SMS gateway send what waits for WhatsApp: at once where its breaker is open, otherwise what has
         waited for the time after which it goes out by SMS."""
-        now = clock.now()
-        if self._fallback is None or now < self._moved_at + timedelta(seconds=POLL_SECONDS):
+        now, has_both = clock.now(), {SMS, WHATSAPP} <= set(self._settings.phone_channels)
+        if not has_both or now < self._moved_at + timedelta(seconds=POLL_SECONDS):
             return
         self._moved_at = now
-        before = now if self.places.is_open(WHATSAPP) else now - self._fallback
+        before = now if self.places.is_open(WHATSAPP) else now - self._settings.whatsapp_fallback_after
         async with self._db.write() as session:
             await store.move_waiting(session, WHATSAPP, SMS, before)
 
