@@ -315,7 +315,8 @@ async def retry(session: AsyncSession, delivery_id: uuid.UUID) -> Delivery | Non
     """Retry now a delivery that was given up or waits for its next attempt. Return it; None if that is impossible."""
     mine = (Delivery.id == delivery_id) & Delivery.status.in_(("given_up", "pending"))
     values = {"status": "pending", "next_attempt_at": clock.now(), "finished_at": None, "created_at": clock.now()}
-    values |= {"receipt_key": None, "fallback_at": None}  # an earlier receipt says nothing about this attempt
+    # An earlier receipt says nothing about this attempt.
+    values |= {"receipt": None, "receipt_key": None, "fallback_at": None}
     await session.execute(update(Delivery).where(mine, Delivery.kind != "ssf_poll").values(**values))
     delivery = await session.get(Delivery, delivery_id, populate_existing=True)
     return delivery if delivery is not None and delivery.status == "pending" else None
