@@ -26,6 +26,7 @@ MAX_REASON_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Full:
+UNFINISHED = (DeliveryStatus.PENDING, DeliveryStatus.HELD)
     """Kinds, endpoints (``places.endpoint``) and hosts that get no delivery now."""
 
     kinds: Sequence[str] = ()
@@ -241,17 +242,20 @@ async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequen
     return {delivery.client_id: delivery for delivery in deliveries if delivery.client_id is not None}
 
 
-async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> None:
-    """Record that a delivery is ``done``, ``given_up`` or ``skipped``."""
+async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> bool:
+    """Record that a delivery is ``done``, ``given_up`` or ``skipped``; tell whether a row changed. A delivery that was
+    finished meanwhile, for example by a receipt, can only become ``done``."""
+    mine = update(Delivery).where(Delivery.id == delivery_id)
+    if status != DeliveryStatus.DONE:
+        mine = mine.where(Delivery.status.in_(UNFINISHED))
     values = {"status": status, "finished_at": clock.now(), "last_error": error}
-    await session.execute(update(Delivery).where(Delivery.id == delivery_id).values(**values))
+    return (await session.execute(mine.values(**values).returning(Delivery.id))).first() is not None
 
 
 async def retry_at(session: AsyncSession, delivery_id: uuid.UUID, at: datetime, error: str) -> None:
-    """Record that a delivery failed and when it is retried."""
-    await session.execute(
-        update(Delivery).where(Delivery.id == delivery_id).values(next_attempt_at=at, last_error=error)
-    )
+    """Record that a delivery failed and when it is retried. One that was finished meanwhile stays as it is."""
+    mine = update(Delivery).where(Delivery.id == delivery_id, Delivery.status.in_(UNFINISHED))
+    await session.execute(mine.values(next_attempt_at=at, last_error=error))
 
 
 async def held(session: AsyncSession, client_id: str, kind: str, limit: int) -> list[Delivery]:

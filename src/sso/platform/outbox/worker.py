@@ -310,10 +310,10 @@ class Worker:
         outcome = self._outcome(delivery, error, abandon=abandon, skip=skip)
         try:
             async with self._db.write() as session:
-                if outcome == DeliveryStatus.GIVEN_UP:
-                    self._give_up_event(session, delivery, error or "")
                 if outcome != RETRIED:
-                    await store.finish(session, delivery.id, outcome, stored)
+                    finished = await store.finish(session, delivery.id, outcome, stored)
+                    if finished and outcome == DeliveryStatus.GIVEN_UP:
+                        self._give_up_event(session, delivery, error or "")
                 else:
                     assert when is not None, "only a failed attempt is retried"
                     await store.retry_at(session, delivery.id, when, stored or "")
