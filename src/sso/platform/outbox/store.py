@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,14 +19,18 @@ MAX_CANDIDATES = 1000
 """How many due deliveries the worker chooses from."""
 OVERDUE_BATCH = 100
 MAX_COUNTED = 100_000
+FAILED_ATTEMPTS = 3
+"""After how many attempts a delivery counts as failing."""
+FAILED_SINCE = timedelta(days=1)
+"""How long a delivery that was given up counts as failing."""
 CHANGES = "receiver_changes"
 """The member of a payload that counts how often the receiver was changed."""
 MAX_REASON_CHARS = 300
+UNFINISHED = (DeliveryStatus.PENDING, DeliveryStatus.HELD)
 
 
 @dataclass(frozen=True, slots=True)
 class Full:
-UNFINISHED = (DeliveryStatus.PENDING, DeliveryStatus.HELD)
     """Kinds, endpoints (``places.endpoint``) and hosts that get no delivery now."""
 
     kinds: Sequence[str] = ()
@@ -361,15 +365,50 @@ async def page_of(
     return list((await session.execute(statement)).scalars())
 
 
-async def failing_receivers(session: AsyncSession, limit: int) -> list[tuple[str, int]]:
-    """Return the applications with deliveries that were given up or wait after several attempts, those with the most
-    first, and how many. Of the newest :data:`MAX_CANDIDATES` such deliveries."""
-    failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
-    newest = select(Delivery.client_id).where(failing, Delivery.client_id.is_not(None)).order_by(Delivery.id.desc())
-    first = newest.limit(MAX_CANDIDATES).subquery()
-    grouped = select(first.c.client_id, func.count()).group_by(first.c.client_id)
-    rows = (await session.execute(grouped.order_by(func.count().desc(), first.c.client_id).limit(limit))).all()
-    return [(row[0], int(row[1])) for row in rows]
+async def messages_since(
+    session: AsyncSession, hashes: Sequence[bytes], since: datetime, limit: int
+) -> list[tuple[datetime, Mapping[str, Any]]]:
+    """Return when the messages to contacts were written after a moment, and their payloads, the newest first.
+
+    Args:
+        session: for reading.
+        hashes: the keyed hashes of the contacts.
+        since: the moment.
+        limit: the maximum number.
+    """
+    mine = Delivery.recipient_hash.in_(hashes) & (Delivery.kind == DeliveryKind.MESSAGE)
+    newest = select(Delivery.created_at, Delivery.payload).where(mine, Delivery.created_at > since)
+    rows = await session.execute(newest.order_by(Delivery.created_at.desc()).limit(limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class FailingReceiver:
+    """A receiver to which deliveries fail.
+
+    Args:
+        name: the application, otherwise the host, ``mail``, ``sms`` or ``whatsapp``.
+        client_id: the application; None: it is none.
+        count: how many deliveries.
+    """
+
+    name: str
+    client_id: str | None
+    count: int
+
+
+async def failing_receivers(session: AsyncSession, limit: int) -> list[FailingReceiver]:
+    """Return the receivers with deliveries that were given up within a day, or wait after several attempts, those with
+    the most first. Of :data:`MAX_CANDIDATES` such deliveries."""
+    fails = (Delivery.status == "pending") & (Delivery.attempts >= FAILED_ATTEMPTS)
+    given_up = (Delivery.status == "given_up") & (Delivery.finished_at >= clock.now() - FAILED_SINCE)
+    name = func.coalesce(Delivery.client_id, Delivery.receiver).label("name")
+    failing = select(name, Delivery.client_id).where(fails | given_up, name.is_not(None))
+    first = failing.order_by(Delivery.id.desc()).limit(MAX_CANDIDATES).subquery()
+    count = func.count().label("count")
+    grouped = select(first.c.name, first.c.client_id, count).group_by(first.c.name, first.c.client_id)
+    rows = (await session.execute(grouped.order_by(count.desc(), first.c.name).limit(limit))).all()
+    return [FailingReceiver(str(row[0]), row[1], int(row[2])) for row in rows]
 
 
 async def count_failed_messages(session: AsyncSession, since: datetime, limit: int) -> int:
