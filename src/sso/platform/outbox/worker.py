@@ -250,7 +250,8 @@ class Worker:
             return None, await self._record(delivery, str(error), abandon=True)
         except OtherReceiver as error:
             if delivery.payload.get(store.CHANGES, 0) >= MAX_RECEIVER_CHANGES:  # two releases disagree
-                return None, await self._record(delivery, f"its receiver changed {MAX_RECEIVER_CHANGES} times")
+                text, when = f"its receiver changed {MAX_RECEIVER_CHANGES} times", _next_attempt(delivery, error)
+                return None, await self._record(delivery, text, when=when)
             await self._change_receiver(delivery, error)
             return error.answered, RETRIED
         except AwaitsReceipt as error:
