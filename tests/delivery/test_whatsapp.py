@@ -10,18 +10,22 @@ import pytest
 from sqlalchemy import select
 from tests.citizens import last_code, post
 from tests.delivery.cloud_api import NUMBER_ID, RECEIPTS, TOKEN, VERIFY_TOKEN, CloudApi, Reply, status_of, tell
-from tests.support import City
+from tests.support import Browser, City
+from tests.web.test_console_access import browser_of
 
 from sso import clock
 from sso.identity.authn import pending_flows
 from sso.identity.notifications import notify, send_code
 from sso.identity.users import store as users
 from sso.identity.users.models import Identifier, User
+from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.metrics.counters import Tallies
 from sso.platform.outbox import store
 from sso.platform.outbox.models import Delivery
+from sso.platform.stored_settings import change_settings
 from sso.settings import Settings, SettingsError
+from sso.setup.message_checks import messages
 
 NUMBER = "+6281298765432"
 
@@ -365,3 +369,178 @@ async def test_numbers_of_other_countries_are_refused_where_they_are_typed(city:
 def test_settings_that_do_not_belong_together(api: CloudApi, changes: dict[str, Any], text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         Settings(_env_file=None, **{**api.settings, **changes})  # type: ignore[call-arg]
+
+
+async def change(city: City, **values: str) -> None:
+    """Change settings in the database, and let this process look for changes."""
+    async with city.provider.db.write() as session:
+        await change_settings(session, city.settings, values, reason="Uji", actor=Actor("cli"))
+    await city.provider.refresh()
+
+
+async def test_settings_of_the_database_hold_for_budgets_and_for_the_fallback(city: City, api: CloudApi) -> None:
+    await change(city, sms_per_day="1", channels="email,sms")
+    await code_to(city)
+    assert (len(api.whatsapp), len(api.sms)) == (0, 1)
+    await code_to(city, "+6281200000001")
+    assert "daily budget of SMS is used up" in str((await row(city)).last_error)
+    assert len(api.sms) == 1
+    finding = await messages(city.settings, city.provider.db)
+    assert {"budget": "SMS", "used": 1, "maximum": 1} in [words.values for words in finding.words]
+    await change(city, sms_per_day="9", channels="email,sms,whatsapp")
+    await code_to(city, "+6281200000002", "sms")
+    assert len(api.sms) == 2
+
+
+async def test_nothing_falls_back_to_a_channel_that_was_switched_off(city: City, api: CloudApi) -> None:
+    await change(city, channels="email,whatsapp")
+    api.replies = [Reply(503)] * 50
+    for number in range(4):
+        await code_to(city, f"+62812000000{number:02}")
+        clock.advance(0.3)
+    for _ in range(10):
+        await later(city, 1.1)
+    assert (await row(city)).receiver == "whatsapp"
+    assert len(api.replies) > 30, "the breaker is open"
+    api.replies = []
+    for _ in range(6):
+        await later(city, 15)
+    assert (len(api.whatsapp), api.sms) == (4, [])
+
+
+@pytest.mark.parametrize("overrides", [{"sms_url": ""}], indirect=True, ids=["no SMS"])
+async def test_a_failed_message_is_retried_and_delivered(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    assert await tell(city, status_of(api.whatsapp[0], "failed", 131026)) == 200
+    failed = await row(city)
+    assert (failed.status, failed.receipt) == ("given_up", "failed")
+    async with city.provider.db.write() as session:
+        assert await store.retry(session, failed.id) is not None
+    assert (await row(city)).receipt is None
+    await city.site.worker.drain()
+    accepted = await row(city)
+    assert (accepted.status, accepted.receipt) == ("done", "accepted")
+    assert await tell(city, status_of(api.whatsapp[1], "delivered")) == 200
+    delivered = await row(city)
+    assert (delivered.status, delivered.receipt) == ("done", "delivered")
+
+
+async def test_a_code_that_was_typed_in_a_sign_up_costs_no_sms(city: City, api: CloudApi) -> None:
+    async with city.browser() as browser:
+        page = await browser.open("/signup")
+        page = await post(browser, "/signup", {"contact": NUMBER, "agree": "1"}, page)
+        await city.site.worker.drain()
+        page = await post(browser, "/signup", {"code": await last_code(city)}, page)
+        assert 'name="password"' in page.text
+        await later(city, 61)
+        assert (api.sms, (await row(city)).status) == ([], "skipped")
+        await post(browser, "/signup", {"name": "Ani", "password": "perahu-hijau-menyapa-awan-27"}, page)
+    async with city.browser() as browser:
+        clock.advance(60)
+        page = await browser.open("/recover")
+        page = await post(browser, "/recover", {"username": NUMBER}, page)
+        await city.site.worker.drain()
+        page = await post(browser, "/recover", {"code": await last_code(city)}, page)
+        assert 'name="password"' in page.text
+        before = (len(api.whatsapp), len(api.sms))
+        await later(city, 61)
+        assert (len(api.whatsapp), len(api.sms)) == before
+
+
+async def add_number(city: City, username: str, channel: str | None = None) -> None:
+    """Give a user a verified number and a preferred channel."""
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        contact = Identifier(
+            user_id=city.users[username], kind="phone", value=NUMBER, lookup=NUMBER, created_at=now, verified_at=now
+        )
+        contact.channel = channel
+        session.add(contact)
+
+
+async def channel_shown(city: City, admin: Browser, username: str) -> str:
+    """Return what the page of a user says of the channel of the newest message."""
+    page = await admin.open(f"/admin/people/{city.users[username]}")
+    return page.text.partition('id="messages"')[2].partition('data-label="Saluran">')[2].partition("</td>")[0]
+
+
+async def test_the_page_of_a_user_names_the_channel_that_has_the_code(city: City, api: CloudApi) -> None:
+    await add_number(city, "siti")
+    async with await browser_of(city, "admin") as admin:
+        await code_to(city)
+        assert (await channel_shown(city, admin, "siti")).startswith("WhatsApp")
+        assert "diterima" in await channel_shown(city, admin, "siti")
+        assert await tell(city, status_of(api.whatsapp[0], "delivered")) == 200
+        assert (await channel_shown(city, admin, "siti")).startswith("WhatsApp")
+        clock.advance(31)
+        await code_to(city)
+        await later(city, 61)
+        assert len(api.sms) == 1
+        assert (await channel_shown(city, admin, "siti")).startswith("SMS")
+
+
+async def test_the_page_of_a_user_counts_every_code(city: City) -> None:
+    await add_number(city, "siti")
+    for _ in range(23):
+        async with city.provider.db.write() as session:
+            running = await pending_flows.begin(session, city.provider.box, "sign_up", "b", {}, seconds=1800)
+            await send_code(session, city.provider, running, "phone", NUMBER, "code_sign_up", "id")
+    async with city.provider.db.write() as session:
+        user = await session.get(User, city.users["siti"])
+        assert user is not None
+        notify(session, city.provider, user, "password_changed")
+    async with await browser_of(city, "admin") as admin:
+        page = await admin.open(f"/admin/people/{city.users['siti']}")
+    counted = page.text.partition('id="messages"')[2].partition("</section>")[0]
+    assert "satu jam terakhir: 23" in counted, counted[:1500]
+
+
+async def test_a_receipt_during_an_attempt_that_is_given_up_stays(city: City, api: CloudApi) -> None:
+    await code_to(city)
+    (message,) = api.whatsapp
+    send = city.site.worker._handlers["message"]
+
+    async def confirmed_meanwhile(payload: Any) -> None:
+        assert await tell(city, status_of(message, "delivered")) == 200
+        await send(payload)
+
+    api.gateway_replies = [Reply(400)]
+    city.site.worker._handlers = {**city.site.worker._handlers, "message": confirmed_meanwhile}
+    await later(city, 61)
+    delivered = await row(city)
+    assert (delivered.status, delivered.receipt) == ("done", "delivered")
+    async with city.provider.db.read() as session:
+        types = (await session.execute(select(AuditEvent.type))).scalars().all()
+    assert "delivery.given_up" not in types
+
+
+@pytest.mark.parametrize("overrides", [{"channels": ["sms", "whatsapp"]}], indirect=True, ids=["no mail"])
+async def test_without_mail_a_notice_follows_the_choice_of_the_user(city: City, api: CloudApi) -> None:
+    await add_number(city, "ratna", "sms")
+    async with city.provider.db.write() as session:
+        user = await session.get(User, city.users["ratna"])
+        assert user is not None
+        notify(session, city.provider, user, "password_changed")
+    await city.site.worker.drain()
+    assert (len(api.sms), api.whatsapp) == (1, [])
+
+
+async def test_the_page_after_a_registration_changes_the_channel(city: City, api: CloudApi) -> None:
+    async with city.browser() as browser:
+        page = await browser.open("/signup")
+        page = await post(browser, "/signup", {"contact": "ani@warga.example", "agree": "1"}, page)
+        page = await post(browser, "/signup", {"code": await last_code(city)}, page)
+        page = await post(browser, "/signup", {"name": "Ani", "password": "perahu-hijau-menyapa-awan-27"}, page)
+        page = await post(browser, "/welcome", {"choice": "contact", "contact": NUMBER}, page)
+        await city.site.worker.drain()
+        assert len(api.whatsapp) == 1
+        assert 'value="resend sms"' in page.text
+        clock.advance(31)
+        page = await post(browser, "/welcome", {"choice": "resend sms"}, page)
+        await city.site.worker.drain()
+        assert len(api.sms) == 1
+        assert 'value="resend whatsapp"' in page.text
+        await post(browser, "/welcome", {"choice": "code", "code": await last_code(city)}, page)
+    async with city.provider.db.read() as session:
+        contact = (await session.execute(select(Identifier).where(Identifier.value == NUMBER))).scalar_one()
+    assert contact.channel == "sms"

@@ -24,6 +24,7 @@ from sso.identity.users.models import User, UserInvitation
 from sso.identity.users.service import find, set_roles
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
+from sso.setup.content_checks import receivers
 
 INVITED = {"choice": "invite", "name": "Wulan Sari", "email": "wulan@kota.example", "note": "Pegawai baru"}
 
@@ -449,11 +450,22 @@ async def test_the_overview_says_first_what_needs_attention(city: City, admin: B
     assert "Belum ada data untuk periode ini" in calm.text
     async with city.provider.db.write() as session:
         sent = {"payload": {}, "attempts": 9, "created_at": clock.now(), "next_attempt_at": clock.now()}
-        session.add(Delivery(kind="backchannel_logout", client_id="warga", status="given_up", **sent))
+        session.add(
+            Delivery(
+                kind="backchannel_logout", client_id="warga", receiver="warga.example", status="given_up",
+                finished_at=clock.now(), **sent,
+            )
+        )  # fmt: skip
+        session.add(Delivery(kind="webhook", receiver="hooks.example", status="pending", **sent))
+        session.add(Delivery(kind="webhook", receiver="slow.example", status="pending", **{**sent, "attempts": 2}))
         session.add(Delivery(kind="notice", status="given_up", finished_at=clock.now(), **sent))
         session.add(AuditEvent(at=clock.now(), type="delivery.given_up", outcome="failure", data={}))
     page = await admin.open("/admin")
     assert "1 pengiriman ke warga gagal" in page.text
+    finding = await receivers(city.provider.db)
+    assert [words.values["names"] for words in finding.words] == ["hooks.example (1), warga (1)"]
+    assert "1 pengiriman ke hooks.example gagal" in page.text, "the overview and the checklist name the same receivers"
+    assert "slow.example" not in page.text
     assert "1 pesan kepada pengguna gagal" in page.text
     assert page.text.index("Perlu ditindaklanjuti") < page.text.index('class="figures"')
     checks = page.text.split('id="readiness"')[1].split("</section>")[0]

@@ -7,10 +7,11 @@ of a failure.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +30,8 @@ from sso.settings import Settings
 
 CONTACT_KINDS = ("email", "phone")
 MAX_SHOWN = 20
+MAX_COUNTED = 500
+"""Of how many messages of a day the codes are counted."""
 MAX_HASHES = 20
 
 
@@ -39,7 +42,8 @@ class SentMessage:
     Args:
         id: of the delivery.
         about: the name of the message; empty: it cannot be read any more.
-        channel: ``mail``, ``sms`` or ``whatsapp``.
+        channel: ``mail``, ``sms`` or ``whatsapp``: the one that has the message, or had it last.
+        receipt: what WhatsApp last said about it; None: nothing.
         to: the contact, masked; empty: the contact that the user had when it was sent.
         status: of the delivery.
         error: why it failed, as it is stored.
@@ -47,12 +51,12 @@ class SentMessage:
         at: when it was written.
         finished_at: when it was sent or given up.
         next_attempt_at: when it is tried next.
-        has_code: whether it holds a code.
     """
 
     id: uuid.UUID
     about: str
     channel: str
+    receipt: str | None
     to: str
     status: str
     error: str
@@ -60,7 +64,6 @@ class SentMessage:
     at: datetime
     finished_at: datetime | None
     next_attempt_at: datetime | None
-    has_code: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +106,15 @@ async def messages_to(session: AsyncSession, services: MessageServices, recipien
 def _shown(services: MessageServices, row: Delivery) -> SentMessage:
     about, to = str(row.payload.get("notice", "")), ""
     if row.kind == DeliveryKind.MESSAGE:
-        try:
-            message = opened(services, row.payload)
-        except CannotDecrypt:
-            message = {}
+        message = _content(services, row.payload)
         about = str(message.get("about", ""))
         to = masked(str(message["kind"]), str(message["to"])) if "to" in message else ""
     waits = row.status == "pending"
     return SentMessage(
         id=row.id,
         about=about,
-        channel=row.receiver or MAIL,
+        channel=row.channel or MAIL,
+        receipt=row.receipt,
         to=to,
         status=row.status,
         error=row.last_error or "",
@@ -121,8 +122,15 @@ def _shown(services: MessageServices, row: Delivery) -> SentMessage:
         at=row.created_at,
         finished_at=row.finished_at,
         next_attempt_at=row.next_attempt_at if waits and row.attempts else None,
-        has_code=about.startswith("code_"),
     )
+
+
+def _content(services: MessageServices, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the encrypted part of a message; nothing where it cannot be read any more."""
+    try:
+        return opened(services, payload)
+    except CannotDecrypt:
+        return {}
 
 
 def contact_states(settings: Settings, identifiers: Sequence[Identifier]) -> list[ContactState]:
@@ -157,12 +165,16 @@ class CodeLimits:
         return self.last_hour >= self.per_hour or self.last_day >= self.per_day
 
 
-def code_limits(messages: Sequence[SentMessage], settings: Settings) -> CodeLimits:
-    """Return the limits in effect for a user, by the messages of the last hour and day."""
-    codes, now = [message.at for message in messages if message.has_code], clock.now()
+async def code_limits(
+    session: AsyncSession, services: MessageServices, recipient: Recipient, settings: Settings
+) -> CodeLimits:
+    """Return the limits in effect for a user, by the codes of the last hour and day."""
+    now = clock.now()
+    rows = await deliveries.messages_since(session, recipient.hashes, now - timedelta(days=1), MAX_COUNTED)
+    codes = [at for at, payload in rows if str(_content(services, payload).get("about", "")).startswith("code_")]
     return CodeLimits(
         sum(1 for at in codes if at > now - timedelta(hours=1)),
-        sum(1 for at in codes if at > now - timedelta(days=1)),
+        len(codes),
         settings.one_time_codes_per_contact_per_hour,
         settings.one_time_codes_per_contact_per_day,
     )

@@ -212,7 +212,7 @@ async def check_recovery_code(
             user = await session.get(User, flow.user_id)
             assert user is not None
             return await _delay(session, services.changes, visitor, flow, user)
-        await pending_flows.keep(session, services.box, flow, anew=True)
+        await pending_flows.keep(session, services.box, flow, anew=True, code_used=True)
     return flow
 
 
@@ -233,7 +233,7 @@ async def _check_helpdesk_code(
         data["helpdesk"] = True
         if data.get("contact_proven") and not await _is_held(session, services.settings, flow):
             await _contact_verified(session, flow, by_helpdesk=True)
-            await pending_flows.keep(session, services.box, flow)
+            await pending_flows.keep(session, services.box, flow, code_used=True)
         else:
             outcome = await _delay(session, services.changes, visitor, flow, user)
     await attempt.succeeded()

@@ -151,7 +151,7 @@ async def check_sign_up_code(services: AccountServices, visitor: Visitor, flow: 
     await attempt.succeeded()
     data["verified"] = True
     async with services.db.write() as session:
-        await pending_flows.keep(session, services.box, flow)
+        await pending_flows.keep(session, services.box, flow, code_used=True)
 
 
 async def hash_new_password(

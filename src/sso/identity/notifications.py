@@ -66,12 +66,11 @@ def notify(session: AsyncSession, services: MessageServices, user: User, about: 
     """
     if not (services.settings.can_send("email") or services.settings.can_send("phone")):
         return
-    # The contact is chosen when it is sent.
-    receiver = MAIL if services.settings.can_send("email") else services.settings.phone_channels[0]
+    # The contact, and with it the channel that the user has chosen, is read when the notice is sent; mail until then.
     payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
         payload["sealed"] = _encrypted(services, values)
-    enqueue(session, NOTICE, payload, receiver=receiver, user_id=user.id)
+    enqueue(session, NOTICE, payload, receiver=MAIL, user_id=user.id)
 
 
 def send(

@@ -18,7 +18,6 @@ CHANGED_DAYS = 30
 LATE_JOBS = timedelta(minutes=30)
 """After which time without jobs doctor warns: they are due every five minutes."""
 OLD_BACKUP = timedelta(days=2)
-FAILED_SINCE = timedelta(days=1)
 NAMED = 5
 """How many applications, receivers or servers a finding names."""
 
@@ -195,11 +194,13 @@ async def deliveries(db: Database) -> Finding:
 
 async def receivers(db: Database) -> Finding:
     """Name the servers that do not accept deliveries."""
+    from sso.platform.outbox import store as outbox
+
     async with db.read() as session:
-        failing = await store.failing_receivers(session, clock.now() - FAILED_SINCE, NAMED)
+        failing = await outbox.failing_receivers(session, NAMED)
     if not failing:
         return good("receivers", says("every receiver accepts its deliveries"), page="/admin/deliveries")
-    names = ", ".join(f"{receiver} ({count})" for receiver, count in failing)
+    names = ", ".join(f"{receiver.name} ({receiver.count})" for receiver in failing)
     return warning("receivers", says("deliveries fail: %(names)s", names=names), page="/admin/deliveries")
 
 

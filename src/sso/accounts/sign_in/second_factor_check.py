@@ -122,7 +122,7 @@ async def finish_second_factor(
         # A code sent to a contact was only the beginning: now an app is set up.
         async with provider.db.write() as session:
             flow.data["proven"] = True
-            await pending_flows.keep(session, provider.box, flow.running)
+            await pending_flows.keep(session, provider.box, flow.running, code_used=True)
         return SecondFactorNeeded(flow.token)
     contact = "" if flow.verifies else flow.data["contact"]
     trust = (trust and flow.may_trust) or bool(flow.data.get("trust"))
@@ -286,7 +286,7 @@ async def _show_codes(
     async with provider.db.write() as session:
         if not await pending_flows.lock(session, flow.running):
             return FlowExpired()
-        await pending_flows.keep(session, provider.box, flow.running)
+        await pending_flows.keep(session, provider.box, flow.running, code_used=True)
     services.worker.nudge()
     return RecoveryCodesMade(codes)
 

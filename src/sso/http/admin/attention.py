@@ -82,9 +82,10 @@ async def _deliveries(session: AsyncSession) -> Sequence[Item]:
             urgent=True,
         )
     ]
-    for client_id, count in await deliveries.failing_receivers(session, FAILING):
-        link = f"{ADMIN}/deliveries?client={client_id}"
-        items.append(Item(count, N_("%(count)s deliveries to %(detail)s fail"), link, urgent=True, detail=client_id))
+    for failing in await deliveries.failing_receivers(session, FAILING):
+        link = f"{ADMIN}/deliveries" + (f"?client={failing.client_id}" if failing.client_id else "")
+        text = N_("%(count)s deliveries to %(detail)s fail")
+        items.append(Item(failing.count, text, link, urgent=True, detail=failing.name))
     return items
 
 

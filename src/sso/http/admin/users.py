@@ -50,7 +50,7 @@ from sso.http.console.access import (
     to_sign_in_again,
     token_for,
 )
-from sso.http.console.delivery_texts import CHANNELS, STATUS, reason_text
+from sso.http.console.delivery_texts import CHANNELS, RECEIPTS, STATUS, reason_text
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
@@ -204,6 +204,7 @@ TEXTS: dict[str, Mapping[str, str]] = {
     "factor_texts": FACTOR_TEXTS,
     "documents": DOCUMENTS,
     "channels": CHANNELS,
+    "receipts": RECEIPTS,
     "statuses": STATUS,
     "message_texts": SENT_FOR,
     "contact_problems": CONTACT_PROBLEMS,
@@ -222,7 +223,8 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
         active = await sessions.page_of(session, of_user, "active", now, idle, None, MAX_SESSIONS + 1)
         credentials = await users.credentials_of(session, user_id)
         contacts = await contacts_of(session, user_id)
-        messages = await messages_to(session, accounts, recipient_of(accounts, user_id, contacts))
+        recipient = recipient_of(accounts, user_id, contacts)
+        messages = await messages_to(session, accounts, recipient)
         consents = await tokens.consents_of(session, user_id)
         return {
             "user": user,
@@ -230,7 +232,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
             "contacts": contacts,
             "messages": messages,
             "contact_states": contact_states(accounts.settings, contacts),
-            "limits": code_limits(messages, accounts.settings),
+            "limits": await code_limits(session, accounts, recipient, accounts.settings),
             "roles": await users.roles_of(session, user_id),
             "checks": await users.checks_of(session, user_id),
             "picture": await users.picture_of(session, user_id),

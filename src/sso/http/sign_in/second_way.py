@@ -16,6 +16,7 @@ from sso.accounts.sign_in.current_account import CurrentAccount, is_recent
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.pending_request import account_at
 from sso.clients.registry import Client
+from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
@@ -97,7 +98,8 @@ async def second_way(page: CurrentPage) -> Response:
         return guest
     if not page.has_valid_csrf_token("second way", guest.current.token):
         return await _page(guest, field_error("", STALE), 400)
-    act = ACTS.get(page.fields.get("choice", ""))
+    choice = page.fields.get("choice", "")
+    act = _check_code if is_resend(choice) else ACTS.get(choice)
     return await act(guest) if act is not None else await _page(guest)
 
 
@@ -172,8 +174,9 @@ async def _check_code(guest: Guest) -> Response:
     if flow is None:
         return page.failure("stale_form", 400)
     try:
-        if page.fields.get("choice") == "resend":
-            await resend_contact_code(services, page.visitor, guest.own, flow)
+        choice = page.fields.get("choice", "")
+        if is_resend(choice):
+            await resend_contact_code(services, page.visitor, guest.own, flow, chosen_channel(choice))
             page.site.worker.nudge()
             return _code_page(guest, flow, sent_again=True)
         actor = page.visitor.as_actor(guest.user.id)
@@ -196,9 +199,8 @@ ACTS = {
     "app_code": _confirm_app,
     "contact": _begin_contact,
     "code": _check_code,
-    "resend": _check_code,
 }
-"""What each choice of these pages does."""
+"""What each choice of these pages does; ``resend`` and ``resend CHANNEL`` lead to :func:`_check_code` too."""
 
 
 def codes_page(page: PageRequest, destination: Destination, codes: Sequence[str], onward: str = "") -> Response:
@@ -261,6 +263,7 @@ def _code_page(
         c=flow.token,
         back=guest.destination.address(SECOND_WAY),
         shown=masked(data["kind"], data["value"]),
+        **channels_shown(page.site.settings, data["kind"], flow.data.get("channel")),
         minutes=whole_minutes(page.site.settings.one_time_code_lifetime),
         sent_again=sent_again,
         errors=errors,

@@ -112,11 +112,25 @@ async def lock(session: AsyncSession, running: RunningFlow) -> bool:
     return (await session.execute(mine.with_for_update(key_share=True))).first() is not None
 
 
-async def keep(session: AsyncSession, box: SecretBox, running: RunningFlow, *, anew: bool = False) -> None:
-    """Keep what has been said. ``anew``: tries are counted anew, because something else is asked for now."""
+async def keep(
+    session: AsyncSession, box: SecretBox, running: RunningFlow, *, anew: bool = False, code_used: bool = False
+) -> None:
+    """Keep what has been said.
+
+    Args:
+        session: the transaction.
+        box: seals what has been said.
+        running: the pending flow.
+        anew: tries are counted anew, because something else is asked for now.
+        code_used: the code that was sent is not valid any more, and is not sent again over another channel.
+    """
     mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
     values: dict[str, object] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
-    await session.execute(mine.values(values | ({"attempts": 0} if anew else {})))
+    if anew:
+        values["attempts"] = 0
+    if code_used:
+        values["code_hash"] = None
+    await session.execute(mine.values(values))
 
 
 async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, *, usable: bool = True) -> str | None:
@@ -160,10 +174,12 @@ def name_of_code(running: RunningFlow) -> str:
 
 
 async def is_current(session: AsyncSession, named: str) -> bool:
-    """Tell whether a code can still be used: its flow has not ended, and no newer code was made."""
+    """Tell whether a code can still be used: it was not used, its flow has not ended, and no newer code was made."""
     token_hash_hex, _, number = named.partition(" ")
     row = await session.get(PendingFlow, bytes.fromhex(token_hash_hex))
-    return row is not None and row.expires_at > clock.now() and str(row.codes_sent) == number
+    if row is None or row.code_hash is None or row.expires_at <= clock.now():
+        return False
+    return str(row.codes_sent) == number
 
 
 async def finish(session: AsyncSession, running: RunningFlow) -> bool:

@@ -100,6 +100,13 @@ class Delivery(Base):
     user_id: Mapped[uuid.UUID | None]
     recipient_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
 
+    @property
+    def channel(self) -> str | None:
+        """The receiver that has the delivery, or had it last: WhatsApp as long as its receipt is awaited, or has
+        arrived, and SMS was not tried. An attempt by SMS moves ``next_attempt_at`` away from ``fallback_at``."""
+        with_whatsapp = self.fallback_at is not None and self.next_attempt_at == self.fallback_at
+        return WHATSAPP if self.receipt is not None and with_whatsapp else self.receiver
+
 
 class Webhook(Base):
     """A server that receives events. ``events``: the types of events, or ``*``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,9 +19,14 @@ MAX_CANDIDATES = 1000
 """How many due deliveries the worker chooses from."""
 OVERDUE_BATCH = 100
 MAX_COUNTED = 100_000
+FAILED_ATTEMPTS = 3
+"""After how many attempts a delivery counts as failing."""
+FAILED_SINCE = timedelta(days=1)
+"""How long a delivery that was given up counts as failing."""
 CHANGES = "receiver_changes"
 """The member of a payload that counts how often the receiver was changed."""
 MAX_REASON_CHARS = 300
+UNFINISHED = (DeliveryStatus.PENDING, DeliveryStatus.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,17 +246,20 @@ async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequen
     return {delivery.client_id: delivery for delivery in deliveries if delivery.client_id is not None}
 
 
-async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> None:
-    """Record that a delivery is ``done``, ``given_up`` or ``skipped``."""
+async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> bool:
+    """Record that a delivery is ``done``, ``given_up`` or ``skipped``; tell whether a row changed. A delivery that was
+    finished meanwhile, for example by a receipt, can only become ``done``."""
+    mine = update(Delivery).where(Delivery.id == delivery_id)
+    if status != DeliveryStatus.DONE:
+        mine = mine.where(Delivery.status.in_(UNFINISHED))
     values = {"status": status, "finished_at": clock.now(), "last_error": error}
-    await session.execute(update(Delivery).where(Delivery.id == delivery_id).values(**values))
+    return (await session.execute(mine.values(**values).returning(Delivery.id))).first() is not None
 
 
 async def retry_at(session: AsyncSession, delivery_id: uuid.UUID, at: datetime, error: str) -> None:
-    """Record that a delivery failed and when it is retried."""
-    await session.execute(
-        update(Delivery).where(Delivery.id == delivery_id).values(next_attempt_at=at, last_error=error)
-    )
+    """Record that a delivery failed and when it is retried. One that was finished meanwhile stays as it is."""
+    mine = update(Delivery).where(Delivery.id == delivery_id, Delivery.status.in_(UNFINISHED))
+    await session.execute(mine.values(next_attempt_at=at, last_error=error))
 
 
 async def held(session: AsyncSession, client_id: str, kind: str, limit: int) -> list[Delivery]:
@@ -315,7 +323,8 @@ async def retry(session: AsyncSession, delivery_id: uuid.UUID) -> Delivery | Non
     """Retry now a delivery that was given up or waits for its next attempt. Return it; None if that is impossible."""
     mine = (Delivery.id == delivery_id) & Delivery.status.in_(("given_up", "pending"))
     values = {"status": "pending", "next_attempt_at": clock.now(), "finished_at": None, "created_at": clock.now()}
-    values |= {"receipt_key": None, "fallback_at": None}  # an earlier receipt says nothing about this attempt
+    # An earlier receipt says nothing about this attempt.
+    values |= {"receipt": None, "receipt_key": None, "fallback_at": None}
     await session.execute(update(Delivery).where(mine, Delivery.kind != "ssf_poll").values(**values))
     delivery = await session.get(Delivery, delivery_id, populate_existing=True)
     return delivery if delivery is not None and delivery.status == "pending" else None
@@ -356,16 +365,51 @@ async def page_of(
     return list((await session.execute(statement)).scalars())
 
 
-async def failing_receivers(session: AsyncSession, limit: int) -> list[tuple[str, int]]:
-    """Return the applications with deliveries that were given up or wait after several attempts, those with the most
-    first, and how many. Of the newest :data:`MAX_CANDIDATES` such deliveries."""
-    failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
-    failing &= Delivery.kind != DeliveryKind.APPLICATION_WEBHOOK  # its team is told, and it is disabled in the end
-    newest = select(Delivery.client_id).where(failing, Delivery.client_id.is_not(None)).order_by(Delivery.id.desc())
-    first = newest.limit(MAX_CANDIDATES).subquery()
-    grouped = select(first.c.client_id, func.count()).group_by(first.c.client_id)
-    rows = (await session.execute(grouped.order_by(func.count().desc(), first.c.client_id).limit(limit))).all()
-    return [(row[0], int(row[1])) for row in rows]
+async def messages_since(
+    session: AsyncSession, hashes: Sequence[bytes], since: datetime, limit: int
+) -> list[tuple[datetime, Mapping[str, Any]]]:
+    """Return when the messages to contacts were written after a moment, and their payloads, the newest first.
+
+    Args:
+        session: for reading.
+        hashes: the keyed hashes of the contacts.
+        since: the moment.
+        limit: the maximum number.
+    """
+    mine = Delivery.recipient_hash.in_(hashes) & (Delivery.kind == DeliveryKind.MESSAGE)
+    newest = select(Delivery.created_at, Delivery.payload).where(mine, Delivery.created_at > since)
+    rows = await session.execute(newest.order_by(Delivery.created_at.desc()).limit(limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class FailingReceiver:
+    """A receiver to which deliveries fail.
+
+    Args:
+        name: the application, otherwise the host, ``mail``, ``sms`` or ``whatsapp``.
+        client_id: the application; None: it is none.
+        count: how many deliveries.
+    """
+
+    name: str
+    client_id: str | None
+    count: int
+
+
+async def failing_receivers(session: AsyncSession, limit: int) -> list[FailingReceiver]:
+    """Return the receivers with deliveries that were given up within a day, or wait after several attempts, those with
+    the most first. Of :data:`MAX_CANDIDATES` such deliveries."""
+    fails = (Delivery.status == "pending") & (Delivery.attempts >= FAILED_ATTEMPTS)
+    given_up = (Delivery.status == "given_up") & (Delivery.finished_at >= clock.now() - FAILED_SINCE)
+    name = func.coalesce(Delivery.client_id, Delivery.receiver).label("name")
+    ours = Delivery.kind != DeliveryKind.APPLICATION_WEBHOOK  # its team is told, and it is disabled in the end
+    failing = select(name, Delivery.client_id).where(fails | given_up, name.is_not(None), ours)
+    first = failing.order_by(Delivery.id.desc()).limit(MAX_CANDIDATES).subquery()
+    count = func.count().label("count")
+    grouped = select(first.c.name, first.c.client_id, count).group_by(first.c.name, first.c.client_id)
+    rows = (await session.execute(grouped.order_by(count.desc(), first.c.name).limit(limit))).all()
+    return [FailingReceiver(str(row[0]), row[1], int(row[2])) for row in rows]
 
 
 async def count_failed_messages(session: AsyncSession, since: datetime, limit: int) -> int:

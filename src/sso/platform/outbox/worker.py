@@ -123,7 +123,7 @@ class Worker:
     def __init__(
         self, db: Database, settings: Settings, handlers: Mapping[str, Handler], usage: Usage | None = None
     ) -> None:
-        self._db = db
+        self._db, self._settings = db, settings
         self._usage = usage or Usage()
         self._handlers = handlers
         self._limit = settings.delivery_concurrency
@@ -131,8 +131,6 @@ class Worker:
         self.places = Places(self._limit, self._per_receiver, SHARED_RECEIVERS)
         self._lease = settings.outbound_timeout.total_seconds() * 2 + 30
         self._give_up = settings.delivery_retry_period
-        channels = settings.phone_channels
-        self._fallback = settings.whatsapp_fallback_after if {SMS, WHATSAPP} <= set(channels) else None
         self._moved_at = datetime.min.replace(tzinfo=UTC)
         self._nudge = asyncio.Event()
         self._stopping = False
@@ -252,7 +250,8 @@ class Worker:
             return None, await self._record(delivery, str(error), abandon=True)
         except OtherReceiver as error:
             if delivery.payload.get(store.CHANGES, 0) >= MAX_RECEIVER_CHANGES:  # two releases disagree
-                return None, await self._record(delivery, f"its receiver changed {MAX_RECEIVER_CHANGES} times")
+                text, when = f"its receiver changed {MAX_RECEIVER_CHANGES} times", _next_attempt(delivery, error)
+                return None, await self._record(delivery, text, when=when)
             await self._change_receiver(delivery, error)
             return error.answered, RETRIED
         except AwaitsReceipt as error:
@@ -284,11 +283,11 @@ class Worker:
     async def _move_waiting(self) -> None:
         """Let the SMS gateway send what waits for WhatsApp: at once where its breaker is open, otherwise what has
         waited for the time after which it goes out by SMS."""
-        now = clock.now()
-        if self._fallback is None or now < self._moved_at + timedelta(seconds=POLL_SECONDS):
+        now, has_both = clock.now(), {SMS, WHATSAPP} <= set(self._settings.phone_channels)
+        if not has_both or now < self._moved_at + timedelta(seconds=POLL_SECONDS):
             return
         self._moved_at = now
-        before = now if self.places.is_open(WHATSAPP) else now - self._fallback
+        before = now if self.places.is_open(WHATSAPP) else now - self._settings.whatsapp_fallback_after
         async with self._db.write() as session:
             await store.move_waiting(session, WHATSAPP, SMS, before)
 
@@ -312,10 +311,10 @@ class Worker:
         outcome = self._outcome(delivery, error, abandon=abandon, skip=skip)
         try:
             async with self._db.write() as session:
-                if outcome == DeliveryStatus.GIVEN_UP:
-                    self._give_up_event(session, delivery, error or "")
                 if outcome != RETRIED:
-                    await store.finish(session, delivery.id, outcome, stored)
+                    finished = await store.finish(session, delivery.id, outcome, stored)
+                    if finished and outcome == DeliveryStatus.GIVEN_UP:
+                        self._give_up_event(session, delivery, error or "")
                 else:
                     assert when is not None, "only a failed attempt is retried"
                     await store.retry_at(session, delivery.id, when, stored or "")

@@ -151,7 +151,8 @@ class BudgetUsedUp(Exception):
 
 
 class MessageBudgets:
-    """The budgets of the messages to telephone numbers.
+    """The budgets of the messages to telephone numbers. The settings are read each time: some of them change while the
+    process runs.
 
     Args:
         settings: prefixes and limits.
@@ -159,11 +160,11 @@ class MessageBudgets:
     """
 
     def __init__(self, settings: Settings, durable: Counts) -> None:
-        self._durable = durable
-        self._alarm = settings.phone_budget_alarm
-        self._per_day = {"sms": settings.sms_per_day, "whatsapp": settings.whatsapp_per_day}
-        self._prefixes = dict(prefix_and_maximum(entry) for entry in settings.phone_prefixes)
-        self._channels = settings.phone_channels
+        self._settings, self._durable = settings, durable
+
+    @property
+    def _prefixes(self) -> dict[str, int]:
+        return dict(prefix_and_maximum(entry) for entry in self._settings.phone_prefixes)
 
     async def take(self, channel: str, number: str) -> Reservation:
         """Count one message. Call this outside any transaction, before the message is sent.
@@ -183,7 +184,7 @@ class MessageBudgets:
         alarms = []
         for budget in self._budgets(channel, number):
             use = BudgetUse(budget, await self._durable.count(budget.rule.key))
-            if use.percent >= self._alarm and await self._first_today("messages-alarm", budget):
+            if use.percent >= self._settings.phone_budget_alarm and await self._first_today("messages-alarm", budget):
                 alarms.append(use)
         return alarms
 
@@ -193,7 +194,7 @@ class MessageBudgets:
 
     async def uses(self) -> list[BudgetUse]:
         """Return the use of each budget."""
-        budgets = [budget for channel in self._channels for budget in self._all_of(channel)]
+        budgets = [budget for channel in self._settings.phone_channels for budget in self._all_of(channel)]
         return [BudgetUse(budget, await self._durable.count(budget.rule.key)) for budget in budgets]
 
     async def _first_today(self, what: str, budget: Budget) -> bool:
@@ -217,7 +218,8 @@ class MessageBudgets:
 
     def _all_of(self, channel: str) -> list[Budget]:
         limited = [Budget(channel, prefix, maximum) for prefix, maximum in self._prefixes.items() if maximum]
-        return [Budget(channel, "", self._per_day[channel]), *limited]
+        per_day = {"sms": self._settings.sms_per_day, "whatsapp": self._settings.whatsapp_per_day}
+        return [Budget(channel, "", per_day[channel]), *limited]
 
 
 def prefix_and_maximum(entry: str) -> tuple[str, int]:
