@@ -68,9 +68,11 @@
     button.addEventListener("click", () => print());
   }
   // On a phone the ways to one's own pages are one row: the present one is brought into view.
-  const row = document.querySelector(".own nav ul");
-  const present = row && row.querySelector("[aria-current]");
-  if (present) row.scrollLeft = present.offsetLeft - row.offsetLeft - 3;
+  for (const row of document.querySelectorAll(".own nav ul")) {
+    const present = row.querySelector("[aria-current]");
+    const end = present && present.offsetLeft - row.offsetLeft + present.offsetWidth;
+    if (end > row.clientWidth - 40) row.scrollLeft = present.offsetLeft - row.offsetLeft - 3;
+  }
   // The first field with an error has the focus; where the error is of no field, the summary has it.
   const summary = document.querySelector("#problem[role=alert]");
   const wrong = document.querySelector("main [aria-invalid=true][autofocus]") || document.querySelector("main [aria-invalid=true]");
