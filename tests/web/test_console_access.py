@@ -71,6 +71,7 @@ def test_every_page_of_developers_and_administrators_has_a_rule() -> None:
 def address(route: APIRoute, application: str = "antrean") -> str:
     """Return an address of a route: of an application that is there, and of people and sessions that are not."""
     path = route.path.replace("{application_id}", application).replace("{client_id}", application)
+    path = path.replace("{stack}", "python")
     return re.sub(r"{[^}]*}", str(uuid.UUID(int=7)), path)
 
 

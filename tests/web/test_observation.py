@@ -107,7 +107,7 @@ async def test_flows_are_counted_by_outcome_and_no_label_is_made_up(city: City, 
     assert after["sso_database_up", ()] == 1
     assert after["sso_signing_key_age_seconds", (("alg", "ES256"),)] >= 0
     known = FLOWS | labels.KINDS | labels.GRANT_TYPES | labels.ERRORS | labels.SIGN_IN_FAILURES
-    known |= {*labels.OUTCOMES, "done", "retried", "given_up", "skipped", "rate_limits"}
+    known |= {*labels.OUTCOMES, *labels.MESSAGE_OUTCOMES, "done", "retried", "given_up", "skipped", "rate_limits"}
     for name, pairs in after:
         for label, value in pairs:
             assert "made" not in value, name

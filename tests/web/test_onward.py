@@ -11,7 +11,7 @@ import httpx2 as httpx
 import pytest
 from tests.citizens import NEW_PASSWORD, SENDING, last_code, sent, token_of
 from tests.conformance.test_rfc8628_devices import device
-from tests.support import Browser, City, form_of, query_of
+from tests.support import Browser, City, form_of, main_of, query_of
 from tests.web.test_second_step import with_app
 
 from sso import clock
@@ -25,7 +25,7 @@ LINK = re.compile(r'<a [^>]*?href="(/[^"]*)"[^>]*>(.*?)</a>', re.S)
 
 def link(page: httpx.Response, start: str) -> str:
     """Return the address of the first link of a page that begins like this."""
-    found = [html.unescape(address) for address, _ in LINK.findall(page.text)]
+    found = [html.unescape(address) for address, _ in LINK.findall(main_of(page))]
     return next(one for one in found if one.startswith(start) and "lang=" not in one)
 
 

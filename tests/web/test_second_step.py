@@ -142,7 +142,7 @@ async def test_trust_is_over_when_the_person_says_so(city: City) -> None:
         page = await here(city, browser)
         await post(browser, STEP, {"code": now(app), "trust": "1"}, page)
         page = await browser.open("/account/security")
-        assert "Peramban yang dipercaya" in page.text
+        assert "Browser tepercaya" in page.text
         await post(browser, "/account/security", {"choice": "distrust"}, page)
         page = await browser.open("/login?add=1")
         assert STEP in str((await browser.submit(page, username="siti", password=PASSWORD)).url)

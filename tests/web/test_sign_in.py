@@ -202,7 +202,7 @@ async def test_a_waiting_request_belongs_to_one_browser(city: City) -> None:
         await other.open("/login")
         page = await other.open(f"/login?i={token}")
         assert page.status_code == 400
-        assert "sudah tidak berlaku" in page.text
+        assert "sudah kedaluwarsa" in page.text
 
 
 async def test_a_form_is_used_once(city: City) -> None:
@@ -212,7 +212,7 @@ async def test_a_form_is_used_once(city: City) -> None:
         await browser.submit(page, username="siti", password=PASSWORD)
         again = await browser.submit(page, username="siti", password=PASSWORD)
     assert again.status_code == 400
-    assert "sudah tidak berlaku" in again.text
+    assert "sudah kedaluwarsa" in again.text
 
 
 async def test_a_person_may_take_half_an_hour_and_not_more(city: City) -> None:
@@ -224,7 +224,7 @@ async def test_a_person_may_take_half_an_hour_and_not_more(city: City) -> None:
         assert answer.status_code == 400
         clock.advance(10)
         late = await browser.submit(page, username="siti", password=PASSWORD)
-        assert "sudah tidak berlaku" in late.text
+        assert "sudah kedaluwarsa" in late.text
 
 
 async def test_without_cookies_the_person_is_told_so(city: City) -> None:
