@@ -17,6 +17,7 @@ from tests.web.test_console_access import browser_of
 from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
+from sso.app import DOWNLOADS_PER_DAY
 from sso.identity.users import store
 from sso.identity.users.models import User, UserInvitation
 from sso.identity.users.service import find, set_roles
@@ -292,27 +293,78 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     assert "Siti yang aktif" not in (await admin.open("/admin/people")).text
 
 
+def download_path(path: str) -> str:
+    """Return the address to which a list sends the form of its download."""
+    page, _, query = path.partition("?")
+    return f"{page}/download{'?' * bool(query)}{query}"
+
+
+async def downloaded(browser: Browser, path: str, **fields: str) -> httpx.Response:
+    """Download a list with the form on its page."""
+    form = token_in(await browser.open(path), "/download")
+    data = {"csrf_token": form, "note": "Laporan bulanan", "form": "csv", **fields}
+    return await browser.http.post(download_path(path), data=data)
+
+
+LISTS = (
+    ("/admin/people?q=siti@warga.example", "'=HYPERLINK"), ("/admin/sessions?status=active", "Ratna"),
+    ("/admin/applications?shown=registered", "warga"), ("/admin/deliveries?status=done", "kind"),
+    ("/admin/audit?type=session.started", "session.started"), ("/admin/keys", "ES256"),
+    ("/admin/invitations", "email"),
+)  # fmt: skip
+
+
 async def test_every_list_is_a_csv_file_without_formulas(city: City, admin: Browser) -> None:
     async with city.provider.db.write() as session:
         user = await session.get_one(User, city.users["siti"])
         user.name = '=HYPERLINK("https://evil.example")'
-    for path, part in (
-        ("/admin/people?q=siti@warga.example", "'=HYPERLINK"), ("/admin/sessions?status=active", "Ratna"),
-        ("/admin/applications?shown=registered", "warga"), ("/admin/deliveries?status=done", "kind"),
-        ("/admin/audit?type=session.started", "session.started"), ("/admin/keys?x=1", "ES256"),
-        ("/admin/invitations?x=1", "email"),
-    ):  # fmt: skip
-        answer = await admin.open(f"{path}&as=csv")
+    for path, part in LISTS:
+        answer = await downloaded(admin, path)
         assert answer.headers["content-type"].startswith("text/csv"), path
         assert "attachment" in answer.headers["content-disposition"]
         assert part in answer.text, path
         assert ",=" not in answer.text
     exported = await said(city, "list.exported")
     assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
+    assert {one.data["note"] for one in exported} == {"Laporan bulanan"}
     assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"
+
+
+async def test_a_download_needs_a_form_a_reason_and_a_recent_sign_in(city: City, admin: Browser) -> None:
+    """An attacker downloaded ten thousand users with a link, as helpdesk, hours after the sign-in."""
+    tokens = {path: token_in(await admin.open(path), "/download") for path, _ in LISTS}
+    for path, _ in LISTS:
+        joined = f"{path}{'&' if '?' in path else '?'}as=csv"
+        assert (await admin.open(joined)).headers["content-type"].startswith("text/html"), path
+        forged = await admin.http.post(download_path(path), data={"note": "x", "form": "csv"})
+        assert forged.status_code == 400, f"{path}: CSRF"
+        no_reason = await downloaded(admin, path, note=" ")
+        assert no_reason.status_code == 400, path
+        assert 'id="download-note"' in no_reason.text
+        assert "text/html" in no_reason.headers["content-type"]
+    assert not await said(city, "list.exported"), "no event without a download"
     async with await browser_of(city, "helpdesk") as helpdesk:
-        assert (await helpdesk.open("/admin/audit?as=csv")).status_code == 403
-        assert (await helpdesk.open("/admin/applications?as=csv")).status_code == 403
+        for path, _ in LISTS:
+            answer = await helpdesk.http.post(download_path(path), data={"note": "x"})
+            assert answer.status_code == 403, path
+        assert "/download" not in (await helpdesk.open("/admin/people")).text
+    clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
+    for path, _ in LISTS:
+        data = {"csrf_token": tokens[path], "note": "Laporan", "form": "csv"}
+        answer = await admin.http.post(download_path(path), data=data)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/login?"), path
+    assert "/admin/keys/download" not in (await admin.open("/admin/keys")).text
+    assert not await said(city, "list.exported")
+
+
+async def test_an_administrator_downloads_some_lists_a_day(city: City, admin: Browser) -> None:
+    for _ in range(DOWNLOADS_PER_DAY):
+        assert (await downloaded(admin, "/admin/keys")).status_code == 200
+    assert (await downloaded(admin, "/admin/people?q=siti")).status_code == 429
+    assert (await downloaded(admin, "/admin/audit", form="jsonl")).status_code == 429
+    async with await browser_of(city, "auditor") as auditor:
+        assert (await downloaded(auditor, "/admin/people?q=siti")).status_code == 200
 
 
 async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, admin: Browser) -> None:
@@ -320,7 +372,7 @@ async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, 
     grouped = await admin.open("/admin/audit?type=accounts.*")
     assert "<code>user.administered</code>" in grouped.text
     assert "<code>session.started</code>" not in grouped.text
-    by_actor = await admin.open(f"/admin/audit?actor=ratna&subject={city.users['siti']}&as=jsonl")
+    by_actor = await downloaded(admin, f"/admin/audit?actor=ratna&subject={city.users['siti']}", form="jsonl")
     assert [line["type"] for line in map(json_of, by_actor.text.splitlines())] == ["user.administered"]
     assert (await admin.open("/admin/audit?actor=nobody-here")).status_code == 200
     assert "2026-11-27" in (await admin.open("/admin/audit?since=kemarin")).text, "the mistake is said at its field"

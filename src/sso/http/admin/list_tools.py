@@ -11,7 +11,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.http.admin.csv_download import csv_address
+from sso.http.admin.csv_download import Download, download_of
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
@@ -65,7 +65,7 @@ class ListTools:
         path: its address.
         query: the filter in effect, as the part of the address after ``?``; empty: none.
         filters: the names of the filters in effect.
-        csv: the address of the list as CSV.
+        download: the form with which the list is downloaded.
         searches: the saved searches of the administrator.
         csrf_token: of the forms.
         share: the address of this search, to be shared.
@@ -75,7 +75,7 @@ class ListTools:
     path: str
     query: str
     filters: tuple[str, ...]
-    csv: str
+    download: Download
     searches: list[SavedSearch]
     csrf_token: str
     share: str
@@ -104,7 +104,7 @@ async def list_tools(
         path,
         query,
         tuple(kept),
-        csv_address(path, kept),
+        download_of(request, here, path, kept, personal=name != "applications"),
         searches,
         token_for(request, "searches"),
         f"{base}{path}?{query}" if query else "",
