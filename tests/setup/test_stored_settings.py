@@ -302,3 +302,38 @@ async def test_a_migrated_database_without_settings_starts(city: City) -> None:
     async with city.provider.db.read() as session:
         assert (await session.execute(text("SELECT count(*) FROM stored_settings"))).scalar() == 0
     assert city.settings.stored == {}
+
+
+BAD_CHARACTERS = ("\n", "\r", "\x00", "\x1b", "\u2028", "\u202e", "\u2066", "\u200f")
+"""Line breaks, control characters, and characters that change the direction of a text."""
+URLS = [name for name in Settings.model_fields if name.endswith("_url") and name not in SECRETS]
+URLS = [name for name in URLS if name != "backup_scratch_database_url"] + ["security_contact"]
+TEXTS = sorted({name for name in CHANGEABLE if Settings.model_fields[name].annotation is str} | {"security_contact"})
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_has_line_breaks_or_control_characters(tmp_path: Path, name: str) -> None:
+    base = {"terms_url": "https://kota.example/a", "privacy_url": "https://kota.example/a"}
+    good = base.get(name) or Settings.model_fields[name].examples[0]
+    pair = {"brand_colour": "#0f766e", "brand_colour_dark": "#5eead4"} if "colour" in name else {}
+    load_settings(data_dir=tmp_path, **{**pair, name: good})
+    for bad in BAD_CHARACTERS:
+        for value in (good + bad, good[:3] + bad + good[3:]):
+            with pytest.raises(SettingsError):
+                load_settings(data_dir=tmp_path, **{**pair, name: value})
+            if name in CHANGEABLE:
+                assert Settings(data_dir=tmp_path).mistakes_of({**pair, name: value}), repr(value)
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_an_address_is_https_or_loopback(tmp_path: Path, name: str) -> None:
+    for value in (
+        "javascript://localhost/%0aalert(1)", "javascript:alert(1)", "data:text/html,x", "data://localhost/x",
+        "ftp://localhost/x", "file://localhost/etc/passwd", "http://kota.example/", "//localhost/x",
+        "https://localhost@evil.example/", "https://kota.example/\nx", "https://kota.example/\x00",
+        "https://kota.example/\u202e", "https://kota.example\\@evil.example/", " https://kota.example/", "HTTPS:kota",
+    ):  # fmt: skip
+        with pytest.raises(SettingsError):
+            load_settings(data_dir=tmp_path, **{name: value})
+    for value in ("https://kota.example/ketentuan?x=1#y", "http://localhost:9000/x", "http://127.0.0.1/"):
+        load_settings(data_dir=tmp_path, **{name: value})
