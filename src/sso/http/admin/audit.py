@@ -36,7 +36,7 @@ from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Box, Db
-from sso.http.common.typed_forms import FormModel
+from sso.http.common.typed_forms import FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
@@ -80,6 +80,9 @@ class AuditForm(FormModel):
     """A form with a button only: verify the log."""
 
     choice: str = ""
+
+
+AuditSent = Annotated[Sent[AuditForm], Depends(OwnForm(AuditForm, "audit"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +272,8 @@ async def _account(session: AsyncSession, typed: str, box: SecretBox) -> str | N
         return None
 
 
-@router.post(AUDIT, dependencies=[Depends(OwnForm(AuditForm, "audit"))])
-async def check_audit(request: Request, here: SeesAudit, db: Db, box: Box) -> Response:
+@router.post(AUDIT)
+async def check_audit(request: Request, here: SeesAudit, _sent: AuditSent, db: Db, box: Box) -> Response:
     """Verify the hash chain."""
     await chain_audit_events(db, box)
     async with db.read() as session:
