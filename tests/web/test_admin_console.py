@@ -279,6 +279,9 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     saved = await post(admin, page, "/admin/searches", **form)
     assert "Siti yang aktif" in saved.text
     assert "before" not in str(saved.url), "the place in the list is not saved"
+    host = {"Host": "evil.example"}
+    shared = await admin.http.get("/admin/people?q=siti", headers=host)
+    assert "evil.example" not in shared.text, "the link to share is one of the issuer"
     search = re.search(r'name="id" value="([0-9a-f-]{36})"><button class="plain small"', saved.text)
     assert search
     async with await browser_of(city, "admin") as other:

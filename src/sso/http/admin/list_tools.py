@@ -16,6 +16,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import Db
+from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, IdField, Note, Sent, cut
 from sso.http.console.access import ADMIN, ADMIN_PAGES, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import saved_searches
@@ -98,7 +99,7 @@ async def list_tools(
     async with db.read() as session:
         searches = await saved_searches.searches_of(session, here.visit.user.id, name)
     query = urlencode(kept)
-    base = str(request.base_url).rstrip("/")
+    issuer = site_of(request).settings.issuer  # not the Host of the request, which a stranger can choose
     return ListTools(
         name,
         path,
@@ -107,7 +108,7 @@ async def list_tools(
         download_of(request, here, path, kept, personal=name != "applications"),
         searches,
         token_for(request, "searches"),
-        f"{base}{path}?{query}" if query else "",
+        f"{issuer}{path}?{query}" if query else "",
     )
 
 
