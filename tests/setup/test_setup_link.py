@@ -160,6 +160,13 @@ async def test_the_setup_page_leads_through_what_can_be_done_on_a_page(city: Cit
             assert f'id="{part}"' in page.text
         refused = await post(ratna, page, "/admin/setup/mail", address="nobody")
         assert 'id="address-error"' in refused.text
+        for two in (
+            "a@b, evil@x.example",
+            "a@kota.example,evil@x.example",
+            "a@kota.example\r\nBcc: e@x.example",
+            "a@@x",
+        ):
+            assert (await post(ratna, page, "/admin/setup/mail", address=two)).status_code == 400, two
         sent = await post(ratna, page, "/admin/setup/mail", address="ratna@kota.example")
         assert sent.status_code == 200
         assert (city.settings.data_dir / "outbox").exists()

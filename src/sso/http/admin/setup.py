@@ -17,6 +17,7 @@ from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Sent, cut, refuse
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import store as users
+from sso.identity.users.identifiers import normalise_as
 from sso.messages import N_
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import TooManyFailures
@@ -40,16 +41,26 @@ SetsUp = Annotated[Here, Depends(Needs("settings:write"))]
 Grants = Annotated[Here, Depends(Needs("clients:grant"))]
 
 
+def _is_address(text: str) -> bool:
+    """Tell whether a text is one e-mail address, as accounts have it."""
+    try:
+        normalise_as("email", text)
+    except ValueError:
+        return False
+    return True
+
+
 class MailForm(FormModel):
     """Who receives the test e-mail."""
 
-    address: Annotated[str, cut(254), refuse(NO_ADDRESS, lambda text: "@" not in str(text).strip("@"))] = ""
+    address: Annotated[str, cut(254), refuse(NO_ADDRESS, lambda text: not _is_address(str(text)))] = ""
 
 
 class NoFields(FormModel):
     """A form with a button only."""
 
 
+ExamplesSent = Annotated[Sent[NoFields], Depends(OwnForm(NoFields, APPLICATIONS))]
 MailSent = Annotated[Sent[MailForm], Depends(OwnForm(MailForm, MAIL))]
 
 
@@ -75,8 +86,10 @@ async def test_mail(request: Request, here: SetsUp, sent: MailSent, db: Db, sett
     return RedirectResponse(HERE + "?done=mail#mail", 303)
 
 
-@router.post(HERE + "/applications", dependencies=[Depends(OwnForm(NoFields, APPLICATIONS))])
-async def register_examples(request: Request, here: Grants, db: Db, settings: CurrentSettings) -> Response:
+@router.post(HERE + "/applications")
+async def register_examples(
+    request: Request, here: Grants, _sent: ExamplesSent, db: Db, settings: CurrentSettings
+) -> Response:
     """Register the example applications. Applications that are registered already stay as they are."""
     provider = site_of(request).provider
     try:
