@@ -28,6 +28,7 @@ from sso.platform.stored_settings import (
     stored_values,
 )
 from sso.settings import CHANGEABLE, Settings, SettingsError, load_settings
+from sso.settings.changeable import MOST, MOST_TIME
 from sso.settings.reference import variable
 
 SECRETS = ("secret_key", "database_url", "smtp_url", "sms_token", "rate_limit_storage", "backup_passphrase")
@@ -92,7 +93,7 @@ def test_the_words_of_a_refusal_are_those_of_the_environment(tmp_path: Path, nam
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("session_lifetime", "8d", "must be at most 7d"), ("sign_in_failures_per_account", "99", "must be at most 20"),
+        ("session_lifetime", "4d", "must be at most 3d"), ("sign_in_failures_per_account", "99", "must be at most 20"),
         ("sign_in_failures_per_account", "1", "must be at least 3"), ("client_registration", "open", "closed, token"),
         ("sessions_per_user", "0", "must be at least 1"), ("service_name", "x" * 61, "at most 60 characters"),
     ],
@@ -103,6 +104,15 @@ def test_the_bounds_of_the_database_are_narrower(tmp_path: Path, name: str, valu
     assert variable(name) in mistake
     (error,) = errors_of([mistake])
     assert error.text != "%(text)s", "the message has a translation"
+
+
+def test_no_bound_is_far_above_the_default() -> None:
+    for name, bounds in CHANGEABLE.items():
+        default = Settings.model_fields[name].get_default(call_default_factory=True)
+        if isinstance(default, (int, timedelta)):
+            most = MOST_TIME if isinstance(default, timedelta) else MOST
+            assert bounds.at_most is not None, name
+            assert bounds.at_most <= most * default, name
 
 
 async def test_changes_are_kept_checked_and_reverted(city: City) -> None:
