@@ -16,6 +16,7 @@ from tests.web.test_developer import post, signed_in
 
 from sso import clock
 from sso.http.admin.setting_labels import CHOICES, LABELS, SECTIONS, errors_of
+from sso.http.common.assets import Assets
 from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.stored_settings import (
@@ -347,3 +348,16 @@ def test_an_address_is_https_or_loopback(tmp_path: Path, name: str) -> None:
             load_settings(data_dir=tmp_path, **{name: value})
     for value in ("https://kota.example/ketentuan?x=1#y", "http://localhost:9000/x", "http://127.0.0.1/"):
         load_settings(data_dir=tmp_path, **{name: value})
+
+
+def test_old_logos_are_not_kept_for_good(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assets = Assets(settings)
+    first = assets.paths["style_css"]
+    for number in range(1, 20):
+        settings.adopt({"brand_colour": f"#0f76{number:02x}", "brand_colour_dark": "#5eead4"})
+        before = assets.paths["style_css"]
+        assets.follow()
+        assert before in assets.by_path, "a page that is open still asks for it"
+    assert first not in assets.by_path
+    assert len(assets.by_path) < 2 * len(assets.paths) + 2
