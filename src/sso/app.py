@@ -77,6 +77,8 @@ RECEIPTS_PER_MINUTE = 3000
 """How many requests with delivery receipts one IP address may send. Meta repeats what is refused."""
 SETUP_LINKS = 30
 """How many requests with a link of `sso setup`, right or wrong, one IP address may send within 15 minutes."""
+DOWNLOADS_PER_DAY = 20
+"""How many lists of the console an administrator may download within a day."""
 FLOWS_PER_HOUR = 20
 """How many second steps somebody may begin for one account from one network, or one known browser."""
 CONTACT_CODES_PER_DAY = 30
@@ -234,6 +236,7 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         strengths=CountLimit(STRENGTHS_PER_MINUTE, 1, None, "strengths"),
         receipts=CountLimit(RECEIPTS_PER_MINUTE, 1, None, "receipts"),
         watches=CountLimit(WATCHES_PER_MINUTE, 1, None, "watches"),
+        downloads=CountLimit(DOWNLOADS_PER_DAY, DAY_MINUTES, counts, "downloads"),
     )
 
 

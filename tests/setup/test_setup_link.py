@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -12,11 +14,13 @@ from tests.web.test_admin import said
 from tests.web.test_developer import post, signed_in
 
 from sso import clock
+from sso.clients.store import all_clients
 from sso.identity.users import store
 from sso.identity.users.models import User
 from sso.identity.users.service import find, set_roles
 from sso.jobs import clear_up
 from sso.platform.actor import CLI
+from sso.platform.security.tokens import keyed_token
 from sso.setup.links import LIFETIME, NewAdministrator, new_link
 from sso.setup.models import SetupLink
 
@@ -156,10 +160,45 @@ async def test_the_setup_page_leads_through_what_can_be_done_on_a_page(city: Cit
             assert f'id="{part}"' in page.text
         refused = await post(ratna, page, "/admin/setup/mail", address="nobody")
         assert 'id="address-error"' in refused.text
+        for two in (
+            "a@b, evil@x.example",
+            "a@kota.example,evil@x.example",
+            "a@kota.example\r\nBcc: e@x.example",
+            "a@@x",
+        ):
+            assert (await post(ratna, page, "/admin/setup/mail", address=two)).status_code == 400, two
         sent = await post(ratna, page, "/admin/setup/mail", address="ratna@kota.example")
         assert sent.status_code == 200
         assert (city.settings.data_dir / "outbox").exists()
         assert "/admin/people" in page.text, "the checklist leads to the page that mends it"
+
+
+@pytest.mark.parametrize("overrides", [{"development_outbox": True, "issuer": "http://localhost:8000"}])
+async def test_the_examples_do_not_suspend_registered_applications(city: City) -> None:
+    """The button is on the page only while there is no application; the server must not trust that."""
+    async with await signed_in(city, "ratna") as ratna:
+        page = await ratna.open("/admin/setup")
+        form = page.text.partition('action="/admin/setup/mail"')[2]
+        token = re.search(r'name="csrf_token" value="([^"]+)"', form)
+        assert token
+        fields = {"csrf_token": token[1]}
+        assert (await ratna.http.post("/admin/setup/applications", data=fields)).status_code == 400, "another form's"
+        fields["csrf_token"] = own_token(city, ratna, "setup applications")
+        before = {name: row.status for name, row in (await _all_clients(city)).items()}
+        assert (await ratna.http.post("/admin/setup/applications", data=fields)).status_code == 409
+        assert {name: row.status for name, row in (await _all_clients(city)).items()} == before
+
+
+def own_token(city: City, browser: Browser, purpose: str) -> str:
+    """Return the token of one of our forms, as somebody has it who opened the page when the form was there."""
+    cookies = {name.rpartition("sso-")[2]: value for name, value in browser.http.cookies.items()}
+    session = (cookies.get("session") or cookies["remembered"]).partition(".")[0]
+    return keyed_token(city.provider.csrf_keys[0], purpose, cookies["browser"], session)
+
+
+async def _all_clients(city: City) -> Any:
+    async with city.provider.db.read() as session:
+        return await all_clients(session)
 
 
 async def test_who_may_not_change_settings_does_not_see_the_setup_page(city: City) -> None:

@@ -17,6 +17,7 @@ from tests.web.test_developer import post, signed_in
 
 from sso import clock
 from sso.http.admin.setting_labels import CHOICES, LABELS, SECTIONS, errors_of
+from sso.http.common.assets import Assets
 from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.stored_settings import (
@@ -31,6 +32,7 @@ from sso.platform.stored_settings import (
 )
 from sso.platform.stored_settings.models import SettingChange
 from sso.settings import CHANGEABLE, Settings, SettingsError, load_settings
+from sso.settings.changeable import MOST, MOST_TIME
 from sso.settings.reference import variable
 
 SECRETS = ("secret_key", "database_url", "smtp_url", "sms_token", "rate_limit_storage", "backup_passphrase")
@@ -107,7 +109,7 @@ def test_the_words_of_a_refusal_are_those_of_the_environment(tmp_path: Path, nam
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("session_lifetime", "8d", "must be at most 7d"), ("sign_in_failures_per_account", "99", "must be at most 20"),
+        ("session_lifetime", "4d", "must be at most 3d"), ("sign_in_failures_per_account", "99", "must be at most 20"),
         ("sign_in_failures_per_account", "1", "must be at least 3"), ("client_registration", "open", "closed, token"),
         ("sessions_per_user", "0", "must be at least 1"), ("service_name", "x" * 61, "at most 60 characters"),
     ],
@@ -118,6 +120,15 @@ def test_the_bounds_of_the_database_are_narrower(tmp_path: Path, name: str, valu
     assert variable(name) in mistake
     (error,) = errors_of([mistake])
     assert error.text != "%(text)s", "the message has a translation"
+
+
+def test_no_bound_is_far_above_the_default() -> None:
+    for name, bounds in CHANGEABLE.items():
+        default = Settings.model_fields[name].get_default(call_default_factory=True)
+        if isinstance(default, (int, timedelta)):
+            most = MOST_TIME if isinstance(default, timedelta) else MOST
+            assert bounds.at_most is not None, name
+            assert bounds.at_most <= most * default, name
 
 
 async def test_changes_are_kept_checked_and_reverted(city: City) -> None:
@@ -369,3 +380,51 @@ async def test_a_migrated_database_without_settings_starts(city: City) -> None:
     async with city.provider.db.read() as session:
         assert (await session.execute(text("SELECT count(*) FROM stored_settings"))).scalar() == 0
     assert city.settings.stored == {}
+
+
+BAD_CHARACTERS = ("\n", "\r", "\x00", "\x1b", "\u2028", "\u202e", "\u2066", "\u200f")
+"""Line breaks, control characters, and characters that change the direction of a text."""
+URLS = [name for name in Settings.model_fields if name.endswith("_url") and name not in SECRETS]
+URLS = [name for name in URLS if name != "backup_scratch_database_url"] + ["security_contact"]
+TEXTS = sorted({name for name in CHANGEABLE if Settings.model_fields[name].annotation is str} | {"security_contact"})
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_has_line_breaks_or_control_characters(tmp_path: Path, name: str) -> None:
+    base = {"terms_url": "https://kota.example/a", "privacy_url": "https://kota.example/a"}
+    good = base.get(name) or Settings.model_fields[name].examples[0]
+    pair = {"brand_colour": "#0f766e", "brand_colour_dark": "#5eead4"} if "colour" in name else {}
+    load_settings(data_dir=tmp_path, **{**pair, name: good})
+    for bad in BAD_CHARACTERS:
+        for value in (good + bad, good[:3] + bad + good[3:]):
+            with pytest.raises(SettingsError):
+                load_settings(data_dir=tmp_path, **{**pair, name: value})
+            if name in CHANGEABLE:
+                assert Settings(data_dir=tmp_path).mistakes_of({**pair, name: value}), repr(value)
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_an_address_is_https_or_loopback(tmp_path: Path, name: str) -> None:
+    for value in (
+        "javascript://localhost/%0aalert(1)", "javascript:alert(1)", "data:text/html,x", "data://localhost/x",
+        "ftp://localhost/x", "file://localhost/etc/passwd", "http://kota.example/", "//localhost/x",
+        "https://localhost@evil.example/", "https://kota.example/\nx", "https://kota.example/\x00",
+        "https://kota.example/\u202e", "https://kota.example\\@evil.example/", " https://kota.example/", "HTTPS:kota",
+    ):  # fmt: skip
+        with pytest.raises(SettingsError):
+            load_settings(data_dir=tmp_path, **{name: value})
+    for value in ("https://kota.example/ketentuan?x=1#y", "http://localhost:9000/x", "http://127.0.0.1/"):
+        load_settings(data_dir=tmp_path, **{name: value})
+
+
+def test_old_logos_are_not_kept_for_good(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assets = Assets(settings)
+    first = assets.paths["style_css"]
+    for number in range(1, 20):
+        settings.adopt({"brand_colour": f"#0f76{number:02x}", "brand_colour_dark": "#5eead4"})
+        before = assets.paths["style_css"]
+        assets.follow()
+        assert before in assets.by_path, "a page that is open still asks for it"
+    assert first not in assets.by_path
+    assert len(assets.by_path) < 2 * len(assets.paths) + 2

@@ -18,6 +18,7 @@ from tests.web.test_developer import person, post, register, signed_in
 
 from sso import clock
 from sso.accounts import user_invitations
+from sso.app import DOWNLOADS_PER_DAY
 from sso.http.admin import audit, csv_download
 from sso.identity.users import store
 from sso.identity.users.models import User, UserInvitation
@@ -327,6 +328,9 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     saved = await post(admin, page, "/admin/searches", **form)
     assert "Siti yang aktif" in saved.text
     assert "before" not in str(saved.url), "the place in the list is not saved"
+    host = {"Host": "evil.example"}
+    shared = await admin.http.get("/admin/people?q=siti", headers=host)
+    assert "evil.example" not in shared.text, "the link to share is one of the issuer"
     search = re.search(r'name="id" value="([0-9a-f-]{36})"><button class="plain small"', saved.text)
     assert search
     async with await browser_of(city, "admin") as other:
@@ -341,41 +345,92 @@ async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser)
     assert "Siti yang aktif" not in (await admin.open("/admin/people")).text
 
 
+def download_path(path: str) -> str:
+    """Return the address to which a list sends the form of its download."""
+    page, _, query = path.partition("?")
+    return f"{page}/download{'?' * bool(query)}{query}"
+
+
+async def downloaded(browser: Browser, path: str, **fields: str) -> httpx.Response:
+    """Download a list with the form on its page."""
+    form = token_in(await browser.open(path), "/download")
+    data = {"csrf_token": form, "note": "Laporan bulanan", "form": "csv", **fields}
+    return await browser.http.post(download_path(path), data=data)
+
+
+LISTS = (
+    ("/admin/people?q=siti@warga.example", "'=HYPERLINK"), ("/admin/sessions?status=active", "Ratna"),
+    ("/admin/applications?shown=registered", "warga"), ("/admin/deliveries?status=done", "kind"),
+    ("/admin/audit?type=session.started", "session.started"), ("/admin/keys", "ES256"),
+    ("/admin/invitations", "email"),
+)  # fmt: skip
+
+
 async def test_every_list_is_a_csv_file_without_formulas(
     city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with city.provider.db.write() as session:
         user = await session.get_one(User, city.users["siti"])
         user.name = '=HYPERLINK("https://evil.example")'
-    for path, part in (
-        ("/admin/people?q=siti@warga.example", "'=HYPERLINK"), ("/admin/sessions?status=active", "Ratna"),
-        ("/admin/applications?shown=registered", "warga"), ("/admin/deliveries?status=done", "kind"),
-        ("/admin/audit?type=session.started", "session.started"), ("/admin/keys?x=1", "ES256"),
-        ("/admin/invitations?x=1", "email"),
-    ):  # fmt: skip
-        answer = await admin.open(f"{path}&as=csv")
+    for path, part in LISTS:
+        answer = await downloaded(admin, path)
         assert answer.headers["content-type"].startswith("text/csv"), path
         assert "attachment" in answer.headers["content-disposition"]
         assert part in answer.text, path
         assert ",=" not in answer.text
     for role, state, is_listed in (("citizen", "active", True), ("admin", "", False), ("", "disabled", False)):
-        found = await admin.open(f"/admin/people?q=siti@warga.example&role={role}&state={state}&as=csv")
+        found = await downloaded(admin, f"/admin/people?q=siti@warga.example&role={role}&state={state}")
         assert ("siti@warga.example" in found.text) == is_listed, (role, state)
     monkeypatch.setattr(csv_download, "MAX_ROWS", 2)
     monkeypatch.setattr(audit, "MAX_ROWS", 2)
     for path in ("/admin/audit", "/admin/people", "/admin/applications"):
-        lines = (await admin.open(f"{path}?as=csv")).text.splitlines()
+        lines = (await downloaded(admin, path)).text.splitlines()
         assert len(lines) == 4, path
         assert lines[-1].startswith('"') or lines[-1].startswith("Tidak lengkap"), lines[-1]
-    lines = (await admin.open("/admin/audit?as=jsonl")).text.splitlines()
+    lines = (await downloaded(admin, "/admin/audit", form="jsonl")).text.splitlines()
     assert json_of(lines[-1]) == {"truncated": True, "rows": 2}
     assert len(lines) == 3
     exported = await said(city, "list.exported")
     assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
+    assert {one.data["note"] for one in exported} == {"Laporan bulanan"}
     assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"
+
+
+async def test_a_download_needs_a_form_a_reason_and_a_recent_sign_in(city: City, admin: Browser) -> None:
+    """An attacker downloaded ten thousand users with a link, as helpdesk, hours after the sign-in."""
+    tokens = {path: token_in(await admin.open(path), "/download") for path, _ in LISTS}
+    for path, _ in LISTS:
+        joined = f"{path}{'&' if '?' in path else '?'}as=csv"
+        assert (await admin.open(joined)).headers["content-type"].startswith("text/html"), path
+        forged = await admin.http.post(download_path(path), data={"note": "x", "form": "csv"})
+        assert forged.status_code == 400, f"{path}: CSRF"
+        no_reason = await downloaded(admin, path, note=" ")
+        assert no_reason.status_code == 400, path
+        assert 'id="download-note"' in no_reason.text
+        assert "text/html" in no_reason.headers["content-type"]
+    assert not await said(city, "list.exported"), "no event without a download"
     async with await browser_of(city, "helpdesk") as helpdesk:
-        assert (await helpdesk.open("/admin/audit?as=csv")).status_code == 403
-        assert (await helpdesk.open("/admin/applications?as=csv")).status_code == 403
+        for path, _ in LISTS:
+            answer = await helpdesk.http.post(download_path(path), data={"note": "x"})
+            assert answer.status_code == 403, path
+        assert "/download" not in (await helpdesk.open("/admin/people")).text
+    clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
+    for path, _ in LISTS:
+        data = {"csrf_token": tokens[path], "note": "Laporan", "form": "csv"}
+        answer = await admin.http.post(download_path(path), data=data)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/login?"), path
+    assert "/admin/keys/download" not in (await admin.open("/admin/keys")).text
+    assert not await said(city, "list.exported")
+
+
+async def test_an_administrator_downloads_some_lists_a_day(city: City, admin: Browser) -> None:
+    for _ in range(DOWNLOADS_PER_DAY):
+        assert (await downloaded(admin, "/admin/keys")).status_code == 200
+    assert (await downloaded(admin, "/admin/people?q=siti")).status_code == 429
+    assert (await downloaded(admin, "/admin/audit", form="jsonl")).status_code == 429
+    async with await browser_of(city, "auditor") as auditor:
+        assert (await downloaded(auditor, "/admin/people?q=siti")).status_code == 200
 
 
 async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, admin: Browser) -> None:
@@ -383,14 +438,14 @@ async def test_the_audit_log_is_filtered_by_group_actor_and_subject(city: City, 
     grouped = await admin.open("/admin/audit?type=accounts.*")
     assert "<code>user.administered</code>" in grouped.text
     assert "<code>session.started</code>" not in grouped.text
-    by_actor = await admin.open(f"/admin/audit?actor=ratna&subject={city.users['siti']}&as=jsonl")
+    by_actor = await downloaded(admin, f"/admin/audit?actor=ratna&subject={city.users['siti']}", form="jsonl")
     assert [line["type"] for line in map(json_of, by_actor.text.splitlines())] == ["user.administered"]
     assert (await admin.open("/admin/audit?actor=nobody-here")).status_code == 200
     async with city.provider.db.write() as session:
         for hour, kind in ((16, "before"), (17, "first"), (40, "last"), (41, "after")):
             at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour, minutes=30)
             session.add(AuditEvent(at=at, type=f"day.{kind}", outcome="success", data={}))
-    day = await admin.open("/admin/audit?since=2026-03-02&until=2026-03-02&as=jsonl")
+    day = await downloaded(admin, "/admin/audit?since=2026-03-02&until=2026-03-02", form="jsonl")
     types = {line["type"] for line in map(json_of, day.text.splitlines())}
     assert types == {"day.first", "day.last"}, "a day begins at midnight in the city, 17:00 in UTC"
     assert "2026-11-27" in (await admin.open("/admin/audit?since=kemarin")).text, "the mistake is said at its field"

@@ -19,6 +19,7 @@ from tests.web.test_developer import OFFERED, register, signed_in
 from sso import clock
 from sso.accounts.user_actions import ACTIONS
 from sso.app import ROUTERS
+from sso.http.admin.csv_download import Downloads
 from sso.http.common.i18n import translations
 from sso.http.common.labels import PERMISSION_TEXTS
 from sso.http.console.access import ADMIN, ADMIN_PAGES, DEVELOPER, Needs, Team
@@ -201,9 +202,11 @@ async def test_dangerous_acts_need_somebody_who_signed_in_a_moment_ago(city: Cit
     clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
     for route in PAGES:
         rule, path = rule_of(route), address(route)
-        dangerous = (isinstance(rule, Needs) and rule.permission and PERMISSIONS[rule.permission].dangerous) or (
-            isinstance(rule, Team) and rule.recent
-        )
+        dangerous = (
+            isinstance(rule, Needs)
+            and rule.permission
+            and (PERMISSIONS[rule.permission].dangerous or isinstance(rule, Downloads))
+        ) or (isinstance(rule, Team) and rule.recent)
         if "POST" in route.methods and dangerous:
             answer = await asked(browser, route, path)
             assert answer.status_code == 303, path

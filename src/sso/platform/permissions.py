@@ -36,6 +36,7 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
             Permission("sessions:end", "End one session."),
             Permission("sessions:end_many", "End every session of a person, of an application, or all.", True),
             Permission("users:read", "Look people up, with their identifiers and roles."),
+            Permission("users:export", "Download lists with personal data.", True),
             Permission("users:write", "Make, change, disable and enable people.", True),
             Permission("users:delete", "Delete people.", True),
             Permission("users:roles", "Give and take roles.", True),
@@ -73,7 +74,7 @@ _READS = frozenset(name for name in PERMISSIONS if name.endswith(":read"))
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "admin": frozenset(PERMISSIONS),
-        "auditor": _READS,
+        "auditor": _READS | {"users:export"},
         "helpdesk": frozenset(
             {"users:read", "users:recover", "sessions:read", "sessions:end", "grants:read", "deliveries:read"}
         ),

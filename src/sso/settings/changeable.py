@@ -56,6 +56,11 @@ class Bounds:
         return ""
 
 
+MOST = 5
+"""An upper bound is at most so many times the default: more weakens a limit or costs more than administrators
+may decide on a page. Whoever runs the hosts sets more in the environment."""
+MOST_TIME = 3
+"""The same for lifetimes of sessions."""
 _HOURS, _DAYS = timedelta(hours=1), timedelta(days=1)
 _NAME, _LINK = Bounds(max_chars=60), Bounds(max_chars=500)
 MAX_LOGO_TEXT = 44_000
@@ -78,7 +83,7 @@ CHANGEABLE: Mapping[str, Bounds] = MappingProxyType(
         "sign_in_notice_english": Bounds(max_chars=300),
         "default_locale": Bounds(),
         "session_idle_timeout": Bounds(_HOURS / 12, 24 * _HOURS),
-        "session_lifetime": Bounds(_HOURS / 4, 7 * _DAYS),
+        "session_lifetime": Bounds(_HOURS / 4, 3 * _DAYS),
         "remembered_session_idle_timeout": Bounds(_HOURS, 30 * _DAYS),
         "remembered_session_lifetime": Bounds(timedelta(0), 90 * _DAYS),
         "sessions_per_user": Bounds(1, 100),
@@ -86,13 +91,13 @@ CHANGEABLE: Mapping[str, Bounds] = MappingProxyType(
         "client_registration": Bounds(choices=("closed", "token")),
         "channels": Bounds(),
         "sign_in_failures_per_account": Bounds(3, 20),
-        "sign_in_failures_per_ip_address": Bounds(10, 1000),
-        "sign_ups_per_ip_address": Bounds(1, 1000),
+        "sign_in_failures_per_ip_address": Bounds(10, 500),
+        "sign_ups_per_ip_address": Bounds(1, 100),
         "one_time_codes_per_contact_per_hour": Bounds(1, 20),
         "one_time_codes_per_contact_per_day": Bounds(1, 50),
-        "one_time_codes_per_ip_address": Bounds(10, 2000),
-        "sms_per_day": Bounds(1, 1_000_000),
-        "invitations_per_user": Bounds(1, 200),
+        "one_time_codes_per_ip_address": Bounds(10, 500),
+        "sms_per_day": Bounds(1, 100_000),
+        "invitations_per_user": Bounds(1, 100),
     }
 )
 """The settings that administrators may change, each with its bounds."""

@@ -1132,17 +1132,15 @@ class PageSettings(Group):
             raise ValueError("must be a name on one line")
         return value
 
-    @field_validator("sign_in_notice", "sign_in_notice_english")
+    @field_validator("sign_in_notice", "sign_in_notice_english", "support_contact", "terms_version")
     @classmethod
-    def _check_notices(cls, value: str) -> str:
-        if not value.isprintable():
-            raise ValueError("must be a text on one line")
-        return value
+    def _check_lines(cls, value: str) -> str:
+        return check_line(value)
 
     @field_validator("security_contact")
     @classmethod
     def _check_security_contact(cls, value: str) -> str:
-        if value and not re.fullmatch(r"(mailto:)?[^@\s<>]+@[^@\s<>]+", value):
+        if value and not re.fullmatch(r"(mailto:)?[A-Za-z0-9.!#$%&'*+=?^_`{|}~-]+@[A-Za-z0-9.-]+", value):
             return check_https(value)
         return value
 
@@ -1254,11 +1252,29 @@ def check_https(value: str) -> str:
     """Return ``value``, which is empty or an https URL.
 
     Raises:
-        ValueError: when it is neither; http is allowed for loopback addresses.
+        ValueError: when it is neither; http is allowed for loopback addresses. Other schemes, such as ``javascript``
+            with a loopback host, are not URLs of pages.
     """
+    if not value:
+        return value
+    if not value.isprintable() or not value.isascii() or any(char in value for char in ' <>\\^`{|}"'):
+        raise ValueError("must be an https URL without spaces and control characters")
     parts = urlsplit(value)
-    if value and (not parts.hostname or (parts.scheme != "https" and not is_loopback_host(parts.hostname))):
+    if not parts.hostname or parts.username is not None or not value.startswith(("https://", "http://")):
         raise ValueError("must be an https URL")
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname):
+        raise ValueError("must be an https URL")
+    return value
+
+
+def check_line(value: str) -> str:
+    """Return ``value``, a text on one line.
+
+    Raises:
+        ValueError: when it has line breaks, control characters or characters that change the direction of the text.
+    """
+    if not value.isprintable():
+        raise ValueError("must be a text on one line")
     return value
 
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sso.clients import store
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import make_plan
+from sso.clients.models import REMOVED
+from sso.errors import Refusal
 from sso.platform.actor import CLI, Actor
 from sso.portal.lifecycle import apply_catalogue
 
 if TYPE_CHECKING:
     from sso.accounts.services import AccountActions
     from sso.clients.catalogue import Catalogue
+
+
+class ApplicationsExist(Refusal):
+    """Applications are registered already, so the examples are refused: they would suspend real applications."""
 
 
 def examples_dir() -> Path:
@@ -37,6 +44,16 @@ async def apply_file(services: AccountActions, catalogue: Catalogue, actor: Acto
 
 
 async def apply_examples(services: AccountActions, actor: Actor, *, allow_http_loopback: bool) -> int:
-    """Register the example applications; return how many are new or changed."""
+    """Register the example applications where no application is registered; return how many.
+
+    Raises:
+        ApplicationsExist: when an application is registered, active or suspended.
+    """
     catalogue = read_catalogue(example_catalogue(), allow_http_loopback=allow_http_loopback)
-    return await apply_file(services, catalogue, actor)
+    async with services.db.write() as session:
+        known = await store.all_clients(session)
+        if any(client.status != REMOVED for client in known.values()):
+            raise ApplicationsExist
+        plan = await make_plan(session, catalogue)
+        await apply_catalogue(session, services, plan, actor=actor)
+    return len(plan.changes)

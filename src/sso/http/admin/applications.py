@@ -15,15 +15,18 @@ from starlette.responses import Response
 from sso.clients.models import SANDBOX_END, Application
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Registry
-from sso.http.admin.csv_download import MAX_ROWS, csv_response, wants_csv
+from sso.clients.services import LiveClients
+from sso.http.admin.csv_download import MAX_ROWS, DownloadForm, Downloads, DownloadSent, csv_response
 from sso.http.admin.csv_download import Row as CsvRow
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, Db
+from sso.http.common.typed_forms import Sent
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.http.developer.application_page import STATES
+from sso.platform.db import Database
 from sso.portal import applications as apps
 
 router = new_router()
@@ -40,6 +43,7 @@ SHOWN_TEXTS = {
     "relaxed": N_("with a security exception"),
 }
 Sees = Annotated[Here, Depends(Needs("clients:read"))]
+Exports = Annotated[Here, Depends(Downloads("clients:read", personal=False))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,23 @@ ORDERS: dict[str, Callable[[Row], tuple[str, ...]]] = {
 @router.get(APPLICATIONS)
 async def list_page(request: Request, here: Sees, db: Db, known: Clients) -> Response:
     """List applications by state and by words in their names."""
+    return await _list(request, here, db, known)
+
+
+@router.post(APPLICATIONS + "/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db, known: Clients) -> Response:
+    """Download the applications that the filter shows."""
+    return await _list(request, here, db, known, sent)
+
+
+async def _list(
+    request: Request, here: Here, db: Database, known: LiveClients, sent: Sent[DownloadForm] | None = None
+) -> Response:
     query = request.query_params
     shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
     order = query.get("order", "") if query.get("order", "") in ORDERS else "id"
-    as_csv = wants_csv(query)
-    limit = MAX_ROWS if as_csv else PAGE
+    limit = PAGE if sent is None else MAX_ROWS
     groups = sorted(here.groups) if here.groups is not None else None
     async with db.read() as session:
         waiting = await apps.count_waiting(session, groups)
@@ -82,9 +97,9 @@ async def list_page(request: Request, here: Sees, db: Db, known: Clients) -> Res
             fitting = _registered(known.registry, here, query_terms, locale_of(request))
             rows = _page_of(sorted(fitting, key=ORDERS[order]), after, limit)
     kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
-    if as_csv:
+    if sent is not None:
         parts = _csv_rows(rows)
-        return await csv_response(db, here, "applications", COLUMNS, parts, kept)
+        return await csv_response(request, db, here, "applications", COLUMNS, parts, kept, sent)
     orders = {name: f"{APPLICATIONS}?{urlencode({**kept, 'order': name})}" for name in ORDERS}
     kept |= {"order": order} if order != "id" else {}
     following = {**kept, "after": rows[PAGE - 1].id} if len(rows) > PAGE else {}

@@ -28,7 +28,7 @@ from sso.http.admin.audit_labels import (
     group_of,
     said_of,
 )
-from sso.http.admin.csv_download import MAX_ROWS, PART, Row, csv_response
+from sso.http.admin.csv_download import MAX_ROWS, PART, Downloads, DownloadSent, Row, csv_response, refused_download
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -73,14 +73,13 @@ COLUMNS = (
     "request_id", "details",
 )  # fmt: skip
 SeesAudit = Annotated[Here, Depends(Needs("audit:read"))]
+Exports = Annotated[Here, Depends(Downloads("audit:read"))]
 
 
 class AuditForm(FormModel):
-    """What to do with the log: ``export`` those days, or anything else: verify it."""
+    """A form with a button only: verify the log."""
 
     choice: str = ""
-    since: str = ""
-    until: str = ""
 
 
 AuditSent = Annotated[Sent[AuditForm], Depends(OwnForm(AuditForm, "audit"))]
@@ -133,22 +132,38 @@ async def audit_page(request: Request, here: SeesAudit, db: Db, box: Box, settin
     """List audit events by type, user, application and time."""
     async with db.read() as session:
         chosen = await _query(session, request.query_params, box, settings.time_zone)
-    form = request.query_params.get("as", "")
-    if form in ("csv", "jsonl") and not chosen.mistakes:
-        return await _download(request, here, db, chosen, form)
     return await _audit_page(request, here, db, chosen)
 
 
-async def _download(request: Request, here: Here, db: Database, chosen: AuditQuery, form: str) -> Response:
-    """Return the events that the filter shows, as CSV or as lines of JSON, and record the download."""
-    words = translations(locale_of(request)).gettext
-    if form == "csv":
-        return await csv_response(db, here, "audit", COLUMNS, _csv_rows(db, chosen.filter, words), chosen.kept)
-    async with db.write() as session:
-        data = {"list": "audit", "filters": sorted(chosen.kept)}
-        record(session, "list.exported", actor=here.actor, request_id=here.request_id, data=data)
+@router.post(AUDIT + "/download")
+async def download(
+    request: Request, here: Exports, sent: DownloadSent, db: Db, box: Box, settings: CurrentSettings
+) -> Response:
+    """Download the events that the filter shows, as CSV, as lines of JSON, or with the hash chain."""
+    async with db.read() as session:
+        chosen = await _query(session, request.query_params, box, settings.time_zone)
+    if chosen.mistakes:
+        return await _audit_page(request, here, db, chosen)
+    if sent.form.form == "csv":
+        rows = _csv_rows(db, chosen.filter, translations(locale_of(request)).gettext)
+        return await csv_response(request, db, here, "audit", COLUMNS, rows, chosen.kept, sent)
+    if refused := await refused_download(request, db, here, "audit", sent, chosen.kept):
+        return refused
+    if sent.form.form == "chain":
+        return await _chained(db, box, here, chosen)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
     return StreamingResponse(_json_lines(db, chosen.filter), headers=headers, media_type="application/x-ndjson")
+
+
+async def _chained(db: Database, box: SecretBox, here: Here, chosen: AuditQuery) -> Response:
+    """Return the events of a period with the hash chain."""
+    since, until = chosen.filter.since, chosen.filter.until
+    async with db.write() as session:
+        period = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
+        record(session, "audit.exported", actor=here.actor, request_id=here.request_id, data=period)
+    await chain_audit_events(db, box)
+    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
+    return StreamingResponse(_lines(db, since, until), headers=headers, media_type="application/x-ndjson")
 
 
 async def _events(db: Database, filter_: AuditFilter) -> AsyncIterator[tuple[list[AuditEvent], dict[str, str]]]:
@@ -225,7 +240,6 @@ async def _audit_page(
         report=report,
         too_long=chained > CHECKED_AT_ONCE,
         following=f"{AUDIT}?{urlencode(following)}" if following else "",
-        jsonl=f"{AUDIT}?{urlencode({**chosen.kept, 'as': 'jsonl'})}",
         tools=await list_tools(request, here, db, "audit", AUDIT, chosen.kept),
         csrf_token=token_for(request, "audit"),
     )
@@ -270,18 +284,9 @@ async def _account(session: AsyncSession, typed: str, box: SecretBox) -> str | N
 
 @router.post(AUDIT)
 async def check_audit(
-    request: Request, here: SeesAudit, sent: AuditSent, db: Db, box: Box, settings: CurrentSettings
+    request: Request, here: SeesAudit, _sent: AuditSent, db: Db, box: Box, settings: CurrentSettings
 ) -> Response:
-    """Verify the hash chain, or download the log."""
-    if sent.form.choice == "export":
-        zone = settings.time_zone
-        since, until = _day(sent.form.since, zone), _day(sent.form.until, zone, end=True)
-        async with db.write() as session:
-            period = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
-            record(session, "audit.exported", actor=here.actor, request_id=here.request_id, data=period)
-        await chain_audit_events(db, box)
-        headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
-        return StreamingResponse(_lines(db, since, until), headers=headers, media_type="application/x-ndjson")
+    """Verify the hash chain."""
     await chain_audit_events(db, box)
     async with db.read() as session:
         chained, _ = await chain_length(session)

@@ -12,13 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.accounts.message_log import recipient_named
-from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
+from sso.accounts.services import AccountActions
+from sso.http.admin.csv_download import PART, DownloadForm, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import AccountActor, Db
+from sso.http.common.typed_forms import Sent
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.http.console.delivery_texts import CHANNELS, KINDS, RECEIPTS, STATUS, reason_text, retries
 from sso.platform.db import Database
@@ -30,11 +32,24 @@ DELIVERIES = ADMIN + "/deliveries"
 PAGE = 50
 COLUMNS = ("id", "created", "kind", "application", "receiver", "state", "attempts", "next_attempt", "finished", "error")
 SeesDeliveries = Annotated[Here, Depends(Needs("deliveries:read"))]
+Exports = Annotated[Here, Depends(Downloads("deliveries:read"))]
 
 
 @router.get(DELIVERIES)
 async def deliveries_page(request: Request, here: SeesDeliveries, db: Db, accounts: AccountActor) -> Response:
     """List deliveries to applications and users."""
+    return await _list(request, here, db, accounts)
+
+
+@router.post(DELIVERIES + "/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db, accounts: AccountActor) -> Response:
+    """Download the deliveries that the filter shows."""
+    return await _list(request, here, db, accounts, sent)
+
+
+async def _list(
+    request: Request, here: Here, db: Database, accounts: AccountActions, sent: Sent[DownloadForm] | None = None
+) -> Response:
     query = request.query_params
     status, kind = query.get("status", ""), query.get("kind", "")
     asked = {
@@ -52,8 +67,8 @@ async def deliveries_page(request: Request, here: SeesDeliveries, db: Db, accoun
         client_id=asked["client"] or None,
         recipient=recipient,
     )
-    if wants_csv(query):
-        return await csv_response(db, here, "deliveries", COLUMNS, _csv_rows(db, chosen), kept)
+    if sent is not None:
+        return await csv_response(request, db, here, "deliveries", COLUMNS, _csv_rows(db, chosen), kept, sent)
     async with db.read() as session:
         rows = await deliveries.page_of(session, chosen, read_id(query.get("before", "")), PAGE + 1)
         counts = await deliveries.counts(session)

@@ -17,7 +17,7 @@ from sso.accounts.power import TooPowerful, check_power, invited_power
 from sso.accounts.services import AccountActions
 from sso.accounts.user_invitations import GIVES_ROLES, InvitedUser
 from sso.errors import validation_message
-from sso.http.admin.csv_download import PART, Row, csv_address, csv_response, wants_csv
+from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.user_list import PEOPLE
 from sso.http.common.field_errors import FieldError
@@ -52,6 +52,7 @@ FIELDS = ("choice", "name", "email", "username", "phone_number", "locale", "note
 COLUMNS = ("id", "name", "email", "username", "roles", "sent", "times_sent", "expires", "invited_by")
 
 Invites = Annotated[Here, Depends(Needs(inviting.INVITES))]
+Exports = Annotated[Here, Depends(Downloads(inviting.INVITES))]
 
 
 class NewUserForm(FormModel):
@@ -83,6 +84,12 @@ async def invitations_page(request: Request, here: Invites, db: Db) -> Response:
     return await _list(request, here, db)
 
 
+@router.post(INVITATIONS + "/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db) -> Response:
+    """Download the invitations that wait."""
+    return await csv_response(request, db, here, "invitations", COLUMNS, _csv_rows(db), (), sent)
+
+
 async def _list(
     request: Request,
     here: Here,
@@ -92,8 +99,6 @@ async def _list(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     query = request.query_params
-    if wants_csv(query):
-        return await csv_response(db, here, "invitations", COLUMNS, _csv_rows(db), ())
     async with db.read() as session:
         rows = await user_invitations.page_of(session, read_id(query.get("before", "")), PAGE + 1)
         names = await users.names_of(session, [row.created_by for row in rows])
@@ -113,7 +118,7 @@ async def _list(
         problem=problem,
         values=values or {},
         following=f"{INVITATIONS}?{following}" if following else "",
-        csv=csv_address(INVITATIONS, {}),
+        download=download_of(request, here, INVITATIONS, {}),
         csrf_token=token_for(request, "invitations"),
     )
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.http.admin.audit_labels import STATE_TEXTS
-from sso.http.admin.csv_download import Row, csv_address, csv_response, wants_csv
+from sso.http.admin.csv_download import Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db
@@ -27,6 +27,7 @@ NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 TOO_YOUNG = N_("The next keys were published a moment ago, and applications may not know them yet. Try again later.")
 COLUMNS = ("kid", "alg", "state", "created", "activated")
 SeesKeys = Annotated[Here, Depends(Needs("keys:read"))]
+Exports = Annotated[Here, Depends(Downloads("keys:read", personal=False))]
 Rotates = Annotated[Here, Depends(Needs("keys:rotate"))]
 
 
@@ -57,8 +58,6 @@ async def _keys_page(
 ) -> Response:
     async with db.read() as session:
         keys = await list_keys(session)
-    if wants_csv(request.query_params):
-        return await csv_response(db, here, "keys", COLUMNS, _csv_rows(keys), ())
     return admin_page(
         request,
         here,
@@ -69,7 +68,7 @@ async def _keys_page(
         days=whole_days(settings.key_rotation_interval),
         alg=settings.signing_alg,
         states=STATE_TEXTS,
-        csv=csv_address(ADMIN + "/keys", {}),
+        download=download_of(request, here, ADMIN + "/keys", {}, personal=False),
         may_see_audit=here.may("audit:read"),
         may_rotate=here.may("keys:rotate"),
         problem=problem,
@@ -77,6 +76,14 @@ async def _keys_page(
         note=note,
         csrf_token=token_for(request, "keys"),
     )
+
+
+@router.post(ADMIN + "/keys/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db) -> Response:
+    """Download the list of keys: their names and states."""
+    async with db.read() as session:
+        keys = await list_keys(session)
+    return await csv_response(request, db, here, "keys", COLUMNS, _csv_rows(keys), (), sent)
 
 
 async def _csv_rows(keys: Sequence[SigningKey]) -> AsyncIterator[Sequence[Row]]:

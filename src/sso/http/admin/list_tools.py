@@ -11,11 +11,12 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.http.admin.csv_download import csv_address
+from sso.http.admin.csv_download import Download, download_of
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.services import Db
+from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, IdField, Note, Sent, cut
 from sso.http.console.access import ADMIN, ADMIN_PAGES, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import saved_searches
@@ -65,7 +66,7 @@ class ListTools:
         path: its address.
         query: the filter in effect, as the part of the address after ``?``; empty: none.
         filters: the names of the filters in effect.
-        csv: the address of the list as CSV.
+        download: the form with which the list is downloaded.
         searches: the saved searches of the administrator.
         csrf_token: of the forms.
         share: the address of this search, to be shared.
@@ -75,7 +76,7 @@ class ListTools:
     path: str
     query: str
     filters: tuple[str, ...]
-    csv: str
+    download: Download
     searches: list[SavedSearch]
     csrf_token: str
     share: str
@@ -98,16 +99,16 @@ async def list_tools(
     async with db.read() as session:
         searches = await saved_searches.searches_of(session, here.visit.user.id, name)
     query = urlencode(kept)
-    base = str(request.base_url).rstrip("/")
+    issuer = site_of(request).settings.issuer  # not the Host of the request, which a stranger can choose
     return ListTools(
         name,
         path,
         query,
         tuple(kept),
-        csv_address(path, kept),
+        download_of(request, here, path, kept, personal=name != "applications"),
         searches,
         token_for(request, "searches"),
-        f"{base}{path}?{query}" if query else "",
+        f"{issuer}{path}?{query}" if query else "",
     )
 
 

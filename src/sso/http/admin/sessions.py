@@ -21,7 +21,7 @@ from sso.accounts.services import AccountActions
 from sso.clients.registry import Registry
 from sso.http.account.sessions import Row as SessionRow
 from sso.http.account.sessions import rows_of
-from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
+from sso.http.admin.csv_download import PART, DownloadForm, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -91,6 +91,7 @@ NO_NETWORK = N_("Enter an address such as 203.0.113.7, or a network such as 203.
 COLUMNS = ("id", "user_id", "user", "device", "network", "country", "signed_in", "last_used", "ended", "end_reason")
 
 Sees = Annotated[Here, Depends(Needs("sessions:read"))]
+Exports = Annotated[Here, Depends(Downloads("sessions:read"))]
 Ends = Annotated[Here, Depends(Needs("sessions:end"))]
 
 
@@ -166,6 +167,16 @@ EndSession = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "end-session"))]
 @router.get(ALL)
 async def list_page(here: Sees, view: View) -> Response:
     """List sessions, active or ended: by user, application, network, system or age."""
+    return await _found(here, view)
+
+
+@router.post(ALL + "/download")
+async def download(here: Exports, sent: DownloadSent, view: View) -> Response:
+    """Download the sessions that the filter shows."""
+    return await _found(here, view, sent)
+
+
+async def _found(here: Here, view: SessionView, sent: Sent[DownloadForm] | None = None) -> Response:
     query = view.request.query_params
     asked = asked_filter(query)
     state: store.Status = "ended" if query.get("status") == "ended" else "active"
@@ -174,8 +185,9 @@ async def list_page(here: Sees, view: View) -> Response:
         chosen = await view.filter(asked)
     except FilterInvalid as error:
         return await _list(view, here, kept, asked, [], problem=error)
-    if wants_csv(query):
-        return await csv_response(view.db, here, "sessions", COLUMNS, _csv_rows(view, chosen, state), kept)
+    if sent is not None:
+        parts = _csv_rows(view, chosen, state)
+        return await csv_response(view.request, view.db, here, "sessions", COLUMNS, parts, kept, sent)
     now = clock.now()
     async with view.db.read() as session:
         unused_since = now - view.settings.session_idle_timeout

@@ -17,19 +17,22 @@ from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Sent, cut, refuse
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import store as users
+from sso.identity.users.identifiers import normalise_as
 from sso.messages import N_
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import Settings
-from sso.setup.applications import apply_examples
+from sso.setup.applications import ApplicationsExist, apply_examples
 from sso.setup.mail import send_test_mail
 
 router = new_router()
 HERE = ADMIN + "/setup"
-PURPOSE = "setup"
+MAIL, APPLICATIONS = "setup mail", "setup applications"
+"""What each form does: a token of one is refused by the other."""
 NO_ADDRESS = N_("Enter an e-mail address such as siti@example.id.")
 NOT_ACCEPTED = N_("The mail server did not accept the e-mail: %(reason)s")
 TOO_MANY = N_("You have sent many test e-mails. Try again tomorrow.")
+NOT_EMPTY = N_("Applications are registered already. The example applications were not registered.")
 DONE = {
     "mail": N_("The mail server has accepted the test e-mail. Check that it arrives."),
     "applications": N_("The example applications are registered."),
@@ -38,17 +41,27 @@ SetsUp = Annotated[Here, Depends(Needs("settings:write"))]
 Grants = Annotated[Here, Depends(Needs("clients:grant"))]
 
 
+def _is_address(text: str) -> bool:
+    """Tell whether a text is one e-mail address, as accounts have it."""
+    try:
+        normalise_as("email", text)
+    except ValueError:
+        return False
+    return True
+
+
 class MailForm(FormModel):
     """Who receives the test e-mail."""
 
-    address: Annotated[str, cut(254), refuse(NO_ADDRESS, lambda text: "@" not in str(text).strip("@"))] = ""
+    address: Annotated[str, cut(254), refuse(NO_ADDRESS, lambda text: not _is_address(str(text)))] = ""
 
 
 class NoFields(FormModel):
     """A form with a button only."""
 
 
-MailSent = Annotated[Sent[MailForm], Depends(OwnForm(MailForm, PURPOSE))]
+ExamplesSent = Annotated[Sent[NoFields], Depends(OwnForm(NoFields, APPLICATIONS))]
+MailSent = Annotated[Sent[MailForm], Depends(OwnForm(MailForm, MAIL))]
 
 
 @router.get(HERE)
@@ -73,11 +86,16 @@ async def test_mail(request: Request, here: SetsUp, sent: MailSent, db: Db, sett
     return RedirectResponse(HERE + "?done=mail#mail", 303)
 
 
-@router.post(HERE + "/applications", dependencies=[Depends(OwnForm(NoFields, PURPOSE))])
-async def register_examples(request: Request, here: Grants, settings: CurrentSettings) -> Response:
-    """Register the example applications."""
+@router.post(HERE + "/applications")
+async def register_examples(
+    request: Request, here: Grants, _sent: ExamplesSent, db: Db, settings: CurrentSettings
+) -> Response:
+    """Register the example applications. Applications that are registered already stay as they are."""
     provider = site_of(request).provider
-    await apply_examples(provider, here.as_actor, allow_http_loopback=settings.loopback)
+    try:
+        await apply_examples(provider, here.as_actor, allow_http_loopback=settings.loopback)
+    except ApplicationsExist:
+        return await _page(request, here, db, settings, field_error("applications", NOT_EMPTY), status=409)
     await provider.refresh()
     return RedirectResponse(HERE + "?done=applications#applications", 303)
 
@@ -116,5 +134,6 @@ async def _page(
         done=DONE.get(done, ""),
         done_at=done if done in DONE else "",
         errors=errors,
-        csrf_token=token_for(request, PURPOSE),
+        mail_token=token_for(request, MAIL),
+        applications_token=token_for(request, APPLICATIONS),
     )

@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.http.admin.csv_download import PART, Row, csv_response, wants_csv
+from sso.http.admin.csv_download import PART, DownloadForm, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.labels import ROLE_NAMES
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Db
+from sso.http.common.typed_forms import Sent
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.identity.users import store as users
 from sso.identity.users.models import User
@@ -38,6 +39,7 @@ STATES = {"active": N_("active"), "disabled": N_("disabled")}
 COLUMNS = ("id", "name", "username", "email", "email_verified", "phone", "phone_verified", "roles", "state", "created")
 
 Sees = Annotated[Here, Depends(Needs("users:read"))]
+Exports = Annotated[Here, Depends(Downloads("users:read"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,26 @@ class UserQuery:
 @router.get(PEOPLE)
 async def list_page(request: Request, here: Sees, db: Db, box: Box) -> Response:
     """Find users by identifier or by the beginning of a part of the name; without a search, the newest."""
+    return await _list(request, here, db, box)
+
+
+@router.post(PEOPLE + "/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db, box: Box) -> Response:
+    """Download the users that the search finds."""
+    return await _list(request, here, db, box, sent)
+
+
+async def _list(
+    request: Request, here: Here, db: Database, box: SecretBox, sent: Sent[DownloadForm] | None = None
+) -> Response:
     query = request.query_params
     role, state = query.get("role", ""), query.get("state", "")
     chosen = UserQuery(
         query.get("q", "").strip()[:254], role if role in ROLE_NAMES else "", state if state in STATES else ""
     )
-    if wants_csv(query):
-        return await csv_response(db, here, "users", COLUMNS, _csv_rows(db, box, chosen), chosen.filters)
+    if sent is not None:
+        rows = _csv_rows(db, box, chosen)
+        return await csv_response(request, db, here, "users", COLUMNS, rows, chosen.filters, sent)
     before, problem = read_id(query.get("before", "")), ""
     async with db.read() as session:
         matching = await _matching(session, box, chosen, before, PAGE + 1)

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from sso.errors import Refusal
@@ -59,6 +59,7 @@ class Assets:
         self._settings = settings
         self._brand: tuple[object, ...] = ()
         self.by_path: dict[str, Asset] = {}
+        self._present: tuple[Asset, ...] = ()
         self.paths: dict[str, str] = {}
         self.icon_type = ""
         self.follow()
@@ -80,7 +81,10 @@ class Assets:
             files.pop("icon.svg")
             files[logo] = body
         assets = {name: _asset(name, plain) for name, plain in files.items()}
-        self.by_path |= {asset.path: asset for asset in assets.values()}
+        by_path = {asset.path: asset for asset in assets.values()}
+        # Pages that are open still ask for the files before: those of one change are kept, not of all for good.
+        self.by_path = {**{asset.path: asset for asset in self._present}, **by_path}
+        self._present = tuple(assets.values())
         self.paths = {name.replace(".", "_"): asset.path for name, asset in assets.items()}
         self.paths["icon_svg"] = assets[logo].path
         self.icon_type = assets[logo].media_type
@@ -99,7 +103,7 @@ def _shortened(path: Path) -> bytes:
     return re.sub(rb"\s*([{};,])\s*|(?<=:) ", rb"\1", re.sub(rb"\s+", b" ", text)).replace(b";}", b"}")
 
 
-@cache
+@lru_cache(maxsize=64)
 def _asset(name: str, plain: bytes) -> Asset:
     stem, _, extension = name.rpartition(".")
     digest = hashlib.sha256(plain).hexdigest()[:12]

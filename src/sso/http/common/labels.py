@@ -61,6 +61,7 @@ PERMISSION_TEXTS = {
     "users:delete": N_("Delete users"),
     "users:roles": N_("Give and remove roles"),
     "users:recover": N_("Create a recovery code for a user who lost every way to sign in"),
+    "users:export": N_("Download lists with personal data"),
     "users:check_identity": N_("Record that the identity document of a user was verified at a counter"),
     "users:merge": N_("Decide about imported users who seem to have an account already"),
     "mails:read": N_("See the texts of e-mails and SMS"),

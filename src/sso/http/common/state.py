@@ -56,6 +56,7 @@ class RateLimits:
         strengths: computations of the strength of a password, for each IP address.
         receipts: requests with delivery receipts, for each IP address, in this process.
         watches: looks for the first sign-in with a sandbox, for each user, in this process.
+        downloads: lists of the console that are downloaded, for each administrator within a day.
     """
 
     attempts: Attempts
@@ -78,6 +79,7 @@ class RateLimits:
     strengths: CountLimit
     receipts: CountLimit
     watches: CountLimit
+    downloads: CountLimit
 
 
 @dataclass(frozen=True, slots=True)

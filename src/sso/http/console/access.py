@@ -244,7 +244,8 @@ def sign_in_again(request: Request, path: str = "") -> str:
     takes forms is part of the page above it."""
     here = path or _here(request)
     above, _, last = here.rpartition("/")
-    return f"/login?{urlencode({'then': above if last in PARTS else here, 'again': '1'})}"
+    back = above if last in PARTS or above == ADMIN + "/setup" else here
+    return f"/login?{urlencode({'then': back, 'again': '1'})}"
 
 
 def _here(request: Request) -> str:
@@ -253,7 +254,19 @@ def _here(request: Request) -> str:
     return f"{request.url.path}?{query}" if query and len(query) <= MAX_QUERY_CHARS else request.url.path
 
 
-PARTS = ("review", "status", "owner", "policies", "privileges", "leave", "test-person", "selected", "confirm")
+PARTS = (
+    "review",
+    "status",
+    "owner",
+    "policies",
+    "privileges",
+    "leave",
+    "test-person",
+    "selected",
+    "confirm",
+    "download",
+    "logo",
+)
 """Addresses that take forms of the page above them, and are no page themselves."""
 
 
