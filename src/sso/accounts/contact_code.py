@@ -3,7 +3,6 @@ contact is not told: then the code never comes."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TypedDict, cast
 
 from sqlalchemy.exc import IntegrityError
@@ -19,6 +18,7 @@ from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.notifications import send_code
 from sso.identity.users import store as users
 from sso.platform.actor import Actor
+from sso.platform.security.message_limits import NoMessagesLeft, TooManyNumbers
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 
@@ -41,7 +41,7 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
     """Send a code to a new contact.
 
     Raises:
-        FlowRefused: when it is no contact, or the user has too many.
+        FlowRefused: when it is no contact, the user has too many, or no message can be sent.
     """
     contact = read_contact(services.settings.contact_kinds, typed, services.settings.phone_prefixes)
     async with services.db.read() as session:
@@ -50,8 +50,14 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
         raise FlowRefused(Problem.TOO_MANY_CONTACTS)
     data: ContactData = {"kind": contact.kind, "value": contact.value}
     allowed = None
-    with suppress(TooManyFailures):
+    try:
         allowed = await _may_send(services, visitor, own, data)
+    except TooManyFailures:
+        pass
+    except NoMessagesLeft:
+        raise FlowRefused(Problem.NO_MESSAGES) from None
+    except TooManyNumbers:
+        raise FlowRefused(Problem.TOO_MANY_NUMBERS) from None
     async with services.db.write() as session:
         flow = await pending_flows.begin(
             session,
@@ -88,6 +94,10 @@ async def resend_contact_code(
         allowed = await _may_send(services, visitor, own, data_of(flow))
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
+    except NoMessagesLeft:
+        raise FlowRefused(Problem.NO_MESSAGES) from None
+    except TooManyNumbers:
+        raise FlowRefused(Problem.TOO_MANY_NUMBERS) from None
     async with services.db.write() as session:
         sent = await _send(services, visitor, session, flow, allowed=allowed, channel=channel)
     if not sent:
@@ -142,13 +152,18 @@ async def check_contact_code(
 
 
 async def _may_send(services: AccountServices, visitor: Visitor, own: OwnSession, data: ContactData) -> bool:
-    """Count a code that a signed-in user asks for; tell whether it may be sent.
+    """Count a code that a signed-in user asks for; tell whether it may be sent. The contact is not verified: its SMS
+    are not of the part that is reserved for users who have authenticated.
 
     Raises:
         TooManyFailures: when there were too many.
+        TooManyNumbers: when the user has tried too many numbers today.
+        NoMessagesLeft: when the daily SMS are used up.
     """
     user_id, contact = str(own.user_id), data["value"]
     await services.contact_codes.take(user_id)
+    if data["kind"] == "phone":
+        await services.messages.allow_number(user_id, contact)
     return await services.messages.allow("contact", contact, contact, data["kind"], visitor.ip_address, user_id)
 
 

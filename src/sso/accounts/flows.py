@@ -19,6 +19,8 @@ class Problem(StrEnum):
     TOO_MANY_CODES = "too_many_codes"
     TOO_MANY_TRIES = "too_many_tries"
     NOT_SENT = "not_sent"
+    NO_MESSAGES = "no_messages"
+    TOO_MANY_NUMBERS = "too_many_numbers"
     TAKEN = "taken"
     PASSKEY_FAILED = "passkey_failed"
     NO_PROOF = "no_proof"

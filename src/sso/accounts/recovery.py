@@ -37,6 +37,7 @@ from sso.platform.actor import Actor
 from sso.platform.audit import record
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
+from sso.platform.security.message_limits import NoMessagesLeft
 from sso.platform.security.rate_limits import Purpose, Reservation, TooManyFailures
 from sso.platform.visitor import Visitor
 from sso.settings import Settings
@@ -432,14 +433,18 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryD
         TooManyFailures: when there were too many.
     """
     device = await known_device(services.db, visitor, user_id)
-    return await services.messages.allow(
-        "recover",
-        counted_as(data["typed"], services.changes.nik_key),
-        data["to"],
-        data["kind"],
-        visitor.ip_address,
-        f"{user_id} {device}" if device else "",
-    )
+    try:
+        return await services.messages.allow(
+            "recover",
+            counted_as(data["typed"], services.changes.nik_key),
+            data["to"],
+            data["kind"],
+            visitor.ip_address,
+            f"{user_id} {device}" if device else "",
+            reserved=str(user_id) if device else "",
+        )
+    except NoMessagesLeft:  # the page tells nothing: only an account with a number comes here
+        return False
 
 
 async def _send(

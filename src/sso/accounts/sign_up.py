@@ -7,7 +7,6 @@ belongs to an account receives a message that says so instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
@@ -30,6 +29,7 @@ from sso.identity.users.identifiers import NormalIdentifier
 from sso.identity.users.models import Agreement, Identifier, User, UserRole
 from sso.platform.audit import record
 from sso.platform.db import new_id
+from sso.platform.security.message_limits import NoMessagesLeft
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 
@@ -75,6 +75,7 @@ async def begin_sign_up(
 
     Raises:
         TooManyFailures: when too many were begun from this IP address.
+        FlowRefused: when no message can be sent to any number now.
     """
     settings = services.settings
     await services.new_flows.take(visitor.ip_address)
@@ -87,8 +88,12 @@ async def begin_sign_up(
         "user_id": str(new_id()),
     }
     allowed = None
-    with suppress(TooManyFailures):
+    try:
         allowed = await _may_send(services, visitor, data)
+    except TooManyFailures:
+        pass
+    except NoMessagesLeft:
+        raise FlowRefused(Problem.NO_MESSAGES) from None
     async with services.db.write() as session:
         flow = await pending_flows.begin(
             session,
@@ -122,6 +127,8 @@ async def resend_sign_up_code(
         allowed = await _may_send(services, visitor, data_of(flow))
     except TooManyFailures as error:
         raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
+    except NoMessagesLeft:
+        raise FlowRefused(Problem.NO_MESSAGES) from None
     async with services.db.write() as session:
         sent = await _send(services, session, flow, onward, allowed=allowed, channel=channel)
     if not sent:

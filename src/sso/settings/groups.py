@@ -907,7 +907,7 @@ class RateLimitSettings(Group):
         20_000,
         ge=1,
         description="SMS within a day in total, and one-time codes to phone numbers. At most four fifths of these "
-        "codes go to users who have not authenticated.",
+        "codes go to users who have not authenticated, or to numbers that are not verified.",
         examples=["20000"],
     )
     pending_requests_per_ip_address: int = Field(

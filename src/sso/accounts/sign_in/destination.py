@@ -64,9 +64,14 @@ def stored_destination(data: Mapping[str, str]) -> Destination:
 
 def named_application(registry: Registry, destination: Destination) -> Client | None:
     """Return the application of a destination, by its client_id or by the page that opens it; None where it names none,
-    or the application is disabled."""
+    or the application is disabled.
+
+    None for a sandbox too: anybody can write its ID into a link, and nobody has approved its name. Only
+    an authorization request names a sandbox.
+    """
     opened = destination.then.removeprefix(OPEN) if destination.then.startswith(OPEN) else ""
-    return registry.enabled(destination.client_id or opened)
+    client = registry.enabled(destination.client_id or opened)
+    return None if client is not None and client.sandbox else client
 
 
 def page_end(box: SecretBox, registry: Registry, destination: Destination) -> str:

@@ -32,6 +32,7 @@ from sso.identity.notifications import send_code
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import receives_codes
 from sso.identity.users.models import Credential, Identifier, User
+from sso.platform.security.message_limits import NoMessagesLeft
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.platform.visitor import Visitor
 from sso.settings import Settings
@@ -245,7 +246,7 @@ async def _store_flow(
 ) -> str:
     """Store a flow, send a code where that is its method, and return the token of the flow."""
     provider, method, allowed = services.provider, _sent_first(available, data["reason"]), False
-    with suppress(TooManyFailures):
+    with suppress(TooManyFailures, NoMessagesLeft):
         allowed = method != "" and await may_send_code(services, visitor, available, method)
     async with provider.db.write() as session:
         running = await pending_flows.begin(
@@ -296,14 +297,16 @@ async def may_send_code(services: SignInServices, visitor: Visitor, available: A
 
     Raises:
         TooManyFailures: when there were too many.
+        NoMessagesLeft: when the daily SMS are used up.
     """
     contact, user_id = available.contact(method), available.user.id
     if contact is None:
         return False
     device = await known_device(services.provider.db, visitor, user_id)
     own = f"{user_id} {device}" if device else ""
+    reserved = str(user_id) if contact.verified_at is not None else ""
     return await services.limits.messages.allow(
-        "sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own
+        "sign_in", str(user_id), contact.lookup, method, visitor.ip_address, own, reserved
     )
 
 
@@ -341,8 +344,6 @@ async def send_second_factor_code(
         channel=channel,
         remembered=contact.channel,
     )
-    if sent and channel in provider.settings.phone_channels:
-        await users.remember_channel(session, available.user.id, contact.lookup, channel)
     if sent:
         running.data["sent"] = method
         running.data["sent_to"] = [str(contact.id), contact.lookup]

@@ -163,7 +163,7 @@ async def decide_deletion(
 
 async def resend_code(services: SignInServices, visitor: Visitor, flow: SecondFactorFlow, channel: str = "") -> bool:
     """Send another code; tell whether it was sent. Where the user has chosen a channel (``sms``, ``whatsapp``), it is
-    remembered with the contact.
+    remembered with the contact when the code was right.
 
     Raises:
         TooManyFailures: when there were too many.
@@ -244,6 +244,10 @@ async def _check_message(
     valid = services.settings.one_time_code_lifetime
     if contact is None or not pending_flows.is_code(provider.box, flow.running, typed, valid):
         return None
+    channel = flow.running.data.get("channel", "")
+    if flow.method == "phone" and channel in provider.settings.phone_channels and channel != contact.channel:
+        # Only now: whoever knows the password alone must not choose where the codes of the user go.
+        await users.remember_channel(session, user.id, contact.lookup, channel)
     if not flow.verifies:
         return with_step(flow.proof_so_far, flow.method)
     return flow.proof_so_far if await verify_contact(session, provider, user, contact) else None

@@ -227,7 +227,8 @@ INDONESIAN: dict[str, str] = {
     "one_time_codes_per_ip_address": "Jumlah kode sekali pakai lewat email dan SMS yang diminta dari satu alamat "
     "IP dalam satu jam.",
     "sms_per_day": "Jumlah SMS dalam satu hari secara keseluruhan, dan jumlah kode sekali pakai ke nomor telepon; "
-    "paling banyak empat per lima kode itu untuk pengguna yang belum terautentikasi.",
+    "paling banyak empat per lima kode itu untuk pengguna yang belum terautentikasi atau nomor yang belum "
+    "terverifikasi.",
     "pending_requests_per_ip_address": "Jumlah authorization request dari pengguna yang belum masuk yang dikirim satu "
     "alamat IP ke satu proses server dalam 15 menit. Untuk subnetnya lima kali lipat. Batas yang sama berlaku untuk "
     "permintaan yang disimpan: permintaan yang terlalu panjang untuk URL, dan pushed authorization request dari "

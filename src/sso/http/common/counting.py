@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import Scope
 
 from sso.clients.models import SANDBOX_END
-from sso.clients.registry import Registry
+from sso.clients.registry import Client, Registry
 from sso.logs import note, noted
 from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
@@ -22,14 +22,43 @@ ENDPOINTS = frozenset({"/token", "/userinfo", "/introspect", "/revoke", "/par", 
 """The endpoints whose requests are logged for applications. /authorize names itself when it answers."""
 
 
+AFTER_AUTHENTICATION = frozenset(
+    {"invalid_grant", "invalid_scope", "unauthorized_client", "access_denied", "slow_down"}
+)
+"""Errors of the token endpoint that a client meets only after it has authenticated."""
+GRANT_TYPES = frozenset(
+    {
+        "authorization_code",
+        "refresh_token",
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    }
+)
+
+
+def known_grant_type(asked: ProtocolRequest) -> str:
+    """Return the grant type of a request, where it is one of ours: free text of strangers is shown to nobody."""
+    grant_type = asked.form.get("grant_type", "")
+    return grant_type if grant_type in GRANT_TYPES else ""
+
+
+def _note_proof(client: Client, status: int, *, authenticated: bool) -> None:
+    """Note that a request came from the application itself; a public client proves that by what it was given alone."""
+    if status == 200 or (authenticated and client.meta.token_endpoint_auth_method != "none"):
+        note("client_proof", "1")
+
+
 def count_token(asked: ProtocolRequest, answer: Answer) -> None:
     """Count an answer of the token endpoint."""
     usage, registry = asked.provider.usage, asked.provider.registry
-    grant_type = asked.form.get("grant_type", "")[:60]
+    grant_type = known_grant_type(asked)
     client = registry.get(client_named_by(asked))
     if client is not None:
         note("client_id", client.client_id)
         note("grant_type", grant_type)
+        error_code = str(answer.body.get("error", "")) if isinstance(answer.body, dict) else ""
+        _note_proof(client, answer.status, authenticated=error_code in AFTER_AUTHENTICATION)
     if answer.status == 200:
         usage.count("token", client.client_id if client else "", grant_type)
         return
@@ -49,6 +78,7 @@ def note_program(asked: ProtocolRequest, answer: Answer) -> None:
     if client is None:
         return
     note("client_id", client.client_id)
+    _note_proof(client, answer.status, authenticated=asked.client is not None)
     if answer.status >= 400:
         body = answer.body if isinstance(answer.body, dict) else {}
         note("outcome", str(body.get("error", answer.status)))
@@ -78,6 +108,7 @@ def log_request(scope: Scope, path: str, status: int) -> None:
             request_id=scope["request_id"],
             network=network_of(scope["client_address"]) if site.settings.ip_address_privacy != "none" else None,
             sandbox=sandbox,
+            proven=outcome == OK or "client_proof" in fields,
         )
 
 

@@ -45,13 +45,14 @@ def application_of_page(request: Request, fields: Mapping[str, str]) -> Client |
 
 def way_back(client: Client | None, *, signing_in: bool) -> str:
     """Return where an application is opened; nothing where it is disabled, or has registered no address to open.
+    Nothing for a sandbox: nobody has approved its name and addresses, and our pages lead nobody there.
 
     Args:
         client: the application.
         signing_in: somebody wants to sign in: where the application begins a sign-in comes first. Otherwise they have
             signed out, and its home page comes first.
     """
-    if client is None or not client.enabled:
+    if client is None or not client.enabled or client.sandbox:
         return ""
     meta = client.meta
     begins = f"/open/{client.client_id}" if meta.initiate_login_uri else ""

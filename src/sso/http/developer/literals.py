@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from sso.platform.security.text import one_line
 
-_BARE = re.compile(r"[A-Za-z0-9:/._~?&=%+@,\-]+")
+_BARE = re.compile(r"[A-Za-z0-9:/._?=%+@,\-]+")
+"""What a shell that reads the file takes as it is: neither ``&`` nor ``~`` is among it."""
 
 
 def double_quoted(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -67,10 +68,15 @@ def settings_of_new(typed: Typed) -> RequestedSettings:
 
 def _after_sign_out(kind: Kind, uri: str) -> dict[str, object]:
     """Return where the browser comes back to after signing out: the start page of the application."""
-    scheme, separator, rest = uri.partition("://")
-    if kind == "native" or not separator:
+    try:
+        parts = urlsplit(uri)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # the rules refuse the redirect URI
         return {}
-    return {"post_logout_redirect_uris": [f"{scheme}://{rest.partition('/')[0]}/"]}
+    if kind == "native" or not parts.scheme or not parts.hostname:
+        return {}
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return {"post_logout_redirect_uris": [f"{parts.scheme}://{host}{port}/"]}
 
 
 def ids_for(typed: Typed) -> list[str]:

@@ -11,6 +11,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import orjson
 from fastapi import Depends
@@ -133,8 +134,15 @@ def _read_me(name: str, client: Client, *, lacks_secret: bool) -> str:
 
 
 def _port(client: Client) -> str:
-    uris = [uri for uri in client.meta.redirect_uris if uri.startswith("http://localhost:")]
-    return re.split(r"[:/]", uris[0])[4] if uris else "3000"
+    """Return the port of the first redirect URI on the developer's own machine: digits, since it stands in commands."""
+    for uri in client.meta.redirect_uris:
+        try:
+            parts = urlsplit(uri)
+            if parts.scheme == "http" and parts.hostname == "localhost" and parts.port:
+                return str(parts.port)
+        except ValueError:  # no port
+            continue
+    return "3000"
 
 
 async def secret_page(

@@ -53,7 +53,7 @@ DISABLED_TEXTS = {
     "failing": N_("Disabled: the server did not accept any event for 3 days."),
 }
 REFUSED: dict[str, tuple[str, str]] = {
-    "url": ("url", N_("Enter an address that begins with https://, without a user name and without #.")),
+    "url": ("url", N_("Enter an address that begins with https://, without a username and without #.")),
     "events": ("", N_("Choose at least one event.")),
     "too_many": ("", N_("This application has 5 webhooks. Remove one to add another.")),
     "retired": ("", N_("This application is retired. It cannot get webhooks.")),

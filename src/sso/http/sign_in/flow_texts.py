@@ -12,6 +12,7 @@ WRONG_APP_CODE = N_(
 )
 NOT_A_CONTACT = N_("Enter an e-mail address like siti@example.id, or a phone number like 0812 3456 7890.")
 TOO_MANY = N_("Too many requests from your network. Try again in %(minutes)d minutes.")
+NO_MESSAGES = N_("We cannot send text messages now. Use e-mail or an authenticator app, or try again tomorrow.")
 WEAK = {
     "short": N_("The password must have at least %(minimum)d characters. Combine 3 or 4 unrelated words."),
     "long": N_("The password must have at most 256 characters."),
@@ -42,6 +43,11 @@ _TEXTS: dict[Problem, tuple[str, int]] = {
     ),
     Problem.NOT_SENT: (
         N_("We cannot send another code yet. Use the last code that you received, or try again in a minute."),
+        429,
+    ),
+    Problem.NO_MESSAGES: (NO_MESSAGES, 503),
+    Problem.TOO_MANY_NUMBERS: (
+        N_("You have requested codes for too many phone numbers today. Try again tomorrow, or use an e-mail address."),
         429,
     ),
     Problem.WRONG_FACTOR: (N_("The code or passkey is wrong. Check it and try again."), 400),

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso import clock
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused
 from sso.accounts.recovery import (
     Delayed,
@@ -45,12 +46,17 @@ from sso.identity.authn.second_factor_policy import STRONG
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, meanings
 from sso.platform.security.encryption import SecretBox
+from sso.platform.security.numbers import read_int_or_none
 from sso.platform.security.rate_limits import TooManyFailures
+from sso.platform.security.tokens import equal
 from sso.settings import whole_hours, whole_minutes
 
 router = new_router()
 
 HERE = "/recover"
+DONE_SECONDS = 1800
+"""How long the page that says that an account is recovered can be opened again."""
+MAX_TIMESTAMP = 10**11
 MAX_TYPED_CHARS, MAX_CODE_CHARS, MAX_FACTOR_CHARS, MAX_CREDENTIAL_CHARS = 254, 40, 100, 20_000
 NOTHING_TYPED = N_("Enter your e-mail, phone number, username or NIK.")
 TEMPLATES = {"code": "recover_code.html", "second": "recover_second.html", "password": "recover_password.html"}
@@ -154,27 +160,48 @@ async def _sign_in(page: PageRequest, proof: Authenticated, stored: Destination)
         page.site, page.visitor, proof, arrival.options, pending=arrival.pending, before=arrival.before
     )
     page.site.worker.nudge()
-    landing = RedirectResponse(arrival.destination.address(f"{HERE}/done"), 303, {"Cache-Control": "no-store"})
+    proven = _recovered_token(page, str(proof.user.id), int(clock.timestamp()) + DONE_SECONDS)
+    address = arrival.destination.address(f"{HERE}/done", recovered=proven)
+    landing = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
     return finish(arrival.page, result, arrival.pending, arrival.before, landing)
 
 
 @router.get(f"{HERE}/done")
 async def recovered_page(page: CurrentPage) -> Response:
-    """The page of a user who has recovered the account and is signed in: it leads to where they wanted to go."""
+    """The page of a user who has recovered the account and is signed in: it leads to where they wanted to go.
+
+    Only the recovery itself leads here: a link of somebody else cannot claim that an account was recovered.
+    """
     current = await account_at(page.site, page.visitor)
     if current is None:
         return RedirectResponse("/login", 303)
+    proven = page.query.get("recovered", "")
+    if not _has_recovered(page, str(current.signed_in.user.id), proven):
+        return RedirectResponse("/", 303, {"Cache-Control": "no-store"})
     destination, _, client = await find_destination(page.request, read_destination(page.query))
     target = address_of_destination(own_destination(destination.fields))
     opens = target == "/" and client is not None
     return page.page(
         "recover_done.html",
-        here=destination.address(f"{HERE}/done"),
+        here=destination.address(f"{HERE}/done", recovered=proven),
         header=page.header(current.signed_in.user.name),
         client=client,
         target=(way_back(client, signing_in=True) or target) if opens else target,
         user_code=destination.user_code,
     )
+
+
+def _recovered_token(page: PageRequest, user_id: str, until: int) -> str:
+    """Return the proof that a user has recovered the account in this browser, valid until a moment."""
+    return f"{until}.{page.csrf_token(f'recovered {user_id} {until}')}"
+
+
+def _has_recovered(page: PageRequest, user_id: str, proven: str) -> bool:
+    """Tell whether this user has recovered the account in this browser a short time ago."""
+    until = read_int_or_none(proven.partition(".")[0], 0, MAX_TIMESTAMP)
+    if until is None or until < clock.timestamp() or not page.has_browser:
+        return False
+    return equal(proven, _recovered_token(page, user_id, until))
 
 
 def continuation(box: SecretBox, registry: Registry, destination: Destination) -> Continuation:

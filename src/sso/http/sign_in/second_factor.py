@@ -32,6 +32,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.finish import SECOND_FACTOR, finish
+from sso.http.sign_in.flow_texts import NO_MESSAGES
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.setup_of_app import app_shown
 from sso.http.sign_in.texts import STALE, WRONG_PASSKEY
@@ -39,6 +40,7 @@ from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.pending_flows import RESEND_SECONDS
 from sso.identity.users.identifiers import masked
 from sso.identity.users.models import Identifier
+from sso.platform.security.message_limits import NoMessagesLeft
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import whole_days, whole_minutes
 
@@ -127,6 +129,8 @@ async def _resend(page: PageRequest, flow: SecondFactorFlow, channel: str) -> Re
         sent = await resend_code(page.site, page.visitor, flow, channel)
     except TooManyFailures as error:
         return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), error.retry_after)
+    except NoMessagesLeft:
+        return _page(page, flow, field_error("", NO_MESSAGES), 503)
     if not sent:
         return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), RESEND_SECONDS)
     return _page(page, flow, told=SENT)

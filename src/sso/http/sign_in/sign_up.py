@@ -125,6 +125,9 @@ async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
     onward = _continuation(page, _destination(pending, fields))
     try:
         flow = await begin_sign_up(services, page.visitor, contact, onward)
+    except FlowRefused as error:
+        text, status = SIGN_UP_TEXTS[error.problem]
+        return _begin_page(page, pending, fields, field_error("contact", text), status)
     except TooManyFailures as error:
         errors = field_error("", TOO_MANY, minutes=error.minutes)
         return to_wait(_begin_page(page, pending, fields, errors, 429), error.retry_after)

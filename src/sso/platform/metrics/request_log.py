@@ -25,6 +25,11 @@ MAX_STORED = 500
 """Maximum number of stored entries of an application."""
 MAX_WAITING, MAX_WAITING_PER_CLIENT = 2000, 100
 """Maximum number of entries in memory, of all applications and of one, until they are written."""
+MAX_UNPROVEN, MAX_UNPROVEN_PER_NETWORK, MAX_UNPROVEN_STORED = 20, 5, 100
+"""Maximum number of entries that did not authenticate the application: of one in memory, of one network in memory, and
+of one stored. They have these places alone, so that nobody evicts the entries of the application itself."""
+UNPROVEN = "not authenticated"
+"""What an entry has in place of the grant type where the request did not authenticate the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class RequestLog:
     def __init__(self) -> None:
         self._entries: list[LoggedRequest] = []
         self._by_client: Counter[str] = Counter()
+        self._unproven: Counter[str] = Counter()
 
     def add(
         self,
@@ -71,11 +77,20 @@ class RequestLog:
         request_id: str = "",
         network: str | None = None,
         sandbox: bool,
+        proven: bool = True,
     ) -> None:
-        """Add a request. Where an application sends very many, further ones are left out until these are written."""
-        if len(self._entries) >= MAX_WAITING or self._by_client[client_id] >= MAX_WAITING_PER_CLIENT:
+        """Add a request. Where an application sends very many, further ones are left out until these are written; fewer
+        are kept of those that did not authenticate the application (``proven``), and they take no other's place."""
+        places, maximum = (self._by_client, MAX_WAITING_PER_CLIENT) if proven else (self._unproven, MAX_UNPROVEN)
+        if len(self._entries) >= (MAX_WAITING if proven else MAX_WAITING // 2) or places[client_id] >= maximum:
             return
-        self._by_client[client_id] += 1
+        if not proven:
+            source = f"from {network}"
+            if self._unproven[source] >= MAX_UNPROVEN_PER_NETWORK:
+                return
+            self._unproven[source] += 1
+            grant_type = UNPROVEN
+        places[client_id] += 1
         entry = LoggedRequest(
             client_id,
             endpoint[:60],
@@ -91,13 +106,14 @@ class RequestLog:
 
     def take(self) -> list[LoggedRequest]:
         """Return every entry, and begin again."""
-        taken, self._entries, self._by_client = self._entries, [], Counter()
+        taken, self._entries, self._by_client, self._unproven = self._entries, [], Counter(), Counter()
         return taken
 
     def put_back(self, entries: Sequence[LoggedRequest]) -> None:
         """Add back entries that could not be written, as far as there is room."""
         self._entries = [*entries, *self._entries][:MAX_WAITING]
-        self._by_client = Counter(entry.client_id for entry in self._entries)
+        self._by_client = Counter(entry.client_id for entry in self._entries if entry.grant_type != UNPROVEN)
+        self._unproven = Counter(entry.client_id for entry in self._entries if entry.grant_type == UNPROVEN)
 
 
 async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]) -> None:
@@ -160,12 +176,15 @@ async def delete_surplus_requests(session: AsyncSession, since: datetime, limit:
     more than :data:`MAX_STORED`; return how many."""
     lately, left = select(ClientRequest.client_id).where(ClientRequest.at >= since).distinct(), limit
     for client_id in (await session.execute(lately)).scalars().all():
-        mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id)
-        surplus = mine.order_by(ClientRequest.id.desc()).offset(MAX_STORED).limit(left)
-        ids = (await session.execute(surplus)).scalars().all()
-        if ids:
-            await session.execute(delete(ClientRequest).where(ClientRequest.id.in_(ids)))
-        left -= len(ids)
+        is_unproven = ClientRequest.grant_type.is_not_distinct_from(UNPROVEN)
+        is_proven = ClientRequest.grant_type.is_distinct_from(UNPROVEN)
+        for kind, maximum in ((is_unproven, MAX_UNPROVEN_STORED), (is_proven, MAX_STORED)):
+            mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id, kind)
+            surplus = mine.order_by(ClientRequest.id.desc()).offset(maximum).limit(left)
+            ids = (await session.execute(surplus)).scalars().all()
+            if ids:
+                await session.execute(delete(ClientRequest).where(ClientRequest.id.in_(ids)))
+            left -= len(ids)
         if not left:
             break
     return limit - left

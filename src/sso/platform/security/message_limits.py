@@ -13,9 +13,11 @@ hold for every process.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from sso.errors import Refusal
 from sso.platform.security.rate_limits import (
     DAY,
     HOUR,
@@ -30,8 +32,21 @@ from sso.platform.security.rate_limits import (
 from sso.settings import Settings
 
 CodePurpose = Literal["sign_up", "sign_in", "recover", "contact"]
+MANY = 10**6
 STRANGERS_OF_TEN = 8
-"""How many tenths of the daily SMS can go to users who have not authenticated."""
+"""How many tenths of the daily SMS can go to numbers that are not verified, or to users who have not authenticated."""
+RESERVED_PER_ACCOUNT = 20
+"""How many SMS of the reserved part one account receives within a day; further ones count as those of strangers."""
+NEW_NUMBERS_PER_DAY = 3
+"""To how many telephone numbers that are not verified one account has codes sent within a day."""
+
+
+class NoMessagesLeft(Refusal):
+    """The daily SMS are used up. Nobody learns from this who has an account."""
+
+
+class TooManyNumbers(Refusal):
+    """The account has had codes sent to too many new numbers today."""
 
 
 class MessageLimits:
@@ -64,7 +79,7 @@ class MessageLimits:
         self._per_address, self._sms_per_day = per_address, sms_per_day
 
     async def allow(
-        self, purpose: CodePurpose, asked: str, contact: str, kind: str, address: str, own: str = ""
+        self, purpose: CodePurpose, asked: str, contact: str, kind: str, address: str, own: str = "", reserved: str = ""
     ) -> bool:
         """Count one code. Call this outside any transaction.
 
@@ -75,12 +90,15 @@ class MessageLimits:
             kind: email or phone.
             address: the IP address of the sender of the request.
             own: a known browser of the user, or the account that is signed in.
+            reserved: the account whose verified contact receives the code; empty: the contact is not verified, or the
+                user has not authenticated.
 
         Returns:
             Whether a code may be sent. Otherwise the page claims that a code was sent, and none is sent.
 
         Raises:
             TooManyFailures: when the visible limit is exceeded.
+            NoMessagesLeft: when the daily SMS are used up.
         """
         source = own or network_of(address)
         visible = [Rule(key_of("codes", purpose, asked, source), self._per_hour, HOUR)]
@@ -91,18 +109,40 @@ class MessageLimits:
             return False
         try:
             await self._counts.take([Rule(key_of("codes-to", purpose, contact, own), self._per_day, DAY)])
-            if kind == "phone":
-                await self._durable.take(self._phone_rules(own))
         except TooManyFailures:
             return False
+        if kind == "phone":
+            await self._take_sms(reserved)
         return True
 
-    def _phone_rules(self, own: str) -> list[Rule]:
-        rules = [Rule(key_of("sms"), self._sms_per_day, DAY)]
-        if not own:
-            maximum = max(1, self._sms_per_day * STRANGERS_OF_TEN // 10)
-            rules.append(Rule(key_of("sms-strangers"), maximum, DAY))
-        return rules
+    async def allow_number(self, account: str, number: str) -> None:
+        """Count a number that an account wants to add: each once a day. Call this outside any transaction.
+
+        Raises:
+            TooManyNumbers: when there were too many others today.
+        """
+        known = key_of("new-number", account, number)
+        if await self._durable.count(known):
+            return
+        try:
+            # Together, so that a number that is refused is not known afterwards.
+            await self._durable.take(
+                [Rule(known, MANY, DAY), Rule(key_of("new-numbers", account), NEW_NUMBERS_PER_DAY, DAY)]
+            )
+        except TooManyFailures:
+            raise TooManyNumbers from None
+
+    async def _take_sms(self, reserved: str) -> None:
+        total = Rule(key_of("sms"), self._sms_per_day, DAY)
+        if reserved:
+            with suppress(TooManyFailures):
+                await self._durable.take([total, Rule(key_of("sms-reserved", reserved), RESERVED_PER_ACCOUNT, DAY)])
+                return
+        maximum = max(1, self._sms_per_day * STRANGERS_OF_TEN // 10)
+        try:
+            await self._durable.take([total, Rule(key_of("sms-strangers"), maximum, DAY)])
+        except TooManyFailures:
+            raise NoMessagesLeft from None
 
 
 @dataclass(frozen=True, slots=True)
