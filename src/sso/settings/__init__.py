@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr, ValidationError, model_validator
@@ -169,9 +169,9 @@ class Settings(Groups, BaseSettings):
         if not texts:
             return {}
         # Only what a rule combines with these: the rest was checked at the start, and a loopback issuer needs nothing.
-        given = {name: getattr(self, name) for name in self.model_fields_set if name in CHANGEABLE}
+        given: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set if name in CHANGEABLE}
         try:
-            candidate = _Candidate(issuer="http://localhost", **given, **texts)
+            candidate = _Candidate(**{"issuer": "http://localhost", **given, **texts})
         except ValidationError as error:
             raise SettingsError([_mistake(problem) for problem in error.errors()]) from None
         values = {name: getattr(candidate, name) for name in texts}
@@ -343,7 +343,9 @@ class _Candidate(Settings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
