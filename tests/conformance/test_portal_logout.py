@@ -26,7 +26,7 @@ async def test_the_portal_sends_a_real_logout_token_and_says_what_came_back(
 
     page = await post(dimas, await dimas.open(TRY), f"{TRY}#told", choice="backchannel")
     assert "HTTP 200" in page.text
-    assert "Server Anda menerimanya" in page.text
+    assert "Server Anda menerima logout token" in page.text
     ((path, body),) = world.forms
     (token,) = parse_qs(body.decode())["logout_token"]
     keys = (await dimas.http.get("/jwks")).json()["keys"]
@@ -54,11 +54,11 @@ async def test_the_portal_sends_a_real_logout_token_and_says_what_came_back(
 async def test_where_nobody_listens_the_portal_says_so(city: City, dimas: Browser) -> None:
     await register(dimas, **{"sandbox.backchannel_logout_uri": "https://localhost:9/keluar"})
     page = await post(dimas, await dimas.open(TRY), f"{TRY}#told", choice="backchannel")
-    assert "Tidak ada jawaban" in page.text
+    assert "Server Anda tidak menjawab" in page.text
     await register(dimas, client_id="lain", **{"sandbox.backchannel_logout_uri": "https://10.0.0.7/keluar"})
     there = "/developer/apps/lain/try"
     page = await post(dimas, await dimas.open(there), f"{there}#told", choice="backchannel")
-    assert "Tidak ada jawaban" in page.text, "nothing is sent into networks that are not allowed"
+    assert "Server Anda tidak menjawab" in page.text, "nothing is sent into networks that are not allowed"
 
 
 async def test_without_an_address_there_is_nothing_to_try(city: City, dimas: Browser) -> None:

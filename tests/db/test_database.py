@@ -132,7 +132,7 @@ async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert token.headers["retry-after"]
         page = await http.get("/login")
         assert page.status_code == 503
-        assert "Tidak ada yang hilang" in page.text
+        assert "Tidak ada data yang hilang" in page.text
         assert "Traceback" not in page.text
 
 

@@ -44,6 +44,7 @@ from sso.platform.outbox.models import Delivery
 from sso.platform.security.models import IdempotencyKey, RateCounter, Replay
 from sso.retention import RETENTION
 from sso.schema import metadata
+from sso.setup.models import SetupLink
 
 LONG = timedelta(days=500)
 """Longer than every retention."""
@@ -305,6 +306,7 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
             token_hash=hashed, email=f"{name}@warga.example", name="Undangan", roles=["citizen"], created_by="test",
             created_at=now, sent_at=now, expires_at=end,
         ),
+        SetupLink(token_hash=hashed, encrypted=b"x", beside=False, created_at=now, expires_at=end),
         Invitation(token_hash=hashed, profile="standard", note="", created_at=now, expires_at=end),
         BulkRevocation(
             what="sessions", reason="expired", actor="t", status="done", total=1, ended=1, created_at=now,
