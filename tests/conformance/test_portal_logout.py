@@ -42,10 +42,10 @@ async def test_the_portal_sends_a_real_logout_token_and_says_what_came_back(
     world.publish("/keluar", "", status=400)
     page = await post(dimas, await dimas.open(TRY), f"{TRY}#told", choice="backchannel")
     assert "HTTP 400" in page.text
-    assert "Server Anda menolak token yang benar" in page.text
+    assert "Server Anda menolak logout token yang sah" in page.text
     world.publish("/keluar", "", status=405)
     page = await post(dimas, await dimas.open(TRY), f"{TRY}#told", choice="backchannel")
-    assert "Tidak ada yang menerima POST" in page.text
+    assert "URL ini tidak menerima permintaan POST" in page.text
     world.publish("/keluar", "", status=302)
     page = await post(dimas, await dimas.open(TRY), f"{TRY}#told", choice="backchannel")
     assert "HTTP 302" in page.text, "nothing is followed"

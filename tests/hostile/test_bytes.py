@@ -29,7 +29,7 @@ from tests.web.test_developer import NEW, person, register, signed_in
 from sso.clients.catalogue import CatalogueError, read_catalogue
 from sso.clients.models import Application
 from sso.http.common.images import made_small
-from sso.http.common.request_checks import SECRETS, SEVERAL_LINES, Refused, check_fields
+from sso.http.common.request_checks import SECRETS, SEVERAL_LINES, SIGNED_BODIES, Refused, check_fields
 from sso.http.developer import literals
 from sso.http.developer.literals import LANGUAGES
 from sso.http.developer.quick_start import STACKS, filled
@@ -68,7 +68,9 @@ async def test_the_gate_stands_before_every_route(city: City) -> None:
             tries: list[tuple[str, dict[str, Any]]] = [(f"{real}?x=%ED%A0%80", {}), (f"{real}?x%00=1", {})]
             if "{" in path:
                 tries.append((re.sub(r"\{\w+\}", "a%00b", path), {}))
-            if method != "GET":
+            if (
+                method != "GET" and path not in SIGNED_BODIES
+            ):  # tests/delivery/test_whatsapp.py sends such bodies, signed
                 tries.append((real, {"data": {"username": "a\x00b"}}))
                 for said in ({"name": "a\ud800"}, {"name": {"a\x00": 1}}):
                     headers = {"Content-Type": "application/json"}
