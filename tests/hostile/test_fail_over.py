@@ -109,7 +109,7 @@ async def test_a_commit_that_waits_for_an_absent_standby_is_answered_in_time_and
             ready = await http.get("/readyz")
             assert ready.status_code == 503, ready.text
             text = next(finding for finding in await examine(settings) if finding.about == "standby")
-            assert (text.state, "no standby is connected: each write waits" in text.text) == ("bad", True)
+            assert (text.state, "each write waits for a standby" in text.text) == ("bad", True)
             clusters.standby.start()
 
             async def is_ready() -> bool:

@@ -33,7 +33,7 @@ PROTOCOL = {
     "/register/{client_id}", "/check_session", "/.well-known/openid-configuration", "/.well-known/ssf-configuration",
     "/.well-known/oauth-authorization-server",
     "/.well-known/change-password", "/.well-known/passkey-endpoints", "/.well-known/security.txt",
-    "/.well-known/assetlinks.json", "/robots.txt",
+    "/.well-known/assetlinks.json", "/robots.txt", "/receipts/whatsapp",
     "/healthz", "/readyz", "/metrics",
 }  # fmt: skip
 """Programs and applications call these; no cookie of a person counts there."""
@@ -46,7 +46,7 @@ FOR_EVERYBODY = {
     "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
 }  # fmt: skip
 """They look at nobody's session."""
-BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup"}
+BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup", "/invitation", "/setup"}
 """They prove who somebody is; what comes after is the lock page. ``/signup`` makes another account."""
 
 
