@@ -56,6 +56,7 @@ ABOUT_OTHER_THINGS = (
     "/clients",
     "/webhooks",
     "/deliveries",
+    "/settings",
 )
 """What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Applications,
 their teams and secrets are another model's."""
@@ -65,7 +66,8 @@ PAGES_ABOUT_ACCOUNTS = {
 }  # fmt: skip
 PAGES_ABOUT_OTHER_THINGS = (
     "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
-    "/admin/invitations", "/admin/searches",
+    "/admin/invitations", "/admin/searches", "/admin/people/download", "/admin/sessions/download", "/admin/setup/",
+    "/admin/system/",
 )  # fmt: skip
 ACTORS = [[one] for one in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],

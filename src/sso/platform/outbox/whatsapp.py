@@ -101,7 +101,7 @@ class WhatsApp:
         try:
             answer = await self._outbound.call("POST", url, headers, orjson.dumps(self._body(message)))
         except OutboundRefused as error:
-            raise Abandon(f"WhatsApp: {error}") from None
+            raise Abandon(str(error)) from None
         if answer.status == 200:
             return _key(_message_id(answer.body))
         raise _failure(answer)
