@@ -135,7 +135,8 @@ def signed_in_at(browser: httpx.Client, issuer: str) -> str:
         forms = Forms(page.text).forms
         if not forms or not str(page.url).startswith(issuer):
             break
-        form, base = forms[0], str(page.url.copy_with(path=forms[0].action, query=None))
+        form = next((form for form in forms if form.sends), forms[0])
+        base = str(page.url.copy_with(path=form.action, query=None))
         typed = {"username": "siti", "password": PASSWORD} if form.action == "/login" else {}
         press = dict([form.buttons[0]]) if form.buttons and not typed else {}
         page = browser.post(base, data={**form.fields, **typed, **press})
