@@ -32,11 +32,12 @@ export class Browser {
     }
   }
 
-  // Fill in the first form of a page.
+  // Fill in the first form of a page that is sent without scripts.
   async submit(page, fields) {
+    const forms = [...page.matchAll(/<form method="post" action="([^"]*)"[^>]*>([^]*?)<\/form>/g)];
+    const [, action, content] = forms.find(([, , inner]) => /<button(?![^>]*type="button")/.test(inner));
     const form = { ...fields };
-    for (const [, name, value] of page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)) form[name] = value;
-    const action = /<form method="post" action="([^"]*)"/.exec(page)[1];
+    for (const [, name, value] of content.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)) form[name] = value;
     return this.visit(new URL(action, this.issuer), form);
   }
 
