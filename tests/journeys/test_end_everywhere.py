@@ -220,7 +220,7 @@ async def test_the_pages_about_sessions_are_accessible_and_fit(town: Town, chrom
     await page.get_by_role("link", name="Siti Rahmawati").first.click()
     await page.locator("#note").fill("Uji coba")
     await page.get_by_role("button", name=re.compile("Akhiri sesi ini|End this session")).click()
-    await expect(page.get_by_role("cell", name=re.compile("sudah|confirmed"))).to_be_visible()
+    await expect(page.get_by_role("cell", name=re.compile("terkonfirmasi|confirmed"))).to_be_visible()
     await look("admin-proof")
     await page.goto(f"{town.issuer}/admin/sessions?status=ended")
     await look("admin-ended")

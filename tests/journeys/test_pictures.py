@@ -55,10 +55,10 @@ VIEWS = (
     View("accessibility", "", "/accessibility", 1280, "light"),
     View("account", "siti", "/account", 360, "light"),
     View("account-menu", "siti", "/account/security", 1280, "dark", press="details.menu summary"),
-    View("apps", "siti", "/apps", 360, "dark"),
+    View("apps", "siti", "/apps?q=pajak", 360, "dark"),
     View("developer", "dimas", "/developer/new", 1280, "light", "en-GB"),
-    View("console", "ratna", "/admin", 1280, "light"),
-    View("console-phone", "ratna", "/admin", 360, "dark", "en-GB"),
+    View("console", "ratna", "/admin/invitations/new", 1280, "light"),
+    View("console-phone", "ratna", "/admin/invitations/new", 360, "dark", "en-GB"),
 )
 
 
@@ -137,7 +137,7 @@ async def _picture(demo: Demo, context: BrowserContext, view: View) -> bytes:
     page = await context.new_page()
     await page.set_viewport_size({"width": view.width, "height": 740 if view.width < 600 else 800})
     await page.emulate_media(color_scheme=view.scheme)
-    await page.goto(f"{demo.issuer}{view.path}?lang={view.language[:2]}")
+    await page.goto(f"{demo.issuer}{view.path}{'&' if '?' in view.path else '?'}lang={view.language[:2]}")
     if view.press:
         await page.locator(view.press).click()
     picture = await page.screenshot(style=STYLE, animations="disabled")
