@@ -294,4 +294,7 @@ async def test_the_citys_own_applications_need_no_consent_unless_they_ask(city: 
         page = await browser.open(city.relying_party("sehat").url(prompt="consent"))
         assert page.status_code == 200
         assert "Aplikasi ini tidak dikelola oleh pemerintah kota" not in page.text
-        assert "Aplikasi ini tidak dikelola oleh pemerintah kota" in (await browser.open(city.relying_party("mitra").url())).text
+        assert (
+            "Aplikasi ini tidak dikelola oleh pemerintah kota"
+            in (await browser.open(city.relying_party("mitra").url())).text
+        )
