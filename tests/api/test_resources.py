@@ -415,7 +415,7 @@ async def test_a_removed_application_is_told_and_forgotten_in_the_end(city: City
     assert notice["status"] == "pending"
     async with city.browser() as browser:
         page = await browser.open(f"/authorize?client_id=warga&redirect_uri={ISSUER}")
-        assert "tidak mengenal aplikasi ini" in page.text
+        assert "Aplikasi ini tidak terdaftar" in page.text
     assert city.provider.registry.get("warga") is None
     assert city.provider.registry.known("warga") is not None, "so that the notice can be signed for it"
     clock.advance(91 * 86400)
