@@ -461,7 +461,7 @@ async def test_an_unproven_address_is_proven_on_the_way(city: City) -> None:
         await post(browser, STEP, {"code": await last_code(city)}, page)
         assert browser.session is not None
         page = await browser.open("/account/contacts")
-        assert "belum dibuktikan" not in page.text
+        assert "belum terverifikasi" not in page.text
 
 
 async def test_the_steps_cost_no_statement_where_there_are_none(city: City) -> None:
