@@ -87,7 +87,10 @@ async def test_a_commit_that_waits_for_an_absent_standby_is_answered_in_time_and
     clusters: Pair, filled: dict[str, Any], tmp_path: Path
 ) -> None:
     settings = settings_for(clusters.url(user="provider"), tmp_path)
-    async with host(clusters, filled, tmp_path, database_statement_timeout="1s") as city, city.browser() as browser:
+    async with (
+        host(clusters, filled, tmp_path, database_statement_timeout="1s", refresh_token_grace_period="1m") as city,
+        city.browser() as browser,
+    ):
         party = city.relying_party("warga")
         tokens = await browser.tokens(party)
         await clusters.catch_up()

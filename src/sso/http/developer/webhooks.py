@@ -30,6 +30,9 @@ from sso.portal.webhooks.events import TEST
 from sso.portal.webhooks.models import ApplicationWebhook
 
 router = new_router()
+NO_ANSWER = N_(
+    "The receiver could not be reached. The address must be public and answer with https and a valid certificate."
+)
 
 EVENT_TEXTS = {
     "secret.created": N_("Client secret created"),
@@ -207,6 +210,14 @@ async def _page(request: Request, there: There, db: Database, state: PageState, 
     )
 
 
+def _reason(error: str | None, words: Callable[[str], str]) -> str:
+    """Return why a delivery failed, as its team may know it: the status that the receiver answered with, and of a
+    request that got no answer nothing more, because the reasons together would draw a map of our network."""
+    if not error or "answered" in error:
+        return reason_text(error, words)
+    return words(NO_ANSWER)
+
+
 def _delivery_shown(
     row: Delivery, urls: Mapping[str, str], can_send: set[str], words: Callable[[str], str]
 ) -> dict[str, object]:
@@ -220,6 +231,6 @@ def _delivery_shown(
         "url": urls.get(webhook_id, ""),
         "status": row.status,
         "attempts": row.attempts,
-        "reason": reason_text(row.last_error, words),
+        "reason": _reason(row.last_error, words),
         "again": row.finished_at is not None and webhook_id in can_send,
     }

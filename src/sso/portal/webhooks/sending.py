@@ -19,7 +19,7 @@ from sso.platform.audit import record
 from sso.platform.outbox.webhooks import GONE, signed_headers
 from sso.platform.outbox.worker import Abandon, NotNeeded, ReceiverAnswered
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.outbound_errors import OutboundRefused
+from sso.platform.security.outbound_errors import OutboundRefused, public_reason
 from sso.platform.services import HasOutbound, Storage
 from sso.portal.teams import team_of
 from sso.portal.webhooks.models import ApplicationWebhook
@@ -49,7 +49,7 @@ def send_application_webhook(services: WebhookServices) -> Callable[[Mapping[str
             status, _ = await services.outbound.post(webhook.url, body, headers)
         except OutboundRefused as error:
             await _failed(services, webhook)
-            raise Abandon(str(error)) from None
+            raise Abandon(public_reason(webhook.url, error)) from None
         except Exception:
             await _failed(services, webhook)
             raise
