@@ -315,7 +315,7 @@ async def test_addresses_and_numbers_are_limited(city: City, dimas: Browser, ove
     await post(dimas, page, choice=f"test {webhook}")
     await city.site.worker.drain()
     assert (
-        "127.0.0.1 bukan alamat publik" in (await dimas.open(PAGE)).text
+        "Penerima tidak dapat dihubungi" in (await dimas.open(PAGE)).text
         or "alamat publik" in (await dimas.open(PAGE)).text
     )
     for number in range(service.MAX_WEBHOOKS - 1):
