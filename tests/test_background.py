@@ -36,8 +36,8 @@ async def test_a_part_that_fails_begins_again_with_all_others(
     stop = asyncio.Event()
     working: Coroutine[Any, Any, None] = app._keep_working(city.site, stop)
     task = asyncio.create_task(working)
-    await until(lambda: len(began) == 4)
+    await until(lambda: began.count("follow") == 2 and "usage" in began[began.index("follow", 1) :])
     stop.set()
     await task
-    assert began.count("usage") == 2, "the other part was ended, and began again"
+    assert began.count("usage") in (1, 2), "the other part was ended, maybe before its first step, and began again"
     assert "the work in the background failed and begins again" in caplog.text
