@@ -10,7 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from sqlalchemy import select
-from tests.citizens import NEW_PASSWORD, SENDING, token_of
+from tests.citizens import NEW_PASSWORD, SENDING, Authenticator, options_of, token_of
 from tests.support import Browser, City
 from tests.web.test_admin import act, said, selection_token
 from tests.web.test_console_access import browser_of
@@ -99,6 +99,24 @@ async def test_a_user_is_invited_and_chooses_a_password(city: City, admin: Brows
     assert event.subject == str(user.id), "the account has the id of the invitation, so its events belong together"
     assert event.data["note"] == "Pegawai baru"
     assert [one.actor for one in await said(city, "user.invitation_accepted")] == [str(user.id)]
+
+
+@pytest.mark.parametrize("overrides", [{**SENDING, "second_factor_roles": ["developer"]}])
+@pytest.mark.parametrize("role", ["citizen", "developer"])
+async def test_an_invited_user_with_a_passkey_receives_recovery_codes(city: City, admin: Browser, role: str) -> None:
+    await invited(city, admin, **{f"role {role}": "1"})
+    token = await token_of(city, "user_invitation")
+    async with city.browser() as wulan:
+        page = await wulan.open(f"/invitation?t={token}")
+        credential = Authenticator().create(options_of(page, "create"))
+        page = await accept(wulan, token, password="", credential=credential)
+        codes = re.findall(r"<li>(\S+)</li>", page.text.partition('class="codes"')[2].partition("</ol>")[0])
+        assert len(codes) == 10, page.text
+        assert (await wulan.open("/account")).url.path == "/account", "a passkey is two factors"
+    async with city.provider.db.read() as session:
+        user = await find(session, "wulan@kota.example")
+        kinds = [one.kind for one in await store.credentials_of(session, user.id)]
+    assert sorted(set(kinds)) == ["passkey", "recovery_code"]
 
 
 @pytest.mark.parametrize("overrides", [SENDING])

@@ -199,25 +199,51 @@ async def create_account(
         FlowEnded: when the sign-up has ended.
         FlowRefused: when the passkey is not right, or the contact was registered meanwhile.
     """
-    codes: list[str] = []
     try:
         async with services.db.write() as session:
             if not await pending_flows.finish(session, flow):
                 raise FlowEnded
             user = await _new_user(session, visitor, data_of(flow), name)
             services.usage.count("account_made")
-            if password_hash is None:
-                await services.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
-                codes, _ = await first_codes(session, [], user)
-                proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
-            else:
-                await users.set_password_hash(session, user.id, password_hash, clock.now())
-                proof = by_password(user)
-            notify(session, services.changes, user, "welcome")
+            account = await add_first_credential(session, services, visitor, user, password_hash, passkey)
     except PasskeyRefused:
         raise FlowRefused(Problem.PASSKEY_FAILED) from None
     except IntegrityError:
         raise FlowRefused(Problem.TAKEN) from None
+    return account
+
+
+async def add_first_credential(
+    session: AsyncSession,
+    services: AccountServices,
+    visitor: Visitor,
+    user: User,
+    password_hash: str | None,
+    passkey: str,
+) -> NewAccount:
+    """Add the credential with which a new account is created, and send the message of welcome. An account with a
+    passkey gets recovery codes.
+
+    Args:
+        session: the transaction.
+        services: what is needed.
+        visitor: the browser.
+        user: the new user.
+        password_hash: the hash of the password; None: a passkey was made.
+        passkey: what the browser answered that made a passkey.
+
+    Raises:
+        PasskeyRefused: when the passkey is not right.
+    """
+    codes: list[str] = []
+    if password_hash is None:
+        await services.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
+        codes, _ = await first_codes(session, [], user)
+        proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
+    else:
+        await users.set_password_hash(session, user.id, password_hash, clock.now())
+        proof = by_password(user)
+    notify(session, services.changes, user, "welcome")
     return NewAccount(proof, codes)
 
 

@@ -23,11 +23,10 @@ from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.accounts.guards import is_locked
 from sso.accounts.power import check_power, invited_power
 from sso.accounts.services import AccountActions, AccountServices
+from sso.accounts.sign_up import NewAccount, add_first_credential
 from sso.clients.registry import Registry
-from sso.identity.authn.assurance import ACR_PASSKEY
-from sso.identity.authn.authenticated import AMR_PASSKEY, Authenticated, by_password
 from sso.identity.authn.factors import PasskeyRefused
-from sso.identity.notifications import link_token, notify, send
+from sso.identity.notifications import link_token, send
 from sso.identity.users import store as users
 from sso.identity.users import user_invitations as invitations
 from sso.identity.users.identifiers import normalise_as
@@ -254,7 +253,7 @@ async def accept_invitation(
     *,
     password_hash: str | None = None,
     passkey: str = "",
-) -> Authenticated:
+) -> NewAccount:
     """Create the account of an invitation; the user is authenticated by what they set up.
 
     Args:
@@ -277,19 +276,13 @@ async def accept_invitation(
             if not await invitations.take(session, _hash(token)):
                 raise FlowEnded
             user = await _new_user(session, services, visitor, invitation, name)
-            if password_hash is None:
-                await services.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
-                proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
-            else:
-                await users.set_password_hash(session, user.id, password_hash, clock.now())
-                proof = by_password(user)
-            notify(session, services.changes, user, "welcome")
+            account = await add_first_credential(session, services, visitor, user, password_hash, passkey)
     except PasskeyRefused:
         raise FlowRefused(Problem.PASSKEY_FAILED) from None
     except IntegrityError:
         raise FlowRefused(Problem.TAKEN) from None
     services.usage.count("account_made")
-    return proof
+    return account
 
 
 async def _new_user(

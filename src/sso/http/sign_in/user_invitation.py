@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from sso.accounts.flows import FlowEnded, FlowRefused
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
+from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.pending_request import account_at
 from sso.accounts.sign_in.start import start_session
@@ -19,6 +20,7 @@ from sso.http.common.responses import to_wait
 from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import SIGN_UP_TEXTS, TOO_MANY, WEAK
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
+from sso.http.sign_in.second_way import codes_page
 from sso.http.sign_in.sign_up import MAX_CREDENTIAL_CHARS, NO_NAME
 from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.passwords import Busy, WeakPassword
@@ -81,7 +83,7 @@ async def _create(page: PageRequest, invitation: UserInvitation, token: str) -> 
             password, source = fields.get("password", ""), page.visitor.network
             await services.passwords.judge(password, [name, invitation.email], source=source)
             hashed = await services.passwords.hash(password, source=source)
-        proof = await accept_invitation(services, page.visitor, token, name, password_hash=hashed, passkey=passkey)
+        account = await accept_invitation(services, page.visitor, token, name, password_hash=hashed, passkey=passkey)
     except WeakPassword as error:
         return _page(page, invitation, token, WEAK[error.code], 400, field="password", minimum=error.minimum)
     except Busy as error:
@@ -90,12 +92,14 @@ async def _create(page: PageRequest, invitation: UserInvitation, token: str) -> 
         text, status = SIGN_UP_TEXTS[error.problem]
         return _page(page, invitation, token, text, status)
     page.site.worker.nudge()
-    if set(invitation.roles) & set(page.site.settings.second_factor_roles):
-        return page.page("user_invitation_done.html", csrf_token="")  # the sign-in sets up the second factor
+    needs_second = set(invitation.roles) & set(page.site.settings.second_factor_roles)
+    if needs_second and not account.recovery_codes:  # with a password: the sign-in sets up the second factor
+        return page.page("user_invitation_done.html", csrf_token="")
     before = await account_at(page.site, page.visitor)
     options = SignInOptions(add=True, then="account")
-    result = await start_session(page.site, page.visitor, proof, options, pending=None, before=before)
-    return finish(page, result, None, before)
+    result = await start_session(page.site, page.visitor, account.proof, options, pending=None, before=before)
+    codes = account.recovery_codes
+    return finish(page, result, None, before, codes_page(page, Destination(), codes, "/account") if codes else None)
 
 
 def _page(
