@@ -142,18 +142,7 @@ async def begin(
         typed.refuse({} if requested.document.get("client_name") else {"client_name": "is missing"})
         return await form_page(request, here, clients.registry, typed, None, 400)
     try:
-        async with db.write() as session:
-            secret = await begin_application(
-                session,
-                settings,
-                box,
-                client_id,
-                requested,
-                owner=here.visit.user.id,
-                draft=draft,
-                actor=here.as_actor,
-                authority=here.authority,
-            )
+        secret = await _begin(here, db, settings, box, client_id, requested, draft=draft)
     except Unfinished as error:
         typed.refuse(error.problems)
         return await form_page(request, here, clients.registry, typed, None, 400)
@@ -161,6 +150,35 @@ async def begin(
     if secret is not None:
         return await _ready(request, here, settings, clients, client_id, secret)
     return RedirectResponse(f"{APPS}/{client_id}", 303)
+
+
+async def _begin(
+    here: Here,
+    db: Database,
+    settings: Settings,
+    box: SecretBox,
+    client_id: str,
+    requested: RequestedSettings,
+    *,
+    draft: bool = False,
+) -> str | None:
+    """Begin an application whose owner is the user; return the secret of its sandbox, where it has one.
+
+    Raises:
+        Unfinished: when a setting is missing or cannot be used.
+    """
+    async with db.write() as session:
+        return await begin_application(
+            session,
+            settings,
+            box,
+            client_id,
+            requested,
+            owner=here.visit.user.id,
+            draft=draft,
+            actor=here.as_actor,
+            authority=here.authority,
+        )
 
 
 async def _create(
@@ -180,18 +198,7 @@ async def _create(
     requested, ids = new_application.settings_of_new(typed), new_application.ids_for(typed)
     for client_id in ids:
         try:
-            async with db.write() as session:
-                secret = await begin_application(
-                    session,
-                    settings,
-                    box,
-                    client_id,
-                    requested,
-                    owner=here.visit.user.id,
-                    draft=False,
-                    actor=here.as_actor,
-                    authority=here.authority,
-                )
+            secret = await _begin(here, db, settings, box, client_id, requested)
         except Unfinished as error:
             if "client_id" in error.problems and client_id != ids[-1]:
                 continue
