@@ -11,30 +11,18 @@ from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
 from sso.platform.metrics import Usage
+from sso.platform.metrics.labels import GRANT_TYPES
 from sso.platform.metrics.request_log import OK
 from sso.platform.security.ip_privacy import network_of
 
 SHOWN = ("response_type", "response_mode", "redirect_uri", "scope", "prompt", "code_challenge_method", "grant_type")
 """What is kept of a request: nothing that is secret, and nothing that is about a person."""
-
-
 ENDPOINTS = frozenset({"/token", "/userinfo", "/introspect", "/revoke", "/par", "/device_authorization", "/logout"})
 """The endpoints whose requests are logged for applications. /authorize names itself when it answers."""
-
-
 AFTER_AUTHENTICATION = frozenset(
     {"invalid_grant", "invalid_scope", "unauthorized_client", "access_denied", "slow_down"}
 )
 """Errors of the token endpoint that a client meets only after it has authenticated."""
-GRANT_TYPES = frozenset(
-    {
-        "authorization_code",
-        "refresh_token",
-        "client_credentials",
-        "urn:ietf:params:oauth:grant-type:device_code",
-        "urn:ietf:params:oauth:grant-type:jwt-bearer",
-    }
-)
 
 
 def known_grant_type(asked: ProtocolRequest) -> str:
