@@ -71,7 +71,7 @@ def show(application_id: ApplicationId) -> None:
         async with storage.db.read() as session:
             application = await session.get(Application, application_id)
             if application is None:
-                refuse(f"no team looks after {application_id!r}; see: sso applications list")
+                refuse(f"no team manages {application_id!r}; see: sso applications list")
             changes, missing = await apps.outlook(session, application, allow_http_loopback=storage.settings.loopback)
             team = await teams.team_of(session, application_id)
             return {
@@ -297,5 +297,5 @@ async def _present(session: AsyncSession, application_id: str) -> Application:
 
     application = await apps.lock_application(session, application_id)
     if application is None:
-        refuse(f"no team looks after {application_id!r}; see: sso applications list")
+        refuse(f"no team manages {application_id!r}; see: sso applications list")
     return application

@@ -164,7 +164,7 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
 
 
 def _say_what_was_made(settings: Settings, applications: int) -> None:
-    print(f"made {settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
+    print(f"Created {settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
 
 
 def _new_user(person: Person) -> NewUser:
@@ -273,6 +273,6 @@ def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     lines += [f"  {person.username:<{width}}  {person.password:<24} {person.role}" for person in people]
     lines += ["", f"Mails and SMS are kept, not sent: {settings.issuer}/outbox"]
     lines += [f"As developer, register applications at {settings.issuer}/developer"]
-    lines += [f"As admin, look after everything at {settings.issuer}/admin"]
+    lines += [f"As admin, manage everything at {settings.issuer}/admin"]
     lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
     return "\n".join(lines)

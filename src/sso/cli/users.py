@@ -98,7 +98,7 @@ def create(
     if json:
         print_json(created)
     else:
-        print(f"made {username} ({created['id']})")
+        print(f"created {username} ({created['id']})")
 
 
 async def _created(storage: Storage, person: NewUser, password: str) -> DescribedUser:
