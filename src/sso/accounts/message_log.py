@@ -85,10 +85,10 @@ def recipient_of(services: MessageServices, user_id: uuid.UUID, identifiers: Seq
 
 async def recipient_named(session: AsyncSession, services: MessageServices, typed: str) -> Recipient:
     """Return what finds the messages to whoever an identifier may mean: a user, or a contact that no account has."""
-    found = []
+    matches = []
     with suppress(UserError):
-        found = await find_all(session, typed, services.box, unverified=True)
-    recipients = [recipient_of(services, user.id, await users.identifiers_of(session, user.id)) for user in found[:5]]
+        matches = await find_all(session, typed, services.box, unverified=True)
+    recipients = [recipient_of(services, user.id, await users.identifiers_of(session, user.id)) for user in matches[:5]]
     contacts = [meaning.value for meaning in meanings(typed) if meaning.kind in CONTACT_KINDS]
     hashes = [digest for contact in contacts for digest in recipient_hashes(services, contact)]
     for recipient in recipients:

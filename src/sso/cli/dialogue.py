@@ -38,12 +38,12 @@ class Dialogue:
         """Return a text that has no mistake; ask again where it has."""
         while True:
             answer = self.text(question, default)
-            found = mistakes(answer)
-            if not found:
+            problems = mistakes(answer)
+            if not problems:
                 return answer
             if not self.asks:
-                refuse("; ".join(found))
-            complain(*found)
+                refuse("; ".join(problems))
+            complain(*problems)
 
     def yes(self, question: str, default: bool) -> bool:
         """Return whether somebody agrees."""

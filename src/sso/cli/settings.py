@@ -43,8 +43,8 @@ def list_command(
 @app.command("show")
 def show_command(name: Name, json: Json = False) -> None:
     """Show one setting: its value, its meaning, its limits, and where the value comes from."""
-    wanted = _field(name)
-    row = next(row for row in run(_shown) if row["name"] == _variable(wanted))
+    field_name = _field(name)
+    row = next(row for row in run(_shown) if row["name"] == _variable(field_name))
     if json:
         print_json(row)
         return
@@ -91,13 +91,13 @@ def revert_command(
     """Go back to the value that a setting had after an earlier change."""
     from sso.platform.stored_settings import earlier_value
 
-    wanted = _field(name)
+    field_name = _field(name)
 
     async def work(storage: Storage) -> str | None:
         async with storage.db.read() as session:
-            return await earlier_value(session, wanted, change)
+            return await earlier_value(session, field_name, change)
 
-    _change({wanted: run(work)}, reason)
+    _change({field_name: run(work)}, reason)
 
 
 @app.command("history")
@@ -107,17 +107,17 @@ def history_command(
     """Show the changes of settings in the database: who, when, from, to, and why. The newest comes first."""
     from sso.platform.stored_settings import changes_of
 
-    wanted = _field(name) if name else None
+    field_name = _field(name) if name else None
 
     async def work(storage: Storage) -> list[SettingChange]:
         async with storage.db.read() as session:
-            return await changes_of(session, wanted)
+            return await changes_of(session, field_name)
 
     changes = run(work)
     if json:
         fields = ("id", "at", "actor", "before", "after", "reason")
         print_json(
-            [{"name": _variable(one.name)} | {field: getattr(one, field) for field in fields} for one in changes]
+            [{"name": _variable(entry.name)} | {field: getattr(entry, field) for field in fields} for entry in changes]
         )
         return
     titles = (_("change"), _("when"), _("who"), _("name"), _("old value"), _("new value"), _("reason"))

@@ -284,12 +284,12 @@ def administrator(installation: Installation) -> None:
         async with services.db.read() as session:
             return await has_administrator(session)
 
-    wanted = bool(answers.name or answers.email or answers.username)
+    is_named = bool(answers.name or answers.email or answers.username)
     if _with_provider(installation, exists):
         dialogue.say(_("There is an administrator already."))
-        if not dialogue.yes(_("Make a link for another administrator?"), wanted):
+        if not dialogue.yes(_("Make a link for another administrator?"), is_named):
             return
-    elif not dialogue.asks and not wanted:
+    elif not dialogue.asks and not is_named:
         dialogue.say(_("No administrator is named, so no link is made: use --admin-email."))
         return
     dialogue.say(_("With this link the administrator chooses a password and two-step verification in the browser."))

@@ -130,7 +130,7 @@ async def bulk_delivery_report(
     for client_id, status, count in (await session.execute(statement)).all():
         counts, state = rows.setdefault(client_id, {}), states.get(status, "waiting")
         counts[state] = counts.get(state, 0) + int(count)
-    return [ToldOfMany(one, _name(registry, one), rows[one]) for one in sorted(rows)]
+    return [ToldOfMany(receiver_id, _name(registry, receiver_id), rows[receiver_id]) for receiver_id in sorted(rows)]
 
 
 def _name(registry: Registry, client_id: str) -> str:

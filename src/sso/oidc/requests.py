@@ -185,10 +185,10 @@ def note_ignored_scopes(usage: Usage, client: Client, asked: str, at: str) -> No
     """
     ignored = [name for name in asked.split() if name not in client.scopes]
     if ignored:
-        said = " ".join([f"Not registered, so left out: {' '.join(ignored[:10])}.", *_meant(client, asked)])
+        message = " ".join([f"Not registered, so left out: {' '.join(ignored[:10])}.", *_meant(client, asked)])
         if any("," in name for name in ignored):
-            said += " Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."
-        usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(said), "scope": asked})
+            message += " Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."
+        usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(message), "scope": asked})
 
 
 def _meant(client: Client, asked: str) -> list[str]:
@@ -224,9 +224,9 @@ def with_parameters(uri: str, parameters: list[tuple[str, str]]) -> str:
     """Return ``uri`` with parameters added to its query, which is kept as it is (RFC 6749 section 3.1.2)."""
     parts = urlsplit(uri)
     query = "&".join([part for part in (parts.query, _encoded(parameters)) if part])
-    made = urlunsplit(parts._replace(query=query))
+    url = urlunsplit(parts._replace(query=query))
     # A private-use address such as app:/path must keep its single slash.
-    return made if parts.netloc or not made.startswith(f"{parts.scheme}:///") else made.replace(":///", ":/", 1)
+    return url if parts.netloc or not url.startswith(f"{parts.scheme}:///") else url.replace(":///", ":/", 1)
 
 
 def _encoded(parameters: list[tuple[str, str]]) -> str:

@@ -103,8 +103,8 @@ class ProviderServer(AuthorizationServer):
     async def introspect(self, request: ProtocolRequest) -> Answer:
         """Answer an introspection request (RFC 7662). Only the use of a client assertion is recorded."""
 
-        def call(one: ProtocolRequest) -> Answer:
-            answer: Answer = self.create_endpoint_response("introspection", one)
+        def call(again: ProtocolRequest) -> Answer:
+            answer: Answer = self.create_endpoint_response("introspection", again)
             return answer
 
         return await self._checked(request, call, reads="client_assertion" not in request.form)
@@ -195,10 +195,10 @@ class ProviderServer(AuthorizationServer):
         grant, extensions = self._grants.get(request.form.get("grant_type", ""), (None, None))
         if grant is None:
             return super().get_token_grant(request)
-        made = grant(request, self)
+        instance = grant(request, self)
         for extend in extensions or ():
-            extend(made)
-        return made
+            extend(instance)
+        return instance
 
     def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
         return request

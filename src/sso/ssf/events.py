@@ -169,8 +169,8 @@ def factor_changes(known: Sequence[Credential], change: Change) -> list[Credenti
 
 def credential_changes(chosen: Sequence[Credential], change: Change) -> list[CredentialChange]:
     """Return the change of credentials, once for each type."""
-    types = [credential_type(one.kind, one.data) for one in chosen]
-    return [CredentialChange(one, change) for one in dict.fromkeys(types)]
+    types = [credential_type(credential.kind, credential.data) for credential in chosen]
+    return [CredentialChange(credential, change) for credential in dict.fromkeys(types)]
 
 
 async def credentials_changed(

@@ -301,20 +301,20 @@ async def set_subject(
     """
     stream = await find(session, client, requested.stream_id)
     names = await _names(session, services, client, requested.subject)
-    hashes = [signals.name_hash(one) for one in names]
+    hashes = [signals.name_hash(name) for name in names]
     if not hashes:
         return
     if excluded:
         await _check_room(session, stream)
-        rows = [{"stream_id": stream.id, "name_hash": one, "created_at": clock.now()} for one in hashes]
+        rows = [{"stream_id": stream.id, "name_hash": name, "created_at": clock.now()} for name in hashes]
         await session.execute(insert_for(session)(ExcludedName).values(rows).on_conflict_do_nothing())
         return
     mine = (ExcludedName.stream_id == stream.id) & ExcludedName.name_hash.in_(hashes)
     await session.execute(delete(ExcludedName).where(mine))
     before = select(ExcludedSubject.user_id).where(ExcludedSubject.stream_id == stream.id)
-    meant = [one for one in (await session.execute(before)).scalars() if services.subject(client, one) in names]
-    if meant:
-        theirs = (ExcludedSubject.stream_id == stream.id) & ExcludedSubject.user_id.in_(meant)
+    matching = [name for name in (await session.execute(before)).scalars() if services.subject(client, name) in names]
+    if matching:
+        theirs = (ExcludedSubject.stream_id == stream.id) & ExcludedSubject.user_id.in_(matching)
         await session.execute(delete(ExcludedSubject).where(theirs))
 
 

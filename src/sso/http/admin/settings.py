@@ -46,10 +46,10 @@ async def section_page(
     if section not in SECTIONS:
         return failure(request, "not_found", 404)
     typed: dict[str, str] = {}
-    wanted, name = request.query_params.get("change", ""), request.query_params.get("name", "")
-    if name in SECTIONS[section].names and wanted.isdecimal() and len(wanted) <= MAX_ID_DIGITS:
+    changed, name = request.query_params.get("change", ""), request.query_params.get("name", "")
+    if name in SECTIONS[section].names and changed.isdecimal() and len(changed) <= MAX_ID_DIGITS:
         async with db.read() as session:
-            change = await change_of(session, name, int(wanted))
+            change = await change_of(session, name, int(changed))
         if change is not None:
             typed[name] = change.after or ""
     saved = "saved" in request.query_params

@@ -88,13 +88,13 @@ def _link(match: re.Match[str]) -> str:
 def search(locale: str, query: str) -> list[tuple[Section, str]]:
     """Return the sections that hold every word of a query, each with the text around the first."""
     words = query.lower().split()
-    found = []
+    sections = []
     for section in manual(locale):
         whole = f"{section.title} {section.text}".lower()
         if words and all(word in whole for word in words):
             at = max(section.text.lower().find(words[0]) - _AROUND, 0)
-            found.append((section, section.text[at : at + 3 * _AROUND].strip()))
-    return found
+            sections.append((section, section.text[at : at + 3 * _AROUND].strip()))
+    return sections
 
 
 @router.get(DOCS)
@@ -102,8 +102,8 @@ async def contents(request: Request, here: SignedIn) -> Response:
     """The first section of the manual, or what a search finds."""
     query = request.query_params.get("q", "")[:MAX_QUERY_CHARS].strip()
     locale = locale_of(request)
-    found = search(locale, query) if query else []
-    return await _page(request, here, None if query else manual(locale)[0], query=query, found=found)
+    sections = search(locale, query) if query else []
+    return await _page(request, here, None if query else manual(locale)[0], query=query, found=sections)
 
 
 @router.get(DOCS + "/{slug}")

@@ -46,8 +46,8 @@ def check_new(typed: Typed, registry: Registry) -> None:
     if not uri:
         typed.mistakes["redirect_uri"] = (NO_REDIRECT_URI, {})
         return
-    wanted = values["client_id"] or suggested_id(name)
-    others = hosts_of_others(registry, (wanted, sandbox_id(wanted)))
+    client_id = values["client_id"] or suggested_id(name)
+    others = hosts_of_others(registry, (client_id, sandbox_id(client_id)))
     advised = advise(uri, "native" if kind == "native" else "web", True, others)
     if advised is not None:
         typed.advice["redirect_uri"] = [advised]

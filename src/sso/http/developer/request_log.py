@@ -40,7 +40,7 @@ async def log_page(request: Request, there: Reader, db: Db) -> Response:
     outcome, reference = query.get("outcome", "")[:MAX_TYPED].strip(), query.get("q", "")[:MAX_TYPED].strip()
     ids = [there.sandbox_id, there.application_id]
     async with db.read() as session:
-        found = await requests_of(
+        entries = await requests_of(
             session,
             ids,
             outcome=outcome,
@@ -48,7 +48,7 @@ async def log_page(request: Request, there: Reader, db: Db) -> Response:
             before=read_id(query.get("before", "")),
             limit=PAGE + 1,
         )
-    rows, until = found[:PAGE], there.application.request_log_until
+    rows, until = entries[:PAGE], there.application.request_log_until
     return await application_page(
         request,
         there,
@@ -57,7 +57,7 @@ async def log_page(request: Request, there: Reader, db: Db) -> Response:
         purpose="requests",
         rows=rows,
         sandbox_id=there.sandbox_id,
-        further=rows[-1].id if len(found) > PAGE else None,
+        further=rows[-1].id if len(entries) > PAGE else None,
         outcome=outcome,
         reference=reference,
         until=until if until is not None and until > clock.now() else None,

@@ -195,8 +195,8 @@ async def sample_program(
     request: Request, stack: str, there: Reader, clients: Clients, settings: CurrentSettings
 ) -> Response:
     """Send a sample program without a client secret."""
-    wanted = request.query_params.get("client", there.sandbox_id)
-    client = clients.registry.enabled(wanted) if wanted in (there.application_id, there.sandbox_id) else None
+    client_id = request.query_params.get("client", there.sandbox_id)
+    client = clients.registry.enabled(client_id) if client_id in (there.application_id, there.sandbox_id) else None
     if client is None or stack not in stacks_of(client, there.application.kind):
         return failure(request, "not_found", 404)
     return _zip_response(settings, client, stack, "")

@@ -210,7 +210,9 @@ class Passkeys:
             purpose: the act that the answer is good for, and for no other; by default a sign-in.
             known: the passkeys that may answer; none: any passkey that the browser has.
         """
-        allowed = [{"type": "public-key", "id": base64url(one.external_id)} for one in known if one.external_id]
+        allowed = [
+            {"type": "public-key", "id": base64url(passkey.external_id)} for passkey in known if passkey.external_id
+        ]
         challenge = base64url(self.challenge(browser, purpose))
         return orjson.dumps(
             {"challenge": challenge, "rpId": self._rp_id, "userVerification": "required", "allowCredentials": allowed}
@@ -236,7 +238,7 @@ class Passkeys:
         except Exception as error:  # the library has many kinds; whatever is wrong, it is not accepted
             raise PasskeyRefused(f"{type(error).__name__}: {error}") from None
         now, known = clock.now(), await store.credentials_of(session, user_id)
-        if sum(one.kind == "passkey" for one in known) >= MAX_PASSKEYS:
+        if sum(passkey.kind == "passkey" for passkey in known) >= MAX_PASSKEYS:
             raise PasskeyRefused("there are too many")
         if await store.find_passkey(session, registration.credential_id) is not None:
             raise PasskeyRefused("it is known already")

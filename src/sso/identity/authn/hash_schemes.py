@@ -554,8 +554,8 @@ for _name, _pattern, _cost in (
 ):
     _scheme = {"bcrypt_sha256": "bcrypt_sha256_passlib", "apr_md5_crypt": "md5_crypt"}.get(_name, "")
 
-    def _by_passlib(found: re.Match[str], name: str = _name, cost: str = _cost, scheme: str = _scheme) -> Hash:
-        return _passlib(name, found[0], cost, scheme=scheme)
+    def _by_passlib(match: re.Match[str], name: str = _name, cost: str = _cost, scheme: str = _scheme) -> Hash:
+        return _passlib(name, match[0], cost, scheme=scheme)
 
     _FORMS.append(_Form(_pattern, _by_passlib))
 

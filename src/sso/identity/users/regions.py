@@ -63,8 +63,8 @@ def canonical(province: str, regency: str, district: str, village: str) -> tuple
 
 def known_name(names: Iterable[str], typed: str) -> str:
     """Return the one of ``names`` that was typed, whatever its capital letters and abbreviations; empty: none is."""
-    wanted = _form(typed)
-    return next((name for name in names if _form(name) == wanted), "") if wanted else ""
+    form = _form(typed)
+    return next((name for name in names if _form(name) == form), "") if form else ""
 
 
 def _form(name: str) -> str:

@@ -116,7 +116,9 @@ class Fail:
 
 
 NOT_ALLOWED: dict[Demand, str] = {
-    one: rule.text for one, rule in RULES.items() if Way.AUTHORIZE in rule.held and one is not Demand.INVITATION
+    demand: rule.text
+    for demand, rule in RULES.items()
+    if Way.AUTHORIZE in rule.held and demand is not Demand.INVITATION
 }
 """What the application is told where a person may not use it, and no page can lead them to what is missing."""
 NOT_INVITED = RULES[Demand.INVITATION].text

@@ -30,8 +30,8 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
         asked = (self.request.payload.data.get("scope") or "").split()
         check_granted(self.request.client, asked, alone=True)
         if not allowed.issuperset(asked):
-            said = "The client has not registered one of these scopes."
-            raise no_such_scope(self.request.client, " ".join(asked), said)
+            description = "The client has not registered one of these scopes."
+            raise no_such_scope(self.request.client, " ".join(asked), description)
 
     def generate_token(self, scope: str | None = None, **_: object) -> dict[str, object]:
         client = self.request.client

@@ -66,11 +66,11 @@ class FrontChannel:
         if sid is None:
             raise OAuth2Error("The session is over.", error="login_required")
         grant = request.grant = grant.with_sid(sid)
-        made: list[tuple[str, str]] = []
+        tokens: list[tuple[str, str]] = []
         access_token = None
         if "token" in words:
             access_token = issue_access_token(request, request.scope)
-            made += [
+            tokens += [
                 ("access_token", access_token),
                 ("token_type", "Bearer"),
                 ("expires_in", str(provider.access_token_seconds(client))),
@@ -80,8 +80,8 @@ class FrontChannel:
             # Section 5.4: with no access token there is no userinfo, so the claims of the scopes stand here.
             scopes = request.scope.split() if words == {"id_token"} else []
             about = person_claims(request, grant, scopes)
-            made.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
-        return made
+            tokens.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
+        return tokens
 
     def _insert_grant(self, code: str | None, words: frozenset[str]) -> LiveGrant:
         request, settings, now = self.request, self.request.provider.settings, clock.now()

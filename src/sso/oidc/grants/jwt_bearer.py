@@ -52,13 +52,13 @@ ASSERTION_SECONDS = 600
 async def prepare_assertion(request: ProtocolRequest, client: Client) -> None:
     """Fetch the issuer's keys where they must be fetched, before the transaction begins."""
     try:
-        found = read_unverified(request.form.get("assertion", ""))
+        unverified = read_unverified(request.form.get("assertion", ""))
     except AssertionRefused:
         return
-    issuer = _issuer(client, found)
+    issuer = _issuer(client, unverified)
     if issuer is not None:
         with contextlib.suppress(KeysUnavailable):
-            await request.provider.client_keys.ready(issuer.jwks_uri, found.kid, signature=True)
+            await request.provider.client_keys.ready(issuer.jwks_uri, unverified.kid, signature=True)
 
 
 class JwtBearerGrant(JWTBearerGrant):
@@ -82,34 +82,34 @@ class JwtBearerGrant(JWTBearerGrant):
         """Return the claims of an assertion that passed every check of RFC 7523 section 3."""
         request = self.request
         try:
-            found = read_unverified(assertion)
-            issuer = _issuer(request.client, found)
+            unverified = read_unverified(assertion)
+            issuer = _issuer(request.client, unverified)
             if issuer is None:
                 raise AssertionRefused("is of an issuer that this application has not registered")
-            if found.alg not in ASYMMETRIC_ALGS:
+            if unverified.alg not in ASYMMETRIC_ALGS:
                 raise AssertionRefused(f"must be signed with {', '.join(ASYMMETRIC_ALGS)}")
-            check_signature(found, request.provider.client_keys.known(issuer.jwks, issuer.jwks_uri))
-            check_times(found.claims, clock.timestamp(), ASSERTION_SECONDS)
+            check_signature(unverified, request.provider.client_keys.known(issuer.jwks, issuer.jwks_uri))
+            check_times(unverified.claims, clock.timestamp(), ASSERTION_SECONDS)
             audiences = request.provider.audiences()
-            if not names_us(found.claims.get("aud"), audiences, request.client):
+            if not names_us(unverified.claims.get("aud"), audiences, request.client):
                 raise AssertionRefused(f"must have {one_of(audiences)} as aud, as one string")
         except AssertionRefused as error:
             if not request.looked:  # the issuer, or a key of it, may have been registered a moment ago
                 raise Outdated from None
             raise InvalidGrantError(f"The assertion {error}.") from None
-        jti = found.claims.get("jti")
-        until = datetime.fromtimestamp(expiry_of(found.claims) + LEEWAY_SECONDS + 1, UTC)
+        jti = unverified.claims.get("jti")
+        until = datetime.fromtimestamp(expiry_of(unverified.claims) + LEEWAY_SECONDS + 1, UTC)
         if jti is not None and not first_use(request.session, f"assertion:{issuer.issuer}"[:255], str(jti), until):
             raise InvalidGrantError("The assertion was used before.")
-        return {**found.claims, "subject_is": issuer.subject}
+        return {**unverified.claims, "subject_is": issuer.subject}
 
     def validate_requested_scope(self) -> None:
         asked = (self.request.payload.data.get("scope") or "").split()
         check_granted(self.request.client, asked, alone=True)
         allowed = self.request.client.scopes_alone - set(OIDC_SCOPES)
         if not asked or not allowed.issuperset(asked):
-            said = "scope must name scopes that the client has registered, none of OpenID Connect's."
-            raise no_such_scope(self.request.client, " ".join(asked), said)
+            description = "scope must name scopes that the client has registered, none of OpenID Connect's."
+            raise no_such_scope(self.request.client, " ".join(asked), description)
 
     def authenticate_user(self, claims: dict[str, object]) -> uuid.UUID:
         """Return the person that the issuer speaks of: found by a verified identifier, or by user id. An
@@ -122,7 +122,9 @@ class JwtBearerGrant(JWTBearerGrant):
                 standing = (
                     standing_of(session, read_uuid(sub), *names, hold=True)
                     if claims["subject_is"] == "user_id"
-                    else standing_with(session, [one.lookup(request.provider.nik_key) for one in meanings(sub)], *names)
+                    else standing_with(
+                        session, [meaning.lookup(request.provider.nik_key) for meaning in meanings(sub)], *names
+                    )
                 )
         if standing is None or not standing.usable:
             raise InvalidGrantError("sub of the assertion is nobody that we know.")
@@ -163,5 +165,7 @@ class JwtBearerGrant(JWTBearerGrant):
         return token_response(request, values["scope"], refresh_token=None)
 
 
-def _issuer(client: Client, found: Unverified) -> AssertionIssuer | None:
-    return next((one for one in client.meta.assertion_issuers if one.issuer == found.claims.get("iss")), None)
+def _issuer(client: Client, unverified: Unverified) -> AssertionIssuer | None:
+    return next(
+        (issuer for issuer in client.meta.assertion_issuers if issuer.issuer == unverified.claims.get("iss")), None
+    )

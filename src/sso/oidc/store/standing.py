@@ -69,7 +69,7 @@ _BY_IDENTIFIER = (
 )
 
 
-_HOLD_BY_ID, _HOLD_BY_IDENTIFIER = (one.with_for_update(read=True, of=_users) for one in (_BY_ID, _BY_IDENTIFIER))
+_HOLD_BY_ID, _HOLD_BY_IDENTIFIER = (query.with_for_update(read=True, of=_users) for query in (_BY_ID, _BY_IDENTIFIER))
 
 
 def standing_of(

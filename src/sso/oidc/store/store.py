@@ -102,8 +102,8 @@ def _use_code(*sessions_first: Any) -> Any:
         *_GRANT,
         null(),
         *(
-            select(one).where(_u.id == _g.user_id).correlate(_grants).scalar_subquery()
-            for one in (_u.delete_at.is_not(None), _u.locked_until)
+            select(column).where(_u.id == _g.user_id).correlate(_grants).scalar_subquery()
+            for column in (_u.delete_at.is_not(None), _u.locked_until)
         ),
         select(_allowed.c.scopes)
         .where(_allowed.c.whose == _g.user_id, _allowed.c.whom == _g.client_id)
@@ -240,8 +240,8 @@ def find_session(
     row: Any = session.execute(_FIND_SESSION, values).first()
     if row is None:
         return None
-    found = ActiveSession(*row[:6])
-    return found, Person(found.user_id, row[6], row[7], bool(row[8])), row[9] or []
+    session_row = ActiveSession(*row[:6])
+    return session_row, Person(session_row.user_id, row[6], row[7], bool(row[8])), row[9] or []
 
 
 def insert_grant(session: Executor, values: dict[str, object]) -> None:
@@ -484,10 +484,10 @@ async def grants_of(session: AsyncSession, user_id: uuid.UUID) -> list[Grant]:
 async def granted_scopes(session: AsyncSession, user_id: uuid.UUID) -> dict[str, set[str]]:
     """Return which scopes of a person applications were granted and still hold, by application."""
     mine = select(Grant.client_id, Grant.scope).where(Grant.user_id == user_id, Grant.revoked_at.is_(None)).distinct()
-    found: dict[str, set[str]] = {}
+    by_client: dict[str, set[str]] = {}
     for client_id, scope in (await session.execute(mine)).all():
-        found.setdefault(client_id, set()).update(scope.split())
-    return found
+        by_client.setdefault(client_id, set()).update(scope.split())
+    return by_client
 
 
 async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
@@ -506,7 +506,7 @@ class GrantFilter:
     session_id: uuid.UUID | None = None
 
 
-def _that_hold(wanted: GrantFilter, now: datetime, idle_since: datetime) -> Any:
+def _that_hold(filter_: GrantFilter, now: datetime, idle_since: datetime) -> Any:
     statement = (
         select(Grant)
         .join(User, User.id == Grant.user_id)
@@ -515,7 +515,7 @@ def _that_hold(wanted: GrantFilter, now: datetime, idle_since: datetime) -> Any:
         .params(now=now, idle_since=idle_since)
     )
     for name in ("user_id", "client_id", "session_id"):
-        if (value := getattr(wanted, name)) is not None:
+        if (value := getattr(filter_, name)) is not None:
             statement = statement.where(getattr(Grant, name) == value)
     return statement
 
@@ -538,8 +538,8 @@ async def page_of_grants(
 async def get_grant(session: AsyncSession, grant_id: uuid.UUID, now: datetime, idle_since: datetime) -> Grant | None:
     """Return one grant where it holds."""
     statement = _that_hold(GrantFilter(), now, idle_since).where(Grant.id == grant_id)
-    found: Grant | None = (await session.execute(statement)).scalar_one_or_none()
-    return found
+    grant: Grant | None = (await session.execute(statement)).scalar_one_or_none()
+    return grant
 
 
 async def revoke_grants_of_user(

@@ -121,7 +121,7 @@ def names_us(aud: object, audiences: Collection[str], client: Client) -> bool:
         client: the application that presents the assertion.
     """
     if isinstance(aud, list) and takes_lists(client):
-        return bool(aud) and all(isinstance(one, str) and one in audiences for one in aud)
+        return bool(aud) and all(isinstance(name, str) and name in audiences for name in aud)
     return isinstance(aud, str) and aud in audiences
 
 

@@ -253,9 +253,9 @@ async def authenticates(request: ProtocolRequest, client: Client, audiences: Col
         check_times(unverified.claims, clock.timestamp(), ASSERTION_MAX_SECONDS)
     except (OAuth2Error, AssertionRefused):
         return False
-    said = [unverified.claims.get("iss"), unverified.claims.get("sub"), request.form.get("client_assertion_type")]
+    values = [unverified.claims.get("iss"), unverified.claims.get("sub"), request.form.get("client_assertion_type")]
     aud = unverified.claims.get("aud")
-    return said == [client.client_id, client.client_id, ASSERTION_TYPE] and names_us(aud, audiences, client)
+    return values == [client.client_id, client.client_id, ASSERTION_TYPE] and names_us(aud, audiences, client)
 
 
 def _basic_credentials(request: ProtocolRequest) -> tuple[str, str]:

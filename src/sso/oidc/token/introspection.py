@@ -64,18 +64,18 @@ def find_token(services: TokenLookupServices, session: Executor, token: str, *, 
     Raises:
         Outdated: where it has not, and the key or the application of the token is not known.
     """
-    found = find_issued(services, session, token, looked=looked)
-    client = services.registry.enabled(found.client_id) if found is not None else None
-    if found is not None and client is None and not looked:
+    issued = find_issued(services, session, token, looked=looked)
+    client = services.registry.enabled(issued.client_id) if issued is not None else None
+    if issued is not None and client is None and not looked:
         raise Outdated
-    if found is None or client is None:
+    if issued is None or client is None:
         return None
     unmet = (
-        unmet_by_grant(services.settings, session, Way.IN_USE, client, found.grant)
-        if found.grant is not None
+        unmet_by_grant(services.settings, session, Way.IN_USE, client, issued.grant)
+        if issued.grant is not None
         else unmet_by_program(services.settings, Way.MACHINE_IN_USE, client)
     )
-    return _with_what_is_left(found, client) if unmet is None else None
+    return _with_what_is_left(issued, client) if unmet is None else None
 
 
 def find_issued(services: TokenLookupServices, session: Executor, token: str, *, looked: bool) -> FoundToken | None:
@@ -89,20 +89,20 @@ def find_issued(services: TokenLookupServices, session: Executor, token: str, *,
         raise Outdated from None
 
 
-def _with_what_is_left(found: FoundToken, client: Client) -> FoundToken | None:
+def _with_what_is_left(valid: FoundToken, client: Client) -> FoundToken | None:
     """Return a token where the application still has each privilege in it. An access token is worth nothing any more
     when one was revoked since; a refresh token holds what is left. Scopes that are not registered any more go."""
-    scopes = str(found.claims.get("scope", "")).split()
-    alone = found.grant is None or found.grant.asserted
-    made = found.grant.made if found.grant is not None else None
-    if found.kind == "access_token":
-        issued = found.claims["iat"] + END_OF_SECOND
-        made = issued if made is None else min(made, issued)
-    held = client.still(scopes, alone=alone, made=made)
-    if found.kind == "access_token" and held != scopes:
+    scopes = str(valid.claims.get("scope", "")).split()
+    alone = valid.grant is None or valid.grant.asserted
+    granted_at = valid.grant.made if valid.grant is not None else None
+    if valid.kind == "access_token":
+        issued = valid.claims["iat"] + END_OF_SECOND
+        granted_at = issued if granted_at is None else min(granted_at, issued)
+    held = client.still(scopes, alone=alone, made=granted_at)
+    if valid.kind == "access_token" and held != scopes:
         return None
     left = client.get_allowed_scope(" ".join(held))
-    return found if left.split() == scopes else replace(found, claims={**found.claims, "scope": left})
+    return valid if left.split() == scopes else replace(valid, claims={**valid.claims, "scope": left})
 
 
 def _find(services: TokenLookupServices, session: Executor, token: str, now: datetime) -> FoundToken | None:
@@ -126,20 +126,20 @@ def _find(services: TokenLookupServices, session: Executor, token: str, now: dat
 
 
 def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) -> FoundToken | None:
-    found = store.find_access_token(session, token_hash(token), now, now - idle)
-    if found is None:
+    row = store.find_access_token(session, token_hash(token), now, now - idle)
+    if row is None:
         return None
-    client_id, claims, grant = found
+    client_id, claims, grant = row
     return FoundToken("access_token", claims, client_id, grant)
 
 
 def _find_refresh_token(
     services: TokenLookupServices, session: Executor, token: str, now: datetime
 ) -> FoundToken | None:
-    found = store.find_unused_refresh_token(session, token_hash(token), now, now - services.idle)
-    if found is None:
+    row = store.find_unused_refresh_token(session, token_hash(token), now, now - services.idle)
+    if row is None:
         return None
-    grant, created_at, expires_at = found
+    grant, created_at, expires_at = row
     client = services.registry.get(grant.client_id)
     sub = services.subject(client, grant.user_id) if client is not None else ""  # then it is not valid
     claims: AccessTokenClaims = {
@@ -164,8 +164,8 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        found = find_token(request.provider, request.session, token, looked=request.looked)
-        return found if found and self.check_permission(found, client, request) else None
+        issued = find_token(request.provider, request.session, token, looked=request.looked)
+        return issued if issued and self.check_permission(issued, client, request) else None
 
     def check_permission(self, token: FoundToken, client: Client, request: ProtocolRequest) -> bool:
         audience = token.claims.get("aud")

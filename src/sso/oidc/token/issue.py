@@ -102,14 +102,14 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
 def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, object]:
     """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
     (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
-    names, wanted = grant.details.get("id_token", []), list(scopes)
-    if not names and not set(wanted) - {"openid", "offline_access"}:
+    names, requested = grant.details.get("id_token", []), list(scopes)
+    if not names and not set(requested) - {"openid", "offline_access"}:
         return {}
     person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
     if person is None:
         return {}
     hidden = withheld_from(request.client, grant.details, grant.made)
-    return user_claims(person, wanted, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+    return user_claims(person, requested, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:

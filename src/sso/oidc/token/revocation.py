@@ -32,8 +32,8 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        found = find_issued(request.provider, request.session, token, looked=request.looked)
-        return found if found and found.check_client(client) else None
+        issued = find_issued(request.provider, request.session, token, looked=request.looked)
+        return issued if issued and issued.check_client(client) else None
 
     def revoke_token(self, token: FoundToken, request: ProtocolRequest) -> None:
         session, now = request.session, clock.now()

@@ -79,11 +79,11 @@ def check_program(name: str, major: int) -> None:
     if shutil.which(name) is None:
         raise Refusal(f"{name} is not installed: {advice}")
     answer = subprocess.run([name, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    found = re.search(r"\) (\d+)", answer.stdout)
-    if found is None:
+    match = re.search(r"\) (\d+)", answer.stdout)
+    if match is None:
         raise Refusal(f"{name} does not say its version: {_last_line(answer.stderr or answer.stdout)}")
-    if int(found[1]) < major:
-        raise Refusal(f"{name} is version {found[1]}, the server is version {major}: {advice}")
+    if int(match[1]) < major:
+        raise Refusal(f"{name} is version {match[1]}, the server is version {major}: {advice}")
 
 
 def dump(server: Server, snapshot: str, schema: str, writer: Writer) -> None:

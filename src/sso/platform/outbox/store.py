@@ -234,8 +234,8 @@ async def for_receipt(session: AsyncSession, delivery_id: uuid.UUID | None, rece
     if delivery_id is not None:
         return await session.get(Delivery, delivery_id, with_for_update=True)
     has_key = Delivery.receipt_key.is_not(None) & (Delivery.receipt_key == receipt_key)
-    found = await session.execute(select(Delivery).where(has_key).limit(1).with_for_update())
-    return found.scalar_one_or_none()
+    rows = await session.execute(select(Delivery).where(has_key).limit(1).with_for_update())
+    return rows.scalar_one_or_none()
 
 
 async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequence[str]) -> dict[str, Delivery]:
