@@ -326,7 +326,7 @@ class SsoClient
                 $this->handleLogout();
             } elseif ($action === 'local') {
                 $this->handleLocalDoor();
-            } elseif (isset($_GET['state'])) {
+            } elseif (isset($_GET['state']) || isset($_GET['code']) || isset($_GET['error'])) {
                 $this->redirect($this->finish($_GET));
             }
             $this->redirect($this->loginUrl('/'));
