@@ -40,7 +40,7 @@ has_postgres() {
 has_fonts() { [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ]; }
 has_systemd() { has systemd-analyze; }
 has_php() { has php && php -r 'exit(extension_loaded("curl") ? 0 : 1);'; }
-has_php_parser() { [ -e /usr/share/php/PhpParser/autoload.php ]; }
+has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
