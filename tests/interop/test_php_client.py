@@ -10,13 +10,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.interop.conftest import Server, signed_in
 from tests.support import form_of
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until
 
 pytestmark = [pytest.mark.interop]
 HERE = Path(__file__).parent
@@ -118,7 +121,7 @@ def test_the_end_of_a_session_ends_the_session_of_php(program: Program) -> None:
         stored = program.data / f"sess_{browser.cookies['PHPSESSID']}"
         assert stored.exists()
         program.server.sso("sessions", "revoke", "--user", "siti")
-        assert until_gone(stored)
+        wait_until(lambda: not stored.exists())
         assert browser.get("/").text == "nobody"
 
 
@@ -181,10 +184,7 @@ def test_the_syntax_is_that_of_php_5_6() -> None:
 
 def forged(change: str, issuer: str) -> str:
     """Return a logout token that is wrong in one way, signed with a key that is not the provider's."""
-    import jwt
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    claims = {
+    claims: dict[str, Any] = {
         "iss": issuer, "aud": "phpfile" if change != "other audience" else "other", "iat": 1, "exp": 4102444800,
         "jti": uuid.uuid4().hex, "sub": "x", "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
     }  # fmt: skip
@@ -196,13 +196,29 @@ def forged(change: str, issuer: str) -> str:
         claims["nonce"] = "n"
     kid = json.loads(httpx.get(f"{issuer}/jwks").text)["keys"][0]["kid"]
     if change == "alg none":
-        return jwt.encode(claims, None, algorithm="none", headers={"kid": kid})
+        return jwt.encode(claims, "", algorithm="none", headers={"kid": kid})
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return jwt.encode(claims, key, algorithm="RS256", headers={"kid": kid})
 
 
-def until_gone(path: Path) -> bool:
-    from tests.waiting import wait_until
-
-    wait_until(lambda: not path.exists())
-    return True
+@pytest.mark.parametrize(
+    ("claims", "column", "expected"),
+    [
+        ({"local_user_id": "7", "email": "dua@warga.example", "email_verified": True}, "surel", "7"),
+        ({"nip": "198503302003121001"}, "surel", "8"),
+        ({"email": "siti@warga.example", "email_verified": True}, "surel", "7"),
+        ({"email": "siti@warga.example", "email_verified": False}, "surel", "nobody"),
+        ({"email": "siti@warga.example"}, "surel", "nobody"),
+        ({"email": "siti@warga.example", "email_verified": "true"}, "surel", "nobody"),
+        ({"email": "dua@warga.example", "email_verified": True}, "surel", "ambiguous_user"),
+        ({"local_user_id": ["7"], "nip": ""}, "surel", "nobody"),
+        ({"email": "x", "email_verified": True}, "id = id OR id", "configuration"),
+    ],
+)
+def test_a_user_of_the_old_table_is_found_by_what_is_vouched_for(
+    claims: dict[str, Any], column: str, expected: str
+) -> None:
+    command = ["php", str(HERE / "php_client" / "local_users.php"), json.dumps(claims), column]
+    environment = os.environ | {"SSO_CLIENT_FILE": str(PACKAGE / "SsoClient.php")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout == expected, done.stdout + done.stderr
