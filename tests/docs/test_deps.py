@@ -35,6 +35,7 @@ class Machine:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = {"APACHE": str(self.bin / "none"), "APACHE_MODULES": str(self.root), "TMPDIR": str(self.root)}
+        places["PHP_LIBRARIES"] = str(self.root)
         places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
             [self.bin / "sh", self.root / "scripts/deps.sh", *options],
@@ -59,6 +60,7 @@ def fill(machine: Machine) -> None:
         "promtool",
         "apache2",
         "systemd-analyze",
+        "php",
     ):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
@@ -66,6 +68,8 @@ def fill(machine: Machine) -> None:
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
+    (machine.root / "PhpParser").mkdir()
+    (machine.root / "PhpParser" / "autoload.php").touch()
     programs = machine.root / "postgresql/15/bin"
     programs.mkdir(parents=True)
     (programs / "initdb").symlink_to(machine.bin / "apache2")
@@ -87,6 +91,8 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "systemd",
         "postgresql",
         "libapache2-mod-auth-openidc",
+        "php-cli php-curl",
+        "php-parser",
     ):
         assert f": sudo apt-get install {package}\n" in done.stdout
     for folder in FOLDERS:

@@ -23,7 +23,7 @@ from tests.waiting import wait_for
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
 CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport")
-LISTENING = ("apache", "php", "passport", "page", "allauth", "spring")
+LISTENING = ("apache", "php", "passport", "page", "allauth", "spring", "phpfile")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
 
@@ -56,17 +56,19 @@ class Server:
         self.secrets |= zip(clients, printed, strict=True)
 
 
-def signed_in(server: Server, address: str) -> httpx.Response:
+def signed_in(server: Server, address: str, browser: httpx.Client | None = None) -> httpx.Response:
     """Open ``address`` of an application, sign siti in where the provider asks, and return the last page."""
-    with httpx.Client(follow_redirects=True, timeout=30) as browser:
-        page = browser.get(address)
-        for _ in range(3):
-            if not str(page.url).startswith(server.issuer):
-                break
-            form = form_of(page)
-            fields = {**form.fields, "username": "siti", "password": PASSWORD, "choice": "allow"}
-            page = browser.post(server.issuer + form.action, data=fields)
-        return page
+    if browser is None:
+        with httpx.Client(timeout=30) as fresh:
+            return signed_in(server, address, fresh)
+    page = browser.get(address, follow_redirects=True)
+    for _ in range(3):
+        if not str(page.url).startswith(server.issuer):
+            break
+        form = form_of(page)
+        fields = {**form.fields, "username": "siti", "password": PASSWORD, "choice": "allow"}
+        page = browser.post(server.issuer + form.action, data=fields, follow_redirects=True)
+    return page
 
 
 @pytest.fixture(scope="session", params=DATABASES if ALL_DATABASES else ["postgresql"])

@@ -143,10 +143,12 @@ def signed_in_at(browser: httpx.Client, issuer: str) -> str:
     return page.text
 
 
-def command_for(stack: str, folder: Path) -> list[str]:
+def command_for(stack: str, folder: Path, port: int) -> list[str]:
     """Return how the program is run."""
     if stack == "python":
         return [sys.executable, "app.py"]
+    if stack == "php":
+        return ["php", "-S", f"localhost:{port}", "index.php"]
     node = shutil.which("node")
     if node is None or not (HERE / "openid_client/node_modules/openid-client").is_dir():
         pytest.fail("no node with openid-client on this machine: run `make test`, which says what it needs")
@@ -154,14 +156,14 @@ def command_for(stack: str, folder: Path) -> list[str]:
     return [node, "server.mjs"]
 
 
-@pytest.mark.parametrize("stack", ["python", "node"])
+@pytest.mark.parametrize("stack", ["python", "node", "php"])
 def test_a_quick_start_signs_in_and_out_as_it_is_downloaded_and_passes_the_check(
     server: Server, stack: str, tmp_path: Path, programs: list[Running]
 ) -> None:
     places = {"post_logout_redirect_uris": ["{here}/"], "backchannel_logout_uri": "{here}/backchannel-logout"}
     sandbox = registered(server, f"mulai-{stack}", **places)
     downloaded(sandbox, stack, tmp_path)
-    command = command_for(stack, tmp_path)
+    command = command_for(stack, tmp_path, sandbox.port)
     program = Running(command, sandbox.environment, tmp_path, sandbox.port)
     programs.append(program)
     with browser_at(sandbox) as browser:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -40,6 +41,7 @@ class Stack:
         auth_method: the only ``token_endpoint_auth_method`` that the program uses.
         run: the command that runs the whole program; empty: there is no whole program, but parts of one.
         replayed: the test that sends the requests of the library instead; empty: none does.
+        library: the file of our own that the program needs, beside it; empty: none.
     """
 
     title: str
@@ -48,18 +50,13 @@ class Stack:
     auth_method: str = "client_secret_basic"
     run: str = ""
     replayed: str = ""
+    library: str = ""
 
 
 STACKS = {
     "python": Stack("Python, Authlib", ("web",), True, run="python app.py"),
     "node": Stack("Node, openid-client", ("web",), True, run="node server.mjs"),
-    "php": Stack(
-        "PHP, OpenID-Connect-PHP",
-        ("web",),
-        False,
-        run="php -S localhost:3000 index.php",
-        replayed="interop/test_openid_connect_php.py",
-    ),
+    "php": Stack("PHP, SsoClient", ("web",), True, run="php -S localhost:3000 index.php", library="SsoClient.php"),
     "laravel": Stack("Laravel", ("web",), False, "client_secret_post"),
     "spring": Stack("Java, Spring", ("web",), False),
     "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
@@ -72,6 +69,16 @@ STACKS = {
 def source(name: str) -> str:
     """Return a quick start as it is kept: its files, one after the other, each after a line ``=== name``."""
     return (files("sso.http.developer") / "quickstarts" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+@cache
+def library(name: str) -> str:
+    """Return a client library of ours: the file of ``packages`` that programs of a stack need."""
+    installed = files("sso") / "_packages" / name
+    if installed.is_file():
+        return installed.read_text(encoding="utf-8")
+    folder = "php" if name.endswith(".php") else ""
+    return (Path(__file__).parents[4] / "packages" / folder / name).read_text(encoding="utf-8")
 
 
 def values_of(issuer: str, client: Client) -> dict[str, str]:
@@ -163,6 +170,7 @@ async def quick_start_page(
         parts=filled(chosen, issuer, client) if client is not None and chosen else [],
         tested=chosen in offered and offered[chosen].tested,
         replayed=chosen in offered and bool(offered[chosen].replayed),
+        library=offered[chosen].library if chosen in offered else "",
         whole=chosen in offered and offered[chosen].run != "",
         issuer=issuer,
         arrived=arrived,

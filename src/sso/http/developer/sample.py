@@ -28,7 +28,7 @@ from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, cu
 from sso.http.console.access import Here, OwnForm, developer_page, token_for
 from sso.http.developer.application_page import APPS, Member, Reader
 from sso.http.developer.literals import dotenv
-from sso.http.developer.quick_start import STACKS, Stack, commands_of, files_of, values_of
+from sso.http.developer.quick_start import STACKS, Stack, commands_of, files_of, library, values_of
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.portal.first_sign_in import first_sign_in
 from sso.settings import Settings
@@ -112,6 +112,8 @@ def json_file(settings: Settings, client: Client, secret: str) -> str:
 def zip_file(settings: Settings, client: Client, name: str, secret: str) -> bytes:
     """Return a sample program with the values of a client: its files, ``.env`` and a README."""
     files = dict(files_of(name, settings.issuer, client))
+    if STACKS[name].library:
+        files[STACKS[name].library] = library(STACKS[name].library)
     files[".env"] = env_file(settings, client, secret)
     files["README.md"] = _read_me(name, client, lacks_secret=client.meta.needs_secret and not secret)
     buffer = io.BytesIO()
