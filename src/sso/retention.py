@@ -84,6 +84,7 @@ RETENTION: dict[str, Retention] = {
         "account", "As long as the account: a later import of the same row does not propose it again."
     ),
     "memberships": Retention("account", "Until the membership is deleted; at most as long as the account."),
+    "unit_administrators": Retention("account", "Until an administrator takes the unit away."),
     "pictures": Retention("account", "Until the user removes the picture; at most as long as the account."),
     "saved_searches": Retention(
         "account", "Until the administrator deletes the search; at most as long as the account."

@@ -14,9 +14,10 @@ from tests.conftest import settings_for
 
 from sso import clock
 from sso.clients.models import ClientRow
+from sso.clients.roles import check_interest, check_role_name, group_claims, role_claims
 from sso.identity.groups import store
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
-from sso.identity.groups.rules import check_code, check_interest, check_role_name, group_claims, role_claims
+from sso.identity.groups.rules import check_code
 from sso.identity.users.models import User
 from sso.platform.db import Database
 

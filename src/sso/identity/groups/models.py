@@ -89,3 +89,16 @@ class RoleAssignment(Base):
     given_by: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
+
+
+class UnitAdministrator(Base):
+    """That a user looks after a unit and every unit below it: who belongs to them, and which roles they have."""
+
+    __tablename__ = "unit_administrators"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    group_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(200))

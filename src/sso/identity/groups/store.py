@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
+from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.platform.db import Executor, table_of
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
@@ -22,7 +22,7 @@ _own, _upper = _groups.alias("own_group"), _groups.alias("upper_group")
 
 def _valid(columns: Any) -> ColumnElement[bool]:
     """Return the condition that now is within the time of a row."""
-    now = bindparam("now")
+    now: Any = bindparam("now")
     return and_(
         or_(columns.valid_from.is_(None), columns.valid_from <= now),
         or_(columns.valid_until.is_(None), columns.valid_until > now),
@@ -142,3 +142,9 @@ async def count_below(session: AsyncSession, group_id: uuid.UUID) -> int:
     """Return the number of units below a unit."""
     statement = select(func.count()).select_from(_ancestors).where(_n.ancestor_id == group_id, _n.depth > 0)
     return int((await session.execute(statement)).scalar_one())
+
+
+async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Delete the memberships of a user, the roles given to the user, and the units that the user looks after."""
+    for table in (Membership, RoleAssignment, UnitAdministrator):
+        await session.execute(delete(table).where(table.user_id == user_id))

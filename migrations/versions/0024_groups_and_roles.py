@@ -1,14 +1,14 @@
-"""Units, groups, memberships, and the roles of applications that users have
+"""Add units, groups, memberships and roles of applications
 
-Revision ID: 0025
-Revises: 0017
+Revision ID: 0024
+Revises: 0023
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
-down_revision = "0017"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
@@ -104,8 +104,23 @@ def upgrade() -> None:
         op.create_index(op.f(f"ix_role_assignments_{column}"), "role_assignments", [column])
     for column in ("user_id", "group_id"):
         op.create_index(f"ix_role_assignments_client_id_{column}", "role_assignments", ["client_id", column])
+    op.create_table(
+        "unit_administrators",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("group_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_unit_administrators_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["group_id"], ["groups.id"], name=op.f("fk_unit_administrators_group_id_groups"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "group_id", name=op.f("pk_unit_administrators")),
+    )
+    op.create_index(op.f("ix_unit_administrators_group_id"), "unit_administrators", ["group_id"])
 
 
 def downgrade() -> None:
-    for table in ("role_assignments", "memberships", "group_ancestors", "groups"):
+    for table in ("unit_administrators", "role_assignments", "memberships", "group_ancestors", "groups"):
         op.drop_table(table)
