@@ -83,6 +83,8 @@ RETENTION: dict[str, Retention] = {
     "merge_proposals": Retention(
         "account", "As long as the account: a later import of the same row does not propose it again."
     ),
+    "memberships": Retention("account", "Until the membership is deleted; at most as long as the account."),
+    "unit_administrators": Retention("account", "Until an administrator takes the unit away."),
     "pictures": Retention("account", "Until the user removes the picture; at most as long as the account."),
     "saved_searches": Retention(
         "account", "Until the administrator deletes the search; at most as long as the account."
@@ -100,6 +102,11 @@ RETENTION: dict[str, Retention] = {
     "event_stream_excluded_names": Retention("application", "As long as the stream."),
     "event_streams": Retention("application", "Until the application deletes the stream."),
     "application_notes": Retention("installation", "As long as the application, whose history they are."),
+    "group_ancestors": Retention("installation", "As long as the unit."),
+    "groups": Retention("installation", "Until an administrator deletes the unit or group."),
+    "role_assignments": Retention(
+        "application", "Until the role is taken away; at most as long as the application, the user or the group."
+    ),
     "applications": Retention("installation", "Kept also after the application was removed."),
     "relying_party_checks": Retention("installation", "As long as the application."),
     "team_members": Retention("installation", "As long as somebody is a member, or has an account."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_urlsafe
@@ -15,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.conftest import settings_for
 from tests.support import City
 from tests.waiting import until
@@ -33,6 +35,8 @@ from sso.clients.models import (
 )
 from sso.clients.privileges import held_by
 from sso.identity.authn.models import PendingFlow, Recovery
+from sso.identity.groups.models import Group, Membership, RoleAssignment, UnitAdministrator
+from sso.identity.groups.store import add_group
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.models import (
     Agreement,
@@ -133,6 +137,7 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         session.add(ExcludedSubject(stream_id=stream.id, user_id=city.users["siti"]))
         session.add(ExcludedName(stream_id=stream.id, name_hash=b"n" * 32, created_at=clock.now()))
         session.add_all(_of_citizens(city))
+        await _add_groups(session, city.users["siti"])
         session.add_all(_of_the_portal(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
@@ -212,6 +217,17 @@ def _of_citizens(city: City) -> list[Any]:
         Identifier(user_id=siti, kind="email", value="a@b.example", lookup="a@b.example", created_at=now),
         Credential(user_id=siti, kind="totp", secret="s", created_at=now, updated_at=now),
     ]
+
+
+async def _add_groups(session: AsyncSession, siti: uuid.UUID) -> None:
+    """Add a row to each table of units, groups and roles of applications."""
+    now = clock.now()
+    unit = Group(id=new_id(), kind="unit", code="DINKES", name_id="Dinas Kesehatan", created_at=now, updated_at=now)
+    await add_group(session, unit)
+    given = {"reason": "test", "given_by": "cli", "created_at": now}
+    session.add(Membership(user_id=siti, group_id=unit.id, source="manual", created_at=now))
+    session.add(UnitAdministrator(user_id=siti, group_id=unit.id, created_at=now, created_by="cli"))
+    session.add(RoleAssignment(client_id="warga", role="operator", group_id=unit.id, **given))
 
 
 def _of_the_portal(city: City) -> list[Any]:

@@ -17,6 +17,7 @@ from sso.accounts.deletion import delete_user
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
 from sso.identity.authn.models import PendingFlow, Recovery
+from sso.identity.groups.models import Group, Membership, UnitAdministrator
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.users.models import (
     Agreement,
@@ -95,7 +96,10 @@ async def test_the_jobs_delete_what_is_over(city: City, monkeypatch: pytest.Monk
 async def test_deleting_an_account_deletes_its_rows(city: City) -> None:
     budi, now = city.users["budi"], clock.now()
     async with city.provider.db.write() as session:
-        rows = _of_account(city, now)
+        unit = _unit(now)
+        session.add(unit)
+        await session.flush()
+        rows = _of_account(city, now, unit)
         session.add_all(rows)
         names = {row.__tablename__ for row in rows}
         assert names == {name for name, rule in RETENTION.items() if rule.kind == "account"}
@@ -324,7 +328,11 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
     ]  # fmt: skip
 
 
-def _of_account(city: City, now: datetime) -> list[Any]:
+def _unit(now: datetime) -> Group:
+    return Group(kind="unit", code="DINKES", name_id="Dinas Kesehatan", created_at=now, updated_at=now)
+
+
+def _of_account(city: City, now: datetime, unit: Group) -> list[Any]:
     """Return a row of every table whose rows go with the account, of Budi."""
     budi = city.users["budi"]
     check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP", "checked_at": now}
@@ -339,6 +347,8 @@ def _of_account(city: City, now: datetime) -> list[Any]:
         IdentityCheck(user_id=budi, **check),
         LocalAccount(client_id="warga", local_user_id="77", user_id=budi, created_at=now),
         MergeProposal(user_id=budi, client_id="warga", reasons=["nik"], encrypted=b"s", status="open", created_at=now),
+        Membership(user_id=budi, group_id=unit.id, source="manual", created_at=now),
+        UnitAdministrator(user_id=budi, group_id=unit.id, created_at=now, created_by="cli"),
         Picture(user_id=budi, id="p", image=b"p", updated_at=now),
         UserRole(user_id=budi, role="officer"),
     ]

@@ -43,6 +43,10 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
             Permission("users:recover", "Make a code with which a person who lost everything gets back in.", True),
             Permission("users:check_identity", "Record that a person's document was checked at a counter.", True),
             Permission("users:merge", "Decide about people who were imported and seem to be here already.", True),
+            Permission("groups:read", "See units and groups, and who belongs to them."),
+            Permission("groups:write", "Change units and groups, and who belongs to them.", True),
+            Permission("assignments:read", "See which users have which roles of applications."),
+            Permission("assignments:write", "Give and take roles of applications.", True),
             Permission("mails:read", "See what mails and SMS say."),
             Permission("clients:read", "See registered applications."),
             Permission("clients:write", "Register, change, suspend and resume applications; make secrets.", True),
@@ -101,7 +105,17 @@ RESTRICTED_SCOPES = ("nik",)
 """Scopes of personal data that only a full administrator grants to an application, one by one, as for permissions."""
 GRANTING = "clients:grant"
 """The permission to grant privileges to applications. It always requires a user."""
-GIVES_POWER = frozenset({GRANTING, "users:roles", "users:recover", "users:check_identity", "users:merge"})
+GIVES_POWER = frozenset(
+    {
+        GRANTING,
+        "users:roles",
+        "users:recover",
+        "users:check_identity",
+        "users:merge",
+        "groups:write",
+        "assignments:write",
+    }
+)
 """Permissions over accounts and rights. A token without a user has one only if the grant of the application allows it
 (``without_person``); never :data:`GRANTING`."""
 

@@ -39,6 +39,7 @@ from sso.clients.metadata.types import (
 )
 from sso.clients.profiles import Profile
 from sso.clients.redirect_uris import ApplicationType, check_redirect_uri
+from sso.clients.roles import ApplicationRole, Interest, RoleKey
 from sso.platform.permissions import RoleName
 from sso.settings import SigningAlg
 
@@ -167,6 +168,26 @@ class MetadataFields(BaseModel):
         "everyone",
         description="Who sees it in the list of applications: `everyone`, or `staff`: users with any role besides "
         "`citizen`, such as `employee`, and users who have used it before. It is no limit: `allowed_roles` is.",
+    )
+    application_roles: dict[RoleKey, ApplicationRole] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="The roles that it defines for its users, by the name that tokens have: `title` and `description`, "
+        "and in English `title#en` and `description#en`.",
+    )
+    groups_of_interest: list[Interest] = Field(
+        default_factory=list,
+        max_length=100,
+        description="The codes of the units and groups that it is told of; `DINKES/*` is a unit with those below it.",
+    )
+    team_gives_roles: bool = Field(
+        False, description="true lets the members of its team give its roles to users, in the developer portal."
+    )
+    end_session_on_role_loss: bool = Field(
+        False, description="true ends a user's session with it as soon as the user loses one of its roles or groups."
+    )
+    end_unconfirmed_roles: bool = Field(
+        False, description="true ends the roles that nobody confirmed by the last day of an access review."
     )
     allowed_networks: list[NetworkText] = Field(
         default_factory=list,

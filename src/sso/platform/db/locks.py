@@ -31,6 +31,9 @@ OF_A_PERSON = (
     "favourites",
     "agreements",
     "group_administrators",
+    "memberships",
+    "role_assignments",
+    "unit_administrators",
     "saved_searches",
     "recoveries",
 )
@@ -50,6 +53,9 @@ LOCK_ORDER = (
     "client_registrations",
     "client_privileges",
     "versions",
+    # Units and groups.
+    "groups",
+    "group_ancestors",
     # People, and what proves who they are.
     "users",
     *OF_A_PERSON,

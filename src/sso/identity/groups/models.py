@@ -1,0 +1,104 @@
+"""Tables of units, groups, memberships and role assignments."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sso.platform.db import Base, new_id
+
+
+class Group(Base):
+    """A unit (``kind`` unit) or a group (``kind`` group). ``code`` is its name in tokens.
+
+    ``valid_from`` and ``valid_until``: outside of this time nobody counts as a member.
+    """
+
+    __tablename__ = "groups"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    kind: Mapped[str] = mapped_column(String(8))
+    code: Mapped[str] = mapped_column(String(64), unique=True)
+    name_id: Mapped[str] = mapped_column(String(200))
+    name_en: Mapped[str | None] = mapped_column(String(200))
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("groups.id", ondelete="RESTRICT"), index=True)
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class GroupAncestor(Base):
+    """That a unit is below another one, or is that unit itself (``depth`` 0): one row for each pair.
+
+    With these rows a question about all units above or below is one look-up in an index, and the move of a subtree
+    changes no row of its units but the parent of its root.
+    """
+
+    __tablename__ = "group_ancestors"
+    __table_args__ = (Index("ix_group_ancestors_ancestor_id_group_id", "ancestor_id", "group_id"),)
+
+    group_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True)
+    ancestor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True)
+    depth: Mapped[int]
+
+
+class Membership(Base):
+    """That a user belongs to a unit or group. ``source``: manual, import, upstream or scim."""
+
+    __tablename__ = "memberships"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    group_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), index=True)
+    position: Mapped[str | None] = mapped_column(String(200))
+    source: Mapped[str] = mapped_column(String(16))
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None] = mapped_column(String(200))
+
+
+class RoleAssignment(Base):
+    """That a user, or every member of a group, has a role of an application.
+
+    ``with_units_below``: the members of the units below the group have it too. ``unit_id``: the role is limited to this
+    unit. ``confirmed_at``: when an access review last confirmed it.
+    """
+
+    __tablename__ = "role_assignments"
+    __table_args__ = (
+        CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="user_or_group"),
+        Index("ix_role_assignments_client_id_user_id", "client_id", "user_id"),
+        Index("ix_role_assignments_client_id_group_id", "client_id", "group_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"))
+    role: Mapped[str] = mapped_column(String(64))
+    user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    group_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), index=True)
+    with_units_below: Mapped[bool] = mapped_column(default=False, server_default="0")
+    unit_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), index=True)
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None] = mapped_column(index=True)
+    reason: Mapped[str] = mapped_column(String(500))
+    given_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+
+
+class UnitAdministrator(Base):
+    """That a user looks after a unit and every unit below it: who belongs to them, and which roles they have."""
+
+    __tablename__ = "unit_administrators"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    group_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(200))

@@ -1,0 +1,150 @@
+"""Every SQL statement about groups, memberships and role assignments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
+from sso.platform.db import Executor, table_of
+
+_groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
+_g, _n, _m, _a = _groups.c, _ancestors.c, _memberships.c, _assignments.c
+_limit = _groups.alias("limit_unit")
+_own, _upper = _groups.alias("own_group"), _groups.alias("upper_group")
+
+
+def _valid(columns: Any) -> ColumnElement[bool]:
+    """Return the condition that now is within the time of a row."""
+    now: Any = bindparam("now")
+    return and_(
+        or_(columns.valid_from.is_(None), columns.valid_from <= now),
+        or_(columns.valid_until.is_(None), columns.valid_until > now),
+    )
+
+
+def _roles(*joined: Any, of: ColumnElement[bool]) -> Any:
+    """Return the statement for the roles that assignments of one kind give."""
+    source: Any = _assignments
+    for table, condition in joined:
+        source = source.join(table, condition)
+    return (
+        select(_a.role, _limit.c.code)
+        .select_from(source.outerjoin(_limit, _limit.c.id == _a.unit_id))
+        .where(_a.client_id == bindparam("client_id"), of, _valid(_a), or_(_a.unit_id.is_(None), _valid(_limit.c)))
+    )
+
+
+# A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
+# 0, and each unit above it. Each kind of assignment has a branch of its own, so that each uses its own index.
+ROLES_HELD = _roles(of=_a.user_id == bindparam("user_id")).union(
+    _roles(
+        (_ancestors, _n.ancestor_id == _a.group_id),
+        (_memberships, _m.group_id == _n.group_id),
+        (_own, _own.c.id == _m.group_id),
+        (_upper, _upper.c.id == _n.ancestor_id),
+        of=and_(
+            _m.user_id == bindparam("user_id"),
+            or_(_n.depth == 0, _a.with_units_below.is_(True)),
+            _valid(_m),
+            _valid(_own.c),
+            _valid(_upper.c),
+        ),
+    )
+)
+"""The roles that a user has in an application now, with the code of the unit that each is limited to."""
+GROUPS_REACHED = (
+    select(_own.c.code, _upper.c.code, _n.depth)
+    .select_from(
+        _memberships.join(_own, _own.c.id == _m.group_id)
+        .join(_ancestors, _n.group_id == _m.group_id)
+        .join(_upper, _upper.c.id == _n.ancestor_id)
+    )
+    .where(_m.user_id == bindparam("user_id"), _valid(_m), _valid(_own.c), _valid(_upper.c))
+)
+"""The groups of a user now: the code of each group that the user is a member of, with the code of each unit above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a user has in an application now.
+
+    Args:
+        roles: each role, with the code of the unit that it is limited to.
+        groups: each code that applies to the user, with the codes of the units above it.
+    """
+
+    roles: tuple[tuple[str, str | None], ...] = ()
+    groups: tuple[tuple[str, frozenset[str]], ...] = ()
+
+
+def access_of(executor: Executor, user_id: uuid.UUID, client_id: str, now: datetime) -> Access:
+    """Return what a user has in an application. Two statements; for the bridge."""
+    roles = executor.execute(ROLES_HELD, {"user_id": user_id, "client_id": client_id, "now": now}).all()
+    groups = executor.execute(GROUPS_REACHED, {"user_id": user_id, "now": now}).all()
+    return Access(
+        tuple((row[0], row[1]) for row in roles), with_ancestors([(row[0], row[1], row[2]) for row in groups])
+    )
+
+
+def with_ancestors(rows: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return each code of ``rows`` with the codes above it.
+
+    Args:
+        rows: the code of a group of the user, the code of a unit above it or its own, and the distance.
+    """
+    chains: dict[str, list[str]] = {}
+    for own, upper, _ in sorted(rows, key=lambda row: row[2]):
+        chains.setdefault(own, []).append(upper)
+    above = {code: frozenset(chain[at + 1 :]) for chain in chains.values() for at, code in enumerate(chain)}
+    return tuple(sorted(above.items()))
+
+
+async def is_below(session: AsyncSession, group_id: uuid.UUID, ancestor_id: uuid.UUID) -> bool:
+    """Tell whether a unit is below another one, or is that unit."""
+    statement = select(_n.depth).where(_n.group_id == group_id, _n.ancestor_id == ancestor_id)
+    return (await session.execute(statement)).first() is not None
+
+
+async def add_group(session: AsyncSession, group: Group) -> None:
+    """Insert a unit or group with its rows in the tree. Two statements."""
+    session.add(group)
+    await session.flush()
+    own = select(literal(group.id, _n.group_id.type), literal(group.id, _n.ancestor_id.type), literal(0))
+    above = select(literal(group.id, _n.group_id.type), _n.ancestor_id, _n.depth + 1).where(
+        _n.group_id == group.parent_id
+    )
+    columns = ["group_id", "ancestor_id", "depth"]
+    await session.execute(insert(GroupAncestor).from_select(columns, own.union_all(above)))
+
+
+async def move_subtree(session: AsyncSession, root_id: uuid.UUID, parent_id: uuid.UUID | None) -> None:
+    """Put a unit with all units below it under another one. Two statements, whatever its size."""
+    subtree = select(_n.group_id).where(_n.ancestor_id == root_id)
+    old = select(_n.ancestor_id).where(_n.group_id == root_id, _n.ancestor_id != root_id)
+    await session.execute(delete(GroupAncestor).where(_n.group_id.in_(subtree), _n.ancestor_id.in_(old)))
+    if parent_id is None:
+        return
+    above, below = _ancestors.alias("above"), _ancestors.alias("below")
+    pairs = select(below.c.group_id, above.c.ancestor_id, above.c.depth + below.c.depth + 1).select_from(
+        below.join(above, (below.c.ancestor_id == root_id) & (above.c.group_id == parent_id))
+    )
+    await session.execute(insert(GroupAncestor).from_select(["group_id", "ancestor_id", "depth"], pairs))
+
+
+async def count_below(session: AsyncSession, group_id: uuid.UUID) -> int:
+    """Return the number of units below a unit."""
+    statement = select(func.count()).select_from(_ancestors).where(_n.ancestor_id == group_id, _n.depth > 0)
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> None:
+    """Delete the memberships of a user, the roles given to the user, and the units that the user looks after."""
+    for table in (Membership, RoleAssignment, UnitAdministrator):
+        await session.execute(delete(table).where(table.user_id == user_id))
