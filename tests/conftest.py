@@ -23,6 +23,7 @@ from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.scheduling import group_by_database
+from tests.sharing import share_what_never_changes
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 
@@ -97,6 +98,7 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
 
 def pytest_configure() -> None:
     compile_catalogues()
+    share_what_never_changes()
 
 
 @pytest.fixture(autouse=True)
