@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +69,8 @@ def documents(text: str) -> Iterator[dict[str, Any]]:
 
 def mistakes(resources: Iterable[dict[str, Any]], schema: dict[str, Any]) -> list[str]:
     """Return what Kubernetes would refuse in ``resources``, one line each."""
+    import jsonschema  # it compiles a grammar of IRIs: two seconds, which collecting the tests would take too
+
     known = {
         (definition["properties"]["apiVersion"]["enum"][0], definition["properties"]["kind"]["enum"][0]): name
         for name, definition in schema["$defs"].items()

@@ -23,6 +23,7 @@ from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.scheduling import group_by_database
+from tests.sharing import load_what_is_known, share_what_never_changes
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 
@@ -97,6 +98,7 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
 
 def pytest_configure() -> None:
     compile_catalogues()
+    share_what_never_changes()
 
 
 @pytest.fixture(autouse=True)
@@ -326,6 +328,7 @@ async def city(
     else:
         share_compiled_statements(app.state.site.provider.db)
     watch.listen(app.state.site.provider.db)
+    load_what_is_known(app.state.site.provider, made)
     async with app.router.lifespan_context(app):
         yield City(app, settings, made["secrets"], made["users"])
     await _end_tasks(others)

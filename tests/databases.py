@@ -41,9 +41,10 @@ def share_compiled_statements(database: Database) -> None:
     work of a short test. What an engine knows about the server stays with its own pool.
     """
     for number, engine in enumerate(database.engines):
-        sync = engine.sync_engine
-        known = _dialects.setdefault((sync.dialect.name, number), (sync.dialect, sync._compiled_cache))
-        sync.dialect, sync._compiled_cache = known
+        sync, place = engine.sync_engine, (engine.dialect.name, number)
+        if place not in _dialects or _dialects[place][0].server_version_info is None:  # it has never connected
+            _dialects[place] = (sync.dialect, sync._compiled_cache)
+        sync.dialect, sync._compiled_cache = _dialects[place]
     database.plans = _plans.setdefault(database.engine.dialect.name, database.plans)
     if not database.is_sqlite:
         reader, writer = database._reader.sync_engine, database.engine.sync_engine

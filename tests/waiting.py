@@ -40,8 +40,15 @@ async def until(condition: Callable[[], object | Awaitable[object]], seconds: fl
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], object], seconds: float = WAIT_SECONDS, look_seconds: float = LOOK_SECONDS
+) -> None:
     """Wait until a condition holds, in a test without an event loop.
+
+    Args:
+        condition: a function; it holds where the result is true.
+        seconds: how long it may take.
+        look_seconds: the time between two looks, for a condition that takes the processor from what it waits for.
 
     Raises:
         TimeoutError: when it does not hold in time.
@@ -50,7 +57,7 @@ def wait_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"it did not happen within {seconds} seconds")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(look_seconds)
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:

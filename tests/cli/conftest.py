@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from tests.conftest import run_apart
+from tests.databases import share_compiled_statements
 from tests.delivery.test_mail import Post, post
 from tests.support import ISSUER, SECRET_KEY
 
-from sso.cli import main
+import sso.cli
+import sso.settings
+from sso.messages import choose_language
+from sso.platform.db import Database
 from sso.settings import Settings
 
 __all__ = ["Answer", "Cli", "Post", "cli", "post"]
+
+_settings: dict[tuple[object, ...], Settings] = {}
+_command_line, _load_settings = cache(sso.cli.command_line), sso.settings.load_settings
+_get_command = typer.main.get_command
+_english = cache(_get_command)
 
 
 @dataclass
@@ -44,17 +57,49 @@ class Cli:
 
     def __call__(self, *words: str, stdin: str = "") -> Answer:
         self.monkeypatch.setattr(sys, "argv", ["sso", *words])
-        import io
-
         self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         self.capfd.readouterr()
         try:
-            main()
+            sso.cli.main()
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = self.capfd.readouterr()
         return Answer(code, out, err)
+
+
+def share_what_never_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands of this process share what follows from the program and from the environment alone: a process of
+    its own would make it anew, and that was half of the work of most commands."""
+    monkeypatch.setattr(sso.cli, "command_line", _command_line)
+    monkeypatch.setattr(typer.main, "get_command", known_command)
+    monkeypatch.setattr(sso.settings, "load_settings", known_settings)
+    monkeypatch.setattr(Database, "__init__", sharing(Database.__init__))
+
+
+def known_command(app: typer.Typer) -> Any:
+    """Return the command of ``app``: the known one, but where its help will be translated."""
+    return _english(app) if choose_language() == "en" else _get_command(app)
+
+
+def known_settings(**overrides: object) -> Settings:
+    """Return a copy of the settings of this environment, which are read once; a file ``.env`` is read each time."""
+    if overrides or Path(".env").exists():
+        return _load_settings(**overrides)
+    environment = tuple(sorted(item for item in os.environ.items() if item[0].upper().startswith("SSO_")))
+    if environment not in _settings:
+        _settings[environment] = _load_settings()
+    return _settings[environment].model_copy()
+
+
+def sharing(create: Callable[..., None]) -> Callable[..., None]:
+    """Return the constructor of a database that shares compiled statements with those before it."""
+
+    def create_and_share(database: Database, *arguments: Any, **options: Any) -> None:
+        create(database, *arguments, **options)
+        share_compiled_statements(database)
+
+    return create_and_share
 
 
 @pytest.fixture
@@ -66,6 +111,7 @@ def cli(
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Cli]:
     monkeypatch.chdir(tmp_path)
+    share_what_never_changes(monkeypatch)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"SSO_{name.upper()}", raising=False)
     monkeypatch.setenv("SSO_ISSUER", ISSUER)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import once_for_all_workers
 from tests.support import ISSUER, SECRET_KEY
 from typer.testing import CliRunner
 
@@ -18,27 +19,45 @@ from sso.cli import COMMANDS, GROUPS, command_line
 SERVER = {"fastapi", "starlette", "jinja2", "uvicorn", "webauthn", "joserfc.jwe", "joserfc.jwk"}
 HEAVY = {"sqlalchemy", "pydantic_settings", "authlib", "httpx2", "cryptography", "sso.settings"}
 LOOK = """
-import sys
+import json, os, sys
 from sso.cli import main
-sys.argv = ["sso", *sys.argv[1:]]
-try:
-    main()
-except SystemExit:
-    pass
-print()
-print(*sys.modules)
+for words in json.loads(sys.argv[1]):
+    sys.stdout.flush()
+    if os.fork():
+        os.wait()
+        continue
+    sys.argv = ["sso", *words]
+    try:
+        main()
+    except SystemExit:
+        pass
+    print()
+    print(json.dumps([words, *sys.modules]))
+    sys.stdout.flush()
+    os._exit(0)
 """
+"""Runs each command in a copy of a process that has imported what every command begins with, and no more."""
+OUTLINES: list[list[str]] = [["--help"], ["--version"], [], ["unknown"]]
+HELPED = [*GROUPS, "serve", "worker", "doctor"]
 
 
-def modules(*arguments: str) -> set[str]:
-    """Return what is imported when the command is called with ``arguments``."""
-    done = subprocess.run([sys.executable, "-c", LOOK, *arguments], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+@pytest.fixture(scope="session")
+def imported(run_dir: Path) -> dict[tuple[str, ...], set[str]]:
+    """What is imported when the command is called with some arguments."""
+
+    def look() -> dict[tuple[str, ...], set[str]]:
+        commands = json.dumps([*OUTLINES, *([name, "--help"] for name in HELPED)])
+        done = subprocess.run([sys.executable, "-c", LOOK, commands], capture_output=True, text=True, check=True)
+        found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
+        return {tuple(words): set(modules) for words, *modules in found}
+
+    known: dict[tuple[str, ...], set[str]] = once_for_all_workers(run_dir, "imported", look)
+    return known
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["unknown"]])
-def test_help_and_version_import_no_command(arguments: list[str]) -> None:
-    loaded = modules(*arguments)
+@pytest.mark.parametrize("arguments", OUTLINES)
+def test_help_and_version_import_no_command(arguments: list[str], imported: dict[tuple[str, ...], set[str]]) -> None:
+    loaded = imported[tuple(arguments)]
     assert loaded.isdisjoint(SERVER | HEAVY), loaded & (SERVER | HEAVY)
     commands = {f"sso.cli.{name}" for name in [*COMMANDS, *(module for module, _ in GROUPS.values())]}
     assert loaded.isdisjoint(commands), loaded & commands
@@ -49,9 +68,9 @@ LIGHT = {"deliveries": HEAVY - SETTINGS - {"sqlalchemy", "cryptography"}, "serve
 """What the help of a command may import, where that is more than of the others."""
 
 
-@pytest.mark.parametrize("command", [*GROUPS, "serve", "worker", "doctor"])
-def test_the_help_of_a_command_imports_no_rule(command: str) -> None:
-    loaded = modules(command, "--help")
+@pytest.mark.parametrize("command", HELPED)
+def test_the_help_of_a_command_imports_no_rule(command: str, imported: dict[tuple[str, ...], set[str]]) -> None:
+    loaded = imported[command, "--help"]
     unused = SERVER | LIGHT.get(command, HEAVY)
     assert f"sso.cli.{GROUPS.get(command, (command,))[0]}" in loaded
     assert loaded.isdisjoint(unused), loaded & unused

@@ -1,0 +1,103 @@
+"""What one worker computes once for the applications of all of its tests.
+
+Each test has an application of its own, so that nothing that a test does reaches another. What follows from the files
+of the program alone is the same in all of them, and computing it again took a quarter of the work of a short test:
+the static files without their comments, and the routes that are looked up. So is what an application reads at its
+start, because each test begins with the same rows: :func:`load_what_is_known`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from functools import cache, partial
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+import sso.app
+from sso import clock
+from sso.http.common import assets
+from sso.http.common.direct import DirectRoutes, ErrorHandlers
+from sso.oidc.provider import Provider
+from sso.platform.db import read_versions
+
+
+class KnownRoutes(DirectRoutes):
+    """The look-up of routes, filled once for the same routes; each application has its own handlers of errors."""
+
+    _known: list[tuple[Sequence[BaseRoute], dict[Any, Any]]] = []
+
+    def __init__(self, routes: Sequence[BaseRoute], handlers: ErrorHandlers) -> None:
+        same = next((filled for known, filled in self._known if _are_the_same(known, routes)), None)
+        if same is not None:
+            self._handlers, self._routes = handlers, same
+            return
+        super().__init__(routes, handlers)
+        self._known.append((list(routes), self._routes))
+
+
+def _are_the_same(known: Sequence[BaseRoute], routes: Sequence[BaseRoute]) -> bool:
+    return len(known) == len(routes) and all(one is other for one, other in zip(known, routes, strict=True))
+
+
+def share_what_never_changes() -> None:
+    """Let every application of this process use what the first one computed."""
+    assets._read = cache(assets._read)  # type: ignore[assignment]
+    sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
+
+
+_loaded: dict[tuple[object, ...], tuple[object, list[dict[str, Any]]]] = {}
+OF_ITS_OWN = frozenset({"started_at", "process_id"})
+"""What each provider has for itself."""
+
+
+def load_what_is_known(provider: Provider, rows: object) -> None:
+    """Let a provider take over at its start what the first one read from the same rows, if no counter of changes
+    differs. The clock of the database is compared, and whatever it does later it does itself.
+
+    Args:
+        provider: a provider that has not started.
+        rows: identifies the rows that its database holds.
+    """
+    provider.load = partial(_load, provider, rows)  # type: ignore[method-assign]
+
+
+async def _load(provider: Provider, rows: object) -> None:
+    del provider.load  # type: ignore[attr-defined]  # only the first time
+    key = (id(rows), *provider.settings.secrets(create=False))
+    known = _loaded.get(key)
+    if known is None:
+        before = [_values_of(part) for part in parts_of(provider)]
+        await provider.load()
+        changed = [
+            {name: value for name, value in _values_of(part).items() if name not in earlier or value != earlier[name]}
+            for part, earlier in zip(parts_of(provider), before, strict=True)
+        ]
+        _loaded[key] = (rows, changed)  # with the rows: their id is not used again
+        return
+    states = known[1]
+    async with provider.db.read() as session:
+        versions = await read_versions(session)
+    if versions != states[0]["_versions"]:
+        await provider.load()
+        return
+    await provider.clock.compare()
+    provider.started_at = clock.now()
+    for part, state in zip(parts_of(provider), states, strict=True):
+        vars(part).update({name: _copied(value) for name, value in state.items()})
+    provider.health.refreshed_at = clock.steady()
+    provider.health.loaded = True
+
+
+def parts_of(provider: Provider) -> Iterator[object]:
+    """Yield what a provider fills at its start."""
+    yield from (provider, provider.keys, provider.registry)
+
+
+def _values_of(part: object) -> dict[str, Any]:
+    return {name: _copied(value) for name, value in vars(part).items() if name not in OF_ITS_OWN}
+
+
+def _copied(value: Any) -> Any:
+    return copy(value) if isinstance(value, dict | list | set) else value

@@ -1,0 +1,78 @@
+"""What tests share: see :mod:`tests.sharing`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from tests.sharing import OF_ITS_OWN, load_what_is_known, parts_of
+from tests.support import City, Statements
+
+from sso.clients.secrets import new_secret
+from sso.oidc.provider import Provider
+from sso.platform.security.encryption import CannotDecrypt
+
+
+async def loaded(city: City, rows: object) -> Provider:
+    provider = Provider(city.settings, city.provider.db)
+    load_what_is_known(provider, rows)
+    await provider.load()
+    return provider
+
+
+def comparable(provider: Provider) -> list[dict[str, Any]]:
+    """Return what a provider holds that can be compared: texts, numbers, rows and keys."""
+    plain = (str, bytes, int, bool, dict, list, frozenset, type(None))
+    return [
+        {name: value for name, value in vars(part).items() if isinstance(value, plain) and name not in OF_ITS_OWN}
+        for part in parts_of(provider)
+    ]
+
+
+async def test_a_provider_takes_over_what_the_first_one_read(city: City) -> None:
+    rows, statements = object(), Statements(city)
+    first = await loaded(city, rows)
+    assert len(statements.take()) > 8
+    second = await loaded(city, rows)
+    assert len(statements.take()) < 3
+    assert comparable(second) == comparable(first)
+    assert second.loaded
+    assert second.health.reasons() == first.health.reasons()
+    assert len(second.registry) == len(first.registry) == len(city.provider.registry) > 0
+    fresh = Provider(city.settings, city.provider.db)
+    await fresh.load()
+    assert fresh.keys.jwks() == second.keys.jwks()
+    assert second.nik_key == fresh.nik_key != b""
+
+
+async def test_a_provider_reads_itself_what_has_changed(city: City) -> None:
+    rows = object()
+    first = await loaded(city, rows)
+    async with city.provider.db.write() as session:
+        await new_secret(session, city.provider.box, "warga")
+    second = await loaded(city, rows)
+    of_warga = [provider.registry.get("warga") for provider in (first, second)]
+    assert all(of_warga)
+    before, after = ({secret.id for secret in client.secrets} for client in of_warga if client)
+    assert after - before
+
+
+async def test_what_one_changes_reaches_no_other(city: City) -> None:
+    rows = object()
+    first = await loaded(city, rows)
+    second = await loaded(city, rows)
+    second.registry._rows.clear()
+    second.keys._by_kid.clear()
+    third = await loaded(city, rows)
+    assert comparable(third) == comparable(first)
+
+
+@pytest.mark.parametrize("secret", ["another secret key for tests of more than 32 characters"])
+async def test_another_secret_key_takes_over_nothing(city: City, secret: str) -> None:
+    rows = object()
+    await loaded(city, rows)
+    other = Provider(city.settings.model_copy(update={"secret_key": [SecretStr(secret)]}), city.provider.db)
+    load_what_is_known(other, rows)
+    with pytest.raises(CannotDecrypt):
+        await other.load()
