@@ -58,7 +58,7 @@ class KeepingPool(AsyncAdaptedQueuePool):
             self._kept.append(lent)
 
     @staticmethod
-    def is_closed(driver: Any) -> bool:
+    def is_closed(_driver: Any) -> bool:
         """Tell whether a connection was closed while nobody used it. A file is not closed by others."""
         return False
 

@@ -258,8 +258,8 @@ class WaitingPool(KeepingPool):
     _sqla_logger_namespace = "sqlalchemy.pool.WaitingPool"  # otherwise SQLAlchemy takes the name of our module
 
     @staticmethod
-    def is_closed(driver: Any) -> bool:
-        closed: bool = driver.is_closed()
+    def is_closed(_driver: Any) -> bool:
+        closed: bool = _driver.is_closed()
         return closed
 
     def connect(self) -> PoolProxiedConnection:
