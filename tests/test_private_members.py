@@ -7,6 +7,7 @@ from pathlib import Path
 import aiosqlite
 import asyncpg
 import pytest
+from asyncpg.prepared_stmt import PreparedStatement
 from prometheus_client import CollectorRegistry, Histogram
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
@@ -20,6 +21,8 @@ MEMBERS = {
         (asyncpg.Connection, "_cancel_current_command"),
         (asyncpg.Connection, "_transport"),
         (asyncpg.Connection, "_loop"),
+        (asyncpg.Connection, "_protocol"),
+        (PreparedStatement, "_state"),
     ],
     "aiosqlite": [(aiosqlite.Connection, "_conn")],
     "prometheus-client": [(HISTOGRAM, "_buckets"), (HISTOGRAM, "_sum")],

@@ -131,8 +131,7 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
         inner = Shell(routes, settings, DirectRoutes(app.router.routes, app.exception_handlers))
         return inner if traces is None else TracedRequests(inner, settings, traces)
 
-    app = Application(lifespan, shell)
-    app.state.site = site
+    app = Application(site, lifespan, shell)
     # The routes themselves: an included router would be matched twice, and prepared anew for each application.
     for router in ROUTERS:
         app.router.routes.extend(router.routes)

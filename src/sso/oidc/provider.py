@@ -122,7 +122,6 @@ class Provider:
     def prepare(self) -> None:
         """Make ready what the first notice or fetch would otherwise wait for: reading certificate authorities."""
         _ = self.client_keys
-        self.passkeys.prepare()
 
     async def close(self) -> None:
         """Close the connections to applications, where there are any."""

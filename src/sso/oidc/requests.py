@@ -61,16 +61,20 @@ class Payload(OAuth2Payload):
     datalist: defaultdict[str, list[str]] = defaultdict(list)
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self.datalist = defaultdict(list)
+        self.datalist, self.data = defaultdict(list), {}
         for name, value in pairs:
+            if value and name not in self.datalist:
+                # RFC 6749 section 3.1: a parameter without a value is treated as if it were left out.
+                self.data[name] = value
             self.datalist[name].append(value)
-        # RFC 6749 section 3.1: a parameter without a value is treated as if it were left out.
-        self.data = {name: values[0] for name, values in self.datalist.items() if values[0] != ""}
 
     def repeated(self, known: Collection[str]) -> str | None:
         """Return one of the ``known`` parameters that stands more than once (RFC 6749 section 3.1), or None. Another
         parameter is ignored, however often it stands."""
-        return next((name for name, values in self.datalist.items() if len(values) > 1 and name in known), None)
+        for name, values in self.datalist.items():
+            if len(values) > 1 and name in known:
+                return name
+        return None
 
 
 class ProtocolRequest(OAuth2Request):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store as clients
-from sso.clients.catalogue_apply import Plan, apply_plan
 from sso.clients.models import BLOCKED, REMOVED, SANDBOX, SANDBOX_END, Application, ClientRow
 from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
 from sso.clients.secrets import ClientError
@@ -22,6 +22,9 @@ from sso.platform.db import bump_version
 from sso.portal.applications import lock_application, mark, sandbox_id
 from sso.portal.applications.history import record_event
 from sso.ssf.events import EventServices
+
+if TYPE_CHECKING:
+    from sso.clients.catalogue_apply import Plan
 
 COMMAND_LINE = Actor("cli")
 """The actor of commands on the server."""
@@ -47,6 +50,8 @@ async def apply_catalogue(
     Raises:
         SubjectsWouldChange: when every ``sub`` of another application would change.
     """
+    from sso.clients.catalogue_apply import apply_plan  # with YAML, which servers do not read
+
     changes = await subjects.counted(session, plan.subjects)
     subjects.require_acceptance(session, changes, accepted, actor=str(actor.name), accept="--accept-new-subjects")
     await apply_plan(session, plan, actor=str(actor.name))

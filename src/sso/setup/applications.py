@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sso.clients import store
-from sso.clients.catalogue import read_catalogue
-from sso.clients.catalogue_apply import make_plan
 from sso.clients.models import REMOVED
 from sso.errors import Refusal
 from sso.platform.actor import CLI, Actor
@@ -37,6 +35,8 @@ def example_catalogue() -> Path:
 
 async def apply_file(services: AccountActions, catalogue: Catalogue, actor: Actor = CLI) -> int:
     """Register the applications of a catalogue, all or none; return how many are new or changed."""
+    from sso.clients.catalogue_apply import make_plan
+
     async with services.db.write() as session:
         plan = await make_plan(session, catalogue)
         await apply_catalogue(session, services, plan, actor=actor)
@@ -49,6 +49,9 @@ async def apply_examples(services: AccountActions, actor: Actor, *, allow_http_l
     Raises:
         ApplicationsExist: when an application is registered, active or suspended.
     """
+    from sso.clients.catalogue import read_catalogue  # with YAML
+    from sso.clients.catalogue_apply import make_plan
+
     catalogue = read_catalogue(example_catalogue(), allow_http_loopback=allow_http_loopback)
     async with services.db.write() as session:
         known = await store.all_clients(session)

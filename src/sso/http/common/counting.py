@@ -87,7 +87,7 @@ def log_request(scope: Scope, path: str, status: int) -> None:
     outcome = fields.get("outcome") or (OK if status < 400 else str(status))
     sandbox = client_id.endswith(SANDBOX_END)
     if sandbox or outcome != OK:
-        site = scope["app"].state.site
+        site = scope["app"].site
         site.provider.usage.requests.add(
             client_id,
             endpoint,

@@ -55,8 +55,8 @@ class DirectRoutes:
         """Return the route of a request; None: the router knows."""
         return self._routes.get((scope["path"], scope["method"]))
 
-    async def answer(self, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request as the router would.
+    async def answer(self, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> Response:
+        """Return the response to a request that the router would send.
 
         Raises:
             Exception: what no handler answers.
@@ -65,10 +65,9 @@ class DirectRoutes:
         request = Request(scope, receive, send)
         endpoint: Callable[[Request], Awaitable[Response]] = route.endpoint
         try:
-            response = await endpoint(request)
+            return await endpoint(request)
         except Exception as error:
-            response = await self._on_error(request, error)
-        await response(scope, receive, send)
+            return await self._on_error(request, error)
 
     async def _on_error(self, request: Request, error: Exception) -> Response:
         handler = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)

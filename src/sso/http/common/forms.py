@@ -10,9 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from sso.http.common.received import Received, RequestRefused
-from sso.http.common.request_checks import FORM, MAX_FIELDS, check_fields, has_bearer, read_pairs
-from sso.http.common.state import address_of, kept_address_of, request_id_of, site_of
+from sso.http.common.request_checks import FORM, MAX_FIELDS, check_fields, has_bearer, header_of, read_pairs
+from sso.http.common.state import Site
 from sso.oidc.requests import ProtocolRequest
+from sso.platform.security.ip_privacy import kept_address
 from sso.platform.security.numbers import read_int_or_none, read_uuid
 
 Pairs = list[tuple[str, str]]
@@ -112,7 +113,10 @@ async def protocol_request(request: Request) -> ProtocolRequest:
         BadRequest: when its parameters cannot be read.
     """
     query = query_pairs(request)
-    parameters = await form_pairs(request) if request.method == "POST" else query
+    if request.scope["method"] != "POST":
+        return _as_protocol(request, query, query)
+    read = read_by_gate(request)
+    parameters = await form_pairs(request) if read is None else read
     return _as_protocol(request, query, parameters)
 
 
@@ -123,22 +127,26 @@ async def userinfo_request(request: Request) -> ProtocolRequest:
     Raises:
         BadRequest: when the access token must be in the body, and that cannot be read.
     """
-    if not has_bearer(request.headers.get("authorization", "")):
+    if not has_bearer(header_of(request.scope, b"authorization")):
         return await protocol_request(request)
     parameters: Pairs = []
-    if request.method == "POST" and _content_type(request) == FORM:
+    if request.scope["method"] == "POST" and _content_type(request) == FORM:
         with contextlib.suppress(UnicodeDecodeError, ValueError):
             parameters = parse_qsl((await request.body()).decode("ascii"), max_num_fields=MAX_FIELDS)
-    return _as_protocol(request, [], [pair for pair in parameters if pair[0] == "access_token"])
+    if parameters:
+        parameters = [pair for pair in parameters if pair[0] == "access_token"]
+    return _as_protocol(request, [], parameters)
 
 
 def _as_protocol(request: Request, query: Pairs, parameters: Pairs) -> ProtocolRequest:
-    provider, scope = site_of(request).provider, request.scope
+    scope = request.scope
+    site: Site = scope["app"].site
     # The protocol reads this header alone, several times.
-    headers = {"authorization": request.headers.get("authorization", "")}
-    protocol = ProtocolRequest(provider, request.method, scope["path"], parameters, headers, query)
-    protocol.address, protocol.caller = kept_address_of(request), address_of(request)
-    protocol.request_id = request_id_of(request)
+    headers = {"authorization": header_of(scope, b"authorization")}
+    protocol = ProtocolRequest(site.provider, scope["method"], scope["path"], parameters, headers, query)
+    protocol.caller = str(scope["client_address"])
+    protocol.address = kept_address(protocol.caller, site.settings.ip_address_privacy)
+    protocol.request_id = scope["request_id"]
     return protocol
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +25,8 @@ from sso.http.common.forms import sent_fields
 from sso.http.common.pages import failure
 from sso.http.common.received import Received, RequestRefused
 from sso.http.common.request_checks import check_body, check_head
-from sso.http.common.responses import OPEN_PATHS
+from sso.http.common.responses import OPEN_PATHS, ReadyResponse
+from sso.http.common.server_protocol import WHOLE
 from sso.http.common.state import client_address, request_id_of_proxy
 from sso.logs import begin_context
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
@@ -54,6 +56,42 @@ _ALWAYS = ("/healthz", "/readyz", "/metrics", "/static/")
 
 MAX_RECEIPTS_BYTES = 256 * 1024
 """The body of a request with delivery receipts: Meta sends up to a thousand at a time."""
+
+WHOLE_KINDS = (Response, ReadyResponse)
+"""Kinds of responses that have their whole body."""
+
+
+class Reply:
+    """What is sent of one response: the ``send`` that every route gets.
+
+    Args:
+        send: the ``send`` of the server.
+        headers: what every response carries.
+    """
+
+    __slots__ = ("_headers", "_send", "status")
+
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send, self._headers = send, headers
+        self.status = 0
+        """The status of the response; 0: nothing was sent."""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self._headers]
+        await self._send(message)
+
+    def sends_whole(self, scope: Scope, response: Response) -> bool:
+        """Send a response at once, where the server can do that (``server_protocol.WHOLE``); tell whether it was
+        sent."""
+        whole = scope["extensions"].get(WHOLE) if "extensions" in scope else None
+        if whole is None or type(response) not in WHOLE_KINDS or response.background is not None:
+            return False
+        if not whole(response.status_code, [*response.raw_headers, *self._headers], response.body):
+            return False
+        self.status = response.status_code
+        return True
 
 
 class Shell:
@@ -92,13 +130,14 @@ class Shell:
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
             self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+        self._open_headers = [*self._headers, *_CORS]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        reference = secrets.token_hex(8)
+        reference = os.urandom(8).hex()
         if self._trusted:
             reference = request_id_of_proxy(scope, self._trusted) or reference
         begin_context(reference)
@@ -106,43 +145,31 @@ class Shell:
             scope = {**scope, "method": "GET"}
         scope["request_id"] = reference
         scope["client_address"] = client_address(scope, self._trusted)
-        answered, received = 0, Received(receive)
-
-        async def sending(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.start":
-                answered = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    *self._headers,
-                    *(_CORS if scope["path"] in OPEN_PATHS else ()),
-                    (b"x-request-id", reference.encode()),
-                ]
-            await send(message)
-
+        headers = self._open_headers if scope["path"] in OPEN_PATHS else self._headers
+        reply = Reply(send, [*headers, (b"x-request-id", reference.encode())])
+        received: Received | None = None
         try:
-            if not scope["app"].state.site.provider.loaded and not scope["path"].startswith(_ALWAYS):
+            if not scope["app"].site.provider.health.loaded and not scope["path"].startswith(_ALWAYS):
                 raise DatabaseUnavailable("nothing is loaded yet")
             route = self._direct.find(scope)
             query = check_head(scope, known_path=route is not None)
             received = self._received(scope, receive)
             received.query = query
-            await check_body(scope, received)
-            await self._carry_out(route, scope, received, sending, lambda: answered > 0)
+            if scope["method"] != "GET":
+                await check_body(scope, received)
+            await self._carry_out(route, scope, received, reply)
         except Exception as error:
-            if answered:
+            if reply.status:
                 raise
-            fields = await _fields_of(scope, received)
-            await _answer(scope, error, fields)(scope, receive, sending)
+            fields = await _fields_of(scope, received) if received is not None else {}
+            await _answer(scope, error, fields)(scope, receive, reply)
         finally:
             seconds = time.perf_counter() - started
-            _count(scope, answered, seconds)
+            _count(scope, reply.status, seconds)
             if log.isEnabledFor(logging.INFO):
-                _log_line(scope, answered, seconds, self._privacy)
+                _log_line(scope, reply.status, seconds, self._privacy)
 
-    async def _carry_out(
-        self, route: APIRoute | None, scope: Scope, received: Received, send: Send, answered: Callable[[], bool]
-    ) -> None:
+    async def _carry_out(self, route: APIRoute | None, scope: Scope, received: Received, reply: Reply) -> None:
         """Carry a request out, and once more where another transaction was in the way and nothing was answered.
 
         Raises:
@@ -152,12 +179,14 @@ class Shell:
         for tried in range(1, TRIES + 1):
             try:
                 if route is None:
-                    await self._app(scope, received, send)
+                    await self._app(scope, received, reply)
                 else:
-                    await self._direct.answer(route, scope, received, send)
+                    response = await self._direct.answer(route, scope, received, reply)
+                    if not reply.sends_whole(scope, response):
+                        await response(scope, received, reply)
                 return
             except TransactionConflict as error:
-                if answered() or tried == TRIES or time.perf_counter() - started > RETRY_SECONDS:
+                if reply.status or tried == TRIES or time.perf_counter() - started > RETRY_SECONDS:
                     raise
                 errors.info("%s: carried out again: %s", scope["request_id"], error)
             await self._pause(tried * PAUSE_SECONDS * secrets.randbelow(1000) / 1000)
@@ -198,7 +227,7 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
     """Count a request at its route."""
     path = getattr(scope.get("route"), "path", "")
     if path:
-        scope["app"].state.site.provider.usage.count_request(path, status, seconds)
+        scope["app"].site.provider.usage.count_request(path, status, seconds)
         log_request(scope, path, status)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine, Generator
+from types import coroutine
+from typing import Any, cast
 
 from starlette.types import Message, Receive
 
@@ -88,12 +91,34 @@ class Received:
             return await self._receive()
         if self._maximum < 0:
             raise TooLarge
+        receiving = cast(Coroutine[Any, Any, Message], self._receive())
         try:
-            async with asyncio.timeout(self._until - time.monotonic()):
-                message = await self._receive()
-        except TimeoutError:
-            raise TooSlow from None
+            waits_for = receiving.send(None)
+        except StopIteration as there:  # it has come already: most bodies come with the head
+            message: Message = there.value
+        else:
+            try:
+                async with asyncio.timeout(self._until - time.monotonic()):
+                    message = await _rest(receiving, waits_for)
+            except TimeoutError:
+                raise TooSlow from None
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._maximum:
             raise TooLarge
         return message
+
+
+@coroutine
+def _rest(started: Coroutine[Any, Any, Message], waits_for: object) -> Generator[object, None, Message]:
+    """Await a coroutine that was started by ``send(None)``.
+
+    Args:
+        started: the coroutine.
+        waits_for: what it returned: what it waits for.
+    """
+    try:
+        yield waits_for
+    except BaseException:
+        started.close()
+        raise
+    return (yield from started.__await__())

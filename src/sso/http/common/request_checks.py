@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from operator import itemgetter
 from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
 from starlette.types import Scope
@@ -35,6 +36,7 @@ SEVERAL_LINES = frozenset(
 JSON_SEVERAL_LINES = frozenset({"text", "formatted", "street_address"})
 """The same for members of JSON."""
 
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.#\-]{1,60}")
 
@@ -76,7 +78,7 @@ def check_head(scope: Scope, *, known_path: bool = False) -> list[tuple[str, str
         raise Refused(414, "too_large")
     if path:
         _check_path(path)
-    pairs = read_pairs(query)
+    pairs = read_pairs(query) if query else []
     _check_headers(scope)
     return pairs
 
@@ -92,9 +94,8 @@ def _check_path(path: bytes) -> None:
 
 def _check_headers(scope: Scope) -> None:
     headers = scope["headers"]
-    values = b"".join([value for _, value in headers])
-    size = len(values) + sum([len(name) for name, _ in headers])
-    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+    values = b"".join(map(_VALUE, headers))
+    if len(headers) > MAX_HEADERS or len(values) + len(b"".join(map(_NAME, headers))) > MAX_HEADER_BYTES:
         raise Refused(431, "too_large")
     if _CONTROL.search(values):
         raise _bad("A header must not have control characters.")
@@ -132,7 +133,7 @@ async def check_body(scope: Scope, received: Received) -> None:
 
 def _body_is_ignored(scope: Scope) -> bool:
     """Tell whether the route takes nothing from the body: userinfo, where the access token is in the header."""
-    return scope["path"] == "/userinfo" and has_bearer(_header(scope, b"authorization"))
+    return scope["path"] == "/userinfo" and has_bearer(header_of(scope, b"authorization"))
 
 
 def has_bearer(authorization: str) -> bool:
@@ -218,11 +219,16 @@ def check_json(body: bytes) -> None:
 
 
 def _content_type(scope: Scope) -> str:
-    return _header(scope, b"content-type").split(";", 1)[0].strip().lower()
+    return header_of(scope, b"content-type").split(";", 1)[0].strip().lower()
 
 
-def _header(scope: Scope, header: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == header), "")
+def header_of(scope: Scope, header: bytes) -> str:
+    """Return the value of a header, of several of that name the first; nothing where there is none."""
+    for name, value in scope["headers"]:
+        if name == header:
+            text: str = value.decode("latin-1")
+            return text
+    return ""
 
 
 def _bad(text: str) -> Refused:

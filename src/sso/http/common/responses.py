@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Literal
 
@@ -48,18 +49,38 @@ def answer_form(path: str) -> AnswerForm:
     return "json" if path.startswith(_JSON_PATHS) else "page"
 
 
+class ReadyResponse(Response):
+    """A response with a whole body and headers in the form in which they are sent, with names in small letters.
+    ``Response`` works them out for each.
+
+    Args:
+        body: the body.
+        status: the status.
+        headers: all but ``Content-Length``.
+    """
+
+    def __init__(self, body: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.body, self.status_code, self.background = body, status, None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+
+_JSON = (b"content-type", b"application/json")
+
+
 def response(answer: Answer) -> Response:
     """Return what the protocol answers as a response."""
-    if isinstance(answer.body, str):
-        content, media_type = answer.body.encode(), dict(answer.headers).get("Content-Type")
-    else:
-        content, media_type = orjson.dumps(answer.body), "application/json"
-    http_response = Response(content, answer.status, media_type=media_type)
-    named = [(name.lower(), value) for name, value in answer.headers]
-    http_response.raw_headers += [
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in named if name != "content-type"
-    ]
+    if not isinstance(answer.body, str):
+        return ReadyResponse(orjson.dumps(answer.body), answer.status, [_JSON, *_encoded(tuple(answer.headers))])
+    http_response = Response(answer.body.encode(), answer.status, media_type=dict(answer.headers).get("Content-Type"))
+    http_response.raw_headers += _encoded(tuple(answer.headers))
     return http_response
+
+
+@lru_cache(maxsize=100)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    """Return headers as they are sent, without ``Content-Type``. Most answers have the same ones."""
+    named = [(name.lower(), value) for name, value in headers]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named if name != "content-type"]
 
 
 def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -9,77 +9,123 @@ request over plain http, and httptools would lose the body of that request.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Final
 
 import httptools
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 20.0
+INVALID = "Invalid HTTP request received."
+WHOLE: Final = "sso.whole_response"
+"""Our extension of ASGI (ASGI specification, "Extensions"): a function that takes the status, the headers and the body
+of a whole response and sends it at once. It returns False where it has sent nothing, because the response or the
+connection needs the usual messages."""
 
-
+Headers = Sequence[tuple[bytes, bytes]]
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
 _FRAMING = (b"content-length", b"transfer-encoding")
+_OF_CONNECTION = frozenset({b"connection", b"transfer-encoding"})
 
 
-class _Parser(httptools.HttpRequestParser):
-    """A parser that tells its protocol of an offer to upgrade, instead of raising an error after it."""
+class _SecondHead:
+    """What a parser tells whose first head repeats one that was told already: from the body on, what any parser tells.
+
+    Args:
+        protocol: what is told.
+    """
 
     def __init__(self, protocol: BoundedProtocol) -> None:
-        super().__init__(protocol)
-        self._protocol = protocol
-        # As uvicorn sets it: what follows a request that closes the connection is not an error.
-        self.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._protocol, self._repeated = protocol, True
+        self.on_body, self.on_message_complete = protocol.on_body, protocol.on_message_complete
 
-    def feed_data(self, data: Any) -> None:
-        try:
-            super().feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            self._protocol.ignore_upgrade(data[offer.args[0] :])
+    def on_message_begin(self) -> None:
+        if not self._repeated:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._repeated:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._repeated:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._repeated:
+            self._protocol.on_headers_complete()
+        self._repeated = False
+
+
+def _parser(told: BoundedProtocol | _SecondHead) -> httptools.HttpRequestParser:
+    """Return a parser as uvicorn sets it: what follows a request that closes the connection is not an error."""
+    parser = httptools.HttpRequestParser(told)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. ``sso serve`` names it to uvicorn."""
 
-    _repeated = False
     _in_head = True
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
 
-    def __init__(self, config: Config, *args: Any, **named: Any) -> None:
-        super().__init__(config, *args, **named)
-        self.parser = _Parser(self)
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._begin_head()
+        self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        if not self._repeated:
-            self._begin_head()
-            super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if not self._repeated:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._repeated:
-            super().on_header(name, value)
+        if self._deadline is not None:
+            self._end_head()
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        if not self._repeated:
-            self._end_head()
-            super().on_headers_complete()
+        self._end_head()
+        super().on_headers_complete()
+        self.scope["extensions"] = {WHOLE: partial(self._send_whole, self.cycle)}
 
     def on_message_complete(self) -> None:
         # After an offer to upgrade httptools calls the message complete without having read its body.
-        if not self.parser.should_upgrade():
-            super().on_message_complete()
+        if not (self.parser.should_upgrade() or self.cycle.response_complete):
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.logger.warning(INVALID)
+            self.send_400_response(INVALID)
+            return
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response("The head of the request is too large.")
+            elif self._deadline is None:  # most heads come whole, and need none
+                self._wait_for_head()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self.ignore_upgrade(data[offer.args[0] :])
 
     def ignore_upgrade(self, rest: bytes) -> None:
         """Go on in HTTP/1.1 after a head that offers another protocol. The parser reads no body after such a head, so a
@@ -93,23 +139,37 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive, framing, rest = False, [], b""
         if not self.cycle.keep_alive:
             framing.append((b"connection", b"close"))
-        self.parser, self._repeated = _Parser(self), True
+        self.parser = _parser(_SecondHead(self))
         head = b"".join(name + b": " + value + b"\r\n" for name, value in framing)
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + head + b"\r\n")
-        self._repeated = False
+        self._feed(b"POST / HTTP/1.1\r\n" + head + b"\r\n")
         if rest:
-            self.parser.feed_data(rest)
+            self._feed(rest)
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response("The head of the request is too large.")
+    def _send_whole(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a whole response at once; see :data:`WHOLE`. uvicorn's way makes two tasks' worth of calls, and looks at
+        each name and each value by itself."""
+        if cycle.flow.write_paused or cycle.disconnected or cycle.response_started or cycle.access_log:
+            return False
+        headers = [*cycle.default_headers, *headers]
+        names = set(map(_NAME, headers))
+        framed = (b"content-length", b"%d" % len(body)) in headers and names.isdisjoint(_OF_CONNECTION)
+        if not framed or cycle.scope["method"] == "HEAD":
+            return False
+        if HEADER_RE.search(b"".join(names)) or HEADER_VALUE_RE.search(b"".join(map(_VALUE, headers))):
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
-    def _begin_head(self) -> None:
-        self._end_head()
-        self._in_head, self._head_bytes = True, 0
+    def _wait_for_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def _end_head(self) -> None:

@@ -101,7 +101,7 @@ class Site:
 
 def site_of(request: Request) -> Site:
     """Return the site that ``request`` came to."""
-    site: Site = request.scope["app"].state.site
+    site: Site = request.scope["app"].site
     return site
 
 

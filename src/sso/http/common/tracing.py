@@ -32,6 +32,7 @@ class TracedRequests:
             await self._app(scope, receive, send)
             return
         status = 0
+        scope["extensions"] = {}  # the response is sent in messages, which this layer sees
 
         async def sending(message: Message) -> None:
             nonlocal status

@@ -10,7 +10,8 @@ from sso.clients.registry import Client
 from sso.http.common.counting import count_token, note_program
 from sso.http.common.forms import protocol_request, userinfo_request
 from sso.http.common.late_routes import new_router
-from sso.http.common.responses import OPEN_PATHS, response
+from sso.http.common.request_checks import header_of
+from sso.http.common.responses import OPEN_PATHS, ReadyResponse, response
 from sso.http.common.state import site_of
 from sso.http.protocol.current import CallerAddress, CurrentSite
 from sso.oidc.authorize.pushed import push
@@ -21,6 +22,7 @@ from sso.platform.keys import JWKS_MAX_AGE_SECONDS
 # Routes are tried in their order: those that are asked most stand first.
 router = new_router()
 
+_MAX_AGE = f"public, max-age={JWKS_MAX_AGE_SECONDS}"
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
@@ -116,8 +118,8 @@ for _path in OPEN_PATHS:
 
 
 def _cached(request: Request, body: bytes, etag: str) -> Response:
-    headers = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE_SECONDS}", "ETag": etag}
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if etag in known:
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+    known = header_of(request.scope, b"if-none-match")
+    if known and etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
+        return Response(status_code=304, headers={"Cache-Control": _MAX_AGE, "ETag": etag})
+    named = [(b"cache-control", _MAX_AGE.encode()), (b"etag", etag.encode()), (b"content-type", b"application/json")]
+    return ReadyResponse(body, 200, named)

@@ -163,11 +163,6 @@ class Passkeys:
         self._settings = settings
         self._keys = keys
 
-    @staticmethod
-    def prepare() -> None:
-        """Read the library, which the first person would otherwise wait for."""
-        import webauthn  # noqa: F401
-
     def challenge(self, browser: str, purpose: str) -> bytes:
         """Return a challenge for a browser and a purpose."""
         head = secrets.token_bytes(16) + struct.pack(">Q", clock.timestamp())

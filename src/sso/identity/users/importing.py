@@ -32,7 +32,6 @@ from sso.errors import Refusal
 from sso.identity.users import updating
 from sso.identity.users.identifiers import Kind, masked, nik_lookup, normalise_as
 from sso.identity.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
-from sso.identity.users.readers import guess_format, read_records
 from sso.identity.users.records import Record
 from sso.identity.users.rows import (
     IDENTIFIERS,
@@ -127,6 +126,8 @@ def check_file(path: Path, options: Options) -> Checked:
     Raises:
         Refusal: when the options do not fit, the file is of no kind that can be read, or it holds no row that can.
     """
+    from sso.identity.users.readers import guess_format, read_records  # fifteen modules, which servers do not need
+
     if options.format == "auto":
         options = replace(options, format=guess_format(path, options.encoding))
     names: dict[str, None] = {}
@@ -152,6 +153,8 @@ def rows_of(path: Path, options: Options) -> Iterator[Record]:
     quotation marks are wrong, and each line is a row that somebody must look at, or the line break was written on
     purpose, and what follows it must not become a person.
     """
+    from sso.identity.users.readers import read_records
+
     for entry in read_records(path, options.format, options.encoding):
         if entry.row is not None and entry.lines > 1 and options.format == "csv":
             column = line_break_in(entry.row, options.columns)

@@ -81,7 +81,8 @@ def authenticate_client(request: ProtocolRequest) -> Client:
         TooManyFailures: after too many wrong secrets from one address.
     """
     form = request.form
-    if any(any(request.query.datalist.get(name, ())) for name in _NEVER_IN_THE_ADDRESS):
+    sent = request.query.datalist
+    if sent and any(any(sent.get(name, ())) for name in _NEVER_IN_THE_ADDRESS):
         raise InvalidRequestError("Send credentials in the body, never in the address (RFC 6749 section 2.3.1).")
     basic = _is_basic(request)
     ways = [basic, "client_secret" in form, "client_assertion" in form or "client_assertion_type" in form]
@@ -105,6 +106,8 @@ def authenticate_client(request: ProtocolRequest) -> Client:
 
 def client_named_by(request: ProtocolRequest) -> str:
     """Return the client_id that a request names, whether or not it proves it; nothing where it names none."""
+    if request.basic is not None:
+        return request.basic[0]
     if _is_basic(request):
         return _named_in_basic(request)
     if "client_assertion" in request.form and "client_id" not in request.form:
@@ -273,7 +276,16 @@ def _read_basic(encoded: str) -> tuple[str, str]:
     name, colon, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
     if not colon:
         raise ValueError("there is no colon")
+    if name.isascii() and name.isprintable() and secret.isascii() and secret.isprintable():  # which every rule accepts
+        return _decoded(name), _decoded(secret)
     return check_line(unquote_plus(name, errors="strict")), check_line(unquote_plus(secret, errors="strict"))
+
+
+def _decoded(text: str) -> str:
+    """Return what stands in the URL encoding of RFC 6749 appendix B, in a text of printable ASCII characters."""
+    if "%" not in text:
+        return text.replace("+", " ")
+    return check_line(unquote_plus(text, errors="strict"))
 
 
 def _check_assertion_signature(request: ProtocolRequest, client: Client, unverified: Unverified) -> None:

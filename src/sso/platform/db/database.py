@@ -25,6 +25,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from sso.errors import Refusal
 from sso.platform.db import sqlite
 from sso.platform.db.failures import Failures
+from sso.platform.db.pool import KeepingPool, read_json
 from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
@@ -261,7 +262,13 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # reported when the file is opened
             Path(url.database).touch(mode=0o600)
-    pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 30, "pool_reset_on_return": None}
+    pool: dict[str, Any] = {
+        "poolclass": KeepingPool,
+        "max_overflow": 0,
+        "pool_timeout": 30,
+        "pool_reset_on_return": None,
+    }
+    pool["json_deserializer"] = read_json
     # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
     writer = create_async_engine(url, pool_size=1, **pool)
     reader = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_size=SQLITE_READERS, **pool)

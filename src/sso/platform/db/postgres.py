@@ -24,10 +24,11 @@ from sqlalchemy import URL, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util.concurrency import await_
 
 from sso.platform.db.database import OUTDATED
+from sso.platform.db.pool import KeepingPool, read_json
 from sso.settings import DatabaseAddress, Settings
 from sso.settings.database_address import Host
 
@@ -250,11 +251,16 @@ def _of_lost_clients(limits: Limits) -> dict[str, str]:
     return settings
 
 
-class WaitingPool(AsyncAdaptedQueuePool):
+class WaitingPool(KeepingPool):
     """A pool that waits within its time limit where the database has too many connections: for one of its own that is
     returned, or for the database to have one."""
 
     _sqla_logger_namespace = "sqlalchemy.pool.WaitingPool"  # otherwise SQLAlchemy takes the name of our module
+
+    @staticmethod
+    def is_closed(_driver: Any) -> bool:
+        closed: bool = _driver.is_closed()
+        return closed
 
     def connect(self) -> PoolProxiedConnection:
         """Return a connection.
@@ -310,6 +316,7 @@ def make_engine(
             {"host": first.name} if first.name.startswith("/") else {},
         ),
         creator=create,
+        json_deserializer=read_json,
         poolclass=WaitingPool,
         pool_size=size or settings.database_pool_size,
         max_overflow=0,
@@ -335,6 +342,8 @@ class _OnError:
         outdated = type(error).__name__ == OUTDATED
         if isinstance(error, TimeoutError) or outdated or getattr(error, "sqlstate", "") in self._states:
             context.is_disconnect = True
+        if context.is_disconnect and isinstance(context.connection.engine.pool, KeepingPool):
+            context.connection.engine.pool.return_kept()  # the pool replaces every connection
 
 
 def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -23,11 +23,14 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util.concurrency import await_
 
+from sso.platform.db.pool import KeepingPool
 from sso.platform.db.sqlite import CHECKPOINT, has_large_wal, patiently
 
 Answer = TypeVar("Answer")
 Values = Mapping[str, Any]
 _Processor = Callable[[Any], Any] | None
+OUTDATED_SCHEMA = "OutdatedSchemaCacheError"
+"""The class of the error of a type that has changed since the driver read its description."""
 MAX_PLANS = 500
 """How many compiled statements are kept at most. The program has about 50: more are no constants."""
 
@@ -191,10 +194,9 @@ class Work:
     def _lend(self) -> None:
         driver_error = self._engine.dialect.loaded_dbapi.Error
         try:
-            self._lent = self._engine.pool.connect()
+            self._lent, self._driver = cast(KeepingPool, self._engine.pool).lend()
         except driver_error as error:
             raise DBAPIError.instance(None, None, error, driver_error, dialect=self._engine.dialect) from error
-        self._driver = self._lent.driver_connection
         if self._transaction:
             try:
                 self._begin()
@@ -244,7 +246,7 @@ class Work:
             if self._in_transaction():
                 self._roll_back(self._lent)
             if self._lent.is_valid:
-                self._lent.close()
+                cast(KeepingPool, self._engine.pool).keep((self._lent, self._driver))
 
     def _roll_back(self, lent: PoolProxiedConnection) -> None:
         clean = False
@@ -276,7 +278,8 @@ def session_of(executor: Executor) -> Session:
 
 
 class PostgresWork(Work):
-    """Work on PostgreSQL, by asyncpg."""
+    """Work on PostgreSQL, by asyncpg. A statement is one call of its protocol: ``fetch`` of a prepared statement does
+    what stands in :meth:`_fetch`, with ten calls."""
 
     def _begin(self) -> None:
         await_(self._lent.dbapi_connection._start_transaction())
@@ -289,7 +292,17 @@ class PostgresWork(Work):
         prepared = known.get(plan)
         if prepared is None:
             prepared = known[plan] = await_(self._driver.prepare(plan.sql))
-        records: Sequence[Sequence[Any]] = await_(prepared.fetch(*arguments))
+        state = prepared._state
+        if state.closed or self._driver.is_closed():
+            return cast(Sequence[Sequence[Any]], await_(prepared.fetch(*arguments)))  # which says so
+        try:
+            answer = await_(self._driver._protocol.bind_execute(state, arguments, "", 0, True, None))
+        except Exception as error:
+            if type(error).__name__ == OUTDATED_SCHEMA:
+                await_(self._driver.reload_schema_state())
+                state.mark_closed()
+            raise
+        records: Sequence[Sequence[Any]] = answer[0]
         return records
 
 

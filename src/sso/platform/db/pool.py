@@ -1,0 +1,93 @@
+"""What the engines of both databases share: the pool of connections, and the reading of JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
+
+Lent = tuple[PoolProxiedConnection, Any]
+"""A connection that was lent, and that of the driver behind it."""
+
+_scan = json.JSONDecoder().scan_once
+
+
+def read_json(text: str) -> Any:
+    """Return what the database stored as JSON, as ``json.loads`` does, which makes three calls before this one."""
+    try:
+        return _scan(text, 0)[0]
+    except StopIteration:  # space before it, which neither we nor PostgreSQL write
+        return json.loads(text)
+
+
+class KeepingPool(AsyncAdaptedQueuePool):
+    """A pool that lends a connection with a few calls to the next piece of work after it was returned clean.
+
+    SQLAlchemy's pool needs forty calls to lend a connection and to take it back, a tenth of a frequent request. A kept
+    connection counts as returned: whoever asks the pool in SQLAlchemy's way gets one too, and nothing is kept while
+    somebody waits for a connection.
+    """
+
+    _sqla_logger_namespace = "sqlalchemy.pool.KeepingPool"  # otherwise SQLAlchemy takes the name of our module
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._kept: list[Lent] = []
+        self._waiting = 0
+
+    def lend(self) -> Lent:
+        """Return a connection for a piece of work, and the driver's own: one that was kept, or another one.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: when all connections of the pool are in use for too long.
+        """
+        while self._kept:
+            kept = self._kept.pop()
+            if not self.is_closed(kept[1]):
+                return kept
+            kept[0].close()
+        lent = self.connect()
+        return lent, lent.driver_connection
+
+    def keep(self, lent: Lent) -> None:
+        """Take a connection back that works, and on which no transaction is open."""
+        if self._waiting:
+            lent[0].close()
+        else:
+            self._kept.append(lent)
+
+    @staticmethod
+    def is_closed(_driver: Any) -> bool:
+        """Tell whether a connection was closed while nobody used it. A file is not closed by others."""
+        return False
+
+    def connect(self) -> PoolProxiedConnection:
+        """Return a connection in SQLAlchemy's way.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: when all connections of the pool are in use for too long.
+        """
+        if self._kept:
+            self._kept.pop()[0].close()
+        self._waiting += 1
+        try:
+            return super().connect()
+        finally:
+            self._waiting -= 1
+
+    def return_kept(self) -> None:
+        """Return every kept connection to the queue, from where connections that were closed or that the pool has given
+        up are replaced."""
+        while self._kept:
+            self._kept.pop()[0].close()
+
+    def checkedout(self) -> int:
+        return super().checkedout() - len(self._kept)
+
+    def checkedin(self) -> int:
+        return super().checkedin() + len(self._kept)
+
+    def dispose(self) -> None:
+        self.return_kept()
+        super().dispose()
