@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.test_resources import managed_by_the_api
 from tests.cli.conftest import Cli, Post
 from tests.cli.test_commands import STRONG
 
@@ -78,6 +79,9 @@ def test_an_application_is_suspended_resumed_and_removed(cli: Cli) -> None:
     assert not active(cli, tokens) if cli("clients", "resume", "warga").code == 0 else False
     (session,) = cli("sessions", "list", "--json").json
     assert session["name"] == "Siti Rahmawati", "the person stays signed in"
+    refused = cli("clients", "remove", "warga", "--yes")
+    assert (refused.code, "remove it from that file" in refused.err) == (1, True)
+    served(lambda city: managed_by_the_api(city, "warga"))
     assert cli("clients", "remove", "warga", "--yes").code == 0
     assert cli("clients", "show", "warga").code == 1
     assert cli("clients", "suspend", "warga").code == 1

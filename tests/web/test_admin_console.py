@@ -11,6 +11,7 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import select
 from tests.citizens import NEW_PASSWORD, SENDING, Authenticator, options_of, token_of
+from tests.setup.test_setup_link import own_token
 from tests.support import Browser, City
 from tests.web.test_admin import act, said, selection_token
 from tests.web.test_console_access import browser_of
@@ -515,6 +516,26 @@ async def test_an_application_is_retired_by_its_typed_name(city: City, admin: Br
     assert name
     await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name=name[1].strip())
     assert [one.client_id for one in await said(city, "client.removed")] == ["antrean"]
+
+
+async def test_an_application_of_a_catalogue_file_is_retired_in_the_file(city: City, admin: Browser) -> None:
+    instead = "hapus dari berkas katalognya lalu jalankan"
+    page = await admin.open("/admin/applications/warga")
+    assert 'value="remove"' not in page.text
+    assert instead in page.text
+    owner = await post(admin, page, "/admin/applications/warga/owner", who="ratna")
+    assert owner.status_code == 200
+    name = {"choice": "remove", "note": "Selesai", "name": "Layanan Warga"}
+    refused = await post(admin, page, "/admin/applications/warga/status", **name)
+    assert refused.status_code == 409, "the form that is not on the page is refused too"
+    assert instead in refused.text.partition('id="problem"')[2].partition("</div>")[0]
+    own = await admin.open("/developer/apps/warga/end")
+    assert instead in own.text
+    own_form = {"csrf_token": own_token(city, admin, "end warga"), "name": "warga", "note": "Selesai"}
+    refused = await admin.http.post("/developer/apps/warga/end", data=own_form)
+    assert (refused.status_code, instead in refused.text) == (409, True)
+    assert await said(city, "client.removed") == []
+    assert city.provider.registry.get("warga") is not None
 
 
 async def test_the_overview_says_first_what_needs_attention(city: City, admin: Browser) -> None:

@@ -228,7 +228,10 @@ def resume_command(client_id: ClientId) -> None:
 def remove_command(
     client_id: ClientId, sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Remove an application. Its tokens and sessions end, and the consents of users are deleted."""
+    """Remove an application. Its tokens and sessions end, and the consents of users are deleted.
+
+    Applications of a catalogue file are removed from the file instead, with "sso clients apply --delete".
+    """
     from sso.portal.lifecycle import COMMAND_LINE, remove_client
 
     if not sure:
