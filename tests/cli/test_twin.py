@@ -138,9 +138,9 @@ def test_the_audit_log_is_listed_let_go_and_verified(cli: Cli, tmp_path: Path) -
     lines = archive.read_text().splitlines()
     assert cli("audit", "export", "--until", "2000-01-01").out == ""
     assert json.loads(lines[-1])["type"] == "audit.exported", "who takes it away is in it"
-    assert cli("audit", "prune", "--before", "2999-01-01").out == f"{len(lines) + 1} events were let go\n"
+    assert cli("audit", "prune", "--before", "2999-01-01").out == f"{len(lines) + 1} events were deleted\n"
     assert f"after checkpoint {len(lines) + 1}" in cli("audit", "verify").out
-    assert f"whole: {len(lines)} entries" in cli("audit", "verify", "--archive", str(archive)).out
+    assert f"intact: {len(lines)} entries" in cli("audit", "verify", "--archive", str(archive)).out
     changed = [json.loads(line) for line in lines]
     changed[0]["actor"] = "mallory"
     archive.write_text("\n".join(json.dumps(one) for one in changed))
