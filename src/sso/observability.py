@@ -28,6 +28,8 @@ from sso.platform.outbox import store as deliveries
 from sso.platform.security.message_limits import MessageBudgets
 from sso.platform.security.rate_limits import Counts, DatabaseStorage
 from sso.settings import Settings
+from sso.setup.examination import readiness
+from sso.setup.findings import State
 
 if TYPE_CHECKING:
     from sso.identity.authn.passwords import Passwords
@@ -40,7 +42,10 @@ log = logging.getLogger(__name__)
 
 OWN_SECONDS = 1.0
 GATHER_SECONDS = 10.0
+CHECKLIST_SECONDS = 300.0
+"""How often the checklist is worked through: it takes some short statements, and changes slowly."""
 LOCK_FILE = "gathering.lock"
+CHECKLIST_VALUES: dict[State, int] = {"good": 0, "warning": 1, "bad": 2}
 JOB_NAMES = frozenset(job.name for job in JOBS) | {job_runs.JOBS}
 
 
@@ -63,6 +68,7 @@ class Observer:
         self._provider, self._worker, self._passwords, self._storage = provider, worker, passwords, storage
         self._budgets = MessageBudgets(provider.settings, Counts(DatabaseStorage(provider.db)))
         self._lock: IO[bytes] | None = None
+        self._next_checklist = 0.0
         provider.usage.tallies = Tallies()
         prometheus.prepare()
 
@@ -131,6 +137,7 @@ class Observer:
             await self._gather_outbox()
             await self._gather_jobs_and_keys()
             await self._gather_replication()
+            await self._gather_checklist()
         except DatabaseUnavailable as error:
             self._metrics.DATABASE_UP.set(0)
             log.warning("cannot read the database for the metrics: %s", error)
@@ -176,6 +183,14 @@ class Observer:
         self._metrics.COMMITS_WAIT.set(int(replication.commits_wait))
         self._metrics.LAG_SECONDS.set(replication.lag_seconds or 0.0)
         self._metrics.LAG_BYTES.set(replication.lag_bytes or 0)
+
+    async def _gather_checklist(self) -> None:
+        """Work through the checklist of the dashboard, every five minutes."""
+        if time.monotonic() < self._next_checklist:
+            return
+        self._next_checklist = time.monotonic() + CHECKLIST_SECONDS
+        for finding in await readiness(self._provider):
+            self._metrics.CHECKLIST.labels(finding.about).set(CHECKLIST_VALUES[finding.state])
 
 
 def observer_of(

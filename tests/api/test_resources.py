@@ -16,6 +16,7 @@ from tests.waiting import until
 
 from sso import clock
 from sso.accounts.administration import disable_user
+from sso.clients.models import HERE, ClientRow
 from sso.identity.users.service import UserError, find, set_roles
 from sso.jobs import chain_audit_events, clear_up, run_jobs
 from sso.platform.actor import Actor
@@ -408,8 +409,19 @@ async def test_an_application_is_told_that_its_part_is_over_and_others_go_on(cit
     assert warga["access_token"]
 
 
+async def managed_by_the_api(city: City, client_id: str) -> None:
+    async with city.provider.db.write() as session:
+        row = await session.get(ClientRow, client_id)
+        assert row is not None
+        row.catalogue = HERE
+
+
 async def test_a_removed_application_is_told_and_forgotten_in_the_end(city: City, api: Api) -> None:
     await signed_in(city, "warga")
+    refused = problem(await api("DELETE", "/clients/warga"), 409, "refused")
+    assert refused["detail"].startswith("'warga' is managed by the catalogue 'tests': remove it from that file")
+    assert city.provider.registry.get("warga") is not None
+    await managed_by_the_api(city, "warga")
     assert (await api("DELETE", "/clients/warga")).status_code == 204
     (notice,) = await api.pages("/deliveries", client_id="warga")
     assert notice["status"] == "pending"

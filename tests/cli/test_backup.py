@@ -142,7 +142,7 @@ def test_a_backup_under_load_is_one_moment_and_is_restored_whole(
     assert (again.code, again.err) == (0, "")
     assert again.out.splitlines()[1:] == [
         "restored: every table has its rows",
-        "the secret key decrypts the keys; the audit log is whole",
+        "the secret key decrypts the keys; the audit log is intact",
     ]
     found = run(events)
     pairs = Counter(subject for type_, subject in found if type_.startswith("load."))

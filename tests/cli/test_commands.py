@@ -178,13 +178,13 @@ def test_a_password_is_not_asked_for_where_nobody_can_type(cli: Cli) -> None:
 def test_people_are_imported_and_what_is_rejected_is_reported(cli: Cli, tmp_path: Path) -> None:
     good = [{"username": f"orang{n}", "name": f"Orang {n}"} for n in range(20)]
     (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(one) for one in good))
-    assert "20 people would be made" in cli("users", "import", "p.jsonl", "--dry-run").out
+    assert "20 users would be created" in cli("users", "import", "p.jsonl", "--dry-run").out
     assert cli("users", "show", "orang1").code == 1
-    assert "20 people were made" in cli("users", "import", "p.jsonl").out
+    assert "20 users were created" in cli("users", "import", "p.jsonl").out
     (tmp_path / "p.jsonl").write_text(json.dumps({"username": "lain", "name": "Lain"}) + "\nnot json")
     answer = cli("users", "import", "p.jsonl")
-    assert "1 people were made" in answer.out
-    assert "1 were rejected" in answer.out
+    assert "1 users were created" in answer.out
+    assert "1 rows were rejected" in answer.out
     assert "2,,cannot be read" in (tmp_path / "p.jsonl.rejected.csv").read_text()
     assert "no application" in cli("users", "import", "p.jsonl", "--from", "nobody").err
     assert "not email" in cli("users", "import", "p.jsonl", "--verified", "x").err
@@ -193,7 +193,9 @@ def test_people_are_imported_and_what_is_rejected_is_reported(cli: Cli, tmp_path
 def test_proposals_checks_and_recovery_from_the_command_line(cli: Cli, tmp_path: Path) -> None:
     cli("users", "create", "wati", "--email", "wati@warga.example", "--verified", "--password-stdin", stdin=STRONG)
     (tmp_path / "p.csv").write_text("email,name\nwati@warga.example,Wati\nWATI@warga.example,Wati\n")
-    assert "2 seem to be here already" in cli("users", "import", "p.csv", "--verified", "email").out
+    assert (
+        "2 rows may belong to users who have an account" in cli("users", "import", "p.csv", "--verified", "email").out
+    )
     found = json.loads(cli("users", "proposals", "list", "--json").out)
     assert [one["reasons"] for one in found] == [["email"], ["email"]]
     assert "w•••i@warga.example" in json.dumps(found, ensure_ascii=False)
@@ -205,7 +207,7 @@ def test_proposals_checks_and_recovery_from_the_command_line(cli: Cli, tmp_path:
     assert cli("users", "check", "wati", *words).out.strip() == "recorded"
     assert "3671••••••••0001" in cli("users", "show", "3671 0141 0490 0001").out
     assert "document must be" in cli("users", "check", "wati", "--document", "x", *words[2:]).err
-    assert cli("users", "uncheck", "wati").out.strip() == "taken back"
+    assert cli("users", "uncheck", "wati").out.strip() == "withdrawn"
     assert len(cli("users", "recovery", "wati").out.strip()) == 14
 
 
@@ -246,7 +248,7 @@ def test_the_database_is_looked_at_and_the_doctor_is_content(cli: Cli) -> None:
 def test_the_audit_log_is_verified_and_exported(cli: Cli) -> None:
     lines = cli("audit", "export").out.splitlines()
     assert all(json.loads(line)["seq"] for line in lines)
-    assert cli("audit", "verify").out.startswith(f"whole: {len(lines)} entries")
+    assert cli("audit", "verify").out.startswith(f"intact: {len(lines)} entries")
 
 
 def test_the_doctor_says_what_is_wrong(cli: Cli) -> None:
@@ -354,7 +356,7 @@ def test_the_end_of_a_session_is_proven(cli: Cli) -> None:
     assert (ended[0]["id"], ended[0]["reason"]) == (session_id, "administrator")
     shown = cli("sessions", "proof", session_id)
     assert "Siti Rahmawati: ended" in shown.out
-    assert "1 are still to be told" in shown.out
+    assert "1 applications have not been notified yet" in shown.out
     found = cli("sessions", "proof", session_id, "--json").json
     told = {one["client_id"]: (one["how"], one["state"]) for one in found["applications"]}
     assert told == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
@@ -378,12 +380,12 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
         finally:
             process.terminate()
         assert process.wait(20) == 0
-    assert "working" in (tmp_path / "log").read_text()
+    assert "worker started" in (tmp_path / "log").read_text()
 
 
 def test_the_ending_of_many_sessions_is_watched_and_stopped(cli: Cli) -> None:
     in_a_session(cli)
-    assert "begun" in cli("sessions", "revoke", "--all", "--background").out
+    assert "started" in cli("sessions", "revoke", "--all", "--background").out
     begun = cli("sessions", "endings", "--json").json[0]
     assert (begun["status"], begun["ended"], begun["total"]) == ("running", 0, 1)
     assert "running" in cli("sessions", "endings").out

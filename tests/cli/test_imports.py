@@ -56,7 +56,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
     for text in (
         "line 2, as it would be stored:", "name: René", "email: lama1@warga.example\n",
         "password: a hash of 32 characters", "local_user_id: 1", "lama3@warga.example (not verified)",
-        "4 rows: 2 people would be made",
+        "4 rows: 2 users would be created",
     ):  # fmt: skip
         assert text in trial, trial
     assert "lama1" not in cli("users", "show", "lama1").out
@@ -71,7 +71,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
     answer = cli(*words)
     assert answer.err.strip() == "columns that are not read: catatan"
     assert answer.out.splitlines() == [
-        "4 rows: 2 people were made",
+        "4 rows: 2 users were created",
         "2 were rejected; the reasons are in p.csv.rejected.csv",
         "3 values were left out (birthdate 1, password_hash 1, website 1); the reasons are in p.csv.rejected.csv",
         "email_verified: a time is read as yes (1 rows)",

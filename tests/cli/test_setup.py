@@ -133,9 +133,15 @@ def test_commands_speak_indonesian_where_the_terminal_does(cli: Cli) -> None:
     cli.monkeypatch.setenv("LANG", "id_ID.UTF-8")
     assert "Siapkan penyedia" in cli("--help").out
     assert "Opsi:" in cli("users", "--help").out
+    assert "Hanya sesi pengguna ini." in cli("sessions", "list", "--help").out
+    assert cli("users", "list").out.split("\n")[0].split() == ["id", "nama", "peran", "status"]
+    assert cli("clients", "resume", "warga").code == 1
+    assert cli("clients", "suspend", "warga").out == "ditangguhkan; lihat: sso sessions endings\n"
     assert "Administrator: hanya ada satu administrator" in cli("doctor").out
     assert cli("settings", "show", "SSO_NOTHING").err.startswith("SSO_NOTHING bukan pengaturan")
     cli.monkeypatch.setenv("SSO_LANGUAGE", "en")
+    assert "Only sessions of this user." in cli("sessions", "list", "--help").out
+    assert cli("users", "list").out.split("\n")[0].split() == ["id", "name", "roles", "status"]
     assert "Administrators: there is one administrator" in cli("doctor").out
     codes = cli("doctor", "--json").json
     assert all(set(check) == {"about", "state", "text", "page", "command"} for check in codes)

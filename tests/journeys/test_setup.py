@@ -33,7 +33,7 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     await page.goto(made.stdout.strip())
     await expect(page.locator("#username")).to_have_value(name)
     await page.fill("#password", "perahu-kertas-di-sungai-88")
-    await page.get_by_role("button", name="Buat akun").click()
+    await page.get_by_role("button", name="Lanjutkan").click()
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.fill("#code", app.now())
     await page.locator("main form button[type=submit], main form button:not([type])").first.click()

@@ -25,6 +25,8 @@ from tests.journeys.conftest import free_ports
 from tests.support import environment_of
 from tests.waiting import wait_for, wait_until
 
+from sso.setup.findings import TITLES
+
 ROOT = Path(__file__).parents[2]
 ALERTS, DASHBOARD = ROOT / "deploy/alerts.yaml", ROOT / "deploy/grafana.json"
 RULES = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
@@ -176,6 +178,18 @@ def test_every_metric_exists_and_every_expression_can_be_evaluated(server: Serve
     states = {rule["name"]: (rule["health"], rule["state"]) for rule in ask(prometheus, "rules")["groups"][0]["rules"]}
     assert {health for health, _ in states.values()} == {"ok"}
     assert {state for _, state in states.values()} <= {"inactive", "pending"}
+
+
+def test_the_checklist_is_a_metric_with_a_closed_label_set(server: Server) -> None:
+    def states() -> dict[str, float]:
+        named = {name: value for name, value in server.metrics().items() if name.startswith("sso_checklist_state")}
+        return {json.loads(name.removeprefix("sso_checklist_state"))["check"]: value for name, value in named.items()}
+
+    wait_until(lambda: bool(states()), 60)
+    found = states()
+    assert set(found) <= set(TITLES)
+    assert (found["keys"], found["people"]) == (0, 1), "there is no administrator yet"
+    assert set(found.values()) <= {0, 1, 2}
 
 
 def test_both_processes_are_counted_together_and_a_dead_one_leaves_no_gauges(server: Server) -> None:

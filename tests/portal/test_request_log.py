@@ -14,7 +14,14 @@ from sso import clock
 from sso.jobs import clear_up
 from sso.platform.metrics import Usage
 from sso.platform.metrics.models import ClientRequest
-from sso.platform.metrics.request_log import KEEP, MAX_STORED, MAX_WAITING_PER_CLIENT, add_requests, requests_of
+from sso.platform.metrics.request_log import (
+    KEEP,
+    MAX_STORED,
+    MAX_UNPROVEN_STORED,
+    MAX_WAITING_PER_CLIENT,
+    add_requests,
+    requests_of,
+)
 
 
 @pytest.fixture
@@ -102,13 +109,22 @@ async def test_the_log_is_bounded_in_memory_and_in_the_database_over_several_pro
             assert len(batch.requests) == MAX_WAITING_PER_CLIENT
             async with city.provider.db.write() as session:
                 await add_requests(session, batch.requests)
-    await clear_up(city.provider)
 
     async def stored() -> int:
         async with city.provider.db.read() as session:
             return (await session.execute(select(func.count()).select_from(ClientRequest))).scalar_one()
 
-    assert await stored() == MAX_STORED
+    assert await stored() == MAX_STORED, "without a job"
+    strangers = Usage()
+    for number in range(MAX_UNPROVEN_STORED + 20):
+        strangers.requests.add(
+            "antrean-sandbox", "/token", "invalid_client", sandbox=True, proven=False, network=f"198.51.{number}.0/24"
+        )
+        async with city.provider.db.write() as session:
+            await add_requests(session, strangers.take().requests)
+    assert await stored() == MAX_STORED + MAX_UNPROVEN_STORED, "they take no place of the application"
+    await clear_up(city.provider)
+    assert await stored() == MAX_STORED + MAX_UNPROVEN_STORED
     clock.advance((KEEP + timedelta(hours=1)).total_seconds())
     await clear_up(city.provider)
     assert await stored() == 0

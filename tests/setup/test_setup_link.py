@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import httpx2 as httpx
+import pyotp
 import pytest
 from sqlalchemy import select, text
 from tests.support import Browser, City
@@ -40,13 +41,31 @@ async def without_administrator(city: City) -> None:
         await session.execute(text("DELETE FROM user_roles WHERE role = 'admin'"))
 
 
-async def use(browser: Browser, address: str, **fields: str) -> httpx.Response:
+async def begin(browser: Browser, address: str, **fields: str) -> httpx.Response:
+    """Choose a name and a password; return the page on which the authenticator app is set up."""
     page = await browser.open(address)
     assert page.status_code == 200, page.text[:300]
     return await post(browser, page, "/setup", **{**TYPED, **fields})
 
 
-async def test_the_first_administrator_is_made_with_a_second_factor_ahead(city: City) -> None:
+async def finish(browser: Browser, page: httpx.Response) -> httpx.Response:
+    """Enter the first code of the authenticator app."""
+    seed = re.search(r'<p class="key"[^>]*>([A-Z2-7 ]+)<', page.text)
+    assert seed, page.text[:300]
+    return await post(browser, page, "/setup/app", code=pyotp.TOTP(seed[1].replace(" ", "")).at(clock.now()))
+
+
+async def use(browser: Browser, address: str, **fields: str) -> httpx.Response:
+    return await finish(browser, await begin(browser, address, **fields))
+
+
+async def created(city: City) -> list[User]:
+    async with city.provider.db.read() as session:
+        return list((await session.execute(select(User).where(User.name == "Ayu Lestari"))).scalars())
+
+
+@pytest.mark.parametrize("overrides", [{}, {"second_factor_roles": []}], ids=["default", "no role needs it"])
+async def test_the_first_administrator_is_created_with_two_step_verification(city: City) -> None:
     await without_administrator(city)
     address = await link(city)
     async with city.browser() as browser:
@@ -62,18 +81,56 @@ async def test_the_first_administrator_is_made_with_a_second_factor_ahead(city: 
             refused = await post(browser, page, "/setup", **{**TYPED, **wrong})
             assert refused.status_code in (400, 409), wrong
             assert 'id="problem"' in refused.text
-        done = await use(browser, address)
-        assert done.url.path == "/login/second", "two-step verification is set up before anything else"
+        step = await begin(browser, address)
+        assert step.url.path == "/setup/app"
+        assert await created(city) == [], "with a password alone nobody is an administrator"
+        assert (await browser.open("/admin")).url.path == "/login"
+        wrong_code = await post(browser, step, "/setup/app", code="000000")
+        assert wrong_code.status_code == 400
+        assert 'id="code-error"' in wrong_code.text
+        assert await created(city) == []
+        codes = await finish(browser, wrong_code)
+        assert codes.text.count("<li") >= 10, "recovery codes"
+        assert (await browser.open("/admin/setup")).status_code == 200
     async with city.provider.db.read() as session:
         ayu = await find(session, "ayu")
         assert await store.roles_of(session, ayu.id) == ["admin"]
         known = {one.kind: one.verified_at for one in await store.identifiers_of(session, ayu.id)}
         assert known["email"] is None, "the link proves nothing about the address"
+        kinds = {credential.kind for credential in await store.credentials_of(session, ayu.id)}
+        assert kinds == {"password", "totp", "recovery_code"}
         assert (await session.execute(select(SetupLink))).first() is None
     (made,) = await said(city, "setup.administrator_created")
     assert made.actor == made.subject == str(ayu.id)
     async with city.browser() as thief:
         assert (await thief.open(address)).status_code == 410, "used"
+
+
+async def test_who_gives_up_before_the_code_can_use_the_link_again(city: City) -> None:
+    await without_administrator(city)
+    address = await link(city)
+    async with city.browser() as first:
+        step = await begin(first, address)
+        token = step.url.params["f"]
+        async with city.browser() as other:
+            assert (await other.open(f"/setup/app?f={token}")).status_code == 400, "another browser's"
+            assert (await use(other, address)).status_code == 200
+        assert (await finish(first, step)).status_code == 410, "the link was used meanwhile"
+        assert (await first.open(f"/setup/app?f={token}")).status_code == 410
+    assert len(await created(city)) == 1
+
+
+async def test_codes_are_not_tried_without_end(city: City) -> None:
+    await without_administrator(city)
+    async with city.browser() as browser:
+        step = await begin(browser, await link(city))
+        for _ in range(10):
+            assert (await post(browser, step, "/setup/app", code="000000")).status_code == 400
+        refused = await finish(browser, step)
+        assert (refused.status_code, refused.url.path) == (400, "/setup/app")
+        clock.advance(1801)
+        assert (await browser.open(str(step.url))).status_code == 400, "expired"
+    assert await created(city) == []
 
 
 async def test_a_link_is_over_when_used_replaced_expired_or_not_needed(city: City) -> None:
@@ -105,18 +162,13 @@ async def test_of_many_who_use_a_link_one_succeeds(city: City) -> None:
     await without_administrator(city)
     address = await link(city)
     browsers = [city.browser() for _ in range(4)]
-    pages = [await browser.open(address) for browser in browsers]
-    names = [f"ayu{number}" for number in range(4)]
-    answers = await asyncio.gather(
-        *(
-            post(browser, page, "/setup", **{**TYPED, "username": name, "email": f"{name}@kota.example"})
-            for browser, page, name in zip(browsers, pages, names, strict=True)
-        )
-    )
+    steps = [
+        await begin(browser, address, username=f"ayu{number}", email=f"ayu{number}@kota.example")
+        for number, browser in enumerate(browsers)
+    ]
+    answers = await asyncio.gather(*(finish(browser, step) for browser, step in zip(browsers, steps, strict=True)))
     assert sorted(answer.status_code for answer in answers).count(410) == 3
-    async with city.provider.db.read() as session:
-        made = (await session.execute(select(User).where(User.name == "Ayu Lestari"))).scalars().all()
-    assert len(made) == 1
+    assert len(await created(city)) == 1
     for browser in browsers:
         await browser.http.aclose()
 

@@ -49,7 +49,9 @@ def test_rows_of_one_line_are_told_apart_in_the_report(cli: Cli, tmp_path: Path)
     assert "the file has no column local_user_id" in trial.err
     (tmp_path / "q.json").write_text(json.dumps([{"email": "tiga@warga.example", "email_verified": True}]))
     trial = cli("users", "import", "q.json", "--dry-run")
-    assert "1 seem to be here already; they would be proposed for merging" in trial.out, trial.out
+    assert "1 rows may belong to users who have an account; the import would propose to merge them" in trial.out, (
+        trial.out
+    )
 
 
 def test_names_of_columns_differ_by_letters_and_digits_alone() -> None:

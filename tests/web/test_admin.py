@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select, update
 from tests.citizens import SENDING
 from tests.delivery.test_mass_ending import fill
-from tests.support import PASSWORD, Browser, City, form_of
+from tests.support import PASSWORD, Browser, City, form_of, main_of
+from tests.web.test_console_access import browser_of
 from tests.web.test_developer import NEW, person, post, register, signed_in
 
 from sso import __version__, clock
@@ -29,6 +30,7 @@ from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import bulk_delivery_report
 from sso.oidc.models import BulkRevocation
 from sso.platform.actor import Actor
+from sso.platform.audit import verify_archive
 from sso.platform.audit.models import AuditEvent
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT
@@ -485,11 +487,14 @@ async def test_the_audit_log_is_searched_checked_and_downloaded(city: City, admi
     assert "Log audit utuh" in checked.text
     token = re.search(r'name="csrf_token" value="([^"]+)"', page.text.partition("/admin/audit/download")[2])
     assert token
-    data = {"csrf_token": token[1], "note": "Pemeriksaan", "form": "chain"}
+    data = {"csrf_token": token[1], "note": "Pemeriksaan", "form": "jsonl"}
     download = await admin.http.post("/admin/audit/download", data=data)
     lines = [orjson.loads(line) for line in download.text.splitlines()]
     assert [one["seq"] for one in lines] == list(range(1, len(lines) + 1))
-    assert lines[-1]["type"] == "audit.exported"
+    assert lines[-1]["type"] == "list.exported", "who takes it away is in it"
+    async with city.provider.db.read() as session:
+        report = await verify_archive(session, city.provider.box, download.content.splitlines(keepends=True))
+    assert (report.chained, report.broken_at) == (len(lines), None)
     async with city.provider.db.write() as session:
         await session.execute(update(AuditEvent).where(AuditEvent.seq == 2).values(actor="somebody else"))
     broken = await post(admin, page, choice="verify")
@@ -555,3 +560,19 @@ async def test_two_accounts_of_one_person_become_one(city: City, admin: Browser)
     assert (await now.open("/developer/apps/antrean/team")).status_code == 200, "the application has its owner still"
     for browser in (old, now):
         await browser.http.aclose()
+
+
+async def test_every_list_and_page_of_the_console_links_to_its_events(city: City, admin: Browser) -> None:
+    for path, query in (
+        ("/admin/imports", "type=users.imported"), ("/admin/deliveries", "type=deliveries.*"),
+        ("/admin/mails", "type=deliveries.*"), ("/admin/system", "type=system.*"),
+        ("/admin/system/brand", "type=settings.changed"), ("/admin/setup", "type=system.*"),
+        ("/admin/invitations", "type=accounts.*"), ("/admin/keys", "type=keys.*"),
+    ):  # fmt: skip
+        assert f'href="/admin/audit?{query}"' in main_of(await admin.open(path)), path
+        events = await admin.open(f"/admin/audit?{query}")
+        assert events.status_code == 200
+        assert "Tidak ada akun" not in events.text
+    async with await browser_of(city, "helpdesk") as helpdesk:
+        for path in ("/admin/invitations", "/admin/deliveries"):
+            assert "/admin/audit" not in main_of(await helpdesk.open(path)), "who may not read the log sees no link"

@@ -11,6 +11,7 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import select
 from tests.citizens import NEW_PASSWORD, SENDING, Authenticator, options_of, token_of
+from tests.setup.test_setup_link import own_token
 from tests.support import Browser, City
 from tests.web.test_admin import act, said, selection_token
 from tests.web.test_console_access import browser_of
@@ -21,8 +22,9 @@ from sso.accounts import user_invitations
 from sso.app import DOWNLOADS_PER_DAY
 from sso.http.admin import audit, csv_download
 from sso.identity.users import store
-from sso.identity.users.models import User, UserInvitation
+from sso.identity.users.models import ImportRun, User, UserInvitation
 from sso.identity.users.service import find, set_roles
+from sso.oidc.models import BulkRevocation
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
 from sso.setup.content_checks import receivers
@@ -371,7 +373,8 @@ def download_path(path: str) -> str:
 
 async def downloaded(browser: Browser, path: str, **fields: str) -> httpx.Response:
     """Download a list with the form on its page."""
-    form = token_in(await browser.open(path), "/download")
+    page = await browser.open(path)
+    form = token_in(page, "/download?" if "/download?" in page.text else '/download"')
     data = {"csrf_token": form, "note": "Laporan bulanan", "form": "csv", **fields}
     return await browser.http.post(download_path(path), data=data)
 
@@ -380,7 +383,7 @@ LISTS = (
     ("/admin/people?q=siti@warga.example", "'=HYPERLINK"), ("/admin/sessions?status=active", "Ratna"),
     ("/admin/applications?shown=registered", "warga"), ("/admin/deliveries?status=done", "kind"),
     ("/admin/audit?type=session.started", "session.started"), ("/admin/keys", "ES256"),
-    ("/admin/invitations", "email"),
+    ("/admin/invitations", "email"), ("/admin/imports?state=open", "local_user_id"),
 )  # fmt: skip
 
 
@@ -412,6 +415,37 @@ async def test_every_list_is_a_csv_file_without_formulas(
     assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
     assert {one.data["note"] for one in exported} == {"Laporan bulanan"}
     assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"
+
+
+async def test_imported_files_and_bulk_revocations_are_csv_files_too(city: City, admin: Browser) -> None:
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        counts = {"rows_done": 7, "made": 5, "proposed": 1, "rejected": 1}
+        session.add(ImportRun(digest=b"1" * 32, client_id="warga", started_at=now, finished_at=now, **counts))
+        ended = {"reason": "administrator", "actor": "cli", "total": 9, "ended": 9}
+        session.add(BulkRevocation(status="done", created_at=now, finished_at=now, client_id="sehat", **ended))
+    for page_path, address, name, line in (
+        ("/admin/imports", "/admin/imports/download-files", "imported_files", ",warga,7,5,0,0,1,1"),
+        ("/admin/sessions", "/admin/sessions/download-endings", "endings", ",administrator,cli,9,9,sessions,sehat,,"),
+    ):
+        page = await admin.open(page_path)
+        token = token_in(page, address)
+        refused = await admin.http.post(address, data={"csrf_token": token, "note": "", "form": "csv"})
+        assert refused.status_code == 400
+        assert f'action="{address}"' in refused.text, "the form is there again"
+        data = {"csrf_token": token, "note": "Laporan", "form": "csv"}
+        answer = await admin.http.post(address, data=data)
+        assert answer.headers["content-type"].startswith("text/csv"), address
+        assert line in answer.text.splitlines()[1]
+        assert (await said(city, "list.exported"))[-1].data == {"list": name, "filters": [], "note": "Laporan"}
+        async with await browser_of(city, "helpdesk") as helpdesk:
+            assert (await helpdesk.http.post(address, data=data)).status_code == 403
+    clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
+    for page_path in ("imports", "sessions"):
+        address = f"/admin/{page_path}/download-{'files' if page_path == 'imports' else 'endings'}"
+        again = await admin.http.post(address, data=data)
+        assert (again.status_code, f"%2F{page_path}&" in again.headers["location"]) == (303, True)
+        assert address not in (await admin.open(f"/admin/{page_path}")).text
 
 
 async def test_a_download_needs_a_form_a_reason_and_a_recent_sign_in(city: City, admin: Browser) -> None:
@@ -515,6 +549,26 @@ async def test_an_application_is_retired_by_its_typed_name(city: City, admin: Br
     assert name
     await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name=name[1].strip())
     assert [one.client_id for one in await said(city, "client.removed")] == ["antrean"]
+
+
+async def test_an_application_of_a_catalogue_file_is_retired_in_the_file(city: City, admin: Browser) -> None:
+    instead = "hapus dari berkas katalognya lalu jalankan"
+    page = await admin.open("/admin/applications/warga")
+    assert 'value="remove"' not in page.text
+    assert instead in page.text
+    owner = await post(admin, page, "/admin/applications/warga/owner", who="ratna")
+    assert owner.status_code == 200
+    name = {"choice": "remove", "note": "Selesai", "name": "Layanan Warga"}
+    refused = await post(admin, page, "/admin/applications/warga/status", **name)
+    assert refused.status_code == 409, "the form that is not on the page is refused too"
+    assert instead in refused.text.partition('id="problem"')[2].partition("</div>")[0]
+    own = await admin.open("/developer/apps/warga/end")
+    assert instead in own.text
+    own_form = {"csrf_token": own_token(city, admin, "end warga"), "name": "warga", "note": "Selesai"}
+    refused = await admin.http.post("/developer/apps/warga/end", data=own_form)
+    assert (refused.status_code, instead in refused.text) == (409, True)
+    assert await said(city, "client.removed") == []
+    assert city.provider.registry.get("warga") is not None
 
 
 async def test_the_overview_says_first_what_needs_attention(city: City, admin: Browser) -> None:

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 from tests.pages import mistakes_of
-from tests.support import PASSWORD, Browser, City, form_of, main_of
+from tests.support import PASSWORD, Browser, City, Statements, form_of, main_of
 
 from sso import __version__
+from sso.http.account.access import OwnVisit
 from sso.http.common.assets import STATIC_DIR
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.icons import icon, icons
 from sso.http.common.monogram import COLOURS, monogram
 from sso.http.common.pages import environment
+from sso.platform.db import DatabaseUnavailable
 from sso.settings import contrast
 
 HTTP = Path(__file__).parents[2] / "src/sso/http"
@@ -56,6 +58,59 @@ async def test_the_header_names_the_user_and_its_menu_leads_where_the_user_may_g
             assert menu_of(page.text) == ["/account", "/apps", "/developer", "/admin", "/login?add=1"], path
             assert f"Versi {__version__}" in page.text, path
             assert "Versi" not in main_of(page).partition("<nav")[0], path
+
+
+PAGE = {"Accept": "text/html"}
+
+
+async def test_error_pages_have_the_menu_where_the_session_was_read(city: City) -> None:
+    log = Statements(city)
+    async with city.browser() as browser:
+        for path in ("/nothing-here", "/admin/nothing-here"):
+            log.take()
+            page = await browser.http.get(path, headers=PAGE)
+            assert page.status_code == 404
+            assert menu_of(page.text) == []
+            assert 'class="sign-in" href="/login"' in page.text
+            assert log.take() == [], "a stranger's 404 reads nothing"
+        await signed_in(city, browser, "siti")
+        for path, status in (("/nothing-here", 404), ("/admin", 403), ("/developer/applications/none", 404)):
+            page = await browser.http.get(path, headers=PAGE)
+            assert page.status_code == status, path
+            assert menu_of(page.text) == ["/account", "/apps", "/login?add=1"], path
+            assert "Siti Rahmawati" in page.text
+        stale = await browser.http.post("/account/profile", data={"name": "X"})
+        assert stale.status_code == 400
+        assert menu_of(stale.text) == ["/account", "/apps", "/login?add=1"]
+        log.take()
+        picture = await browser.http.get("/static/nothing.png", headers={"Accept": "image/avif,*/*"})
+        assert (picture.status_code, log.take()) == (404, []), "nothing is read for what is no page"
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+async def test_a_page_that_breaks_has_the_menu_and_never_waits_for_it(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with city.browser() as browser:
+        await signed_in(city, browser, "siti")
+
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("a test breaks this page")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(OwnVisit, "page", broken)
+            page = await browser.http.get("/account/profile", headers=PAGE)
+        assert page.status_code == 500
+        assert menu_of(page.text) == ["/account", "/apps", "/login?add=1"]
+
+        def away(*_: object) -> None:
+            raise DatabaseUnavailable("no route to host")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(type(city.provider.db), "read", away)
+            page = await browser.http.get("/nothing-here", headers=PAGE)
+        assert page.status_code == 404, "the page does not depend on the database"
+        assert menu_of(page.text) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run, run_loaded
+from sso.messages import _
 from sso.portal.choices import ROLES, Role, State
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def put(
                 )
                 return None
             if not owner:
-                refuse("it is new: name who owns it with --owner")
+                refuse(_("The application is new: name its owner with --owner."))
             user = await find(session, owner, storage.box)
             return await begin_application(
                 session,
@@ -138,7 +139,7 @@ def put(
 
     secret = run(work)
     if secret is not None:
-        complain("This secret of the sandbox is shown once.")
+        complain(_("This client secret of the sandbox is shown once."))
         print(secret)
 
 

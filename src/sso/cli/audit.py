@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, first_of, group, print_json, print_table, run
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sso.platform.audit import AuditReport
@@ -39,10 +40,12 @@ def verify_command(
     if json:
         print_json(report)
     elif report.broken_at is None:
-        after = f" after checkpoint {report.checkpoint}" if report.checkpoint else ""
-        print(f"whole: {report.chained} entries{after}, {report.not_chained} waiting to be chained")
+        values = {"count": report.chained, "waiting": report.not_chained, "checkpoint": report.checkpoint}
+        after = _("intact: %(count)s entries after checkpoint %(checkpoint)s, %(waiting)s not chained yet")
+        print((after if report.checkpoint else _("intact: %(count)s entries, %(waiting)s not chained yet")) % values)
     else:
-        print(f"BROKEN: {report.reason}; {report.chained} entries before it are whole")
+        values = {"reason": report.reason, "count": report.chained}
+        print(_("BROKEN: %(reason)s; the %(count)s entries before it are intact") % values)
     if report.broken_at is not None:
         raise SystemExit(1)
 
@@ -126,4 +129,4 @@ def prune_command(
             count += gone
         return count
 
-    print(f"{run(work)} events were let go")
+    print(_("%(count)s events were deleted") % {"count": run(work)})

@@ -10,6 +10,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, print_json
+from sso.messages import _
 from sso.platform.backup import Manifest, Restored, check, check_scratch, create
 from sso.platform.backup.report import described, problems
 from sso.platform.db import Database
@@ -56,12 +57,12 @@ def backup(
     else:
         print(f"{path}: {path.stat().st_size} bytes; {described(manifest)}")
         if checked is not None:
-            print("verified: a scratch database has the same rows, and its audit log is whole")
+            print(_("verified: a scratch database has the same rows, and its audit log is intact"))
     if keep is not None and file.is_dir():
         for old in sorted(file.glob(f"sso-*{SUFFIX}"))[:-keep]:
             old.unlink()
             if not json:
-                print(f"deleted: {old}")
+                print(_("deleted: %(path)s") % {"path": old})
 
 
 async def _backup(settings: Settings, path: Path, *, verify: bool) -> tuple[Manifest, Restored | None]:

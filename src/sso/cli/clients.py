@@ -10,6 +10,7 @@ import typer
 
 from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run, run_loaded
 from sso.clients.profiles import PROFILES
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -153,7 +154,7 @@ def list_clients(
         return
     titles = ("client_id", "name", "group", "type", "status", "secret")
     print_table(titles, [tuple(_brief(client).values()) for client in clients])
-    print(f"{len(clients)} applications")
+    print(_("%(count)s applications") % {"count": len(clients)})
 
 
 @app.command("show")
@@ -184,7 +185,11 @@ def secret(
             return await new_secret(session, storage.box, client_id, overlap_seconds=overlap)
 
     secret = run(work)
-    complain("This secret is shown once. Earlier secrets " + (f"end in {overlap} seconds." if overlap else "are over."))
+    complain(_("This client secret is shown once."))
+    if overlap:
+        complain(_("Earlier client secrets stay valid for %(count)s seconds.") % {"count": overlap})
+    else:
+        complain(_("Earlier client secrets are no longer valid."))
     print(secret)
 
 
@@ -208,7 +213,7 @@ def suspend_command(
             await suspend_client(session, services, client_id, actor=COMMAND_LINE, end_sessions=end_sessions)
 
     run_loaded(work)
-    print("suspended; see sso sessions endings")
+    print(_("suspended; see: sso sessions endings"))
 
 
 @app.command("resume")
@@ -221,25 +226,28 @@ def resume_command(client_id: ClientId) -> None:
             await resume_client(session, client_id, actor=COMMAND_LINE)
 
     run(work)
-    print("it works again")
+    print(_("resumed"))
 
 
 @app.command("remove")
 def remove_command(
     client_id: ClientId, sure: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Remove an application. Its tokens and sessions end, and the consents of users are deleted."""
+    """Remove an application. Its tokens and sessions end, and the consents of users are deleted.
+
+    Applications of a catalogue file are removed from the file instead, with "sso clients apply --delete".
+    """
     from sso.portal.lifecycle import COMMAND_LINE, remove_client
 
     if not sure:
-        typer.confirm(f"Remove {client_id}?", abort=True)
+        typer.confirm(_("Remove %(name)s?") % {"name": client_id}, abort=True)
 
     async def work(services: BulkServices) -> None:
         async with services.db.write() as session:
             await remove_client(session, services, client_id, actor=COMMAND_LINE)
 
     run_loaded(work)
-    print("removed; see sso sessions endings")
+    print(_("removed; see: sso sessions endings"))
 
 
 @app.command("invite")
@@ -262,7 +270,7 @@ def invite_command(
             return await invite(session, profile, note[:200], days=days, uses=uses or None)
 
     secret = run(work)
-    complain(f"This initial access token is shown once. It can be used for {days} days.")
+    complain(_("This initial access token is shown once. It can be used for %(count)s days.") % {"count": days})
     print(secret)
 
 
@@ -322,7 +330,7 @@ def grant_command(
             )
 
     run(work)
-    print("granted")
+    print(_("granted"))
 
 
 @app.command("revoke-grant")
@@ -339,7 +347,7 @@ def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reas
             await revoke_privilege(session, client_id, privilege, reason=reason, authority=OPERATOR, actor="cli")
 
     run(work)
-    print("revoked")
+    print(_("revoked"))
 
 
 def _load() -> list[Client]:

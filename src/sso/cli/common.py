@@ -40,7 +40,7 @@ def guarded(command: Callable[[], object]) -> None:
     try:
         command()
     except SettingsError as error:
-        complain("The settings cannot be used:", *error.mistakes)
+        complain(_("The settings cannot be used:"), *error.mistakes)
         raise SystemExit(WRONG) from None
     except Refusal as error:
         complain(*error.mistakes)
@@ -48,12 +48,12 @@ def guarded(command: Callable[[], object]) -> None:
     except BrokenPipeError:
         raise SystemExit(CANNOT) from None
     except OSError as error:
-        complain(f"A file or a connection cannot be used: {error}")
+        complain(_("A file or a connection cannot be used: %(error)s") % {"error": error})
         raise SystemExit(CANNOT) from None
     except Exception as error:
         if not type(error).__module__.startswith("sqlalchemy."):
             raise
-        complain(f"The database cannot be used: {getattr(error, 'orig', None) or error}")
+        complain(_("The database cannot be used:") + f" {getattr(error, 'orig', None) or error}")
         raise SystemExit(CANNOT) from None
 
 
@@ -153,8 +153,8 @@ def print_json(value: object) -> None:
 
 
 def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Print rows in columns."""
-    lines = [titles, *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
+    """Print rows in columns. The titles are translated (``sso.cli.language.COLUMNS``)."""
+    lines = [tuple(map(_, titles)), *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -181,14 +181,14 @@ def first_of(rows: Sequence[T], limit: int, then: str) -> list[T]:
         then: how to see the others.
     """
     if len(rows) > limit:
-        complain(f"Only the first {limit} are shown. {then}")
+        complain(_("Only the first %(count)s are shown.") % {"count": limit} + f" {then}")
     return list(rows[:limit])
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
     """End the command where ``value`` is not one of ``allowed``."""
     if value not in allowed:
-        refuse(f"{option} must be one of {', '.join(allowed)}")
+        refuse(_("%(option)s must be one of %(values)s") % {"option": option, "values": ", ".join(allowed)})
 
 
 def complain(*lines: str) -> None:
@@ -215,5 +215,5 @@ def read_password(from_stdin: bool, what: str = "Password") -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        refuse("there is no terminal to type the password at; give it with --password-stdin")
+        refuse(_("There is no terminal at which the password can be typed: use --password-stdin."))
     return str(typer.prompt(what, hide_input=True, confirmation_prompt=True))

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sso.cli.common import Json, group, print_json
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sso.settings import Settings
@@ -27,7 +28,10 @@ def upgrade_command() -> None:
     settings = load_settings()
     settings.secrets()  # on loopback the secret key is made with the database
     before, after = asyncio.run(_upgrade(settings))
-    print(f"schema {after}: nothing to do" if before == after else f"schema {before or 'none'} -> {after}")
+    nothing = _("schema %(revision)s: nothing to do") % {"revision": after}
+    print(
+        nothing if before == after else _("schema %(before)s -> %(after)s") % {"before": before or "-", "after": after}
+    )
 
 
 @app.command("current")
@@ -40,7 +44,10 @@ def current(json: Json = False) -> None:
     if json:
         print_json({"current": current, "head": head})
     else:
-        print(f"the database has {current or 'none'}, this release needs {head}")
+        print(
+            _("the database has schema %(present)s, this release needs %(needed)s")
+            % {"present": current or "-", "needed": head}
+        )
     if current != head:
         raise SystemExit(1)
 

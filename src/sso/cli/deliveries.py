@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
+from sso.messages import _
 from sso.platform.outbox.models import DeliveryKind, DeliveryStatus
 
 if TYPE_CHECKING:
@@ -81,4 +82,4 @@ def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help=
 
     if not run(work):
         refuse(f"there is no delivery {delivery_id} that can be sent again; see: sso deliveries list")
-    print("it is sent once more")
+    print(_("queued: a server or a worker sends the delivery again"))

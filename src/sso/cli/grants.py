@@ -8,6 +8,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sso.platform.services import Storage
@@ -66,5 +67,5 @@ def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="S
             return True
 
     if not run(work):
-        refuse(f"there is no grant {grant_id} that holds; see: sso grants list")
-    print("revoked")
+        refuse(_("There is no active grant %(id)s; see: sso grants list") % {"id": grant_id})
+    print(_("revoked"))

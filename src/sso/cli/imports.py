@@ -15,6 +15,7 @@ from sso.identity.users.identifiers import masked
 from sso.identity.users.importing import Progress, Report
 from sso.identity.users.readers import SQL, sql_format
 from sso.identity.users.rows import Note, Row
+from sso.messages import _
 from sso.platform.security.text import csv_cell, one_line
 
 SAMPLE = 3
@@ -232,20 +233,27 @@ def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequenc
 def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update: bool, dry_run: bool) -> None:
     """Print what came of an import: every row that was read is in one of the counts."""
     if unread:
-        complain(f"columns that are not read: {', '.join(map(one_line, unread[:50]))}")
+        complain(_("Columns that are not read: %(columns)s") % {"columns": ", ".join(map(one_line, unread[:50]))})
     if done.before is not None:
-        print(f"this file was imported with these options on {done.before:%Y-%m-%d %H:%M} UTC; nothing was changed now")
-    print(f"{done.rows} rows: {done.made} people {'would be' if dry_run else 'were'} made")
+        when = f"{done.before:%Y-%m-%d %H:%M} UTC"
+        print(_("This file was imported with these options on %(when)s. Nothing was changed now.") % {"when": when})
+    created = _("%(rows)s rows: %(count)s users were created")
+    would = _("%(rows)s rows: %(count)s users would be created")
+    print((would if dry_run else created) % {"rows": done.rows, "count": done.made})
     if update:
-        print(f"{done.updated} people were updated, {done.unchanged} were up to date")
+        values = {"count": done.updated, "unchanged": done.unchanged}
+        print(_("%(count)s users were updated, %(unchanged)s were up to date") % values)
     if done.proposed:
-        see = "they would be proposed for merging" if dry_run else "see: sso users proposals list"
-        print(f"{done.proposed} seem to be here already; {see}")
+        proposed = _("%(count)s rows may belong to users who have an account; see: sso users proposals list")
+        would = _("%(count)s rows may belong to users who have an account; the import would propose to merge them")
+        print((would if dry_run else proposed) % {"count": done.proposed})
     if done.rejected:
-        print(f"{done.rejected} were rejected; the reasons are in {listed}")
+        values = {"count": done.rejected, "file": str(listed)}
+        print(_("%(count)s rows were rejected; the reasons are in %(file)s") % values)
     if done.left_out:
-        values = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
-        print(f"{sum(done.left_out.values())} values were left out ({values}); the reasons are in {listed}")
+        columns = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
+        left_out = {"count": sum(done.left_out.values()), "columns": columns, "file": str(listed)}
+        print(_("%(count)s values were left out (%(columns)s); the reasons are in %(file)s") % left_out)
     for message, count in sorted(done.said.items()):
         print(f"{message} ({count} rows)")
     print(f"{done.rows} rows read = {balance(done, update=update)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, group, print_json, print_table, run, run_loaded
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sso.platform.keys.models import SigningKey
@@ -52,7 +53,8 @@ def rotate_command(
 
     algs = [read_alg(name) for name in alg] if alg else None
     run_loaded(work)
-    print(f"rotated{': ' + ', '.join(algs) if algs else ''}; every process follows within two seconds")
+    text = _("rotated: %(keys)s; every process follows within two seconds")
+    print(text % {"keys": ", ".join(algs or []) or _("all keys")})
 
 
 @app.command("withdraw")
@@ -64,13 +66,15 @@ def withdraw_command(kid: Annotated[str, typer.Argument(metavar="KID", help="See
         async with storage.db.write() as session:
             return await withdraw(session, storage.box, kid)
 
-    print(f"withdrawn (it was {run_loaded(work)}); every process follows within two seconds")
+    print(
+        _("withdrawn (the key was %(status)s); every process follows within two seconds") % {"status": run_loaded(work)}
+    )
 
 
 @app.command("reencrypt")
 def reencrypt_command() -> None:
     """Encrypt stored secrets with the first secret of SSO_SECRET_KEY, so that you can remove the older ones."""
-    print(f"{run_loaded(reencrypt_all)} secrets were encrypted again")
+    print(_("%(count)s secrets were encrypted again") % {"count": run_loaded(reencrypt_all)})
 
 
 async def reencrypt_all(storage: Storage) -> int:

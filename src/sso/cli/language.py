@@ -1,4 +1,4 @@
-"""The help of commands in the language of the terminal. English help is never touched, and this is not imported."""
+"""The help and the tables of commands in the language of the terminal. English needs neither this nor a catalogue."""
 
 from __future__ import annotations
 
@@ -27,16 +27,62 @@ OF_THE_LIBRARY = (
 """Messages of the library of commands, which it translates by itself."""
 
 
+COLUMNS = (
+    N_("actor"),
+    N_("address"),
+    N_("application"),
+    N_("applications"),
+    N_("at"),
+    N_("attempts"),
+    N_("case"),
+    N_("created"),
+    N_("description"),
+    N_("detail"),
+    N_("device"),
+    N_("ended"),
+    N_("events"),
+    N_("failure"),
+    N_("from"),
+    N_("granted_at"),
+    N_("granted_by"),
+    N_("group"),
+    N_("how"),
+    N_("kind"),
+    N_("last used"),
+    N_("local id"),
+    N_("name"),
+    N_("offline"),
+    N_("outcome"),
+    N_("privilege"),
+    N_("reason"),
+    N_("revoked_at"),
+    N_("roles"),
+    N_("same"),
+    N_("secret"),
+    N_("state"),
+    N_("status"),
+    N_("subject"),
+    N_("total"),
+    N_("type"),
+    N_("user"),
+    N_("what"),
+    N_("without_person"),
+)
+"""The titles of columns; ids and the names of the protocol stay as they are. ``print_table`` translates them."""
+
+
 def translate_help(command: Any) -> None:
-    """Translate the help of a command and of all commands below it."""
+    """Translate the help of a command, of its options, and of all commands below it."""
     for part in _parts(command):
-        if part.help:
-            part.help = _(unwrapped(part.help))
+        for described in (part, *part.params):
+            if text := getattr(described, "help", None):
+                described.help = _(unwrapped(text))
 
 
 def help_messages(command: Any) -> set[str]:
-    """Return the help of a command and of all commands below it, for the message catalogues."""
-    texts = {unwrapped(part.help) for part in _parts(command) if part.help}
+    """Return the help of a command, of its options, and of all commands below it, for the message catalogues."""
+    described = [entry for part in _parts(command) for entry in (part, *part.params)]
+    texts = {unwrapped(text) for entry in described if (text := getattr(entry, "help", None))}
     return texts | {text.partition("\n\n")[0] for text in map(unwrapped, COMMANDS.values())}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import group, refuse
+from sso.messages import _
 
 app = group()
 
@@ -22,11 +23,13 @@ def test_command(address: Annotated[str, typer.Argument(help="Address that recei
     settings = load_settings()
     text = f"{settings.service_name}: mail works."
     if settings.smtp_url is None:
-        refuse("there is no mail server: set SSO_SMTP_URL")
+        refuse(_("There is no mail server: set SSO_SMTP_URL."))
     try:
         asyncio.run(Mailer(settings).send(address, text, text, f"<p>{text}</p>", settings.default_locale))
     except Abandon as error:
         refuse(str(error))
     except Exception as error:
-        refuse(f"the mail server does not take it: {type(error).__name__}: {error}")
-    print("sent")
+        refuse(
+            _("The mail server does not accept the e-mail: %(error)s") % {"error": f"{type(error).__name__}: {error}"}
+        )
+    print(_("sent"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import check_choice, group, refuse
+from sso.messages import _
 
 SMS, WHATSAPP = "sms", "whatsapp"  # as platform.outbox.models has them, which would import SQLAlchemy for the help
 PHONE_CHANNELS = (SMS, WHATSAPP)
@@ -44,9 +45,9 @@ def send_test_message(
     try:
         contact = normalise_contact(number)
     except ValueError:
-        refuse(f"{number} is no phone number")
+        refuse(_("%(number)s is not a phone number") % {"number": number})
     if contact.kind != "phone":
-        refuse(f"{number} is no phone number")
+        refuse(_("%(number)s is not a phone number") % {"number": number})
     text = f"{settings.service_name}: {TEST_CODE}"
     message = PhoneMessage(contact.value, text, text, locale, TEST_CODE)
 
@@ -66,5 +67,6 @@ def send_test_message(
     except Abandon as error:
         refuse(str(error))
     except Exception as error:
-        refuse(f"the provider of {channel} does not take it: {type(error).__name__}: {error}")
-    print("accepted")
+        text = _("The provider of %(channel)s does not accept the message: %(error)s")
+        refuse(text % {"channel": channel, "error": f"{type(error).__name__}: {error}"})
+    print(_("accepted"))

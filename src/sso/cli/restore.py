@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import Json, print_json, refuse
+from sso.messages import _
 from sso.platform.backup import Restored, check
 from sso.platform.backup import restore as put_back
 from sso.platform.backup.report import described, problems
@@ -42,10 +43,10 @@ def restore(
         print(described(restored.manifest))
         if restored.upgraded_to:
             print(f"schema {restored.manifest.contents.revision} -> {restored.upgraded_to}")
-        print("checked: every table has its rows" if check_only else "restored: every table has its rows")
+        print(_("checked: every table has its rows") if check_only else _("restored: every table has its rows"))
     problems(restored)
     if not json:
-        print("the secret key decrypts the keys; the audit log is whole")
+        print(_("the secret key decrypts the keys; the audit log is intact"))
 
 
 def _as_json(restored: Restored, *, checked: bool) -> dict[str, object]:

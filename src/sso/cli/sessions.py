@@ -12,6 +12,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run, run_loaded
+from sso.messages import _
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def report_command(
 
     report = run_loaded(work)
     if report is None:
-        refuse(f"there is no session {session_id!r} that is over; see: sso sessions list --ended")
+        refuse(_("There is no ended session %(id)s; see: sso sessions list --ended") % {"id": repr(session_id)})
     if json:
         seconds = {"open": report.open, "seconds_to_last_confirmation": report.seconds_to_last_confirmation}
         print_json({**asdict(report), **seconds})
@@ -141,11 +142,12 @@ def report_command(
 
 def _summary(report: DeliveryReport) -> str:
     if report.open:
-        return f"{report.open} are still to be told"
+        return _("%(count)s applications have not been notified yet") % {"count": report.open}
     seconds = report.seconds_to_last_confirmation
     if seconds is not None:
-        return f"everybody who can confirm has, the last after {seconds:.1f} seconds"
-    return "nobody is waited for"
+        text = _("every application that can confirm has confirmed, the last after %(seconds)s seconds")
+        return text % {"seconds": f"{seconds:.1f}"}
+    return _("no application has to confirm")
 
 
 @app.command("revoke")
@@ -171,7 +173,7 @@ def revoke(
     from sso.platform.actor import CLI
 
     if sum(1 for option in (session_id, user, client, everything) if option) != 1:
-        refuse("say which sessions: one of --session, --user, --client or --all")
+        refuse(_("Say which sessions: use one of --session, --user, --client and --all."))
 
     async def work(services: AccountActions) -> int | None:
         async with services.db.write() as session:
@@ -184,11 +186,10 @@ def revoke(
 
     count = run_loaded(work)
     if count is None:
-        print("begun: see sso sessions endings")
+        print(_("started; see: sso sessions endings"))
         return
-    print(
-        f"{count} sessions were ended; applications are being told (sso sessions list --ended, sso sessions proof ID)"
-    )
+    text = _("%(count)s sessions were ended; applications are being notified")
+    print(text % {"count": count} + " (sso sessions list --ended, sso sessions proof ID)")
 
 
 async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:
@@ -241,7 +242,7 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
 
     if not run(work):
         refuse(f"{ending_id} is not running; see: sso sessions endings")
-    print("stopped")
+    print(_("stopped"))
 
 
 async def _wanted(

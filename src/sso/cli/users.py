@@ -30,6 +30,7 @@ from sso.cli.common import (
 from sso.errors import validation_message
 from sso.identity.users.choices import DOCUMENTS, PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
+from sso.messages import _
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 
@@ -307,7 +308,7 @@ def check_command(
             await check_identity(session, services, await find(session, user, services.box), checked, actor=CLI)
 
     run_loaded(work)
-    print("recorded")
+    print(_("recorded"))
 
 
 @app.command("uncheck")
@@ -322,7 +323,7 @@ def uncheck_command(user: Who) -> None:
             person = await find(session, user, services.box)
             return await revoke_identity_check(session, services, person, actor=CLI)
 
-    print("taken back" if run_loaded(work) else "it had not been checked")
+    print(_("withdrawn") if run_loaded(work) else _("there was no identity check"))
 
 
 proposals = group("Decide about imported users who may have an account already.")
@@ -472,7 +473,7 @@ def password(user: Who, password_stdin: FromStdin = False) -> None:
         async with services.db.write() as session:
             return await change_password(session, services, await find(session, user, services.box), hashed, actor=CLI)
 
-    print(f"the password was changed; {run_loaded(work)} sessions were ended")
+    print(_("the password was changed; %(count)s sessions were ended") % {"count": run_loaded(work)})
 
 
 @app.command("disable")
@@ -486,7 +487,7 @@ def disable(user: Who) -> None:
         async with services.db.write() as session:
             return await disable_user(session, services, await find(session, user, services.box), actor=CLI)
 
-    print(f"disabled; {run_loaded(work)} sessions were ended")
+    print(_("disabled; %(count)s sessions were ended") % {"count": run_loaded(work)})
 
 
 @app.command("roles")
@@ -521,13 +522,13 @@ def delete_command(
     from sso.platform.actor import CLI
 
     if not sure:
-        typer.confirm(f"Delete {user}? There is no way back.", abort=True)
+        typer.confirm(_("Delete %(name)s? You cannot undo this.") % {"name": user}, abort=True)
 
     async def work(services: AccountActions) -> int:
         async with services.db.write() as session:
             return await delete_user(session, services, await find(session, user, services.box), actor=CLI)
 
-    print(f"deleted; {run_loaded(work)} sessions were ended")
+    print(_("deleted; %(count)s sessions were ended") % {"count": run_loaded(work)})
 
 
 @app.command("enable")
@@ -543,7 +544,7 @@ def enable(user: Who) -> None:
             await enable_user(session, services, person, actor=CLI)
 
     run_loaded(work)
-    print("enabled")
+    print(_("enabled"))
 
 
 def _check(settings: Settings, password: str, personal_words: list[str]) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sso.platform.outbox.models import Webhook
@@ -37,7 +38,7 @@ def add_command(
             added, secret = await rules.add_webhook(
                 session, storage.box, url=url, events=event or [], description=description[:200], actor="cli"
             )
-        complain(f"added {added.id}. This secret is shown once.")
+        complain(_("Added: %(id)s. This secret is shown once.") % {"id": added.id})
         return secret
 
     print(run(work))
@@ -80,7 +81,7 @@ def test_command(webhook_id: WebhookId) -> None:
 
     if not run(work):
         refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")
-    print("it is sent")
+    print(_("queued: a server or a worker sends the test event"))
 
 
 @app.command("remove")
@@ -96,4 +97,4 @@ def remove_command(webhook_id: WebhookId) -> None:
 
     if not run(work):
         refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")
-    print("removed")
+    print(_("removed"))

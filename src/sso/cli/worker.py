@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sso.cli.common import opened_provider
+from sso.messages import _
 
 if TYPE_CHECKING:
     from sso.observability import Observer
@@ -51,7 +52,7 @@ async def _work(settings: Settings) -> None:
 
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, ask_to_stop)
-        print("working; stop with SIGTERM or Ctrl-C", flush=True)
+        print(_("worker started; stop it with SIGTERM or Ctrl-C"), flush=True)
         async with AsyncExitStack() as closing:
             if traces is not None:
                 closing.push_async_callback(asyncio.to_thread, traces.close)

@@ -17,6 +17,8 @@ SELF_REGISTERED = "registered"
 
 HERE = "api"
 """The catalogue of the applications that are looked after in the portal and through the API: no file's."""
+OF_NO_FILE = frozenset({HERE, SELF_REGISTERED})
+"""The catalogues of applications that no file manages."""
 SANDBOX = "sandbox"
 """The status of an application's sandbox, in which only its team can sign in. No release before knows it, and lets
 nobody in there."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store as clients
-from sso.clients.models import BLOCKED, REMOVED, SANDBOX, SANDBOX_END, Application, ClientRow
+from sso.clients.models import BLOCKED, OF_NO_FILE, REMOVED, SANDBOX, SANDBOX_END, Application, ClientRow
 from sso.clients.privileges import OPERATOR, Authority, check_hold, end_all
 from sso.clients.secrets import ClientError
 from sso.identity.sessions.reasons import EndReason
@@ -148,11 +148,18 @@ async def remove_client(
     """Remove an application: as if it were suspended, and the consents of users are deleted.
 
     Raises:
-        ClientError: when there is no such application.
+        ClientError: when there is no such application, or a catalogue file manages it: with the next ``sso clients
+            apply`` the application would be back, without the consents of its users.
     """
     application = await _application(session, client_id)
+    row = await clients.lock_client(session, client_id) if application is not None else None
     if application is None:
-        await present_client(session, client_id)
+        row = await present_client(session, client_id)
+    if row is not None and row.status != REMOVED and row.catalogue not in OF_NO_FILE:
+        raise ClientError(
+            f"{client_id!r} is managed by the catalogue {row.catalogue!r}: remove it from that file, then apply the "
+            "file with --delete"
+        )
     names = [client_id, *([sandbox_id(client_id)] if application is not None else [])]
     await clients.remove_clients(session, names, clock.now())
     await end_all(session, client_id, actor=str(actor.name), reason="the application was removed")

@@ -16,7 +16,7 @@ from sso.accounts.sign_in.current_account import is_recent
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
-from sso.http.common.header import HeaderUser, header_user
+from sso.http.common.header import HeaderUser, header_user, remember_user
 from sso.http.common.header import first_admin_page as first_admin_page
 from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
@@ -162,6 +162,7 @@ async def visit(request: Request, services: AccountServices, then: str, *, recen
         return _to_sign_in(then)
     if is_test(who.session):  # a test user has nothing to change: a password would open the account
         return failure(request, "no_permission", 403)
+    remember_user(request, user.name, roles)
     if recent and not is_recent(services.settings, who):
         return _to_sign_in(then, again="1")
     return Visit(who, user, roles)

@@ -198,7 +198,8 @@ async def change_status(
             if application is not None:
                 await notify_team(session, registered.changes, application)
     except ClientError as error:
-        refused = RefusedAction(form, fields, CANNOT, f"{form}-note", {"detail": _refusal(view, error)})
+        field = "" if form == "remove" else "status-note"  # what a catalogue file manages has no form to retire it
+        refused = RefusedAction(form, fields, CANNOT, field, {"detail": _refusal(view, error)})
         return await show_application(view, client_id, here, 409, refused)
     await registered.follow()
     return RedirectResponse(APPLICATIONS if choice == "remove" else f"{APPLICATIONS}/{client_id}", 303)

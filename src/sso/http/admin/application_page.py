@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import (
+    OF_NO_FILE,
     REMOVED,
     SANDBOX,
     SANDBOX_END,
@@ -245,6 +246,7 @@ def _registered(view: ApplicationView, client_id: str, facts: ApplicationFacts) 
         "row": facts.row,
         "state": _state(facts.row, application),
         "kept_by": catalogue_of(facts.row),
+        "of_a_file": facts.row is not None and facts.row.catalogue not in OF_NO_FILE,
         "registered": _lines(metadata.stored()) if metadata is not None else [],
         "changes": [(field, _text(before), _text(after)) for field, (before, after) in facts.changes.items()],
         "wanted": facts.requested,

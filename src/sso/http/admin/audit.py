@@ -41,9 +41,9 @@ from sso.http.console.delivery_texts import KINDS
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.jobs import chain_audit_events
-from sso.platform.audit import record, verify
+from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
-from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, content, export, page_of_events
+from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export_filtered, page_of_events
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
@@ -139,7 +139,7 @@ async def audit_page(request: Request, here: SeesAudit, db: Db, box: Box, settin
 async def download(
     request: Request, here: Exports, sent: DownloadSent, db: Db, box: Box, settings: CurrentSettings
 ) -> Response:
-    """Download the events that the filter shows, as CSV, as lines of JSON, or with the hash chain."""
+    """Download the events that the filter shows, as CSV, or as lines of JSON with the hash chain."""
     async with db.read() as session:
         chosen = await _query(session, request.query_params, box, settings.time_zone)
     if chosen.mistakes:
@@ -149,21 +149,9 @@ async def download(
         return await csv_response(request, db, here, "audit", COLUMNS, rows, chosen.kept, sent)
     if refused := await refused_download(request, db, here, "audit", sent, chosen.kept):
         return refused
-    if sent.form.form == "chain":
-        return await _chained(db, box, here, chosen)
-    headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
-    return StreamingResponse(_json_lines(db, chosen.filter), headers=headers, media_type="application/x-ndjson")
-
-
-async def _chained(db: Database, box: SecretBox, here: Here, chosen: AuditQuery) -> Response:
-    """Return the events of a period with the hash chain."""
-    since, until = chosen.filter.since, chosen.filter.until
-    async with db.write() as session:
-        period = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None}
-        record(session, "audit.exported", actor=here.actor, request_id=here.request_id, data=period)
     await chain_audit_events(db, box)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
-    return StreamingResponse(_lines(db, since, until), headers=headers, media_type="application/x-ndjson")
+    return StreamingResponse(_json_lines(db, chosen.filter), headers=headers, media_type="application/x-ndjson")
 
 
 async def _events(db: Database, filter_: AuditFilter) -> AsyncIterator[tuple[list[AuditEvent], dict[str, str]]]:
@@ -196,15 +184,14 @@ async def _csv_rows(db: Database, filter_: AuditFilter, words: Words) -> AsyncIt
 
 async def _json_lines(db: Database, filter_: AuditFilter) -> AsyncIterator[bytes]:
     """Yield the events as lines; where there are more than a file may have, its last line says so."""
-    left = MAX_ROWS
-    async for events, _ in _events(db, filter_):
-        is_cut = len(events) > left
-        part = events[:left]
-        left -= len(part)
-        yield b"".join(orjson.dumps(content(event), option=orjson.OPT_SORT_KEYS) + b"\n" for event in part)
-        if is_cut:
-            yield orjson.dumps({"truncated": True, "rows": MAX_ROWS}) + b"\n"
-            return
+    count = 0
+    async with db.read() as session:
+        async for line in export_filtered(session, filter_):
+            if count == MAX_ROWS:
+                yield orjson.dumps({"truncated": True, "rows": MAX_ROWS}) + b"\n"
+                return
+            count += 1
+            yield line
 
 
 async def _audit_page(
@@ -293,12 +280,6 @@ async def check_audit(
         report = await verify(session, box) if chained <= CHECKED_AT_ONCE else None
         chosen = await _query(session, request.query_params, box, settings.time_zone)
     return await _audit_page(request, here, db, chosen, report)
-
-
-async def _lines(db: Database, since: datetime | None, until: datetime | None) -> AsyncIterator[bytes]:
-    async with db.read() as session:
-        async for line in export(session, since, until):
-            yield line
 
 
 def _day(text: str, zone: str, *, end: bool = False) -> datetime | None:

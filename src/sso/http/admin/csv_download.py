@@ -48,8 +48,11 @@ _PAGES = {
     "deliveries": ("deliveries", ADMIN + "/deliveries"),
     "audit": ("audit", ADMIN + "/audit"),
     "keys": ("keys", ADMIN + "/keys"),
+    "imports": ("imports", ADMIN + "/imports"),
+    "imported_files": ("imports", ADMIN + "/imports"),
+    "endings": ("sessions", ADMIN + "/sessions"),
 }
-"""The entry of the menu and the address of each list."""
+"""The entry of the menu and the address of the page of each list."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 Row = Sequence[object]
 
@@ -135,7 +138,7 @@ async def refused_download(
             "admin_download.html",
             status,
             problem=problem,
-            download=Download(f"{path}/download{'?' * bool(query)}{query}", token_for(request, PURPOSE), True),
+            download=Download(f"{request.url.path}{'?' * bool(query)}{query}", token_for(request, PURPOSE), True),
             form=sent.form.form,
             path=f"{path}{'?' * bool(query)}{query}",
         )
@@ -203,9 +206,16 @@ async def _stream(header: Row, parts: AsyncIterator[Sequence[Row]], note: str) -
 
 
 def download_of(
-    request: Request, here: Here, path: str, filters: Mapping[str, str], *, personal: bool = True
+    request: Request,
+    here: Here,
+    path: str,
+    filters: Mapping[str, str],
+    *,
+    personal: bool = True,
+    part: str = "download",
 ) -> Download:
-    """Return the form with which a list is downloaded."""
+    """Return the form with which a list is downloaded. ``part``: the last part of its address, where a page has several
+    lists."""
     query = urlencode(filters)
-    address = f"{path}/download{'?' * bool(query)}{query}"
+    address = f"{path}/{part}{'?' * bool(query)}{query}"
     return Download(address, token_for(request, PURPOSE), not personal or here.may(EXPORT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -11,6 +12,15 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.merging import decide_proposal
 from sso.accounts.power import check_power_over
+from sso.http.admin.csv_download import (
+    MAX_ROWS,
+    PART,
+    Downloads,
+    DownloadSent,
+    Row,
+    csv_response,
+    download_of,
+)
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -21,7 +31,7 @@ from sso.http.common.services import AccountActor, Box, Db
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import merge_proposals as merging
-from sso.identity.users.models import MergeProposal
+from sso.identity.users.models import ImportRun, MergeProposal
 from sso.identity.users.service import UserError
 from sso.identity.users.store import names_of
 from sso.platform.actor import Actor
@@ -29,6 +39,7 @@ from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 
 router = new_router()
+IMPORTS = ADMIN + "/imports"
 PAGE = 50
 TOP = 10
 DECISIONS = {
@@ -44,7 +55,16 @@ PROPOSALS = {
 }
 REASON_TEXTS = {**KIND_TEXTS, "name": N_("Name")}
 CANNOT = N_("The action was not carried out. %(detail)s")
+COLUMNS = (
+    "id", "state", "name", "application", "local_user_id", "identifiers", "user_id", "same", "created", "decided",
+    "decided_by",
+)  # fmt: skip
+FILE_COLUMNS = (
+    "started", "finished", "application", "rows", "created", "updated", "unchanged", "possible_duplicates", "rejected",
+)  # fmt: skip
 Merges = Annotated[Here, Depends(Needs("users:merge"))]
+Exports = Annotated[Here, Depends(Downloads("users:merge"))]
+ExportsFiles = Annotated[Here, Depends(Downloads("users:merge", personal=False))]
 
 
 class DecisionForm(FormModel):
@@ -56,7 +76,12 @@ class DecisionForm(FormModel):
 Decision = Annotated[Sent[DecisionForm], Depends(OwnForm(DecisionForm, "imports"))]
 
 
-@router.get(ADMIN + "/imports")
+def _state(request: Request) -> str:
+    state = request.query_params.get("state", "open")
+    return state if state in PROPOSALS else "open"
+
+
+@router.get(IMPORTS)
 async def imports_page(request: Request, here: Merges, db: Db, box: Box) -> Response:
     """List imports, and imported users who probably have an account already."""
     return await _imports_page(request, here, db, box)
@@ -65,8 +90,7 @@ async def imports_page(request: Request, here: Merges, db: Db, box: Box) -> Resp
 async def _imports_page(
     request: Request, here: Here, db: Database, box: SecretBox, problem: str = "", status: int = 200, **values: str
 ) -> Response:
-    query = request.query_params
-    state = query.get("state", "open") if query.get("state", "open") in PROPOSALS else "open"
+    query, state = request.query_params, _state(request)
     after = read_id(query.get("after", ""))
     async with db.read() as session:
         proposals = await merging.page_of_proposals(session, state, after, PAGE + 1)
@@ -88,14 +112,60 @@ async def _imports_page(
         decisions=DECISIONS,
         reason_texts=REASON_TEXTS,
         merged=merged,
-        following=f"{ADMIN}/imports?{urlencode(following)}" if following else "",
+        following=f"{IMPORTS}?{urlencode(following)}" if following else "",
         problem=problem,
         values=values,
+        download=download_of(request, here, IMPORTS, {"state": state}),
+        download_files=download_of(request, here, IMPORTS, {}, personal=False, part="download-files"),
         csrf_token=token_for(request, "imports"),
     )
 
 
-@router.post(ADMIN + "/imports")
+@router.post(IMPORTS + "/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db, box: Box) -> Response:
+    """Download the rows of a state that may belong to an existing user. Contacts are masked, as on the page."""
+    state = _state(request)
+    rows = _csv_rows(db, box, state)
+    return await csv_response(request, db, here, "imports", COLUMNS, rows, ("state",), sent)
+
+
+async def _csv_rows(db: Database, box: SecretBox, state: str) -> AsyncIterator[Sequence[Row]]:
+    after = None
+    while True:
+        async with db.read() as session:
+            page = await merging.page_of_proposals(session, state, after, PART)
+        yield [_csv_row(merging.shown(box, proposal)) for proposal in page]
+        if len(page) < PART:
+            return
+        after = page[-1].id
+
+
+def _csv_row(proposal: merging.ShownProposal) -> Row:
+    identifiers = [identifier["value"] for identifier in proposal["identifiers"]]
+    values = (proposal["id"], proposal["status"], proposal["name"], proposal["client_id"], proposal["local_user_id"])
+    decision = (proposal["created_at"], proposal["decided_at"], proposal["decided_by"])
+    return (*values, identifiers, proposal["user_id"], proposal["reasons"], *decision)
+
+
+@router.post(IMPORTS + "/download-files")
+async def download_files(request: Request, here: ExportsFiles, sent: DownloadSent, db: Db) -> Response:
+    """Download the list of imported files, the newest first."""
+    async with db.read() as session:
+        runs = await merging.import_runs(session, MAX_ROWS + 1)
+    return await csv_response(request, db, here, "imported_files", FILE_COLUMNS, _file_rows(runs), (), sent)
+
+
+async def _file_rows(runs: Sequence[ImportRun]) -> AsyncIterator[Sequence[Row]]:
+    yield [
+        (
+            run.started_at, run.finished_at, run.client_id, run.rows_done, run.made, run.updated, run.unchanged,
+            run.proposed, run.rejected,
+        )
+        for run in runs
+    ]  # fmt: skip
+
+
+@router.post(IMPORTS)
 async def decide(request: Request, here: Merges, sent: Decision, accounts: AccountActor) -> Response:
     """Decide a merge proposal."""
     decision, target = sent.form.choice
@@ -112,4 +182,4 @@ async def decide(request: Request, here: Merges, sent: Decision, accounts: Accou
     except UserError as error:
         detail = refusal_text(str(error), translations(locale_of(request)).gettext)
         return await _imports_page(request, here, accounts.db, accounts.box, CANNOT, 409, detail=detail)
-    return RedirectResponse(f"{ADMIN}/imports?{urlencode({'decided': chosen})}", 303)
+    return RedirectResponse(f"{IMPORTS}?{urlencode({'decided': chosen})}", 303)

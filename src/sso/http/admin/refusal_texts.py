@@ -176,6 +176,10 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"a team has at most (?P<count>\d+) people", re.S), N_("A team has at most %(count)s members.")),
     (
+        re.compile(r"'[^']+' is managed by the catalogue '[^']+': remove it from that file, .*", re.S),
+        N_("To retire this application, remove it from its catalogue file and run “sso clients apply --delete”."),
+    ),
+    (
         re.compile(
             r"'(?P<value>[^']+)' is managed by the catalogue '(?P<file>[^']+)': change it there"
             r"|its configuration is managed by the catalogue '(?P<file2>[^']+)': change it there",

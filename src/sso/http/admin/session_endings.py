@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -9,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.power import check_power_over
+from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.sessions import (
+    ALL,
     ENDING_STATES,
     ENDINGS,
     REASONS,
@@ -34,11 +37,17 @@ from sso.identity.users.models import User
 from sso.identity.users.store import names_of
 from sso.logout import bulk as mass_ending
 from sso.logout.delivery_report import bulk_delivery_report
+from sso.platform.db import Database
 
 router = new_router()
 
 TYPE_ALL = N_("Type ALL to confirm.")
+COLUMNS = (
+    "id", "started", "finished", "state", "reason", "actor", "ended", "total", "what", "application", "user_id",
+    "network",
+)  # fmt: skip
 EndsMany = Annotated[Here, Depends(Needs("sessions:end_many"))]
+Exports = Annotated[Here, Depends(Downloads("sessions:read"))]
 
 
 class BulkForm(EndForm):
@@ -117,6 +126,29 @@ async def begin(here: EndsMany, sent: BulkEnding, view: View, accounts: AccountA
         await mass_ending.work_once(accounts, revocation_id)
         outbox.nudge()
     return RedirectResponse(f"{ENDINGS}/{revocation_id}", 303)
+
+
+@router.post(ALL + "/download-endings")
+async def download_endings(request: Request, here: Exports, sent: DownloadSent, db: Db) -> Response:
+    """Download the bulk revocations, the newest first."""
+    return await csv_response(request, db, here, "endings", COLUMNS, _csv_rows(db), (), sent)
+
+
+async def _csv_rows(db: Database) -> AsyncIterator[Sequence[Row]]:
+    before = None
+    while True:
+        async with db.read() as session:
+            page = await mass_ending.endings(session, PART, before)
+        yield [
+            (
+                row.id, row.created_at, row.finished_at, row.status, row.reason, row.actor, row.ended, row.total,
+                row.what, row.client_id, row.user_id, row.network,
+            )
+            for row in page
+        ]  # fmt: skip
+        if len(page) < PART:
+            return
+        before = page[-1].id
 
 
 @router.get(ENDINGS + "/{ending_id}")

@@ -21,7 +21,7 @@ from sso.accounts.services import AccountActions
 from sso.clients.registry import Registry
 from sso.http.account.sessions import Row as SessionRow
 from sso.http.account.sessions import rows_of
-from sso.http.admin.csv_download import PART, DownloadForm, Downloads, DownloadSent, Row, csv_response
+from sso.http.admin.csv_download import PART, DownloadForm, Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.admin.list_tools import list_tools
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -231,6 +231,7 @@ async def _list(
         may_end=here.may("sessions:end"),
         may_end_many=here.may("sessions:end_many"),
         tools=await list_tools(view.request, here, view.db, "sessions", ALL, kept),
+        download_endings=download_of(view.request, here, ALL, {}, part="download-endings"),
         csrf_token=token_for(view.request, "sessions selected"),
     )
 

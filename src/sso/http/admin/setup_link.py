@@ -1,5 +1,5 @@
-"""The page of the link that ``sso setup`` prints: the first administrator chooses a name and a password, is signed in,
-sets up two-step verification, and goes on to the setup page of the console."""
+"""The pages of the link that ``sso setup`` prints: the first administrator chooses a name and a password, sets up an
+authenticator app, is created and signed in, and goes on to the setup page of the console."""
 
 from __future__ import annotations
 
@@ -8,28 +8,40 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from pydantic import AfterValidator
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.flows import FlowEnded, FlowRefused
 from sso.accounts.profile import read_name
+from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.options import SignInOptions
-from sso.accounts.sign_in.second_factor import begin_second_factor
-from sso.http.admin.setup import HERE as THEN
+from sso.accounts.sign_in.pending_request import account_at
+from sso.accounts.sign_in.start import start_session
+from sso.http.admin.setup import HERE as SETUP
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.typed_forms import FormModel, cut, read_form, required
-from sso.http.sign_in.finish import show_flow
-from sso.http.sign_in.flow_texts import WEAK
+from sso.http.sign_in.finish import finish
+from sso.http.sign_in.flow_texts import WEAK, WRONG_APP_CODE
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
+from sso.http.sign_in.second_way import codes_page
+from sso.http.sign_in.setup_of_app import app_shown
 from sso.http.sign_in.texts import BUSY, STALE
-from sso.identity.authn.assurance import ACR_MFA
 from sso.identity.authn.passwords import Busy, WeakPassword
+from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.service import UserError
 from sso.messages import N_
-from sso.setup.administrator import administrator_of_link, create_administrator
+from sso.setup.administrator import (
+    administrator_of_link,
+    begin_administrator,
+    confirm_administrator,
+    data_of,
+    recall_administrator,
+)
 from sso.setup.links import PATH, LinkEnded, NewAdministrator
 
 router = new_router()
+APP = PATH + "/app"
 NO_NAME = N_("Enter your full name.")
 NO_USERNAME = N_("Enter a username, such as siti.")
 NOT_USABLE = N_("This username or e-mail address cannot be used: %(reason)s")
@@ -58,7 +70,7 @@ async def setup_link_page(page: CurrentPage) -> Response:
 
 @router.post(PATH)
 async def use_setup_link(page: CurrentPage) -> Response:
-    """Create the administrator, use the link up, and sign the administrator in."""
+    """Keep the name and the password, and lead to the page on which the authenticator app is set up."""
     fields, token = page.fields, page.fields.get("c", "")
     if not page.has_browser:
         return page.failure("no_cookies", 400)
@@ -72,13 +84,13 @@ async def use_setup_link(page: CurrentPage) -> Response:
     sent = read_form(AdministratorForm, fields)
     if sent.mistakes:
         return _form_page(page, token, fields, errors_in_order(sent.mistakes, FIELDS), 400)
-    return await _create(page, token, NewAdministrator(sent.form.name, sent.form.username, sent.form.email))
+    return await _begin(page, token, NewAdministrator(sent.form.name, sent.form.username, sent.form.email))
 
 
-async def _create(page: PageRequest, token: str, person: NewAdministrator) -> Response:
+async def _begin(page: PageRequest, token: str, person: NewAdministrator) -> Response:
     services, fields = page.site.accounts, page.fields
     try:
-        proof = await create_administrator(services, page.visitor, token, person, fields.get("password", ""))
+        flow = await begin_administrator(services, page.visitor, token, person, fields.get("password", ""))
     except LinkEnded:
         return _ended(page)
     except WeakPassword as error:
@@ -89,10 +101,64 @@ async def _create(page: PageRequest, token: str, person: NewAdministrator) -> Re
     except UserError as error:
         errors = field_error("username", NOT_USABLE, reason="; ".join(error.mistakes))
         return _form_page(page, token, fields, errors, 409)
-    # No session begins before the second factor is set up, whatever SSO_SECOND_FACTOR_ROLES says.
-    options = SignInOptions(add=True, then=THEN)
-    begun = await begin_second_factor(page.site, page.visitor, proof, "role", ACR_MFA, options)
-    return show_flow(page, begun) if begun is not None else _ended(page)
+    return RedirectResponse(f"{APP}?{urlencode({'f': flow.token})}", 303, {"Cache-Control": "no-store"})
+
+
+@router.get(APP)
+async def setup_app_page(page: CurrentPage) -> Response:
+    """Show the authenticator app that the administrator sets up."""
+    flow = await _flow(page, page.query.get("f", ""))
+    return flow if isinstance(flow, Response) else _app_page(page, flow)
+
+
+@router.post(APP)
+async def confirm_setup_app(page: CurrentPage) -> Response:
+    """Create the administrator, use the link up, start the session, and show the recovery codes."""
+    flow = await _flow(page, page.fields.get("f", ""))
+    if isinstance(flow, Response):
+        return flow
+    if not page.has_valid_csrf_token(f"setup app {flow.token}"):
+        return _app_page(page, flow, field_error("", STALE), 400)
+    try:
+        created = await confirm_administrator(page.site.accounts, page.visitor, flow, page.fields.get("code", ""))
+    except FlowRefused:
+        return _app_page(page, flow, field_error("code", WRONG_APP_CODE), 400)
+    except FlowEnded:
+        return page.failure("expired_interaction", 400)
+    except LinkEnded:
+        return _ended(page)
+    except UserError as error:
+        data = data_of(flow)
+        errors = field_error("username", NOT_USABLE, reason="; ".join(error.mistakes))
+        return _form_page(page, data["link"], data["person"], errors, 409)
+    page.site.worker.nudge()
+    before = await account_at(page.site, page.visitor)
+    options = SignInOptions(add=True, then=SETUP)
+    started = await start_session(page.site, page.visitor, created.proof, options, pending=None, before=before)
+    return finish(page, started, None, before, codes_page(page, Destination(), created.recovery_codes, SETUP))
+
+
+async def _flow(page: PageRequest, flow_token: str) -> RunningFlow | Response:
+    """Return the pending flow of the administrator, or the page that says that it is over."""
+    try:
+        flow = await recall_administrator(page.site.accounts, page.visitor, flow_token)
+    except LinkEnded:
+        return _ended(page)
+    return flow if flow is not None else page.failure("expired_interaction", 400)
+
+
+def _app_page(page: PageRequest, flow: RunningFlow, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
+    data = data_of(flow)
+    return page.page(
+        "setup_app.html",
+        status=status,
+        here=f"{APP}?{urlencode({'f': flow.token})}",
+        f=flow.token,
+        back=f"{PATH}?{urlencode({'c': data['link']})}",
+        enrol=app_shown(page, data["seed"], data["person"]["username"]),
+        errors=errors,
+        csrf_token=page.csrf_token(f"setup app {flow.token}"),
+    )
 
 
 def _form_page(

@@ -236,7 +236,7 @@ async def resume(client_id: str, access: Access, db: Db, known: Clients) -> Resp
     "/clients/{client_id}",
     status_code=204,
     summary="Remove a client",
-    responses=problems(404, 412),
+    responses=problems(404, 409, 412),
     **needs("clients:delete"),
 )
 async def delete(
@@ -248,7 +248,8 @@ async def delete(
     outbox: Outbox,
     if_match: IfMatch = None,
 ) -> Response:
-    """Like suspending; the consents of users are deleted too. A catalogue can use the client_id again at once, this API
+    """Like suspending; the consents of users are deleted too. Clients of a catalogue file are removed from that file:
+    here the answer is 409. A catalogue can use the client_id again at once, this API
     after SSO_DELIVERY_RETENTION."""
     async with db.write() as session:
         check_etag(if_match, _shown(await _present(session, client_id)), required=False)

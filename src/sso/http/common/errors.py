@@ -7,6 +7,7 @@ own is the answer, a route raises an :class:`Interruption`, which makes its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 from urllib.parse import quote
 
@@ -19,13 +20,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sso.accounts.sign_in.current_account import AccountLocked, current_account
 from sso.clients.validation_errors import not_a_list, not_text
 from sso.errors import Refusal, validation_message
+from sso.http.common.cookies import session_tokens
 from sso.http.common.counting import count_page_error, count_redirect_error
 from sso.http.common.forms import sent_fields
+from sso.http.common.header import remember_user
 from sso.http.common.pages import FAILURES, NO_FIELDS, failure, to_application
 from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import site_of
+from sso.http.common.visitor import visitor_of
+from sso.identity.users.store import roles_of
 from sso.oidc.authorize.request import PageError, RedirectError, error_answer
 from sso.platform.db import DatabaseUnavailable
 
@@ -107,6 +113,7 @@ async def on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Interruption):
         return error.respond(request)
     if isinstance(error, HTTPException):
+        await _read_user(request, error)
         return _http_error(request, error)
     refusal = _as_refusal(request, error)
     if refusal is None or not _is_answerable(request, refusal):
@@ -181,6 +188,23 @@ def _page_error(request: Request, error: PageError, fields: Mapping[str, str]) -
     client = provider.registry.enabled(error.client_id or error.named)
     signing_in = request.url.path != "/logout"
     return failure(request, error.code, 400, detail, client=client, signing_in=signing_in, fields=fields)
+
+
+async def _read_user(request: Request, error: HTTPException) -> None:
+    """Read the user for the header of a page that does not exist: only for a browser that has a session and asks for a
+    page, and never at the cost of the answer."""
+    asks_for_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if error.status_code != 404 or not asks_for_page or answer_form(request.url.path) != "page":
+        return
+    if not session_tokens(request):
+        return
+    provider = site_of(request).provider
+    with suppress(AccountLocked, DatabaseUnavailable):
+        async with provider.db.read() as session:
+            current = await current_account(provider, session, visitor_of(request), None)
+            who = current.signed_in if current is not None else None
+            if who is not None:
+                remember_user(request, who.user.name, await roles_of(session, who.user.id))
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:

@@ -56,6 +56,17 @@ def header_user(request: Request, name: str, roles: Collection[str] = (), *, dev
     )
 
 
+def remember_user(request: Request, name: str, roles: Collection[str]) -> None:
+    """Keep with the request whose session it has read, so that an error page has the header too."""
+    request.state.header_user = (name, tuple(roles))
+
+
+def remembered_user(request: Request) -> HeaderUser | None:
+    """Return the user for the header of an error page; None: the request has read no session."""
+    remembered: tuple[str, tuple[str, ...]] | None = getattr(request.state, "header_user", None)
+    return header_user(request, *remembered) if remembered is not None else None
+
+
 def first_admin_page(roles: Collection[str]) -> str:
     """Return where a user with these roles begins to administer; empty: the user administers nothing."""
     may = permissions_of(roles) | (GROUP_PERMISSIONS if "group_admin" in roles else frozenset())

@@ -23,7 +23,7 @@ from sso.http.common.failures import FAILURES as FAILURES
 from sso.http.common.failures import OF_AN_APPLICATION
 from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import query_by_gate
-from sso.http.common.header import HeaderUser
+from sso.http.common.header import HeaderUser, remembered_user
 from sso.http.common.i18n import LANGUAGE_NAMES, LOCALES, choose_locale, translations
 from sso.http.common.icons import icon
 from sso.http.common.monogram import monogram
@@ -229,6 +229,7 @@ def failure(
     client: Client | None = None,
     signing_in: bool = True,
     fields: Mapping[str, str] = NO_FIELDS,
+    header: HeaderUser | None = None,
     **context: Any,
 ) -> Response:
     """Return the page, or where programs ask the JSON, that says what went wrong.
@@ -243,6 +244,7 @@ def failure(
         client: the application of the page; the token of a stale page names it.
         signing_in: whether somebody was signing in, not out.
         fields: of the form that was sent; the token in them names the application of a page that is stale.
+        header: the user who is signed in; None: the user whose session the request has read, if any.
         context: what the template shows besides.
     """
     if (for_program := _failure_for_program(request, code, status, detail)) is not None:
@@ -263,6 +265,7 @@ def failure(
         client=client,
         back=way_back(client, signing_in=signing_in),
         fields=fields,
+        header=header or remembered_user(request),
         **context,
     )
     if failed.retry_after:

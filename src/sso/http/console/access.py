@@ -265,6 +265,8 @@ PARTS = (
     "selected",
     "confirm",
     "download",
+    "download-files",
+    "download-endings",
     "logo",
 )
 """Addresses that take forms of the page above them, and are no page themselves."""

@@ -209,6 +209,8 @@ async def end(
         async with db.write() as session:
             await remove_client(session, accounts, there.application_id, note=form.note, actor=there.here.as_actor)
     except ClientError as error:
+        if there.kept_by:  # the page says what to do instead
+            return await _end_page(request, there, status=409)
         return await _end_page(request, there, CANNOT, 409, note=form.note, detail=str(error))
     await clients.refresh()
     outbox.nudge()

@@ -41,16 +41,19 @@ class UserError(Refusal):
         return self._mistakes
 
 
-async def create_users(
-    session: AsyncSession, people: list[NewUser], *, actor: str = "cli", box: SecretBox | None = None
-) -> list[User]:
-    """Create users, all or none.
+async def check_free(session: AsyncSession, people: list[NewUser], box: SecretBox | None = None) -> None:
+    """Check that :func:`create_users` can create users now.
 
-    Args:
-        session: the transaction.
-        people: the new users.
-        actor: for the audit log.
-        box: encrypts NIKs.
+    Raises:
+        UserError: with every identifier that another user has.
+    """
+    await _free_identifiers(session, people, box)
+
+
+async def _free_identifiers(
+    session: AsyncSession, people: list[NewUser], box: SecretBox | None
+) -> tuple[bytes, list[list[tuple[str, str, bool]]]]:
+    """Return the key of NIKs, and the identifiers of each new user.
 
     Raises:
         UserError: with every identifier that another user has.
@@ -67,6 +70,24 @@ async def create_users(
         raise UserError(*(f"{_shown(lookup)} is already used" for lookup in sorted(used)))
     for kind, lookup, verified in identifiers:
         _check_verified(kind, lookup, verified)
+    return key, identifiers_of_each
+
+
+async def create_users(
+    session: AsyncSession, people: list[NewUser], *, actor: str = "cli", box: SecretBox | None = None
+) -> list[User]:
+    """Create users, all or none.
+
+    Args:
+        session: the transaction.
+        people: the new users.
+        actor: for the audit log.
+        box: encrypts NIKs.
+
+    Raises:
+        UserError: with every identifier that another user has.
+    """
+    key, identifiers_of_each = await _free_identifiers(session, people, box)
     now = clock.now()
     users = []
     for person in people:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import delete, func, or_, select, text
+from sqlalchemy import Select, delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -243,7 +243,14 @@ async def page_of_events(
     session: AsyncSession, filter_: AuditFilter, before: uuid.UUID | None, limit: int
 ) -> list[AuditEvent]:
     """Return events that are older than ``before``, the newest first."""
-    statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
+    statement = _narrowed(select(AuditEvent), filter_).order_by(AuditEvent.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(AuditEvent.id < before)
+    return list((await session.execute(statement)).scalars())
+
+
+def _narrowed(statement: Select[tuple[AuditEvent]], filter_: AuditFilter) -> Select[tuple[AuditEvent]]:
+    """Return a statement with the conditions of a filter."""
     for name in ("type", "outcome", "actor", "subject", "client_id"):
         if (value := getattr(filter_, name)) is not None:
             statement = statement.where(getattr(AuditEvent, name) == value)
@@ -255,9 +262,7 @@ async def page_of_events(
         statement = statement.where(AuditEvent.at >= filter_.since)
     if filter_.until is not None:
         statement = statement.where(AuditEvent.at < filter_.until)
-    if before is not None:
-        statement = statement.where(AuditEvent.id < before)
-    return list((await session.execute(statement)).scalars())
+    return statement
 
 
 async def chain_length(session: AsyncSession) -> tuple[int, int]:
@@ -275,20 +280,34 @@ async def _count_unchained(session: AsyncSession) -> int:
 async def export(
     session: AsyncSession, since: datetime | None = None, until: datetime | None = None
 ) -> AsyncIterator[bytes]:
-    """Yield the events of the chain from ``since`` to the first event at or after ``until``, as lines of JSON."""
+    """Yield the events of the chain from ``since`` to the first event at or after ``until``, as lines of JSON without a
+    gap: what is deleted afterwards can be verified with :func:`verify_archive`."""
     async for event in _in_order(session):
         if until is not None and event.at >= until:
             return
         if since is None or event.at >= since:
-            line = {**content(event), "seq": event.seq, "hash": (event.hash or b"").hex()}
-            if event.redaction is not None:
-                line["redaction"] = event.redaction.hex()
-            yield orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n"
+            yield _line(event)
 
 
-async def _in_order(session: AsyncSession, last: int = 0) -> AsyncIterator[AuditEvent]:
+async def export_filtered(session: AsyncSession, filter_: AuditFilter) -> AsyncIterator[bytes]:
+    """Yield the events of a filter that are in the chain, the oldest first, as :func:`export` does."""
+    async for event in _in_order(session, filter_=filter_):
+        yield _line(event)
+
+
+def _line(event: AuditEvent) -> bytes:
+    line = {**content(event), "seq": event.seq, "hash": (event.hash or b"").hex()}
+    if event.redaction is not None:
+        line["redaction"] = event.redaction.hex()
+    return orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n"
+
+
+async def _in_order(
+    session: AsyncSession, last: int = 0, filter_: AuditFilter | None = None
+) -> AsyncIterator[AuditEvent]:
     while True:
         page = select(AuditEvent).where(AuditEvent.seq > last).order_by(AuditEvent.seq).limit(CHAIN_BATCH)
+        page = _narrowed(page, filter_) if filter_ is not None else page
         events = (await session.execute(page)).scalars().all()
         for event in events:
             yield event

@@ -80,6 +80,7 @@ LAG_SECONDS = _gauge("sso_replication_lag_seconds", "Lag of the slowest standby.
 LAG_BYTES = _gauge("sso_replication_lag_bytes", "Lag of the slowest standby.")
 COMMITS_WAIT = _gauge("sso_replication_commits_wait", "Whether each commit waits for a standby.")
 BUDGET = _gauge("sso_message_budget_used_ratio", "Used part of the fullest daily budget, by channel.", ("channel",))
+CHECKLIST = _gauge("sso_checklist_state", "Checklist of the installation: 0 good, 1 warning, 2 bad.", ("check",))
 BUILD = _gauge("sso_build_info", "The version of the provider.", ("version",))
 
 

@@ -28,6 +28,8 @@ MAX_WAITING, MAX_WAITING_PER_CLIENT = 2000, 100
 MAX_UNPROVEN, MAX_UNPROVEN_PER_NETWORK, MAX_UNPROVEN_STORED = 20, 5, 100
 """Maximum number of entries that did not authenticate the application: of one in memory, of one network in memory, and
 of one stored. They have these places alone, so that nobody evicts the entries of the application itself."""
+SURPLUS = 500
+"""How many entries of an application are deleted at most when further ones are written."""
 UNPROVEN = "not authenticated"
 """What an entry has in place of the grant type where the request did not authenticate the application."""
 
@@ -117,7 +119,7 @@ class RequestLog:
 
 
 async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]) -> None:
-    """Store entries."""
+    """Store entries, and delete the oldest ones of these applications beyond the maximum."""
     if entries:
         rows = [
             {
@@ -133,6 +135,8 @@ async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]
             for entry in entries
         ]
         await session.execute(insert(ClientRequest), rows)
+    for client_id, is_unproven in sorted({(entry.client_id, entry.grant_type == UNPROVEN) for entry in entries}):
+        await _delete_surplus(session, client_id, is_unproven=is_unproven, limit=SURPLUS)
 
 
 async def requests_of(
@@ -176,15 +180,20 @@ async def delete_surplus_requests(session: AsyncSession, since: datetime, limit:
     more than :data:`MAX_STORED`; return how many."""
     lately, left = select(ClientRequest.client_id).where(ClientRequest.at >= since).distinct(), limit
     for client_id in (await session.execute(lately)).scalars().all():
-        is_unproven = ClientRequest.grant_type.is_not_distinct_from(UNPROVEN)
-        is_proven = ClientRequest.grant_type.is_distinct_from(UNPROVEN)
-        for kind, maximum in ((is_unproven, MAX_UNPROVEN_STORED), (is_proven, MAX_STORED)):
-            mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id, kind)
-            surplus = mine.order_by(ClientRequest.id.desc()).offset(maximum).limit(left)
-            ids = (await session.execute(surplus)).scalars().all()
-            if ids:
-                await session.execute(delete(ClientRequest).where(ClientRequest.id.in_(ids)))
-            left -= len(ids)
+        for is_unproven in (True, False):
+            left -= await _delete_surplus(session, client_id, is_unproven=is_unproven, limit=left)
         if not left:
             break
     return limit - left
+
+
+async def _delete_surplus(session: AsyncSession, client_id: str, *, is_unproven: bool, limit: int) -> int:
+    """Delete the oldest entries of an application beyond the maximum, at most ``limit``; return how many."""
+    grant_type, maximum = ClientRequest.grant_type, MAX_UNPROVEN_STORED if is_unproven else MAX_STORED
+    kind = grant_type.is_not_distinct_from(UNPROVEN) if is_unproven else grant_type.is_distinct_from(UNPROVEN)
+    mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id, kind)
+    surplus = mine.order_by(ClientRequest.id.desc()).offset(maximum).limit(limit)
+    ids = (await session.execute(surplus)).scalars().all()
+    if ids:
+        await session.execute(delete(ClientRequest).where(ClientRequest.id.in_(ids)))
+    return len(ids)

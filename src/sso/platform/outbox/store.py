@@ -438,8 +438,10 @@ async def waiting(session: AsyncSession) -> dict[str, tuple[int, datetime]]:
 
 
 async def count_failing(session: AsyncSession, client_id: str) -> int:
-    """Return the number of deliveries to an application that were given up, or failed and are retried."""
-    failing = (Delivery.status == "given_up") | ((Delivery.status == "pending") & (Delivery.attempts > 1))
+    """Return the number of deliveries to an application that were given up, or failed and are retried: from the first
+    failed attempt on. An attempt that runs for the first time has no error yet."""
+    retried = (Delivery.status == "pending") & (Delivery.attempts > 0) & Delivery.last_error.is_not(None)
+    failing = (Delivery.status == "given_up") | retried
     failing &= Delivery.kind != DeliveryKind.APPLICATION_WEBHOOK
     statement = select(func.count()).select_from(Delivery).where(Delivery.client_id == client_id, failing)
     return int((await session.execute(statement)).scalar_one())
