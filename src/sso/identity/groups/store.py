@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
@@ -41,14 +54,17 @@ def _roles(*joined: Any, of: ColumnElement[bool]) -> Any:
     )
 
 
+_THROUGH_GROUPS = (
+    (_ancestors, _n.ancestor_id == _a.group_id),
+    (_memberships, _m.group_id == _n.group_id),
+    (_own, _own.c.id == _m.group_id),
+    (_upper, _upper.c.id == _n.ancestor_id),
+)
 # A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
 # 0, and each unit above it. Each kind of assignment has a branch of its own, so that each uses its own index.
 ROLES_HELD = _roles(of=_a.user_id == bindparam("user_id")).union(
     _roles(
-        (_ancestors, _n.ancestor_id == _a.group_id),
-        (_memberships, _m.group_id == _n.group_id),
-        (_own, _own.c.id == _m.group_id),
-        (_upper, _upper.c.id == _n.ancestor_id),
+        *_THROUGH_GROUPS,
         of=and_(
             _m.user_id == bindparam("user_id"),
             or_(_n.depth == 0, _a.with_units_below.is_(True)),
@@ -78,19 +94,116 @@ class Access:
     Args:
         roles: each role, with the code of the unit that it is limited to.
         groups: each code that applies to the user, with the codes of the units above it.
+        member_of: the codes of the groups that the user is a member of, without the units above them.
     """
 
     roles: tuple[tuple[str, str | None], ...] = ()
     groups: tuple[tuple[str, frozenset[str]], ...] = ()
+    member_of: frozenset[str] = frozenset()
+
+
+NO_ACCESS = Access()
 
 
 def access_of(executor: Executor, user_id: uuid.UUID, client_id: str, now: datetime) -> Access:
     """Return what a user has in an application. Two statements; for the bridge."""
     roles = executor.execute(ROLES_HELD, {"user_id": user_id, "client_id": client_id, "now": now}).all()
     groups = executor.execute(GROUPS_REACHED, {"user_id": user_id, "now": now}).all()
-    return Access(
-        tuple((row[0], row[1]) for row in roles), with_ancestors([(row[0], row[1], row[2]) for row in groups])
+    return _access([(row[0], row[1]) for row in roles], [(row[0], row[1], row[2]) for row in groups])
+
+
+def _access(roles: Iterable[tuple[str, str | None]], rows: Sequence[tuple[str, str, int]]) -> Access:
+    return Access(tuple(roles), with_ancestors(rows), frozenset(own for own, _, _ in rows))
+
+
+def _entries(*joined: Any, holder: Any, of: ColumnElement[bool]) -> Any:
+    """Return one kind of assignment as rows ``holder``, ``application``, ``entry`` (``role@CODE`` or ``role@``).
+
+    The names are not those of the columns: in RETURNING on SQLite the columns of the outer table have no table name.
+    """
+    source: Any = _assignments
+    for table, condition in joined:
+        source = source.join(table, condition)
+    entry = _a.role + literal("@") + func.coalesce(_limit.c.code, literal(""))
+    return (
+        select(holder.label("holder"), _a.client_id.label("application"), entry.label("entry"))
+        .select_from(source.outerjoin(_limit, _limit.c.id == _a.unit_id))
+        .where(of, _valid(_a), or_(_a.unit_id.is_(None), _valid(_limit.c)))
+        .subquery()
     )
+
+
+_given_to_users = _entries(holder=_a.user_id, of=_a.user_id.is_not(None))
+_given_to_groups = _entries(
+    *_THROUGH_GROUPS,
+    holder=_m.user_id,
+    of=and_(or_(_n.depth == 0, _a.with_units_below.is_(True)), _valid(_m), _valid(_own.c), _valid(_upper.c)),
+)
+_reached = (
+    select(
+        _m.user_id.label("holder"),
+        (_own.c.code + literal("/") + _upper.c.code + literal("/") + cast(_n.depth, String)).label("entry"),
+    )
+    .select_from(
+        _memberships.join(_own, _own.c.id == _m.group_id)
+        .join(_ancestors, _n.group_id == _m.group_id)
+        .join(_upper, _upper.c.id == _n.ancestor_id)
+    )
+    .where(_valid(_m), _valid(_own.c), _valid(_upper.c))
+    .subquery()
+)
+
+
+def access_columns(user_id: Any, client_id: Any, outer: Any) -> tuple[Any, ...]:
+    """Return what a user has in an application as columns of another statement, for :func:`read_access`.
+
+    The statement has a parameter ``now``. Roles and codes have no blank, ``@`` or ``/``.
+
+    Args:
+        user_id: the user: a column of ``outer``, or a parameter.
+        client_id: the application: the same.
+        outer: the table of the other statement; None: both are parameters, and the columns are read once.
+    """
+    of_client = [
+        select(func.aggregate_strings(given.c.entry, " ")).where(
+            given.c.holder == user_id, given.c.application == client_id
+        )
+        for given in (_given_to_users, _given_to_groups)
+    ]
+    groups = select(func.aggregate_strings(_reached.c.entry, " ")).where(_reached.c.holder == user_id)
+    selects = (*of_client, groups)
+    return tuple((one if outer is None else one.correlate(outer)).scalar_subquery() for one in selects)
+
+
+def read_access(columns: Sequence[str | None]) -> Access:
+    """Return what the columns of :func:`access_columns` say."""
+    to_user, to_groups, reached = columns
+    if to_user is None and to_groups is None and reached is None:
+        return NO_ACCESS
+    entries = sorted({*(to_user or "").split(), *(to_groups or "").split()})
+    roles = [(role, code or None) for role, _, code in (entry.partition("@") for entry in entries)]
+    rows = [(own, upper, int(depth)) for own, upper, depth in (row.split("/") for row in (reached or "").split())]
+    return _access(roles, rows)
+
+
+async def access_in(
+    session: AsyncSession, user_id: uuid.UUID, client_ids: Sequence[str], now: datetime
+) -> dict[str, Access]:
+    """Return what a user has in each of several applications. One statement."""
+    given = [
+        select(entries.c.application, entries.c.entry).where(
+            entries.c.holder == user_id, entries.c.application.in_(client_ids)
+        )
+        for entries in (_given_to_users, _given_to_groups)
+    ]
+    reached = select(literal(None, String), _reached.c.entry).where(_reached.c.holder == user_id)
+    entries: dict[str | None, list[str]] = {}
+    for client_id, entry in (await session.execute(union_all(*given, reached), {"now": now})).all():
+        entries.setdefault(client_id, []).append(entry)
+    groups = " ".join(entries.get(None, ()))
+    return {
+        client_id: read_access((" ".join(entries.get(client_id, ())), None, groups or None)) for client_id in client_ids
+    }
 
 
 def with_ancestors(rows: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, frozenset[str]], ...]:
