@@ -54,17 +54,14 @@ def _roles(*joined: Any, of: ColumnElement[bool]) -> Any:
     )
 
 
-_THROUGH_GROUPS = (
-    (_ancestors, _n.ancestor_id == _a.group_id),
-    (_memberships, _m.group_id == _n.group_id),
-    (_own, _own.c.id == _m.group_id),
-    (_upper, _upper.c.id == _n.ancestor_id),
-)
 # A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
 # 0, and each unit above it. Each kind of assignment has a branch of its own, so that each uses its own index.
 ROLES_HELD = _roles(of=_a.user_id == bindparam("user_id")).union(
     _roles(
-        *_THROUGH_GROUPS,
+        (_ancestors, _n.ancestor_id == _a.group_id),
+        (_memberships, _m.group_id == _n.group_id),
+        (_own, _own.c.id == _m.group_id),
+        (_upper, _upper.c.id == _n.ancestor_id),
         of=and_(
             _m.user_id == bindparam("user_id"),
             or_(_n.depth == 0, _a.with_units_below.is_(True)),
@@ -116,62 +113,69 @@ def _access(roles: Iterable[tuple[str, str | None]], rows: Sequence[tuple[str, s
     return Access(tuple(roles), with_ancestors(rows), frozenset(own for own, _, _ in rows))
 
 
-def _entries(*joined: Any, holder: Any, of: ColumnElement[bool]) -> Any:
-    """Return one kind of assignment as rows ``holder``, ``application``, ``entry`` (``role@CODE`` or ``role@``).
+class _Renamed:
+    """A table whose columns have names of their own. In RETURNING on SQLite no column has the name of its table."""
 
-    The names are not those of the columns: in RETURNING on SQLite the columns of the outer table have no table name.
+    def __init__(self, table: Any, name: str) -> None:
+        self.source = select(*(column.label(f"{name}_{column.name}") for column in table.c)).subquery(name)
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return self.source.c[f"{self._name}_{name}"]
+
+
+_given, _in, _up = _Renamed(_assignments, "given"), _Renamed(_memberships, "belongs"), _Renamed(_ancestors, "reaches")
+_at, _over, _only = _Renamed(_groups, "at_group"), _Renamed(_groups, "over_group"), _Renamed(_groups, "only_unit")
+_holds_now = and_(_valid(_given), or_(_given.unit_id.is_(None), _valid(_only)))
+_reaches_now = and_(_valid(_in), _valid(_at), _valid(_over))
+_entry: Any = _given.role + literal("@") + func.coalesce(_only.code, literal(""))
+_reached: Any = (
+    _in.source.join(_at.source, _at.id == _in.group_id)
+    .join(_up.source, _up.group_id == _in.group_id)
+    .join(_over.source, _over.id == _up.ancestor_id)
+)
+_GIVEN_TO_USERS = _given.source.outerjoin(_only.source, _only.id == _given.unit_id)
+_GIVEN_TO_GROUPS = _reached.join(_given.source, _given.group_id == _up.ancestor_id).outerjoin(
+    _only.source, _only.id == _given.unit_id
+)
+
+
+def _selects(user_id: Any, client: ColumnElement[bool], separate: bool = False) -> tuple[Any, Any, Any]:
+    """Return three statements: the roles given to a user, the roles given to the groups of the user, and the groups.
+
+    Each returns one text, or with ``separate`` one for each row, for :func:`read_access`: ``role@CODE`` or ``role@``;
+    ``own code/code above/distance``. Roles and codes have no blank, ``@`` or ``/``.
     """
-    source: Any = _assignments
-    for table, condition in joined:
-        source = source.join(table, condition)
-    entry = _a.role + literal("@") + func.coalesce(_limit.c.code, literal(""))
+    group: Any = _at.code + literal("/") + _over.code + literal("/") + cast(_up.depth, String)
+    below = or_(_up.depth == 0, _given.with_units_below.is_(True))
+    entry, own = (
+        ((_given.client_id, _entry), (literal(None, String), group))
+        if separate
+        else (
+            (func.aggregate_strings(_entry, " "),),
+            (func.aggregate_strings(group, " "),),
+        )
+    )
     return (
-        select(holder.label("holder"), _a.client_id.label("application"), entry.label("entry"))
-        .select_from(source.outerjoin(_limit, _limit.c.id == _a.unit_id))
-        .where(of, _valid(_a), or_(_a.unit_id.is_(None), _valid(_limit.c)))
-        .subquery()
+        select(*entry).select_from(_GIVEN_TO_USERS).where(_given.user_id == user_id, client, _holds_now),
+        select(*entry)
+        .select_from(_GIVEN_TO_GROUPS)
+        .where(_in.user_id == user_id, client, below, _reaches_now, _holds_now),
+        select(*own).select_from(_reached).where(_in.user_id == user_id, _reaches_now),
     )
-
-
-_given_to_users = _entries(holder=_a.user_id, of=_a.user_id.is_not(None))
-_given_to_groups = _entries(
-    *_THROUGH_GROUPS,
-    holder=_m.user_id,
-    of=and_(or_(_n.depth == 0, _a.with_units_below.is_(True)), _valid(_m), _valid(_own.c), _valid(_upper.c)),
-)
-_reached = (
-    select(
-        _m.user_id.label("holder"),
-        (_own.c.code + literal("/") + _upper.c.code + literal("/") + cast(_n.depth, String)).label("entry"),
-    )
-    .select_from(
-        _memberships.join(_own, _own.c.id == _m.group_id)
-        .join(_ancestors, _n.group_id == _m.group_id)
-        .join(_upper, _upper.c.id == _n.ancestor_id)
-    )
-    .where(_valid(_m), _valid(_own.c), _valid(_upper.c))
-    .subquery()
-)
 
 
 def access_columns(user_id: Any, client_id: Any, outer: Any) -> tuple[Any, ...]:
     """Return what a user has in an application as columns of another statement, for :func:`read_access`.
 
-    The statement has a parameter ``now``. Roles and codes have no blank, ``@`` or ``/``.
+    The statement has a parameter ``now``.
 
     Args:
         user_id: the user: a column of ``outer``, or a parameter.
         client_id: the application: the same.
         outer: the table of the other statement; None: both are parameters, and the columns are read once.
     """
-    of_client = [
-        select(func.aggregate_strings(given.c.entry, " ")).where(
-            given.c.holder == user_id, given.c.application == client_id
-        )
-        for given in (_given_to_users, _given_to_groups)
-    ]
-    groups = select(func.aggregate_strings(_reached.c.entry, " ")).where(_reached.c.holder == user_id)
-    selects = (*of_client, groups)
+    selects = _selects(user_id, _given.client_id == client_id)
     return tuple((one if outer is None else one.correlate(outer)).scalar_subquery() for one in selects)
 
 
@@ -190,15 +194,9 @@ async def access_in(
     session: AsyncSession, user_id: uuid.UUID, client_ids: Sequence[str], now: datetime
 ) -> dict[str, Access]:
     """Return what a user has in each of several applications. One statement."""
-    given = [
-        select(entries.c.application, entries.c.entry).where(
-            entries.c.holder == user_id, entries.c.application.in_(client_ids)
-        )
-        for entries in (_given_to_users, _given_to_groups)
-    ]
-    reached = select(literal(None, String), _reached.c.entry).where(_reached.c.holder == user_id)
+    selects = _selects(user_id, _given.client_id.in_(client_ids), separate=True)
     entries: dict[str | None, list[str]] = {}
-    for client_id, entry in (await session.execute(union_all(*given, reached), {"now": now})).all():
+    for client_id, entry in (await session.execute(union_all(*selects), {"now": now})).all():
         entries.setdefault(client_id, []).append(entry)
     groups = " ".join(entries.get(None, ()))
     return {
