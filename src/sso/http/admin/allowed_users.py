@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sso.clients.access_policy import OWN_ROLE, is_by_access
+from sso.clients.access_policy import OWN_ROLE
 from sso.clients.metadata import ClientMetadata
 from sso.http.admin.refused import RefusedAction
 from sso.platform.permissions import ROLES
@@ -30,7 +30,7 @@ def allowed_users(metadata: ClientMetadata | None, refused: RefusedAction) -> di
     chosen = list(metadata.allowed_roles) if metadata is not None else []
     if refused.name == "policies":
         chosen = typed_users(refused.fields)
-    ticked = {entry for entry in chosen if not is_by_access(entry) or entry.startswith(OWN)}
+    ticked = {entry for entry in chosen if entry in ROLES or entry.startswith(OWN)}
     return {
         "chosen_roles": ticked,
         "own_roles": {OWN + name: role for name, role in roles.items()},

@@ -247,7 +247,7 @@ _INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.inse
 def _live_grant(values: Any, access: bool = False) -> LiveGrant:
     if not access:
         return LiveGrant(*values)
-    return LiveGrant(*values[:-_ACCESS_COLUMNS], access=read_access(values[-_ACCESS_COLUMNS:]))
+    return replace(LiveGrant(*values[:-_ACCESS_COLUMNS]), access=read_access(values[-_ACCESS_COLUMNS:]))
 
 
 def find_session(
