@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import jwt
 import pytest
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import asyncpg
 from tests.conformance.parties import ALL_TYPES, KeyPair, go_on, key_set
 from tests.demands import demand
 from tests.given_access import change, end, give, member, register, unit
@@ -21,6 +23,7 @@ from sso.clients.registry import Client
 from sso.identity.groups.models import Membership, RoleAssignment
 from sso.identity.groups.store import NO_ACCESS, Access, read_access
 from sso.oidc.claims import MAX_ENTRIES, access_claims, that_fit
+from sso.oidc.store import store
 
 SCOPE = "openid roles groups"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -123,6 +126,25 @@ def test_an_own_role_that_decides_must_be_defined() -> None:
         application(allowed_roles=["app:penguji"])
     assert application(allowed_roles=["app:operator"]).limited_by_access
     assert not application(allowed_roles=["officer"]).limited_by_access
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "dialect", [sqlite.dialect(paramstyle="qmark"), asyncpg.dialect()], ids=["sqlite", "postgresql"]
+)
+def test_the_statements_with_roles_are_prepared(dialect: Any) -> None:
+    """A statement whose text needs its values costs several times as much (docs/decisions/0049)."""
+    statements = [
+        *store._USE_CODE_WITH_ACCESS.values(),
+        *store._FIND_GRANT_WITH.values(),
+        store._FIND_REFRESH_WITH[True],
+        store._FIND_ACCESS_WITH[True],
+        store._insert_within(("id", "user_id", "client_id", "session_id"), by_consent=True, access=True),
+    ]
+    for statement in statements:
+        compiled = statement.compile(dialect=dialect)
+        assert not compiled.post_compile_params
+        assert not compiled.literal_execute_params
 
 
 # Through the endpoints

@@ -179,7 +179,7 @@ async def own_roles_and_units(city: City, admin: Browser, path: str) -> None:
     await post(admin, page, f"{path}/policies", **values, allowed_groups="unit:DINKES/*\r\ngroup:TIM")
     client = city.provider.registry.get("kantor")
     assert client is not None
-    assert client.meta.allowed_roles == ["app:operator", "unit:DINKES/*", "group:TIM"]
+    assert client.meta.allowed_roles == ["officer", "app:operator", "unit:DINKES/*", "group:TIM"]
     page = await admin.open(path)
     assert "unit:DINKES/*\ngroup:TIM</textarea>" in page.text
     assert 'name="role app:operator" value="1" checked' in page.text

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sso.clients.access_policy import OWN_ROLE
 from sso.clients.metadata import ClientMetadata
 from sso.http.admin.refused import RefusedAction
+from sso.http.common.typed_forms import ticked
 from sso.platform.permissions import ROLES
 
 FIELD = "role "
@@ -18,10 +19,9 @@ MAX_CHARS = 4000
 def typed_users(fields: Mapping[str, str]) -> list[str]:
     """Return who may use an application: the roles that were ticked, of this service and of the application, and the
     units and groups that were written, one on each line."""
-    own = [name.removeprefix(FIELD) for name in fields if name.startswith(FIELD + OWN)]
-    ticked = [entry for entry in (*ROLES, *own) if fields.get(FIELD + entry) == "1"]
+    known = [entry for entry in ticked(fields, FIELD) if entry in ROLES or entry.startswith(OWN)]
     written = [line.strip() for line in fields.get("allowed_groups", "")[:MAX_CHARS].split("\n")]
-    return [*ticked, *(line for line in written if line)]
+    return [*known, *(line for line in written if line)]
 
 
 def allowed_users(metadata: ClientMetadata | None, refused: RefusedAction) -> dict[str, object]:
@@ -30,9 +30,9 @@ def allowed_users(metadata: ClientMetadata | None, refused: RefusedAction) -> di
     chosen = list(metadata.allowed_roles) if metadata is not None else []
     if refused.name == "policies":
         chosen = typed_users(refused.fields)
-    ticked = {entry for entry in chosen if entry in ROLES or entry.startswith(OWN)}
+    boxes = {entry for entry in chosen if entry in ROLES or entry.startswith(OWN)}
     return {
-        "chosen_roles": ticked,
+        "chosen_roles": boxes,
         "own_roles": {OWN + name: role for name, role in roles.items()},
-        "allowed_groups": "\n".join(entry for entry in chosen if entry not in ticked),
+        "allowed_groups": "\n".join(entry for entry in chosen if entry not in boxes),
     }

@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     union_all,
@@ -114,21 +115,29 @@ def _access(roles: Iterable[tuple[str, str | None]], rows: Sequence[tuple[str, s
 
 
 class _Renamed:
-    """A table whose columns have names of their own. In RETURNING on SQLite no column has the name of its table."""
+    """Columns of a table with names of their own. In RETURNING on SQLite no column has the name of its table."""
 
-    def __init__(self, table: Any, name: str) -> None:
-        self.source = select(*(column.label(f"{name}_{column.name}") for column in table.c)).subquery(name)
+    def __init__(self, table: Any, name: str, *columns: str) -> None:
+        self.source = select(*(table.c[column].label(f"{name}_{column}") for column in columns)).subquery(name)
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
         return self.source.c[f"{self._name}_{name}"]
 
 
-_given, _in, _up = _Renamed(_assignments, "given"), _Renamed(_memberships, "belongs"), _Renamed(_ancestors, "reaches")
-_at, _over, _only = _Renamed(_groups, "at_group"), _Renamed(_groups, "over_group"), _Renamed(_groups, "only_unit")
+_TIMES = ("valid_from", "valid_until")
+_OF_GROUP = ("id", "code", *_TIMES)
+_given = _Renamed(
+    _assignments, "given", "client_id", "role", "user_id", "group_id", "with_units_below", "unit_id", *_TIMES
+)
+_in = _Renamed(_memberships, "belongs", "user_id", "group_id", *_TIMES)
+_up = _Renamed(_ancestors, "reaches", "group_id", "ancestor_id", "depth")
+_at, _over, _only = (_Renamed(_groups, name, *_OF_GROUP) for name in ("at_group", "over_group", "only_unit"))
+# Constants stand in the text: a parameter would cost each use, and a separator that is one cannot be prepared.
+_AT, _SLASH, _BLANK, _EMPTY = (literal_column(f"'{text}'", String) for text in ("@", "/", " ", ""))
 _holds_now = and_(_valid(_given), or_(_given.unit_id.is_(None), _valid(_only)))
 _reaches_now = and_(_valid(_in), _valid(_at), _valid(_over))
-_entry: Any = _given.role + literal("@") + func.coalesce(_only.code, literal(""))
+_entry: Any = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
 _reached: Any = (
     _in.source.join(_at.source, _at.id == _in.group_id)
     .join(_up.source, _up.group_id == _in.group_id)
@@ -146,14 +155,14 @@ def _selects(user_id: Any, client: ColumnElement[bool], separate: bool = False) 
     Each returns one text, or with ``separate`` one for each row, for :func:`read_access`: ``role@CODE`` or ``role@``;
     ``own code/code above/distance``. Roles and codes have no blank, ``@`` or ``/``.
     """
-    group: Any = _at.code + literal("/") + _over.code + literal("/") + cast(_up.depth, String)
-    below = or_(_up.depth == 0, _given.with_units_below.is_(True))
+    group: Any = _at.code + _SLASH + _over.code + _SLASH + cast(_up.depth, String)
+    below = or_(_up.depth == literal_column("0"), _given.with_units_below.is_(True))
     entry, own = (
         ((_given.client_id, _entry), (literal(None, String), group))
         if separate
         else (
-            (func.aggregate_strings(_entry, " "),),
-            (func.aggregate_strings(group, " "),),
+            (func.aggregate_strings(_entry, _BLANK),),
+            (func.aggregate_strings(group, _BLANK),),
         )
     )
     return (
