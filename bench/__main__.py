@@ -36,6 +36,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--peer", choices=["node"], help="compare with node-oidc-provider, in turns, and print the aims")
     mode.add_argument("--against", type=Path, metavar="CHECKOUT", help="compare with another checkout, in turns")
+    mode.add_argument("--roles", action="store_true", help="compare with roles and groups in tokens, in turns")
     parser.add_argument("--write", action="store_true", help="with --peer: renew docs/performance.md and README.md")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each server for each flow (default 9)")
     parser.add_argument("--seconds", type=float, help="length of a turn (default 2; without turns 5)")
@@ -54,7 +55,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     if chosen.rounds < 1 or chosen.actors < 1 or not chosen_flows(chosen):
         parser.error("nothing to measure")
     if chosen.seconds is None:
-        chosen.seconds = TURN_SECONDS if chosen.peer or chosen.against else PLAIN_SECONDS
+        chosen.seconds = TURN_SECONDS if chosen.peer or chosen.against or chosen.roles else PLAIN_SECONDS
     return chosen
 
 
@@ -72,6 +73,8 @@ def main() -> None:
             against_peer(chosen, Path(name), stack)
         elif chosen.against:
             against_checkout(chosen, Path(name), stack)
+        elif chosen.roles:
+            with_roles(chosen, Path(name), stack)
         else:
             plain(chosen, Path(name), stack)
 
@@ -115,6 +118,24 @@ def against_checkout(chosen: argparse.Namespace, directory: Path, stack: ExitSta
             )
             side.stop()
         print(flush=True)
+
+
+def with_roles(chosen: argparse.Namespace, directory: Path, stack: ExitStack) -> None:
+    """Compare an application that is told roles and groups with one that is not, in turns."""
+    postgres = database_server(directory, stack) if "postgresql" in chosen.databases else None
+    print(f"{machine()}; {python_build()}; {how(chosen)}\n", flush=True)
+    for number, database in enumerate(chosen.databases.split(",")):
+        sides = [
+            checkout_side(chosen, name, directory / f"{number}-{place}", database, postgres, roles=bool(place))
+            for place, name in enumerate(("without roles", "with roles"))
+        ]
+        for side in sides:
+            stack.callback(side.stop)
+            side.start()
+        turns = turn(chosen, sides, rounds=chosen.rounds)
+        print(f"## {database}\n\n{against_table(turns, 'with roles', 'without roles')}\n", flush=True)
+        for side in sides:
+            side.stop()
 
 
 def against_peer(chosen: argparse.Namespace, directory: Path, stack: ExitStack) -> None:
@@ -162,13 +183,14 @@ def checkout_side(
     postgres: Postgres | None,
     checkout: Path = ROOT,
     workers: int = 1,
+    roles: bool = False,
 ) -> Side:
     """Return this product from a checkout on one of the databases."""
     on_postgres = postgres is not None and database == "postgresql"
     return product(
         name, directory, url=postgres.database() if postgres and on_postgres else None, checkout=checkout,
         algorithm=chosen.alg, workers=workers, actors=chosen.actors,
-        database_pid=postgres.pid if postgres and on_postgres else None,
+        database_pid=postgres.pid if postgres and on_postgres else None, roles=roles,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Target:
     password: str
     redirect_uri: str = CALLBACK
     machine_scope: str = "write"
+    scope: str = "openid profile email"
     endpoints: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -102,7 +103,7 @@ def authorize_path(actor: Actor) -> str:
         "response_type": "code",
         "client_id": actor.target.client_id,
         "redirect_uri": actor.target.redirect_uri,
-        "scope": "openid profile email",
+        "scope": actor.target.scope,
         "state": "state-of-the-benchmark",
         "nonce": "nonce-of-the-benchmark",
         "code_challenge": CHALLENGE,

@@ -19,6 +19,7 @@ from typing import IO, Any
 import psutil
 from argon2 import PasswordHasher
 from bench.flows import CALLBACK, DISCOVERY, Target
+from bench.roles import CATALOGUE as ROLES
 
 ROOT = Path(__file__).parents[1]
 PEER = Path(__file__).parent / "peer"
@@ -31,8 +32,8 @@ applications:
     client_name: Bench
     first_party: true
     redirect_uris: [{CALLBACK}]
-    scope: openid profile email
-  - client_id: bench-machine
+    scope: {{scope}}
+{{roles}}  - client_id: bench-machine
     type: service
     client_name: Machine
     scope: write
@@ -185,6 +186,7 @@ def product(
     workers: int = 1,
     actors: int = 8,
     database_pid: int | None = None,
+    roles: bool = False,
 ) -> Side:
     """Make a database, applications and users for this product.
 
@@ -197,6 +199,7 @@ def product(
         workers: processes that serve.
         actors: users to make, one for each actor.
         database_pid: see `Side`.
+        roles: the application is told the roles and groups of its users, who have some.
     """
     directory.mkdir(parents=True)
     port, sso = free_port(), str(program(checkout))
@@ -223,7 +226,8 @@ def product(
         return done.stdout.strip()
 
     run("db", "upgrade")
-    (directory / "bench.yaml").write_text(CATALOGUE)
+    scope = "openid profile email" + " roles groups" * roles
+    (directory / "bench.yaml").write_text(CATALOGUE.format(scope=scope, roles=ROLES if roles else ""))
     run("clients", "apply", str(directory / "bench.yaml"))
     password = secrets.token_urlsafe(20)
     users = ["local_user_id,username,email,name,password_hash"]
@@ -232,8 +236,11 @@ def product(
         users.append(f'{number},siti{number},siti{number}@warga.example,Siti {number},"{stored}"')
     (directory / "users.csv").write_text("\n".join(users) + "\n")
     run("users", "import", str(directory / "users.csv"))
+    if roles:
+        python = program(checkout).with_name("python")
+        subprocess.run([python, "-m", "bench.roles", "bench-web"], env=environment, cwd=ROOT, check=True)
     web, machine = run("clients", "secret", "bench-web"), run("clients", "secret", "bench-machine")
-    target = Target(port, "bench-web", web, "bench-machine", machine, "siti%", password)
+    target = Target(port, "bench-web", web, "bench-machine", machine, "siti%", password, scope=scope)
     command = [sso, "serve", "--port", str(port), "--workers", str(workers)]
     return Side(name, command, environment, directory, target, "/readyz", database_pid)
 

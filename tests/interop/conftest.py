@@ -14,11 +14,17 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 from tests.commands import run_command, run_commands
-from tests.conftest import run_apart
+from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
 from tests.journeys.conftest import free_ports
 from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of
 from tests.waiting import wait_for
+
+from sso import clock
+from sso.identity.groups.models import RoleAssignment
+from sso.identity.users.service import find
+from sso.platform.db import Database
+from sso.settings import Settings
 
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -50,10 +56,25 @@ class Server:
         assert len(lines) == len(commands), lines
         return lines
 
+    def give(self, client_id: str, role: str) -> None:
+        """Give siti a role of an application."""
+        run_apart(_give(settings_for(self.environment["SSO_DATABASE_URL"], self.directory), client_id, role))
+
     def make_secrets(self, *clients: str) -> None:
         """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
         printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
         self.secrets |= zip(clients, printed, strict=True)
+
+
+async def _give(settings: Settings, client_id: str, role: str) -> None:
+    db = Database(settings, create=False)
+    try:
+        async with db.write() as session:
+            user = await find(session, "siti")
+            given = {"reason": "test", "given_by": "test", "created_at": clock.now()}
+            session.add(RoleAssignment(client_id=client_id, role=role, user_id=user.id, **given))
+    finally:
+        await db.close()
 
 
 def signed_in(server: Server, address: str, browser: httpx.Client | None = None) -> httpx.Response:

@@ -34,12 +34,13 @@ async def sign_in(browser: httpx.AsyncClient, url: str) -> str:
 
 
 async def test_the_code_flow_refresh_introspection_revocation_and_logout(server: Server) -> None:
+    server.give("authlib", "operator")
     async with (
         AsyncOAuth2Client(
             "authlib",
             server.secrets["authlib"],
             redirect_uri=CALLBACK,
-            scope="openid profile email",
+            scope="openid profile email roles",
             code_challenge_method="S256",
             timeout=30,
         ) as client,
@@ -59,11 +60,13 @@ async def test_the_code_flow_refresh_introspection_revocation_and_logout(server:
         userinfo = (await client.get(metadata["userinfo_endpoint"])).json()
         assert userinfo["name"] == "Siti Rahmawati"
         assert userinfo["sub"] == claims["sub"]
+        assert claims["roles"] == userinfo["roles"] == ["operator"]
         old = token["refresh_token"]
         token = await client.refresh_token(metadata["token_endpoint"])
         assert token["refresh_token"] != old
         found = await client.introspect_token(metadata["introspection_endpoint"], token["access_token"])
         assert found.json()["active"] is True
+        assert found.json()["roles"] == ["operator"]
         await client.revoke_token(metadata["revocation_endpoint"], token["refresh_token"])
         found = await client.introspect_token(metadata["introspection_endpoint"], token["access_token"])
         assert found.json() == {"active": False}

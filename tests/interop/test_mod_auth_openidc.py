@@ -45,7 +45,7 @@ OIDCClientID apache
 OIDCClientSecret {secret}
 OIDCRedirectURI http://localhost:{port}/app/callback
 OIDCCryptoPassphrase a-passphrase-for-this-test-only
-OIDCScope "openid profile email"
+OIDCScope "openid profile email roles"
 OIDCPKCEMethod S256
 OIDCRemoteUserClaim name
 OIDCDefaultLoggedOutURL http://localhost:{port}/bye
@@ -58,6 +58,9 @@ OIDCHTMLErrorTemplate {root}/error.html
   AuthType openid-connect
   Require valid-user
   Header always set X-Person "expr=%{{REMOTE_USER}}"
+</Location>
+<Location /app/operator/>
+  Require claim roles:operator
 </Location>
 """
 )
@@ -75,6 +78,8 @@ def apache_at(name: str) -> tuple[str, Path]:
     shutil.rmtree(root, ignore_errors=True)
     (root / "htdocs/app").mkdir(parents=True)
     (root / "htdocs/app/index.html").write_text("the protected page")
+    (root / "htdocs/app/operator").mkdir()
+    (root / "htdocs/app/operator/index.html").write_text("the page of operators")
     root.chmod(0o755)
     return program, root
 
@@ -116,6 +121,8 @@ async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_bac
         assert answer.text == "the protected page"
         assert answer.headers["x-person"] == "Siti Rahmawati"
         assert (await browser.get(f"{apache}/app/")).status_code == 200
+        assert (await browser.get(f"{apache}/app/operator/")).status_code == 401, "it needs the role operator"
+        await opens_with_the_role(server, apache)
         server.sso("sessions", "revoke", "--all")
 
         async def is_closed() -> bool:
@@ -125,6 +132,16 @@ async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_bac
         closed = await browser.get(f"{apache}/app/")
         assert closed.status_code == 302, (server.directory / "log").read_text()
         assert closed.headers["location"].startswith(f"{server.issuer}/authorize?")
+
+
+async def opens_with_the_role(server: Server, apache: str) -> None:
+    """`Require claim roles:operator` reads the claim of the ID token."""
+    server.give("apache", "operator")
+    async with httpx.AsyncClient(timeout=30) as browser:
+        form = form_of(await follow(browser, f"{apache}/app/operator/"))
+        fields = {**form.fields, "username": "siti", "password": PASSWORD}
+        answer = await follow(browser, server.issuer + form.action, fields)
+    assert (answer.status_code, answer.text) == (200, "the page of operators")
 
 
 async def follow(browser: httpx.AsyncClient, url: str, form: dict[str, str] | None = None) -> httpx.Response:

@@ -30,6 +30,7 @@ def run(script: str, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_code_flow_refresh_userinfo_and_logout(server: Server) -> None:
+    server.give("openid-client", "operator")
     seen = run(
         "flow.mjs",
         {
@@ -44,6 +45,7 @@ def test_the_code_flow_refresh_userinfo_and_logout(server: Server) -> None:
     )
     assert seen["name"] == "Siti Rahmawati"
     assert seen["refreshedSub"] == seen["sub"]
+    assert seen["roles"] == [["operator"]] * 3, "ID token, userinfo and introspection"
     assert seen["asked"] == [True, False, True]
     assert seen["active"] == [True, False], "signing out ends what was granted"
     assert seen["logout"] == "http://localhost:7001/bye?state=bye"

@@ -168,8 +168,25 @@ async def test_a_city_with_long_tokens_has_them_for_whoever_has_no_policy(city: 
     assert city.provider.access_token_seconds(client) == 100_000
 
 
+async def own_roles_and_units(city: City, admin: Browser, path: str) -> None:
+    """An application's own roles can be ticked, and units and groups written; what is wrong is shown again."""
+    page = await admin.open(path)
+    assert "Petugas loket (peran di aplikasi ini)" in page.text
+    values = {"role app:operator": "1", "note": "Hanya petugas"}
+    wrong = await post(admin, page, f"{path}/policies", **values, allowed_groups="unit:DINKES/*\nDINKES")
+    assert wrong.status_code == 400
+    assert "unit:DINKES/*\nDINKES</textarea>" in wrong.text, "what was typed is not lost"
+    await post(admin, page, f"{path}/policies", **values, allowed_groups="unit:DINKES/*\r\ngroup:TIM")
+    client = city.provider.registry.get("kantor")
+    assert client is not None
+    assert client.meta.allowed_roles == ["officer", "app:operator", "unit:DINKES/*", "group:TIM"]
+    page = await admin.open(path)
+    assert "unit:DINKES/*\ngroup:TIM</textarea>" in page.text
+    assert 'name="role app:operator" value="1" checked' in page.text
+
+
 async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
-    await office(city)
+    await office(city, application_roles={"operator": {"title": "Petugas loket", "title#en": "Clerk"}})
     admin = await signed_in(city, "ratna")
     path = "/admin/applications/kantor"
     values = {"role officer": "1", "allowed_networks": "10.20.3.4/16\n", "allowed_hours": "Mon-Fri 07:00-17:00"}
@@ -195,6 +212,7 @@ async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
     client = city.provider.registry.get("kantor")
     assert client is not None
     assert not client.meta.allowed_networks
+    await own_roles_and_units(city, admin, path)
     catalogue = await admin.open("/admin/applications/warga")
     assert f"{path}/policies" not in catalogue.text.replace("warga", "kantor"), "its file decides that"
     await admin.http.aclose()

@@ -5,8 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 from zoneinfo import ZoneInfo
+
+from sso.clients.roles import BELOW, check_interest, check_role_name
+from sso.platform.permissions import RoleName
+
+OWN_ROLE, GROUP, UNIT = "app", "group", "unit"
+"""What stands before the colon in an entry of ``allowed_roles`` that is no role of this service."""
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(
@@ -38,9 +46,73 @@ def check_hours(text: str) -> str:
     return match[0]
 
 
-def has_role(allowed_roles: Collection[str], roles: Collection[str]) -> bool:
-    """Tell whether somebody with ``roles`` has one of the roles that a client is limited to; empty: it is not."""
-    return not allowed_roles or not set(allowed_roles).isdisjoint(roles)
+def check_allowed(text: str) -> str:
+    """Return an entry of the users that an application is for: a role of this service (``officer``), a role of the
+    application (``app:operator``), a group (``group:CODE``), a unit (``unit:CODE``), or a unit with those below it
+    (``unit:CODE/*``).
+
+    Raises:
+        ValueError: when it is none.
+    """
+    kind, separator, name = text.partition(":")
+    if not separator:
+        if text not in get_args(RoleName):
+            raise ValueError(
+                f"{text!r} is not a role: one of {', '.join(get_args(RoleName))}, or app:ROLE, group:CODE, unit:CODE, "
+                "unit:CODE/*"
+            )
+        return text
+    if kind == OWN_ROLE:
+        check_role_name(name)
+    elif kind == UNIT or (kind == GROUP and not name.endswith(BELOW)):
+        check_interest(name)
+    else:
+        raise ValueError(f"{text!r} must be a role, app:ROLE, group:CODE, unit:CODE or unit:CODE/*")
+    return text
+
+
+def is_by_access(entry: str) -> bool:
+    """Tell whether an entry of :func:`check_allowed` is about roles or groups in the application."""
+    return ":" in entry
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What a user has, as far as ``allowed_roles`` asks for it.
+
+    Args:
+        roles: roles of this service.
+        own_roles: roles of the application, whether limited to a unit or not.
+        member_of: codes of the units and groups that the user is a member of.
+        within: codes of these, and of the units above them.
+    """
+
+    roles: Collection[str] = ()
+    own_roles: Collection[str] = ()
+    member_of: Collection[str] = ()
+    within: Collection[str] = ()
+
+
+def may_use(allowed_roles: Collection[str], defined: Collection[str], holds: Holds) -> bool:
+    """Tell whether a user has one of what a client is limited to; empty: it is not limited.
+
+    Args:
+        allowed_roles: entries of :func:`check_allowed`.
+        defined: the roles that the application defines. Others count for nothing.
+        holds: what the user has.
+    """
+    return not allowed_roles or any(_is_met(entry, defined, holds) for entry in allowed_roles)
+
+
+def _is_met(entry: str, defined: Collection[str], holds: Holds) -> bool:
+    kind, separator, name = entry.partition(":")
+    if not separator:
+        return entry in holds.roles
+    if kind == OWN_ROLE:
+        return name in defined and name in holds.own_roles
+    if kind == UNIT and name.endswith(BELOW):
+        return name.removesuffix(BELOW) in holds.within
+    return kind in (UNIT, GROUP) and name in holds.member_of
 
 
 def is_open(allowed_hours: Collection[str], moment: datetime, zone: str) -> bool:

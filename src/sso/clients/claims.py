@@ -28,7 +28,11 @@ SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "phone": ("phone_number", "phone_number_verified"),
     "identity": ("identity_level", "identity_checked_at"),
     "nik": ("nik",),
+    "roles": ("roles",),
+    "groups": ("groups",),
 }
+ACCESS_SCOPES = ("roles", "groups")
+"""Scopes of what a user may do in the application: the claim of each has its name."""
 SCOPE_OF = {name: scope for scope, names in SCOPE_CLAIMS.items() for name in names}
 COMES_WITH = {
     "family_name": "name",

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
-from sso.clients.claims import SCOPE_CLAIMS, withheld
+from sso.clients.access_policy import is_by_access
+from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, withheld
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX
 from sso.clients.privileges import Held, effective_scopes, held_of
@@ -47,12 +48,13 @@ class Client:
 
     ``first_party``: it is the city's own, and people are not asked for consent; never a sandbox. ``held``: the
     privileges that it was granted. ``scopes``: what it may have with a person: registered and, of privileges, granted;
-    ``scopes_alone``: without one.
+    ``scopes_alone``: without one. ``tells_access``: it may learn the roles or groups of users; ``limited_by_access``:
+    its own roles, or units or groups, decide who may use it.
     """
 
     __slots__ = (
-        "client_id", "enabled", "first_party", "held", "meta", "removed", "sandbox", "scopes", "scopes_alone",
-        "secrets", "withheld",
+        "client_id", "enabled", "first_party", "held", "limited_by_access", "meta", "removed", "sandbox", "scopes",
+        "scopes_alone", "secrets", "tells_access", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +76,8 @@ class Client:
         scopes, alone = effective_scopes(meta.scope.split(), self.first_party and not self.removed, self.held)
         self.scopes, self.scopes_alone = frozenset(scopes), frozenset(alone)
         self.withheld = withheld(meta.claim_reasons)
+        self.tells_access = not self.scopes.isdisjoint(ACCESS_SCOPES)
+        self.limited_by_access = any(is_by_access(entry) for entry in meta.allowed_roles)
 
     def name(self, locale: str) -> str:
         """Return its name in the language of ``locale``."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
-from sso.clients.claims import SCOPE_CLAIMS, SCOPE_OF
+import orjson
+
+from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
+from sso.clients.roles import group_claims, role_claims
 from sso.identity.authn.assurance import identity_level
+from sso.identity.groups.store import Access
 from sso.identity.users.addresses import address_claim
 from sso.identity.users.service import open_nik
 from sso.identity.users.store import Known, KnownIdentifier
@@ -16,6 +20,8 @@ from sso.platform.security.encryption import SecretBox
 
 ALWAYS = ("local_user_id", "local_user_ids")
 """What only the application itself ever knew is told to it without being asked for."""
+MAX_ENTRIES = 500
+"""How many roles, and how many groups, userinfo and introspection tell at most: the first in alphabetical order."""
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
 
@@ -100,6 +106,37 @@ def _identity(person: Known) -> str:
     ]
     checked = person.identity_checked_at is not None
     return identity_level(contact_verified=bool(contacts), checked=checked)
+
+
+def access_claims(
+    client: Client, access: Access, names: Collection[str], withheld: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Return the claims ``roles`` and ``groups`` of a user at an application, each where ``names`` has it: also where
+    the user has none, so that a claim that is missing is one that was left out (:func:`that_fit`).
+
+    Args:
+        client: the application. It learns roles that it defines and groups that it registered, no others.
+        access: what the user has in this application.
+        names: scopes that were granted, and claims that were asked for by name.
+        withheld: claims that the application does not receive all the same.
+    """
+    if not client.tells_access:
+        return {}
+    claims: dict[str, list[str]] = {}
+    if "roles" in names and "roles" not in withheld:
+        claims["roles"] = role_claims(access.roles, client.meta.application_roles)[:MAX_ENTRIES]
+    if "groups" in names and "groups" not in withheld:
+        claims["groups"] = group_claims(access.groups, client.meta.groups_of_interest)[:MAX_ENTRIES]
+    return claims
+
+
+def that_fit(claims: dict[str, list[str]], size: int) -> dict[str, list[str]]:
+    """Return what a token says of :func:`access_claims`: both where they have at most ``size`` bytes as JSON together;
+    else the roles, else the groups, where these alone have; else nothing. A claim is never cut."""
+    for fitting in (claims, *({name: claims[name]} for name in ACCESS_SCOPES if name in claims)):
+        if len(orjson.dumps(fitting)) <= size:
+            return fitting
+    return {}
 
 
 def claims_supported() -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sso.clients.access_policy import has_role, is_open, is_within, network_of
+from sso.clients.access_policy import is_open, is_within, may_use, network_of
 from sso.clients.metadata import DEVICE_CODE, JWT_BEARER
 from sso.clients.registry import Client
 from sso.identity.authn.assurance import IDENTITY_LEVELS, is_met
@@ -177,7 +177,8 @@ def _invited(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _role(_: Way, client: Client, facts: Facts) -> bool:
-    return has_role(client.meta.allowed_roles, facts.standing.roles if facts.standing is not None else ())
+    standing = facts.standing
+    return standing is not None and may_use(client.meta.allowed_roles, client.meta.application_roles, standing.holds)
 
 
 def _network(way: Way, client: Client, facts: Facts) -> bool:
@@ -291,7 +292,7 @@ RULES: Mapping[Demand, Rule] = {
         why=_PROGRAM,
     ),
     Demand.ROLE: Rule(
-        "The user has one of the roles of `allowed_roles`.",
+        "The user has one of the roles, groups or units of `allowed_roles`.",
         "The person has none of the roles that this application is for.",
         _role,
         _USER,

@@ -41,7 +41,8 @@ async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID)
 
 
 def _read(session: Executor, client: Client, user_id: UUID) -> Standing | None:
-    return standing_of(session, user_id, client.client_id, application_of(client.client_id))
+    names = client.client_id, application_of(client.client_id)
+    return standing_of(session, user_id, *names, access_at=clock.now() if client.limited_by_access else None)
 
 
 def from_session(person: Person, live: ActiveSession) -> Standing:

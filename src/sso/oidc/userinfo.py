@@ -8,7 +8,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sso import clock
 from sso.clients.registry import Client
 from sso.identity.users.store import with_identifiers
-from sso.oidc.claims import user_claims, withheld_from
+from sso.oidc.claims import access_claims, user_claims, withheld_from
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
 from sso.oidc.services import UserinfoServices
 from sso.oidc.token.client_keys import KeysUnavailable
@@ -105,4 +105,5 @@ def _claims(
     names = found_token.grant.details.get("userinfo", [])
     hidden = withheld_from(client, found_token.grant.details, found_token.grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
-    return client, {"sub": found_token.claims["sub"], **about}
+    told = access_claims(client, found_token.grant.access, {*scopes, *names}, hidden)
+    return client, {"sub": found_token.claims["sub"], **about, **told}

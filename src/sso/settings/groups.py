@@ -339,6 +339,13 @@ class TokenSettings(Group):
     access_token_lifetime: Duration = Field(
         timedelta(minutes=10), ge=timedelta(seconds=30), description="Lifetime of an access token.", examples=["10m"]
     )
+    token_access_claims_size: Size = Field(
+        ByteSize(2048),
+        le=ByteSize(16 * 1024),
+        description="Largest size of the claims `roles` and `groups` in a token, as JSON. A token leaves out what is "
+        "larger, so that no header or cookie of an application overflows; userinfo and introspection have it.",
+        examples=["4KiB"],
+    )
     id_token_lifetime: Duration = Field(
         timedelta(minutes=10), ge=timedelta(seconds=30), description="Lifetime of an ID token.", examples=["10m"]
     )

@@ -72,12 +72,16 @@ def test_a_spring_client_signs_in(server: Server, version: str, tmp_path: Path) 
     values = {
         "registration.city.client-id": "spring-client",
         "registration.city.client-secret": server.secrets["spring-client"],
-        "registration.city.scope": "openid,profile",
+        "registration.city.scope": "openid,profile,roles",
         "registration.city.redirect-uri": f"http://localhost:{port}/callback",
         "provider.city.issuer-uri": server.issuer,
     }
     settings = ["--spring.profiles.active=client", *(f"--{client}{name}={value}" for name, value in values.items())]
     with spring(version, port, settings, tmp_path / "log"):
-        page = signed_in(server, f"http://localhost:{port}/me")
+        refused = signed_in(server, f"http://localhost:{port}/operator")
+        server.give("spring-client", "operator")
+        page = signed_in(server, f"http://localhost:{port}/operator")
+    assert refused.status_code == 403, "it needs the role operator"
     assert page.status_code == 200, page.text
+    assert "ROLE_operator" in page.json()["authorities"]
     assert page.json()["name"] == "Siti Rahmawati"

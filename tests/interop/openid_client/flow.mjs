@@ -16,7 +16,7 @@ async function authorize(extra = {}) {
   const [expectedState, expectedNonce] = [oidc.randomState(), oidc.randomNonce()];
   const url = oidc.buildAuthorizationUrl(config, {
     redirect_uri: redirectUri,
-    scope: "openid profile email",
+    scope: "openid profile email roles",
     code_challenge: await oidc.calculatePKCECodeChallenge(pkceCodeVerifier),
     code_challenge_method: "S256",
     state: expectedState,
@@ -57,6 +57,7 @@ console.log(
     name: userinfo.name,
     sub: claims.sub,
     asked: [first.asked, second.asked, third.asked],
+    roles: [claims.roles, userinfo.roles, introspection.roles],
     refreshedSub: refreshed.claims().sub,
     active: [introspection.active, after.active],
     logout: logout.url?.href,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from sso.clients.metadata.types import (
     DEFAULT_ENC,
     MAX_REDIRECT_URIS,
+    AllowedText,
     AndroidPackage,
     AuthMethod,
     ClientType,
@@ -40,7 +41,6 @@ from sso.clients.metadata.types import (
 from sso.clients.profiles import Profile
 from sso.clients.redirect_uris import ApplicationType, check_redirect_uri
 from sso.clients.roles import ApplicationRole, Interest, RoleKey
-from sso.platform.permissions import RoleName
 from sso.settings import SigningAlg
 
 
@@ -161,8 +161,12 @@ class MetadataFields(BaseModel):
     minimum_identity: Literal["urn:sso:identity:contact-verified", "urn:sso:identity:counter-verified"] | None = Field(
         None, description="How surely it must be known who the person is: reached by mail or SMS, or seen at a counter."
     )
-    allowed_roles: list[RoleName] = Field(
-        default_factory=list, max_length=10, description="Only people with one of these roles may use it."
+    allowed_roles: list[AllowedText] = Field(
+        default_factory=list,
+        max_length=30,
+        description="Only users with one of these may use it: a role of this service (`officer`), a role that it "
+        "defines (`app:operator`), a group (`group:CODE`), a unit (`unit:DINKES`), or a unit with those below it "
+        "(`unit:DINKES/*`).",
     )
     listed_for: Literal["everyone", "staff"] = Field(
         "everyone",

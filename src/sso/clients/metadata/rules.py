@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import cast
 from urllib.parse import urlsplit
 
+from sso.clients.access_policy import OWN_ROLE
 from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
 from sso.clients.metadata.fields import MetadataFields, host_of
 from sso.clients.metadata.types import DEVICE_CODE, JWT_BEARER
@@ -100,6 +101,13 @@ def _permissions_need_authentication(client: MetadataFields) -> Iterator[str]:
 def _nik_is_for_first_parties(client: MetadataFields) -> Iterator[str]:
     if "nik" in client.scope.split() and not client.first_party:
         yield "scope: nik is only for the city's own: first_party: true"
+
+
+def _allowed_roles_are_defined(client: MetadataFields) -> Iterator[str]:
+    for entry in client.allowed_roles:
+        kind, _, name = entry.partition(":")
+        if kind == OWN_ROLE and name not in client.application_roles:
+            yield f"allowed_roles: {entry}: the application defines no role {name} (application_roles)"
 
 
 def _redirected(client: MetadataFields) -> list[str]:
@@ -248,6 +256,7 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _permissions_are_for_first_parties,
     _permissions_need_authentication,
     _nik_is_for_first_parties,
+    _allowed_roles_are_defined,
     _redirect_uri_is_there,
     _response_types_fit_grant_types,
     _refresh_tokens_have_a_source,

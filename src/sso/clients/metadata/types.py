@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from sso.clients.access_policy import check_hours, check_network
+from sso.clients.access_policy import check_allowed, check_hours, check_network
 from sso.clients.redirect_uris import ApplicationType, check_https_uri
 from sso.platform.security.public_keys import check_key_set
 from sso.platform.security.text import check_line, composed, one_line
@@ -35,7 +35,7 @@ DEFAULT_ENC: ContentEncryption = "A128CBC-HS256"
 
 STANDARD_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
 """Those of OpenID Connect Core sections 5.4 and 11: what an application may ask for that says nothing."""
-OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "offline_access")
+OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "roles", "groups", "offline_access")
 GROUPS = ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan")
 MAX_REDIRECT_URIS = 20
 MAX_SECONDS = 10**9
@@ -97,6 +97,7 @@ RequestUri = Annotated[str, AfterValidator(_https_with_fragment)]
 HttpsUri = Annotated[str, AfterValidator(_https)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
 NetworkText = Annotated[str, Field(max_length=50), AfterValidator(check_network)]
+AllowedText = Annotated[str, Field(max_length=80), AfterValidator(check_allowed)]
 HoursText = Annotated[str, Field(max_length=30), AfterValidator(check_hours)]
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
 Seconds = Annotated[int, AfterValidator(_bounded)]

@@ -7,11 +7,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import Depends
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso import clock
 from sso.clients.listing import is_shown
 from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
@@ -21,8 +24,10 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of, page
 from sso.http.common.services import Clients, Db
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm, first
+from sso.identity.groups.store import NO_ACCESS, access_in
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
+from sso.oidc.store.standing import holds_of
 
 router = new_router()
 
@@ -52,7 +57,7 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
     async with db.read() as session:
         favourites = await users.favourites_of(session, here.user.id)
         used = await sessions.last_used_clients(session, here.user.id)
-    listed = shown_to(clients.registry.listed(), here.visit.roles, used)
+        listed = await shown_to(session, here.user.id, clients.registry.listed(), here.visit.roles, used)
     matching = [client for client in listed if _matches(client, typed, locale)] if typed else []
     query = f"?{urlencode({'q': typed})}" if typed else ""
     return page(
@@ -85,15 +90,27 @@ async def favourite(request: Request, here: Here, sent: Favourite, db: Db, clien
     return RedirectResponse(f"{back}#{client_id[:100]}", 303)
 
 
-def shown_to(clients: list[Client], roles: Collection[str], used: Mapping[str, datetime]) -> list[Client]:
-    """Return the applications that a user sees.
+async def shown_to(
+    session: AsyncSession, user_id: UUID, clients: list[Client], roles: Collection[str], used: Mapping[str, datetime]
+) -> list[Client]:
+    """Return the applications that a user sees. No statement; one where roles or groups decide about an application.
 
     Args:
+        session: for reading.
+        user_id: the user.
         clients: every application that is listed.
         roles: of the user.
         used: when the user last used each application.
     """
-    return [client for client in clients if is_shown(client.meta, roles, used=client.client_id in used)]
+    limited = [client.client_id for client in clients if client.limited_by_access]
+    accesses = await access_in(session, user_id, limited, clock.now()) if limited else {}
+    return [
+        client
+        for client in clients
+        if is_shown(
+            client.meta, holds_of(roles, accesses.get(client.client_id, NO_ACCESS)), used=client.client_id in used
+        )
+    ]
 
 
 def recent_first(clients: list[Client], used: Mapping[str, datetime]) -> list[Client]:

@@ -17,6 +17,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
 from sso.errors import validation_message
+from sso.http.admin.allowed_users import typed_users
 from sso.http.admin.application_page import (
     TYPED_POLICIES,
     ApplicationView,
@@ -26,7 +27,6 @@ from sso.http.admin.application_page import (
     name_of,
     show_application,
     typed_policies,
-    typed_roles,
 )
 from sso.http.admin.applications import APPLICATIONS
 from sso.http.admin.refusal_texts import refusal_text
@@ -252,7 +252,7 @@ def _read_policies(fields: Mapping[str, str]) -> dict[str, str | list[str] | Non
     policies: dict[str, str | list[str] | None] = {name: typed[name] or None for name in TYPED_POLICIES}
     for name in _LISTS:
         policies[name] = [line.strip() for line in typed[name].split("\n") if line.strip()] or None
-    policies["allowed_roles"] = typed_roles(fields) or None
+    policies["allowed_roles"] = typed_users(fields) or None
     return policies
 
 
@@ -263,7 +263,7 @@ def _invalid_policy(fields: Mapping[str, str], error: ValidationError) -> Refuse
     if not name and text.partition(": ")[0] in TYPED_POLICIES:
         name, _, text = text.partition(": ")
     detail = f"{name}: {text}" if name else text
-    field = name if name in TYPED_POLICIES else "policies-note"
+    field = {"allowed_roles": "allowed_groups"}.get(name, name if name in TYPED_POLICIES else "policies-note")
     return RefusedAction("policies", fields, NOT_LIKE_THIS, field, {"detail": detail})
 
 

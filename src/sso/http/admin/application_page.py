@@ -30,6 +30,7 @@ from sso.clients.privileges import PRIVILEGES, shown
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Client, Registry, stored_metadata
 from sso.clients.sectors import SubjectChange
+from sso.http.admin.allowed_users import allowed_users
 from sso.http.admin.application_check import CHECK_STATES, shown_check
 from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
@@ -46,7 +47,7 @@ from sso.http.developer.rp_check import CASE_TEXTS, OUTCOMES
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import names_of
 from sso.platform.db import Database
-from sso.platform.permissions import GRANTING, ROLES
+from sso.platform.permissions import GRANTING
 from sso.portal import applications as apps
 from sso.portal import teams
 from sso.portal.administration import is_in_groups
@@ -175,7 +176,7 @@ async def show_application(
         check=shown_check(facts.application, facts.check, view.settings),
         subjects=subjects_shown(change) if change is not None and change.users else None,
         policies=_policies(facts.metadata, refused),
-        chosen_roles=_chosen_roles(facts.metadata, refused),
+        **allowed_users(facts.metadata, refused),
         **TEXTS,
         may_review=here.may("applications:review"),
         may_change=here.may("clients:write"),
@@ -361,18 +362,6 @@ def _policies(metadata: ClientMetadata | None, refused: RefusedAction) -> dict[s
 def typed_policies(fields: Mapping[str, str]) -> dict[str, str]:
     """Return the policies that were typed."""
     return {name: fields.get(name, "").strip()[:MAX_POLICY_CHARS] for name in TYPED_POLICIES}
-
-
-def typed_roles(fields: Mapping[str, str]) -> list[str]:
-    """Return the roles that were ticked."""
-    return [name for name in ROLES if fields.get(f"role {name}") == "1"]
-
-
-def _chosen_roles(metadata: ClientMetadata | None, refused: RefusedAction) -> list[str]:
-    """Return the roles that may use the application, as the form shows them."""
-    if refused.name == "policies":
-        return typed_roles(refused.fields)
-    return list(metadata.allowed_roles or []) if metadata is not None else []
 
 
 def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:

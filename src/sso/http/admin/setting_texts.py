@@ -98,6 +98,9 @@ INDONESIAN: dict[str, str] = {
     "pushed_request_lifetime": "Masa berlaku pushed authorization request (RFC 9126 bagian 2.2).",
     "authorization_code_lifetime": "Masa berlaku authorization code (RFC 6749 bagian 4.1.2).",
     "access_token_lifetime": "Masa berlaku access token.",
+    "token_access_claims_size": "Ukuran terbesar klaim `roles` dan `groups` di dalam token, sebagai JSON. Klaim yang "
+    "lebih besar tidak dimuat di token agar header atau cookie aplikasi tidak terlalu besar; userinfo dan introspeksi "
+    "tetap memuatnya.",
     "id_token_lifetime": "Masa berlaku ID token.",
     "refresh_token_lifetime": "Masa berlaku refresh token. Setiap pemakaian menghasilkan refresh token baru dengan "
     "masa berlaku baru.",

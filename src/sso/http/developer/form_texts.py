@@ -42,6 +42,8 @@ DATA: dict[str, str] = {
     "address": N_("Address"),
     "phone_number": N_("Phone number"),
     "identity_level": N_("Identity assurance level"),
+    "roles": N_("Roles of the user in this application"),
+    "groups": N_("Units and groups of the user, of those that the application asks about"),
     "offline_access": N_("Access while the user is not using the application (refresh token)"),
 }
 """What a team may ask for: the claims that are had each by itself, and ``offline_access``."""

@@ -20,6 +20,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
 from sso.http.common.way_back import way_back
+from sso.http.sign_in.allowed_users import needed_for
 from sso.http.sign_in.finish import show_flow
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.pages import sign_in_form
@@ -162,6 +163,7 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         person=who.user.name,
         level=client.meta.minimum_identity if identity else str(unmet.demand),
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
+        needed=needed_for(client) if unmet.demand is Demand.ROLE else [],
         user_code=code.user_code,
         recover_at=destination.address("/recover"),
         csrf_token=page.csrf_token(_purpose(code, client), page.visitor.session_token),

@@ -14,6 +14,7 @@ from sso.accounts.sign_in.results import AccessRefused, AccountChooser, ConsentN
 from sso.accounts.sign_in.session_end import SessionEnd
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.responses import to_wait
+from sso.http.sign_in.allowed_users import needed_for
 from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.requested_data import asked_for, shown_digest
 from sso.http.sign_in.texts import NOT_ALLOWED_TEXTS, SESSION_END_TEXTS, WAIT
@@ -180,6 +181,7 @@ def refused_page(page: PageRequest, refused: AccessRefused) -> Response:
         "identity",
         level=refused.why if invited else NOT_INVITED_LEVEL,
         text=NOT_ALLOWED_TEXTS.get(refused.why, "") if invited else "",
+        needed=needed_for(pending.request.client) if refused.why is Demand.ROLE else [],
         recover_at=destination_of(page, pending).address("/recover"),
         select_token=page.csrf_token("select", current.token),
     )

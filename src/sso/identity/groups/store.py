@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
@@ -78,19 +92,126 @@ class Access:
     Args:
         roles: each role, with the code of the unit that it is limited to.
         groups: each code that applies to the user, with the codes of the units above it.
+        member_of: the codes of the groups that the user is a member of, without the units above them.
     """
 
     roles: tuple[tuple[str, str | None], ...] = ()
     groups: tuple[tuple[str, frozenset[str]], ...] = ()
+    member_of: frozenset[str] = frozenset()
+
+
+NO_ACCESS = Access()
 
 
 def access_of(executor: Executor, user_id: uuid.UUID, client_id: str, now: datetime) -> Access:
     """Return what a user has in an application. Two statements; for the bridge."""
     roles = executor.execute(ROLES_HELD, {"user_id": user_id, "client_id": client_id, "now": now}).all()
     groups = executor.execute(GROUPS_REACHED, {"user_id": user_id, "now": now}).all()
-    return Access(
-        tuple((row[0], row[1]) for row in roles), with_ancestors([(row[0], row[1], row[2]) for row in groups])
+    return _access([(row[0], row[1]) for row in roles], [(row[0], row[1], row[2]) for row in groups])
+
+
+def _access(roles: Iterable[tuple[str, str | None]], rows: Sequence[tuple[str, str, int]]) -> Access:
+    return Access(tuple(roles), with_ancestors(rows), frozenset(own for own, _, _ in rows))
+
+
+class _Renamed:
+    """Columns of a table with names of their own. In RETURNING on SQLite no column has the name of its table."""
+
+    def __init__(self, table: Any, name: str, *columns: str) -> None:
+        self.source = select(*(table.c[column].label(f"{name}_{column}") for column in columns)).subquery(name)
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return self.source.c[f"{self._name}_{name}"]
+
+
+_TIMES = ("valid_from", "valid_until")
+_OF_GROUP = ("id", "code", *_TIMES)
+_given = _Renamed(
+    _assignments, "given", "client_id", "role", "user_id", "group_id", "with_units_below", "unit_id", *_TIMES
+)
+_in = _Renamed(_memberships, "belongs", "user_id", "group_id", *_TIMES)
+_up = _Renamed(_ancestors, "reaches", "group_id", "ancestor_id", "depth")
+_at, _over, _only = (_Renamed(_groups, name, *_OF_GROUP) for name in ("at_group", "over_group", "only_unit"))
+# Constants stand in the text: a parameter would cost each use, and a separator that is one cannot be prepared.
+_AT, _SLASH, _EMPTY = (literal_column(f"'{text}'", String) for text in ("@", "/", ""))
+_BLANK: Any = literal_column("' '", String)
+_holds_now = and_(_valid(_given), or_(_given.unit_id.is_(None), _valid(_only)))
+_reaches_now = and_(_valid(_in), _valid(_at), _valid(_over))
+_entry: Any = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
+_reached: Any = (
+    _in.source.join(_at.source, _at.id == _in.group_id)
+    .join(_up.source, _up.group_id == _in.group_id)
+    .join(_over.source, _over.id == _up.ancestor_id)
+)
+_GIVEN_TO_USERS = _given.source.outerjoin(_only.source, _only.id == _given.unit_id)
+_GIVEN_TO_GROUPS = _reached.join(_given.source, _given.group_id == _up.ancestor_id).outerjoin(
+    _only.source, _only.id == _given.unit_id
+)
+
+
+def _selects(user_id: Any, client: ColumnElement[bool], separate: bool = False) -> tuple[Any, Any, Any]:
+    """Return three statements: the roles given to a user, the roles given to the groups of the user, and the groups.
+
+    Each returns one text, or with ``separate`` one for each row, for :func:`read_access`: ``role@CODE`` or ``role@``;
+    ``own code/code above/distance``. Roles and codes have no blank, ``@`` or ``/``.
+    """
+    group: Any = _at.code + _SLASH + _over.code + _SLASH + cast(_up.depth, String)
+    below = or_(_up.depth == literal_column("0"), _given.with_units_below.is_(True))
+    entry, own = (
+        ((_given.client_id, _entry), (literal(None, String), group))
+        if separate
+        else (
+            (func.aggregate_strings(_entry, _BLANK),),
+            (func.aggregate_strings(group, _BLANK),),
+        )
     )
+    return (
+        select(*entry).select_from(_GIVEN_TO_USERS).where(_given.user_id == user_id, client, _holds_now),
+        select(*entry)
+        .select_from(_GIVEN_TO_GROUPS)
+        .where(_in.user_id == user_id, client, below, _reaches_now, _holds_now),
+        select(*own).select_from(_reached).where(_in.user_id == user_id, _reaches_now),
+    )
+
+
+def access_columns(user_id: Any, client_id: Any, outer: Any) -> tuple[Any, ...]:
+    """Return what a user has in an application as columns of another statement, for :func:`read_access`.
+
+    The statement has a parameter ``now``.
+
+    Args:
+        user_id: the user: a column of ``outer``, or a parameter.
+        client_id: the application: the same.
+        outer: the table of the other statement; None: both are parameters, and the columns are read once.
+    """
+    selects = _selects(user_id, _given.client_id == client_id)
+    return tuple((one if outer is None else one.correlate(outer)).scalar_subquery() for one in selects)
+
+
+def read_access(columns: Sequence[str | None]) -> Access:
+    """Return what the columns of :func:`access_columns` say."""
+    to_user, to_groups, reached = columns
+    if to_user is None and to_groups is None and reached is None:
+        return NO_ACCESS
+    entries = sorted({*(to_user or "").split(), *(to_groups or "").split()})
+    roles = [(role, code or None) for role, _, code in (entry.partition("@") for entry in entries)]
+    rows = [(own, upper, int(depth)) for own, upper, depth in (row.split("/") for row in (reached or "").split())]
+    return _access(roles, rows)
+
+
+async def access_in(
+    session: AsyncSession, user_id: uuid.UUID, client_ids: Sequence[str], now: datetime
+) -> dict[str, Access]:
+    """Return what a user has in each of several applications. One statement."""
+    selects = _selects(user_id, _given.client_id.in_(client_ids), separate=True)
+    entries: dict[str | None, list[str]] = {}
+    for client_id, entry in (await session.execute(union_all(*selects), {"now": now})).all():
+        entries.setdefault(client_id, []).append(entry)
+    groups = " ".join(entries.get(None, ()))
+    return {
+        client_id: read_access((" ".join(entries.get(client_id, ())), None, groups or None)) for client_id in client_ids
+    }
 
 
 def with_ancestors(rows: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, frozenset[str]], ...]:

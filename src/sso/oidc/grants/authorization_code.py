@@ -48,7 +48,9 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         request, now = self.request, clock.now()
         settings = request.provider.settings
         keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime)
-        grant = store.use_code(request.session, token_hash(code), client.client_id, now, now + keep)
+        grant = store.use_code(
+            request.session, token_hash(code), client.client_id, now, now + keep, access=client.tells_access
+        )
         if grant is not None:
             return _Code(grant)
         self._revoke_what_grew_from(code, client)

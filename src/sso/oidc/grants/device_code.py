@@ -74,11 +74,13 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         request, now = self.request, clock.now()
         idle_since = now - request.provider.idle
         store.lock_session_of(request.session, self._row.grant_id)
-        grant = store.find_grant(request.session, self._row.grant_id, now, idle_since, lock="change")
+        provider, client = request.provider, request.client
+        grant = store.find_grant(
+            request.session, self._row.grant_id, now, idle_since, lock="change", access=client.tells_access
+        )
         self._row.status = "used"
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
-        provider, client = request.provider, request.client
         if (
             unmet_by_grant(provider.settings, request.session, Way.DEVICE_CODE, client, grant, request.caller)
             is not None

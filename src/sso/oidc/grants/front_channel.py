@@ -19,7 +19,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.oidc.session_state import session_state
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
-from sso.oidc.token.issue import id_token, issue_access_token, person_claims
+from sso.oidc.token.issue import id_token, id_token_claims, issue_access_token
 from sso.platform.db import new_id
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import Settings
@@ -78,10 +78,9 @@ class FrontChannel:
             ]
         if "id_token" in words:
             # Section 5.4: with no access token there is no userinfo, so the claims of the scopes stand here.
-            scopes = request.scope.split() if words == {"id_token"} else []
-            about = person_claims(request, grant, scopes)
-            tokens.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
-        return tokens
+            about = id_token_claims(request, grant, request.scope.split(), in_full=words == {"id_token"})
+            made.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
+        return made
 
     def _insert_grant(self, code: str | None, words: frozenset[str]) -> LiveGrant:
         request, settings, now = self.request, self.request.provider.settings, clock.now()
@@ -113,9 +112,13 @@ class FrontChannel:
             "code_expires_at": now + settings.authorization_code_lifetime if code else None,
         }
         idle_since = now - request.provider.idle
-        if not store.insert_grant_within(request.session, row, now, idle_since, by_consent=request.by_consent):
+        told = request.client.tells_access and words != {"code"}
+        access = store.insert_grant_within(
+            request.session, row, now, idle_since, by_consent=request.by_consent, access=told
+        )
+        if access is None:
             raise OAuth2Error("The session, or the person's consent, is over.", error="login_required")
-        return LiveGrant(**values)
+        return LiveGrant(**values, access=access)
 
 
 def _retention(settings: Settings, words: frozenset[str]) -> timedelta:

@@ -15,9 +15,11 @@ from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, Unaut
 from authlib.oauth2.rfc7523 import JWTBearerGrant
 
 from sso import clock
+from sso.clients.claims import ACCESS_SCOPES
 from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer
 from sso.clients.models import application_of
 from sso.clients.registry import Client
+from sso.identity.groups.store import NO_ACCESS, Access
 from sso.identity.users.identifiers import meanings
 from sso.oidc.enforcement import recorded, unmet_by_assertion
 from sso.oidc.requests import Outdated, ProtocolRequest, check_granted, no_such_scope
@@ -66,6 +68,8 @@ class JwtBearerGrant(JWTBearerGrant):
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
     request: ProtocolRequest
+    _access: Access = NO_ACCESS
+    """The roles and groups of the user in the application."""
 
     def validate_token_request(self) -> None:
         client = self.request.client = self.authenticate_token_endpoint_client()
@@ -106,7 +110,9 @@ class JwtBearerGrant(JWTBearerGrant):
     def validate_requested_scope(self) -> None:
         asked = (self.request.payload.data.get("scope") or "").split()
         check_granted(self.request.client, asked, alone=True)
-        allowed = self.request.client.scopes_alone - set(OIDC_SCOPES)
+        client = self.request.client
+        told = ACCESS_SCOPES if client.first_party else ()  # elsewhere the user must have allowed it, at a page
+        allowed = client.scopes_alone - (set(OIDC_SCOPES) - set(told))
         if not asked or not allowed.issuperset(asked):
             description = "scope must name scopes that the client has registered, none of OpenID Connect's."
             raise no_such_scope(self.request.client, " ".join(asked), description)
@@ -117,20 +123,20 @@ class JwtBearerGrant(JWTBearerGrant):
         sub, request = claims.get("sub"), self.request
         client, session, standing = request.client, request.session, None
         names = (client.client_id, application_of(client.client_id))
+        access_at = clock.now() if client.tells_access or client.limited_by_access else None
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
                 standing = (
-                    standing_of(session, read_uuid(sub), *names, hold=True)
+                    standing_of(session, read_uuid(sub), *names, hold=True, access_at=access_at)
                     if claims["subject_is"] == "user_id"
-                    else standing_with(
-                        session, [meaning.lookup(request.provider.nik_key) for meaning in meanings(sub)], *names
-                    )
+                    else standing_with(session, _lookups(request, sub), *names, access_at=access_at)
                 )
         if standing is None or not standing.usable:
             raise InvalidGrantError("sub of the assertion is nobody that we know.")
         unmet = unmet_by_assertion(request, client, standing, ACR_ASSERTION)
         if unmet is not None:
             raise InvalidGrantError(unmet.text)
+        self._access = standing.access
         return standing.user_id
 
     def generate_token(self, user: Any = None, scope: str | None = None, **_: Any) -> dict[str, Any]:
@@ -152,7 +158,7 @@ class JwtBearerGrant(JWTBearerGrant):
         end = now + request.provider.settings.access_token_lifetime
         # It has no session that it could end with.
         store.insert_grant(request.session, {**values, "offline": True, "created_at": now, "expires_at": end})
-        request.grant = LiveGrant(**values)
+        request.grant = LiveGrant(**values, access=self._access)
         record(
             session_of(request.session),
             "grant.asserted",
@@ -165,7 +171,9 @@ class JwtBearerGrant(JWTBearerGrant):
         return token_response(request, values["scope"], refresh_token=None)
 
 
-def _issuer(client: Client, unverified: Unverified) -> AssertionIssuer | None:
-    return next(
-        (issuer for issuer in client.meta.assertion_issuers if issuer.issuer == unverified.claims.get("iss")), None
-    )
+def _lookups(request: ProtocolRequest, identifier: str) -> list[str]:
+    return [meaning.lookup(request.provider.nik_key) for meaning in meanings(identifier)]
+
+
+def _issuer(client: Client, found: Unverified) -> AssertionIssuer | None:
+    return next((one for one in client.meta.assertion_issuers if one.issuer == found.claims.get("iss")), None)

@@ -62,7 +62,11 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         """Use a token and store its successor, within the transaction of the request."""
         request, now = self.request, clock.now()
         client_id, idle_since = request.client.client_id, now - request.provider.idle
-        used = store.use_refresh_token(request.session, hashed, client_id, token_hash(successor), now, idle_since)
+        access = request.client.tells_access
+        successor_hash = token_hash(successor)
+        used = store.use_refresh_token(
+            request.session, hashed, client_id, successor_hash, now, idle_since, access=access
+        )
         fresh = used is not None
         if used is not None:
             grant = used[1]
@@ -71,7 +75,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             if retried is None:
                 return None
             successor = retried
-            grant = store.find_grant(request.session, family, now, idle_since, lock="share")
+            grant = store.find_grant(request.session, family, now, idle_since, lock="share", access=access)
         if grant is None:
             raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
         unmet = self._unmet(grant)
@@ -105,7 +109,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request, client = self.request, self.request.client
         now = clock.now()
         idle_since = now - request.provider.idle
-        unused = store.find_unused_refresh_token(request.session, hashed, now, idle_since)
+        unused = store.find_unused_refresh_token(request.session, hashed, now, idle_since, access=client.tells_access)
         grant = unused[0] if unused is not None else None
         if grant is None or grant.client_id != client.client_id or self._unmet(grant) is not None:
             raise NeedsTransaction

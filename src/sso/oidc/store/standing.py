@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
+from sso.clients.access_policy import Holds
 from sso.clients.models import TeamMember
 from sso.identity.authn.assurance import identity_level
+from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.oidc.store.models import Consent
 from sso.platform.db import Executor, table_of
@@ -23,7 +25,8 @@ class Standing:
 
     ``usable``: neither disabled nor deleted. ``leaving``: the user asked to be deleted. ``test``: a test user of the
     portal. ``in_team``: the user belongs to the team of the sandbox. ``consented`` is what the user allowed the
-    application. What was not read has the value that refuses.
+    application. ``access``: the user's roles and groups in the application. What was not read has the value that
+    refuses.
     """
 
     user_id: uuid.UUID
@@ -36,11 +39,25 @@ class Standing:
     roles: frozenset[str] = frozenset()
     in_team: bool = False
     consented: tuple[str, ...] = ()
+    access: Access = NO_ACCESS
+
+    @property
+    def holds(self) -> Holds:
+        """The roles and groups of the user, as ``allowed_roles`` asks for them."""
+        return holds_of(self.roles, self.access)
 
     @property
     def identity(self) -> str:
         """The identity assurance level."""
         return identity_level(contact_verified=self.contact_verified, checked=self.checked)
+
+
+def holds_of(roles: Collection[str], access: Access) -> Holds:
+    """Return roles of this service, and roles and groups in an application, as ``allowed_roles`` asks for them."""
+    if access is NO_ACCESS:
+        return Holds(roles)
+    within = {code for code, _ in access.groups}
+    return Holds(roles, {role for role, _ in access.roles}, access.member_of, within)
 
 
 _users, _identifiers, _roles, _team, _consents = map(table_of, (User, Identifier, UserRole, TeamMember, Consent))
@@ -69,11 +86,21 @@ _BY_IDENTIFIER = (
 )
 
 
-_HOLD_BY_ID, _HOLD_BY_IDENTIFIER = (query.with_for_update(read=True, of=_users) for query in (_BY_ID, _BY_IDENTIFIER))
+_ACCESS = access_columns(_u.id, bindparam("client_id"), _users)
+_HOLD_BY_ID = _BY_ID.with_for_update(read=True, of=_users)
+_HOLD_BY_IDENTIFIER = _BY_IDENTIFIER.with_for_update(read=True, of=_users)
+_WITH_ACCESS = {statement: statement.add_columns(*_ACCESS) for statement in (_BY_ID, _HOLD_BY_ID, _HOLD_BY_IDENTIFIER)}
+"""The statements for an application that looks at roles or groups of its own."""
 
 
 def standing_of(
-    session: Executor, user_id: uuid.UUID, client_id: str, application_id: str, *, hold: bool = False
+    session: Executor,
+    user_id: uuid.UUID,
+    client_id: str,
+    application_id: str,
+    *,
+    hold: bool = False,
+    access_at: datetime | None = None,
 ) -> Standing | None:
     """Return what is known of a user. One statement; for use in the bridge.
 
@@ -83,20 +110,29 @@ def standing_of(
         client_id: the application that asks.
         application_id: the application whose team may use it, where it is a sandbox.
         hold: nobody disables the user until the transaction ends.
+        access_at: now, where the user's roles and groups in the application are wanted too.
     """
-    return _read(
-        session, _HOLD_BY_ID if hold else _BY_ID, user_id=user_id, client_id=client_id, application_id=application_id
-    )
+    names = {"client_id": client_id, "application_id": application_id}
+    return _read(session, _HOLD_BY_ID if hold else _BY_ID, access_at, user_id=user_id, **names)
 
 
-def standing_with(session: Executor, lookups: Sequence[str], client_id: str, application_id: str) -> Standing | None:
+def standing_with(
+    session: Executor,
+    lookups: Sequence[str],
+    client_id: str,
+    application_id: str,
+    *,
+    access_at: datetime | None = None,
+) -> Standing | None:
     """Return the same of the user whose verified identifier has one of the normalised forms ``lookups``, held; None
     where these are identifiers of several users."""
     names = {"client_id": client_id, "application_id": application_id}
-    return _read(session, _HOLD_BY_IDENTIFIER, lookups=list(lookups), **names)
+    return _read(session, _HOLD_BY_IDENTIFIER, access_at, lookups=list(lookups), **names)
 
 
-def _read(session: Executor, statement: Any, **values: Any) -> Standing | None:
+def _read(session: Executor, statement: Any, access_at: datetime | None, **values: Any) -> Standing | None:
+    if access_at is not None:
+        statement, values = _WITH_ACCESS[statement], {**values, "now": access_at}
     rows: Sequence[Any] = session.execute(statement, values).all()
     if len({row[0] for row in rows}) != 1:
         return None
@@ -114,4 +150,5 @@ def _read(session: Executor, statement: Any, **values: Any) -> Standing | None:
         roles=frozenset((row[7] or "").split()),
         in_team=bool(row[8]),
         consented=tuple(consented),
+        access=read_access(row[len(_COLUMNS) :]) if access_at is not None else NO_ACCESS,
     )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import bindparam, delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.store import ACTIVE, ACTIVE_SESSION_COLUMNS, ActiveSession
 from sso.identity.users.models import User
@@ -28,7 +29,8 @@ class LiveGrant:
 
     ``sid`` is the name by which the application knows the session; ``details`` what was asked for besides scopes.
     ``leaving``, ``locked_until`` and ``consented`` tell of the user: see ``standing.py``.
-    ``created_at``: None where it is made at this moment.
+    ``created_at``: None where it is made at this moment. ``access``: the user's roles and groups now, where they were
+    read: only for an application that they are told to.
     """
 
     id: uuid.UUID
@@ -48,6 +50,7 @@ class LiveGrant:
     leaving: bool = False
     locked_until: datetime | None = None
     consented: list[str] | None = None
+    access: Access = NO_ACCESS
 
     def with_sid(self, sid: str) -> LiveGrant:
         """Return it with the name by which the application knows the session."""
@@ -81,6 +84,10 @@ _BEHIND = (
 )
 _STANDING = (_u.delete_at.is_not(None), _u.locked_until, _c.scopes)
 _HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ACTIVE)
+
+# For an application that is told roles or groups each statement has a second form, with these columns at the end.
+_ACCESS = access_columns(_g.user_id, _g.client_id, _grants)
+_ACCESS_COLUMNS = len(_ACCESS)
 
 _FIND_SESSION = (
     select(*ACTIVE_SESSION_COLUMNS, _u.name, _u.locked_until, _u.delete_at.is_not(None), _c.scopes)
@@ -122,6 +129,7 @@ _HELD = (
 # The session is locked before the grant, in one statement: a row of the grant is updated only after the row of "held"
 # that it is joined with, and PostgreSQL returns that row after it has locked the session.
 _USE_CODE = {"postgresql": _use_code(_g.id == _HELD.c.id), "sqlite": _use_code()}
+_USE_CODE_WITH_ACCESS = {dialect: statement.returning(*_ACCESS) for dialect, statement in _USE_CODE.items()}
 _USABLE = (
     (_r.token_hash == bindparam("token"))
     & (_r.client_id == bindparam("client"))
@@ -153,11 +161,17 @@ _REVOKE_ACCESS_TOKEN = (
 )
 _FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
 Lock = Literal["none", "share", "change"]
-_FIND_GRANT_WITH: dict[Lock, Any] = {
-    "none": _FIND_GRANT,
-    "share": _FIND_GRANT.with_for_update(read=True, of=_grants),
-    "change": _FIND_GRANT.with_for_update(key_share=True, of=_grants),
-}
+
+
+def _locking(statement: Any, access: bool) -> dict[tuple[Lock, bool], Any]:
+    return {
+        ("none", access): statement,
+        ("share", access): statement.with_for_update(read=True, of=_grants),
+        ("change", access): statement.with_for_update(key_share=True, of=_grants),
+    }
+
+
+_FIND_GRANT_WITH = {**_locking(_FIND_GRANT, False), **_locking(_FIND_GRANT.add_columns(*_ACCESS), True)}
 _renewable = (
     select(_r.grant_id)
     .select_from(
@@ -197,6 +211,7 @@ _FIND_REFRESH = (
     .select_from(_BEHIND.join(_refresh, _r.grant_id == _g.id))
     .where(_r.token_hash == bindparam("token"), _r.used_at.is_(None), _r.expires_at > bindparam("now"), _HOLDS)
 )
+_FIND_REFRESH_WITH = {False: _FIND_REFRESH, True: _FIND_REFRESH.add_columns(*_ACCESS)}
 _FIND_ACCESS = (
     select(_a.client_id, _a.claims, _a.grant_id, *_GRANT, _p.sid, *_STANDING)
     .select_from(_access.outerjoin(_BEHIND, _g.id == _a.grant_id))
@@ -207,10 +222,11 @@ _FIND_ACCESS = (
         _a.grant_id.is_(None) | _HOLDS,
     )
 )
+_FIND_ACCESS_WITH = {False: _FIND_ACCESS, True: _FIND_ACCESS.add_columns(*_ACCESS)}
 
 
 @cache
-def _insert_within(names: tuple[str, ...], by_consent: bool) -> Any:
+def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> Any:
     """Return the statement that stores a grant within a living session, and where the person's consent is what allows
     it, while that is there. Both are held, so that they cannot end before the transaction does."""
     columns = [bindparam(name, type_=_g[name].type).label(name) for name in names]
@@ -221,14 +237,17 @@ def _insert_within(names: tuple[str, ...], by_consent: bool) -> Any:
         alive, held = alive.join(_consents, mine), (_sessions, _consents)
     alive = alive.where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
     alive = alive.with_for_update(read=True, of=held)
-    return _grants.insert().from_select(list(names), alive).returning(_g.id)
+    told = access_columns(bindparam("user_id"), bindparam("client_id"), None) if access else ()
+    return _grants.insert().from_select(list(names), alive).returning(_g.id, *told)
 
 
 _INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
 
 
-def _live_grant(values: Any) -> LiveGrant:
-    return LiveGrant(*values)
+def _live_grant(values: Any, access: bool = False) -> LiveGrant:
+    if not access:
+        return LiveGrant(*values)
+    return replace(LiveGrant(*values[:-_ACCESS_COLUMNS]), access=read_access(values[-_ACCESS_COLUMNS:]))
 
 
 def find_session(
@@ -250,12 +269,22 @@ def insert_grant(session: Executor, values: dict[str, object]) -> None:
 
 
 def insert_grant_within(
-    session: Executor, values: dict[str, Any], now: datetime, idle_since: datetime, *, by_consent: bool
-) -> bool:
-    """Store a grant within its session, which is held until the transaction ends; tell whether it could be: not where
-    the session, or with ``by_consent`` the person's consent, has ended. One statement."""
-    statement = _insert_within(tuple(values), by_consent)
-    return session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first() is not None
+    session: Executor,
+    values: dict[str, Any],
+    now: datetime,
+    idle_since: datetime,
+    *,
+    by_consent: bool,
+    access: bool = False,
+) -> Access | None:
+    """Store a grant within its session, which is held until the transaction ends, and return the user's roles and
+    groups where ``access`` asks for them. None: it could not be stored, because the session, or with ``by_consent`` the
+    person's consent, has ended. One statement."""
+    statement = _insert_within(tuple(values), by_consent, access)
+    row: Any = session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first()
+    if row is None:
+        return None
+    return read_access(row[1:]) if access else NO_ACCESS
 
 
 def insert_refresh_token(session: Executor, values: dict[str, object]) -> None:
@@ -289,15 +318,17 @@ async def remember_consent(
 
 
 def use_code(
-    session: Executor, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime
+    session: Executor, code_hash: bytes, client_id: str, now: datetime, expires_at: datetime, *, access: bool = False
 ) -> LiveGrant | None:
     """Consume a code of ``client_id`` and return its grant. Of many callers at once exactly one gets it.
 
-    The grant's session is held first, so that nothing ends it until the transaction does.
+    The grant's session is held first, so that nothing ends it until the transaction does. ``access``: with the user's
+    roles and groups.
     """
     values = {"code": code_hash, "client": client_id, "now": now, "until": expires_at}
-    row: Any = session.execute(_USE_CODE[session.get_bind().dialect.name], values).first()
-    return _live_grant(row) if row else None
+    statements = _USE_CODE_WITH_ACCESS if access else _USE_CODE
+    row: Any = session.execute(statements[session.get_bind().dialect.name], values).first()
+    return _live_grant(row, access) if row else None
 
 
 def find_used_code(session: Executor, code_hash: bytes, client_id: str) -> uuid.UUID | None:
@@ -317,9 +348,17 @@ def revoke_grant(session: Executor, grant_id: uuid.UUID, now: datetime) -> bool:
 
 
 def use_refresh_token(
-    session: Executor, token_hash: bytes, client_id: str, successor_hash: bytes, now: datetime, idle_since: datetime
+    session: Executor,
+    token_hash: bytes,
+    client_id: str,
+    successor_hash: bytes,
+    now: datetime,
+    idle_since: datetime,
+    *,
+    access: bool = False,
 ) -> tuple[uuid.UUID, LiveGrant | None] | None:
-    """Consume a refresh token of ``client_id``. Of many callers exactly one gets it.
+    """Consume a refresh token of ``client_id``. Of many callers exactly one gets it. ``access`` as in
+    :func:`find_grant`.
 
     Returns:
         The id of its grant, and the grant where it still holds: held until the transaction ends, so that nothing is
@@ -329,7 +368,7 @@ def use_refresh_token(
     grant_id: uuid.UUID | None = session.execute(_USE_REFRESH_TOKEN, values).scalar_one_or_none()
     if grant_id is None:
         return None
-    return grant_id, find_grant(session, grant_id, now, idle_since, lock="change")
+    return grant_id, find_grant(session, grant_id, now, idle_since, lock="change", access=access)
 
 
 def renew_refresh_token(
@@ -372,13 +411,20 @@ def find_refresh_token(session: Executor, token_hash: bytes) -> RefreshToken | N
 
 
 def find_grant(
-    session: Executor, grant_id: uuid.UUID, now: datetime, idle_since: datetime, *, lock: Lock = "none"
+    session: Executor,
+    grant_id: uuid.UUID,
+    now: datetime,
+    idle_since: datetime,
+    *,
+    lock: Lock = "none",
+    access: bool = False,
 ) -> LiveGrant | None:
     """Return a grant where it still holds. ``lock`` holds it until the transaction ends, so that nothing is issued
-    from one that is being revoked: ``share``, or ``change`` where this transaction may revoke it itself."""
+    from one that is being revoked: ``share``, or ``change`` where this transaction may revoke it itself. ``access``:
+    with the user's roles and groups. One statement."""
     values = {"grant_id": grant_id, "now": now, "idle_since": idle_since}
-    row = session.execute(_FIND_GRANT_WITH[lock], values).first()
-    return _live_grant(row) if row else None
+    row = session.execute(_FIND_GRANT_WITH[lock, access], values).first()
+    return _live_grant(row, access) if row else None
 
 
 def lock_session_of(session: Executor, grant_id: uuid.UUID) -> None:
@@ -387,26 +433,28 @@ def lock_session_of(session: Executor, grant_id: uuid.UUID) -> None:
 
 
 def find_unused_refresh_token(
-    session: Executor, token_hash: bytes, now: datetime, idle_since: datetime
+    session: Executor, token_hash: bytes, now: datetime, idle_since: datetime, *, access: bool = False
 ) -> tuple[LiveGrant, datetime, datetime] | None:
-    """Return the grant of a refresh token that can be used, and when the token was made and ends. One statement."""
+    """Return the grant of a refresh token that can be used, and when the token was made and ends. One statement.
+    ``access`` as in :func:`find_grant`."""
     values = {"token": token_hash, "now": now, "idle_since": idle_since}
-    row: Any = session.execute(_FIND_REFRESH, values).first()
+    row: Any = session.execute(_FIND_REFRESH_WITH[access], values).first()
     if row is None:
         return None
-    return _live_grant(row[:-2]), row[-2], row[-1]
+    times = len(row) - (_ACCESS_COLUMNS if access else 0) - 2
+    return _live_grant((*row[:times], *row[times + 2 :]), access), row[times], row[times + 1]
 
 
 def find_access_token(
-    session: Executor, token_hash: bytes, now: datetime, idle_since: datetime
+    session: Executor, token_hash: bytes, now: datetime, idle_since: datetime, *, access: bool = False
 ) -> tuple[str, AccessTokenClaims, LiveGrant | None] | None:
     """Return client, claims and grant (none for client_credentials) of an opaque access token that is valid now, in
-    one statement."""
+    one statement. ``access`` as in :func:`find_grant`."""
     values = {"token": token_hash, "now": now, "idle_since": idle_since}
-    row: Any = session.execute(_FIND_ACCESS, values).first()
+    row: Any = session.execute(_FIND_ACCESS_WITH[access], values).first()
     if row is None:
         return None
-    return row[0], row[1], _live_grant(row[3:]) if row[2] is not None else None
+    return row[0], row[1], _live_grant(row[3:], access) if row[2] is not None else None
 
 
 def revoke_access_token(session: Executor, token_hash: bytes, client_id: str, now: datetime) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -12,6 +13,7 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospection
 
 from sso import clock
 from sso.clients.registry import Client
+from sso.oidc.claims import access_claims, withheld_from
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant, unmet_by_program
 from sso.oidc.requests import Outdated, ProtocolRequest
@@ -21,7 +23,7 @@ from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS, ClientRefused
 from sso.oidc.token.families import REFRESH_PREFIX
-from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_TOKEN_TYP
+from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_PREFIX_TOLD, ACCESS_TOKEN_TYP
 from sso.platform.db import Executor
 from sso.platform.keys import InvalidToken, UnknownKey
 from sso.platform.security.replay import was_seen
@@ -38,12 +40,14 @@ END_OF_SECOND = 0.999999
 
 @dataclass(frozen=True, slots=True)
 class FoundToken:
-    """A token of ours that is valid now. ``grant`` is nothing where no person is behind it."""
+    """A token of ours that is valid now. ``grant`` is nothing where no person is behind it. ``access``: the claims
+    ``roles`` and ``groups`` that an introspection response has."""
 
     kind: str
     claims: AccessTokenClaims
     client_id: str
     grant: LiveGrant | None
+    access: Mapping[str, list[str]] = field(default_factory=dict)
 
     def check_client(self, client: Client) -> bool:
         return self.client_id == client.client_id
@@ -121,13 +125,16 @@ def _find(services: TokenLookupServices, session: Executor, token: str, now: dat
         if was_seen(session, REVOKED_JTI, claims["jti"]):
             return None
         return FoundToken("access_token", claims, claims["client_id"], None)
-    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - services.idle)
+    client = services.registry.get(claims["client_id"])
+    told = client is not None and client.tells_access
+    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - services.idle, access=told)
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
 def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) -> FoundToken | None:
-    row = store.find_access_token(session, token_hash(token), now, now - idle)
-    if row is None:
+    told = token.startswith(ACCESS_PREFIX_TOLD)
+    found = store.find_access_token(session, token_hash(token), now, now - idle, access=told)
+    if found is None:
         return None
     client_id, claims, grant = row
     return FoundToken("access_token", claims, client_id, grant)
@@ -153,6 +160,15 @@ def _find_refresh_token(
     return FoundToken("refresh_token", claims, grant.client_id, grant)
 
 
+def _with_access(token: FoundToken, client: Client) -> FoundToken:
+    """Return an access token with the user's roles and groups of this moment, as its scopes allow: for the application
+    that it was issued to, whose roles they are. Another application, the resource server, is not told of them."""
+    if token.kind != "access_token" or token.grant is None or not token.check_client(client):
+        return token
+    hidden = withheld_from(client, token.grant.details, token.grant.made)
+    return replace(token, access=access_claims(client, token.grant.access, token.claims["scope"].split(), hidden))
+
+
 class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
     """For applications that can authenticate: their own tokens, and those made for the resource that they are."""
 
@@ -164,8 +180,8 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        issued = find_token(request.provider, request.session, token, looked=request.looked)
-        return issued if issued and self.check_permission(issued, client, request) else None
+        found = find_token(request.provider, request.session, token, looked=request.looked)
+        return _with_access(found, client) if found and self.check_permission(found, client, request) else None
 
     def check_permission(self, token: FoundToken, client: Client, request: ProtocolRequest) -> bool:
         audience = token.claims.get("aud")
@@ -182,4 +198,4 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
     def introspect_token(self, token: FoundToken) -> dict[str, object]:
         payload = {name: value for name, value in token.claims.items() if name in INTROSPECTED_CLAIMS}
         token_type = {"token_type": "Bearer"} if token.kind == "access_token" else {}
-        return {"active": True, **payload, **token_type}
+        return {"active": True, **payload, **token_type, **token.access}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from sso import clock
+from sso.clients.claims import ACCESS_SCOPES
 from sso.clients.registry import Client
 from sso.identity.users.store import with_identifiers
-from sso.oidc.claims import user_claims, withheld_from
+from sso.oidc.claims import access_claims, that_fit, user_claims, withheld_from
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.services import AccessTokenServices, IdTokenServices
 from sso.oidc.store import store
@@ -30,6 +31,10 @@ from sso.platform.security.tokens import base64url, random_token, token_hash
 ACCESS_TOKEN_TYP = "at+jwt"
 ID_TOKEN_TYP = "JWT"
 ACCESS_PREFIX = "at-"
+ACCESS_PREFIX_TOLD = "at-r."
+"""Of an opaque token of a user at an application that is told roles or groups: one look at the token says with which
+statement it is found. No other token begins like this: what is random has no dot."""
+_WITHOUT_CLAIMS_OF_THE_PERSON = ("openid", "offline_access", *ACCESS_SCOPES)
 
 
 def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str | None) -> dict[str, object]:
@@ -54,7 +59,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
         body["refresh_token"] = refresh_token
     scopes = scope.split()
     if grant is not None and "openid" in scopes:
-        about = person_claims(request, grant, scopes if client.meta.scope_claims_in_id_token else [])
+        about = id_token_claims(request, grant, scopes, in_full=client.meta.scope_claims_in_id_token)
         body["id_token"] = id_token(provider, client, grant, access_token, about=about)
     return body
 
@@ -99,17 +104,55 @@ def end_family(request: ProtocolRequest, grant_id: uuid.UUID, client_id: str, re
         )
 
 
+def id_token_claims(
+    request: ProtocolRequest, grant: LiveGrant, scopes: Collection[str], *, in_full: bool
+) -> dict[str, object]:
+    """Return what an ID token says besides the sign-in: of the person, and, of every granted scope and claim that was
+    asked for by name, roles and groups. These are always in it: what protects pages reads nothing else.
+
+    Args:
+        request: with the client.
+        grant: what was granted.
+        scopes: what the tokens hold.
+        in_full: whether it says what the other scopes allow too.
+    """
+    about = person_claims(request, grant, scopes if in_full else [])
+    told = told_in_token(request.provider, request.client, grant, {*scopes, *grant.details.get("id_token", [])})
+    return {**about, **told}
+
+
 def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, object]:
     """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
-    (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing."""
-    names, requested = grant.details.get("id_token", []), list(scopes)
-    if not names and not set(requested) - {"openid", "offline_access"}:
+    (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing.
+
+    Roles and groups are not among them: see :func:`told_in_token`.
+    """
+    names, wanted = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
+    if not names and not set(wanted).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
         return {}
     person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
     if person is None:
         return {}
     hidden = withheld_from(request.client, grant.details, grant.made)
     return user_claims(person, requested, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+
+
+def told_in_token(
+    services: AccessTokenServices, client: Client, grant: LiveGrant, names: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the claims ``roles`` and ``groups`` of a token: of this application alone, as they are now, and where they
+    fit. No statement.
+
+    Args:
+        services: what this needs of the process.
+        client: the application that the token is for.
+        grant: what was granted, with what the user has in the application.
+        names: scopes that the token holds, and claims that were asked for by name.
+    """
+    if not client.tells_access:
+        return {}
+    claims = access_claims(client, grant.access, names, withheld_from(client, grant.details, grant.made))
+    return that_fit(claims, services.settings.token_access_claims_size) if claims else {}
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
@@ -126,8 +169,11 @@ def _issue_allowed(request: ProtocolRequest, scope: str) -> str:
     if client.meta.access_token_format == "jwt":
         if grant is not None:
             claims["grant_id"] = grant.id.hex
+            # RFC 9068 section 2.2.3.1. An opaque token says nothing; introspection tells what is true then.
+            told = told_in_token(provider, client, grant, scope.split())
+            return provider.keys.sign({**told, **claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
         return provider.keys.sign({**claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
-    token = ACCESS_PREFIX + random_token()
+    token = (ACCESS_PREFIX_TOLD if grant is not None and client.tells_access else ACCESS_PREFIX) + random_token()
     row = {
         "token_hash": token_hash(token),
         "grant_id": grant.id if grant else None,

@@ -54,13 +54,19 @@ class Rows(list[Sequence[Any]]):
 class Plan:
     """A compiled statement: its SQL, how values become arguments of the driver, and how columns become values."""
 
-    __slots__ = ("_binds", "_constants", "_results", "sql")
+    __slots__ = ("_binds", "_constants", "_order", "_results", "sql")
 
     def __init__(self, compiled: SQLCompiler, dialect: Dialect) -> None:
         self.sql = str(compiled)
         binds = [compiled.binds[name] for name in compiled.positiontup or ()]
         self._constants = {bind.key: bind.effective_value for bind in binds if not bind.required}
-        self._binds: list[tuple[str, _Processor]] = [(bind.key, _bind_processor(bind.type, dialect)) for bind in binds]
+        self._order = [bind.key for bind in binds]
+        distinct = {bind.key: bind for bind in binds}.values()
+        self._binds: list[tuple[str, _Processor]] = [
+            (bind.key, _bind_processor(bind.type, dialect)) for bind in distinct
+        ]
+        if len(self._binds) == len(self._order):
+            self._order = []  # no parameter stands at several places, as those of SQLite can
         types = [column.type.dialect_impl(dialect) for column in compiled._result_columns]
         results: list[_Processor] = [column_type.result_processor(dialect, None) for column_type in types]
         self._results = results if any(results) else []
@@ -69,7 +75,11 @@ class Plan:
         """Return the arguments of the driver."""
         if self._constants:
             values = {**self._constants, **values}
-        return [values[key] if process is None else process(values[key]) for key, process in self._binds]
+        arguments = [values[key] if process is None else process(values[key]) for key, process in self._binds]
+        if not self._order:
+            return arguments
+        by_key = {key: argument for (key, _), argument in zip(self._binds, arguments, strict=True)}
+        return [by_key[key] for key in self._order]
 
     def rows(self, records: Sequence[Sequence[Any]]) -> Rows:
         """Return what the driver returned, in the types of the columns."""

@@ -22,7 +22,7 @@ public class Application {
         SpringApplication.run(Application.class, arguments);
     }
 
-    @GetMapping("/me")
+    @GetMapping({"/me", "/operator"})
     Map<String, Object> me(Authentication who) {
         var authorities = new TreeSet<String>();
         who.getAuthorities().stream().map(GrantedAuthority::getAuthority).forEach(authorities::add);
