@@ -175,5 +175,7 @@ def _lookups(request: ProtocolRequest, identifier: str) -> list[str]:
     return [meaning.lookup(request.provider.nik_key) for meaning in meanings(identifier)]
 
 
-def _issuer(client: Client, found: Unverified) -> AssertionIssuer | None:
-    return next((one for one in client.meta.assertion_issuers if one.issuer == found.claims.get("iss")), None)
+def _issuer(client: Client, unverified: Unverified) -> AssertionIssuer | None:
+    return next(
+        (issuer for issuer in client.meta.assertion_issuers if issuer.issuer == unverified.claims.get("iss")), None
+    )

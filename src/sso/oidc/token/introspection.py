@@ -180,8 +180,8 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):
         token = request.form.get("token")
         if token is None:
             raise InvalidRequestError("token is required.")
-        found = find_token(request.provider, request.session, token, looked=request.looked)
-        return _with_access(found, client) if found and self.check_permission(found, client, request) else None
+        issued = find_token(request.provider, request.session, token, looked=request.looked)
+        return _with_access(issued, client) if issued and self.check_permission(issued, client, request) else None
 
     def check_permission(self, token: FoundToken, client: Client, request: ProtocolRequest) -> bool:
         audience = token.claims.get("aud")
