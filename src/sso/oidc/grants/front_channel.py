@@ -79,8 +79,8 @@ class FrontChannel:
         if "id_token" in words:
             # Section 5.4: with no access token there is no userinfo, so the claims of the scopes stand here.
             about = id_token_claims(request, grant, request.scope.split(), in_full=words == {"id_token"})
-            made.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
-        return made
+            tokens.append(("id_token", id_token(provider, client, grant, access_token, code, about)))
+        return tokens
 
     def _insert_grant(self, code: str | None, words: frozenset[str]) -> LiveGrant:
         request, settings, now = self.request, self.request.provider.settings, clock.now()

@@ -133,8 +133,8 @@ def _find(services: TokenLookupServices, session: Executor, token: str, now: dat
 
 def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) -> FoundToken | None:
     told = token.startswith(ACCESS_PREFIX_TOLD)
-    found = store.find_access_token(session, token_hash(token), now, now - idle, access=told)
-    if found is None:
+    row = store.find_access_token(session, token_hash(token), now, now - idle, access=told)
+    if row is None:
         return None
     client_id, claims, grant = row
     return FoundToken("access_token", claims, client_id, grant)

@@ -127,8 +127,8 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
 
     Roles and groups are not among them: see :func:`told_in_token`.
     """
-    names, wanted = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
-    if not names and not set(wanted).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
+    names, requested = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
+    if not names and not set(requested).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
         return {}
     person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
     if person is None:
