@@ -1,0 +1,157 @@
+"""Every SQL statement about who belongs to units and groups."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.identity.groups.models import Group, GroupAncestor, Membership
+from sso.identity.groups.tree import valid_at
+from sso.identity.users.models import User
+from sso.identity.users.store import name_condition
+
+Status = Literal["current", "planned", "ended", "all"]
+"""Memberships that are valid now, that begin later, that are over, or all."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """Which memberships of a unit a list has.
+
+    Args:
+        below: those of the units below it too.
+        words: beginnings of parts of the name of the user; empty: any.
+        status: which of them by their time.
+    """
+
+    below: bool = False
+    words: str = ""
+    status: Status = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMember:
+    """A membership with the name of its user and its unit."""
+
+    membership: Membership
+    name: str
+    group: Group
+
+
+def status_of(membership: Membership, now: datetime) -> Literal["current", "planned", "ended"]:
+    """Return whether a membership is valid now, begins later, or is over."""
+    if membership.valid_until is not None and membership.valid_until <= now:
+        return "ended"
+    return "planned" if membership.valid_from is not None and membership.valid_from > now else "current"
+
+
+def _in_time(status: Status, now: datetime) -> list[ColumnElement[bool]]:
+    over = and_(Membership.valid_until.is_not(None), Membership.valid_until <= now)
+    if status == "current":
+        return [valid_at(Membership, now)]
+    if status == "ended":
+        return [over]
+    if status == "planned":
+        return [Membership.valid_from > now, or_(Membership.valid_until.is_(None), Membership.valid_until > now)]
+    return []
+
+
+async def page_of_members(
+    session: AsyncSession,
+    group_id: uuid.UUID,
+    chosen: MemberFilter,
+    after: uuid.UUID | None,
+    limit: int,
+    now: datetime,
+) -> list[ListedMember]:
+    """Return memberships of a unit or group, the oldest first, after the one with the id ``after``. One statement."""
+    named = name_condition(session, chosen.words)
+    if named is None:
+        return []
+    of_group: ColumnElement[bool] = Membership.group_id == group_id
+    if chosen.below:
+        of_group = Membership.group_id.in_(select(GroupAncestor.group_id).where(GroupAncestor.ancestor_id == group_id))
+    statement = (
+        select(Membership, User.name, Group)
+        .join(User, User.id == Membership.user_id)
+        .join(Group, Group.id == Membership.group_id)
+        .where(of_group, *named, *_in_time(chosen.status, now))
+        .order_by(Membership.id)
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(Membership.id > after)
+    return [ListedMember(*row) for row in (await session.execute(statement)).all()]
+
+
+async def get(session: AsyncSession, membership_id: uuid.UUID) -> Membership | None:
+    """Return a membership as it is now."""
+    statement = select(Membership).where(Membership.id == membership_id).execution_options(populate_existing=True)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def overlapping(
+    session: AsyncSession,
+    user_id: uuid.UUID,
+    group_id: uuid.UUID,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+) -> Membership | None:
+    """Return a membership of a user in a unit at a time that overlaps with this one. One that ended as it began counts
+    for no time."""
+    statement = select(Membership).where(
+        Membership.user_id == user_id,
+        Membership.group_id == group_id,
+        or_(
+            Membership.valid_from.is_(None),
+            Membership.valid_until.is_(None),
+            Membership.valid_from < Membership.valid_until,
+        ),
+    )
+    if valid_until is not None:
+        statement = statement.where(or_(Membership.valid_from.is_(None), Membership.valid_from < valid_until))
+    if valid_from is not None:
+        statement = statement.where(or_(Membership.valid_until.is_(None), Membership.valid_until > valid_from))
+    return (await session.execute(statement.limit(1))).scalar_one_or_none()
+
+
+async def memberships_of(session: AsyncSession, user_id: uuid.UUID) -> list[tuple[Membership, Group]]:
+    """Return every membership of a user with its unit or group, the newest first. One statement."""
+    statement = (
+        select(Membership, Group)
+        .join(Group, Group.id == Membership.group_id)
+        .where(Membership.user_id == user_id)
+        .order_by(Membership.id.desc())
+    )
+    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+
+
+async def count_below(session: AsyncSession, group_id: uuid.UUID, now: datetime) -> int:
+    """Return how many memberships a unit and the units below it have now."""
+    statement = (
+        select(func.count())
+        .select_from(Membership)
+        .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+        .where(GroupAncestor.ancestor_id == group_id, valid_at(Membership, now))
+    )
+    return int((await session.execute(statement)).scalar_one())
+
+
+async def users_below(session: AsyncSession, group_ids: Collection[uuid.UUID], now: datetime) -> set[uuid.UUID]:
+    """Return the users who are members of these units, or of units below them, now or later. One statement."""
+    statement = (
+        select(Membership.user_id)
+        .distinct()
+        .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+        .where(
+            GroupAncestor.ancestor_id.in_(group_ids),
+            or_(Membership.valid_until.is_(None), Membership.valid_until > now),
+        )
+    )
+    return set((await session.execute(statement)).scalars())
