@@ -18,6 +18,7 @@ from sso.identity.users.store import name_condition
 
 Status = Literal["current", "planned", "ended", "all"]
 """Memberships that are valid now, that begin later, that are over, or all."""
+STATUSES: tuple[Status, ...] = ("current", "planned", "ended", "all")
 
 
 @dataclass(frozen=True, slots=True)
