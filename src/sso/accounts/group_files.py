@@ -35,7 +35,8 @@ from sso.platform.security.numbers import read_day
 COLUMNS = ("code", "name_id", "name_en", "parent_code", "valid_from", "valid_until")
 REQUIRED = ("code", "name_id")
 MAX_UNITS = 20_000
-MAX_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 3 * 1024 * 1024
+"""Of a file that is sent to a page."""
 BATCH = 500
 MISSING = N_("The value is missing.")
 NOT_READ = N_("The line cannot be read: %(detail)s")

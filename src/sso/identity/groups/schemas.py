@@ -46,3 +46,11 @@ class GroupChange(BaseModel):
     name_id: Name | None = None
     name_en: Name | None = None
     valid_from: Moment | None = None
+
+
+class NewMember(BaseModel):
+    """What a form says of a new membership, besides the user and the days."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    position: Position | None = None

@@ -34,6 +34,7 @@ class GroupFilter:
         parent_id: only those directly below this unit.
         top: only those that are below no unit.
         within: only these units and what is below them; None: everywhere.
+        ids: only these; None: any.
         status: whether closed ones count.
     """
 
@@ -42,6 +43,7 @@ class GroupFilter:
     parent_id: uuid.UUID | None = None
     top: bool = False
     within: frozenset[uuid.UUID] | None = None
+    ids: frozenset[uuid.UUID] | None = None
     status: Status = "open"
 
 
@@ -94,6 +96,8 @@ def _conditions(chosen: GroupFilter, now: datetime) -> list[ColumnElement[bool]]
         conditions.append(Group.parent_id.is_(None))
     if chosen.within is not None:
         conditions.append(Group.id.in_(select(_n.group_id).where(_n.ancestor_id.in_(chosen.within))))
+    if chosen.ids is not None:
+        conditions.append(Group.id.in_(chosen.ids))
     for word in chosen.words.lower().split()[:5]:
         conditions.append(or_(*(func.lower(column).contains(word, autoescape=True) for column in _SEARCHED)))
     if chosen.status == "closed":
