@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -33,12 +32,13 @@ from sso.accounts.groups import NO_REASON, GroupRefused
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.http.admin.groups import Writes
+from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload
-from sso.http.common.i18n import N_
+from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
-from sso.http.common.pages import failure
+from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
 from sso.http.console.access import GROUPS, Here, OwnForm, admin_page, token_for
@@ -173,18 +173,15 @@ def _why(body: bytes) -> str:
 def _preview_page(
     request: Request, here: Here, plan: UnitPlan, token: str, problem: str = "", status: int = 200
 ) -> Response:
-    changes: Sequence[object] = [
-        (change, {name: pair for name, pair in change.fields.items() if name != "valid_from"})
-        for change in plan.changes[:SHOWN]
-    ]
+    words = translations(locale_of(request)).gettext
     return admin_page(
         request,
         here,
         "groups",
         "admin_group_preview.html",
         status,
-        changes=changes,
-        mistakes=plan.mistakes[:SHOWN],
+        changes=plan.changes[:SHOWN],
+        mistakes=[_shown(mistake, words) for mistake in plan.mistakes[:SHOWN]],
         more=max(len(plan.changes), len(plan.mistakes)) - SHOWN,
         counts=plan.counted(),
         actions=ACTIONS,
@@ -192,6 +189,14 @@ def _preview_page(
         problem=problem,
         csrf_token=token_for(request, PURPOSE),
     )
+
+
+def _shown(mistake: Mistake, words: Words) -> Mistake:
+    """Return an error with its detail in the language of the page."""
+    if "detail" not in mistake.named:
+        return mistake
+    detail = refusal_text(str(mistake.named["detail"]), words)
+    return Mistake(mistake.line, mistake.column, mistake.text, {**mistake.named, "detail": detail})
 
 
 @router.post(FILE + "/confirm")
