@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership
@@ -78,16 +78,25 @@ async def page_of_members(
     of_group: ColumnElement[bool] = Membership.group_id == group_id
     if chosen.below:
         of_group = Membership.group_id.in_(select(GroupAncestor.group_id).where(GroupAncestor.ancestor_id == group_id))
-    statement = (
-        select(Membership, User.name, Group)
+    chosen_rows = (
+        select(Membership.id, User.name)
         .join(User, User.id == Membership.user_id)
-        .join(Group, Group.id == Membership.group_id)
         .where(of_group, *named, *_in_time(chosen.status, now))
-        .order_by(Membership.id)
-        .limit(limit)
     )
+    if named:
+        # All of them are found before the page is cut: in a hurry for the first rows the planner reads every name.
+        found = chosen_rows.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+        chosen_rows = select(found.c.id, found.c.name)
+    key = chosen_rows.selected_columns.id
     if after is not None:
-        statement = statement.where(Membership.id > after)
+        chosen_rows = chosen_rows.where(key > after)
+    page = chosen_rows.order_by(key).limit(limit).subquery("page")
+    statement = (
+        select(Membership, page.c.name, Group)
+        .join(page, page.c.id == Membership.id)
+        .join(Group, Group.id == Membership.group_id)
+        .order_by(Membership.id)
+    )
     return [ListedMember(*row) for row in (await session.execute(statement)).all()]
 
 
@@ -131,17 +140,6 @@ async def memberships_of(session: AsyncSession, user_id: uuid.UUID) -> list[tupl
         .order_by(Membership.id.desc())
     )
     return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
-
-
-async def count_below(session: AsyncSession, group_id: uuid.UUID, now: datetime) -> int:
-    """Return how many memberships a unit and the units below it have now."""
-    statement = (
-        select(func.count())
-        .select_from(Membership)
-        .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
-        .where(GroupAncestor.ancestor_id == group_id, valid_at(Membership, now))
-    )
-    return int((await session.execute(statement)).scalar_one())
 
 
 async def users_below(session: AsyncSession, group_ids: Collection[uuid.UUID], now: datetime) -> set[uuid.UUID]:
