@@ -134,10 +134,8 @@ async def measure(database_url: str, folder: Path, units: int, memberships: int)
                 await work(session)
                 times.append((time.perf_counter() - began) * 1000)
                 used += cpu_seconds([os.getpid(), backend]) - before
-        print(
-            f"{name:32} {used * 1000 / ROUNDS:10.1f} {min(times):10.1f} {statistics.median(times):10.1f} {max(times):10.1f}",
-            flush=True,
-        )
+        shown = (used * 1000 / ROUNDS, min(times), statistics.median(times), max(times))
+        print(f"{name:32} {' '.join(f'{value:10.1f}' for value in shown)}", flush=True)
         slow += [name] if statistics.median(times) > AIM else []
     began = time.perf_counter()
     async with db.write() as session:
