@@ -251,10 +251,10 @@ def end_member_command(
 @app.command("administrators")
 def administrators_command(
     code: Code,
-    users: Annotated[list[str], typer.Argument(metavar="[USER]...", help="Everybody who shall look after it.")],
+    users: Annotated[list[str], typer.Argument(metavar="[USER]...", help="Everybody who manages the unit from now on.")],
     reason: Reason = "",
 ) -> None:
-    """Set who looks after a unit and every unit below it. These users replace all others."""
+    """Set who manages a unit and every unit below it. These users replace all others."""
     from sso.accounts.groups import set_unit_administrators
     from sso.identity.users.service import find
     from sso.platform.actor import CLI
