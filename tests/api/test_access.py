@@ -42,6 +42,14 @@ BODIES: dict[str, Any] = {
     "begin_rp_check": {},
     "put_member": {"role": "member"},
     "patch_settings": {"values": {"city_name": "Kota Lain"}, "reason": "x"},
+    "create_group": {"code": "DINKES", "name_id": "Dinas Kesehatan", "reason": "x"},
+    "patch_group": {"name_id": "Dinas Kesehatan", "reason": "x"},
+    "move_group": {"parent_id": None, "reason": "x"},
+    "close_group": {"reason": "x"},
+    "reopen_group": {"reason": "x"},
+    "add_member": {"user_id": "00000000-0000-0000-0000-000000000008", "reason": "x"},
+    "end_membership": {"reason": "x"},
+    "put_administrators": {"user_ids": [], "reason": "x"},
     "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},
 }
 

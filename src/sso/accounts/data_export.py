@@ -12,6 +12,8 @@ from sso import clock
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
+from sso.identity.groups import members, tree
+from sso.identity.groups.tree import GroupFilter
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -86,7 +88,28 @@ async def everything_about(
             for account in await users.local_accounts_of(session, user_id)
         ],
         "teams": await teams_with(session, user_id),
+        "memberships": await _memberships(session, user_id),
         **await _what_was_used(session, registry, user_id),
+    }
+
+
+async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, object]:
+    """Return the units and groups of a user, with those that ended, and the units that the user looks after."""
+    roots = await tree.administered_by(session, user_id)
+    looked_after = await tree.page_of_groups(session, GroupFilter(ids=roots, status="all"), None, 1000, clock.now())
+    return {
+        "units_and_groups": [
+            {
+                "code": group.code,
+                "name": group.name_id,
+                "position": membership.position,
+                "from": membership.valid_from,
+                "until": membership.valid_until,
+                "source": membership.source,
+            }
+            for membership, group in await members.memberships_of(session, user_id)
+        ],
+        "administrator_of": [group.code for group in looked_after],
     }
 
 

@@ -14,9 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.accounts.guards import is_locked
 from sso.clients.registry import Registry
 from sso.errors import Refusal
+from sso.identity.groups import tree
 from sso.identity.users import store as users
 from sso.identity.users.models import User
-from sso.platform.permissions import GRANTING, effective_permissions, lacking, permissions_of, power_of
+from sso.platform.permissions import (
+    GRANTING,
+    UNIT_PERMISSIONS,
+    effective_permissions,
+    lacking,
+    permissions_of,
+    power_of,
+)
 from sso.portal import teams
 from sso.portal.applications import sandbox_id
 
@@ -57,13 +65,14 @@ def check_power(actor: Collection[str], power: Collection[str]) -> None:
 
 
 async def power_over(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> frozenset[str]:
-    """Return the power over an account: of its roles, of its groups, and of the applications of its teams, those to
-    which the person is invited included. Four statements."""
+    """Return the power over an account: of its roles, of its groups, of the units that it looks after, and of the
+    applications of its teams, those to which the person is invited included. Five statements."""
     roles = await users.roles_of(session, user_id)
     applications = set(await teams.teams_with(session, user_id))
     identifiers = await users.identifiers_of(session, user_id)
     invited = await invited_power(session, registry, [identifier.lookup for identifier in identifiers], user_id)
-    return power_of(roles, _scopes(registry, applications)) | invited
+    units = UNIT_PERMISSIONS if await tree.administered_by(session, user_id) else frozenset()
+    return power_of(roles, _scopes(registry, applications)) | units | invited
 
 
 async def invited_power(

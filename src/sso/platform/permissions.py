@@ -94,6 +94,10 @@ GROUP_PERMISSIONS = frozenset({"clients:read", "clients:write", "applications:re
 """The permissions of the role ``group_admin`` for the applications of its groups, on the administrators' pages, which
 check the group. The API does not know groups and gives the role no permission."""
 
+UNIT_PERMISSIONS = frozenset({"groups:read", "groups:write"})
+"""What the power over the account of a unit administrator counts with. On the administrators' pages, which check the
+unit, unit administrators see their units and add and end memberships there; they have neither permission."""
+
 
 def is_staff(roles: Collection[str]) -> bool:
     """Tell whether a user works for the city: ``employee`` says so and permits nothing, and so does every role with

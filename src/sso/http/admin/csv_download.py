@@ -110,7 +110,13 @@ class Downloads(Needs):
 
 
 async def refused_download(
-    request: Request, db: Database, here: Here, name: str, sent: Sent[DownloadForm], filters: Collection[str]
+    request: Request,
+    db: Database,
+    here: Here,
+    name: str,
+    sent: Sent[DownloadForm],
+    filters: Collection[str],
+    page: tuple[str, str] | None = None,
 ) -> Response | None:
     """Return the refusal of a download without a reason, or of one too many; None: it was counted and recorded.
 
@@ -121,6 +127,7 @@ async def refused_download(
         name: of the list.
         sent: the form.
         filters: the names of the filters in effect, for the audit log.
+        page: the entry of the menu and the address of the list, where its name alone does not say them.
     """
     problem, status = sent.mistakes.get("note", ""), 400
     if not problem:
@@ -129,7 +136,7 @@ async def refused_download(
         except TooManyFailures:
             problem, status = TOO_MANY, 429
     if problem:
-        entry, path = _PAGES[name]
+        entry, path = page or _PAGES[name]
         query = request.url.query
         return admin_page(
             request,
@@ -157,6 +164,8 @@ async def csv_response(
     parts: AsyncIterator[Sequence[Row]],
     filters: Collection[str],
     sent: Sent[DownloadForm],
+    *,
+    page: tuple[str, str] | None = None,
 ) -> Response:
     """Return a list as a CSV file, and record the download.
 
@@ -169,8 +178,9 @@ async def csv_response(
         parts: the rows, in parts.
         filters: the names of the filters in effect, for the audit log.
         sent: the form.
+        page: as of :func:`refused_download`.
     """
-    if refused := await refused_download(request, db, here, name, sent, filters):
+    if refused := await refused_download(request, db, here, name, sent, filters, page):
         return refused
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
     words = translations("en" if (here.visit.user.locale or "").startswith("en") else "id").gettext

@@ -169,6 +169,15 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"must not begin with a combining mark.*", re.S),
         N_("The value must not contain so many combining marks."),
     ),
+    (
+        re.compile(r".* must be 1 to 64 letters, digits, dots, underscores and hyphens, such as DINKES-01", re.S),
+        N_("A code has 1 to 64 letters, digits, dots, hyphens and underscores, for example DINKES-01."),
+    ),
+    (
+        re.compile(r"has (?P<values>\d+) values for (?P<columns>\d+) columns", re.S),
+        N_("%(values)s values for %(columns)s columns"),
+    ),
+    (re.compile(r"a quotation mark is opened and not closed", re.S), N_("a quotation mark is not closed")),
     (re.compile(r"Input should be .*", re.S), N_("This value is not allowed here.")),
     (
         re.compile(r"somebody else changed it meanwhile", re.S),

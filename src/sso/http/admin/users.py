@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, TypedDict
 from uuid import UUID
 
 from fastapi import Depends
 from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -30,6 +32,7 @@ from sso.clients.metadata import GROUPS
 from sso.clients.registry import Client
 from sso.errors import validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
+from sso.http.admin.groups import SOURCES
 from sso.http.admin.mails import SENT_FOR
 from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
@@ -51,6 +54,9 @@ from sso.http.console.access import (
     token_for,
 )
 from sso.http.console.delivery_texts import CHANNELS, RECEIPTS, STATUS, reason_text
+from sso.identity.groups import members, tree
+from sso.identity.groups.models import Group, Membership
+from sso.identity.groups.tree import GroupFilter
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
@@ -130,6 +136,8 @@ class ShownAccount(TypedDict):
     messages: list[SentMessage]
     contact_states: list[ContactState]
     limits: CodeLimits
+    memberships: list[tuple[Membership, Group]]
+    administered: list[Group]
 
 
 @router.get(PEOPLE + "/{user_id}")
@@ -175,6 +183,8 @@ async def _user_page(
         failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
         may_see_sessions=here.may("sessions:read"),
         may_see_grants=here.may("grants:read"),
+        may_see_groups=here.may("groups:read"),
+        now=clock.now(),
         **TEXTS,
         all_groups=sorted({*GROUPS, *(client.meta.group for client in listed if client.meta.group), *groups}),
         is_me=user_id == here.visit.user.id,
@@ -208,6 +218,7 @@ TEXTS: dict[str, Mapping[str, str]] = {
     "statuses": STATUS,
     "message_texts": SENT_FOR,
     "contact_problems": CONTACT_PROBLEMS,
+    "membership_sources": SOURCES,
 }
 """The texts that the page looks names up in."""
 
@@ -233,6 +244,8 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
             "messages": messages,
             "contact_states": contact_states(accounts.settings, contacts),
             "limits": await code_limits(session, accounts, recipient, accounts.settings),
+            "memberships": await members.memberships_of(session, user_id),
+            "administered": await _administered(session, user_id, now),
             "roles": await users.roles_of(session, user_id),
             "checks": await users.checks_of(session, user_id),
             "picture": await users.picture_of(session, user_id),
@@ -242,6 +255,14 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
             "more_sessions": len(active) > MAX_SESSIONS,
             "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
+
+
+async def _administered(session: AsyncSession, user_id: UUID, now: datetime) -> list[Group]:
+    """Return the units that a user looks after."""
+    roots = await tree.administered_by(session, user_id)
+    if not roots:
+        return []
+    return await tree.page_of_groups(session, GroupFilter(ids=roots, status="all"), None, MAX_SESSIONS, now)
 
 
 @router.post(PEOPLE + "/{user_id}/{act}")

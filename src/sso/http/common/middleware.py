@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sso.accounts.group_files import MAX_BYTES as MAX_UNIT_FILE_BYTES
 from sso.accounts.user_files import MAX_BYTES as MAX_USER_FILE_BYTES
 from sso.http.common.counting import log_request
 from sso.http.common.direct import DirectRoutes
@@ -124,6 +125,7 @@ class Shell:
             "/account/picture": settings.max_picture_size + settings.max_body_size,
             "/receipts/whatsapp": MAX_RECEIPTS_BYTES,
             "/admin/invitations/file": MAX_USER_FILE_BYTES + settings.max_body_size,
+            "/admin/groups/import": MAX_UNIT_FILE_BYTES + settings.max_body_size,
         }
         self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]

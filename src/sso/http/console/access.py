@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypedDict
 from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -30,6 +31,7 @@ from sso.http.common.services import Accounts, Clients
 from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.http.common.typed_forms import Form, Sent, read_form
 from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
+from sso.identity.groups.tree import administered_by
 from sso.identity.users.store import groups_of
 from sso.platform.actor import Actor
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_permissions, permissions_of
@@ -38,6 +40,7 @@ from sso.portal.applications import sandbox_id
 from sso.portal.teams import teams_with
 
 DEVELOPER, ADMIN = "/developer", "/admin"
+GROUPS = ADMIN + "/groups"
 
 
 class Acts(TypedDict):
@@ -65,6 +68,7 @@ class Here:
         recent: whether they signed in recently, as dangerous acts need.
         request_id: the reference of the request in the log.
         stored_ip_address: the IP address in the form in which it may be stored.
+        units: on pages of the console, the units that they look after, where they may not change every unit.
     """
 
     visit: Visit
@@ -73,6 +77,12 @@ class Here:
     recent: bool
     request_id: str
     stored_ip_address: str | None
+    units: frozenset[UUID] = frozenset()
+
+    @property
+    def units_seen(self) -> frozenset[UUID] | None:
+        """The units that they may see with all below; None: every unit and group."""
+        return None if self.may("groups:read") else self.units
 
     @property
     def actor(self) -> str:
@@ -141,8 +151,12 @@ async def here_of(request: Request, services: AccountServices) -> Here:
         permissions |= GROUP_PERMISSIONS
         async with services.db.read() as session:
             groups = frozenset(await groups_of(session, signed_in.user.id))
+    units: frozenset[UUID] = frozenset()
+    if "groups:write" not in permissions and request.url.path.startswith(ADMIN):
+        async with services.db.read() as session:
+            units = await administered_by(session, signed_in.user.id)
     recent = is_recent(services.settings, signed_in.who)
-    return Here(signed_in, permissions, groups, recent, request_id_of(request), kept_address_of(request))
+    return Here(signed_in, permissions, groups, recent, request_id_of(request), kept_address_of(request), units)
 
 
 def by(here: Here) -> Asks:
@@ -172,6 +186,8 @@ class Needs:
         if self.permission is None:
             return here
         if not self.allows(here.permissions):
+            if here.units and request.url.path == ADMIN:
+                raise Interrupted(RedirectResponse(GROUPS, 303, {"Cache-Control": "no-store"}))
             raise Interrupted(failure(request, "no_permission", 403, header=here.visit.header(request)))
         if request.method != "GET" and PERMISSIONS[self.permission].dangerous and not here.recent:
             raise Interrupted(to_sign_in_again(request))
@@ -268,6 +284,8 @@ PARTS = (
     "download-files",
     "download-endings",
     "logo",
+    "change",
+    "members",
 )
 """Addresses that take forms of the page above them, and are no page themselves."""
 
@@ -310,6 +328,7 @@ ADMIN_PAGES: tuple[Entry, ...] = (
     ("admin", ADMIN, N_("Overview"), ""),
     ("people", ADMIN + "/people", N_("Users"), "users:read"),
     ("sessions", ADMIN + "/sessions", N_("Sessions"), "sessions:read"),
+    ("groups", GROUPS, N_("Units and groups"), "groups:read"),
     ("applications", ADMIN + "/applications", N_("Applications"), "clients:read"),
     ("deliveries", ADMIN + "/deliveries", N_("Deliveries"), "deliveries:read"),
     ("audit", ADMIN + "/audit", N_("Audit log"), "audit:read"),
@@ -323,6 +342,7 @@ permission sees it."""
 PAGE_TEXTS: dict[str, str] = {
     "people": N_("Find users, see their accounts, and invite new users."),
     "sessions": N_("See who is signed in, and where."),
+    "groups": N_("See units and groups, and who belongs to them."),
     "applications": N_("See registered applications, and those that wait for approval."),
     "deliveries": N_("See messages to users and notices to applications, and which ones failed."),
     "audit": N_("See what happened, when, and who did it."),
@@ -345,7 +365,11 @@ def admin_page(
     request: Request, here: Here, current: str, template: str, status: int = 200, **context: Any
 ) -> Response:
     """Return one of the pages of administrators, with the way to the others."""
-    entries: Sequence[Entry] = [entry for entry in ADMIN_PAGES if not entry[3] or here.may(entry[3])]
+    entries: Sequence[Entry] = [
+        (name, path, title, needed)
+        for name, path, title, needed in ADMIN_PAGES
+        if (here.may(needed) if needed else here.permissions) or (name == "groups" and here.units)
+    ]
     return page(
         request,
         template,

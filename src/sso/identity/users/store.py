@@ -204,6 +204,21 @@ async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, st
     }
 
 
+def name_condition(session: AsyncSession, words: str) -> list[ColumnElement[bool]] | None:
+    """Return the conditions that the name of a user has, for each of ``words``, a part that begins with it. Without
+    words there are none. PostgreSQL uses an index. None: the words have no letter and no digit, and name nobody."""
+    parts = ["".join(char for char in part if char.isalnum()) for part in words.split()][:5]
+    parts = [part for part in parts if part]
+    if not parts:
+        return None if words else []
+    if session.get_bind().dialect.name == "postgresql":
+        query = " & ".join(f"{part}:*" for part in parts)
+        vector = func.to_tsvector(text("'simple'"), User.name)
+        return [vector.op("@@")(func.to_tsquery(text("'simple'"), query))]
+    spaced = " " + func.lower(User.name)
+    return [spaced.contains(f" {part.lower()}", autoescape=True) for part in parts]
+
+
 async def page_of_names(
     session: AsyncSession,
     words: str,
@@ -221,17 +236,10 @@ async def page_of_names(
         statement = statement.where(exists().where(UserRole.user_id == User.id, UserRole.role == role))
     if status is not None:
         statement = statement.where(User.disabled_at.is_(None) if status == "active" else User.disabled_at.is_not(None))
-    parts = ["".join(char for char in part if char.isalnum()) for part in words.split()][:5]
-    parts = [part for part in parts if part]
-    if parts and session.get_bind().dialect.name == "postgresql":
-        query = " & ".join(f"{part}:*" for part in parts)
-        vector = func.to_tsvector(text("'simple'"), User.name)
-        statement = statement.where(vector.op("@@")(func.to_tsquery(text("'simple'"), query)))
-    elif parts:
-        spaced = " " + func.lower(User.name)
-        statement = statement.where(*(spaced.contains(f" {part.lower()}", autoescape=True) for part in parts))
-    elif words:
+    named = name_condition(session, words)
+    if named is None:
         return []
+    statement = statement.where(*named)
     if before is not None:
         statement = statement.where(User.id < before)
     return list((await session.execute(statement.order_by(User.id.desc()).limit(limit))).scalars())
