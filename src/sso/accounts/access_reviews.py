@@ -73,9 +73,11 @@ async def start_review(
     await check_reviewer(session, client_id, giver)
     now, note = clock.now(), " ".join(reason.split())[:MAX_REASON_CHARS]
     if not note:
-        raise RoleError("invalid", "write the reason", "reason")
+        raise RoleError("invalid_request", "write the reason", "reason")
     if not now + SHORTEST <= ends_at <= now + LONGEST:
-        raise RoleError("invalid", "the last day must be tomorrow at the earliest, and within a year", "ends_at")
+        raise RoleError(
+            "invalid_request", "the last day must be tomorrow at the earliest, and within a year", "ends_at"
+        )
     if await running_review(session, client_id) is not None:
         raise RoleError("already_given", "an access review of this application is running already")
     review = AccessReview(
@@ -93,7 +95,9 @@ async def start_review(
     session.add(review)
     await session.flush()
     data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
-    record(session, "access_review.started", actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data)
+    record(
+        session, "access_review.started", actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data
+    )
     await _tell_owners(session, services, review, "access_review")
     return review
 
@@ -129,7 +133,7 @@ async def check_reviewer(session: AsyncSession, client_id: str, giver: Giver) ->
     stem = client_id.removesuffix(SANDBOX_END)
     role = await teams.role_of(session, stem, giver.user_id) if giver.user_id is not None else None
     if role != "owner":
-        raise RoleError("not_allowed", "only an owner of the application reviews who has its roles")
+        raise RoleError("not_yours", "only an owner of the application reviews who has its roles")
 
 
 def is_reviewer(giver: Giver, team_role: str | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -34,15 +34,15 @@ MAX_REASON_CHARS = 500
 MAX_TIME = timedelta(days=3660)
 """How far in the future a role may begin or end."""
 INSTANT = timedelta(microseconds=1)
-GIVES = "assignments:write"
-"""The permission to give and end the roles of every application."""
-Code = Literal["not_found", "already_given", "already_ended", "invalid", "not_allowed"]
+GIVES, READS = "assignments:write", "assignments:read"
+"""The permissions to give and end, and to see, the roles of every application."""
+Code = Literal["not_found", "already_given", "already_ended", "invalid_request", "not_yours"]
 _STATUS: dict[Code, int] = {
     "not_found": 404,
     "already_given": 409,
     "already_ended": 409,
-    "invalid": 422,
-    "not_allowed": 403,
+    "invalid_request": 422,
+    "not_yours": 403,
 }
 
 
@@ -61,12 +61,17 @@ class RoleError(Refusal):
         self.status = _STATUS[code]
         self.field = field
 
+    @property
+    def located_mistakes(self) -> list[tuple[str, str]]:
+        """The value that is wrong, where one is."""
+        return [(f"/{self.field}", str(self))] if self.field else []
+
 
 class NotYours(RoleError):
     """The actor may not give, end or confirm this role: ``refused`` says which part of the rule says so."""
 
     def __init__(self, refused: Refused) -> None:
-        super().__init__("invalid" if refused == "not_defined" else "not_allowed", REFUSALS[refused], "role")
+        super().__init__("invalid_request" if refused == "not_defined" else "not_yours", REFUSALS[refused], "role")
         self.refused = refused
 
 
@@ -143,7 +148,7 @@ async def give_roles(
         RoleError: when one of them cannot be given, or the giver may not give it.
     """
     if not 0 < len(given) <= MAX_AT_ONCE:
-        raise RoleError("invalid", f"give 1 to {MAX_AT_ONCE} roles at once")
+        raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
     client = await _locked_client(session, services, client_id)
     since, affected = clock.now() - INSTANT, set[uuid.UUID]()
     created: list[RoleAssignment] = []
@@ -251,13 +256,58 @@ async def confirm_role(
     return assignment
 
 
-async def may_see(session: AsyncSession, giver: Giver, listed: store.Listed) -> bool:
-    """Tell whether somebody without the permission ``assignments:read`` sees an assignment: the team of the
-    application, and administrators of the units that it is about."""
-    if giver.gives_all or giver.in_team:
-        return True
-    assignment = listed.assignment
-    return bool(giver.units & await _where(session, assignment.user_id, assignment.group_id))
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Which role assignments somebody sees.
+
+    Args:
+        everything: whether they have the permission ``assignments:read``.
+        teams: the applications of their teams, with the sandboxes.
+        units: the units that they look after.
+    """
+
+    everything: bool
+    teams: frozenset[str] = frozenset()
+    units: frozenset[uuid.UUID] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether they see none."""
+        return not (self.everything or self.teams or self.units)
+
+
+async def sight_of(session: AsyncSession, actor: Actor, user_id: uuid.UUID | None) -> Sight:
+    """Return which assignments somebody sees. ``user_id`` None: a command, or a program without a user."""
+    everything = not actor.permissions.isdisjoint({READS, GIVES})
+    if everything or user_id is None:
+        return Sight(everything)
+    mine = await teams.teams_with(session, user_id)
+    names = frozenset(name for application_id in mine for name in (application_id, application_id + SANDBOX_END))
+    return Sight(False, names, await store.units_looked_after(session, user_id, clock.now()))
+
+
+async def seen_by(
+    session: AsyncSession, services: EventServices, sight: Sight, chosen: store.AssignmentFilter
+) -> store.AssignmentFilter:
+    """Return a filter limited to what somebody sees: all; the applications of their teams; and of a user or group of
+    their units, the applications whose roles administrators of units give."""
+    if sight.everything:
+        return chosen
+    clients_seen = set(sight.teams)
+    if sight.units & await _where(session, chosen.user_id, chosen.group_id):
+        clients_seen |= {
+            client.client_id
+            for client in services.registry.with_access()
+            if any(role.units_give != "no" for role in client.meta.application_roles.values())
+        }
+    return replace(chosen, clients=frozenset(clients_seen))
+
+
+async def may_see(session: AsyncSession, services: EventServices, sight: Sight, assignment: RoleAssignment) -> bool:
+    """Tell whether somebody sees an assignment."""
+    about = store.AssignmentFilter(user_id=assignment.user_id, group_id=assignment.group_id)
+    seen = await seen_by(session, services, sight, about)
+    return seen.clients is None or assignment.client_id in seen.clients
 
 
 async def find_user_of(session: AsyncSession, giver: Giver, client_id: str, user: User | None) -> User | None:
@@ -297,13 +347,13 @@ def check_times(new: NewAssignment) -> None:
     now = clock.now()
     begins = new.valid_from or now
     if not _line(new.reason):
-        raise RoleError("invalid", "write the reason", "reason")
+        raise RoleError("invalid_request", "write the reason", "reason")
     if new.valid_until is not None and new.valid_until <= now:
-        raise RoleError("invalid", "the end must be in the future", "valid_until")
+        raise RoleError("invalid_request", "the end must be in the future", "valid_until")
     if new.valid_until is not None and new.valid_until <= begins:
-        raise RoleError("invalid", "the end must be after the beginning", "valid_until")
+        raise RoleError("invalid_request", "the end must be after the beginning", "valid_until")
     if max(begins, new.valid_until or begins) > now + MAX_TIME:
-        raise RoleError("invalid", "a role begins and ends within ten years", "valid_until")
+        raise RoleError("invalid_request", "a role begins and ends within ten years", "valid_until")
 
 
 async def _locked_client(session: AsyncSession, services: EventServices, client_id: str) -> Client:
@@ -345,21 +395,21 @@ async def _check_target(session: AsyncSession, client: Client, new: NewAssignmen
         RoleError: when not.
     """
     if (new.user_id is None) == (new.group_id is None):
-        raise RoleError("invalid", "name either a user or a group", "user_id")
+        raise RoleError("invalid_request", "name either a user or a group", "user_id")
     if new.user_id is not None:
         if new.with_units_below:
-            raise RoleError("invalid", "only a role of a unit is for the units below it", "with_units_below")
+            raise RoleError("invalid_request", "only a role of a unit is for the units below it", "with_units_below")
         user = await session.get(User, new.user_id)
         if user is None or user.deleted_at is not None:
             raise RoleError("not_found", "there is no such user", "user_id")
         if user.preferences.get("test") and not client.sandbox:
-            raise RoleError("invalid", "a test user has roles in sandboxes only", "user_id")
+            raise RoleError("invalid_request", "a test user has roles in sandboxes only", "user_id")
     else:
         group = await _valid_group(session, new.group_id, "group_id")
         if new.with_units_below and group.kind != "unit":
-            raise RoleError("invalid", "only a role of a unit is for the units below it", "with_units_below")
+            raise RoleError("invalid_request", "only a role of a unit is for the units below it", "with_units_below")
     if new.unit_id is not None and (await _valid_group(session, new.unit_id, "unit_id")).kind != "unit":
-        raise RoleError("invalid", "a role is limited to a unit of the tree, not to a group", "unit_id")
+        raise RoleError("invalid_request", "a role is limited to a unit of the tree, not to a group", "unit_id")
 
 
 async def _valid_group(session: AsyncSession, group_id: uuid.UUID | None, field_name: str) -> Group:
