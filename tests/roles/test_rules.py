@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sso.accounts.access_changes import compare
-from sso.accounts.role_rules import Gift, Giver, why_not, why_not_end
+from sso.accounts.role_rules import Gift, Giver, why_not, why_not_confirm, why_not_end
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
 from sso.identity.groups.changes import HeldRole, ReachedGroup, Span
@@ -91,7 +91,15 @@ CASES: list[tuple[str, Giver, dict[str, Any], str | None, str | None]] = [
 def test_who_gives_a_role(name: str, giver: Giver, facts: dict[str, Any], give: str | None, end: str | None) -> None:
     gift = Gift(**{**FACTS, **facts})
     assert why_not(giver, gift) == give
+    assert why_not_confirm(giver, gift) == give
     assert why_not_end(giver, gift) == end
+
+
+def test_a_review_lets_an_owner_confirm_and_end_but_not_give() -> None:
+    owner = Giver(ME, in_team=True, reviews=True)
+    gift = Gift(**FACTS)
+    assert (why_not(owner, gift), why_not_confirm(owner, gift), why_not_end(owner, gift)) == ("not_allowed", None, None)
+    assert why_not_confirm(owner, Gift(**{**FACTS, "reached": SELF})) == "own_role"
 
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

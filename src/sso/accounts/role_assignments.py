@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.access_changes import access_changed
-from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_end
+from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_confirm, why_not_end
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client
@@ -122,7 +122,8 @@ async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id:
         return Giver(None, gives_all)
     units = await store.units_looked_after(session, user_id, clock.now())
     team = await teams.role_of(session, client_id.removesuffix(SANDBOX_END), user_id)
-    return Giver(user_id, gives_all, team is not None, units)
+    reviews = team == "owner" and await store.is_reviewed(session, client_id)
+    return Giver(user_id, gives_all, team is not None, units, reviews)
 
 
 async def give_roles(
@@ -248,7 +249,7 @@ async def confirm_role(
     client = services.registry.get(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    refused = why_not(giver, (await _reached(session, client, assignment, giver)).gift)
+    refused = why_not_confirm(giver, (await _reached(session, client, assignment, giver)).gift)
     if refused is not None:
         raise NotYours(refused)
     assignment.confirmed_at = clock.now()

@@ -8,7 +8,7 @@ people and units below them. Nobody gives a role to themselves.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sso.clients.roles import UnitsGive
@@ -33,12 +33,14 @@ class Giver:
         gives_all: whether they have the permission ``assignments:write``.
         in_team: whether they are in the team of the application.
         units: the units that they look after.
+        reviews: whether they own the application, and an access review of it is running.
     """
 
     user_id: uuid.UUID | None
     gives_all: bool = False
     in_team: bool = False
     units: frozenset[uuid.UUID] = frozenset()
+    reviews: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,22 @@ class Gift:
 
 
 def why_not(giver: Giver, gift: Gift) -> Refused | None:
-    """Return why somebody may not give a role, or confirm it; None: they may.
+    """Return why somebody may not give a role; None: they may.
 
-    A role that the application does not define any more is only ended.
+    A role that the application does not define any more is only ended. A review lets an owner confirm and end roles,
+    and not give them.
     """
+    return why_not_confirm(replace(giver, reviews=False), gift)
+
+
+def why_not_confirm(giver: Giver, gift: Gift) -> Refused | None:
+    """Return why somebody may not confirm a role in an access review; None: they may."""
     return "not_defined" if not gift.is_defined else why_not_end(giver, gift) or _of_oneself(giver, gift)
 
 
 def why_not_end(giver: Giver, gift: Gift) -> Refused | None:
     """Return why somebody may not end a role; None: they may. One's own role can be ended."""
-    if giver.gives_all or (giver.in_team and (gift.team_gives or gift.is_sandbox)):
+    if giver.gives_all or giver.reviews or (giver.in_team and (gift.team_gives or gift.is_sandbox)):
         return None
     if not giver.units or gift.units_give == "no":
         return "not_allowed"

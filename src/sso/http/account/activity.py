@@ -37,6 +37,8 @@ EVENTS = {
     "user.deletion_planned": N_("Deletion of the account requested"),
     "user.deletion_cancelled": N_("Deletion of the account cancelled"),
     "user.roles_changed": N_("Roles changed"),
+    "role.given": N_("Role in an application given"),
+    "role.ended": N_("Role in an application ended"),
     "factor.added": N_("Sign-in method added"),
     "factor.removed": N_("Sign-in method removed"),
     "factor.recovery_codes_made": N_("Recovery codes created"),

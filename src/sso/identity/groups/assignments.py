@@ -13,7 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from sso import clock
-from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
+from sso.identity.groups.models import (
+    AccessReview,
+    Group,
+    GroupAncestor,
+    Membership,
+    RoleAssignment,
+    UnitAdministrator,
+)
 from sso.identity.users.models import User
 
 State = Literal["current", "ended", "all"]
@@ -296,6 +303,12 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
 async def group_by_code(session: AsyncSession, code: str) -> Group | None:
     """Return a unit or group by its code."""
     return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
+
+
+async def is_reviewed(session: AsyncSession, client_id: str) -> bool:
+    """Tell whether an access review of an application is running."""
+    running = select(AccessReview.id).where(AccessReview.client_id == client_id, AccessReview.status == "running")
+    return (await session.execute(running.limit(1))).first() is not None
 
 
 async def unconfirmed(
