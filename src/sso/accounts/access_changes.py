@@ -216,6 +216,29 @@ def _told(client: Client, roles: Sequence[HeldRole], groups: Sequence[ReachedGro
     )
 
 
+async def told_applications(
+    session: AsyncSession, registry: Registry, user_id: uuid.UUID
+) -> list[tuple[Client, AccessNow]]:
+    """Return what applications are told of the roles and groups of a user now: those that the user has used, with the
+    claims whose scope they were granted. Applications that are told of nothing are left out."""
+    clients = {client.client_id: client for client in registry.with_access()}
+    known = await tokens.scopes_known(session, [user_id], clients)
+    clients = {client_id: clients[client_id] for _, client_id in known}
+    if not clients:
+        return []
+    now = clock.now()
+    roles = changes.at(await changes.roles_over_time(session, [user_id], clients, now), now)
+    groups = changes.at(await changes.groups_over_time(session, [user_id], now), now)
+    told: list[tuple[Client, AccessNow]] = []
+    for client_id, client in sorted(clients.items()):
+        scopes = known[user_id, client_id] & client.scopes
+        whole = _told(client, [role for role in roles if role.client_id == client_id], groups)
+        seen = AccessNow(whole.roles if ROLES in scopes else (), whole.groups if GROUPS in scopes else ())
+        if seen != AccessNow():
+            told.append((client, seen))
+    return told
+
+
 async def _tell(
     session: AsyncSession,
     services: EventServices,

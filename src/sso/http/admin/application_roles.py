@@ -69,7 +69,7 @@ async def _roles_page(
         client_id=client_id,
         name=client.name(locale_of(request)),
         view=view,
-        errors=errors,
+        errors=roles.placed(errors, view),
         typed=typed or {},
         now_at=clock.now(),
         may_download=here.may(EXPORT),

@@ -267,10 +267,22 @@ _FIELDS = {
 
 def refusal(error: RoleError, act: str) -> FieldError:
     """Return what a use case refused, at its field of the page."""
-    field = _FIELDS.get(error.field, error.field) if act == "give" else f"{act}-note"
+    field = _FIELDS.get(error.field, error.field) if act == "give" else ""
     field = "give-note" if field == "reason" else field
     text = TEXTS.get(str(error))
     return FieldError(field, text) if text is not None else FieldError(field, OTHERWISE, {"detail": str(error)})
+
+
+def placed(errors: Sequence[FieldError], view: RolesView) -> list[FieldError]:
+    """Return the errors of the page, without the field where the page does not show its form."""
+    shown = {"review": view.may_review and view.review is None, "cancel": view.may_review and view.review is not None}
+    gives = view.may_give and bool(view.client.meta.application_roles)
+    ends = bool(view.rows) and (view.may_give or view.may_review)
+    shown |= {"end": ends, "confirm": ends and view.review is not None, "download": bool(view.rows)}
+    return [
+        error if shown.get(error.field.partition("-")[0], gives) else FieldError("", error.text, error.values)
+        for error in errors
+    ]
 
 
 def role_options(client: Client, locale: str) -> list[tuple[str, str]]:

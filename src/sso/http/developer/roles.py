@@ -78,7 +78,7 @@ async def _roles_page(
         status,
         purpose="roles",
         view=view,
-        errors=errors,
+        errors=roles.placed(errors, view) if view is not None else errors,
         typed=typed or {},
         now_at=clock.now(),
         query="?sandbox=1" if is_sandbox and both else "",
