@@ -42,6 +42,10 @@ BODIES: dict[str, Any] = {
     "begin_rp_check": {},
     "put_member": {"role": "member"},
     "patch_settings": {"values": {"city_name": "Kota Lain"}, "reason": "x"},
+    "give": {"client_id": "tidak-ada", "reason": "x", "assignments": [{"role": "operator"}]},
+    "end_role_assignment": {"reason": "x"},
+    "start_access_review": {"client_id": "tidak-ada", "ends_at": "2027-01-01T00:00:00Z", "reason": "x"},
+    "cancel_access_review": {"reason": "x"},
     "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},
 }
 

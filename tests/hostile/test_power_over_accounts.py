@@ -57,6 +57,8 @@ ABOUT_OTHER_THINGS = (
     "/webhooks",
     "/deliveries",
     "/settings",
+    "/role-assignments",
+    "/access-reviews",
 )
 """What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Applications,
 their teams and secrets are another model's."""
@@ -67,7 +69,7 @@ PAGES_ABOUT_ACCOUNTS = {
 PAGES_ABOUT_OTHER_THINGS = (
     "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
     "/admin/invitations", "/admin/searches", "/admin/people/download", "/admin/sessions/download", "/admin/setup/",
-    "/admin/system/",
+    "/admin/system/", "/admin/unit-roles/",
 )  # fmt: skip
 ACTORS = [[one] for one in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],

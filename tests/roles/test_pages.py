@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
+import pytest
 from sqlalchemy import select
 from tests.api.conftest import program
+from tests.citizens import SENDING
 from tests.roles.conftest import Office
 from tests.roles.test_assignments import TOLD, give, given
 from tests.support import PASSWORD, Browser, City, form_of, main_of
@@ -130,6 +132,7 @@ async def test_a_user_sees_roles_groups_and_who_is_told(city: City, office: Offi
         assert [(row["role"], row["unit"]) for row in exported["application_roles"]] == [("operator", "PKM-1")]
 
 
+@pytest.mark.parametrize("overrides", [SENDING])
 async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, office: Office) -> None:
     await office.team("sinyal", dewi="owner")
     await office.set("sinyal", end_unconfirmed_roles=True)
@@ -159,8 +162,9 @@ async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, offi
     assert left == {kept["id"], later["id"]}
     assert (await api.get(f"/role-assignments/{lost['id']}"))["ended_by"] == "system"
     async with city.provider.db.read() as session:
-        sent = (await session.execute(select(Delivery.payload).where(Delivery.kind == "notice"))).scalars().all()
-        notices = [payload["notice"] for payload in sent if payload["notice"].startswith("access_review")]
+        sent = select(Delivery.payload).where(Delivery.kind == "notice").order_by(Delivery.id)
+        told = [payload["notice"] for payload in (await session.execute(sent)).scalars()]
+        notices = [notice for notice in told if notice.startswith("access_review")]
         assert (await session.execute(select(AccessReview.reminders))).scalar_one() == 1
     assert notices == ["access_review", "access_review_ends", "access_review_over"]
     assert (await give(api, "sinyal", role="reader", user_id=office.user("budi"))).status_code == 201
