@@ -27,7 +27,7 @@ assignments:
 def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     catalogue = tmp_path / "antrean.yaml"
     catalogue.write_text(CATALOGUE)
-    applied = cli("clients", "apply", str(catalogue), "--yes")
+    applied = cli("clients", "apply", str(catalogue))
     assert applied.code == 0, applied.err
     assert [row["name"] for row in cli("roles", "show", "antrean", "--json").json] == ["operator", "reader"]
     assert cli("roles", "give", "antrean", "reader", "--user", "siti", "--reason", "Baca").out == "given\n"

@@ -95,7 +95,7 @@ async def test_an_administrator_sees_where_each_role_comes_from(city: City, offi
         assert "Pembaca" in (await browser.http.get(unit)).text
     async with city.browser() as browser:
         await signed_in(city, browser, "siti")
-        assert (await browser.http.get(unit)).status_code == 404
+        assert (await browser.http.get(unit)).status_code == 403
         assert (await browser.http.get(path)).status_code == 403
 
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.accounts.role_assignments import GIVES, RoleError, end_role, give_roles, giver_of, seen_by, sight_of
+from sso.accounts.role_assignments import GIVES, READS, RoleError, end_role, give_roles, giver_of, seen_by, sight_of
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Client, Registry
 from sso.http.common.errors import Interrupted
@@ -24,11 +24,11 @@ from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import read_id
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
-from sso.http.common.services import AccountActor, Outbox
+from sso.http.common.services import AccountActor, Accounts, Outbox
 from sso.http.common.typed_forms import Sent, cut
 from sso.http.common.user_roles import name_of_group
 from sso.http.console import roles
-from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, to_sign_in_again, token_for
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, here_of, to_sign_in_again, token_for
 from sso.http.console.role_texts import DONE, NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups.assignments import AssignmentFilter, Listed
@@ -38,7 +38,25 @@ router = new_router()
 
 UNIT_ROLES = ADMIN + "/unit-roles"
 SHOWN = 100
-SignedIn = Annotated[Here, Depends(Needs(None))]
+
+
+class NeedsOrLooksAfter(Needs):
+    """That somebody has a permission, or looks after a unit: which one is checked where the unit is read."""
+
+    async def __call__(self, request: Request, services: Accounts) -> Here:
+        here = await here_of(request, services)
+        if not self.allows(here.permissions):
+            async with services.db.read() as session:
+                looks_after = await store.units_looked_after(session, here.visit.user.id, clock.now())
+            if not looks_after:
+                raise Interrupted(failure(request, "no_permission", 403, header=here.visit.header(request)))
+        if request.method != "GET" and not here.recent:
+            raise Interrupted(to_sign_in_again(request))
+        return here
+
+
+Sees = Annotated[Here, Depends(NeedsOrLooksAfter(READS))]
+Gives = Annotated[Here, Depends(NeedsOrLooksAfter(GIVES))]
 
 
 class UnitRoleForm(roles.RoleForm):
@@ -100,7 +118,7 @@ def _givable(registry: Registry, *, gives_all: bool, looks_after: bool, locale: 
 
 
 @router.get(UNIT_ROLES + "/{group_id}")
-async def unit_roles_page(request: Request, group_id: str, here: SignedIn, accounts: AccountActor) -> Response:
+async def unit_roles_page(request: Request, group_id: str, here: Sees, accounts: AccountActor) -> Response:
     """Show the roles of a unit, with the form to give one."""
     return await _unit_page(request, group_id, here, accounts)
 
@@ -151,11 +169,9 @@ async def _seen(
 
 @router.post(UNIT_ROLES + "/{group_id}")
 async def change_unit_roles(
-    request: Request, group_id: str, here: SignedIn, sent: UnitSent, accounts: AccountActor, outbox: Outbox
+    request: Request, group_id: str, here: Gives, sent: UnitSent, accounts: AccountActor, outbox: Outbox
 ) -> Response:
     """Give a role to the unit, or to one of its people; or end one."""
-    if not here.recent:
-        raise Interrupted(to_sign_in_again(request))
     try:
         async with accounts.db.write() as session:
             shown = await _seen(session, request, group_id, here, accounts, locale_of(request))
