@@ -19,9 +19,6 @@ TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.add_column("role_assignments", sa.Column("ended_by", sa.String(length=200), nullable=True))
     op.add_column("role_assignments", sa.Column("end_reason", sa.String(length=500), nullable=True))
-    for table in ("memberships", "role_assignments"):
-        where = sa.text("valid_from IS NOT NULL")
-        op.create_index(f"ix_{table}_valid_from", table, ["valid_from"], postgresql_where=where, sqlite_where=where)
     op.create_table(
         "access_reviews",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -40,8 +37,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_reviews")),
     )
-    for column in ("client_id", "status"):
-        op.create_index(op.f(f"ix_access_reviews_{column}"), "access_reviews", [column])
+    op.create_index(op.f("ix_access_reviews_client_id"), "access_reviews", ["client_id"])
+    op.create_index(op.f("ix_access_reviews_status"), "access_reviews", ["status"])
     op.create_table(
         "pending_access_changes",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -64,7 +61,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("access_clock", "pending_access_changes", "access_reviews"):
         op.drop_table(table)
-    for table in ("memberships", "role_assignments"):
-        op.drop_index(f"ix_{table}_valid_from", table)
     for column in ("end_reason", "ended_by"):
         op.drop_column("role_assignments", column)

@@ -8,7 +8,8 @@ from tests.cli.conftest import Cli, cli
 
 __all__ = ["cli"]
 CATALOGUE = """
-clients:
+catalogue: antrean
+applications:
   - client_id: antrean
     type: web
     client_name: Antrean

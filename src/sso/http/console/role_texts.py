@@ -8,7 +8,7 @@ from sso.http.common.i18n import N_
 OTHERWISE = N_("The change was not made: %(detail)s.")
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 NOT_FOUND = N_(
-    "No user whom you can give this role has this e-mail address, phone number, username or user ID. A team can name "
+    "You cannot give this role to a user with this e-mail address, phone number, username or user ID. A team can name "
     "members of the team, users of the application and employees."
 )
 NO_UNIT = N_("No unit or group has this code.")
@@ -19,7 +19,7 @@ TEXTS: dict[str, str] = {
     REFUSALS["not_defined"]: N_("The application does not define this role."),
     REFUSALS["own_role"]: N_("You cannot give or confirm a role for yourself. Ask another administrator."),
     REFUSALS["not_allowed"]: N_("You are not allowed to give or end roles of this application."),
-    REFUSALS["other_unit"]: N_("You can give roles only to people and units below the units that you manage."),
+    REFUSALS["other_unit"]: N_("You can give roles only to members of your units, and to units below them."),
     REFUSALS["whole_role"]: N_("You can give this role only for one of your units. Enter the code of the unit."),
     "write the reason": NOTE_MISSING,
     "the end must be in the future": NO_DATE,
