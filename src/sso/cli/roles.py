@@ -12,8 +12,8 @@ from sso.cli.common import Json, an_id, first_of, group, print_json, print_table
 
 if TYPE_CHECKING:
     from sso.accounts.role_files import FileRow, Step
+    from sso.accounts.services import AccountActions
     from sso.identity.groups.assignments import Listed
-    from sso.oidc.provider import Provider
 
 app = group()
 
@@ -54,7 +54,7 @@ def list_command(
     from sso.identity.groups import assignments as store
     from sso.identity.users.service import find
 
-    async def work(provider: Provider) -> list[dict[str, object]]:
+    async def work(provider: AccountActions) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             user_id = (await find(session, user, provider.box)).id if user else None
             unit = await store.group_by_code(session, of_group) if of_group else None
@@ -79,7 +79,7 @@ def show_command(
 ) -> None:
     """Show the roles that an application defines."""
 
-    async def work(provider: Provider) -> list[dict[str, object]]:
+    async def work(provider: AccountActions) -> list[dict[str, object]]:
         found = provider.registry.get(client)
         if found is None:
             refuse(f"there is no application {client}")
@@ -138,7 +138,7 @@ def end_command(
 
     chosen = an_id(assignment_id, "role assignment")
 
-    async def work(provider: Provider) -> None:
+    async def work(provider: AccountActions) -> None:
         async with provider.db.write() as session:
             await end_role(session, provider, chosen, giver=EVERYTHING, actor=CLI, reason=reason)
 
@@ -177,7 +177,7 @@ def export_command(
 
     from sso.accounts.role_files import export_rows
 
-    async def work(provider: Provider) -> list[dict[str, object]]:
+    async def work(provider: AccountActions) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             return await export_rows(session, client)
 
@@ -185,7 +185,7 @@ def export_command(
 
 
 async def _apply(
-    provider: Provider, rows: list[FileRow], *, dry_run: bool, end_others: bool, reason: str
+    provider: AccountActions, rows: list[FileRow], *, dry_run: bool, end_others: bool, reason: str
 ) -> list[Step]:
     from sso.accounts.role_files import carry_out, plan_file
     from sso.platform.actor import CLI
