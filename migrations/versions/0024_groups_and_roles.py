@@ -104,6 +104,13 @@ def upgrade() -> None:
         op.create_index(op.f(f"ix_role_assignments_{column}"), "role_assignments", [column])
     for column in ("user_id", "group_id"):
         op.create_index(f"ix_role_assignments_client_id_{column}", "role_assignments", ["client_id", column])
+    begun = sa.text("valid_from IS NOT NULL")
+    op.create_index(
+        "ix_memberships_valid_from", "memberships", ["valid_from"], postgresql_where=begun, sqlite_where=begun
+    )
+    op.create_index(
+        "ix_role_assignments_valid_from", "role_assignments", ["valid_from"], postgresql_where=begun, sqlite_where=begun
+    )
     op.create_table(
         "unit_administrators",
         sa.Column("user_id", sa.Uuid(), nullable=False),

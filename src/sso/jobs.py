@@ -20,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts import access_changes, access_reviews
 from sso.accounts.deletion import delete_due
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
@@ -152,6 +153,7 @@ async def run_jobs(provider: JobServices, stop: asyncio.Event, nudge: Callable[[
     while True:
         await _attempt(chain_audit_events(provider.db, provider.box))
         await _attempt(mass_ending.work(provider, stop, nudge))
+        await _attempt(access_changes.work(provider, stop, nudge))
         if since_look >= LOOK_SECONDS:
             since_look = 0.0
             await _attempt(run_due_jobs(provider, stop))
@@ -430,6 +432,29 @@ async def _delayed_requests(run: Run) -> int:
     return len(due) + await run.batches(lambda session: delete_due(session, provider, 1), 1)
 
 
+async def _follow_roles(run: Run) -> int:
+    """Follow the roles and groups that began or ended by time."""
+    async with run.provider.db.write() as session:
+        count = await access_changes.follow_the_clock(session, run.provider)
+    while not run.stop.is_set() and await access_changes.work_once(run.provider):
+        await run.keep()
+    return count
+
+
+async def _follow_reviews(run: Run) -> int:
+    """Remind owners of access reviews that end soon, and finish those that are over."""
+    async with run.provider.db.write() as session:
+        count = await access_reviews.remind_owners(session, run.provider)
+    return count + await run.batches(_one(lambda session: access_reviews.finish_review(session, run.provider)), 1)
+
+
+def _one(work: Callable[[AsyncSession], Awaitable[bool]]) -> Callable[[AsyncSession], Awaitable[int]]:
+    async def count(session: AsyncSession) -> int:
+        return int(await work(session))
+
+    return count
+
+
 async def _delete_mistakes(run: Run) -> int:
     now = clock.now()
     count = await run.batches(lambda session: usage.delete_old_mistakes(session, now - KEEP_MISTAKES, BATCH))
@@ -490,6 +515,8 @@ def _grace(provider: JobServices) -> timedelta:
 
 JOBS: tuple[Job, ...] = (
     Job("expired_sessions", _end_expired_sessions),
+    Job("role_times", _follow_roles),
+    Job("access_reviews", _follow_reviews),
     Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
     Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
     Job("ended_grants", _delete_ended_grants),

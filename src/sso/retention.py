@@ -107,6 +107,9 @@ RETENTION: dict[str, Retention] = {
     "role_assignments": Retention(
         "application", "Until the role is taken away; at most as long as the application, the user or the group."
     ),
+    "access_reviews": Retention("application", "As long as the application."),
+    "pending_access_changes": Retention("installation", "Until a job has told the applications: seconds."),
+    "access_clock": Retention("installation", "One row."),
     "applications": Retention("installation", "Kept also after the application was removed."),
     "relying_party_checks": Retention("installation", "As long as the application."),
     "team_members": Retention("installation", "As long as somebody is a member, or has an account."),

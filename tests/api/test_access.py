@@ -50,6 +50,10 @@ BODIES: dict[str, Any] = {
     "add_member": {"user_id": "00000000-0000-0000-0000-000000000008", "reason": "x"},
     "end_membership": {"reason": "x"},
     "put_administrators": {"user_ids": [], "reason": "x"},
+    "give": {"client_id": "tidak-ada", "reason": "x", "assignments": [{"role": "operator"}]},
+    "end_role_assignment": {"reason": "x"},
+    "start_access_review": {"client_id": "tidak-ada", "ends_at": "2027-01-01T00:00:00Z", "reason": "x"},
+    "cancel_access_review": {"reason": "x"},
     "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},
 }
 

@@ -35,7 +35,15 @@ from sso.clients.models import (
 )
 from sso.clients.privileges import held_by
 from sso.identity.authn.models import PendingFlow, Recovery
-from sso.identity.groups.models import Group, Membership, RoleAssignment, UnitAdministrator
+from sso.identity.groups.models import (
+    AccessClock,
+    AccessReview,
+    Group,
+    Membership,
+    PendingAccessChange,
+    RoleAssignment,
+    UnitAdministrator,
+)
 from sso.identity.groups.store import add_group
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.models import (
@@ -228,6 +236,10 @@ async def _add_groups(session: AsyncSession, siti: uuid.UUID) -> None:
     session.add(Membership(user_id=siti, group_id=unit.id, source="manual", created_at=now))
     session.add(UnitAdministrator(user_id=siti, group_id=unit.id, created_at=now, created_by="cli"))
     session.add(RoleAssignment(client_id="warga", role="operator", group_id=unit.id, **given))
+    review = {"status": "running", "reason": "test", "started_by": "cli", "started_at": now, "ends_at": now}
+    session.add(AccessReview(client_id="warga", **review))
+    session.add(AccessClock(name="roles", looked_until=now))
+    session.add(PendingAccessChange(user_ids=[str(siti)], since=now, unknown_before=False, created_at=now))
 
 
 def _of_the_portal(city: City) -> list[Any]:

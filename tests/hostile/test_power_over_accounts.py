@@ -58,6 +58,8 @@ ABOUT_OTHER_THINGS = (
     "/deliveries",
     "/settings",
     "/groups",
+    "/role-assignments",
+    "/access-reviews",
 )
 """What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Applications,
 their teams and secrets are another model's."""
@@ -69,6 +71,7 @@ PAGES_ABOUT_OTHER_THINGS = (
     "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
     "/admin/invitations", "/admin/searches", "/admin/people/download", "/admin/sessions/download", "/admin/setup/",
     "/admin/system/", "/admin/groups",
+    "/admin/system/", "/admin/unit-roles/",
 )  # fmt: skip
 ACTORS = [[one] for one in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],

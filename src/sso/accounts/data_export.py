@@ -14,6 +14,8 @@ from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
 from sso.identity.groups import members, tree
 from sso.identity.groups.tree import GroupFilter
+from sso.identity.groups import assignments
+from sso.identity.groups.models import Group, RoleAssignment
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -89,6 +91,7 @@ async def everything_about(
         ],
         "teams": await teams_with(session, user_id),
         "memberships": await _memberships(session, user_id),
+        "application_roles": await _application_roles(session, user_id),
         **await _what_was_used(session, registry, user_id),
     }
 
@@ -139,6 +142,42 @@ async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID
             "verified_at": identifier.verified_at,
         }
         for identifier in await users.identifiers_of(session, user_id)
+    ]
+
+
+async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> list[dict[str, object]]:
+    return [
+        {
+            "code": group.code,
+            "name": group.name_id,
+            "position": membership.position,
+            "source": membership.source,
+            "from": membership.valid_from,
+            "until": membership.valid_until,
+        }
+        for membership, group in await assignments.memberships_of(session, user_id)
+    ]
+
+
+async def _application_roles(session: AsyncSession, user_id: uuid.UUID) -> list[dict[str, object]]:
+    """Return the roles of a user in applications: those that were given to the user, ended ones too, and those that
+    come from a unit or group now."""
+    own = await assignments.all_of_user(session, user_id)
+    held = await assignments.held_from(session, clock.now(), user_id=user_id)
+    rows: list[tuple[RoleAssignment, Group | None, Group | None]] = [(row.assignment, row.unit, None) for row in own]
+    rows += [(row.assignment, row.unit, row.group) for row in held if row.group is not None]
+    return [
+        {
+            "client_id": assignment.client_id,
+            "role": assignment.role,
+            "unit": unit.code if unit is not None else None,
+            "through": group.code if group is not None else None,
+            "from": assignment.valid_from,
+            "until": assignment.valid_until,
+            "reason": assignment.reason,
+            "given_at": assignment.created_at,
+        }
+        for assignment, unit, group in rows
     ]
 
 

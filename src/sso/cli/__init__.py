@@ -39,6 +39,7 @@ GROUPS = {
     "keys": ("keys", "Manage the signing and encryption keys."),
     "sessions": ("sessions", "Show and end sessions."),
     "grants": ("grants", "Show and revoke what users granted to applications."),
+    "roles": ("roles", "Show, give and end roles of applications."),
     "deliveries": ("deliveries", "Show and retry deliveries: logout notices, events, e-mails, SMS, webhooks."),
     "webhooks": ("webhooks", "Manage webhooks: servers that receive audit events (Standard Webhooks)."),
     "mail": ("mail", "Test the mail server."),

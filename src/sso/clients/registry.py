@@ -175,6 +175,7 @@ class Registry:
         self._rows: dict[str, _Row] = {}
         self._built: dict[str, Client] = {}
         self._listed: list[Client] | None = None
+        self._with_access: list[Client] | None = None
         self._profiles: frozenset[Profile] | None = None
         self._seen = 0
         self._removals = 0
@@ -222,6 +223,17 @@ class Registry:
             self._listed = sorted(chosen, key=lambda client: client.meta.client_name.casefold())
         return self._listed
 
+    def with_access(self) -> list[Client]:
+        """Return the applications, sandboxes too, that define roles or want to hear of groups."""
+        if self._with_access is None:
+            marks = (b'"application_roles"', b'"groups_of_interest"')
+            marked = [name for name, row in self._rows.items() if any(mark in row.metadata for mark in marks)]
+            clients = [client for name in marked if (client := self.get(name)) is not None]
+            self._with_access = [
+                client for client in clients if client.meta.application_roles or client.meta.groups_of_interest
+            ]
+        return self._with_access
+
     @property
     def profiles(self) -> frozenset[Profile]:
         """The profiles of the applications that are enabled."""
@@ -252,7 +264,7 @@ class Registry:
             self._rows.update(rows)
             for client_id in rows:
                 self._built.pop(client_id, None)
-        self._listed = self._profiles = None
+        self._listed = self._profiles = self._with_access = None
         self._seen, self._removals = versions.get("clients", 0), removals
         return len(rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -71,8 +71,15 @@ _Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(chec
 _Description = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(check_line)]
 
 
+UnitsGive = Literal["no", "limited", "whole"]
+"""Whether administrators of units give a role: not at all, limited to one of their units, or without a limit too."""
+
+
 class ApplicationRole(BaseModel):
-    """A role that an application defines: its title and description in Indonesian and, with ``#en``, in English."""
+    """A role that an application defines: its title and description in Indonesian and, with ``#en``, in English.
+
+    ``units_give``: whether administrators of units give it to the people of their units.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, str_strip_whitespace=True)
 
@@ -80,3 +87,12 @@ class ApplicationRole(BaseModel):
     title_en: _Title | None = Field(None, alias="title#en")
     description: _Description | None = None
     description_en: _Description | None = Field(None, alias="description#en")
+    units_give: UnitsGive = "no"
+
+    def title_in(self, locale: str) -> str:
+        """Return the title in the language of ``locale``."""
+        return (self.title_en if locale == "en" else None) or self.title
+
+    def description_in(self, locale: str) -> str:
+        """Return the description in the language of ``locale``; empty: there is none."""
+        return (self.description_en if locale == "en" else None) or self.description or ""

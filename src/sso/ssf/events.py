@@ -35,10 +35,18 @@ _CAEP, _RISC = (f"https://schemas.openid.net/secevent/{name}/event-type/" for na
 _SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
 SESSION_REVOKED = f"{_CAEP}session-revoked"
 CREDENTIAL_CHANGE = f"{_CAEP}credential-change"
+TOKEN_CLAIMS_CHANGE = f"{_CAEP}token-claims-change"
 ACCOUNT_DISABLED = f"{_RISC}account-disabled"
 ACCOUNT_ENABLED = f"{_RISC}account-enabled"
 ACCOUNT_PURGED = f"{_RISC}account-purged"
-EVENTS = (SESSION_REVOKED, CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED, ACCOUNT_PURGED)
+EVENTS = (
+    SESSION_REVOKED,
+    CREDENTIAL_CHANGE,
+    TOKEN_CLAIMS_CHANGE,
+    ACCOUNT_DISABLED,
+    ACCOUNT_ENABLED,
+    ACCOUNT_PURGED,
+)
 """Every kind of event that a stream can ask for."""
 VERIFICATION = f"{_SSF}verification"
 
@@ -183,6 +191,43 @@ async def credentials_changed(
     """Tell applications of changed credentials of a person (CAEP section 3.3)."""
     bodies = [{**asdict(credential_change), "initiating_entity": by} for credential_change in changes]
     await about_person(session, services, user_id, CREDENTIAL_CHANGE, *bodies)
+
+
+async def claims_changed(
+    session: AsyncSession,
+    services: EventServices,
+    changed: Mapping[Concerned, Mapping[str, Sequence[str]]],
+    by: Initiator,
+) -> int:
+    """Tell applications of changed claims of their users (CAEP section 3.2: token claims change).
+
+    Args:
+        session: the transaction.
+        services: the registered applications and their event streams.
+        changed: the new values of the claims, by the user and the application that is told. An application is told only
+            of the claims that are given here for it.
+        by: who changed them.
+
+    Returns:
+        How many events were written.
+    """
+    streams = await streams_of(session, services, {concerned.client_id for concerned in changed})
+    told = [
+        (concerned, streams[concerned.client_id])
+        for concerned in changed
+        if is_told(streams.get(concerned.client_id), TOKEN_CLAIMS_CHANGE)
+    ]
+    if not told:
+        return 0
+    excluded, count = await _excluded(session, services, told), 0
+    for concerned, stream in told:
+        if (stream.id, concerned.user_id) in excluded:
+            continue
+        claims = {name: list(values) for name, values in changed[concerned].items()}
+        body = {"claims": claims, "initiating_entity": by, "event_timestamp": clock.timestamp()}
+        send(session, stream, TOKEN_CLAIMS_CHANGE, body, about=concerned)
+        count += 1
+    return count
 
 
 async def _emit(

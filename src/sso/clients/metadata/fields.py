@@ -177,7 +177,8 @@ class MetadataFields(BaseModel):
         default_factory=dict,
         max_length=50,
         description="The roles that it defines for its users, by the name that tokens have: `title` and `description`, "
-        "and in English `title#en` and `description#en`.",
+        "and in English `title#en` and `description#en`; `units_give`: `limited` lets administrators of units give it "
+        "for one of their units, `whole` without this limit too, `no` (the default) not at all.",
     )
     groups_of_interest: list[Interest] = Field(
         default_factory=list,

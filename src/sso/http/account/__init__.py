@@ -19,6 +19,7 @@ from sso.http.account import (
     notifications,
     overview,
     profile,
+    roles_and_groups,
     security,
     sessions,
 )
@@ -35,6 +36,7 @@ routers = (
     authenticator_app.router,
     sessions.router,
     connected_applications.router,
+    roles_and_groups.router,
     activity.router,
     notifications.router,
     data.router,

@@ -37,6 +37,7 @@ PAGES = (
     ("security", "/account/security", N_("Password and two-step verification")),
     ("sessions", "/account/sessions", N_("Active sessions and devices")),
     ("applications", "/account/applications", N_("Connected applications")),
+    ("access", "/account/access", N_("Roles and groups")),
     ("activity", "/account/activity", N_("Activity")),
     ("notifications", "/account/notifications", N_("Notifications and language")),
     ("data", "/account/data", N_("My data")),

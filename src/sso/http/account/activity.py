@@ -39,6 +39,8 @@ EVENTS = {
     "user.roles_changed": N_("Roles changed"),
     "membership.added": N_("Added to a unit or group"),
     "membership.ended": N_("Membership of a unit or group ended"),
+    "role.given": N_("Role in an application given"),
+    "role.ended": N_("Role in an application ended"),
     "factor.added": N_("Sign-in method added"),
     "factor.removed": N_("Sign-in method removed"),
     "factor.recovery_codes_made": N_("Recovery codes created"),

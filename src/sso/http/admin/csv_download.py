@@ -9,11 +9,8 @@ an apostrophe before it.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -21,6 +18,9 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from sso.http.common.csv_rows import Row as Row
+from sso.http.common.csv_rows import cell as cell
+from sso.http.common.csv_rows import lines_of
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_, translations
 from sso.http.common.services import Accounts
@@ -52,27 +52,7 @@ _PAGES = {
     "imported_files": ("imports", ADMIN + "/imports"),
     "endings": ("sessions", ADMIN + "/sessions"),
 }
-"""The entry of the menu and the address of the page of each list."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-Row = Sequence[object]
-
-
-def cell(value: object) -> str:
-    """Return a value as a cell shows it: nothing that a program calculates."""
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds")
-    if isinstance(value, (list, tuple, set, frozenset)):
-        value = " ".join(str(item) for item in value)
-    text = "" if value is None else str(value)
-    text = "".join(char if char.isprintable() else " " for char in text)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
-
-
-def lines_of(rows: Sequence[Row]) -> bytes:
-    """Return rows as lines of CSV (RFC 4180)."""
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([[cell(value) for value in row] for row in rows])
-    return buffer.getvalue().encode()
+"""The entry of the menu and the address of each list."""
 
 
 class DownloadForm(FormModel):

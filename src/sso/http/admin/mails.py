@@ -57,6 +57,9 @@ SENT_FOR = {
     "factors_reset": N_("Two-step verification removed by an administrator"),
     "team_invitation": N_("Invitation to the team of an application"),
     "secret_expires": N_("Client secret about to expire"),
+    "access_review": N_("Access review started"),
+    "access_review_ends": N_("Access review about to end"),
+    "access_review_over": N_("Access review over"),
     "application_decided": N_("Decision about an application"),
     "webhook_disabled": N_("Webhook of an application disabled"),
     "user_invitation": N_("Invitation to create an account"),
@@ -70,7 +73,9 @@ SAMPLES = {
     **dict.fromkeys(
         ("application_connected", "team_invitation", "application_decided", "webhook_disabled"), "Antrean Puskesmas"
     ),
-    "secret_expires": "Antrean Puskesmas",
+    **dict.fromkeys(
+        ("secret_expires", "access_review", "access_review_ends", "access_review_over"), "Antrean Puskesmas"
+    ),
     "message_budget": "SMS",
     "sign_in_name_changed": "siti.rahmawati",
 }

@@ -80,6 +80,7 @@ REASONS = {
     "consent_withdrawn": N_("the user withdrew a consent"),
     "client_suspended": N_("application suspended"),
     "client_removed": N_("application retired"),
+    "role_lost": N_("the user lost a role or group"),
 }
 ENDING_STATES = {"running": N_("running"), "stopped": N_("stopped"), "done": N_("done")}
 SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "Windows": "Windows", "Macintosh": "macOS", "Linux": "Linux"}

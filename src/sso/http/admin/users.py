@@ -44,6 +44,7 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, read_form, required, ticked
+from sso.http.common.user_roles import RoleOfUser, roles_of_user
 from sso.http.console.access import (
     ADMIN,
     Here,
@@ -138,6 +139,7 @@ class ShownAccount(TypedDict):
     limits: CodeLimits
     memberships: list[tuple[Membership, Group]]
     administered: list[Group]
+    held_roles: list[RoleOfUser]
 
 
 @router.get(PEOPLE + "/{user_id}")
@@ -178,7 +180,11 @@ async def _user_page(
         "people",
         "admin_person.html",
         status,
-        **{**account, "events": account["events"] if here.may("audit:read") else []},
+        **{
+            **account,
+            "events": account["events"] if here.may("audit:read") else [],
+            "held_roles": account["held_roles"] if here.may("assignments:read") else None,
+        },
         may_see_messages=here.may("deliveries:read"),
         failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
         may_see_sessions=here.may("sessions:read"),
@@ -253,6 +259,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
             "factors": [(kind, [factor for factor in credentials if factor.kind == kind]) for kind in FACTOR_TEXTS],
             "active": [sso_session for sso_session, _ in active[:MAX_SESSIONS]],
             "more_sessions": len(active) > MAX_SESSIONS,
+            "held_roles": await roles_of_user(session, accounts.registry, user_id),
             "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
 

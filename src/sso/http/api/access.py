@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, TypedDict
@@ -11,12 +12,13 @@ from fastapi.params import Depends as DependsParameter
 from starlette.requests import Request
 
 from sso import clock
+from sso.accounts.role_assignments import sight_of
 from sso.clients.privileges import Authority
 from sso.http.api.problems import Problem
 from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.oidc.token.bearer import REALM, Caller, caller_of
 from sso.platform.actor import Actor
-from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions
+from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions, permissions_of
 from sso.settings import whole_seconds
 
 PREFIX = "/api/v1"
@@ -82,8 +84,8 @@ class CallerAccess:
         """Whether the caller manages every application."""
         return "clients:write" in self.authority.permissions
 
-    def require(self, permission: str) -> None:
-        """Check that the caller has a permission.
+    def require(self, permission: str, *, roles: Collection[str] | None = None) -> None:
+        """Check that the caller has a permission. ``roles``: counts in place of the roles of the user.
 
         Raises:
             Problem: when not.
@@ -92,7 +94,7 @@ class CallerAccess:
         try:
             check_access(
                 permission,
-                roles=caller.roles,
+                roles=roles if roles is not None else caller.roles,
                 scopes=caller.scopes,
                 signed_in=caller.signed_in,
                 since=clock.now() - self.max_age,
@@ -118,6 +120,25 @@ def needs(permission: str) -> RouteOptions:
 
     async def check(access: Access) -> None:
         access.require(permission)
+
+    return {
+        "dependencies": [Depends(check)],
+        "openapi_extra": {"security": [{"sso": [PERMISSIONS[permission].scope]}], "x-permission": permission},
+    }
+
+
+def needs_or_administers(permission: str) -> RouteOptions:
+    """Return the options of a route that needs a permission, or somebody who is in the team of an application or looks
+    after a unit. Their token needs the scope too; what exactly they may do is decided by the use case."""
+
+    async def check(request: Request, access: Access) -> None:
+        user_id = access.caller.user_id
+        if user_id is None or permission in permissions_of(access.caller.roles or ()):
+            access.require(permission)
+            return
+        async with site_of(request).provider.db.read() as session:
+            administers = not (await sight_of(session, Actor(str(user_id)), user_id)).is_empty
+        access.require(permission, roles=("admin",) if administers else access.caller.roles)
 
     return {
         "dependencies": [Depends(check)],

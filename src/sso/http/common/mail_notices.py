@@ -241,6 +241,24 @@ NOTICES = {
         ),
         N_("Open the developer portal"),
     ),
+    "access_review": Notice(
+        N_("Review who has the roles of your application"),
+        N_("An access review of %(what)s has started. Confirm each role or end it before %(until)s."),
+        N_("Depending on the settings of the application, roles that nobody confirms end on that day."),
+        N_("Open the developer portal"),
+    ),
+    "access_review_ends": Notice(
+        N_("An access review ends soon"),
+        N_("The access review of %(what)s ends on %(until)s. Some roles are not confirmed yet."),
+        N_("Depending on the settings of the application, roles that nobody confirms end on that day."),
+        N_("Open the developer portal"),
+    ),
+    "access_review_over": Notice(
+        N_("An access review is over"),
+        N_("The access review of %(what)s ended on %(until)s."),
+        N_("See the result in the developer portal."),
+        N_("Open the developer portal"),
+    ),
     "application_decided": Notice(
         N_("News about your application"),
         N_("On %(at)s, an administrator made a decision or wrote a note about %(what)s."),
@@ -290,6 +308,9 @@ LINKS = {
     "team_invitation": "/developer",
     "user_invitation": "/invitation",
     "secret_expires": "/developer",
+    "access_review": "/developer",
+    "access_review_ends": "/developer",
+    "access_review_over": "/developer",
     "application_decided": "/developer",
     "webhook_disabled": "/developer",
 }

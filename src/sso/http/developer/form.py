@@ -9,6 +9,7 @@ import orjson
 
 from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
 from sso.http.developer.requested_data import kept_data, requested_data, requested_data_fields
+from sso.http.developer.role_fields import INTEREST, SWITCHES, role_fields, roles_from
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.portal.applications import KINDS, Kind, RequestedSettings, texts_in
 from sso.portal.redirect_uri_advice import Advice
@@ -50,17 +51,20 @@ class Typed:
     def shows(self, name: str) -> bool:
         """Tell whether the form has a field with this name that can be seen, beside which a mistake can be said."""
         plain = name.removeprefix("sandbox.")
-        of_addresses = plain in (*SANDBOX_FIELDS, "scope_reasons", "minimum_acr", "minimum_identity")
+        of_addresses = plain in (
+            *SANDBOX_FIELDS, "scope_reasons", "minimum_acr", "minimum_identity", "application_roles", INTEREST,
+            *SWITCHES,
+        )  # fmt: skip
         of_authentication = plain in ("token_endpoint_auth_method", "jwks_uri", "jwks")
         if (of_addresses and self.kind == "service") or (of_authentication and self.kind in ("single_page", "native")):
             return False
-        return name in self.values or name == "scope_reasons"
+        return name in self.values or name in ("scope_reasons", "application_roles")
 
     @property
     def problems(self) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
         """What is wrong, in the order of the form: the name of the field, and each text with its values. A mistake of
         no field that the form shows comes first, with an empty name."""
-        names = ["", *self.values, "scope_reasons"]
+        names = ["", *self.values, "scope_reasons", "application_roles"]
         shown_problems = []
         for name in names:
             texts = [self.mistakes[name]] if name in self.mistakes else []
@@ -108,6 +112,7 @@ def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "") ->
         value = requested.sandbox.get(name) or ""
         values[f"sandbox.{name}"] = "\n".join(value) if isinstance(value, list) else str(value)
     values |= requested_data_fields(document)
+    values |= role_fields(document)
     values["jwks"] = orjson.dumps(document["jwks"], option=orjson.OPT_INDENT_2).decode() if document.get("jwks") else ""
     return Typed(kind, values)
 
@@ -127,6 +132,8 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
         document[name] = _lines(values[name])
     kept = kept_data(before.document) if typed.kind == "service" else requested_data(values, before.document)
     document.update(kept)
+    if typed.kind != "service":
+        document.update(roles_from(values))
     document["jwks"] = _json(typed, values["jwks"])
     method = values["token_endpoint_auth_method"].strip()
     if method == "private_key_jwt" or KINDS[typed.kind] != "web":

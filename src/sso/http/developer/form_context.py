@@ -20,6 +20,7 @@ from sso.http.developer.form_texts import (
     data_offered,
     groups_offered,
 )
+from sso.http.developer.role_fields import rows_shown
 from sso.portal.applications import KINDS, Kind
 
 
@@ -39,6 +40,7 @@ def form_context(
         name: [(value, words.gettext(text)) for value, text in choices.items()] for name, choices in texts.items()
     }
     return {
+        "role_rows": rows_shown(typed.values),
         "typed": typed, "kinds": KIND_TEXTS, "asks": data_offered(), "labels": LABELS, "advice_texts": ADVICE,
         "groups": [(group, group) for group in groups], "opened": request.query_params.get("open", ""), **options,
     }  # fmt: skip

@@ -18,7 +18,7 @@ from sso.http.developer.form import Typed, read_typed, requested_from, typed_fro
 from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import chosen_kind, form_context
 from sso.portal import applications as apps
-from sso.portal.applications import Stale, Unfinished, requested_settings_of
+from sso.portal.applications import RequestedSettings, Stale, Unfinished, requested_settings_of
 from sso.portal.approval import missing_for_production, missing_for_sandbox
 from sso.portal.sandbox import own_redirect_uri
 
@@ -28,6 +28,8 @@ CHANGED_MEANWHILE = N_(
     "Another team member changed these settings while you were editing. Your entries are still here. Compare them "
     "with the current settings, then save again."
 )
+
+TEAM_GIVES = "team_gives_roles"
 
 
 @router.get(APPS + "/{application_id}/settings")
@@ -58,6 +60,8 @@ async def change(request: Request, there: Member, db: Db, settings: CurrentSetti
     kind = chosen_kind(fields.get("kind", "")) or before.kind
     typed = read_typed(kind, fields)
     requested = requested_from(typed, before)
+    if there.role != "owner":
+        requested = _with_rule_of_owner(requested, before)
     advise_typed(typed, requested, application_id, known.registry, settings)
     revision = fields.get("revision", "")
     draft = there.application.state == "draft"
@@ -88,6 +92,14 @@ async def change(request: Request, there: Member, db: Db, settings: CurrentSetti
         return await form_page(request, there.here, known.registry, typed, there, 409)
     await known.refresh()
     return RedirectResponse(f"{APPS}/{application_id}/settings?check=1&done=1", 303)
+
+
+def _with_rule_of_owner(requested: RequestedSettings, before: RequestedSettings) -> RequestedSettings:
+    """Return the settings with what only an owner decides as it was: whether the team gives the roles."""
+    document = {name: value for name, value in requested.document.items() if name != TEAM_GIVES}
+    if TEAM_GIVES in before.document:
+        document[TEAM_GIVES] = before.document[TEAM_GIVES]
+    return RequestedSettings(requested.kind, document, requested.sandbox)
 
 
 async def form_page(

@@ -75,6 +75,7 @@ SESSION_END_TEXTS: dict[Cause, str] = {
     EndReason.CONSENT_WITHDRAWN: N_("Your session ended on %(when)s."),
     EndReason.CLIENT_SUSPENDED: N_("Your session ended on %(when)s."),
     EndReason.CLIENT_REMOVED: N_("Your session ended on %(when)s."),
+    EndReason.ROLE_LOST: N_("Your session ended on %(when)s."),
     "idle": N_("You were signed out on %(when)s because you had not used the service for a while."),
     "lifetime": N_(
         "You were signed out on %(when)s because a session has a maximum length. Sign in again to continue."

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db import Base, new_id
+from sso.platform.db import Base, Json, index_where, new_id
 
 
 class Group(Base):
@@ -50,6 +50,7 @@ class Membership(Base):
     """That a user belongs to a unit or group. ``source``: manual, import, upstream or scim."""
 
     __tablename__ = "memberships"
+    __table_args__ = (index_where("ix_memberships_valid_from", "valid_from", where="valid_from IS NOT NULL"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
@@ -66,7 +67,8 @@ class RoleAssignment(Base):
     """That a user, or every member of a group, has a role of an application.
 
     ``with_units_below``: the members of the units below the group have it too. ``unit_id``: the role is limited to this
-    unit. ``confirmed_at``: when an access review last confirmed it.
+    unit. ``confirmed_at``: when an access review last confirmed it. ``ended_by`` and ``end_reason``: who ended it
+    before its time, and why.
     """
 
     __tablename__ = "role_assignments"
@@ -74,6 +76,7 @@ class RoleAssignment(Base):
         CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="user_or_group"),
         Index("ix_role_assignments_client_id_user_id", "client_id", "user_id"),
         Index("ix_role_assignments_client_id_group_id", "client_id", "group_id"),
+        index_where("ix_role_assignments_valid_from", "valid_from", where="valid_from IS NOT NULL"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
@@ -89,6 +92,8 @@ class RoleAssignment(Base):
     given_by: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None] = mapped_column(String(200))
+    end_reason: Mapped[str | None] = mapped_column(String(500))
 
 
 class UnitAdministrator(Base):
@@ -102,3 +107,52 @@ class UnitAdministrator(Base):
     )
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(200))
+
+
+class AccessReview(Base):
+    """A review of who has which role of an application: each assignment is confirmed or ended by ``last_day``.
+
+    ``status``: running, done, or cancelled. ``reminders``: how many reminders were sent. ``unconfirmed``: at the end,
+    how many assignments nobody confirmed. ``ended_unconfirmed``: whether these were ended.
+    """
+
+    __tablename__ = "access_reviews"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.client_id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(String(500))
+    started_by: Mapped[str] = mapped_column(String(200))
+    started_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    reminders: Mapped[int] = mapped_column(default=0, server_default="0")
+    unconfirmed: Mapped[int | None]
+    ended_unconfirmed: Mapped[bool] = mapped_column(default=False, server_default="0")
+
+
+class PendingAccessChange(Base):
+    """Users whose roles or groups changed, whom a job has yet to compare and tell applications of.
+
+    ``user_ids``: at most a hundred. ``client_ids``: the applications; None: all. ``since``: the time before the change.
+    ``unknown_before``: what the users had before is not in the database any more.
+    """
+
+    __tablename__ = "pending_access_changes"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    user_ids: Mapped[list[str]] = mapped_column(Json)
+    client_ids: Mapped[list[str] | None] = mapped_column(Json)
+    since: Mapped[datetime]
+    unknown_before: Mapped[bool]
+    actor: Mapped[str | None] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+
+
+class AccessClock(Base):
+    """Until when a job has looked for roles and groups that began or ended by time: one row."""
+
+    __tablename__ = "access_clock"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    looked_until: Mapped[datetime]

@@ -28,6 +28,7 @@ class EndReason(StrEnum):
     CONSENT_WITHDRAWN = "consent_withdrawn"
     CLIENT_SUSPENDED = "client_suspended"
     CLIENT_REMOVED = "client_removed"
+    ROLE_LOST = "role_lost"
 
 
 _BY_ADMINISTRATOR = frozenset(
@@ -41,7 +42,7 @@ _BY_ADMINISTRATOR = frozenset(
         EndReason.CLIENT_REMOVED,
     }
 )
-_BY_POLICY = frozenset({EndReason.EXPIRED, EndReason.TOO_MANY})
+_BY_POLICY = frozenset({EndReason.EXPIRED, EndReason.TOO_MANY, EndReason.ROLE_LOST})
 _BY_EITHER = frozenset({EndReason.PASSWORD_CHANGED, EndReason.DELETION_PLANNED})
 """Actions of the user, or of an administrator for the user."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -277,6 +277,23 @@ async def client_sessions_of_user(session: AsyncSession, user_id: uuid.UUID, cli
         )
     )
     return list((await session.execute(statement)).scalars())
+
+
+async def parts_of_users(
+    session: AsyncSession, user_ids: Collection[uuid.UUID], client_id: str
+) -> list[tuple[uuid.UUID, uuid.UUID, datetime]]:
+    """Return the sessions of users that an application uses: session, user, and when it used the session last."""
+    statement = (
+        select(SessionClient.session_id, SsoSession.user_id, SessionClient.last_used_at)
+        .join(SsoSession, SsoSession.id == SessionClient.session_id)
+        .where(
+            SsoSession.user_id.in_(user_ids),
+            SsoSession.ended_at.is_(None),
+            SessionClient.client_id == client_id,
+            SessionClient.ended_at.is_(None),
+        )
+    )
+    return [(row[0], row[1], row[2]) for row in (await session.execute(statement)).all()]
 
 
 async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[SsoSession]:

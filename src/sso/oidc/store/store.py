@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -538,6 +538,25 @@ async def granted_scopes(session: AsyncSession, user_id: uuid.UUID) -> dict[str,
     return by_client
 
 
+async def scopes_known(
+    session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str]
+) -> dict[tuple[uuid.UUID, str], set[str]]:
+    """Return the scopes of users that applications were granted, by grants that still hold and by consents. Two
+    statements."""
+    known: dict[tuple[uuid.UUID, str], set[str]] = {}
+    grants = select(Grant.user_id, Grant.client_id, Grant.scope).where(
+        Grant.user_id.in_(user_ids), Grant.client_id.in_(client_ids), Grant.revoked_at.is_(None)
+    )
+    for user_id, client_id, scope in (await session.execute(grants.distinct())).all():
+        known.setdefault((user_id, client_id), set()).update(scope.split())
+    consents = select(Consent.user_id, Consent.client_id, Consent.scopes).where(
+        Consent.user_id.in_(user_ids), Consent.client_id.in_(client_ids)
+    )
+    for user_id, client_id, scopes in (await session.execute(consents)).all():
+        known.setdefault((user_id, client_id), set()).update(scope.partition(" ")[0] for scope in scopes)
+    return known
+
+
 async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
     """Return every application that a person has granted something that is still known."""
     granted = select(Grant.client_id).where(Grant.user_id == user_id)
@@ -601,3 +620,10 @@ async def revoke_grants_of_user(
     if client_id:
         which.append(Grant.client_id == client_id)
     await _revoke(session, now, *which)
+
+
+async def revoke_grants_of_users(
+    session: AsyncSession, user_ids: Collection[uuid.UUID], client_id: str, now: datetime, made_by: datetime
+) -> None:
+    """End the grants of users to one application that were made by a moment, those that outlive sessions too."""
+    await _revoke(session, now, Grant.user_id.in_(user_ids), Grant.client_id == client_id, Grant.created_at <= made_by)

@@ -44,6 +44,8 @@ LOCK_ORDER = (
     "invitations",
     "user_invitations",
     "bulk_revocations",
+    "pending_access_changes",
+    "access_clock",
     "refresh_tokens",
     "device_codes",
     # Applications.
@@ -53,6 +55,7 @@ LOCK_ORDER = (
     "client_registrations",
     "client_privileges",
     "versions",
+    "access_reviews",
     # Units and groups.
     "groups",
     "group_ancestors",

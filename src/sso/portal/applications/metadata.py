@@ -27,7 +27,8 @@ from sso.portal.applications.settings import (
 
 UNCHECKED = frozenset({
     "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
-    "tos_uri", "contacts", "scope_reasons", "claim_reasons", "first_party", *POLICIES,
+    "tos_uri", "contacts", "scope_reasons", "claim_reasons", "first_party", "application_roles", "groups_of_interest",
+    "team_gives_roles", "end_session_on_role_loss", "end_unconfirmed_roles", *POLICIES,
 })  # fmt: skip
 """What a relying-party check does not depend on: texts, and who may use the application. A change of anything else
 needs a new check."""

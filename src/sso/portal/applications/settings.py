@@ -36,7 +36,8 @@ THEIRS = (
     "tos_uri", *ADDRESSES, "scope", "scope_reasons", "claim_reasons", "contacts", "token_endpoint_auth_method",
     "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
     "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
-    "kept_sector", "subject_type", "grant_types",
+    "kept_sector", "subject_type", "grant_types", "application_roles", "groups_of_interest", "team_gives_roles",
+    "end_session_on_role_loss", "end_unconfirmed_roles",
 )  # fmt: skip
 """What a team decides."""
 TOGETHER = (
@@ -55,7 +56,7 @@ IN_SANDBOX = ("profile", "require_pkce", "access_token_format", *POLICIES)
 """What of it holds in the sandbox too. A sandbox is registered without review: it is not the city's own, so people are
 asked for consent there; it has no audience of others, and no privilege."""
 TEAM_GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
-LISTS = ("redirect_uris", "post_logout_redirect_uris", "contacts", "grant_types")
+LISTS = ("redirect_uris", "post_logout_redirect_uris", "contacts", "grant_types", "groups_of_interest")
 MAX_LISTED = 50
 MAX_NOTE_CHARS = 2000
 
@@ -128,6 +129,11 @@ def _shape_problem(name: str, value: object) -> str:
         if len(value) > MAX_LISTED:
             return f"must have at most {MAX_LISTED} values"
         return next((not_text(element) for element in value if not isinstance(element, str)), "")
+    if name == "application_roles":
+        if not isinstance(value, dict) or not all(isinstance(role, dict) for role in value.values()):
+            return "must be roles by their names, each with title and description"
+        texts_of_roles = (text for role in value.values() for text in role.values() if not isinstance(text, str))
+        return next((not_text(text) for text in texts_of_roles), "")
     if name in ("scope_reasons", "claim_reasons", "jwks"):
         if not isinstance(value, dict):
             return "must be fields with values"

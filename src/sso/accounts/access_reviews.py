@@ -1,0 +1,224 @@
+"""Access reviews: the owners of an application confirm or end each of its role assignments by a day.
+
+A review lists the assignments that were there when it began and that have not ended. Nothing of it is copied: an
+assignment is confirmed when its ``confirmed_at`` is not before the beginning. On the day, a job ends what nobody
+confirmed, where the application wants that (``end_unconfirmed_roles``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.role_assignments import MAX_REASON_CHARS, RoleError, end_assignments
+from sso.accounts.role_rules import Giver
+from sso.clients import store as clients
+from sso.clients.models import SANDBOX_END
+from sso.identity.groups import assignments
+from sso.identity.groups.models import AccessReview, RoleAssignment
+from sso.identity.notifications import MessageServices, notify
+from sso.identity.users.models import User
+from sso.platform.actor import SYSTEM, Actor
+from sso.platform.audit import record
+from sso.portal import teams
+from sso.ssf.events import EventServices
+
+SHORTEST, LONGEST = timedelta(days=1), timedelta(days=366)
+"""How long a review may take."""
+REMINDERS = (timedelta(days=7), timedelta(days=1))
+"""How long before the last moment owners are reminded, where something is left."""
+UNCONFIRMED = "Not confirmed in the access review."
+"""The reason that is recorded with a role that a review ended."""
+PART = 50
+"""How many assignments one transaction ends: each may have thousands of users."""
+
+
+class ReviewServices(EventServices, MessageServices, Protocol):
+    """What access reviews need: applications are told by events, owners by messages."""
+
+
+async def start_review(
+    session: AsyncSession,
+    services: ReviewServices,
+    client_id: str,
+    *,
+    ends_at: datetime,
+    giver: Giver,
+    actor: Actor,
+    reason: str,
+) -> AccessReview:
+    """Begin a review of an application, and tell its owners.
+
+    Args:
+        session: the transaction.
+        services: the registered applications, and how owners are told.
+        client_id: the application, in production.
+        ends_at: the last moment to confirm.
+        giver: who begins it: an owner of the application, or who gives the roles of every application.
+        actor: who acts, for the audit log.
+        reason: why.
+
+    Raises:
+        RoleError: when they may not, there is a review already, or the day is too near or too far.
+    """
+    await clients.lock_client(session, client_id)
+    client = services.registry.get(client_id)
+    if client is None:
+        raise RoleError("not_found", "there is no such application")
+    await check_reviewer(session, client_id, giver)
+    now, note = clock.now(), " ".join(reason.split())[:MAX_REASON_CHARS]
+    if not note:
+        raise RoleError("invalid_request", "write the reason", "reason")
+    if not now + SHORTEST <= ends_at <= now + LONGEST:
+        raise RoleError(
+            "invalid_request", "the last day must be tomorrow at the earliest, and within a year", "ends_at"
+        )
+    if await running_review(session, client_id) is not None:
+        raise RoleError("already_given", "an access review of this application is running already")
+    review = AccessReview(
+        client_id=client_id,
+        status="running",
+        reason=note,
+        started_by=actor.name or "",
+        started_at=now,
+        ends_at=ends_at,
+        finished_at=None,
+        reminders=0,
+        unconfirmed=None,
+        ended_unconfirmed=False,
+    )
+    session.add(review)
+    await session.flush()
+    data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
+    record(
+        session, "access_review.started", actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data
+    )
+    await _tell_owners(session, services, review, "access_review")
+    return review
+
+
+async def cancel_review(
+    session: AsyncSession, services: ReviewServices, review_id: uuid.UUID, *, giver: Giver, actor: Actor, reason: str
+) -> AccessReview:
+    """Stop a review: what is not confirmed stays as it is.
+
+    Raises:
+        RoleError: when there is no such running review, or the actor may not.
+    """
+    review = await session.get(AccessReview, review_id)
+    if review is None:
+        raise RoleError("not_found", "there is no such access review")
+    await clients.lock_client(session, review.client_id)
+    await session.refresh(review)
+    if services.registry.known(review.client_id) is None or review.status != "running":
+        raise RoleError("already_ended", "this access review is over")
+    await check_reviewer(session, review.client_id, giver)
+    await _finish(session, review, "cancelled", actor, note=" ".join(reason.split())[:MAX_REASON_CHARS])
+    return review
+
+
+async def check_reviewer(session: AsyncSession, client_id: str, giver: Giver) -> None:
+    """Check that somebody may begin and cancel reviews: an owner, or who gives the roles of every application.
+
+    Raises:
+        RoleError: when not.
+    """
+    if giver.gives_all:
+        return
+    stem = client_id.removesuffix(SANDBOX_END)
+    role = await teams.role_of(session, stem, giver.user_id) if giver.user_id is not None else None
+    if role != "owner":
+        raise RoleError("not_yours", "only an owner of the application reviews who has its roles")
+
+
+def is_reviewer(giver: Giver, team_role: str | None) -> bool:
+    """Tell the same from what is known already."""
+    return giver.gives_all or team_role == "owner"
+
+
+async def running_review(session: AsyncSession, client_id: str) -> AccessReview | None:
+    """Return the running review of an application."""
+    mine = select(AccessReview).where(AccessReview.client_id == client_id, AccessReview.status == "running")
+    return (await session.execute(mine.limit(1))).scalar_one_or_none()
+
+
+async def reviews_of(session: AsyncSession, client_id: str, limit: int = 20) -> list[AccessReview]:
+    """Return the reviews of an application, the newest first."""
+    mine = select(AccessReview).where(AccessReview.client_id == client_id)
+    return list((await session.execute(mine.order_by(AccessReview.id.desc()).limit(limit))).scalars())
+
+
+def is_confirmed(assignment: RoleAssignment, review: AccessReview) -> bool:
+    """Tell whether a review has nothing to ask of an assignment: it is newer, or it was confirmed."""
+    since = review.started_at
+    return assignment.created_at > since or (assignment.confirmed_at is not None and assignment.confirmed_at >= since)
+
+
+async def remind_owners(session: AsyncSession, services: ReviewServices) -> int:
+    """Remind the owners of reviews that end soon; return how many reviews."""
+    now, count = clock.now(), 0
+    soon = AccessReview.ends_at <= now + max(REMINDERS)
+    running = select(AccessReview).where(AccessReview.status == "running", soon, AccessReview.ends_at > now)
+    for review in (await session.execute(running.order_by(AccessReview.id).limit(PART))).scalars().all():
+        due = sum(review.ends_at - now <= before for before in REMINDERS)
+        if review.reminders >= due:
+            continue
+        review.reminders = due
+        if await assignments.count_unconfirmed(session, review.client_id, review.started_at, now):
+            await _tell_owners(session, services, review, "access_review_ends")
+            count += 1
+    return count
+
+
+async def finish_review(session: AsyncSession, services: ReviewServices) -> bool:
+    """Do a part of what follows the last day of a review that is over; tell whether there was one.
+
+    Where the application wants it, what nobody confirmed ends, ``PART`` assignments in a transaction.
+    """
+    now = clock.now()
+    over = select(AccessReview).where(AccessReview.status == "running", AccessReview.ends_at <= now)
+    found = (await session.execute(over.order_by(AccessReview.ends_at, AccessReview.id).limit(1))).scalar_one_or_none()
+    if found is None:
+        return False
+    await clients.lock_client(session, found.client_id)
+    await session.refresh(found)
+    if found.status != "running":
+        return True
+    client = services.registry.get(found.client_id)
+    ends = client is not None and client.meta.end_unconfirmed_roles
+    if found.unconfirmed is None:
+        found.unconfirmed = await assignments.count_unconfirmed(session, found.client_id, found.started_at, now)
+    if ends:
+        left = await assignments.unconfirmed(session, found.client_id, found.started_at, now, PART)
+        if left:
+            await end_assignments(session, services, left, actor=SYSTEM, reason=UNCONFIRMED)
+        if len(left) == PART:
+            return True
+    found.ended_unconfirmed = ends
+    await _finish(session, found, "done", SYSTEM, unconfirmed=found.unconfirmed, ended=ends)
+    if client is not None:
+        await _tell_owners(session, services, found, "access_review_over")
+    return True
+
+
+async def _finish(session: AsyncSession, review: AccessReview, status: str, actor: Actor, **data: object) -> None:
+    review.status, review.finished_at = status, clock.now()
+    event = "access_review.cancelled" if status == "cancelled" else "access_review.finished"
+    about = {"review": str(review.id), **data}
+    record(session, event, actor=actor.name, client_id=review.client_id, request_id=actor.request_id, data=about)
+
+
+async def _tell_owners(session: AsyncSession, services: ReviewServices, review: AccessReview, notice: str) -> None:
+    client = services.registry.get(review.client_id)
+    if client is None:
+        return
+    for member in await teams.team_of(session, review.client_id.removesuffix(SANDBOX_END)):
+        user = await session.get(User, member.user_id) if member.role == "owner" else None
+        if user is not None and user.disabled_at is None:
+            until = review.ends_at.isoformat()
+            notify(session, services, user, notice, what=client.meta.client_name, until=until)

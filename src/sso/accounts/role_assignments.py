@@ -1,0 +1,502 @@
+"""Giving and ending roles of applications, and who may: see :mod:`sso.accounts.role_rules`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.access_changes import access_changed
+from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_confirm, why_not_end
+from sso.clients import store as clients
+from sso.clients.models import SANDBOX_END
+from sso.clients.registry import Client
+from sso.errors import Refusal
+from sso.identity.groups import assignments as store
+from sso.identity.groups import changes
+from sso.identity.groups.models import Group, RoleAssignment
+from sso.identity.sessions import store as sessions
+from sso.identity.users.models import User
+from sso.oidc.store import store as tokens
+from sso.platform.actor import Actor
+from sso.platform.audit import record
+from sso.portal import teams
+from sso.ssf.events import EventServices
+
+MAX_AT_ONCE = 100
+"""How many roles one request gives."""
+MAX_REASON_CHARS = 500
+MAX_TIME = timedelta(days=3660)
+"""How far in the future a role may begin or end."""
+INSTANT = timedelta(microseconds=1)
+GIVES, READS = "assignments:write", "assignments:read"
+"""The permissions to give and end, and to see, the roles of every application."""
+Code = Literal["not_found", "already_given", "already_ended", "invalid_request", "not_yours"]
+_STATUS: dict[Code, int] = {
+    "not_found": 404,
+    "already_given": 409,
+    "already_ended": 409,
+    "invalid_request": 422,
+    "not_yours": 403,
+}
+
+
+class RoleError(Refusal):
+    """A role cannot be given, ended or confirmed.
+
+    Args:
+        code: names the refusal.
+        text: says why.
+        field: the value that is wrong; empty: none of them.
+    """
+
+    def __init__(self, code: Code, text: str, field: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = _STATUS[code]
+        self.field = field
+
+    @property
+    def located_mistakes(self) -> list[tuple[str, str]]:
+        """The value that is wrong, where one is."""
+        return [(f"/{self.field}", str(self))] if self.field else []
+
+
+class NotYours(RoleError):
+    """The actor may not give, end or confirm this role: ``refused`` says which part of the rule says so."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__("invalid_request" if refused == "not_defined" else "not_yours", REFUSALS[refused], "role")
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class NewAssignment:
+    """A role that is to be given: to a user or to a group.
+
+    Args:
+        role: the name of the role.
+        user_id: the user.
+        group_id: the group or unit.
+        with_units_below: of a unit: the members of the units below it have the role too.
+        unit_id: the unit that the role is limited to.
+        valid_from: when it begins; None: now.
+        valid_until: when it ends; None: it has no end.
+        reason: why.
+    """
+
+    role: str
+    reason: str
+    user_id: uuid.UUID | None = None
+    group_id: uuid.UUID | None = None
+    with_units_below: bool = False
+    unit_id: uuid.UUID | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """The facts of a role that is given, as the rule takes them."""
+
+    gift: Gift
+    users: list[uuid.UUID] = field(default_factory=list)
+
+
+async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id: uuid.UUID | None) -> Giver:
+    """Return who gives roles of an application.
+
+    Args:
+        session: for reading.
+        actor: the actor, with the permissions that they have now.
+        client_id: the application.
+        user_id: the user; None: a program without a user.
+    """
+    gives_all = GIVES in actor.permissions
+    if user_id is None:
+        return Giver(None, gives_all)
+    units = await store.units_looked_after(session, user_id, clock.now())
+    team = await teams.role_of(session, client_id.removesuffix(SANDBOX_END), user_id)
+    reviews = team == "owner" and await store.is_reviewed(session, client_id)
+    return Giver(user_id, gives_all, team is not None, units, reviews)
+
+
+async def give_roles(
+    session: AsyncSession,
+    services: EventServices,
+    client_id: str,
+    given: Sequence[NewAssignment],
+    *,
+    giver: Giver,
+    actor: Actor,
+) -> list[RoleAssignment]:
+    """Give roles of one application, all of them or none.
+
+    Args:
+        session: the transaction.
+        services: the registered applications and their event streams.
+        client_id: the application.
+        given: at most ``MAX_AT_ONCE``.
+        giver: who gives them, for the rule.
+        actor: who acts, for the audit log.
+
+    Raises:
+        RoleError: when one of them cannot be given, or the giver may not give it.
+    """
+    if not 0 < len(given) <= MAX_AT_ONCE:
+        raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
+    client = await _locked_client(session, services, client_id)
+    since, affected = clock.now() - INSTANT, set[uuid.UUID]()
+    created: list[RoleAssignment] = []
+    for new in given:
+        check_times(new)
+        await _check_target(session, client, new)
+        assignment = _assignment(client_id, new, actor)
+        reached = await _reached(session, client, assignment, giver)
+        refused = why_not(giver, reached.gift)
+        if refused is not None:
+            raise NotYours(refused)
+        if await store.same_as(session, assignment, clock.now()) is not None:
+            raise RoleError("already_given", "this role is already given, and has not ended")
+        session.add(assignment)
+        await session.flush()
+        created.append(assignment)
+        affected.update(reached.users)
+        await _record(session, "role.given", assignment, assignment.reason, actor)
+    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
+    return created
+
+
+async def end_role(
+    session: AsyncSession,
+    services: EventServices,
+    assignment_id: uuid.UUID,
+    *,
+    giver: Giver,
+    actor: Actor,
+    reason: str,
+    client_id: str = "",
+) -> RoleAssignment:
+    """End a role now.
+
+    Args:
+        session: the transaction.
+        services: the registered applications and their event streams.
+        assignment_id: the assignment.
+        giver: who ends it, for the rule.
+        actor: who acts, for the audit log.
+        reason: why.
+        client_id: the application that the assignment must be of; empty: any.
+
+    Raises:
+        RoleError: when there is no such assignment, it has ended, or the giver may not end it.
+    """
+    assignment = await _locked_assignment(session, assignment_id, client_id)
+    client = services.registry.known(assignment.client_id)
+    if client is None:
+        raise RoleError("not_found", "there is no such application")
+    reached = await _reached(session, client, assignment, giver)
+    refused = why_not_end(giver, reached.gift)
+    if refused is not None:
+        raise NotYours(refused)
+    await end_assignments(session, services, [assignment], actor=actor, reason=reason)
+    return assignment
+
+
+async def end_assignments(
+    session: AsyncSession,
+    services: EventServices,
+    ended: Sequence[RoleAssignment],
+    *,
+    actor: Actor,
+    reason: str,
+) -> None:
+    """End assignments of one application, whose client is locked, without a question who may."""
+    now = clock.now()
+    affected: set[uuid.UUID] = set()
+    for assignment in ended:
+        affected.update(await _users_of(session, assignment, now))
+        # What would begin later never begins: its whole time is over.
+        if assignment.valid_from is not None and assignment.valid_from > now:
+            assignment.valid_from = now
+        assignment.valid_until, assignment.ended_by, assignment.end_reason = now, actor.name or "", _line(reason)
+        await _record(session, "role.ended", assignment, reason, actor)
+    await session.flush()
+    names = {assignment.client_id for assignment in ended}
+    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
+
+
+async def confirm_role(
+    session: AsyncSession,
+    services: EventServices,
+    assignment_id: uuid.UUID,
+    *,
+    giver: Giver,
+    actor: Actor,
+    client_id: str = "",
+) -> RoleAssignment:
+    """Record that a role is still right.
+
+    Raises:
+        RoleError: when there is no such assignment, it has ended, or the giver could not give it.
+    """
+    assignment = await _locked_assignment(session, assignment_id, client_id)
+    client = services.registry.get(assignment.client_id)
+    if client is None:
+        raise RoleError("not_found", "there is no such application")
+    refused = why_not_confirm(giver, (await _reached(session, client, assignment, giver)).gift)
+    if refused is not None:
+        raise NotYours(refused)
+    assignment.confirmed_at = clock.now()
+    await _record(session, "role.confirmed", assignment, "", actor)
+    return assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Which role assignments somebody sees.
+
+    Args:
+        everything: whether they have the permission ``assignments:read``.
+        teams: the applications of their teams, with the sandboxes.
+        units: the units that they look after.
+    """
+
+    everything: bool
+    teams: frozenset[str] = frozenset()
+    units: frozenset[uuid.UUID] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether they see none."""
+        return not (self.everything or self.teams or self.units)
+
+
+async def sight_of(session: AsyncSession, actor: Actor, user_id: uuid.UUID | None) -> Sight:
+    """Return which assignments somebody sees. ``user_id`` None: a command, or a program without a user."""
+    everything = not actor.permissions.isdisjoint({READS, GIVES})
+    if everything or user_id is None:
+        return Sight(everything)
+    mine = await teams.teams_with(session, user_id)
+    names = frozenset(name for application_id in mine for name in (application_id, application_id + SANDBOX_END))
+    return Sight(False, names, await store.units_looked_after(session, user_id, clock.now()))
+
+
+async def seen_by(
+    session: AsyncSession, services: EventServices, sight: Sight, chosen: store.AssignmentFilter
+) -> store.AssignmentFilter:
+    """Return a filter limited to what somebody sees: all; the applications of their teams; and of a user or group of
+    their units, the applications whose roles administrators of units give."""
+    if sight.everything:
+        return chosen
+    clients_seen = set(sight.teams)
+    if sight.units & await _where(session, chosen.user_id, chosen.group_id):
+        clients_seen |= {
+            client.client_id
+            for client in services.registry.with_access()
+            if any(role.units_give != "no" for role in client.meta.application_roles.values())
+        }
+    return replace(chosen, clients=frozenset(clients_seen))
+
+
+async def may_see(session: AsyncSession, services: EventServices, sight: Sight, assignment: RoleAssignment) -> bool:
+    """Tell whether somebody sees an assignment."""
+    about = store.AssignmentFilter(user_id=assignment.user_id, group_id=assignment.group_id)
+    seen = await seen_by(session, services, sight, about)
+    return seen.clients is None or assignment.client_id in seen.clients
+
+
+async def find_user_of(session: AsyncSession, giver: Giver, client_id: str, user: User | None) -> User | None:
+    """Return a user whom somebody may name as the receiver of a role; None: not one of theirs, or nobody.
+
+    Who gives the roles of every application finds every user. The team of an application finds its members, the users
+    of the application and the members of units; an administrator of a unit finds the members of the unit. Others get
+    the answer that they get for nobody, so that the form does not tell who has an account.
+    """
+    if user is None or user.deleted_at is not None:
+        return None
+    if giver.gives_all:
+        return user
+    units = await store.where_user_is(session, user.id, clock.now())
+    if giver.units & units:
+        return user
+    if giver.in_team and (units or await _knows(session, client_id, user.id)):
+        return user
+    return None
+
+
+async def _knows(session: AsyncSession, client_id: str, user_id: uuid.UUID) -> bool:
+    """Tell whether a user is in the team of an application, or has used the application or its sandbox."""
+    stem = client_id.removesuffix(SANDBOX_END)
+    if await teams.role_of(session, stem, user_id) is not None:
+        return True
+    used = await sessions.clients_of_user(session, user_id) | await tokens.clients_of_user(session, user_id)
+    return bool(used & {stem, stem + SANDBOX_END})
+
+
+def check_times(new: NewAssignment) -> None:
+    """Check the times and the reason of a role that is given.
+
+    Raises:
+        RoleError: when one of them is wrong.
+    """
+    now = clock.now()
+    begins = new.valid_from or now
+    if not _line(new.reason):
+        raise RoleError("invalid_request", "write the reason", "reason")
+    if new.valid_until is not None and new.valid_until <= now:
+        raise RoleError("invalid_request", "the end must be in the future", "valid_until")
+    if new.valid_until is not None and new.valid_until <= begins:
+        raise RoleError("invalid_request", "the end must be after the beginning", "valid_until")
+    if max(begins, new.valid_until or begins) > now + MAX_TIME:
+        raise RoleError("invalid_request", "a role begins and ends within ten years", "valid_until")
+
+
+async def _locked_client(session: AsyncSession, services: EventServices, client_id: str) -> Client:
+    """Lock an application, so that nobody else gives or ends its roles meanwhile.
+
+    Raises:
+        RoleError: when there is none.
+    """
+    row = await clients.lock_client(session, client_id)
+    client = services.registry.get(client_id) if row is not None else None
+    if client is None:
+        raise RoleError("not_found", "there is no such application")
+    return client
+
+
+async def _locked_assignment(session: AsyncSession, assignment_id: uuid.UUID, client_id: str) -> RoleAssignment:
+    """Return an assignment that has not ended, with its application locked.
+
+    Raises:
+        RoleError: when there is none.
+    """
+    listed = await store.get(session, assignment_id)
+    if listed is None or (client_id and listed.assignment.client_id != client_id):
+        raise RoleError("not_found", "there is no such role assignment")
+    await clients.lock_client(session, listed.assignment.client_id)
+    listed = await store.get(session, assignment_id)
+    if listed is None:
+        raise RoleError("not_found", "there is no such role assignment")
+    until = listed.assignment.valid_until
+    if until is not None and until <= clock.now():
+        raise RoleError("already_ended", "this role has ended already")
+    return listed.assignment
+
+
+async def _check_target(session: AsyncSession, client: Client, new: NewAssignment) -> None:
+    """Check that the user or group, and the unit, exist and can have a role.
+
+    Raises:
+        RoleError: when not.
+    """
+    if (new.user_id is None) == (new.group_id is None):
+        raise RoleError("invalid_request", "name either a user or a group", "user_id")
+    if new.user_id is not None:
+        if new.with_units_below:
+            raise RoleError("invalid_request", "only a role of a unit is for the units below it", "with_units_below")
+        user = await session.get(User, new.user_id)
+        if user is None or user.deleted_at is not None:
+            raise RoleError("not_found", "there is no such user", "user_id")
+        if user.preferences.get("test") and not client.sandbox:
+            raise RoleError("invalid_request", "a test user has roles in sandboxes only", "user_id")
+    else:
+        group = await _valid_group(session, new.group_id, "group_id")
+        if new.with_units_below and group.kind != "unit":
+            raise RoleError("invalid_request", "only a role of a unit is for the units below it", "with_units_below")
+    if new.unit_id is not None and (await _valid_group(session, new.unit_id, "unit_id")).kind != "unit":
+        raise RoleError("invalid_request", "a role is limited to a unit of the tree, not to a group", "unit_id")
+
+
+async def _valid_group(session: AsyncSession, group_id: uuid.UUID | None, field_name: str) -> Group:
+    group = await session.get(Group, group_id) if group_id is not None else None
+    if group is None or (group.valid_until is not None and group.valid_until <= clock.now()):
+        raise RoleError("not_found", "there is no such unit or group", field_name)
+    return group
+
+
+def _assignment(client_id: str, new: NewAssignment, actor: Actor) -> RoleAssignment:
+    return RoleAssignment(
+        client_id=client_id,
+        role=new.role,
+        user_id=new.user_id,
+        group_id=new.group_id,
+        with_units_below=new.with_units_below,
+        unit_id=new.unit_id,
+        valid_from=new.valid_from,
+        valid_until=new.valid_until,
+        reason=_line(new.reason),
+        given_by=actor.name or "",
+        created_at=clock.now(),
+    )
+
+
+async def _reached(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> _Reached:
+    """Return the facts of an assignment for the rule, and the users whom it reaches."""
+    defined = client.meta.application_roles.get(assignment.role)
+    users = await _users_of(session, assignment, clock.now())
+    reached = {giver.user_id} & {*users, assignment.user_id} - {None}
+    if assignment.group_id is not None and giver.user_id is not None:
+        below = assignment.with_units_below
+        if await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below):
+            reached.add(giver.user_id)
+    limited = await store.above(session, assignment.unit_id) if assignment.unit_id is not None else None
+    gift = Gift(
+        is_defined=defined is not None,
+        units_give=defined.units_give if defined is not None else "no",
+        team_gives=client.meta.team_gives_roles,
+        is_sandbox=client.sandbox,
+        reached=frozenset(user_id for user_id in reached if user_id is not None),
+        where=await _where(session, assignment.user_id, assignment.group_id),
+        limited_to=limited,
+    )
+    return _Reached(gift, users)
+
+
+async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None) -> frozenset[uuid.UUID]:
+    if group_id is not None:
+        return await store.above(session, group_id)
+    return await store.where_user_is(session, user_id, clock.now()) if user_id is not None else frozenset()
+
+
+async def _users_of(session: AsyncSession, assignment: RoleAssignment, now: datetime) -> list[uuid.UUID]:
+    if assignment.user_id is not None:
+        return [assignment.user_id]
+    assert assignment.group_id is not None
+    return await changes.members_reached(
+        session, assignment.group_id, with_units_below=assignment.with_units_below, since=now
+    )
+
+
+async def _record(session: AsyncSession, event: str, assignment: RoleAssignment, reason: str, actor: Actor) -> None:
+    """Record what was done, with the words that make a sentence of it."""
+    group = await session.get(Group, assignment.group_id) if assignment.group_id is not None else None
+    unit = await session.get(Group, assignment.unit_id) if assignment.unit_id is not None else None
+    until = assignment.valid_until.isoformat() if assignment.valid_until is not None else ""
+    data = {
+        "assignment": str(assignment.id),
+        "role": assignment.role if unit is None else f"{assignment.role}@{unit.code}",
+        "group": group.code if group is not None else "",
+        "until": until if event == "role.given" else "",
+        "note": _line(reason),
+    }
+    record(
+        session,
+        event,
+        actor=actor.name,
+        subject=str(assignment.user_id or assignment.group_id),
+        client_id=assignment.client_id,
+        address=actor.stored_ip_address,
+        request_id=actor.request_id,
+        data={name: value for name, value in data.items() if value}
+        | ({"with_units_below": True} if assignment.with_units_below else {}),
+    )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:MAX_REASON_CHARS]

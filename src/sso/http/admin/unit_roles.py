@@ -1,0 +1,206 @@
+"""The roles of a unit or group: those given to the unit, and giving the roles that its administrators may give.
+
+The page of a unit includes ``unit_roles.html`` with :func:`unit_roles`. Administrators of a unit need no permission of
+the provider: each route checks that they look after the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.accounts.role_assignments import GIVES, READS, RoleError, end_role, give_roles, giver_of, seen_by, sight_of
+from sso.accounts.services import AccountActions
+from sso.clients.registry import Client, Registry
+from sso.http.common.errors import Interrupted
+from sso.http.common.field_errors import FieldError
+from sso.http.common.forms import read_id
+from sso.http.common.late_routes import new_router
+from sso.http.common.pages import failure, locale_of
+from sso.http.common.services import AccountActor, Accounts, Outbox
+from sso.http.common.typed_forms import Sent, cut
+from sso.http.common.user_roles import name_of_group
+from sso.http.console import roles
+from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, here_of, to_sign_in_again, token_for
+from sso.http.console.role_texts import DONE, NOTE_MISSING
+from sso.identity.groups import assignments as store
+from sso.identity.groups.assignments import AssignmentFilter, Listed
+from sso.identity.groups.models import Group
+
+router = new_router()
+
+UNIT_ROLES = ADMIN + "/unit-roles"
+SHOWN = 100
+
+
+class NeedsOrLooksAfter(Needs):
+    """That somebody has a permission, or looks after a unit: which one is checked where the unit is read."""
+
+    async def __call__(self, request: Request, services: Accounts) -> Here:
+        here = await here_of(request, services)
+        if not self.allows(here.permissions):
+            async with services.db.read() as session:
+                looks_after = await store.units_looked_after(session, here.visit.user.id, clock.now())
+            if not looks_after:
+                raise Interrupted(failure(request, "no_permission", 403, header=here.visit.header(request)))
+        if request.method != "GET" and not here.recent:
+            raise Interrupted(to_sign_in_again(request))
+        return here
+
+
+Sees = Annotated[Here, Depends(NeedsOrLooksAfter(READS))]
+Gives = Annotated[Here, Depends(NeedsOrLooksAfter(GIVES))]
+
+
+class UnitRoleForm(roles.RoleForm):
+    """A role of a unit: the application and the role, or the role that ends."""
+
+    application: Annotated[str, cut(100)] = ""
+
+
+UnitSent = Annotated[Sent[UnitRoleForm], Depends(OwnForm(UnitRoleForm, "unit roles {group_id}"))]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRoles:
+    """What the page of a unit shows of roles.
+
+    Args:
+        group: the unit or group.
+        rows: the roles that were given to it, of the applications that the user sees.
+        clients: the applications by client_id, for their names and titles.
+        givable: (value, text) of the roles that the user may give here; the value is ``client_id role``.
+        may_see: whether the user sees the roles at all.
+    """
+
+    group: Group
+    rows: list[Listed]
+    clients: dict[str, Client]
+    givable: list[tuple[str, str]]
+    may_see: bool
+
+
+async def unit_roles(
+    session: AsyncSession, accounts: AccountActions, here: Here, group: Group, locale: str
+) -> UnitRoles:
+    """Return the roles of a unit as its page shows them, to this user."""
+    sight = await sight_of(session, here.as_actor, here.visit.user.id)
+    looks_after = bool(sight.units & await store.above(session, group.id))
+    if not (sight.everything or looks_after):
+        return UnitRoles(group, [], {}, [], may_see=False)
+    chosen = await seen_by(session, accounts, sight, AssignmentFilter(group_id=group.id))
+    rows = await store.page_of(session, chosen, None, clock.now(), SHOWN)
+    clients = {row.assignment.client_id: accounts.registry.get(row.assignment.client_id) for row in rows}
+    return UnitRoles(
+        group,
+        [row for row in rows if clients[row.assignment.client_id] is not None],
+        {client_id: client for client_id, client in clients.items() if client is not None},
+        _givable(accounts.registry, gives_all=here.may(GIVES), looks_after=looks_after, locale=locale),
+        may_see=True,
+    )
+
+
+def _givable(registry: Registry, *, gives_all: bool, looks_after: bool, locale: str) -> list[tuple[str, str]]:
+    return [
+        (f"{client.client_id} {name}", f"{client.name(locale)}: {role.title_in(locale)} ({name})")
+        for client in sorted(registry.with_access(), key=lambda client: client.meta.client_name.casefold())
+        if not client.sandbox
+        for name, role in client.meta.application_roles.items()
+        if gives_all or (looks_after and role.units_give != "no")
+    ]
+
+
+@router.get(UNIT_ROLES + "/{group_id}")
+async def unit_roles_page(request: Request, group_id: str, here: Sees, accounts: AccountActor) -> Response:
+    """Show the roles of a unit, with the form to give one."""
+    return await _unit_page(request, group_id, here, accounts)
+
+
+async def _unit_page(
+    request: Request,
+    group_id: str,
+    here: Here,
+    accounts: AccountActions,
+    errors: Sequence[FieldError] = (),
+    typed: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    locale = locale_of(request)
+    async with accounts.db.read() as session:
+        shown = await _seen(session, request, group_id, here, accounts, locale)
+    return admin_page(
+        request,
+        here,
+        "groups",
+        "admin_unit_roles.html",
+        status,
+        shown=shown,
+        name=name_of_group(shown.group, locale),
+        errors=errors,
+        typed=typed or {},
+        now_at=clock.now(),
+        done=DONE.get(request.query_params.get("done", ""), "") if status == 200 else "",
+        csrf_token=token_for(request, f"unit roles {group_id}"),
+    )
+
+
+async def _seen(
+    session: AsyncSession, request: Request, group_id: str, here: Here, accounts: AccountActions, locale: str
+) -> UnitRoles:
+    """Return the roles of a unit.
+
+    Raises:
+        Interrupted: when there is no such unit, or the user does not look after it.
+    """
+    chosen = read_id(group_id)
+    group = await session.get(Group, chosen) if chosen is not None else None
+    shown = await unit_roles(session, accounts, here, group, locale) if group is not None else None
+    if shown is None or not shown.may_see:
+        raise Interrupted(failure(request, "not_found", 404, header=here.visit.header(request)))
+    return shown
+
+
+@router.post(UNIT_ROLES + "/{group_id}")
+async def change_unit_roles(
+    request: Request, group_id: str, here: Gives, sent: UnitSent, accounts: AccountActor, outbox: Outbox
+) -> Response:
+    """Give a role to the unit, or to one of its people; or end one."""
+    try:
+        async with accounts.db.write() as session:
+            shown = await _seen(session, request, group_id, here, accounts, locale_of(request))
+            done = await _change(session, accounts, here, shown, sent)
+    except (roles.PageError, RoleError) as error:
+        told = error.error if isinstance(error, roles.PageError) else roles.refusal(error, sent.form.choice.act)
+        typed = {**sent.typed, "choice": sent.form.choice.act}
+        return await _unit_page(request, group_id, here, accounts, [told], typed, error.status)
+    outbox.nudge()
+    return RedirectResponse(f"{UNIT_ROLES}/{group_id}?done={done}", 303)
+
+
+async def _change(
+    session: AsyncSession, accounts: AccountActions, here: Here, shown: UnitRoles, sent: Sent[UnitRoleForm]
+) -> Literal["give", "end"]:
+    form = sent.form
+    if not form.note:
+        raise roles.PageError(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
+    if form.choice.act == "end":
+        assignment_id = read_id(form.choice.target)
+        row = next((row for row in shown.rows if row.assignment.id == assignment_id), None)
+        if row is None:
+            raise RoleError("not_found", "this role has ended already")
+        giver = await giver_of(session, here.as_actor, row.assignment.client_id, here.visit.user.id)
+        await end_role(session, accounts, row.assignment.id, giver=giver, actor=here.as_actor, reason=form.note)
+        return "end"
+    client_id, _, role = form.role.partition(" ")
+    giver = await giver_of(session, here.as_actor, client_id, here.visit.user.id)
+    target = {"role": role, "group": "" if form.user else shown.group.code}
+    new = await roles.read_assignment(session, accounts, client_id, giver, form.model_copy(update=target))
+    await give_roles(session, accounts, client_id, [new], giver=giver, actor=here.as_actor)
+    return "give"

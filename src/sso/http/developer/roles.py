@@ -1,0 +1,125 @@
+"""The page of a team about the roles of its application: who has which, giving and ending, access reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sso import clock
+from sso.accounts.role_assignments import giver_of
+from sso.accounts.services import AccountActions
+from sso.clients.registry import Client
+from sso.http.common.errors import Interrupted
+from sso.http.common.field_errors import FieldError
+from sso.http.common.late_routes import new_router
+from sso.http.common.pages import failure, locale_of
+from sso.http.common.responses import to_wait
+from sso.http.common.services import AccountActor, Outbox
+from sso.http.common.state import site_of
+from sso.http.common.typed_forms import Sent
+from sso.http.console import roles
+from sso.http.console.access import OwnForm, Team, There
+from sso.http.console.role_downloads import TOO_MANY, file_response
+from sso.http.console.role_texts import DONE, NOTE_MISSING, REVIEW_STATES
+from sso.http.developer.application_page import APPS, Reader, application_page
+from sso.identity.users.store import names_of
+from sso.platform.security.rate_limits import TooManyFailures
+
+router = new_router()
+
+ROLES = APPS + "/{application_id}/roles"
+Gives = Annotated[There, Depends(Team("member", recent=True))]
+RolesSent = Annotated[Sent[roles.RoleForm], Depends(OwnForm(roles.RoleForm, "roles {application_id}"))]
+
+
+def _client_of(request: Request, there: There, accounts: AccountActions) -> Client | None:
+    """Return the application that the page shows: in production; in the sandbox, where that is asked for or the only
+    one."""
+    sandbox, production = accounts.registry.get(there.sandbox_id), accounts.registry.get(there.application_id)
+    return sandbox if request.query_params.get("sandbox") or production is None else production
+
+
+@router.get(ROLES)
+async def roles_page(request: Request, there: Reader, accounts: AccountActor) -> Response:
+    """Show who has which role."""
+    return await _roles_page(request, there, accounts)
+
+
+async def _roles_page(
+    request: Request,
+    there: There,
+    accounts: AccountActions,
+    errors: Sequence[FieldError] = (),
+    typed: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    client = _client_of(request, there, accounts)
+    view = None
+    if client is not None:
+        async with accounts.db.read() as session:
+            here = there.here
+            giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
+            view = await roles.view_of(session, client, giver, there.role, {})
+            actors = [row.assignment.given_by for row in view.rows] + [review.started_by for review in view.past]
+            view.names.update(await names_of(session, actors))
+    is_sandbox = client is not None and client.sandbox
+    both = (
+        accounts.registry.get(there.application_id) is not None and accounts.registry.get(there.sandbox_id) is not None
+    )
+    return await application_page(
+        request,
+        there,
+        "roles",
+        "developer_roles.html",
+        status,
+        purpose="roles",
+        view=view,
+        errors=roles.placed(errors, view) if view is not None else errors,
+        typed=typed or {},
+        now_at=clock.now(),
+        query="?sandbox=1" if is_sandbox and both else "",
+        both=both,
+        role_options=roles.role_options(client, locale_of(request)) if client is not None else [],
+        review_states=REVIEW_STATES,
+        done=DONE.get(request.query_params.get("done", ""), "") if status == 200 else "",
+    )
+
+
+@router.post(ROLES)
+async def change_roles(
+    request: Request, there: Gives, sent: RolesSent, accounts: AccountActor, outbox: Outbox
+) -> Response:
+    """Give, end or confirm roles, or start or cancel an access review."""
+    client = _client_of(request, there, accounts)
+    if client is None:
+        raise Interrupted(failure(request, "not_found", 404))
+    try:
+        async with accounts.db.write() as session:
+            done = await roles.carry_out(session, accounts, client.client_id, there.here, sent.form, dict(sent.typed))
+    except roles.PageError as error:
+        typed = {**sent.typed, "choice": sent.form.choice.act}
+        return await _roles_page(request, there, accounts, [error.error], typed, error.status)
+    outbox.nudge()
+    sandbox = "&sandbox=1" if request.query_params.get("sandbox") else ""
+    return RedirectResponse(f"{APPS}/{there.application_id}/roles?done={done}{sandbox}", 303)
+
+
+@router.post(ROLES + "/download")
+async def download_roles(request: Request, there: Gives, sent: RolesSent, accounts: AccountActor) -> Response:
+    """Return who has which role as a CSV file."""
+    client = _client_of(request, there, accounts)
+    if client is None:
+        raise Interrupted(failure(request, "not_found", 404))
+    if not sent.form.note:
+        error = FieldError("download-note", NOTE_MISSING)
+        return await _roles_page(request, there, accounts, [error], dict(sent.typed), 400)
+    try:
+        await site_of(request).limits.downloads.take(there.here.actor)
+    except TooManyFailures as failed:
+        page = await _roles_page(request, there, accounts, [FieldError("download-note", TOO_MANY)], status=429)
+        return to_wait(page, failed.retry_after)
+    return await file_response(request, accounts.db, there.here, client, sent.form.note)

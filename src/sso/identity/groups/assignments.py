@@ -1,0 +1,355 @@
+"""SQL statements about role assignments: lists, where a role comes from, and what the rule of giving needs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from sso import clock
+from sso.identity.groups.models import (
+    AccessReview,
+    Group,
+    GroupAncestor,
+    Membership,
+    RoleAssignment,
+    UnitAdministrator,
+)
+from sso.identity.users.models import User
+
+State = Literal["current", "ended", "all"]
+Limit = aliased(Group, name="limit_unit")
+Own = aliased(Group, name="own_group")
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentFilter:
+    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all."""
+
+    client_id: str | None = None
+    user_id: uuid.UUID | None = None
+    group_id: uuid.UUID | None = None
+    role: str | None = None
+    state: State = "current"
+    clients: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An assignment with the names that pages show of it. ``group`` and ``unit``: None where there is none."""
+
+    assignment: RoleAssignment
+    user_name: str | None
+    group: Group | None
+    unit: Group | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFrom:
+    """A role that a user has now, and where it comes from: ``group`` and ``member_of`` are None of a direct one.
+
+    Args:
+        user_id: the user.
+        name: of the user.
+        assignment: gives the role.
+        unit: the unit that the role is limited to.
+        group: the group that the role was given to.
+        member_of: the group that the user is a member of: ``group`` itself, or a unit below it.
+    """
+
+    user_id: uuid.UUID
+    name: str
+    assignment: RoleAssignment
+    unit: Group | None
+    group: Group | None
+    member_of: Group | None
+
+
+def current(columns: Any, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a row has begun and has not ended."""
+    return and_(
+        or_(columns.valid_from.is_(None), columns.valid_from <= now),
+        or_(columns.valid_until.is_(None), columns.valid_until > now),
+    )
+
+
+def not_over(columns: Any, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a row has not ended; it may begin later."""
+    return or_(columns.valid_until.is_(None), columns.valid_until > now)
+
+
+async def page_of(
+    session: AsyncSession, chosen: AssignmentFilter, before: uuid.UUID | None, now: datetime, limit: int
+) -> list[Listed]:
+    """Return assignments with their names, the newest first, older than ``before``. One statement."""
+    statement = (
+        select(RoleAssignment, User.name, Group, Limit)
+        .outerjoin(User, User.id == RoleAssignment.user_id)
+        .outerjoin(Group, Group.id == RoleAssignment.group_id)
+        .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
+        .where(*_chosen(chosen, now))
+    )
+    if before is not None:
+        statement = statement.where(RoleAssignment.id < before)
+    rows = await session.execute(statement.order_by(RoleAssignment.id.desc()).limit(limit))
+    return [Listed(row[0], row[1], row[2], row[3]) for row in rows.all()]
+
+
+def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]]:
+    wanted = {
+        RoleAssignment.client_id: chosen.client_id,
+        RoleAssignment.user_id: chosen.user_id,
+        RoleAssignment.group_id: chosen.group_id,
+        RoleAssignment.role: chosen.role,
+    }
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in wanted.items() if value is not None]
+    if chosen.state == "current":
+        conditions.append(not_over(RoleAssignment, now))
+    elif chosen.state == "ended":
+        conditions.append(RoleAssignment.valid_until <= now)
+    if chosen.clients is not None:
+        conditions.append(RoleAssignment.client_id.in_(chosen.clients))
+    return conditions
+
+
+async def get(session: AsyncSession, assignment_id: uuid.UUID) -> Listed | None:
+    """Return one assignment with its names, as it is now."""
+    statement = (
+        select(RoleAssignment, User.name, Group, Limit)
+        .outerjoin(User, User.id == RoleAssignment.user_id)
+        .outerjoin(Group, Group.id == RoleAssignment.group_id)
+        .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
+        .where(RoleAssignment.id == assignment_id)
+    )
+    row = (await session.execute(statement.execution_options(populate_existing=True))).first()
+    return Listed(row[0], row[1], row[2], row[3]) if row is not None else None
+
+
+async def same_as(session: AsyncSession, wanted: RoleAssignment, now: datetime) -> RoleAssignment | None:
+    """Return an assignment that has not ended and gives the same role to the same user or group for the same unit."""
+    statement = select(RoleAssignment).where(
+        RoleAssignment.client_id == wanted.client_id,
+        RoleAssignment.role == wanted.role,
+        _equal(RoleAssignment.user_id, wanted.user_id),
+        _equal(RoleAssignment.group_id, wanted.group_id),
+        _equal(RoleAssignment.unit_id, wanted.unit_id),
+        RoleAssignment.with_units_below.is_(wanted.with_units_below),
+        not_over(RoleAssignment, now),
+    )
+    return (await session.execute(statement.limit(1))).scalar_one_or_none()
+
+
+def _equal(column: Any, value: uuid.UUID | None) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = column.is_(None) if value is None else column == value
+    return condition
+
+
+async def held_from(
+    session: AsyncSession,
+    now: datetime,
+    *,
+    user_id: uuid.UUID | None = None,
+    client_id: str | None = None,
+    after: tuple[uuid.UUID, uuid.UUID] | None = None,
+    limit: int = 1000,
+) -> list[HeldFrom]:
+    """Return the roles that users have now, each with where it comes from: of a user, or of an application.
+
+    In the order of users and assignments, after the pair ``after``. One statement.
+    """
+    of_user = [RoleAssignment.user_id == user_id] if user_id is not None else []
+    of_client = [RoleAssignment.client_id == client_id] if client_id is not None else []
+    limited = or_(RoleAssignment.unit_id.is_(None), current(Limit, now))
+    no_id = literal(None, Group.id.type)
+    direct = (
+        select(RoleAssignment.user_id.label("user_id"), RoleAssignment.id.label("assignment_id"), no_id.label("own_id"))
+        .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
+        .where(RoleAssignment.user_id.is_not(None), *of_user, *of_client, current(RoleAssignment, now), limited)
+    )
+    grouped = (
+        select(Membership.user_id, RoleAssignment.id, func.min(_text(session, Membership.group_id)))
+        .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+        .join(Own, Own.id == Membership.group_id)
+        .join(Group, Group.id == GroupAncestor.ancestor_id)
+        .join(RoleAssignment, RoleAssignment.group_id == GroupAncestor.ancestor_id)
+        .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
+        .where(*([Membership.user_id == user_id] if user_id is not None else []), *of_client)
+        .where(current(Membership, now), current(Own, now), current(Group, now), current(RoleAssignment, now), limited)
+        .where(or_(GroupAncestor.depth == 0, RoleAssignment.with_units_below.is_(True)))
+        .group_by(Membership.user_id, RoleAssignment.id)
+    )
+    return await _named(session, direct, grouped, after, limit)
+
+
+def _text(session: AsyncSession, column: Any) -> Any:
+    """Return an id in the form in which MIN knows it: PostgreSQL below 18 has no MIN of UUIDs."""
+    return cast(column, String) if session.get_bind().dialect.name == "postgresql" else column
+
+
+async def _named(
+    session: AsyncSession, direct: Any, grouped: Any, after: tuple[uuid.UUID, uuid.UUID] | None, limit: int
+) -> list[HeldFrom]:
+    """Return the rows of two statements in one order, with the names of what they mean."""
+    rows: list[tuple[uuid.UUID, uuid.UUID, Any]] = []
+    for statement in (direct, grouped):
+        user, assignment = list(statement.selected_columns)[:2]
+        later = [] if after is None else [or_(user > after[0], and_(user == after[0], assignment > after[1]))]
+        found = await session.execute(statement.where(*later).order_by(user, assignment).limit(limit))
+        rows += [(row[0], row[1], row[2]) for row in found.all()]
+    rows = sorted(rows, key=lambda row: (row[0], row[1]))[:limit]
+    names = await _by_id(session, User, {row[0] for row in rows})
+    assignments = await _by_id(session, RoleAssignment, {row[1] for row in rows})
+    owns = {row[2]: uuid.UUID(str(row[2])) for row in rows if row[2] is not None}
+    of_assignments = {
+        group_id
+        for assignment in assignments.values()
+        for group_id in (assignment.group_id, assignment.unit_id)
+        if group_id is not None
+    }
+    groups = await _by_id(session, Group, of_assignments | set(owns.values()))
+    return [
+        HeldFrom(
+            user_id,
+            names[user_id].name or "",
+            assignments[assignment_id],
+            groups.get(assignments[assignment_id].unit_id),
+            groups.get(assignments[assignment_id].group_id),
+            groups.get(owns.get(own)),
+        )
+        for user_id, assignment_id, own in rows
+    ]
+
+
+async def _by_id(session: AsyncSession, model: Any, ids: Collection[uuid.UUID]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    chosen = sorted(ids)
+    for start in range(0, len(chosen), 500):
+        rows = await session.execute(select(model).where(model.id.in_(chosen[start : start + 500])))
+        found.update({row.id: row for row in rows.scalars()})
+    return found
+
+
+async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[tuple[Membership, Group]]:
+    """Return the memberships of a user that have not ended, with their groups, by code."""
+    statement = (
+        select(Membership, Group)
+        .join(Group, Group.id == Membership.group_id)
+        .where(Membership.user_id == user_id, not_over(Membership, now), not_over(Group, now))
+        .order_by(Group.code)
+    )
+    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+
+
+async def memberships_of(session: AsyncSession, user_id: uuid.UUID) -> list[tuple[Membership, Group]]:
+    """Return every membership of a user, ended ones too, by code."""
+    statement = (
+        select(Membership, Group)
+        .join(Group, Group.id == Membership.group_id)
+        .where(Membership.user_id == user_id)
+        .order_by(Group.code, Membership.id)
+    )
+    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+
+
+async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Listed]:
+    """Return every role that was given to a user, ended ones too, the newest first."""
+    return await page_of(session, AssignmentFilter(user_id=user_id, state="all"), None, clock.now(), 1000)
+
+
+async def units_looked_after(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> frozenset[uuid.UUID]:
+    """Return the units that a user looks after, and that have not ended."""
+    statement = (
+        select(UnitAdministrator.group_id)
+        .join(Group, Group.id == UnitAdministrator.group_id)
+        .where(UnitAdministrator.user_id == user_id, current(Group, now))
+    )
+    return frozenset((await session.execute(statement)).scalars())
+
+
+async def units_below(session: AsyncSession, unit_ids: Collection[uuid.UUID], now: datetime, limit: int) -> list[Group]:
+    """Return these units and those below them that have not ended, by code."""
+    statement = (
+        select(Group)
+        .join(GroupAncestor, GroupAncestor.group_id == Group.id)
+        .where(GroupAncestor.ancestor_id.in_(unit_ids), not_over(Group, now))
+        .distinct()
+        .order_by(Group.code)
+        .limit(limit)
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def where_user_is(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> frozenset[uuid.UUID]:
+    """Return the groups of a user, and every unit above them."""
+    statement = (
+        select(GroupAncestor.ancestor_id)
+        .join(Membership, Membership.group_id == GroupAncestor.group_id)
+        .join(Group, Group.id == Membership.group_id)
+        .where(Membership.user_id == user_id, current(Membership, now), current(Group, now))
+    )
+    return frozenset((await session.execute(statement)).scalars())
+
+
+async def above(session: AsyncSession, group_id: uuid.UUID) -> frozenset[uuid.UUID]:
+    """Return a group and every unit above it."""
+    statement = select(GroupAncestor.ancestor_id).where(GroupAncestor.group_id == group_id)
+    return frozenset((await session.execute(statement)).scalars())
+
+
+async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID, *, with_units_below: bool) -> bool:
+    """Tell whether a user is, or will be, a member of a group, or of a unit below it."""
+    statement = (
+        select(null())
+        .select_from(Membership)
+        .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+        .where(GroupAncestor.ancestor_id == group_id, Membership.user_id == user_id)
+        .where(not_over(Membership, clock.now()))
+    )
+    if not with_units_below:
+        statement = statement.where(GroupAncestor.depth == 0)
+    return (await session.execute(statement.limit(1))).first() is not None
+
+
+async def group_by_code(session: AsyncSession, code: str) -> Group | None:
+    """Return a unit or group by its code."""
+    return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
+
+
+async def is_reviewed(session: AsyncSession, client_id: str) -> bool:
+    """Tell whether an access review of an application is running."""
+    running = select(AccessReview.id).where(AccessReview.client_id == client_id, AccessReview.status == "running")
+    return (await session.execute(running.limit(1))).first() is not None
+
+
+async def unconfirmed(
+    session: AsyncSession, client_id: str, started_at: datetime, now: datetime, limit: int
+) -> list[RoleAssignment]:
+    """Return assignments that a review has yet to confirm, the oldest first: those from before it, without an end."""
+    statement = (
+        select(RoleAssignment)
+        .where(RoleAssignment.client_id == client_id, *to_review(started_at, now))
+        .order_by(RoleAssignment.id)
+        .limit(limit)
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def count_unconfirmed(session: AsyncSession, client_id: str, started_at: datetime, now: datetime) -> int:
+    """Return the number of assignments that a review has yet to confirm."""
+    statement = select(func.count()).where(RoleAssignment.client_id == client_id, *to_review(started_at, now))
+    return int((await session.execute(statement)).scalar_one())
+
+
+def to_review(started_at: datetime, now: datetime) -> list[ColumnElement[bool]]:
+    """Return the conditions that a review, begun at a moment, has yet to confirm an assignment."""
+    return [
+        RoleAssignment.created_at <= started_at,
+        not_over(RoleAssignment, now),
+        or_(RoleAssignment.confirmed_at.is_(None), RoleAssignment.confirmed_at < started_at),
+    ]

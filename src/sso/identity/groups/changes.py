@@ -1,0 +1,198 @@
+"""What users have in applications over a time: which roles and groups hold, began and ended.
+
+One statement for the roles and one for the groups of many users in many applications. The times are compared in Python,
+so that the same rows tell what held before a change and what holds after it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
+from sso.identity.groups.store import with_ancestors
+from sso.platform.db import table_of
+
+_groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
+_g, _n, _m, _a = _groups.c, _ancestors.c, _memberships.c, _assignments.c
+_limit, _own, _upper = (_groups.alias(name) for name in ("limit_unit", "own_group", "upper_group"))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time in which something holds. ``made``: when it was recorded."""
+
+    since: datetime | None
+    until: datetime | None
+    made: datetime
+
+    def holds(self, at: datetime) -> bool:
+        """Tell whether it holds at a moment."""
+        return (self.since is None or self.since <= at) and (self.until is None or self.until > at)
+
+    def held_in(self, since: datetime, now: datetime) -> bool:
+        """Tell whether it held at any moment from ``since`` to ``now``."""
+        return (self.since is None or self.since <= now) and (self.until is None or self.until > since)
+
+    def held_at(self, at: datetime) -> bool:
+        """Tell whether it held, and was recorded, at a moment of the past."""
+        return self.made <= at and self.holds(at)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRole:
+    """A role that a user has or had. ``code``: of the unit that it is limited to. ``by_group``: through a group."""
+
+    user_id: uuid.UUID
+    client_id: str
+    role: str
+    code: str | None
+    span: Span
+    by_group: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedGroup:
+    """A group that a user belongs or belonged to: ``own`` as a member; ``upper``, itself or a unit above it."""
+
+    user_id: uuid.UUID
+    own: str
+    upper: str
+    depth: int
+    span: Span
+
+
+def codes_of(reached: Iterable[ReachedGroup]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return each code with the codes above it, as the claim ``groups`` is made from."""
+    return with_ancestors([(group.own, group.upper, group.depth) for group in reached])
+
+
+async def roles_over_time(
+    session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str], since: datetime
+) -> list[HeldRole]:
+    """Return the roles of users in applications that held at or after ``since``. Two statements."""
+    chosen = [_a.client_id.in_(client_ids), *_not_over(since, _a)]
+    limited = _assignments.outerjoin(_limit, _limit.c.id == _a.unit_id)
+    columns = (_a.client_id, _a.role, _limit.c.code, *_times(_a), _a.created_at, *_times(_limit.c))
+    direct = select(_a.user_id, *columns).select_from(limited).where(_a.user_id.in_(user_ids), *chosen)
+    through = (
+        limited.join(_ancestors, _n.ancestor_id == _a.group_id)
+        .join(_memberships, _m.group_id == _n.group_id)
+        .join(_own, _own.c.id == _m.group_id)
+        .join(_upper, _upper.c.id == _n.ancestor_id)
+    )
+    times = (*_times(_m), *_times(_own.c), *_times(_upper.c))
+    grouped = (
+        select(_m.user_id, *columns, _m.created_at.label("joined_at"), *times)
+        .select_from(through)
+        .where(_m.user_id.in_(user_ids), or_(_n.depth == 0, _a.with_units_below.is_(True)), *chosen)
+        .where(*_not_over(since, _m))
+    )
+    rows = [_held(row, False) for row in (await session.execute(direct)).all()]
+    return rows + [_held(row, True) for row in (await session.execute(grouped)).all()]
+
+
+def _held(row: Sequence[Any], by_group: bool) -> HeldRole:
+    user_id, client_id, role, code, since, until, made, limit_since, limit_until = row[:9]
+    spans = [(since, until), (limit_since, limit_until)]
+    if by_group:
+        made, rest = max(made, row[9]), row[10:]
+        spans += list(zip(rest[::2], rest[1::2], strict=True))
+    return HeldRole(user_id, client_id, role, code, _whole(spans, made), by_group)
+
+
+async def groups_over_time(
+    session: AsyncSession, user_ids: Collection[uuid.UUID], since: datetime
+) -> list[ReachedGroup]:
+    """Return the groups of users that held at or after ``since``. One statement."""
+    statement = (
+        select(
+            _m.user_id, _own.c.code, _upper.c.code.label("upper_code"), _n.depth, _m.created_at, *_times(_m),
+            *_times(_own.c), *_times(_upper.c),
+        )
+        .select_from(
+            _memberships.join(_own, _own.c.id == _m.group_id)
+            .join(_ancestors, _n.group_id == _m.group_id)
+            .join(_upper, _upper.c.id == _n.ancestor_id)
+        )
+        .where(_m.user_id.in_(user_ids), *_not_over(since, _m))
+    )  # fmt: skip
+    return [
+        ReachedGroup(row[0], row[1], row[2], row[3], _whole(list(zip(row[5::2], row[6::2], strict=True)), row[4]))
+        for row in (await session.execute(statement)).all()
+    ]
+
+
+def _times(columns: Any) -> tuple[Any, Any]:
+    label = columns.valid_from.table.name
+    return columns.valid_from.label(f"{label}_from"), columns.valid_until.label(f"{label}_until")
+
+
+def _not_over(since: datetime, columns: Any) -> list[ColumnElement[bool]]:
+    return [or_(columns.valid_until.is_(None), columns.valid_until > since)]
+
+
+def _whole(spans: Sequence[tuple[datetime | None, datetime | None]], made: datetime) -> Span:
+    """Return the time in which everything of several holds."""
+    begins = [since for since, _ in spans if since is not None]
+    ends = [until for _, until in spans if until is not None]
+    return Span(max(begins, default=None), min(ends, default=None), made)
+
+
+T = TypeVar("T", bound=HeldRole | ReachedGroup)
+
+
+def at(rows: Iterable[T], moment: datetime) -> list[T]:
+    """Return the rows that hold at a moment."""
+    return [row for row in rows if row.span.holds(moment)]
+
+
+async def members_reached(
+    session: AsyncSession, group_id: uuid.UUID, *, with_units_below: bool, since: datetime
+) -> list[uuid.UUID]:
+    """Return the users whom a role of a group reaches, or reached after ``since``. One statement."""
+    statement = (
+        select(_m.user_id)
+        .join(_ancestors, _n.group_id == _m.group_id)
+        .where(_n.ancestor_id == group_id, *_not_over(since, _m))
+        .distinct()
+    )
+    if not with_units_below:
+        statement = statement.where(_n.depth == 0)
+    return list((await session.execute(statement)).scalars())
+
+
+async def changed_by_time(session: AsyncSession, since: datetime, now: datetime) -> list[uuid.UUID]:
+    """Return the users for whom a role or a group began or ended by time, after ``since`` and not after ``now``."""
+    in_time = _crossed(since, now)
+    of_groups = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id)
+    statements = (
+        select(_a.user_id).where(_a.user_id.is_not(None), _a.ended_by.is_(None), in_time(_a)),
+        of_groups.join(_assignments, _a.group_id == _n.ancestor_id).where(_a.ended_by.is_(None), in_time(_a)),
+        select(_m.user_id).where(in_time(_m)),
+        of_groups.join(_groups, _g.id == _n.ancestor_id).where(in_time(_g)),
+        select(_a.user_id).join(_groups, _g.id == _a.unit_id).where(_a.user_id.is_not(None), in_time(_g)),
+        of_groups.join(_assignments, _a.group_id == _n.ancestor_id)
+        .join(_groups, _g.id == _a.unit_id)
+        .where(in_time(_g)),
+    )
+    found: set[uuid.UUID] = set()
+    for statement in statements:
+        found.update((await session.execute(statement.distinct())).scalars())
+    return sorted(found)
+
+
+def _crossed(since: datetime, now: datetime) -> Any:
+    """Return the condition that a row began or ended in a time."""
+
+    def crossed(columns: Any) -> ColumnElement[bool]:
+        begins = and_(columns.valid_from > since, columns.valid_from <= now)
+        return or_(begins, and_(columns.valid_until > since, columns.valid_until <= now))
+
+    return crossed

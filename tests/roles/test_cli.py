@@ -1,0 +1,53 @@
+"""``sso roles``: list, show, give, end, apply and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Cli, cli
+
+__all__ = ["cli"]
+CATALOGUE = """
+catalogue: antrean
+applications:
+  - client_id: antrean
+    type: web
+    client_name: Antrean
+    first_party: true
+    redirect_uris: [https://antrean.example/cb]
+    application_roles:
+      operator: {title: Petugas}
+      reader: {title: Pembaca, title#en: Reader}
+"""
+FILE = """
+assignments:
+  - {client_id: antrean, role: operator, user: siti, valid_until: 2099-12-31, reason: Surat tugas}
+"""
+
+
+def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    catalogue = tmp_path / "antrean.yaml"
+    catalogue.write_text(CATALOGUE)
+    applied = cli("clients", "apply", str(catalogue))
+    assert applied.code == 0, applied.err
+    assert [row["name"] for row in cli("roles", "show", "antrean", "--json").json] == ["operator", "reader"]
+    assert cli("roles", "give", "antrean", "reader", "--user", "siti", "--reason", "Baca").out == "given\n"
+    assert "already" in cli("roles", "give", "antrean", "reader", "--user", "siti", "--reason", "Baca").out
+    wrong = cli("roles", "give", "antrean", "chief", "--user", "siti", "--reason", "x")
+    assert "does not define" in wrong.err
+    file = tmp_path / "roles.yaml"
+    file.write_text(FILE.replace("2099-12-31", "2030-12-31"))
+    plan = cli("roles", "apply", str(file), "--dry-run", "--end-others")
+    assert "would give: 1, would end: 1" in plan.out, plan.err
+    assert len(cli("roles", "list", "--client", "antrean", "--json").json) == 1
+    assert "given: 1, ended: 1" in cli("roles", "apply", str(file), "--end-others").out
+    assert "given: 0, ended: 0" in cli("roles", "apply", str(file), "--end-others").out
+    exported = tmp_path / "export.yaml"
+    exported.write_text(cli("roles", "export").out)
+    assert "given: 0, ended: 0" in cli("roles", "apply", str(exported), "--end-others").out, "an export is a file"
+    (row,) = cli("roles", "list", "--user", "siti", "--json").json
+    assert row["role"] == "operator"
+    assert cli("roles", "end", row["id"], "--reason", "Selesai").code == 0
+    assert "ended already" in cli("roles", "end", row["id"], "--reason", "Selesai").err
+    file.write_text("assignments:\n  - {client_id: tidak-ada, role: x, user: siti, reason: r}\n  - {role: x}\n")
+    assert "assignment 2: client_id" in cli("roles", "apply", str(file)).err

@@ -1,0 +1,170 @@
+"""The pages about roles: of a team, of administrators, of units, and of one's own account."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from sqlalchemy import select
+from tests.api.conftest import program
+from tests.citizens import SENDING
+from tests.roles.conftest import Office
+from tests.roles.test_assignments import TOLD, give, given
+from tests.support import PASSWORD, Browser, City, form_of, main_of
+
+from sso import clock
+from sso.identity.groups.models import AccessReview, RoleAssignment
+from sso.identity.users.service import find, set_roles
+from sso.jobs import clear_up
+from sso.platform.outbox.models import Delivery
+
+
+async def signed_in(city: City, browser: Browser, name: str, *roles: str) -> None:
+    if roles:
+        async with city.provider.db.write() as session:
+            await set_roles(session, await find(session, name), roles)
+    await browser.submit(await browser.open("/login"), username=name, password=PASSWORD)
+
+
+async def send(browser: Browser, path: str, **fields: str) -> httpx.Response:
+    """Send the fields with the token of the first form of a page."""
+    page = await browser.http.get(path)
+    assert page.status_code == 200, page.text
+    token = form_of(page).fields["csrf_token"]
+    return await browser.http.post(path, data={"csrf_token": token, **fields})
+
+
+async def test_a_team_gives_ends_and_downloads(city: City, office: Office) -> None:
+    await office.team("sinyal", dewi="owner")
+    await office.set("sinyal", team_gives_roles=True)
+    await office.join("joko", "PKM-2")
+    api = await program(city)
+    await given(api, "warga", role="hakim", user_id=office.user("siti"))
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("sinyal"), username="siti", scope=TOLD)
+    path = "/developer/apps/sinyal/roles"
+    async with city.browser() as browser:
+        await signed_in(city, browser, "dewi")
+        page = await browser.http.get(path)
+        assert "Petugas" in page.text
+        assert "hakim" not in page.text.lower(), "the roles of another application"
+        unknown = await send(browser, path, choice="give", role="chief", user="budi@warga.example", note="r")
+        assert unknown.status_code == 400, "who neither works for the city nor uses the application is not found"
+        answer = await send(browser, path, choice="give", role="chief", user="siti@warga.example")
+        assert answer.status_code == 400, "the reason is missing"
+        answer = await send(browser, path, choice="give", role="chief", user="siti@warga.example", note="Kepala baru")
+        assert answer.status_code == 303, answer.text
+        await send(browser, path, choice="give", role="reader", group="PKM-2", note="=1+1")
+        everybody = await send(browser, path, choice="give", role="reader", group="DINKES", below="1", note="r")
+        assert everybody.status_code == 403, "Dewi is a member of a unit below"
+        own = await send(browser, path, choice="give", role="chief", user="dewi", note="r")
+        assert own.status_code == 403
+        page = main_of(await browser.http.get(path))
+        assert "Siti Rahmawati" in page
+        token = form_of(await browser.http.get(path)).fields["csrf_token"]
+        refused = await browser.http.post(path + "/download", data={"csrf_token": token})
+        assert refused.status_code == 400
+        file = await browser.http.post(path + "/download", data={"csrf_token": token, "note": "Rekap"})
+        lines = file.text.splitlines()
+        assert len(lines) == 3, file.text
+        assert "hakim" not in file.text.lower()
+        assert any("Joko" in line and ",PKM-2," in line and "'=1+1" in line for line in lines)
+        async with city.provider.db.read() as session:
+            chief = (
+                await session.execute(select(RoleAssignment.id).where(RoleAssignment.role == "chief"))
+            ).scalar_one()
+        answer = await send(browser, path, **{"choice": "end", f"assignment {chief}": "1", "note": "Selesai"})
+        assert answer.status_code == 303, answer.text
+        assert "Siti Rahmawati" not in main_of(await browser.http.get(path))
+
+
+async def test_an_administrator_sees_where_each_role_comes_from(city: City, office: Office) -> None:
+    api = await program(city)
+    await given(api, "sinyal", role="reader", group_id=str(office.units["DINKES"]), with_units_below=True)
+    async with city.browser() as browser:
+        await signed_in(city, browser, "ratna")
+        path = "/admin/applications/sinyal/roles"
+        answer = await send(browser, path, choice="give", role="operator", user="dewi", unit="PKM-1", note="Tugas")
+        assert answer.status_code == 303, answer.text
+        page = main_of(await browser.http.get(f"/admin/people/{office.user('dewi')}"))
+        assert "DINKES" in page
+        assert "PKM-1" in page
+        unit = f"/admin/unit-roles/{office.units['DINKES']}"
+        assert "Pembaca" in (await browser.http.get(unit)).text
+    async with city.browser() as browser:
+        await signed_in(city, browser, "siti")
+        assert (await browser.http.get(unit)).status_code == 403
+        assert (await browser.http.get(path)).status_code == 403
+
+
+async def test_an_administrator_of_a_unit_gives_roles_on_its_page(city: City, office: Office) -> None:
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        path = f"/admin/unit-roles/{office.units['PKM-1']}"
+        page = await browser.http.get(path)
+        assert "sinyal operator" in page.text
+        assert "sinyal chief" not in page.text
+        answer = await send(browser, path, choice="give", role="sinyal operator", user="dewi", unit="PKM-1", note="r")
+        assert answer.status_code == 303, answer.text
+        answer = await send(browser, path, choice="give", role="sinyal operator", user="siti", unit="PKM-1", note="r")
+        assert answer.status_code == 400, "a user of another unit is nobody here"
+        answer = await send(browser, path, choice="give", role="sinyal operator", unit="DISDIK", note="r")
+        assert answer.status_code == 403
+        other = f"/admin/unit-roles/{office.units['DISDIK']}"
+        assert (await browser.http.get(other)).status_code == 404
+
+
+async def test_a_user_sees_roles_groups_and_who_is_told(city: City, office: Office) -> None:
+    api = await program(city)
+    await given(api, "sinyal", role="operator", user_id=office.user("dewi"), unit_id=str(office.units["PKM-1"]))
+    await given(api, "warga", role="hakim", user_id=office.user("siti"))
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("sinyal"), username="dewi", scope=TOLD)
+        page = main_of(await browser.http.get("/account/access"))
+        assert "operator@PKM-1" in page
+        assert "DINKES, PKM-1" in page
+        assert "hakim" not in page.lower()
+        token = form_of(await browser.http.get("/account/data")).fields["csrf_token"]
+        exported = (await browser.http.post("/account/export", data={"csrf_token": token})).json()
+        assert [row["code"] for row in exported["memberships"]] == ["PKM-1"]
+        assert [(row["role"], row["unit"]) for row in exported["application_roles"]] == [("operator", "PKM-1")]
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, office: Office) -> None:
+    await office.team("sinyal", dewi="owner")
+    await office.set("sinyal", end_unconfirmed_roles=True)
+    api, path = await program(city), "/developer/apps/sinyal/roles"
+    kept = await given(api, "sinyal", role="chief", user_id=office.user("siti"))
+    lost = await given(api, "sinyal", role="reader", user_id=office.user("budi"))
+    own = await given(api, "sinyal", role="reader", user_id=office.user("dewi"))
+    until = f"{clock.now() + timedelta(days=10):%Y-%m-%d}"
+    async with city.browser() as browser:
+        await signed_in(city, browser, "dewi")
+        assert (await send(browser, path, choice="review", until=until, note="Tahunan")).status_code == 303
+        assert (await send(browser, path, choice="review", until=until, note="Tahunan")).status_code == 409
+        assert (await send(browser, path, **{"choice": "confirm", f"assignment {kept['id']}": "1"})).status_code == 303
+        answer = await send(browser, path, **{"choice": "confirm", f"assignment {own['id']}": "1"})
+        assert answer.status_code == 403, "nobody confirms their own role"
+    later: dict[str, Any] = await given(api, "sinyal", role="reader", user_id=office.user("siti"))
+    [review] = await api.get("/access-reviews", client_id="sinyal")
+    assert (review["status"], review["unconfirmed"]) == ("running", 2)
+    clock.advance(timedelta(days=4))
+    await clear_up(city.provider)
+    clock.advance(timedelta(days=8))
+    await clear_up(city.provider)
+    api = await program(city)
+    review = await api.get(f"/access-reviews/{review['id']}")
+    assert (review["status"], review["unconfirmed"], review["ended_unconfirmed"]) == ("done", 2, True)
+    left = {row["id"] for row in await api.pages("/role-assignments", client_id="sinyal")}
+    assert left == {kept["id"], later["id"]}
+    assert (await api.get(f"/role-assignments/{lost['id']}"))["ended_by"] == "system"
+    async with city.provider.db.read() as session:
+        sent = select(Delivery.payload).where(Delivery.kind == "notice").order_by(Delivery.id)
+        told = [payload["notice"] for payload in (await session.execute(sent)).scalars()]
+        notices = [notice for notice in told if notice.startswith("access_review")]
+        assert (await session.execute(select(AccessReview.reminders))).scalar_one() == 1
+    assert notices == ["access_review", "access_review_ends", "access_review_over"]
+    assert (await give(api, "sinyal", role="reader", user_id=office.user("budi"))).status_code == 201
