@@ -12,10 +12,9 @@ from sso import clock
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
-from sso.identity.groups import members, tree
-from sso.identity.groups.tree import GroupFilter
-from sso.identity.groups import assignments
+from sso.identity.groups import assignments, members, tree
 from sso.identity.groups.models import Group, RoleAssignment
+from sso.identity.groups.tree import GroupFilter
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason

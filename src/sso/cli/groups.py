@@ -251,7 +251,7 @@ def end_member_command(
 @app.command("administrators")
 def administrators_command(
     code: Code,
-    users: Annotated[list[str], typer.Argument(metavar="[USER]...", help="Everybody who manages the unit from now on.")],
+    users: Annotated[list[str], typer.Argument(metavar="[USER]...", help="Everyone who manages the unit from now on.")],
     reason: Reason = "",
 ) -> None:
     """Set who manages a unit and every unit below it. These users replace all others."""

@@ -253,7 +253,6 @@ DATA_TEXTS = {
     "assignment": N_("Role assignment"),
     "review": N_("Access review"),
     "group": N_("Unit or group"),
-    "with_units_below": N_("With the units below"),
     "unconfirmed": N_("Not confirmed"),
     "ended": N_("Ended"),
     "beside": N_("There was an administrator already"),

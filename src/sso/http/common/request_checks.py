@@ -30,7 +30,8 @@ SECRETS = frozenset({"password", "new_password"})
 """Fields in which people type passwords: every character that can be typed is allowed there."""
 SEVERAL_LINES = frozenset(
     {"text", "claims", "contacts", "redirect_uris", "post_logout_redirect_uris", "sandbox.redirect_uris"}
-    | {"sandbox.post_logout_redirect_uris", "jwks", "allowed_networks", "allowed_hours", "allowed_groups", "groups_of_interest"}
+    | {"sandbox.post_logout_redirect_uris", "jwks", "allowed_networks", "allowed_hours", "allowed_groups"}
+    | {"groups_of_interest"}
 )
 """Fields with a ``textarea``, and ``claims``, which is JSON."""
 JSON_SEVERAL_LINES = frozenset({"text", "formatted", "street_address"})
