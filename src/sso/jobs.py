@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.deletion import delete_due
+from sso.accounts.employees import follow_employments
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
@@ -430,6 +431,10 @@ async def _delayed_requests(run: Run) -> int:
     return len(due) + await run.batches(lambda session: delete_due(session, provider, 1), 1)
 
 
+async def _follow_employments(run: Run) -> int:
+    return await run.batches(lambda session: follow_employments(session, run.provider, PART), PART)
+
+
 async def _delete_mistakes(run: Run) -> int:
     now = clock.now()
     count = await run.batches(lambda session: usage.delete_old_mistakes(session, now - KEEP_MISTAKES, BATCH))
@@ -490,6 +495,7 @@ def _grace(provider: JobServices) -> timedelta:
 
 JOBS: tuple[Job, ...] = (
     Job("expired_sessions", _end_expired_sessions),
+    Job("employments", _follow_employments),
     Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
     Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
     Job("ended_grants", _delete_ended_grants),

@@ -12,6 +12,7 @@ from sso.accounts.deletion import delete_user
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import end_pending
 from sso.accounts.services import AccountChanges
+from sso.identity.employees import store as employees
 from sso.identity.notifications import MessageServices, notify
 from sso.identity.users import merge_proposals
 from sso.identity.users import store as users
@@ -72,6 +73,8 @@ async def merge_users(
         raise UserError("it is the same account")
     if any(user.deleted_at is not None or user.preferences.get("test") for user in (kept, other)):
         raise UserError("one of them was deleted, or is a test person")
+    if await employees.open_of_user(session, other.id) is not None:
+        raise UserError("the other account is the one of an employee: keep that account, and merge this one into it")
     for user in (kept, other):
         refuse_locked(user)
     await end_pending(session, other)

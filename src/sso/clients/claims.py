@@ -28,6 +28,7 @@ SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "phone": ("phone_number", "phone_number_verified"),
     "identity": ("identity_level", "identity_checked_at"),
     "nik": ("nik",),
+    "employee": ("nip", "unit", "unit_code", "position", "grade", "employment_status"),
 }
 SCOPE_OF = {name: scope for scope, names in SCOPE_CLAIMS.items() for name in names}
 COMES_WITH = {
@@ -39,6 +40,7 @@ COMES_WITH = {
     "email_verified": "email",
     "phone_number_verified": "phone_number",
     "identity_checked_at": "identity_level",
+    "unit_code": "unit",
 }
 """Claims that are a part of another, or say something of it: they are had with it, and need no reason of their own."""
 WITH_ANY = "updated_at"

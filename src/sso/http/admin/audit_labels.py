@@ -64,6 +64,10 @@ EVENT_TEXTS: dict[str, str] = {
     "device.approved": N_("A device was allowed to sign in"),
     "device.denied": N_("A device was refused"),
     "ends.applied_again": N_("Sign-outs and revocations that a database failover had lost were applied again"),
+    "employment.recorded": N_("An employment was recorded"),
+    "employment.changed": N_("An employment was changed"),
+    "employment.ended": N_("An employment ended"),
+    "employees.imported": N_("Employees were imported"),
     "grant.asserted": N_("A token was issued for an assertion"),
     "keys.made": N_("Signing keys were created"),
     "keys.resealed": N_("Stored secrets were encrypted with the new key"),
@@ -117,7 +121,11 @@ class EventGroup:
 
 _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("sign_in", N_("Sign-in and sessions"), ("session", "sessions", "sign_in", "device", "ends")),
-    ("accounts", N_("Users and accounts"), ("user", "users", "contact", "factor", "recovery")),
+    (
+        "accounts",
+        N_("Users and accounts"),
+        ("user", "users", "employment", "employees", "contact", "factor", "recovery"),
+    ),
     ("consent", N_("Consents and tokens"), ("consent", "grant", "token")),
     ("applications", N_("Applications and teams"), ("application", "client", "clients", "team")),
     ("deliveries", N_("Deliveries and webhooks"), ("delivery", "messages", "webhook")),

@@ -49,6 +49,7 @@ SENT_FOR = {
     "locked": N_("Account locked after a report"),
     "identity_checked": N_("Document checked at a counter"),
     "exported": N_("Personal data downloaded"),
+    "employment_ended": N_("Employment ended"),
     "deletion_planned": N_("Deletion of an account requested"),
     "deletion_cancelled": N_("Deletion of an account cancelled"),
     "application_connected": N_("Application allowed to receive data"),

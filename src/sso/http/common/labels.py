@@ -45,7 +45,13 @@ GRANTS = {
     "refresh_token": N_("renewals"),
     "client_credentials": N_("programs"),
 }
-KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Phone number"), "username": N_("Username"), "nik": "NIK"}
+KIND_TEXTS = {
+    "email": N_("E-mail"),
+    "phone": N_("Phone number"),
+    "username": N_("Username"),
+    "nik": "NIK",
+    "nip": "NIP",
+}
 FACTOR_TEXTS = {
     "password": N_("Password"),
     "passkey": N_("Passkey"),

@@ -181,6 +181,14 @@ NOTICES = {
         N_("On %(at)s, you cancelled the deletion of your account."),
         _NOT_YOU,
     ),
+    "employment_ended": Notice(
+        N_("Your employment with the city has ended"),
+        N_(
+            "Since %(at)s, your account is no longer the account of an employee. You cannot sign in with your NIP any "
+            "more, and applications for employees are closed to you. Your account as a citizen stays as it is."
+        ),
+        N_("If this is wrong, contact your personnel office."),
+    ),
     "application_connected": Notice(
         N_("A new application was connected"),
         N_("On %(at)s, you allowed %(what)s to see data from your account."),

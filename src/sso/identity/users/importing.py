@@ -1,8 +1,8 @@
 """Taking people over from the city's existing applications: any number, in bounded memory, and able to go on after
 a stop.
 
-A row that seems to be somebody who is here already, by NIK, e-mail or telephone, is never merged by itself: it becomes
-a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both sides says
+A row that seems to be somebody who is here already, by NIK, NIP, e-mail or telephone, is never merged by itself: it
+becomes a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both sides says
 so: the person here has verified it, and the operator vouches for the file's (``--verified``, or its column). What
 somebody only typed, here or there, matches nobody, and keeps nobody out.
 
@@ -47,6 +47,7 @@ from sso.identity.users.rows import (
 from sso.identity.users.rows import Options as Options
 from sso.identity.users.rows import Row as Row
 from sso.identity.users.service import NIK, nik_key
+from sso.identity.users.store import GIVEN
 from sso.platform.audit import record
 from sso.platform.db import Database, new_id, table_of
 from sso.platform.security.encryption import SecretBox
@@ -57,7 +58,7 @@ SEAL = "import-row"
 MAX_COLUMNS = 10_000
 MAX_TRIED = 500_000
 """How many identifiers a dry run remembers, to tell which rows are of one person: about 40 MB."""
-MATCHING: tuple[Kind, ...] = ("nik", "email", "phone")
+MATCHING: tuple[Kind, ...] = ("nik", "nip", "email", "phone")
 """By what two rows are said to be of one person, the surest first."""
 
 
@@ -683,7 +684,7 @@ def identifier_row(
     key: bytes,
     now: datetime | None = None,
 ) -> dict[str, object]:
-    """Return an identifier as it is inserted."""
+    """Return an identifier as it is inserted. A NIP is verified by the personnel office and by officers alone."""
     now = now or clock.now()
     return {
         "id": new_id(),
@@ -691,9 +692,9 @@ def identifier_row(
         "kind": kind,
         "value": masked(kind, value) if kind == NIK else value,
         "lookup": lookup_of(kind, value, key),
-        "is_primary": True,
+        "is_primary": kind != "nip",
         "created_at": now,
-        "verified_at": now if verified else None,
+        "verified_at": now if verified and kind != "nip" else None,
         "encrypted": box.encrypt(value.encode(), NIK) if kind == NIK else None,
     }
 
@@ -749,7 +750,7 @@ async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
             if verified_at is not None:
                 holders.verified[lookup] = user_id
             else:
-                (holders.verified if kind == "username" else holders.said).setdefault(lookup, user_id)
+                (holders.verified if kind in GIVEN else holders.said).setdefault(lookup, user_id)
     return holders
 
 

@@ -228,7 +228,7 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
         raise UserError("the person was deleted")
     now, key = clock.now(), await nik_key(session, box)
     known = await store.identifiers_of(session, user.id)
-    verified_here = {identifier.lookup for identifier in known if identifier.verified_at is not None}
+    verified_here = {row.lookup for row in known if row.verified_at is not None or row.kind == "nip"}
     paired = [(entry, lookup_of(entry[0], entry[1], key)) for entry in row.identifiers]
     verified_in_row = {lookup for (kind, _, verified), lookup in paired if verified and kind in MATCHING}
     if not verified_here & verified_in_row:
@@ -240,7 +240,7 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
     added = [(kind, value) for kind, value, _ in free if not (kind == NIK and kind in kinds)]
     for kind, value in added:
         values = identifier_row(box, user.id, kind, value, kind == "username", key)
-        await session.execute(insert(Identifier), [{**values, "is_primary": kind not in kinds}])
+        await session.execute(insert(Identifier), [{**values, "is_primary": kind not in kinds and kind != "nip"}])
     user.profile = {**row.profile, **user.profile}
     user.updated_at = now
     await _account(session, proposal, user.id)
