@@ -432,7 +432,7 @@ async def _delayed_requests(run: Run) -> int:
 
 
 async def _follow_employments(run: Run) -> int:
-    return await run.batches(lambda session: follow_employments(session, run.provider, PART), PART)
+    return await run.batches(lambda session: follow_employments(session, run.provider, 1), 1)
 
 
 async def _delete_mistakes(run: Run) -> int:

@@ -9,6 +9,7 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.employees import ShownEmployment, employments_of
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
@@ -77,6 +78,7 @@ async def everything_about(
             }
             for check in await users.checks_of(session, user_id)
         ],
+        "employments": [_employment(shown) for shown in await employments_of(session, user_id)],
         "agreements": [
             {"document": agreement.document, "version": agreement.version, "agreed_at": agreement.agreed_at}
             for agreement in await users.agreements_of(session, user_id)
@@ -87,6 +89,22 @@ async def everything_about(
         ],
         "teams": await teams_with(session, user_id),
         **await _what_was_used(session, registry, user_id),
+    }
+
+
+def _employment(shown: ShownEmployment) -> dict[str, object]:
+    row = shown.employment
+    return {
+        "nip": row.nip,
+        "status": row.status,
+        "grade": row.grade,
+        "unit": shown.unit or None,
+        "unit_code": shown.unit_code or None,
+        "position": shown.position or None,
+        "from": row.valid_from,
+        "until": row.valid_until,
+        "source": row.source,
+        "verified_at": row.verified_at,
     }
 
 

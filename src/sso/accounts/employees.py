@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +22,7 @@ from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.services import AccountChanges
 from sso.identity.employees import store
 from sso.identity.employees.models import Employment
-from sso.identity.employees.rules import WITHOUT_NIP, Status, state_of
+from sso.identity.employees.rules import WITHOUT_NIP, State, Status, state_of
 from sso.identity.groups.models import Membership
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
@@ -315,6 +315,46 @@ async def _end_at_applications(session: AsyncSession, services: AccountChanges, 
             await end_client_sessions(
                 session, services, client.client_id, parts, EndReason.ADMINISTRATOR, actor=actor.name
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEmployment:
+    """An employment, as pages and exports show it.
+
+    Args:
+        employment: the row.
+        state: whether it is planned, active or over.
+        unit: the name of the main unit; empty: none.
+        unit_code: its code.
+        position: what the employee is there.
+    """
+
+    employment: Employment
+    state: State
+    unit: str = ""
+    unit_code: str = ""
+    position: str = ""
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """The last moment of the employment, whose date is its last day."""
+        until = self.employment.valid_until
+        return until - timedelta(seconds=1) if until is not None else None
+
+
+async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[ShownEmployment]:
+    """Return the employments of a user, the newest first. Two statements, one where there are none."""
+    rows, now = await store.of_user(session, user_id), clock.now()
+    units = await store.memberships_with_units(session, [row.membership_id for row in rows if row.membership_id])
+    shown = []
+    for row in rows:
+        state = "ended" if row.ended_at is not None else state_of(row.valid_from, row.valid_until, now)
+        membership, unit = units.get(row.membership_id, (None, None)) if row.membership_id else (None, None)
+        if membership is None or unit is None:
+            shown.append(ShownEmployment(row, state))
+        else:
+            shown.append(ShownEmployment(row, state, unit.name_id, unit.code, membership.position or ""))
+    return shown
 
 
 async def follow_employments(session: AsyncSession, services: AccountChanges, limit: int) -> int:

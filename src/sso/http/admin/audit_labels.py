@@ -159,6 +159,8 @@ ACT_TEXTS = {
     "stop_recovery": N_("recovery stopped"),
     "check": N_("identity document verified"),
     "uncheck": N_("verification of the identity document revoked"),
+    "employ": N_("employment recorded"),
+    "end_employment": N_("employment ended"),
     "create": N_("account created"),
     "merge": N_("accounts merged"),
     "delete": N_("account deleted"),

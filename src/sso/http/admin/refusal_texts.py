@@ -231,6 +231,14 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"to choose the unit you need the permission groups:write", re.S),
         N_("To choose a unit, you need the permission groups:write."),
     ),
+    (
+        re.compile(r"(from|until): is not a date.*", re.S),
+        N_("The date is not valid. Write it as in 2026-12-31."),
+    ),
+    (
+        re.compile(r"employment_status: .*", re.S),
+        N_("Choose the kind of employment."),
+    ),
     (re.compile(r"there is no unit (?P<code>\S+)", re.S), N_("There is no unit with the code %(code)s.")),
     (
         re.compile(r"the other account is the one of an employee.*", re.S),

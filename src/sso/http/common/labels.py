@@ -52,6 +52,15 @@ KIND_TEXTS = {
     "nik": "NIK",
     "nip": "NIP",
 }
+EMPLOYMENT_STATUS_TEXTS = {
+    "pns": N_("Civil servant (PNS)"),
+    "cpns": N_("Candidate civil servant (CPNS)"),
+    "pppk": N_("Employee with a work agreement (PPPK)"),
+    "honorer": N_("Contract worker (honorer)"),
+    "other": N_("Other employee"),
+}
+EMPLOYMENT_STATE_TEXTS = {"planned": N_("not begun"), "active": N_("active"), "ended": N_("ended")}
+EMPLOYMENT_SOURCE_TEXTS = {"import": N_("import of the personnel office"), "manual": N_("recorded by an officer")}
 FACTOR_TEXTS = {
     "password": N_("Password"),
     "passkey": N_("Passkey"),

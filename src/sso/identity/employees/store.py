@@ -81,6 +81,18 @@ async def memberships_with_units(
     return found
 
 
+async def main_unit(session: AsyncSession, user_id: uuid.UUID) -> tuple[uuid.UUID, str] | None:
+    """Return the id and the code of the main unit of the employment of a user that has not ended."""
+    statement = (
+        select(Group.id, Group.code)
+        .join(Membership, Membership.group_id == Group.id)
+        .join(Employment, Employment.membership_id == Membership.id)
+        .where(Employment.user_id == user_id, Employment.ended_at.is_(None))
+    )
+    row = (await session.execute(statement)).first()
+    return (row[0], row[1]) if row is not None else None
+
+
 async def units_by_code(session: AsyncSession, codes: Sequence[str]) -> dict[str, Group]:
     """Return units by their codes."""
     found: dict[str, Group] = {}

@@ -2,9 +2,9 @@
 a stop.
 
 A row that seems to be somebody who is here already, by NIK, NIP, e-mail or telephone, is never merged by itself: it
-becomes a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both sides says
-so: the person here has verified it, and the operator vouches for the file's (``--verified``, or its column). What
-somebody only typed, here or there, matches nobody, and keeps nobody out.
+becomes a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both
+sides says so: the person here has verified it, and the operator vouches for the file's (``--verified``, or its column).
+What somebody only typed, here or there, matches nobody, and keeps nobody out.
 
 Every row that is read is counted as made, proposed, updated, unchanged or rejected; a row that is rejected and a value
 that is left out are reported with the reason before the rows are committed. ``identity/users/rows.py`` reads a row,
