@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -65,6 +66,37 @@ class EmploymentDetails:
     position: str | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
+
+
+def stored_details(details: EmploymentDetails, unit_code: str | None, reason: str) -> dict[str, object]:
+    """Return an employment as a proposal keeps it, encrypted, until somebody decides."""
+    return {
+        "status": details.status,
+        "nip": details.nip,
+        "old_nip": details.old_nip,
+        "grade": details.grade,
+        "unit_code": unit_code,
+        "position": details.position,
+        "from": details.valid_from.isoformat() if details.valid_from else None,
+        "until": details.valid_until.isoformat() if details.valid_until else None,
+        "reason": reason,
+    }
+
+
+async def details_of_stored(session: AsyncSession, stored: Mapping[str, Any]) -> EmploymentDetails:
+    """Return the employment of :func:`stored_details`. A unit that is gone by now is left out."""
+    code = stored["unit_code"]
+    unit = (await store.units_by_code(session, [code])).get(code) if code else None
+    return EmploymentDetails(
+        status=stored["status"],
+        nip=stored["nip"],
+        old_nip=stored["old_nip"],
+        grade=stored["grade"],
+        unit_id=unit.id if unit is not None else None,
+        position=stored["position"] if unit is not None else None,
+        valid_from=datetime.fromisoformat(stored["from"]) if stored["from"] else None,
+        valid_until=datetime.fromisoformat(stored["until"]) if stored["until"] else None,
+    )
 
 
 async def employ(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.deletion import delete_user
+from sso.accounts.employees import details_of_stored, employ_in_change
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import end_pending
 from sso.accounts.services import AccountChanges
 from sso.identity.employees import store as employees
-from sso.identity.notifications import MessageServices, notify
+from sso.identity.notifications import notify
 from sso.identity.users import merge_proposals
 from sso.identity.users import store as users
 from sso.identity.users.merge_proposals import Decided
@@ -26,7 +29,7 @@ from sso.portal.applications import lock_application
 
 
 async def decide_proposal(
-    session: AsyncSession, services: MessageServices, proposal_id: uuid.UUID, decision: str, *, actor: Actor
+    session: AsyncSession, services: AccountChanges, proposal_id: uuid.UUID, decision: str, *, actor: Actor
 ) -> Decided:
     """Decide about an imported user who seems to exist already, and tell the user what was added to the account.
     Arguments and decisions as in :func:`sso.identity.users.merge_proposals.decide`.
@@ -42,7 +45,27 @@ async def decide_proposal(
     if decision == "merged":
         refuse_locked(user)
     async with contacts_told(session, services, user):
-        return await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
+        assert proposal is not None
+        employment = merge_proposals.employment_of(services.box, proposal)
+        decided = await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
+        if employment is not None and decided.user_id is not None:
+            await _employ(session, services, decided.user_id, employment, actor)
+    return decided
+
+
+async def _employ(
+    session: AsyncSession,
+    services: AccountChanges,
+    user_id: uuid.UUID,
+    employment: Mapping[str, Any],
+    actor: Actor,
+) -> None:
+    """Record the employment that an imported row names, in the account that the row belongs to now."""
+    user = await users.lock_user(session, user_id)
+    assert user is not None
+    details = await details_of_stored(session, employment)
+    reason = str(employment["reason"])
+    await employ_in_change(session, services, user, details, source="import", actor=actor, reason=reason)
 
 
 async def lock_to_merge(

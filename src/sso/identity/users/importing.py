@@ -526,7 +526,7 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
         matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
         if reasons:
-            new_rows.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
+            new_rows.proposals.append(proposal_row(box, row, options.client_id, matching[reasons[0]], reasons))
             known[row.local_user_id] = None
             work.proposals.add(new_rows.proposals[-1]["id"])
             continue
@@ -699,7 +699,7 @@ def identifier_row(
     }
 
 
-def _proposal(
+def proposal_row(
     box: SecretBox, row: Row, client_id: str | None, user_id: uuid.UUID, reasons: Sequence[str]
 ) -> dict[str, object]:
     return {

@@ -72,7 +72,8 @@ class Note:
 @dataclass(frozen=True, slots=True)
 class Row:
     """Somebody to be taken over. ``number`` is the number of the line, ``order`` that of the row among all rows of the
-    file; ``said`` is how values were understood that can be understood in several ways."""
+    file; ``said`` is how values were understood that can be understood in several ways; ``employment`` is what the
+    personnel office says of an employee."""
 
     number: int
     name: str
@@ -86,6 +87,7 @@ class Row:
     said: tuple[str, ...] = ()
     has_name: bool = True
     order: int = 0
+    employment: dict[str, Any] | None = None
 
     def stored(self) -> dict[str, object]:
         """Return the row as a proposal keeps it, encrypted."""
@@ -96,6 +98,7 @@ class Row:
             "locale": self.locale,
             "profile": self.profile,
             "roles": self.roles,
+            **({"employment": self.employment} if self.employment is not None else {}),
         }
 
 
