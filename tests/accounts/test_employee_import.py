@@ -124,13 +124,13 @@ async def test_nobody_takes_an_account_over_by_a_row(city: City, tmp_path: Path)
         name = {"kind": "username", "value": NIP, "lookup": NIP, "is_primary": False}
         session.add(Identifier(user_id=city.users["budi"], created_at=now, verified_at=now, **name))
     file = written(tmp_path, SITI)
-    outcome, lines = await run(city, file)
+    outcome, _ = await run(city, file)
     assert (outcome.counts["proposed"], (await facts(city, "budi"))[0]) == (1, ["citizen"])
     assert (await run(city, file))[1][2].text == "waits for a decision"
     async with city.provider.db.read() as session:
         (proposal,) = (await session.execute(select(MergeProposal))).scalars()
     assert (proposal.user_id, proposal.reasons) == (city.users["budi"], ["nip"])
-    with pytest.raises(UserError, match="NIP|nothing would be left"):
+    with pytest.raises(UserError, match=r"NIP|nothing would be left"):
         async with city.provider.db.write() as session:
             await decide_proposal(session, city.provider, proposal.id, "separate", actor=CLI)
     async with city.provider.db.write() as session:
