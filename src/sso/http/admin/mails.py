@@ -40,7 +40,7 @@ SENT_FOR = {
     "contact_verified": N_("E-mail address or phone number marked as verified"),
     "contact_unverified": N_("E-mail address or phone number marked as not verified"),
     "contact_primary": N_("Main e-mail address or phone number changed"),
-    "sign_in_name_changed": N_("Username or NIK changed"),
+    "sign_in_name_changed": N_("Username, NIK or NIP changed"),
     "recovery_waits": N_("Account recovery started, with a waiting time"),
     "recovery_ready": N_("Waiting time of an account recovery ended"),
     "recovery_stopped": N_("Account recovery stopped"),

@@ -115,8 +115,8 @@ NOTICES = {
         _NOT_YOU,
     ),
     "sign_in_name_changed": Notice(
-        N_("Your username or NIK was changed"),
-        N_("On %(at)s, a username or NIK of your account was added, changed or removed: %(what)s."),
+        N_("Your username, NIK or NIP was changed"),
+        N_("On %(at)s, a username, NIK or NIP of your account was added, changed or removed: %(what)s."),
         _NOT_YOU,
     ),
     "recovery_waits": Notice(

@@ -23,7 +23,7 @@ from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import random_token, token_hash
 
-Purpose = Literal["sign_in", "sign_up", "recover", "contact", "try", "invite"]
+Purpose = Literal["sign_in", "sign_up", "recover", "contact", "try", "invite", "employees"]
 
 CODE_DIGITS = 6
 MAX_ATTEMPTS = 5
