@@ -38,7 +38,7 @@ SOURCE = Path(sso.__file__).parent
 WORDS = translations("id").gettext
 SAME = {
     "Back-channel logout",
-    "NIK", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
+    "NIK", "NIP", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
 }  # fmt: skip
 """Texts that are the same in both languages."""
 

@@ -269,32 +269,32 @@ async def _employ(session: AsyncSession, services: AccountActions, user: User, r
         raise UserError("nobody confirms their own employment")
     typed = request.values
     unit_id = await _unit_of(session, user, request)
-    status = _read("employment_status", typed.status, read_status)
+    status = _read(typed.status, read_status)
     if status is None:
         raise UserError("employment_status: is missing")
     details = EmploymentDetails(
         status=status,
-        nip=_read("nip", typed.nip, normal_nip),
-        old_nip=_read("old_nip", typed.old_nip, normal_old_nip),
+        nip=_read(typed.nip, normal_nip),
+        old_nip=_read(typed.old_nip, normal_old_nip),
         grade=" ".join(typed.grade.split())[:MAX_GRADE_CHARS] or None,
         unit_id=unit_id,
         position=(" ".join(typed.position.split())[:MAX_POSITION_CHARS] or None) if unit_id else None,
-        valid_from=_read("from", typed.since, lambda text: read_day(text, services.settings.time_zone)),
-        valid_until=_read("until", typed.until, lambda text: read_last_day(text, services.settings.time_zone)),
+        valid_from=_read(typed.since, lambda text: read_day(text, services.settings.time_zone)),
+        valid_until=_read(typed.until, lambda text: read_last_day(text, services.settings.time_zone)),
     )
     await employ(session, services, user, details, source="manual", actor=request.actor, reason=request.reason)
 
 
-def _read(name: str, text: str, read: Callable[[str], Value]) -> Value | None:
+def _read(text: str, read: Callable[[str], Value]) -> Value | None:
     """Return a value that may be empty.
 
     Raises:
-        UserError: saying what is wrong about the field ``name``.
+        UserError: saying what is wrong.
     """
     try:
         return read(text) if text.strip() else None
     except ValueError as error:
-        raise UserError(f"{name}: {error}") from None
+        raise UserError(str(error)) from None
 
 
 async def _unit_of(session: AsyncSession, user: User, request: ActionRequest) -> UUID | None:
@@ -316,7 +316,7 @@ async def _unit_of(session: AsyncSession, user: User, request: ActionRequest) ->
 async def _end_employment(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
     if str(user.id) == request.actor.name:
         raise UserError("nobody confirms their own employment")
-    at = _read("until", request.values.until, lambda text: read_last_day(text, services.settings.time_zone))
+    at = _read(request.values.until, lambda text: read_last_day(text, services.settings.time_zone))
     await end_employment(session, services, user, at=at, actor=request.actor, reason=request.reason)
 
 

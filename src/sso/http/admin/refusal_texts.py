@@ -232,11 +232,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("To choose a unit, you need the permission groups:write."),
     ),
     (
-        re.compile(r"(from|until): is not a date.*", re.S),
+        re.compile(r"((from|until): )?is not a date.*", re.S),
         N_("The date is not valid. Write it as in 2026-12-31."),
     ),
     (
-        re.compile(r"employment_status: .*", re.S),
+        re.compile(r"employment_status: .*|must be one of pns, .*", re.S),
         N_("Choose the kind of employment."),
     ),
     (re.compile(r"there is no unit (?P<code>\S+)", re.S), N_("There is no unit with the code %(code)s.")),
