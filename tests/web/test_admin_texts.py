@@ -37,8 +37,9 @@ pytestmark = pytest.mark.unit
 SOURCE = Path(sso.__file__).parent
 WORDS = translations("id").gettext
 SAME = {
+    "NIP",
     "Back-channel logout",
-    "NIK", "NIP", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
+    "NIK", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
 }  # fmt: skip
 """Texts that are the same in both languages."""
 
