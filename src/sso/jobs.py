@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts import access_changes, access_reviews
 from sso.accounts.deletion import delete_due
+from sso.accounts.employees import follow_employments
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
@@ -455,6 +456,10 @@ def _one(work: Callable[[AsyncSession], Awaitable[bool]]) -> Callable[[AsyncSess
     return count
 
 
+async def _follow_employments(run: Run) -> int:
+    return await run.batches(lambda session: follow_employments(session, run.provider, 1), 1)
+
+
 async def _delete_mistakes(run: Run) -> int:
     now = clock.now()
     count = await run.batches(lambda session: usage.delete_old_mistakes(session, now - KEEP_MISTAKES, BATCH))
@@ -517,6 +522,7 @@ JOBS: tuple[Job, ...] = (
     Job("expired_sessions", _end_expired_sessions),
     Job("role_times", _follow_roles),
     Job("access_reviews", _follow_reviews),
+    Job("employments", _follow_employments),
     Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
     Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
     Job("ended_grants", _delete_ended_grants),

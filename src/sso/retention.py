@@ -75,6 +75,7 @@ RETENTION: dict[str, Retention] = {
     "agreements": Retention("account", "As long as the account."),
     "consents": Retention("account", "Until the user withdraws the consent; at most as long as the account."),
     "credentials": Retention("account", "Until the user removes the credential; at most as long as the account."),
+    "employments": Retention("account", "As long as the account, also ended ones."),
     "favourites": Retention("account", "Until the user removes the favourite; at most as long as the account."),
     "group_administrators": Retention("account", "Until an administrator takes the group away."),
     "identifiers": Retention("account", "Until the user removes the identifier; at most as long as the account."),

@@ -2,6 +2,7 @@
 
 from sso.clients import models as clients
 from sso.identity.authn import models as authn
+from sso.identity.employees import models as employees
 from sso.identity.groups import models as groups
 from sso.identity.sessions import models as sessions
 from sso.identity.users import models as users
@@ -24,6 +25,7 @@ __all__ = [
     "authn",
     "clients",
     "delivery",
+    "employees",
     "ends",
     "groups",
     "keys",

@@ -35,6 +35,7 @@ from sso.clients.models import (
 )
 from sso.clients.privileges import held_by
 from sso.identity.authn.models import PendingFlow, Recovery
+from sso.identity.employees.models import Employment
 from sso.identity.groups.models import (
     AccessClock,
     AccessReview,
@@ -234,6 +235,10 @@ async def _add_groups(session: AsyncSession, siti: uuid.UUID) -> None:
     await add_group(session, unit)
     given = {"reason": "test", "given_by": "cli", "created_at": now}
     session.add(Membership(user_id=siti, group_id=unit.id, source="manual", created_at=now))
+    await session.flush()
+    employed = {"source": "import", "verified_at": now, "verified_by": "cli", "created_at": now, "updated_at": now}
+    session.add(Employment(user_id=siti, nip="198501012010011001", status="pns", **employed))
+    session.add(Identifier(user_id=siti, kind="nip", value="1", lookup="198501012010011001", created_at=now))
     session.add(UnitAdministrator(user_id=siti, group_id=unit.id, created_at=now, created_by="cli"))
     session.add(RoleAssignment(client_id="warga", role="operator", group_id=unit.id, **given))
     review = {"status": "running", "reason": "test", "started_by": "cli", "started_at": now, "ends_at": now}

@@ -17,6 +17,7 @@ from sso.accounts.deletion import delete_user
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
 from sso.identity.authn.models import PendingFlow, Recovery
+from sso.identity.employees.models import Employment
 from sso.identity.groups.models import Group, Membership, UnitAdministrator
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.users.models import (
@@ -347,6 +348,15 @@ def _of_account(city: City, now: datetime, unit: Group) -> list[Any]:
         IdentityCheck(user_id=budi, **check),
         LocalAccount(client_id="warga", local_user_id="77", user_id=budi, created_at=now),
         MergeProposal(user_id=budi, client_id="warga", reasons=["nik"], encrypted=b"s", status="open", created_at=now),
+        Employment(
+            user_id=budi,
+            status="pns",
+            source="import",
+            verified_at=now,
+            verified_by="cli",
+            created_at=now,
+            updated_at=now,
+        ),
         Membership(user_id=budi, group_id=unit.id, source="manual", created_at=now),
         UnitAdministrator(user_id=budi, group_id=unit.id, created_at=now, created_by="cli"),
         Picture(user_id=budi, id="p", image=b"p", updated_at=now),

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.unit
 SOURCE = Path(sso.__file__).parent
 WORDS = translations("id").gettext
 SAME = {
+    "NIP",
     "Back-channel logout",
     "NIK", "Webhook", "WhatsApp", "SMS", "auditor", "administrator", "endpoint token", "token", "Endpoint", "Filter",
 }  # fmt: skip

@@ -169,7 +169,7 @@ async def change_contact(
     """
     known = await users.identifiers_of(session, user.id)
     chosen = next((identifier for identifier in known if str(identifier.id) == contact_id), None)
-    if chosen is None or (chosen.kind == "username" and chosen.is_primary):
+    if chosen is None or chosen.kind == "nip" or (chosen.kind == "username" and chosen.is_primary):
         return False
     if chosen.kind == "nik" and chosen.verified_at is not None:
         raise FlowRefused(Problem.NIK_CHECKED)

@@ -9,6 +9,7 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.employees import ShownEmployment, employments_of
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
@@ -80,6 +81,7 @@ async def everything_about(
             }
             for check in await users.checks_of(session, user_id)
         ],
+        "employments": [_employment(shown) for shown in await employments_of(session, user_id)],
         "agreements": [
             {"document": agreement.document, "version": agreement.version, "agreed_at": agreement.agreed_at}
             for agreement in await users.agreements_of(session, user_id)
@@ -112,6 +114,22 @@ async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, o
             for membership, group in await members.memberships_of(session, user_id)
         ],
         "administrator_of": [group.code for group in looked_after],
+    }
+
+
+def _employment(shown: ShownEmployment) -> dict[str, object]:
+    row = shown.employment
+    return {
+        "nip": row.nip,
+        "status": row.status,
+        "grade": row.grade,
+        "unit": shown.unit or None,
+        "unit_code": shown.unit_code or None,
+        "position": shown.position or None,
+        "from": row.valid_from,
+        "until": row.valid_until,
+        "source": row.source,
+        "verified_at": row.verified_at,
     }
 
 

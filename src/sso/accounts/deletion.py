@@ -9,6 +9,7 @@ from sso.accounts.guards import refuse_only_owner
 from sso.accounts.revocation import DELETED, DELETION_PLANNED, end_everything, end_pending
 from sso.accounts.services import AccountChanges
 from sso.identity.authn import recovery_requests as recovery
+from sso.identity.employees import store as employees
 from sso.identity.groups import store as groups
 from sso.identity.notifications import MessageServices, notify
 from sso.identity.sessions import store as sessions
@@ -38,6 +39,7 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     await refuse_only_owner(session, user)
     await signals.about_person(session, services, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
+    await employees.delete_of_user(session, user.id)
     await groups.delete_of_user(session, user.id)
     await recovery.delete_of_user(session, user.id)
     await sessions.clear_places(session, user.id)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.deletion import delete_user
+from sso.accounts.employees import details_of_stored, employ_in_change
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import end_pending
 from sso.accounts.services import AccountChanges
-from sso.identity.notifications import MessageServices, notify
+from sso.identity.employees import store as employees
+from sso.identity.notifications import notify
 from sso.identity.users import merge_proposals
 from sso.identity.users import store as users
 from sso.identity.users.merge_proposals import Decided
@@ -25,7 +29,7 @@ from sso.portal.applications import lock_application
 
 
 async def decide_proposal(
-    session: AsyncSession, services: MessageServices, proposal_id: uuid.UUID, decision: str, *, actor: Actor
+    session: AsyncSession, services: AccountChanges, proposal_id: uuid.UUID, decision: str, *, actor: Actor
 ) -> Decided:
     """Decide about an imported user who seems to exist already, and tell the user what was added to the account.
     Arguments and decisions as in :func:`sso.identity.users.merge_proposals.decide`.
@@ -41,7 +45,27 @@ async def decide_proposal(
     if decision == "merged":
         refuse_locked(user)
     async with contacts_told(session, services, user):
-        return await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
+        assert proposal is not None
+        employment = merge_proposals.employment_of(services.box, proposal)
+        decided = await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
+        if employment is not None and decided.user_id is not None:
+            await _employ(session, services, decided.user_id, employment, actor)
+    return decided
+
+
+async def _employ(
+    session: AsyncSession,
+    services: AccountChanges,
+    user_id: uuid.UUID,
+    employment: Mapping[str, Any],
+    actor: Actor,
+) -> None:
+    """Record the employment that an imported row names, in the account that the row belongs to now."""
+    user = await users.lock_user(session, user_id)
+    assert user is not None
+    details = await details_of_stored(session, employment)
+    reason = str(employment["reason"])
+    await employ_in_change(session, services, user, details, source="import", actor=actor, reason=reason)
 
 
 async def lock_to_merge(
@@ -72,6 +96,8 @@ async def merge_users(
         raise UserError("it is the same account")
     if any(user.deleted_at is not None or user.preferences.get("test") for user in (kept, other)):
         raise UserError("one of them was deleted, or is a test person")
+    if await employees.open_of_user(session, other.id) is not None:
+        raise UserError("the other account is the one of an employee: keep that account, and merge this one into it")
     for user in (kept, other):
         refuse_locked(user)
     await end_pending(session, other)

@@ -406,7 +406,7 @@ async def _find(
     lookups = [
         meaning.lookup(nik_key) for meaning in sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
     ]
-    owners = await users.proven_owners(session, lookups)
+    owners = await users.proven_owners(session, lookups, now=clock.now())
     if not owners:
         return None, None
     user, lookup = owners[0][0], owners[0][1].lookup

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,16 +16,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
 from sso.accounts.credentials import require_new_password, reset_factors
 from sso.accounts.deletion import delete_user
+from sso.accounts.employees import EmploymentDetails, employ, end_employment
 from sso.accounts.helpdesk import start_recovery
 from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
 from sso.accounts.merging import lock_to_merge, merge_users
 from sso.accounts.power import check_power, check_power_over, invited_power
 from sso.accounts.services import AccountActions
 from sso.identity.authn import recovery_requests
+from sso.identity.employees import store as employees
+from sso.identity.employees.rules import (
+    MAX_GRADE_CHARS,
+    MAX_POSITION_CHARS,
+    read_day,
+    read_last_day,
+    read_status,
+)
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
 from sso.identity.users.models import User
+from sso.identity.users.nip import normal_nip, normal_old_nip
 from sso.identity.users.schemas import UserChange
 from sso.identity.users.service import UserError, find
 from sso.logout.bulk import begin
@@ -34,6 +45,7 @@ from sso.platform.permissions import ROLES, power_of
 from sso.platform.security.encryption import SecretBox
 
 MAX_IDENTIFIER_CHARS = 254
+Value = TypeVar("Value")
 EDITED_FIELDS = ("name", "username", "email", "phone_number")
 """The fields of the form that changes name and identifiers."""
 
@@ -56,6 +68,14 @@ class ActionValues:
         place: where it was seen.
         other: an identifier of the account that is merged into this one.
         sure: the deletion was confirmed.
+        nip: the NIP of an employee; empty: none.
+        old_nip: its old form of 9 digits; empty: none.
+        status: the kind of employment.
+        grade: the grade; empty: none.
+        unit: the code of the main unit; empty: none.
+        position: what the employee is there.
+        since: the first day of the employment; empty: it is not known.
+        until: its last day; empty: no end is known.
     """
 
     name: str = ""
@@ -71,6 +91,14 @@ class ActionValues:
     place: str = ""
     other: str = ""
     sure: bool = False
+    nip: str = ""
+    old_nip: str = ""
+    status: str = ""
+    grade: str = ""
+    unit: str = ""
+    position: str = ""
+    since: str = ""
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +264,62 @@ async def _revoke_check(session: AsyncSession, services: AccountActions, user: U
     await revoke_identity_check(session, services, user, actor=request.actor)
 
 
+async def _employ(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    if str(user.id) == request.actor.name:
+        raise UserError("nobody confirms their own employment")
+    typed = request.values
+    unit_id = await _unit_of(session, user, request)
+    status = _read(typed.status, read_status)
+    if status is None:
+        raise UserError("employment_status: is missing")
+    details = EmploymentDetails(
+        status=status,
+        nip=_read(typed.nip, normal_nip),
+        old_nip=_read(typed.old_nip, normal_old_nip),
+        grade=" ".join(typed.grade.split())[:MAX_GRADE_CHARS] or None,
+        unit_id=unit_id,
+        position=(" ".join(typed.position.split())[:MAX_POSITION_CHARS] or None) if unit_id else None,
+        valid_from=_read(typed.since, lambda text: read_day(text, services.settings.time_zone)),
+        valid_until=_read(typed.until, lambda text: read_last_day(text, services.settings.time_zone)),
+    )
+    await employ(session, services, user, details, source="manual", actor=request.actor, reason=request.reason)
+
+
+def _read(text: str, read: Callable[[str], Value]) -> Value | None:
+    """Return a value that may be empty.
+
+    Raises:
+        UserError: saying what is wrong.
+    """
+    try:
+        return read(text) if text.strip() else None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+async def _unit_of(session: AsyncSession, user: User, request: ActionRequest) -> UUID | None:
+    """Return the main unit that was typed. Whoever may not change who belongs to units leaves it as it is."""
+    code = request.values.unit.strip()
+    present = (await employees.main_unit(session, user.id)) or (None, "")
+    if code == present[1]:
+        return present[0]
+    if "groups:write" not in request.rights:
+        raise UserError("to choose the unit you need the permission groups:write")
+    if not code:
+        return None
+    unit = (await employees.units_by_code(session, [code])).get(code)
+    if unit is None:
+        raise UserError(f"there is no unit {code}")
+    return unit.id
+
+
+async def _end_employment(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
+    if str(user.id) == request.actor.name:
+        raise UserError("nobody confirms their own employment")
+    at = _read(request.values.until, lambda text: read_last_day(text, services.settings.time_zone))
+    await end_employment(session, services, user, at=at, actor=request.actor, reason=request.reason)
+
+
 async def _merge(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
     other = await _other(session, services.box, request)
     await check_power_over(session, services.registry, [other.id], request.rights)
@@ -261,6 +345,8 @@ ACTIONS: dict[str, tuple[str, Action]] = {
     "stop_recovery": ("users:recover", _stop_recovery),
     "check": ("users:check_identity", _check),
     "uncheck": ("users:check_identity", _revoke_check),
+    "employ": ("users:check_identity", _employ),
+    "end_employment": ("users:check_identity", _end_employment),
     "merge": ("users:merge", _merge),
     "delete": ("users:delete", _delete),
 }

@@ -36,6 +36,7 @@ GROUPS = {
     "applications": ("applications", "Manage applications of teams, from the sandbox to production."),
     "users": ("users", "Manage users: create, import, disable, recover."),
     "groups": ("groups", "Manage units and groups, and their members."),
+    "employees": ("employees", "Import employees from a personnel system; show and end employments."),
     "keys": ("keys", "Manage the signing and encryption keys."),
     "sessions": ("sessions", "Show and end sessions."),
     "grants": ("grants", "Show and revoke what users granted to applications."),

@@ -12,22 +12,31 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.employees import EmploymentDetails, employ_in_change
+from sso.accounts.services import AccountChanges
 from sso.cli.common import opened_provider, refuse
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.secrets import new_secret
 from sso.identity.authn.passwords import Passwords
+from sso.identity.groups.models import Group
+from sso.identity.groups.store import add_group
 from sso.identity.users import store
+from sso.identity.users.models import User
+from sso.identity.users.nip import read_nip
 from sso.identity.users.schemas import Address, NewUser, Profile
 from sso.identity.users.service import create_users
 from sso.logs import configure_logging
-from sso.platform.db import Database
+from sso.platform.actor import CLI
+from sso.platform.db import Database, new_id
 from sso.platform.db.migrate import upgrade
 from sso.settings import Settings, load_settings
 from sso.setup.applications import example_catalogue, examples_dir
@@ -79,6 +88,8 @@ class Person:
     email: str
     role: str
     password: str
+    nip: str = ""
+    position: str = ""
 
 
 def demo(
@@ -88,7 +99,7 @@ def demo(
 ) -> None:
     """Start a demonstration with example data.
 
-    It has a new SQLite database, the 122 example applications, three users and two sample
+    It has a new SQLite database, the 122 example applications, five users and two sample
     applications.
 
     For loopback addresses only. Each start deletes the data of the previous one, in var/demo below the working
@@ -131,6 +142,24 @@ def _people() -> list[Person]:
         Person("siti", "Siti Rahmawati", "siti@warga.tangerang.example", "citizen", _password()),
         Person("dimas", "Dimas Prasetyo", "dimas@pengembang.tangerang.example", "developer", _password()),
         Person("ratna", "Ratna Wulandari", "ratna@admin.tangerang.example", "admin", _password()),
+        Person(
+            "bima",
+            "Bima Saputra",
+            "bima@dinas.tangerang.example",
+            "citizen",
+            _password(),
+            "198703122011011004",
+            "Perawat",
+        ),
+        Person(
+            "wati",
+            "Wati Lestari",
+            "wati@dinas.tangerang.example",
+            "citizen",
+            _password(),
+            "199208302024212007",
+            "Bidan",
+        ),
     ]
 
 
@@ -159,8 +188,34 @@ async def _fill(settings: Settings, data: Path, ports: list[int], people: list[P
             users = await create_users(session, [_new_user(person) for person in people])
             for user, hashed in zip(users, hashes, strict=True):
                 await store.set_password_hash(session, user.id, hashed, clock.now())
+            await session.flush()
+            await _employ(session, provider, dict(zip(people, users, strict=True)))
         _say_what_was_made(provider.settings, sum(len(catalogue.applications) for catalogue in catalogues))
         return secrets
+
+
+async def _employ(session: AsyncSession, provider: AccountChanges, users: dict[Person, User]) -> None:
+    """Add two units, and let the people with a NIP work in the second one."""
+    now = clock.now()
+    agency = Group(kind="unit", code="DINKES", name_id="Dinas Kesehatan", name_en="Health Agency")
+    clinic = Group(kind="unit", code="PKM-CPD", name_id="Puskesmas Cipondoh", name_en="Cipondoh Health Centre")
+    for unit in (agency, clinic):
+        unit.id, unit.created_at, unit.updated_at = new_id(), now, now
+        unit.parent_id = agency.id if unit is clinic else None
+        await add_group(session, unit)
+    for person, user in users.items():
+        if not person.nip:
+            continue
+        nip = read_nip(person.nip)
+        details = EmploymentDetails(
+            "pppk" if nip.is_pppk else "pns",
+            person.nip,
+            grade="IX" if nip.is_pppk else "III/b",
+            unit_id=clinic.id,
+            position=person.position,
+            valid_from=datetime(nip.year, nip.month or 1, 1, tzinfo=UTC),
+        )
+        await employ_in_change(session, provider, user, details, source="import", actor=CLI, reason="demonstration")
 
 
 def _say_what_was_made(settings: Settings, applications: int) -> None:
@@ -177,7 +232,7 @@ def _new_user(person: Person) -> NewUser:
         locale="id",
         roles=[person.role],
         profile=_profile(person, given, family),
-        phone_number="+62 21 5555 0100" if person.role == "citizen" else None,
+        phone_number="+62 21 5555 0100" if person.username == "siti" else None,
         phone_number_verified=True,
         password_hash=None,
     )
@@ -185,7 +240,7 @@ def _new_user(person: Person) -> NewUser:
 
 def _profile(person: Person, given: str, family: str) -> Profile:
     """Return a profile; the citizen's has every standard claim (OpenID Connect Core section 5.1)."""
-    if person.role != "citizen":
+    if person.username != "siti":
         return Profile(given_name=given, family_name=family, zoneinfo="Asia/Jakarta")
     home = f"https://{person.username}.tangerang.example"
     return Profile(
@@ -265,12 +320,17 @@ def _wait_for(app: subprocess.Popen[bytes]) -> None:
         app.wait()
 
 
+def _called(person: Person) -> str:
+    return f"employee, NIP {person.nip}" if person.nip else person.role
+
+
 def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     lines = ["", f"{settings.service_name} is at {settings.issuer}", "", "Open the two sample apps:"]
     lines += [f"  http://localhost:{port}  {name}" for name, port in zip(APPS.values(), ports[1:], strict=True)]
     lines += ["", "Sign in once, for both, as:"]
     width = max(len(person.username) for person in people)
-    lines += [f"  {person.username:<{width}}  {person.password:<24} {person.role}" for person in people]
+    lines += [f"  {person.username:<{width}}  {person.password:<24} {_called(person)}" for person in people]
+    lines += ["Employees can also sign in with the NIP."]
     lines += ["", f"Mails and SMS are kept, not sent: {settings.issuer}/outbox"]
     lines += [f"As developer, register applications at {settings.issuer}/developer"]
     lines += [f"As admin, manage everything at {settings.issuer}/admin"]

@@ -378,11 +378,11 @@ def _decide(proposal: str, decision: str) -> None:
 
     chosen = an_id(proposal, "proposal")
 
-    async def work(storage: Storage) -> merging.Decided:
-        async with storage.db.write() as session:
-            return await decide_proposal(session, storage, chosen, decision, actor=CLI)
+    async def work(services: AccountActions) -> merging.Decided:
+        async with services.db.write() as session:
+            return await decide_proposal(session, services, chosen, decision, actor=CLI)
 
-    result = run(work)
+    result = run_loaded(work)
     print(decision)
     if result.other_usernames:
         print(f"username: {result.username}; the user can also sign in with: {', '.join(result.other_usernames)}")

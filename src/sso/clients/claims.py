@@ -30,6 +30,7 @@ SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "nik": ("nik",),
     "roles": ("roles",),
     "groups": ("groups",),
+    "employee": ("nip", "unit", "unit_code", "position", "grade", "employment_status"),
 }
 ACCESS_SCOPES = ("roles", "groups")
 """Scopes of what a user may do in the application: the claim of each has its name."""
@@ -43,6 +44,7 @@ COMES_WITH = {
     "email_verified": "email",
     "phone_number_verified": "phone_number",
     "identity_checked_at": "identity_level",
+    "unit_code": "unit",
 }
 """Claims that are a part of another, or say something of it: they are had with it, and need no reason of their own."""
 WITH_ANY = "updated_at"

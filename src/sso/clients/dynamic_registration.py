@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
-from sso.clients.metadata import OIDC_SCOPES, STANDARD_SCOPES, ClientMetadata
+from sso.clients.metadata import FIRST_PARTY_SCOPES, OIDC_SCOPES, STANDARD_SCOPES, ClientMetadata
 from sso.clients.models import SELF_REGISTERED, ClientRegistration, ClientRow, Invitation
 from sso.clients.profiles import PROFILES, Profile
 from sso.clients.registry import stored_metadata
@@ -159,7 +159,9 @@ def _scope(asked: object, service: bool) -> str:
         text = f"scope: its names are separated by spaces, not by commas: {' '.join(asked.replace(',', ' ').split())}."
         raise RegistrationRefused("invalid_client_metadata", text)
     return " ".join(
-        dict.fromkeys(["openid", *(name for name in asked.split() if name in OIDC_SCOPES and name != "nik")])
+        dict.fromkeys(
+            ["openid", *(name for name in asked.split() if name in OIDC_SCOPES and name not in FIRST_PARTY_SCOPES)]
+        )
     )
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 import orjson
 
+from sso import clock
 from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
 from sso.clients.roles import group_claims, role_claims
 from sso.identity.authn.assurance import identity_level
 from sso.identity.groups.store import Access
+from sso.identity.employees.store import with_employment
 from sso.identity.users.addresses import address_claim
 from sso.identity.users.service import open_nik
-from sso.identity.users.store import Known, KnownIdentifier
+from sso.identity.users.store import Known, KnownIdentifier, with_identifiers
 from sso.oidc.store.types import GrantDetails
+from sso.platform.db import Executor
 from sso.platform.security.encryption import SecretBox
 
 ALWAYS = ("local_user_id", "local_user_ids")
 """What only the application itself ever knew is told to it without being asked for."""
 MAX_ENTRIES = 500
 """How many roles, and how many groups, userinfo and introspection tell at most: the first in alphabetical order."""
+_EMPLOYEE = frozenset(SCOPE_CLAIMS["employee"])
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash")
 
 
@@ -52,6 +57,17 @@ def _of_other_scopes(scopes: frozenset[str]) -> frozenset[str]:
     return frozenset(name for name, scope in SCOPE_OF.items() if scope not in scopes)
 
 
+def person_for(
+    session: Executor, user_id: uuid.UUID, client: Client, scopes: Collection[str], names: Collection[str]
+) -> Known | None:
+    """Return a user with everything that the claims of ``scopes`` and ``names`` need. One statement, which reads the
+    employment only for an application that has the scope ``employee`` and asks for something of it."""
+    asks = "employee" in scopes or not _EMPLOYEE.isdisjoint(names)
+    if asks and "employee" in client.scopes:
+        return with_employment(session, user_id, client.client_id, clock.now())
+    return with_identifiers(session, user_id, client.client_id)
+
+
 def user_claims(
     person: Known,
     scopes: Iterable[str],
@@ -73,6 +89,7 @@ def user_claims(
     """
     known: dict[str, object] = {
         **person.profile,
+        **person.employment,
         "name": person.name,
         "locale": person.locale,
         "updated_at": int(person.updated_at.timestamp()),

@@ -7,8 +7,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.identity.users.store import with_identifiers
-from sso.oidc.claims import access_claims, user_claims, withheld_from
+from sso.oidc.claims import access_claims, person_for, user_claims, withheld_from
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
 from sso.oidc.services import UserinfoServices
 from sso.oidc.token.client_keys import KeysUnavailable
@@ -98,11 +97,11 @@ def _claims(
     scopes = found_token.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    person = with_identifiers(work, found_token.grant.user_id, found_token.client_id)
-    assert person is not None
     client = services.registry.get(found_token.client_id)
     assert client is not None
     names = found_token.grant.details.get("userinfo", [])
+    person = person_for(work, found_token.grant.user_id, client, scopes, names)
+    assert person is not None
     hidden = withheld_from(client, found_token.grant.details, found_token.grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
     told = access_claims(client, found_token.grant.access, {*scopes, *names}, hidden)

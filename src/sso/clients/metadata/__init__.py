@@ -8,6 +8,7 @@ from sso.clients.metadata.fields import AssertionIssuer, with_defaults
 from sso.clients.metadata.model import ClientMetadata, contradictions_in
 from sso.clients.metadata.types import (
     DEVICE_CODE,
+    FIRST_PARTY_SCOPES,
     GROUPS,
     JWT_BEARER,
     OIDC_SCOPES,
@@ -20,6 +21,7 @@ from sso.clients.metadata.types import (
 
 __all__ = [
     "DEVICE_CODE",
+    "FIRST_PARTY_SCOPES",
     "GROUPS",
     "JWT_BEARER",
     "OIDC_SCOPES",

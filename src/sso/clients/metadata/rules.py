@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sso.clients.access_policy import OWN_ROLE
 from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
 from sso.clients.metadata.fields import MetadataFields, host_of
-from sso.clients.metadata.types import DEVICE_CODE, JWT_BEARER
+from sso.clients.metadata.types import DEVICE_CODE, FIRST_PARTY_SCOPES, JWT_BEARER
 from sso.clients.profiles import RELAXATIONS, forbidden
 from sso.platform.permissions import PERMISSIONS, SCOPE_PREFIX
 
@@ -98,9 +98,10 @@ def _permissions_need_authentication(client: MetadataFields) -> Iterator[str]:
         yield f"scope: {ours[0]} needs an application that can authenticate"
 
 
-def _nik_is_for_first_parties(client: MetadataFields) -> Iterator[str]:
-    if "nik" in client.scope.split() and not client.first_party:
-        yield "scope: nik is only for the city's own: first_party: true"
+def _some_data_is_for_first_parties(client: MetadataFields) -> Iterator[str]:
+    for scope in FIRST_PARTY_SCOPES:
+        if scope in client.scope.split() and not client.first_party:
+            yield f"scope: {scope} is only for the city's own: first_party: true"
 
 
 def _allowed_roles_are_defined(client: MetadataFields) -> Iterator[str]:
@@ -255,8 +256,8 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _claim_reasons_are_of_scopes,
     _permissions_are_for_first_parties,
     _permissions_need_authentication,
-    _nik_is_for_first_parties,
     _allowed_roles_are_defined,
+    _some_data_is_for_first_parties,
     _redirect_uri_is_there,
     _response_types_fit_grant_types,
     _refresh_tokens_have_a_source,

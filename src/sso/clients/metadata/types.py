@@ -35,7 +35,9 @@ DEFAULT_ENC: ContentEncryption = "A128CBC-HS256"
 
 STANDARD_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access")
 """Those of OpenID Connect Core sections 5.4 and 11: what an application may ask for that says nothing."""
-OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "roles", "groups", "offline_access")
+OIDC_SCOPES = (*STANDARD_SCOPES[:-1], "identity", "nik", "roles", "groups", "employee", "offline_access")
+FIRST_PARTY_SCOPES = ("nik", "employee")
+"""Scopes that only applications of the city may have."""
 GROUPS = ("E-Pemerintahan", "E-Kesehatan", "E-Pendidikan", "E-Logistik", "E-Pengadaan")
 MAX_REDIRECT_URIS = 20
 MAX_SECONDS = 10**9

@@ -11,15 +11,18 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.contact_code import begin_contact
 from sso.accounts.contacts import can_receive_code, change_contact, contacts_of, set_nik, set_username
+from sso.accounts.employees import employments_of
 from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.own_account import lock_own_account
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.common.i18n import N_
+from sso.http.common.labels import EMPLOYMENT_STATE_TEXTS, EMPLOYMENT_STATUS_TEXTS
 from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, SentForm
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS
 from sso.http.sign_in.texts import STALE
 from sso.identity.users.identifiers import normalise_as
+from sso.identity.users.nip import printed_nip
 
 router = new_router()
 
@@ -143,6 +146,7 @@ async def page_of_contacts(
     settings = here.services.settings
     async with here.services.db.read() as session:
         known = await contacts_of(session, here.user.id)
+        work = await employments_of(session, here.user.id)
     kinds = [kind for kind in ("email", "phone") if settings.can_send(kind)]
     return here.page(
         "account_contacts.html",
@@ -153,6 +157,10 @@ async def page_of_contacts(
         can_prove={contact.id for contact in known if contact.kind in kinds and can_receive_code(contact)},
         nik=next((identifier for identifier in known if identifier.kind == "nik"), None),
         kinds=kinds,
+        employments=work,
+        printed_nip=printed_nip,
+        status_texts=EMPLOYMENT_STATUS_TEXTS,
+        state_texts=EMPLOYMENT_STATE_TEXTS,
         problem=problem,
         field=field,
         typed=typed[:MAX_SHOWN_CHARS],

@@ -35,6 +35,7 @@ IDENTIFIER_KINDS = {
     "phone": N_("Phone number"),
     "username": N_("Username"),
     "nik": N_("NIK"),
+    "nip": N_("NIP"),
 }
 CREDENTIAL_KINDS = {
     "password": N_("Password"),

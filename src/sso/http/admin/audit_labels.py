@@ -70,6 +70,10 @@ EVENT_TEXTS: dict[str, str] = {
     "device.approved": N_("A device was allowed to sign in"),
     "device.denied": N_("A device was refused"),
     "ends.applied_again": N_("Sign-outs and revocations that a database failover had lost were applied again"),
+    "employment.recorded": N_("An employment was recorded"),
+    "employment.changed": N_("An employment was changed"),
+    "employment.ended": N_("An employment ended"),
+    "employees.imported": N_("Employees were imported"),
     "grant.asserted": N_("A token was issued for an assertion"),
     "group.created": N_("A unit or group was created"),
     "group.changed": N_("A unit or group was changed"),
@@ -131,7 +135,11 @@ class EventGroup:
 
 _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("sign_in", N_("Sign-in and sessions"), ("session", "sessions", "sign_in", "device", "ends")),
-    ("accounts", N_("Users and accounts"), ("user", "users", "contact", "factor", "recovery")),
+    (
+        "accounts",
+        N_("Users and accounts"),
+        ("user", "users", "employment", "employees", "contact", "factor", "recovery"),
+    ),
     ("groups", N_("Units and groups"), ("group", "groups", "membership")),
     ("consent", N_("Consents and tokens"), ("consent", "grant", "token")),
     (
@@ -170,6 +178,8 @@ ACT_TEXTS = {
     "stop_recovery": N_("recovery stopped"),
     "check": N_("identity document verified"),
     "uncheck": N_("verification of the identity document revoked"),
+    "employ": N_("employment recorded"),
+    "end_employment": N_("employment ended"),
     "create": N_("account created"),
     "merge": N_("accounts merged"),
     "delete": N_("account deleted"),

@@ -200,6 +200,63 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"'(?P<value>[^']+)' is taken.*|another application has the name '(?P<value2>[^']+)'", re.S),
         N_("The client ID is used."),
     ),
+    (re.compile(r"(nip: )?a NIP has 18 digits", re.S), N_("A NIP has 18 digits.")),
+    (
+        re.compile(r"(nip: )?the date of birth in this NIP .*", re.S),
+        N_("The date of birth in this NIP (digits 1 to 8) does not exist."),
+    ),
+    (
+        re.compile(r"(nip: )?the year of appointment in this NIP .*", re.S),
+        N_("The year of appointment in this NIP (digits 9 to 12) does not fit the date of birth, or is in the future."),
+    ),
+    (
+        re.compile(r"(nip: )?digits 13 and 14 of this NIP .*", re.S),
+        N_("Digits 13 and 14 of this NIP must be a month (01 to 12), or 21 to 29 for PPPK."),
+    ),
+    (
+        re.compile(r"(nip: )?digit 15 of this NIP .*", re.S),
+        N_("Digit 15 of this NIP must be 1 (man) or 2 (woman)."),
+    ),
+    (
+        re.compile(r"(nip: )?the serial number in this NIP .*", re.S),
+        N_(
+            "The serial number in this NIP (digits 16 to 18) is 000. A spreadsheet may have destroyed the last digits: "
+            "format the column as text, and save the file again."
+        ),
+    ),
+    (
+        re.compile(r"(old_nip: )?an old NIP has 9 digits.*", re.S),
+        N_("An old NIP has 9 digits. A spreadsheet may have removed zeros at the beginning."),
+    ),
+    (
+        re.compile(r"(nip: )?another account has this NIP as its username.*", re.S),
+        N_("Another account has this NIP as its username. Change that username first."),
+    ),
+    (re.compile(r"(nip: )?another account has this NIP", re.S), N_("Another account has this NIP.")),
+    (re.compile(r"an employee of this kind has a NIP", re.S), N_("An employee of this kind has a NIP. Enter the NIP.")),
+    (re.compile(r"the employment ends before it begins", re.S), N_("The end must be after the beginning.")),
+    (
+        re.compile(r"the user has no employment that could end", re.S),
+        N_("The user has no employment that could end."),
+    ),
+    (re.compile(r"nobody confirms their own employment", re.S), N_("You cannot confirm your own employment.")),
+    (
+        re.compile(r"to choose the unit you need the permission groups:write", re.S),
+        N_("To choose a unit, you need the permission groups:write."),
+    ),
+    (
+        re.compile(r"((from|until): )?is not a date.*", re.S),
+        N_("The date is not valid. Write it as in 2026-12-31."),
+    ),
+    (
+        re.compile(r"employment_status: .*|must be one of pns, .*", re.S),
+        N_("Choose the kind of employment."),
+    ),
+    (re.compile(r"there is no unit (?P<code>\S+)", re.S), N_("There is no unit with the code %(code)s.")),
+    (
+        re.compile(r"the other account is the one of an employee.*", re.S),
+        N_("The other account belongs to an employee. Keep that account, and merge this one into it."),
+    ),
     (re.compile(r"the file names? .*", re.S), N_("The document of the sector does not name the redirect URIs.")),
 )
 """(pattern of the whole text, text with the values that the pattern names)."""

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.contacts import contacts_of
+from sso.accounts.employees import ShownEmployment, employments_of
 from sso.accounts.message_log import (
     CodeLimits,
     ContactState,
@@ -39,7 +40,16 @@ from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
-from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, ROLE_NAMES, ROLE_TEXTS
+from sso.http.common.labels import (
+    DOCUMENTS,
+    EMPLOYMENT_SOURCE_TEXTS,
+    EMPLOYMENT_STATE_TEXTS,
+    EMPLOYMENT_STATUS_TEXTS,
+    FACTOR_TEXTS,
+    KIND_TEXTS,
+    ROLE_NAMES,
+    ROLE_TEXTS,
+)
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Outbox
@@ -63,6 +73,7 @@ from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store as users
 from sso.identity.users.models import Credential, Identifier, IdentityCheck, Picture, User
+from sso.identity.users.nip import printed_nip
 from sso.identity.users.service import UserError
 from sso.oidc.store import store as tokens
 from sso.oidc.store.models import Consent
@@ -98,6 +109,14 @@ class ActionForm(FormModel):
     place: str = ""
     other: Annotated[str, cut(MAX_IDENTIFIER_CHARS)] = ""
     sure: Ticked = False
+    nip: Annotated[str, cut(40)] = ""
+    old_nip: Annotated[str, cut(40)] = ""
+    employment_status: Annotated[str, cut(40)] = ""
+    grade: Annotated[str, cut(40)] = ""
+    unit: Annotated[str, cut(64)] = ""
+    position: Annotated[str, cut(200)] = ""
+    since: Annotated[str, cut(40)] = ""
+    until: Annotated[str, cut(40)] = ""
 
 
 def _values(sent: Sent[ActionForm]) -> ActionValues:
@@ -117,6 +136,14 @@ def _values(sent: Sent[ActionForm]) -> ActionValues:
         place=form.place,
         other=form.other,
         sure=form.sure,
+        nip=form.nip,
+        old_nip=form.old_nip,
+        status=form.employment_status,
+        grade=form.grade,
+        unit=form.unit,
+        position=form.position,
+        since=form.since,
+        until=form.until,
     )
 
 
@@ -140,6 +167,7 @@ class ShownAccount(TypedDict):
     memberships: list[tuple[Membership, Group]]
     administered: list[Group]
     held_roles: list[RoleOfUser]
+    employments: list[ShownEmployment]
 
 
 @router.get(PEOPLE + "/{user_id}")
@@ -192,6 +220,7 @@ async def _user_page(
         may_see_groups=here.may("groups:read"),
         now=clock.now(),
         **TEXTS,
+        printed_nip=printed_nip,
         all_groups=sorted({*GROUPS, *(client.meta.group for client in listed if client.meta.group), *groups}),
         is_me=user_id == here.visit.user.id,
         problem=refused.problem,
@@ -225,6 +254,9 @@ TEXTS: dict[str, Mapping[str, str]] = {
     "message_texts": SENT_FOR,
     "contact_problems": CONTACT_PROBLEMS,
     "membership_sources": SOURCES,
+    "employment_statuses": EMPLOYMENT_STATUS_TEXTS,
+    "employment_states": EMPLOYMENT_STATE_TEXTS,
+    "employment_sources": EMPLOYMENT_SOURCE_TEXTS,
 }
 """The texts that the page looks names up in."""
 
@@ -254,6 +286,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
             "administered": await _administered(session, user_id, now),
             "roles": await users.roles_of(session, user_id),
             "checks": await users.checks_of(session, user_id),
+            "employments": await employments_of(session, user_id),
             "picture": await users.picture_of(session, user_id),
             "events": await page_of_events(session, AuditFilter(person=str(user_id)), None, MAX_EVENTS),
             "factors": [(kind, [factor for factor in credentials if factor.kind == kind]) for kind in FACTOR_TEXTS],

@@ -45,7 +45,22 @@ GRANTS = {
     "refresh_token": N_("renewals"),
     "client_credentials": N_("programs"),
 }
-KIND_TEXTS = {"email": N_("E-mail"), "phone": N_("Phone number"), "username": N_("Username"), "nik": "NIK"}
+KIND_TEXTS = {
+    "email": N_("E-mail"),
+    "phone": N_("Phone number"),
+    "username": N_("Username"),
+    "nik": "NIK",
+    "nip": "NIP",
+}
+EMPLOYMENT_STATUS_TEXTS = {
+    "pns": N_("Civil servant (PNS)"),
+    "cpns": N_("Candidate civil servant (CPNS)"),
+    "pppk": N_("Employee with a work agreement (PPPK)"),
+    "honorer": N_("Contract worker (honorer)"),
+    "other": N_("Other employee"),
+}
+EMPLOYMENT_STATE_TEXTS = {"planned": N_("not begun"), "active": N_("active"), "ended": N_("ended")}
+EMPLOYMENT_SOURCE_TEXTS = {"import": N_("import of the personnel office"), "manual": N_("recorded by an officer")}
 FACTOR_TEXTS = {
     "password": N_("Password"),
     "passkey": N_("Passkey"),

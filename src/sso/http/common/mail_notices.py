@@ -115,8 +115,8 @@ NOTICES = {
         _NOT_YOU,
     ),
     "sign_in_name_changed": Notice(
-        N_("Your username or NIK was changed"),
-        N_("On %(at)s, a username or NIK of your account was added, changed or removed: %(what)s."),
+        N_("Your username, NIK or NIP was changed"),
+        N_("On %(at)s, a username, NIK or NIP of your account was added, changed or removed: %(what)s."),
         _NOT_YOU,
     ),
     "recovery_waits": Notice(
@@ -180,6 +180,14 @@ NOTICES = {
         N_("Your account will not be deleted"),
         N_("On %(at)s, you cancelled the deletion of your account."),
         _NOT_YOU,
+    ),
+    "employment_ended": Notice(
+        N_("Your employment with the city has ended"),
+        N_(
+            "Since %(at)s, your account is no longer the account of an employee. You cannot sign in with your NIP any "
+            "more, and applications for employees are closed to you. Your account as a citizen stays as it is."
+        ),
+        N_("If this is wrong, contact your personnel office."),
     ),
     "application_connected": Notice(
         N_("A new application was connected"),

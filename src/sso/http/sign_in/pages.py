@@ -12,6 +12,7 @@ from sso.accounts.sign_in.destination import Destination, named_application
 from sso.accounts.sign_in.pending_request import PendingRequest
 from sso.accounts.sign_in.results import AccessRefused, AccountChooser, ConsentNeeded, IdentityCheckNeeded
 from sso.accounts.sign_in.session_end import SessionEnd
+from sso.clients.registry import Client
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.allowed_users import needed_for
@@ -117,9 +118,17 @@ def sign_in_form(
         ended=ended,
         ended_text=SESSION_END_TEXTS[ended.cause] if ended is not None else "",
         errors=errors,
+        by_nip=takes_nip(page, client),
         **_of_request(authorization),
         **_services_shown(page),
     )
+
+
+def takes_nip(page: PageRequest, client: Client | None) -> bool:
+    """Tell whether the page names the NIP: at an application for employees, and where no application asked, if there
+    is one. A NIP is accepted everywhere; citizens are not asked for a number that they do not have."""
+    asking = [client] if client is not None else page.site.provider.registry
+    return any("employee" in one.scopes or "employee" in one.meta.allowed_roles for one in asking)
 
 
 def wait_form(

@@ -23,13 +23,13 @@ from sso.platform.db import delete_batch
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import random_token, token_hash
 
-Purpose = Literal["sign_in", "sign_up", "recover", "contact", "try", "invite", "setup", "units"]
+Purpose = Literal["sign_in", "sign_up", "recover", "contact", "try", "invite", "setup", "units", "employees"]
 
 CODE_DIGITS = 6
 MAX_ATTEMPTS = 5
 MAX_CODES = 5
 RESEND_SECONDS = 30
-MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "invite": 5, "units": 5}
+MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "invite": 5, "units": 5, "employees": 5}
 """How many of a purpose may be under way for one account. Recoveries are not among them: anybody may begin one, and
 nobody may push out somebody else's; they are limited by network."""
 _SEAL = "ceremony"

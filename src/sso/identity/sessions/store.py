@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import Credential, Identifier, User, UserRole
-from sso.identity.users.store import Person
+from sso.identity.users.store import Person, valid_at
 from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of
 from sso.platform.db.ends import note_ends
 from sso.platform.security.tokens import random_token
@@ -199,7 +199,10 @@ _SIGNING_IN = (
     )
     .join(Identifier, Identifier.user_id == User.id)
     .outerjoin(Credential, Credential.user_id == User.id)
-    .where(Identifier.lookup.in_(bindparam("lookups", expanding=True)))
+    .where(
+        Identifier.lookup.in_(bindparam("lookups", expanding=True)),
+        valid_at(Identifier, bindparam("now", type_=SsoSession.created_at.type)),
+    )
 )
 
 

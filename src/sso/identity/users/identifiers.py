@@ -1,4 +1,4 @@
-"""What people type to say who they are: an e-mail address, a telephone number, a user name or their NIK.
+"""What people type to say who they are: an e-mail address, a telephone number, a user name, their NIK or NIP.
 
 A field that is for one kind takes that kind (:func:`normalise_as`). What is typed where any kind may stand has every
 meaning that it can have (:func:`meanings`), and only the accounts say which is meant: ``081234567890`` is a user name
@@ -16,20 +16,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sso.identity.users.codes import place_warning
+from sso.identity.users.nip import normal_nip
 from sso.platform.security.text import check_line
 
-Kind = Literal["email", "phone", "username", "nik"]
+Kind = Literal["email", "phone", "username", "nik", "nip"]
 
 ORDER: tuple[Kind, ...] = ("username", "email", "phone", "nik")
-"""In which order what is typed is looked up. A NIP (18 digits) is a user name; in its printed form, with blanks, it is
-looked up last."""
+"""In which order what is typed is looked up. A NIP is looked up as a user name: both share one form, so that nobody's
+user name can be the NIP of somebody else. In its printed form, with blanks, it is looked up last."""
 MAX_IDENTIFIER_CHARS = 254
 NIK_DIGITS = 16
 _INTERNATIONAL = ("00", "62")
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._\-]{2,63}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>\"(),:;\\\[\]]{1,64}@[a-z0-9](?:[a-z0-9.\-]{0,250}[a-z0-9])?")
 _USER_ID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}")
-_NIP_PRINTED = re.compile(r"([0-9]{8})[ .]([0-9]{6})[ .]([0-9])[ .]([0-9]{3})")
+_NIP_PRINTED = re.compile(r"([0-9]{8})[ .]([0-9]{6})[ .]([0-9])[ .]([0-9]{3})|([0-9]{3})[ .]([0-9]{3})[ .]([0-9]{3})")
 _SPREADSHEET = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?e[+-]?[0-9]+|\+?[0-9]{5,}[.,][0-9]{1,2}")
 _SPREADSHEET_NAME = re.compile(r"[0-9]+([.,][0-9]+)?e\+[0-9]+|[0-9]+[.,][0-9]+e[0-9]+|[0-9]{5,}[.,]00?")
 _FORMULA = re.compile(r'="([^"]*)"')
@@ -107,6 +108,10 @@ def normalise_as(kind: Kind, text: str) -> NormalIdentifier:
         digits = normal_nik(value)
         warning = place_warning(digits)
         return NormalIdentifier("nik", digits, (f"the place in this NIK is unknown: {warning}",) if warning else ())
+    if kind == "nip":
+        if _SPREADSHEET.fullmatch(value):
+            raise ValueError(REWRITTEN)
+        return NormalIdentifier("nip", normal_nip(value))
     return NormalIdentifier("username", _username(value))
 
 
@@ -134,7 +139,7 @@ def meanings(text: str) -> tuple[NormalIdentifier, ...]:
             possible.append(NormalIdentifier("phone", numbering_plans.parse([digits])[0]))
     printed = _NIP_PRINTED.fullmatch(text.strip())
     if printed:
-        possible.append(NormalIdentifier("username", "".join(printed.groups())))
+        possible.append(NormalIdentifier("username", "".join(printed.groups(""))))
     return tuple({(meaning.kind, meaning.value): meaning for meaning in possible}.values())
 
 

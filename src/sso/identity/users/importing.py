@@ -1,10 +1,10 @@
 """Taking people over from the city's existing applications: any number, in bounded memory, and able to go on after
 a stop.
 
-A row that seems to be somebody who is here already, by NIK, e-mail or telephone, is never merged by itself: it becomes
-a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both sides says
-so: the person here has verified it, and the operator vouches for the file's (``--verified``, or its column). What
-somebody only typed, here or there, matches nobody, and keeps nobody out.
+A row that seems to be somebody who is here already, by NIK, NIP, e-mail or telephone, is never merged by itself: it
+becomes a proposal, on which a person decides (``identity/users/merge_proposals.py``). Only what is verified on both
+sides says so: the person here has verified it, and the operator vouches for the file's (``--verified``, or its column).
+What somebody only typed, here or there, matches nobody, and keeps nobody out.
 
 Every row that is read is counted as made, proposed, updated, unchanged or rejected; a row that is rejected and a value
 that is left out are reported with the reason before the rows are committed. ``identity/users/rows.py`` reads a row,
@@ -46,6 +46,7 @@ from sso.identity.users.rows import (
 from sso.identity.users.rows import Options as Options
 from sso.identity.users.rows import Row as Row
 from sso.identity.users.service import NIK, nik_key
+from sso.identity.users.store import GIVEN
 from sso.platform.audit import record
 from sso.platform.db import Database, new_id, table_of
 from sso.platform.security.encryption import SecretBox
@@ -56,7 +57,7 @@ SEAL = "import-row"
 MAX_COLUMNS = 10_000
 MAX_TRIED = 500_000
 """How many identifiers a dry run remembers, to tell which rows are of one person: about 40 MB."""
-MATCHING: tuple[Kind, ...] = ("nik", "email", "phone")
+MATCHING: tuple[Kind, ...] = ("nik", "nip", "email", "phone")
 """By what two rows are said to be of one person, the surest first."""
 
 
@@ -528,7 +529,7 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
         matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
         if reasons:
-            new_rows.proposals.append(_proposal(box, row, options.client_id, matching[reasons[0]], reasons))
+            new_rows.proposals.append(proposal_row(box, row, options.client_id, matching[reasons[0]], reasons))
             known[row.local_user_id] = None
             work.proposals.add(new_rows.proposals[-1]["id"])
             continue
@@ -686,7 +687,7 @@ def identifier_row(
     key: bytes,
     now: datetime | None = None,
 ) -> dict[str, object]:
-    """Return an identifier as it is inserted."""
+    """Return an identifier as it is inserted. A NIP is verified by the personnel office and by officers alone."""
     now = now or clock.now()
     return {
         "id": new_id(),
@@ -694,14 +695,14 @@ def identifier_row(
         "kind": kind,
         "value": masked(kind, value) if kind == NIK else value,
         "lookup": lookup_of(kind, value, key),
-        "is_primary": True,
+        "is_primary": kind != "nip",
         "created_at": now,
-        "verified_at": now if verified else None,
+        "verified_at": now if verified and kind != "nip" else None,
         "encrypted": box.encrypt(value.encode(), NIK) if kind == NIK else None,
     }
 
 
-def _proposal(
+def proposal_row(
     box: SecretBox, row: Row, client_id: str | None, user_id: uuid.UUID, reasons: Sequence[str]
 ) -> dict[str, object]:
     return {
@@ -752,7 +753,7 @@ async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
             if verified_at is not None:
                 holders.verified[lookup] = user_id
             else:
-                (holders.verified if kind == "username" else holders.said).setdefault(lookup, user_id)
+                (holders.verified if kind in GIVEN else holders.said).setdefault(lookup, user_id)
     return holders
 
 

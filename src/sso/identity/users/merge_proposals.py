@@ -32,7 +32,8 @@ class Decided:
 
     ``username``: the user name that applications receive. ``other_usernames``: further user names for the sign-in.
     ``left_out``: identifiers (kind and value) of the row that were not added, because another user has them or the user
-    has one already. ``local_user_ids``: the ids that the application receives, the first imported first.
+    has one already. ``local_user_ids``: the ids that the application receives, the first imported first. ``user_id``:
+    the account that the row belongs to now.
     """
 
     proposal: MergeProposal
@@ -40,6 +41,7 @@ class Decided:
     other_usernames: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     local_user_ids: list[str] = field(default_factory=list)
+    user_id: uuid.UUID | None = None
 
     def said(self) -> dict[str, Any]:
         """Return the result for display, with masked values."""
@@ -172,7 +174,21 @@ def _row_of(box: SecretBox, proposal: MergeProposal) -> Row:
     stored = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
     identifiers = [(kind, value, verified) for kind, value, verified in stored["identifiers"]]
     local_user_id = proposal.local_user_id or ""
-    return Row(0, stored["name"], identifiers, local_user_id, stored["password"], stored["locale"], stored["profile"])
+    return Row(
+        0,
+        stored["name"],
+        identifiers,
+        local_user_id,
+        stored["password"],
+        stored["locale"],
+        stored["profile"],
+        employment=stored.get("employment"),
+    )
+
+
+def employment_of(box: SecretBox, proposal: MergeProposal) -> dict[str, Any] | None:
+    """Return what the row of a proposal says of an employment; None: nothing."""
+    return _row_of(box, proposal).employment
 
 
 async def merged(session: AsyncSession, proposal_id: uuid.UUID) -> Decided | None:
@@ -196,6 +212,7 @@ async def _decided(
         [name.value for name in names if not name.is_primary],
         left_out,
         [account.local_user_id for account in accounts if account.client_id == proposal.client_id],
+        user_id,
     )
 
 
@@ -228,7 +245,7 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
         raise UserError("the person was deleted")
     now, key = clock.now(), await nik_key(session, box)
     known = await store.identifiers_of(session, user.id)
-    verified_here = {identifier.lookup for identifier in known if identifier.verified_at is not None}
+    verified_here = {row.lookup for row in known if row.verified_at is not None or row.kind == "nip"}
     paired = [(entry, lookup_of(entry[0], entry[1], key)) for entry in row.identifiers]
     verified_in_row = {lookup for (kind, _, verified), lookup in paired if verified and kind in MATCHING}
     if not verified_here & verified_in_row:
@@ -240,7 +257,7 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
     added = [(kind, value) for kind, value, _ in free if not (kind == NIK and kind in kinds)]
     for kind, value in added:
         values = identifier_row(box, user.id, kind, value, kind == "username", key)
-        await session.execute(insert(Identifier), [{**values, "is_primary": kind not in kinds}])
+        await session.execute(insert(Identifier), [{**values, "is_primary": kind not in kinds and kind != "nip"}])
     user.profile = {**row.profile, **user.profile}
     user.updated_at = now
     await _account(session, proposal, user.id)

@@ -54,7 +54,8 @@ class Identifier(Base):
     For a NIK, ``value`` is masked, ``lookup`` a keyed hash, and ``encrypted`` the number. ``asserted_at``: when an
     administrator or a program last added the identifier to an existing account or marked it as verified; None if the
     user verified it or it came with the account. ``channel``: of a telephone number, ``sms`` or ``whatsapp`` where the
-    user has chosen how messages reach it.
+    user has chosen how messages reach it. ``valid_from`` and ``valid_until``: of a NIP, the time of the employment;
+    outside of it nobody signs in with the NIP.
     """
 
     __tablename__ = "identifiers"
@@ -80,6 +81,8 @@ class Identifier(Base):
     encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     asserted_at: Mapped[datetime | None]
     channel: Mapped[str | None] = mapped_column(String(16))
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
 
 
 class Credential(Base):

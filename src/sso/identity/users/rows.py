@@ -26,8 +26,8 @@ from sso.identity.users.schemas import BIRTHDATE_FORM, KIND_OF_FIELD, NAME, Prof
 from sso.platform.security.text import TextRefused, check_line, one_line
 
 COLUMNS = (
-    "username", "email", "email_verified", "phone_number", "phone_number_verified", "nik", "nik_verified", "name",
-    "locale", "password_hash", "password_salt", "password_scheme", "local_user_id",
+    "username", "email", "email_verified", "phone_number", "phone_number_verified", "nik", "nik_verified", "nip",
+    "name", "locale", "password_hash", "password_salt", "password_scheme", "local_user_id",
 )  # fmt: skip
 """What a row may hold, besides the claims of a profile; each may be missing."""
 PROFILE_COLUMNS = tuple(Profile.model_fields)
@@ -72,7 +72,8 @@ class Note:
 @dataclass(frozen=True, slots=True)
 class Row:
     """Somebody to be taken over. ``number`` is the number of the line, ``order`` that of the row among all rows of the
-    file; ``said`` is how values were understood that can be understood in several ways."""
+    file; ``said`` is how values were understood that can be understood in several ways; ``employment`` is what the
+    personnel office says of an employee."""
 
     number: int
     name: str
@@ -86,6 +87,7 @@ class Row:
     said: tuple[str, ...] = ()
     has_name: bool = True
     order: int = 0
+    employment: dict[str, Any] | None = None
 
     def stored(self) -> dict[str, object]:
         """Return the row as a proposal keeps it, encrypted."""
@@ -96,6 +98,7 @@ class Row:
             "locale": self.locale,
             "profile": self.profile,
             "roles": self.roles,
+            **({"employment": self.employment} if self.employment is not None else {}),
         }
 
 
@@ -163,8 +166,8 @@ def check_options(options: Options) -> list[str]:
         if ours not in KNOWN
     ]
     wrong += [f"--column {ours}=: name a column of the file" for ours, theirs in options.columns.items() if not theirs]
-    unknown = sorted(options.verified - {"email", "phone", "nik"})
-    wrong += [f"--verified {kind} is not email, phone or nik" for kind in unknown]
+    unknown = sorted(options.verified - {"email", "phone", "nik", "nip"})
+    wrong += [f"--verified {kind} is not email, phone, nik or nip" for kind in unknown]
     if options.update and not options.client_id:
         wrong.append("--update needs --from: people are found by the id that the application has for them")
     return wrong

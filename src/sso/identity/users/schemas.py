@@ -17,7 +17,9 @@ from sso.platform.security.hash_costs import argon2_costs, check_costs
 from sso.platform.security.text import Line, Lines
 
 Role = RoleName
-KIND_OF_FIELD: dict[str, Kind] = {"username": "username", "email": "email", "phone_number": "phone", "nik": "nik"}
+KIND_OF_FIELD: dict[str, Kind] = {
+    "username": "username", "email": "email", "phone_number": "phone", "nik": "nik", "nip": "nip"
+}  # fmt: skip
 NAME = re.compile(r"[^\x00-\x1f\x7f<>]{1,200}")
 MAX_LOCALE_CHARS = 16
 Short = Annotated[Line, Field(max_length=200)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -34,7 +34,7 @@ BATCH = 500
 
 _users, _identifiers, _locals, _pictures = map(table_of, (User, Identifier, LocalAccount, Picture))
 _u, _i, _l, _p = _users.c, _identifiers.c, _locals.c, _pictures.c
-_WITH_IDENTIFIERS = (
+WITH_IDENTIFIERS = (
     select(
         _u.name, _u.locale, _u.profile, _u.updated_at, _u.identity_checked_at,
         select(_p.id).where(_p.user_id == _u.id).scalar_subquery(), _l.local_user_id,
@@ -47,6 +47,11 @@ _WITH_IDENTIFIERS = (
     .where(_u.id == bindparam("user_id"))
     .order_by(_i.created_at, _i.id, _l.created_at, _l.local_user_id)
 )  # fmt: skip
+
+GIVEN = ("username", "nip")
+"""Kinds of identifiers that have one holder also without verification: administrators and imports give them."""
+KNOWN_COLUMNS = 13
+"""How many columns ``WITH_IDENTIFIERS`` has."""
 
 Row = TypeVar("Row", Credential, Identifier)
 
@@ -82,7 +87,8 @@ class KnownIdentifier:
 @dataclass(frozen=True, slots=True)
 class Known:
     """A user with everything that claims need. ``local_user_ids``: the ids that the application used before the import,
-    the first imported first; several if accounts of the user were merged."""
+    the first imported first; several if accounts of the user were merged. ``employment``: the claims of the scope
+    ``employee``, where they were read."""
 
     name: str
     locale: str | None
@@ -92,6 +98,15 @@ class Known:
     picture_id: str | None
     identifiers: list[KnownIdentifier]
     local_user_ids: list[str]
+    employment: Mapping[str, object] = field(default_factory=dict)
+
+
+def valid_at(columns: Any, now: Any) -> ColumnElement[bool]:
+    """Return the condition that a time is within the time of a row; an end that is not set never comes."""
+    return and_(
+        or_(columns.valid_from.is_(None), columns.valid_from <= now),
+        or_(columns.valid_until.is_(None), columns.valid_until > now),
+    )
 
 
 async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
@@ -101,14 +116,18 @@ async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
     return owners[0][0] if owners else None
 
 
-async def proven_owners(session: AsyncSession, lookups: Sequence[str]) -> list[tuple[User, Identifier]]:
+async def proven_owners(
+    session: AsyncSession, lookups: Sequence[str], *, now: datetime | None = None
+) -> list[tuple[User, Identifier]]:
     """Return the users with one of these verified identifiers, each with the first of them, in the order of
-    ``lookups``."""
+    ``lookups``. With ``now``, only identifiers that are valid then: not the NIP of somebody who left."""
     statement = (
         select(User, Identifier)
         .join(Identifier, Identifier.user_id == User.id)
         .where(Identifier.lookup.in_(lookups), Identifier.verified_at.is_not(None))
     )
+    if now is not None:
+        statement = statement.where(valid_at(Identifier, now))
     rows = (await session.execute(statement)).all()
     owners: dict[uuid.UUID, tuple[User, Identifier]] = {}
     for user, identifier in sorted(rows, key=lambda row: lookups.index(row[1].lookup)):
@@ -144,7 +163,7 @@ async def taken(
     Args:
         session: for reading.
         lookups: normalised identifiers.
-        unverified: count unverified identifiers too; otherwise verified identifiers and user names.
+        unverified: count unverified identifiers too; otherwise verified identifiers, user names and NIPs.
         but: a user whose identifiers do not count.
     """
     ordered = list(lookups)
@@ -152,7 +171,7 @@ async def taken(
     for start in range(0, len(ordered), BATCH):
         statement = select(Identifier.lookup).where(Identifier.lookup.in_(ordered[start : start + BATCH]))
         if not unverified:
-            statement = statement.where(Identifier.verified_at.is_not(None) | (Identifier.kind == "username"))
+            statement = statement.where(Identifier.verified_at.is_not(None) | Identifier.kind.in_(GIVEN))
         if but is not None:
             statement = statement.where(Identifier.user_id != but)
         used.update((await session.execute(statement)).scalars())
@@ -173,10 +192,15 @@ async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Iden
 
 def with_identifiers(session: Executor, user_id: uuid.UUID, client_id: str) -> Known | None:
     """Return a user with identifiers, oldest first, and the ids of an application. One statement; for the bridge."""
-    rows: Sequence[Any] = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
+    rows: Sequence[Any] = session.execute(WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
+    return known_from(rows)
+
+
+def known_from(rows: Sequence[Any]) -> Known | None:
+    """Return a user from the rows of ``WITH_IDENTIFIERS``; further columns of a row are not read."""
     if not rows:
         return None
-    identifiers = {row[7]: KnownIdentifier(*row[7:]) for row in rows if row[7] is not None}
+    identifiers = {row[7]: KnownIdentifier(*row[7:KNOWN_COLUMNS]) for row in rows if row[7] is not None}
     local_user_ids = list(dict.fromkeys(row[6] for row in rows if row[6] is not None))
     name, locale, profile, updated_at, checked_at, picture_id = rows[0][:6]
     people = list(identifiers.values())
@@ -258,7 +282,7 @@ async def move_identity(session: AsyncSession, giver: uuid.UUID, taker: uuid.UUI
         if identifier.lookup in known or (kind == "nik" and kind in kinds):
             continue
         identifier.user_id, identifier.is_primary, moved = taker, kind not in kinds, moved + 1
-        if kind in ("email", "phone", "nik"):
+        if kind in ("email", "phone", "nik", "nip"):
             identifier.verified_at = None
         kinds.add(kind)
     await session.flush()

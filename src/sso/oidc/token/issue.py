@@ -14,8 +14,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sso import clock
 from sso.clients.claims import ACCESS_SCOPES
 from sso.clients.registry import Client
-from sso.identity.users.store import with_identifiers
-from sso.oidc.claims import access_claims, that_fit, user_claims, withheld_from
+from sso.oidc.claims import access_claims, person_for, that_fit, user_claims, withheld_from
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.services import AccessTokenServices, IdTokenServices
 from sso.oidc.store import store
@@ -130,7 +129,7 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     names, requested = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
     if not names and not set(requested).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
         return {}
-    person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
+    person, provider = person_for(request.session, grant.user_id, request.client, wanted, names), request.provider
     if person is None:
         return {}
     hidden = withheld_from(request.client, grant.details, grant.made)

@@ -32,6 +32,7 @@ OF_A_PERSON = (
     "agreements",
     "group_administrators",
     "memberships",
+    "employments",
     "role_assignments",
     "unit_administrators",
     "saved_searches",

@@ -1,0 +1,415 @@
+"""Employments: recording and ending them, by the personnel office's import, by an officer, and by time.
+
+An employment gives the user the role ``employee``, the NIP as an identifier, and a membership in the main unit. When it
+ends, the user loses all three, with every other membership in units. The account stays: a citizen is nobody less.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.accounts.access_changes import access_changed
+from sso.accounts.administration import give_roles
+from sso.accounts.contact_changes import contacts_told
+from sso.accounts.groups import add_member, end_membership
+from sso.accounts.guards import refuse_locked, refuse_test_user
+from sso.accounts.services import AccountChanges
+from sso.identity.employees import store
+from sso.identity.employees.models import Employment
+from sso.identity.employees.rules import WITHOUT_NIP, State, Status, state_of
+from sso.identity.groups.models import Membership
+from sso.identity.notifications import notify
+from sso.identity.sessions import store as sessions
+from sso.identity.sessions.reasons import EndReason
+from sso.identity.users import store as users
+from sso.identity.users.models import Identifier, User
+from sso.identity.users.service import UserError
+from sso.logout.end_sessions import end_client_sessions
+from sso.oidc.store import store as tokens
+from sso.platform.actor import SYSTEM, Actor
+from sso.platform.audit import record
+from sso.platform.db import new_id
+
+EMPLOYEE = "employee"
+ENDED_BY_TIME = "the last day of the employment is over"
+NIP_TAKEN = "another account has this NIP"
+NIP_IS_USER_NAME = "another account has this NIP as its username: change that username first"
+
+
+@dataclass(frozen=True, slots=True)
+class EmploymentDetails:
+    """What is recorded of an employment.
+
+    Args:
+        status: the kind of employment.
+        nip: 18 digits, normalised; None: there is none (a contract worker).
+        old_nip: the 9 digits of the time before 2008, with which the employee signs in too.
+        grade: the grade (golongan), such as III/b.
+        unit_id: the main unit; None: none is known.
+        position: what the employee is there.
+        valid_from: the beginning; None: since before records.
+        valid_until: the end; None: no end is known.
+    """
+
+    status: Status
+    nip: str | None = None
+    old_nip: str | None = None
+    grade: str | None = None
+    unit_id: uuid.UUID | None = None
+    position: str | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+
+def stored_details(details: EmploymentDetails, unit_code: str | None, reason: str) -> dict[str, object]:
+    """Return an employment as a proposal keeps it, encrypted, until somebody decides."""
+    return {
+        "status": details.status,
+        "nip": details.nip,
+        "old_nip": details.old_nip,
+        "grade": details.grade,
+        "unit_code": unit_code,
+        "position": details.position,
+        "from": details.valid_from.isoformat() if details.valid_from else None,
+        "until": details.valid_until.isoformat() if details.valid_until else None,
+        "reason": reason,
+    }
+
+
+async def details_of_stored(session: AsyncSession, stored: Mapping[str, Any]) -> EmploymentDetails:
+    """Return the employment of :func:`stored_details`. A unit that is gone by now is left out."""
+    code = stored["unit_code"]
+    unit = (await store.units_by_code(session, [code])).get(code) if code else None
+    return EmploymentDetails(
+        status=stored["status"],
+        nip=stored["nip"],
+        old_nip=stored["old_nip"],
+        grade=stored["grade"],
+        unit_id=unit.id if unit is not None else None,
+        position=stored["position"] if unit is not None else None,
+        valid_from=datetime.fromisoformat(stored["from"]) if stored["from"] else None,
+        valid_until=datetime.fromisoformat(stored["until"]) if stored["until"] else None,
+    )
+
+
+async def employ(
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    details: EmploymentDetails,
+    *,
+    source: str,
+    actor: Actor,
+    reason: str,
+) -> Employment:
+    """Record the employment of a user, or change the present one. Every contact of the user is told of a new NIP.
+
+    Args:
+        session: the transaction.
+        services: how users and applications are told.
+        user: the user, locked.
+        details: the employment.
+        source: ``import`` or ``manual``.
+        actor: who confirms it: the import of the personnel office, or an officer.
+        reason: why, for the audit log.
+
+    Raises:
+        UserError: when the NIP is another account's, or the account is locked or a test user.
+    """
+    refuse_test_user(user)
+    refuse_locked(user)
+    async with contacts_told(session, services, user):
+        return await employ_in_change(session, services, user, details, source=source, actor=actor, reason=reason)
+
+
+async def employ_in_change(
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    details: EmploymentDetails,
+    *,
+    source: str,
+    actor: Actor,
+    reason: str,
+) -> Employment:
+    """Do what :func:`employ` does, within a change that tells the user of the identifiers itself."""
+    _check(details)
+    now = clock.now()
+    employment = await store.open_of_user(session, user.id)
+    is_new = employment is None
+    if employment is None:
+        employment = Employment(id=new_id(), user_id=user.id, created_at=now)
+    before = _recorded(employment) if not is_new else {}
+    employment.status, employment.nip, employment.grade = details.status, details.nip, details.grade
+    employment.valid_from, employment.valid_until = details.valid_from, details.valid_until
+    employment.source, employment.verified_at, employment.verified_by = source, now, actor.name or "system"
+    employment.updated_at = now
+    session.add(employment)
+    await _set_nip(session, user, details, now)
+    await _set_unit(session, services, user, employment, details, actor, reason)
+    await session.flush()
+    after = _recorded(employment)
+    changed = sorted(name for name, value in after.items() if before.get(name) != value)
+    type_ = "employment.recorded" if is_new else "employment.changed"
+    _record(session, type_, user.id, actor, reason, {"source": source} if is_new else {"changed": changed})
+    user.updated_at = now
+    await _follow_time(session, services, user, employment, actor, reason)
+    return employment
+
+
+def _check(details: EmploymentDetails) -> None:
+    if details.nip is None and details.status not in WITHOUT_NIP:
+        raise UserError("an employee of this kind has a NIP")
+    if details.valid_from and details.valid_until and details.valid_from >= details.valid_until:
+        raise UserError("the employment ends before it begins")
+
+
+def _recorded(employment: Employment) -> Mapping[str, object]:
+    names = ("status", "nip", "grade", "valid_from", "valid_until", "membership_id")
+    return {name: getattr(employment, name) for name in names}
+
+
+async def _set_nip(session: AsyncSession, user: User, details: EmploymentDetails, now: datetime) -> None:
+    """Let the NIP be a verified identifier of a user: a user name with these digits becomes it. The old form is added
+    where nobody else has it; a NIP that was replaced is removed.
+
+    Raises:
+        UserError: when another account has the NIP.
+    """
+    wanted = {lookup for lookup in (details.nip, details.old_nip) if lookup}
+    own = {identifier.lookup: identifier for identifier in await users.identifiers_of(session, user.id)}
+    if details.nip is not None:
+        await _refuse_taken(session, user, details.nip)
+    others = await users.taken(session, wanted, but=user.id)
+    for identifier in own.values():
+        replaced = identifier.kind == "nip" and len(identifier.lookup) == len(details.nip or "")
+        if replaced and identifier.lookup not in wanted:
+            await session.delete(identifier)
+    await session.flush()
+    for lookup in sorted(wanted - others):
+        present = own.get(lookup)
+        if present is None:
+            present = Identifier(user_id=user.id, value=lookup, lookup=lookup, is_primary=False, created_at=now)
+            present.asserted_at = now
+            session.add(present)
+        elif lookup != details.nip and present.kind != "nip":
+            continue  # nine digits that are the user name stay it
+        present.kind, present.verified_at = "nip", present.verified_at or now
+    await session.flush()
+    await store.set_nip_times(session, user.id, details.valid_from, details.valid_until)
+
+
+async def _refuse_taken(session: AsyncSession, user: User, nip: str) -> None:
+    owner = await users.proven_owners(session, [nip])
+    if owner and owner[0][0].id != user.id:
+        raise UserError(NIP_TAKEN if owner[0][1].kind == "nip" else NIP_IS_USER_NAME)
+
+
+async def _set_unit(
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    employment: Employment,
+    details: EmploymentDetails,
+    actor: Actor,
+    reason: str,
+) -> None:
+    """Let the main unit of an employment be the one that ``details`` names: the membership in the one before ends."""
+    now = clock.now()
+    current = await store.unit_memberships(session, user.id, now)
+    main = next((membership for membership in current if membership.id == employment.membership_id), None)
+    same = next((membership for membership in current if membership.group_id == details.unit_id), None)
+    if same is not None and _is_as_wanted(same, details):
+        kept = same
+    else:
+        kept = None
+    for membership in {membership.id: membership for membership in (main, same) if membership}.values():
+        if membership is not kept:
+            await end_membership(session, services, membership_id=membership.id, actor=actor, reason=reason)
+    if kept is None and details.unit_id is not None and not _is_over(details, now):
+        starts = details.valid_from if details.valid_from and details.valid_from > now else None
+        kept = await add_member(
+            session, services, user_id=user.id, group_id=details.unit_id, position=details.position,
+            valid_from=starts, valid_until=details.valid_until, source="import" if employment.source == "import"
+            else "manual", actor=actor, reason=reason,
+        )  # fmt: skip
+    employment.membership_id = kept.id if kept is not None else None
+
+
+def _is_as_wanted(membership: Membership, details: EmploymentDetails) -> bool:
+    return membership.position == details.position and membership.valid_until == details.valid_until
+
+
+def _is_over(details: EmploymentDetails, now: datetime) -> bool:
+    return details.valid_until is not None and details.valid_until <= now
+
+
+async def _follow_time(
+    session: AsyncSession, services: AccountChanges, user: User, employment: Employment, actor: Actor, reason: str
+) -> None:
+    """Let an employment begin or end that has begun or ended by its time."""
+    state = state_of(employment.valid_from, employment.valid_until, clock.now())
+    if state == "ended":
+        await _end(session, services, user, employment, actor, reason)
+    elif state == "active" and employment.begun_at is None:
+        await _begin(session, services, user, employment, actor)
+
+
+async def _begin(
+    session: AsyncSession, services: AccountChanges, user: User, employment: Employment, actor: Actor
+) -> None:
+    employment.begun_at = clock.now()
+    roles = await users.roles_of(session, user.id)
+    if EMPLOYEE not in roles:
+        await give_roles(session, services, user, [*roles, EMPLOYEE], actor=actor)
+    await session.flush()
+
+
+async def end_employment(
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    *,
+    at: datetime | None = None,
+    actor: Actor,
+    reason: str,
+) -> Employment:
+    """End the employment of a user, with everything that the user has through it. The account stays.
+
+    Args:
+        session: the transaction.
+        services: how users and applications are told.
+        user: the user, locked.
+        at: the end; None or past: now.
+        actor: who acts.
+        reason: why, for the audit log.
+
+    Raises:
+        UserError: when the user has no employment that could end.
+    """
+    employment = await store.open_of_user(session, user.id)
+    if employment is None:
+        raise UserError("the user has no employment that could end")
+    now = clock.now()
+    if at is None or at <= now:
+        await _end(session, services, user, employment, actor, reason)
+        return employment
+    employment.valid_until, employment.updated_at = at, now
+    await store.set_nip_times(session, user.id, employment.valid_from, at)
+    for membership in await store.unit_memberships(session, user.id, now):
+        if membership.valid_until is None or membership.valid_until > at:
+            await end_membership(session, services, membership_id=membership.id, at=at, actor=actor, reason=reason)
+    _record(session, "employment.changed", user.id, actor, reason, {"changed": ["valid_until"]})
+    return employment
+
+
+async def _end(
+    session: AsyncSession, services: AccountChanges, user: User, employment: Employment, actor: Actor, reason: str
+) -> None:
+    now = clock.now()
+    end = min(employment.valid_until or now, now)
+    employment.valid_until, employment.ended_at, employment.updated_at = end, now, now
+    await store.set_nip_times(session, user.id, employment.valid_from, end)
+    for identifier in await users.identifiers_of(session, user.id):
+        if identifier.kind == "nip":
+            identifier.is_primary = False
+    for membership in await store.unit_memberships(session, user.id, now):
+        await end_membership(session, services, membership_id=membership.id, actor=actor, reason=reason)
+    roles = await users.roles_of(session, user.id)
+    if EMPLOYEE in roles:
+        await give_roles(session, services, user, [role for role in roles if role != EMPLOYEE], actor=actor)
+    user.updated_at = now
+    await session.flush()
+    _record(session, "employment.ended", user.id, actor, reason, {"source": employment.source})
+    notify(session, services, user, "employment_ended")
+    await _end_at_applications(session, services, user, actor)
+    await access_changed(session, services, user_ids=[user.id], client_ids=None, actor=actor)
+
+
+async def _end_at_applications(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> None:
+    """End the grants and the part in sessions of the applications that were for employees, where their policy says
+    so. Everywhere else the citizen stays signed in."""
+    now, left = clock.now(), set(await users.roles_of(session, user.id))
+    for client in services.registry:
+        meta = client.meta
+        was_for_employees = EMPLOYEE in meta.allowed_roles and not left & set(meta.allowed_roles)
+        knows_employees = "employee" in client.scopes
+        if meta.end_session_on_role_loss and (was_for_employees or knows_employees):
+            await tokens.revoke_grants_of_user(session, user.id, now, client_id=client.client_id)
+            parts = await sessions.client_sessions_of_user(session, user.id, client.client_id)
+            await end_client_sessions(
+                session, services, client.client_id, parts, EndReason.ADMINISTRATOR, actor=actor.name
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownEmployment:
+    """An employment, as pages and exports show it.
+
+    Args:
+        employment: the row.
+        state: whether it is planned, active or over.
+        unit: the name of the main unit; empty: none.
+        unit_code: its code.
+        position: what the employee is there.
+    """
+
+    employment: Employment
+    state: State
+    unit: str = ""
+    unit_code: str = ""
+    position: str = ""
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """The last moment of the employment, whose date is its last day."""
+        until = self.employment.valid_until
+        return until - timedelta(seconds=1) if until is not None else None
+
+
+async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[ShownEmployment]:
+    """Return the employments of a user, the newest first. Two statements, one where there are none."""
+    rows, now = await store.of_user(session, user_id), clock.now()
+    units = await store.memberships_with_units(session, [row.membership_id for row in rows if row.membership_id])
+    shown = []
+    for row in rows:
+        state = "ended" if row.ended_at is not None else state_of(row.valid_from, row.valid_until, now)
+        membership, unit = units.get(row.membership_id, (None, None)) if row.membership_id else (None, None)
+        if membership is None or unit is None:
+            shown.append(ShownEmployment(row, state))
+        else:
+            shown.append(ShownEmployment(row, state, unit.name_id, unit.code, membership.position or ""))
+    return shown
+
+
+async def follow_employments(session: AsyncSession, services: AccountChanges, limit: int) -> int:
+    """Begin and end the employments whose time has come; return how many."""
+    found = await store.due(session, clock.now(), limit)
+    for employment_id, user_id in found:
+        user = await users.lock_user(session, user_id)
+        employment = await session.get(Employment, employment_id, populate_existing=True)
+        if user is None or employment is None or employment.ended_at is not None:
+            continue
+        await _follow_time(session, services, user, employment, SYSTEM, ENDED_BY_TIME)
+    return len(found)
+
+
+def _record(
+    session: AsyncSession, type_: str, user_id: uuid.UUID, actor: Actor, reason: str, data: Mapping[str, object]
+) -> None:
+    record(
+        session,
+        type_,
+        actor=actor.name,
+        subject=str(user_id),
+        address=actor.stored_ip_address,
+        request_id=actor.request_id,
+        data={**data, "note": reason},
+    )

@@ -1,0 +1,278 @@
+"""Employees: sign-in by NIP, the scope ``employee``, and what ends with an employment."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select
+from tests.citizens import SENDING, here, notices, post
+from tests.support import PASSWORD, City, RelyingParty, Statements
+
+from sso import clock
+from sso.accounts.data_export import everything_about
+from sso.accounts.employees import EmploymentDetails, employ, end_employment
+from sso.clients import store as clients
+from sso.clients.metadata import ClientMetadata
+from sso.clients.secrets import new_secret
+from sso.identity.employees.models import Employment
+from sso.identity.groups.models import Group, Membership
+from sso.identity.groups.store import add_group
+from sso.identity.users import store
+from sso.identity.users.models import Identifier, User
+from sso.identity.users.service import UserError, find
+from sso.jobs import clear_up
+from sso.platform.actor import CLI
+from sso.platform.audit.models import AuditEvent
+from sso.platform.db import bump_version, new_id
+
+NIP, OLD_NIP, OTHER_NIP = "198501012010011001", "130119400", "199003152024212002"
+CLAIMS = {"nip", "unit", "unit_code", "position", "grade", "employment_status"}
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {**SENDING, "risk_based_second_factor": "none"}
+
+
+async def unit(city: City, code: str = "PKM-CPD", name: str = "Puskesmas Cipondoh") -> uuid.UUID:
+    """Add a unit and return its id."""
+    now = clock.now()
+    group = Group(id=new_id(), kind="unit", code=code, name_id=name, created_at=now, updated_at=now)
+    async with city.provider.db.write() as session:
+        await add_group(session, group)
+    return group.id
+
+
+async def hire(city: City, name: str = "siti", **about: Any) -> uuid.UUID:
+    """Record an employment and return its id."""
+    details = EmploymentDetails(**{"status": "pns", "nip": NIP, "grade": "III/b", **about})
+    async with city.provider.db.write() as session:
+        user = await store.lock_user(session, city.users[name])
+        assert user is not None
+        employment = await employ(
+            session, city.provider, user, details, source="import", actor=CLI, reason="Data kepegawaian"
+        )
+        return employment.id
+
+
+async def dismiss(city: City, name: str = "siti", at: datetime | None = None) -> None:
+    """End the employment of a user."""
+    async with city.provider.db.write() as session:
+        user = await store.lock_user(session, city.users[name])
+        assert user is not None
+        await end_employment(session, city.provider, user, at=at, actor=CLI, reason="Pensiun")
+
+
+async def application(city: City, client_id: str = "kinerja", **metadata: Any) -> RelyingParty:
+    """Register an application of the city with the scope ``employee``."""
+    meta = ClientMetadata.model_validate(
+        {
+            "type": "web",
+            "client_name": "E-Kinerja",
+            "first_party": True,
+            "redirect_uris": [f"https://{client_id}.example/cb"],
+            "scope": "openid profile email employee offline_access",
+            "scope_claims_in_id_token": True,
+            "profile": "legacy",
+            **metadata,
+        }
+    )
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        version = await bump_version(session, "clients")
+        row = {"client_id": client_id, "catalogue": "tests", "status": "active", "metadata": meta.stored()}
+        await clients.insert_clients(session, [{**row, "version": version, "created_at": now, "updated_at": now}])
+        city.secrets[client_id] = await new_secret(session, city.provider.box, client_id)
+    await city.provider.refresh()
+    return city.relying_party(client_id)
+
+
+async def signs_in(city: City, typed: str, password: str = PASSWORD) -> bool:
+    """Tell whether somebody signs in with what is typed."""
+    async with city.browser() as browser:
+        return (await browser.sign_in(city.relying_party("warga"), typed, password)).is_redirect
+
+
+async def facts(city: City, name: str = "siti") -> tuple[list[str], list[tuple[str, bool]]]:
+    """Return the roles of a user, and the memberships with whether each is valid now."""
+    now = clock.now()
+    async with city.provider.db.read() as session:
+        mine = select(Membership).where(Membership.user_id == city.users[name]).order_by(Membership.created_at)
+        rows = (await session.execute(mine)).scalars()
+        held = [(row.position or "", row.valid_until is None or row.valid_until > now) for row in rows]
+        return await store.roles_of(session, city.users[name]), held
+
+
+async def test_an_employee_signs_in_by_nip_and_applications_learn_of_the_work(city: City) -> None:
+    party, other = await application(city), city.relying_party("warga")
+    unit_id = await unit(city)
+    assert not await signs_in(city, NIP)
+    await hire(city, unit_id=unit_id, position="Perawat", old_nip=OLD_NIP)
+    for typed in (NIP, "19850101 201001 1 001", OLD_NIP, "130 119 400", "siti"):
+        assert await signs_in(city, typed), typed
+    assert await facts(city) == (["citizen", "employee"], [("Perawat", True)])
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid employee", username=NIP)
+        userinfo = (await party.userinfo(tokens["access_token"])).json()
+        expected = {
+            "nip": NIP, "unit": "Puskesmas Cipondoh", "unit_code": "PKM-CPD", "position": "Perawat", "grade": "III/b",
+            "employment_status": "pns",
+        }  # fmt: skip
+        assert {name: userinfo[name] for name in CLAIMS} == expected
+        assert {name: tokens.claims().get(name) for name in CLAIMS} == expected
+        # Another application learns nothing, and the NIP is no user name for it.
+        theirs = await browser.tokens(other, scope="openid profile email")
+        said = (await other.userinfo(theirs["access_token"])).json()
+    assert not CLAIMS & set(said)
+    assert (NIP in str(said), said["preferred_username"]) == (False, "siti")
+    assert "sign_in_name_changed" in await notices(city)
+
+
+async def test_the_end_of_an_employment_ends_what_was_had_through_it(city: City) -> None:
+    party, strict = await application(city), await application(city, "absen", end_session_on_role_loss=True)
+    await hire(city, unit_id=await unit(city), position="Perawat")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid employee", username=NIP)
+        ended = await browser.tokens(strict, scope="openid employee")
+        await dismiss(city)
+        userinfo = (await party.userinfo(tokens["access_token"])).json()
+        assert not CLAIMS & set(userinfo)
+        assert (await strict.userinfo(ended["access_token"])).status_code == 401
+        # The citizen stays signed in.
+        assert (await browser.open(city.relying_party("warga").url())).is_redirect
+    assert await facts(city) == (["citizen"], [("Perawat", False)])
+    assert (await signs_in(city, NIP), await signs_in(city, "siti")) == (False, True)
+    assert "employment_ended" in await notices(city)
+    async with city.provider.db.read() as session:
+        assert (await find(session, NIP)).id == city.users["siti"], "the helpdesk still finds somebody who left"
+        types = (await session.execute(select(AuditEvent.type).order_by(AuditEvent.id))).scalars().all()
+    assert [name for name in types if name.startswith("employment.")] == ["employment.recorded", "employment.ended"]
+    await hire(city)
+    assert await signs_in(city, NIP), "who comes back signs in with the same NIP"
+
+
+async def test_an_employment_begins_and_ends_by_time(city: City) -> None:
+    party, now = await application(city), clock.now()
+    times = {"valid_from": now + timedelta(days=1), "valid_until": now + timedelta(days=3)}
+    await hire(city, unit_id=await unit(city), position="Perawat", **times)
+    await clear_up(city.provider)
+    assert (await signs_in(city, NIP), (await facts(city))[0]) == (False, ["citizen"])
+    clock.advance(timedelta(days=2).total_seconds())
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid employee", username=NIP)
+        await clear_up(city.provider)
+        assert (await facts(city))[0] == ["citizen", "employee"]
+        tokens = await browser.tokens(party, scope="openid employee")
+        assert tokens.claims()["position"] == "Perawat"
+    clock.advance(timedelta(days=2).total_seconds())
+    assert not await signs_in(city, NIP), "before the job has run"
+    await clear_up(city.provider)
+    assert await facts(city) == (["citizen"], [("Perawat", False)])
+    async with city.provider.db.read() as session:
+        (employment,) = (await session.execute(select(Employment))).scalars()
+    assert (employment.ended_at is not None, employment.valid_until) == (True, times["valid_until"])
+
+
+async def test_a_nip_has_one_holder(city: City) -> None:
+    await hire(city)
+    with pytest.raises(UserError, match="another account has this NIP"):
+        await hire(city, "budi")
+    async with city.provider.db.write() as session:
+        session.add(_identifier(city.users["budi"], OTHER_NIP))
+    with pytest.raises(UserError, match="as its username"):
+        await hire(city, nip=OTHER_NIP)
+    # A user name that is the NIP becomes it, for the user who has it, and stays what applications are told.
+    await dismiss(city)
+    await hire(city, "budi", nip=OTHER_NIP, status="pppk")
+    async with city.provider.db.read() as session:
+        kinds = {
+            row.lookup: (row.kind, row.is_primary) for row in await store.identifiers_of(session, city.users["budi"])
+        }
+    assert kinds[OTHER_NIP] == ("nip", True)
+
+
+def _identifier(user_id: uuid.UUID, value: str) -> Identifier:
+    now = clock.now()
+    return Identifier(
+        user_id=user_id, kind="username", value=value, lookup=value, is_primary=True, created_at=now, verified_at=now
+    )
+
+
+async def test_a_change_of_unit_and_of_nip_leaves_the_history(city: City) -> None:
+    first, second = await unit(city), await unit(city, "DINKES", "Dinas Kesehatan")
+    employment_id = await hire(city, unit_id=first, position="Perawat")
+    assert await hire(city, unit_id=first, position="Perawat") == employment_id
+    assert (await facts(city))[1] == [("Perawat", True)]
+    assert await hire(city, unit_id=second, position="Kepala Seksi", nip=OTHER_NIP) == employment_id
+    assert (await facts(city))[1] == [("Perawat", False), ("Kepala Seksi", True)]
+    assert (await signs_in(city, NIP), await signs_in(city, OTHER_NIP)) == (False, True)
+
+
+async def test_users_cannot_change_their_nip(city: City) -> None:
+    await hire(city)
+    async with city.browser() as browser:
+        await here(city, browser)
+        page = await browser.open("/account/contacts")
+        assert "19850101 201001 1 001" in page.text
+        async with city.provider.db.read() as session:
+            mine = select(Identifier.id).where(Identifier.lookup == NIP)
+            identifier_id = (await session.execute(mine)).scalar_one()
+        for choice in ("remove", "primary"):
+            await post(browser, "/account/contacts", {"choice": f"{choice} {identifier_id}"}, page)
+        answer = await post(browser, "/account/contacts", {"choice": "username", "username": OTHER_NIP}, page)
+    assert answer.status_code == 400
+    async with city.provider.db.read() as session:
+        user = await session.get(User, city.users["siti"])
+        assert user is not None
+        kinds = [row.kind for row in await store.identifiers_of(session, user.id) if row.lookup == NIP]
+    assert kinds == ["nip"]
+
+
+async def test_only_applications_with_the_scope_cost_more(city: City) -> None:
+    party, other = await application(city), city.relying_party("warga")
+    await hire(city, unit_id=await unit(city))
+    for chosen, scope in ((other, "openid profile"), (party, "openid employee")):
+        async with city.browser() as browser:
+            tokens = await browser.tokens(chosen, scope=scope)
+        await chosen.userinfo(tokens["access_token"])
+        statements = Statements(city)
+        await chosen.userinfo(tokens["access_token"])
+        taken = [text for text in statements.take() if text.lstrip().startswith("SELECT")]
+        assert len(taken) <= 2
+        assert any("employments" in text for text in taken) is (chosen is party)
+
+
+def test_only_applications_of_the_city_have_the_scope() -> None:
+    about = {"type": "web", "client_name": "Mitra", "redirect_uris": ["https://mitra.example/cb"]}
+    with pytest.raises(ValueError, match="employee is only for the city's own"):
+        ClientMetadata.model_validate({**about, "scope": "openid employee"})
+
+
+async def test_an_officer_records_and_ends_an_employment(city: City) -> None:
+    await unit(city)
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        at = f"/admin/people/{city.users['siti']}"
+        page = await browser.open(at)
+        typed = {"nip": "19850101 201001 1 001", "employment_status": "pns", "unit": "PKM-CPD", "position": "Bidan"}
+        wrong = {"nip": "198513012010011001", "employment_status": "pns", "note": "SK 12"}
+        refused = await post(browser, f"{at}/employ", wrong, page)
+        assert (refused.status_code, "1 sampai 8" in refused.text or "digits 1 to 8" in refused.text) == (409, True)
+        await post(browser, f"{at}/employ", {**typed, "note": "SK 12"}, page)
+        page = await browser.open(at)
+        assert ("19850101 201001 1 001" in page.text, "Puskesmas Cipondoh" in page.text) == (True, True)
+        assert await facts(city) == (["citizen", "employee"], [("Bidan", True)])
+        assert city.users["siti"].hex[:4] in (await browser.open(f"/admin/people?q={NIP}")).text.replace("-", "")
+        await post(browser, f"{at}/end_employment", {"note": "Pensiun"}, page)
+    assert await facts(city) == (["citizen"], [("Bidan", False)])
+
+
+async def test_the_export_of_a_user_has_the_employments(city: City) -> None:
+    await hire(city, unit_id=await unit(city), position="Perawat")
+    async with city.provider.db.read() as session:
+        document = await everything_about(session, city.provider.box, city.provider.registry, city.users["siti"])
+    (shown,) = cast("list[dict[str, object]]", document["employments"])
+    assert (shown["nip"], shown["unit_code"], shown["position"]) == (NIP, "PKM-CPD", "Perawat")
