@@ -13,8 +13,8 @@ from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, SCOPE_OF
 from sso.clients.registry import Client
 from sso.clients.roles import group_claims, role_claims
 from sso.identity.authn.assurance import identity_level
-from sso.identity.groups.store import Access
 from sso.identity.employees.store import with_employment
+from sso.identity.groups.store import Access
 from sso.identity.users.addresses import address_claim
 from sso.identity.users.service import open_nik
 from sso.identity.users.store import Known, KnownIdentifier, with_identifiers

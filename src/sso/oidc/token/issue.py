@@ -129,7 +129,7 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     names, requested = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
     if not names and not set(requested).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
         return {}
-    person, provider = person_for(request.session, grant.user_id, request.client, wanted, names), request.provider
+    person, provider = person_for(request.session, grant.user_id, request.client, requested, names), request.provider
     if person is None:
         return {}
     hidden = withheld_from(request.client, grant.details, grant.made)
