@@ -8,6 +8,7 @@ from sso import clock
 from sso.accounts.guards import refuse_only_owner
 from sso.accounts.revocation import DELETED, DELETION_PLANNED, end_everything, end_pending
 from sso.accounts.services import AccountChanges
+from sso.identity.attributes import store as attributes
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.groups import store as groups
 from sso.identity.notifications import MessageServices, notify
@@ -39,6 +40,7 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     await signals.about_person(session, services, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await groups.delete_of_user(session, user.id)
+    await attributes.delete_of_user(session, user.id)
     await recovery.delete_of_user(session, user.id)
     await sessions.clear_places(session, user.id)
     await tokens.delete_consents(session, user_id=user.id)

@@ -8,7 +8,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sso import clock
 from sso.clients.registry import Client
 from sso.identity.users.store import with_identifiers
-from sso.oidc.claims import user_claims, withheld_from
+from sso.oidc.claims import attribute_claims, user_claims, wants_attributes, with_mapped, withheld_from
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
 from sso.oidc.services import UserinfoServices
 from sso.oidc.token.client_keys import KeysUnavailable
@@ -98,11 +98,14 @@ def _claims(
     scopes = found_token.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    person = with_identifiers(work, found_token.grant.user_id, found_token.client_id)
-    assert person is not None
-    client = services.registry.get(found_token.client_id)
+    client, grant = services.registry.get(found_token.client_id), found_token.grant
     assert client is not None
-    names = found_token.grant.details.get("userinfo", [])
-    hidden = withheld_from(client, found_token.grant.details, found_token.grant.made)
+    attributes = wants_attributes(client, scopes)
+    person = with_identifiers(work, grant.user_id, client.client_id, attributes=attributes)
+    assert person is not None
+    names = grant.details.get("userinfo", [])
+    hidden = withheld_from(client, grant.details, grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
-    return client, {"sub": found_token.claims["sub"], **about}
+    if attributes:
+        about |= attribute_claims(client, person, scopes, grant, services.registry.city, services.box)
+    return client, {"sub": found_token.claims["sub"], **with_mapped(client, scopes, about)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,6 +12,8 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, t
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.identity.attributes.store import values_of_row
+from sso.identity.attributes.values import split
 from sso.identity.users.models import (
     CREDENTIAL_KINDS,
     Agreement,
@@ -47,6 +49,7 @@ _WITH_IDENTIFIERS = (
     .where(_u.id == bindparam("user_id"))
     .order_by(_i.created_at, _i.id, _l.created_at, _l.local_user_id)
 )  # fmt: skip
+_WITH_ATTRIBUTES = _WITH_IDENTIFIERS.add_columns(values_of_row(_u.id))
 
 Row = TypeVar("Row", Credential, Identifier)
 
@@ -82,7 +85,8 @@ class KnownIdentifier:
 @dataclass(frozen=True, slots=True)
 class Known:
     """A user with everything that claims need. ``local_user_ids``: the ids that the application used before the import,
-    the first imported first; several if accounts of the user were merged."""
+    the first imported first; several if accounts of the user were merged. ``attributes``: stored values by their names,
+    where they were asked for."""
 
     name: str
     locale: str | None
@@ -92,6 +96,7 @@ class Known:
     picture_id: str | None
     identifiers: list[KnownIdentifier]
     local_user_ids: list[str]
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
@@ -171,16 +176,21 @@ async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Iden
     return list((await session.execute(statement)).scalars())
 
 
-def with_identifiers(session: Executor, user_id: uuid.UUID, client_id: str) -> Known | None:
-    """Return a user with identifiers, oldest first, and the ids of an application. One statement; for the bridge."""
-    rows: Sequence[Any] = session.execute(_WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
+def with_identifiers(
+    session: Executor, user_id: uuid.UUID, client_id: str, *, attributes: bool = False
+) -> Known | None:
+    """Return a user with identifiers, oldest first, and the ids of an application; with ``attributes`` the values of
+    attributes too. One statement; for the bridge."""
+    statement = _WITH_ATTRIBUTES if attributes else _WITH_IDENTIFIERS
+    rows: Sequence[Any] = session.execute(statement, {"user_id": user_id, "client_id": client_id}).all()
     if not rows:
         return None
-    identifiers = {row[7]: KnownIdentifier(*row[7:]) for row in rows if row[7] is not None}
+    identifiers = {row[7]: KnownIdentifier(*row[7:13]) for row in rows if row[7] is not None}
     local_user_ids = list(dict.fromkeys(row[6] for row in rows if row[6] is not None))
     name, locale, profile, updated_at, checked_at, picture_id = rows[0][:6]
     people = list(identifiers.values())
-    return Known(name, locale, profile, updated_at, checked_at, picture_id, people, local_user_ids)
+    values = split(rows[0][13]) if attributes else {}
+    return Known(name, locale, profile, updated_at, checked_at, picture_id, people, local_user_ids, values)
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:

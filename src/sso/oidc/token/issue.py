@@ -14,7 +14,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sso import clock
 from sso.clients.registry import Client
 from sso.identity.users.store import with_identifiers
-from sso.oidc.claims import user_claims, withheld_from
+from sso.oidc.claims import attribute_claims, user_claims, wants_attributes, with_mapped, withheld_from
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.services import AccessTokenServices, IdTokenServices
 from sso.oidc.store import store
@@ -105,11 +105,16 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     names, wanted = grant.details.get("id_token", []), list(scopes)
     if not names and not set(wanted) - {"openid", "offline_access"}:
         return {}
-    person, provider = with_identifiers(request.session, grant.user_id, grant.client_id), request.provider
+    client, provider = request.client, request.provider
+    attributes = wants_attributes(client, wanted)
+    person = with_identifiers(request.session, grant.user_id, grant.client_id, attributes=attributes)
     if person is None:
         return {}
-    hidden = withheld_from(request.client, grant.details, grant.made)
-    return user_claims(person, wanted, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+    hidden = withheld_from(client, grant.details, grant.made)
+    about = user_claims(person, wanted, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+    if attributes:
+        about |= attribute_claims(client, person, wanted, grant, provider.registry.city, provider.box)
+    return with_mapped(client, wanted, about)
 
 
 def issue_access_token(request: ProtocolRequest, scope: str) -> str:
