@@ -20,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.attributes import delete_old_values
 from sso.accounts.deletion import delete_due
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
@@ -293,6 +294,10 @@ async def _end_expired_sessions(run: Run) -> int:
     return await run.batches(end, PART)
 
 
+async def _delete_old_attribute_values(run: Run) -> int:
+    return await run.batches(lambda session: delete_old_values(session, BATCH))
+
+
 async def _rotate_keys(run: Run) -> int:
     async with run.provider.db.write() as session:
         return int(await rotate_when_due(session, run.provider.box, run.provider.settings.key_rotation_interval))
@@ -490,6 +495,7 @@ def _grace(provider: JobServices) -> timedelta:
 
 JOBS: tuple[Job, ...] = (
     Job("expired_sessions", _end_expired_sessions),
+    Job("attribute_values", _delete_old_attribute_values),
     Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
     Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
     Job("ended_grants", _delete_ended_grants),

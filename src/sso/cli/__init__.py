@@ -35,6 +35,7 @@ GROUPS = {
     "clients": ("clients", "Manage registered applications, their secrets and permissions."),
     "applications": ("applications", "Manage applications of teams, from the sandbox to production."),
     "users": ("users", "Manage users: create, import, disable, recover."),
+    "attributes": ("attributes", "Declare attributes of users beside the standard claims."),
     "keys": ("keys", "Manage the signing and encryption keys."),
     "sessions": ("sessions", "Show and end sessions."),
     "grants": ("grants", "Show and revoke what users granted to applications."),

@@ -6,6 +6,7 @@ from sso.http.api import (
     about,
     application_team,
     applications,
+    attributes,
     audit,
     clients,
     deliveries,
@@ -20,6 +21,7 @@ from sso.http.api import (
 RESOURCES = (
     sessions.router,
     users.router,
+    attributes.router,
     identity_checks.router,
     clients.router,
     applications.router,

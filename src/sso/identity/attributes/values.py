@@ -27,7 +27,8 @@ _NO = frozenset({"0", "false", "no", "n", "tidak", "f"})
 _INTEGER = re.compile(r"-?[0-9]{1,16}", re.ASCII)
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _LOCAL_DATE = re.compile(r"([0-9]{1,2})[-/. ]([0-9]{1,2})[-/. ]([0-9]{4})", re.ASCII)
-_BETWEEN = re.compile(r"[;\n]")
+_BETWEEN = ";"
+"""What stands between the texts of a list where they are typed."""
 
 
 class ValueRefused(ValueError):
@@ -39,8 +40,8 @@ def checked_value(attribute: Attribute, given: object) -> Value | None:
 
     Args:
         attribute: what it is a value of.
-        given: JSON, or text as it was typed: ``27/11/2026`` for a date, ``ya`` for a boolean, lines or semicolons
-            between the texts of a list.
+        given: JSON, or text as it was typed: ``27/11/2026`` for a date, ``ya`` for a boolean, semicolons between
+            the texts of a list.
 
     Raises:
         ValueRefused: when the attribute cannot have this value.
@@ -120,7 +121,7 @@ def _choice(attribute: Attribute, given: object) -> str:
 
 def _list(attribute: Attribute, given: object) -> list[str]:
     most = attribute.max_items or 10
-    items: list[object] = list(_BETWEEN.split(given)) if isinstance(given, str) else []
+    items: list[object] = list(given.split(_BETWEEN)) if isinstance(given, str) else []
     items = given if isinstance(given, list) else items
     if not isinstance(given, list | str):
         raise ValueRefused("must be a list of text")
@@ -128,6 +129,8 @@ def _list(attribute: Attribute, given: object) -> list[str]:
     kept = [each for each in kept if each != ""]
     if len(kept) > most or len(items) > most * 4 + 4:
         raise ValueRefused(f"must have at most {most} texts")
+    if any(isinstance(each, str) and _BETWEEN in each for each in kept):
+        raise ValueRefused(f"must have no {_BETWEEN} within a text")
     return list(dict.fromkeys(_text(attribute, each) for each in kept))
 
 
