@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from tests.api.conftest import ALL_SCOPES, person_with, program
-from tests.citizens import here, post
+from tests.citizens import form_at, here, post
 from tests.conformance.parties import authorize, claims_of, go_on, registered, tokens, userinfo
 from tests.oidc.test_claims_with_reasons import change
 from tests.support import City, Statements
@@ -32,7 +33,11 @@ from sso.accounts.data_export import everything_about
 from sso.accounts.deletion import delete_user
 from sso.clients.privileges import PrivilegeRefused
 from sso.identity.attributes.models import AttributeValue
+from sso.identity.authn.legacy_hashes import taken_over
 from sso.identity.users import store as users
+from sso.identity.users.importing import Options, Report, import_file
+from sso.identity.users.models import User
+from sso.identity.users.rows import Note
 from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
 from sso.platform.security.encryption import SecretBox
@@ -308,7 +313,7 @@ async def test_a_user_reads_and_writes_what_the_city_lets_them(city: City) -> No
         form = {"attribute household_size": "5", "attribute family_card_number": KK, "attribute languages": "id; jv"}
         form |= {"attribute neighbourhood_guard": "true", "attribute blood_type": "O", "attribute __class__": "x"}
         answer = await post(browser, "/account/profile/attributes", form, page)
-        assert answer.status_code == 303, answer.text
+        assert "Data Anda sudah disimpan." in answer.text
         now = await stored(city)
         assert now["household_size"] == "5"
         assert now["languages"] == '["id","jv"]'
@@ -338,3 +343,80 @@ async def test_the_file_of_the_settings_is_applied_unless_values_would_be_lost(c
         await city.provider.refresh()
         assert "city_profile" in city.provider.registry.city.claims
     assert await stored(city)
+
+
+async def test_the_console_keeps_to_the_rights(city: City) -> None:
+    await declare(city)
+    await give(city, VALUES)
+    path = f"/admin/people/{city.users['lengkap']}"
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        page = await browser.open(path)
+        assert KK in page.text
+        assert "Golongan darah" not in page.text
+        form = {"attribute household_size": "7", "attribute blood_type": "O", "note": "Diminta warga."}
+        form |= {"attribute family_card_number": "3671012345670002"}
+        fields = form_at(page, f"{path}/attributes")
+        answer = await browser.http.post(f"{path}/attributes", data={**fields, **form})
+        assert answer.status_code in (200, 303), answer.text
+        now = await stored(city)
+        assert now["family_card_number"] == '"3671012345670002"'
+        assert now["household_size"] == "4", "only the user and an import may write it"
+        answer = await browser.http.post(
+            f"{path}/attributes", data={**fields, "attribute family_card_number": "12", "note": "x"}
+        )
+        assert answer.status_code == 400
+        assert "Masukkan teks paling banyak" in answer.text
+    assert (await stored(city))["family_card_number"] == '"3671012345670002"'
+    async with city.provider.db.read() as session:
+        rows = (await session.execute(select(AuditEvent).where(AuditEvent.type == "user.administered"))).scalars()
+        assert {"act": "attributes", "note": "Diminta warga."} in [row.data for row in rows]
+
+
+async def test_an_import_takes_attributes_by_the_names_of_columns(city: City, tmp_path: Path) -> None:
+    await declare(city)
+    declared = city.provider.registry.city.declaration.attributes
+    options = Options("dinas", attributes={name: each for name, each in declared.items() if "import" in each.write})
+    file = tmp_path / "warga.csv"
+    file.write_text(
+        "username,name,local_user_id,household_size,blood_type,languages,family_card_number\n"
+        f"andi,Andi,1,3,AB,id,{KK}\n"
+        "beni,Beni,2,99,X,id,-\n"
+    )
+
+    class Notes(Report):
+        def rejected(self, line: int, local_user_id: str, reason: str) -> None:
+            raise AssertionError(reason)
+
+        def noted(self, line: int, local_user_id: str, note: Note) -> None:
+            noted.append(f"{line}: {note.kind}: {note.text}")
+
+    noted: list[str] = []
+    provider = city.provider
+
+    async def run(**changes: Any) -> None:
+        chosen = replace(options, **changes)
+        await import_file(provider.db, provider.box, file, chosen, taken_over, report=Notes())
+
+    await run()
+    async with provider.db.read() as session:
+        found = {row.name: row.id for row in (await session.execute(select(User))).scalars()}
+    city.users |= {"andi": found["Andi"], "beni": found["Beni"]}
+    now = await stored(city, "andi")
+    assert now["household_size"] == "3"
+    assert now["blood_type"].startswith("~")
+    assert now["family_card_number"] == f'"{KK}"'
+    assert "languages" not in now, "an import may not write it"
+    assert await stored(city, "beni") == {}
+    assert noted == [
+        "3: left out: household_size: must be a number from 1 to 30",
+        "3: left out: blood_type: must be one of A, B, AB, O",
+    ]
+    await give(city, {"family_card_number": "3671012345670009"}, "andi", "user")
+    file.write_text(file.read_text().replace(f"andi,Andi,1,3,AB,id,{KK}", "andi,Andi,1,4,AB,id,3671012345670007"))
+    noted.clear()
+    await run(update=True)
+    now = await stored(city, "andi")
+    assert now["household_size"] == "4"
+    assert now["family_card_number"] == '"3671012345670009"'
+    assert "2: kept: family_card_number: differs, and was changed here since the import" in noted
