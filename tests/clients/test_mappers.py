@@ -13,8 +13,8 @@ from sso.clients.registry import stored_metadata
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(ClaimMappers)
 CLAIMS: dict[str, object] = {
-    "sub": "s", "name": "Siti", "nickname": "Ti", "level": 3, "active_member": True, "tags": ["a"], "roles": ["operator"],
-    "groups": ["DINKES"],
+    "sub": "s", "name": "Siti", "nickname": "Ti", "level": 3, "active_member": True, "tags": ["a"],
+    "roles": ["operator"], "groups": ["DINKES"],
 }  # fmt: skip
 WEB: dict[str, Any] = {"type": "web", "client_name": "RP", "redirect_uris": ["https://rp.example/cb"]}
 

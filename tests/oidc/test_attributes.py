@@ -31,7 +31,11 @@ from sso.accounts.attributes import (
 )
 from sso.accounts.data_export import everything_about
 from sso.accounts.deletion import delete_user
-from sso.clients.privileges import PrivilegeRefused
+from sso.clients import store as clients
+from sso.clients.metadata import ClientMetadata
+from sso.clients.privileges import PrivilegeRefused, end_grant, held_by
+from sso.clients.registry import stored_metadata
+from sso.clients.secrets import replace_client
 from sso.identity.attributes.models import AttributeValue
 from sso.identity.authn.legacy_hashes import taken_over
 from sso.identity.users import store as users
@@ -40,6 +44,7 @@ from sso.identity.users.models import User
 from sso.identity.users.rows import Note
 from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
+from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
 
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "attributes.example.yaml").read_text()
@@ -75,6 +80,17 @@ async def stored(city: City, name: str = "lengkap") -> dict[str, str]:
     async with city.provider.db.read() as session:
         rows = await session.execute(select(AttributeValue).where(AttributeValue.user_id == city.users[name]))
         return {row.name: row.value for row in rows.scalars()}
+
+
+async def register(city: City, client_id: str, scope: str) -> None:
+    """Register other scopes of an application of the city, with the privileges among them."""
+    async with city.provider.db.write() as session:
+        row = await clients.lock_client(session, client_id)
+        assert row is not None
+        kept = stored_metadata(row.metadata_).stored() | {"scope": scope}
+        metadata = ClientMetadata.model_validate(kept)
+        await replace_client(session, row, metadata, catalogue=row.catalogue, actor="test")
+    await city.provider.refresh()
 
 
 VALUES: dict[str, object] = {"family_card_number": KK, "household_size": "4", "blood_type": "AB"}
@@ -149,12 +165,21 @@ async def test_specific_data_needs_a_grant_as_a_nik_does(city: City) -> None:
     party = await registered(city, scope="openid profile")
     with pytest.raises(ValueError, match="only for the city's own"):
         await change(city, party, scope="openid specific_health")
-    own = city.relying_party("dinas")
+    own = city.relying_party("warga")
+    await register(city, "warga", "openid profile specific_health")
     async with city.browser() as browser:
-        answer = await authorize(browser, own, scope="openid specific_health", prompt="none")
-        assert answer["error"] in ("invalid_scope", "login_required")
-    assert own.client_id in [client.client_id for client in city.provider.registry]
-    assert all("specific_health" not in client.scopes for client in city.provider.registry)
+        made = await browser.tokens(own, username="lengkap", scope="openid specific_health")
+        assert (await own.userinfo(made["access_token"])).json()["bloodType"] == "AB"
+        async with city.provider.db.write() as session:
+            held = await held_by(session, "warga")
+            end_grant(session, held["specific_health"], actor="test", reason="test", stays=True)
+            row = await clients.lock_client(session, "warga")
+            assert row is not None
+            row.version = await bump_version(session, "clients")
+        await city.provider.refresh()
+        assert "bloodType" not in (await own.userinfo(made["access_token"])).json(), "the grant was revoked"
+        refused = await browser.open(own.url(scope="openid specific_health"))
+        assert "specific_health" in str(refused.headers.get("location", "")) + refused.text
 
 
 async def test_a_scope_that_an_application_has_already_cannot_be_declared(city: City) -> None:

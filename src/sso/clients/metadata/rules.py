@@ -114,10 +114,8 @@ def _permissions_need_authentication(client: MetadataFields) -> Iterator[str]:
 
 
 def _restricted_data_is_for_first_parties(client: MetadataFields) -> Iterator[str]:
-    if client.first_party:
-        return
     for name in client.scope.split():
-        if is_restricted_data(name):
+        if is_restricted_data(name) and not client.first_party:
             yield f"scope: {name} is only for the city's own: first_party: true"
 
 
