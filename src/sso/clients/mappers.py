@@ -37,7 +37,7 @@ PROTOCOL_CLAIMS = frozenset(
 """Claims of the protocol and of this provider (RFC 7519, RFC 7662, RFC 9068, OpenID Connect Core): no city and no
 application gives them another meaning."""
 ROLES, GROUPS = "roles", "groups"
-_CLAIM = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*", re.ASCII)
+_CLAIM = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*", re.ASCII)
 _TAKEN = frozenset(name.casefold() for name in (*PROTOCOL_CLAIMS, *SCOPE_OF))
 
 

@@ -123,7 +123,11 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("applications", N_("Applications and teams"), ("application", "client", "clients", "team")),
     ("deliveries", N_("Deliveries and webhooks"), ("delivery", "messages", "webhook")),
     ("keys", N_("Keys"), ("keys",)),
-    ("system", N_("Settings, audit log and backups"), ("audit", "backup", "list", "search", "settings", "setup")),
+    (
+        "system",
+        N_("Settings, audit log and backups"),
+        ("attributes", "audit", "backup", "list", "search", "settings", "setup"),
+    ),
 )
 EVENT_GROUPS: dict[str, EventGroup] = {
     name: EventGroup(title, tuple(type_ for type_ in EVENT_TEXTS if type_.partition(".")[0] in families))

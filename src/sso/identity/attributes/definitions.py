@@ -16,9 +16,9 @@ MAX_TEXT_CHARS, MAX_LIST_ITEMS = 2000, 50
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8259 section 6)."""
 MAX_RETENTION_DAYS = 36_500
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
-_CLAIM = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*", re.ASCII)
-_SCOPE = re.compile(r"[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*", re.ASCII)
+_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*", re.ASCII)
+_CLAIM = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*", re.ASCII)
+_SCOPE = re.compile(r"[a-z](?:[._-]?[a-z0-9])*", re.ASCII)
 
 Type = Literal["text", "integer", "boolean", "date", "choice", "list"]
 Reader = Literal["user", "administrators", "helpdesk"]
