@@ -171,10 +171,10 @@ async def test_specific_data_needs_a_grant_as_a_nik_does(city: City) -> None:
         made = await browser.tokens(own, username="lengkap", scope="openid specific_health")
         assert (await own.userinfo(made["access_token"])).json()["bloodType"] == "AB"
         async with city.provider.db.write() as session:
-            held = await held_by(session, "warga")
-            end_grant(session, held["specific_health"], actor="test", reason="test", stays=True)
             row = await clients.lock_client(session, "warga")
             assert row is not None
+            held = await held_by(session, "warga")
+            end_grant(session, held["specific_health"], actor="test", reason="test", stays=True)
             row.version = await bump_version(session, "clients")
         await city.provider.refresh()
         assert "bloodType" not in (await own.userinfo(made["access_token"])).json(), "the grant was revoked"
