@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from sso.cli.reference import reference as commands
+from sso.clients.attributes_page import reference as attribute_fields
 from sso.clients.docs_page import reference as fields
 from sso.http.api.openapi import description
 from sso.oidc.demands import reference as demands
@@ -25,6 +26,11 @@ def conformance() -> str:
     from tests.demands import table
 
     return (DOCS / "conformance.head.md").read_text() + table()
+
+
+def attributes() -> str:
+    """Return docs/attributes.md: how attributes are declared, and every field of the file."""
+    return attribute_fields((DOCS / "attributes.head.md").read_text())
 
 
 def openapi() -> str:
@@ -47,6 +53,7 @@ def architecture_picture() -> str:
 
 
 PAGES = {
+    "attributes.md": attributes,
     "settings.md": settings,
     "clients.md": fields,
     "commands.md": commands,

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp
 
 from sso import clock
+from sso.accounts.attributes import apply_attributes_file
 from sso.accounts.services import AccountServices
 from sso.errors import Refusal
 from sso.http import account, admin, api, developer, protocol, sign_in
@@ -345,6 +346,7 @@ async def _load(site: Site, tried: asyncio.Event, stop: asyncio.Event) -> bool:
         try:
             await check_schema(site.provider.db, site.settings)
             await site.provider.load()
+            await apply_attributes_file(site.provider)
             log.info("ready: %d applications", len(site.provider.registry))
             return True
         except (DatabaseUnavailable, DBAPIError, OSError) as error:

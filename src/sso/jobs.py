@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts import access_changes, access_reviews
+from sso.accounts.attributes import delete_old_values
 from sso.accounts.deletion import delete_due
 from sso.accounts.employees import follow_employments
 from sso.accounts.services import AccountActions
@@ -296,6 +297,10 @@ async def _end_expired_sessions(run: Run) -> int:
     return await run.batches(end, PART)
 
 
+async def _delete_old_attribute_values(run: Run) -> int:
+    return await run.batches(lambda session: delete_old_values(session, BATCH))
+
+
 async def _rotate_keys(run: Run) -> int:
     async with run.provider.db.write() as session:
         return int(await rotate_when_due(session, run.provider.box, run.provider.settings.key_rotation_interval))
@@ -523,6 +528,7 @@ JOBS: tuple[Job, ...] = (
     Job("role_times", _follow_roles),
     Job("access_reviews", _follow_reviews),
     Job("employments", _follow_employments),
+    Job("attribute_values", _delete_old_attribute_values),
     Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
     Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
     Job("ended_grants", _delete_ended_grants),

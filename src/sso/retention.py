@@ -73,6 +73,10 @@ RETENTION: dict[str, Retention] = {
     ),
     "usage_counts": Retention("time", "400 days; counts by five minutes 3 hours."),
     "agreements": Retention("account", "As long as the account."),
+    "attribute_values": Retention(
+        "account",
+        "`retention_days` of the attribute after the last change of the value; at most as long as the account.",
+    ),
     "consents": Retention("account", "Until the user withdraws the consent; at most as long as the account."),
     "credentials": Retention("account", "Until the user removes the credential; at most as long as the account."),
     "employments": Retention("account", "As long as the account, also ended ones."),
@@ -102,6 +106,7 @@ RETENTION: dict[str, Retention] = {
     "event_stream_excluded": Retention("application", "As long as the stream, or the account."),
     "event_stream_excluded_names": Retention("application", "As long as the stream."),
     "event_streams": Retention("application", "Until the application deletes the stream."),
+    "attribute_declarations": Retention("installation", "The newest 50 declarations."),
     "application_notes": Retention("installation", "As long as the application, whose history they are."),
     "group_ancestors": Retention("installation", "As long as the unit."),
     "groups": Retention("installation", "Until an administrator deletes the unit or group."),

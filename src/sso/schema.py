@@ -1,6 +1,7 @@
 """Every table, gathered in one place for migrations and tests."""
 
 from sso.clients import models as clients
+from sso.identity.attributes import models as attributes
 from sso.identity.authn import models as authn
 from sso.identity.employees import models as employees
 from sso.identity.groups import models as groups
@@ -21,6 +22,7 @@ from sso.setup import models as setup
 metadata = Base.metadata
 
 __all__ = [
+    "attributes",
     "audit",
     "authn",
     "clients",

@@ -25,6 +25,7 @@ BODIES: dict[str, Any] = {
     "begin_ending": {"client_id": "warga"},
     "create_user": {"username": "orang-baru", "name": "Orang Baru"},
     "patch_user": {"name": "Nama Lain"},
+    "patch_attributes": {},
     "merge": {"other_id": "00000000-0000-0000-0000-000000000008"},
     "check": {"document": "passport", "document_number": "A1234567", "place": "MPP"},
     "decide": {"decision": "dropped"},

@@ -34,6 +34,7 @@ from sso.clients.models import (
     TeamMember,
 )
 from sso.clients.privileges import held_by
+from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery
 from sso.identity.employees.models import Employment
 from sso.identity.groups.models import (
@@ -147,6 +148,9 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         session.add(ExcludedName(stream_id=stream.id, name_hash=b"n" * 32, created_at=clock.now()))
         session.add_all(_of_citizens(city))
         await _add_groups(session, city.users["siti"])
+        session.add(AttributeDeclaration(document="{}", since={}, applied_at=clock.now(), reason="test"))
+        value = {"name": "size", "value": "4", "source": "user", "updated_at": clock.now()}
+        session.add(AttributeValue(user_id=city.users["siti"], **value))
         session.add_all(_of_the_portal(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())

@@ -16,6 +16,7 @@ from sso import clock, jobs
 from sso.accounts.deletion import delete_user
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
+from sso.identity.attributes.models import AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery
 from sso.identity.employees.models import Employment
 from sso.identity.groups.models import Group, Membership, UnitAdministrator
@@ -338,6 +339,7 @@ def _of_account(city: City, now: datetime, unit: Group) -> list[Any]:
     budi = city.users["budi"]
     check = {"officer": "cli", "document": "ktp", "document_end": "0001", "place": "MPP", "checked_at": now}
     return [
+        AttributeValue(user_id=budi, name="size", value="4", source="user", updated_at=now),
         Agreement(user_id=budi, document="terms", version="1", agreed_at=now),
         Consent(user_id=budi, client_id="warga", scopes=[], created_at=now, updated_at=now),
         Credential(user_id=budi, kind="totp", secret="s", created_at=now, updated_at=now),

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.employees import ShownEmployment, employments_of
+from sso.accounts.attributes import every_value
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
@@ -70,6 +71,7 @@ async def everything_about(
         "made_at": clock.now(),
         "account": await _account(session, user),
         "identifiers": await _identifiers(session, box, user_id),
+        "attributes": await every_value(session, box, user_id),
         "picture": {"type": "image/png", "base64": base64.b64encode(picture.image).decode()} if picture else None,
         "ways_to_sign_in": [_credential(credential) for credential in await users.credentials_of(session, user_id)],
         "identity_checks": [

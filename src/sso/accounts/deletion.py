@@ -8,6 +8,7 @@ from sso import clock
 from sso.accounts.guards import refuse_only_owner
 from sso.accounts.revocation import DELETED, DELETION_PLANNED, end_everything, end_pending
 from sso.accounts.services import AccountChanges
+from sso.identity.attributes import store as attributes
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.employees import store as employees
 from sso.identity.groups import store as groups
@@ -41,6 +42,7 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     await users.erase(session, user.id, clock.now())
     await employees.delete_of_user(session, user.id)
     await groups.delete_of_user(session, user.id)
+    await attributes.delete_of_user(session, user.id)
     await recovery.delete_of_user(session, user.id)
     await sessions.clear_places(session, user.id)
     await tokens.delete_consents(session, user_id=user.id)

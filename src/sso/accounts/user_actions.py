@@ -6,7 +6,7 @@ account, and with its audit event.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
+from sso.accounts.attributes import change_values, staff_of
 from sso.accounts.credentials import require_new_password, reset_factors
 from sso.accounts.deletion import delete_user
 from sso.accounts.employees import EmploymentDetails, employ, end_employment
@@ -76,6 +77,7 @@ class ActionValues:
         position: what the employee is there.
         since: the first day of the employment; empty: it is not known.
         until: its last day; empty: no end is known.
+        attributes: the values of attributes, by their names.
     """
 
     name: str = ""
@@ -99,6 +101,7 @@ class ActionValues:
     position: str = ""
     since: str = ""
     until: str = ""
+    attributes: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +335,13 @@ async def _delete(session: AsyncSession, services: AccountActions, user: User, r
     await delete_user(session, services, user, actor=request.actor)
 
 
+async def _change_attributes(
+    session: AsyncSession, services: AccountActions, user: User, request: ActionRequest
+) -> None:
+    who = staff_of(request.rights)
+    await change_values(session, services.box, user.id, request.values.attributes or {}, who=who, actor=request.actor)
+
+
 ACTIONS: dict[str, tuple[str, Action]] = {
     "edit": ("users:write", _edit),
     "disable": ("users:write", _disable),
@@ -340,6 +350,7 @@ ACTIONS: dict[str, tuple[str, Action]] = {
     "reset_factors": ("users:write", _reset_factors),
     "unlock": ("users:write", _unlock),
     "roles": ("users:roles", _set_roles),
+    "attributes": ("users:recover", _change_attributes),
     "end_sessions": ("sessions:end_many", _end_sessions),
     "recovery": ("users:recover", _make_recovery_code),
     "stop_recovery": ("users:recover", _stop_recovery),

@@ -37,6 +37,7 @@ GROUPS = {
     "users": ("users", "Manage users: create, import, disable, recover."),
     "groups": ("groups", "Manage units and groups, and their members."),
     "employees": ("employees", "Import employees from a personnel system; show and end employments."),
+    "attributes": ("attributes", "Declare attributes of users beside the standard claims."),
     "keys": ("keys", "Manage the signing and encryption keys."),
     "sessions": ("sessions", "Show and end sessions."),
     "grants": ("grants", "Show and revoke what users granted to applications."),

@@ -8,15 +8,19 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypedDict
+from typing import IO, TYPE_CHECKING, Any, TypedDict
 
-from sso.cli.common import complain, refuse
+from sso.cli.common import complain, refuse, run
+from sso.identity.attributes.definitions import Attribute
 from sso.identity.users.identifiers import masked
 from sso.identity.users.importing import Progress, Report
 from sso.identity.users.readers import SQL, sql_format
 from sso.identity.users.rows import Note, Row
 from sso.messages import _
 from sso.platform.security.text import csv_cell, one_line
+
+if TYPE_CHECKING:
+    from sso.platform.services import Storage
 
 SAMPLE = 3
 MAX_PARAMETERS = 10_000
@@ -142,6 +146,22 @@ def hash_parameters(path: Path | None, format: str) -> dict[str, object]:
     return {name: parameters[name] for name in FIREBASE}
 
 
+def importable_attributes() -> dict[str, Attribute]:
+    """Return the attributes that the city declared and an import may write; none where there is no database yet."""
+    from sso.clients.attributes import city_attributes_of
+    from sso.platform.db.database import NoDatabase
+
+    async def work(storage: Storage) -> dict[str, Attribute]:
+        async with storage.db.read() as session:
+            declared = (await city_attributes_of(session)).declaration.attributes
+        return {name: each for name, each in declared.items() if "import" in each.write}
+
+    try:
+        return run(work)
+    except NoDatabase:
+        return {}
+
+
 class ShownIdentifier(TypedDict):
     """An identifier of a row."""
 
@@ -158,6 +178,7 @@ class ShownRow(TypedDict):
     identifiers: list[ShownIdentifier]
     locale: str | None
     profile: dict[str, object]
+    attributes: list[str]
     password: str | None
     local_user_id: str | None
     notes: list[str]
@@ -175,6 +196,7 @@ def show_row(row: Row) -> ShownRow:
         "identifiers": identifiers,
         "locale": row.locale,
         "profile": row.profile,
+        "attributes": sorted(row.attributes),
         "password": kind_of_hash(row.password),
         "local_user_id": row.local_user_id or None,
         "notes": [f"{note.kind}: {note.text}" for note in row.notes],
@@ -205,6 +227,7 @@ def print_sample(rows: Sequence[Row]) -> None:
             ("locale", shown["locale"]),
             ("password", shown["password"]),
             ("local_user_id", shown["local_user_id"]),
+            ("attributes", ", ".join(shown["attributes"]) or None),
         ):
             print(f"  {name}: {one_line(shown_text or 'none')}")
         for note in shown["notes"]:

@@ -79,6 +79,7 @@ def reencrypt_command() -> None:
 
 async def reencrypt_all(storage: Storage) -> int:
     """Encrypt every stored secret with the first secret; return how many were encrypted with an older one."""
+    from sso.accounts.attributes import reencrypt_attributes
     from sso.clients.secrets import reencrypt_secrets
     from sso.identity.authn.factors import reencrypt_seeds
     from sso.identity.users.merge_proposals import reencrypt_users
@@ -96,6 +97,7 @@ async def reencrypt_all(storage: Storage) -> int:
         return (
             await reencrypt_secrets(session, storage.box)
             + await reencrypt_users(session, storage.box)
+            + await reencrypt_attributes(session, storage.box)
             + await reencrypt_seeds(session, storage.box)
             + await reencrypt_streams(session, storage.box)
             + await reencrypt_webhooks(session, storage.box)

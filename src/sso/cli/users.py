@@ -196,7 +196,8 @@ def import_people(
     common = imports.hash_parameters(parameters, format)
     format = imports.chosen_format(format, table)
     hashes = hashlib.sha256(orjson.dumps(common, option=orjson.OPT_SORT_KEYS)).hexdigest() if common else ""
-    options = Options(client, frozenset(verified or ()), columns, format, encoding, update, hashes)
+    attributes = imports.importable_attributes()
+    options = Options(client, frozenset(verified or ()), columns, format, encoding, update, hashes, attributes)
     checked = check_file(file, options)
     take_hash = partial(taken_over, parameters=common)
     if check_password is not None:

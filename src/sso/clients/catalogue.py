@@ -22,7 +22,7 @@ from sso.clients.validation_errors import (
     not_text_as_written,
     unknown_field,
 )
-from sso.clients.yaml_documents import PlainLoader, WrittenInt, read_yaml
+from sso.clients.yaml_documents import PlainLoader, WrittenInt, found_at, read_yaml
 from sso.errors import Refusal
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
@@ -238,29 +238,9 @@ def _located(path: Path, text: str, mistakes: list[_Mistake], problems: list[tup
     for mistake in dict.fromkeys(mistakes):
         parts = [part for part in (mistake.application, mistake.field) if part]
         assert root is not None, "a document with mistakes is not empty"
-        line, node = _found(root, mistake.place)
+        line, node = found_at(root, mistake.place)
         message = mistake.message
         if message.startswith(NOT_TEXT) and isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:bool":
             message = not_text_as_written(node.value, "true or false in YAML")
         lines.append((int(bool(mistake.application)), line, ": ".join([*parts, message])))
     return [f"{path}:{line}: {message}" for _, line, message in sorted(lines, key=lambda mistake: mistake[:2])]
-
-
-def _found(node: yaml.Node, place: tuple[str | int, ...]) -> tuple[int, yaml.Node]:
-    """Return the line on which a value stands, and its node; where it is not there, those of what is around it."""
-    line = int(node.start_mark.line) + 1
-    for part in place:
-        present = None
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            present = node.value[part]
-        elif isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == part:
-                    line, present = int(key.start_mark.line) + 1, value
-                    break
-        if present is None:
-            return line, node
-        node = present
-        if isinstance(part, int):
-            line = int(node.start_mark.line) + 1
-    return line, node

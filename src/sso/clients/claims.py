@@ -3,8 +3,9 @@ them it has said that it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "profile": (
@@ -47,6 +48,7 @@ COMES_WITH = {
     "unit_code": "unit",
 }
 """Claims that are a part of another, or say something of it: they are had with it, and need no reason of their own."""
+NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 WITH_ANY = "updated_at"
 """The claim that is had with any other of its scope."""
 
@@ -77,17 +79,22 @@ def withheld(named: Collection[str]) -> frozenset[str]:
     )
 
 
-def permissions(scopes: Iterable[str], named: Collection[str]) -> frozenset[str]:
+def permissions(
+    scopes: Iterable[str], named: Collection[str], declared: Mapping[str, Collection[str]] = NOTHING
+) -> frozenset[str]:
     """Return what a person is asked to allow: each scope or, where an application has only some claims of it, each of
     these as ``scope claim``. Then more of the same scope is asked for again.
 
     Args:
         scopes: what the application asks for.
         named: as at :func:`withheld`.
+        declared: the claims of each scope that the city declared: a user is asked for each of them, so that an
+            attribute that is added to a scope later is asked for again.
     """
     claims: set[str] = set()
     for scope in scopes:
         some = [f"{scope} {name}" for name in data_of(scope) if name in named]
+        some += [f"{scope} {name}" for name in declared.get(scope, ())]
         claims.update(some or [scope])
     return frozenset(claims)
 

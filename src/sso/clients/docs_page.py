@@ -118,11 +118,12 @@ def reference() -> str:
     """Return the page."""
     relaxed = "\n".join(f"| `{rule.name}` | {', '.join(rule.profiles)} | {rule.meaning} |" for rule in RELAXATIONS)
     return HEAD.replace("{relaxations}", relaxed) + "".join(
-        _row(name, field) for name, field in ClientMetadata.model_fields.items()
+        field_row(name, field) for name, field in ClientMetadata.model_fields.items()
     )
 
 
-def _row(name: str, field: Any) -> str:
+def field_row(name: str, field: Any) -> str:
+    """Return the row of a field in a table of a reference."""
     meaning = field.description or _OF_SPECIFICATION[name]
     default = "" if field.default is None else f"`{_plain(field.get_default(call_default_factory=True))}`"
     if field.is_required():

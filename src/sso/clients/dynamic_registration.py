@@ -39,7 +39,7 @@ _NOT_THEIRS = (
     "resource_identifier", "require_pkce", "scope_claims_in_id_token", "assertion_issuers", "scope_reasons",
     "claim_reasons", "allowed_roles", "listed_for", "allowed_networks", "allowed_hours", "access_token_seconds",
     "refresh_token_seconds", "application_roles", "groups_of_interest", "team_gives_roles", "end_session_on_role_loss",
-    "end_unconfirmed_roles", "android_package", "android_certificate_fingerprints",
+    "end_unconfirmed_roles", "claim_mappers", "android_package", "android_certificate_fingerprints",
 )  # fmt: skip
 THEIRS = tuple(
     name

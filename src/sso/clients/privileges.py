@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients import store
+from sso.clients.attributes import check_mappers
 from sso.clients.claims import allowed_by
 from sso.clients.claims import permissions as data_of
 from sso.clients.metadata import ClientMetadata
@@ -191,6 +192,8 @@ async def check_registration(
         PrivilegeError: when the application cannot have a privilege.
     """
     held = await check_hold(session, client_id, authority)
+    if wrong := await check_mappers(session, after):
+        raise PrivilegeError("; ".join(wrong))
     had = set(restricted(before.scope.split())) if before is not None else set()
     needed = set(restricted(after.scope.split()))
     if status == SANDBOX and needed - had:

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.access_policy import is_by_access
-from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, withheld
+from sso.clients.attributes import NO_ATTRIBUTES, CityAttributes
+from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, permissions, withheld
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX
 from sso.clients.privileges import Held, effective_scopes, held_of
@@ -49,12 +50,13 @@ class Client:
     ``first_party``: it is the city's own, and people are not asked for consent; never a sandbox. ``held``: the
     privileges that it was granted. ``scopes``: what it may have with a person: registered and, of privileges, granted;
     ``scopes_alone``: without one. ``tells_access``: it may learn the roles or groups of users; ``limited_by_access``:
-    its own roles, or units or groups, decide who may use it.
+    its own roles, or units or groups, decide who may use it. ``city_scopes``: the scopes among its own that the city
+    declared, with their claims; ``city_mappers``: the mappers of these scopes.
     """
 
     __slots__ = (
-        "client_id", "enabled", "first_party", "held", "limited_by_access", "meta", "removed", "sandbox", "scopes",
-        "scopes_alone", "secrets", "tells_access", "withheld",
+        "city", "city_mappers", "city_scopes", "client_id", "enabled", "first_party", "held", "limited_by_access",
+        "meta", "removed", "sandbox", "scopes", "scopes_alone", "secrets", "tells_access", "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +66,7 @@ class Client:
         meta: ClientMetadata,
         secrets: tuple[Secret, ...],
         held: Mapping[str, Held] | None = None,
+        city: CityAttributes = NO_ATTRIBUTES,
     ) -> None:
         self.client_id = client_id
         self.enabled = status in ENABLED
@@ -74,10 +77,17 @@ class Client:
         self.first_party = meta.first_party and not self.sandbox
         self.held = dict(held or {})
         scopes, alone = effective_scopes(meta.scope.split(), self.first_party and not self.removed, self.held)
-        self.scopes, self.scopes_alone = frozenset(scopes), frozenset(alone)
+        self.scopes, self.scopes_alone = frozenset(scopes), frozenset(alone - city.claims.keys())
         self.withheld = withheld(meta.claim_reasons)
         self.tells_access = not self.scopes.isdisjoint(ACCESS_SCOPES)
         self.limited_by_access = any(is_by_access(entry) for entry in meta.allowed_roles)
+        self.city = city
+        self.city_scopes = {scope: city.claims[scope] for scope in sorted(self.scopes & city.claims.keys())}
+        self.city_mappers = {scope: city.mappers[scope] for scope in self.city_scopes if scope in city.mappers}
+
+    def permissions(self, scopes: Iterable[str]) -> frozenset[str]:
+        """Return what a user is asked to allow where the application asks for ``scopes``."""
+        return permissions(scopes, self.meta.claim_reasons, self.city_scopes)
 
     def name(self, locale: str) -> str:
         """Return its name in the language of ``locale``."""
@@ -179,6 +189,14 @@ class Registry:
         self._profiles: frozenset[Profile] | None = None
         self._seen = 0
         self._removals = 0
+        self.city = NO_ATTRIBUTES
+        """What the city declared: attributes of users, their scopes and mappers."""
+
+    def take_attributes(self, city: CityAttributes) -> None:
+        """Take over what the city declared now."""
+        self.city = city
+        self._built.clear()
+        self._listed = None
 
     def __len__(self) -> int:
         return sum(1 for row in self._rows.values() if row.status != REMOVED)
@@ -196,7 +214,8 @@ class Registry:
         row = self._rows.get(client_id)
         if row is None:
             return None
-        client = Client(client_id, row.status, stored_metadata(orjson.loads(row.metadata)), row.secrets, row.held)
+        metadata = stored_metadata(orjson.loads(row.metadata))
+        client = Client(client_id, row.status, metadata, row.secrets, row.held, self.city)
         if len(self._built) >= MAX_BUILT:
             self._built.clear()
         self._built[client_id] = client

@@ -129,3 +129,29 @@ def _size(value: object, known: dict[int, int]) -> int:
         inner = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_size(child, known) for child in inner)
     return known[id(value)]
+
+
+def found_at(node: yaml.Node, place: tuple[str | int, ...]) -> tuple[int, yaml.Node]:
+    """Return the line on which a value stands, and its node; where it is not there, those of what is around it."""
+    line = int(node.start_mark.line) + 1
+    for part in place:
+        present = None
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            present = node.value[part]
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == part:
+                    line, present = int(key.start_mark.line) + 1, value
+                    break
+        if present is None:
+            return line, node
+        node = present
+        if isinstance(part, int):
+            line = int(node.start_mark.line) + 1
+    return line, node
+
+
+def line_of(text: str, place: tuple[str | int, ...]) -> int:
+    """Return the line of a value in a document that can be read; where it is not there, that of what is around it."""
+    root = yaml.compose(text, Loader=PlainLoader)
+    return found_at(root, place)[0] if root is not None else 1

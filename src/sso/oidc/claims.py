@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 import orjson
 
 from sso import clock
+from sso.clients.attributes import CityAttributes
 from sso.clients.claims import ACCESS_SCOPES, SCOPE_CLAIMS, SCOPE_OF
+from sso.clients.mappers import mapped
 from sso.clients.registry import Client
 from sso.clients.roles import group_claims, role_claims
+from sso.identity.attributes.values import read_stored
 from sso.identity.authn.assurance import identity_level
 from sso.identity.employees.store import with_employment
 from sso.identity.groups.store import Access
 from sso.identity.users.addresses import address_claim
 from sso.identity.users.service import open_nik
 from sso.identity.users.store import Known, KnownIdentifier, with_identifiers
+from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import GrantDetails
 from sso.platform.db import Executor
 from sso.platform.security.encryption import SecretBox
@@ -61,11 +65,12 @@ def person_for(
     session: Executor, user_id: uuid.UUID, client: Client, scopes: Collection[str], names: Collection[str]
 ) -> Known | None:
     """Return a user with everything that the claims of ``scopes`` and ``names`` need. One statement, which reads the
-    employment only for an application that has the scope ``employee`` and asks for something of it."""
+    employment and the attributes only for an application that receives something of them."""
+    attributes = wants_attributes(client, scopes)
     asks = "employee" in scopes or not _EMPLOYEE.isdisjoint(names)
     if asks and "employee" in client.scopes:
-        return with_employment(session, user_id, client.client_id, clock.now())
-    return with_identifiers(session, user_id, client.client_id)
+        return with_employment(session, user_id, client.client_id, clock.now(), attributes=attributes)
+    return with_identifiers(session, user_id, client.client_id, attributes=attributes)
 
 
 def user_claims(
@@ -113,6 +118,45 @@ def user_claims(
     if "address" in requested and person.profile.get("address"):
         known["address"] = address_claim(person.profile["address"])
     return {name: known[name] for name in requested if known.get(name) is not None}
+
+
+def wants_attributes(client: Client, scopes: Iterable[str]) -> bool:
+    """Tell whether a scope among ``scopes`` is one with which the application receives attributes."""
+    return bool(client.city_scopes) and any(client.city_scopes.get(scope) for scope in scopes)
+
+
+def attribute_claims(
+    client: Client, person: Known, scopes: Iterable[str], grant: LiveGrant, city: CityAttributes, box: SecretBox
+) -> dict[str, object]:
+    """Return the attributes of a user that an application receives.
+
+    A scope gives them if it is registered, of specific data granted all the time since, and only claims that were in
+    the scope when the grant was made: what a city adds to a scope later was not allowed with it.
+
+    Args:
+        client: the application.
+        person: everything that is known, with the stored values.
+        scopes: what was granted.
+        grant: what was granted, and when.
+        city: what the city declared.
+        box: opens values of specific data.
+    """
+    claims: dict[str, object] = {}
+    for scope in client.still([name for name in scopes if name in client.city_scopes], alone=False, made=grant.made):
+        for claim, name in city.declaration.claims_of(scope).items():
+            stored = person.attributes.get(name)
+            if stored is not None and (grant.made is None or city.since.get(f"{scope} {claim}", 0) <= grant.made):
+                claims[claim] = read_stored(stored, name, grant.user_id, box)
+    return {name: value for name, value in claims.items() if name not in grant.details.get("withheld", ())}
+
+
+def with_mapped(client: Client, scopes: Collection[str], claims: Mapping[str, object]) -> dict[str, object]:
+    """Return the claims that an application receives, with the results of mappers: of the city for the scopes that were
+    granted, then its own. They read nothing but ``claims``."""
+    if not client.city_mappers and not client.meta.claim_mappers:
+        return dict(claims)
+    mappers = [mapper for scope, listed in client.city_mappers.items() if scope in scopes for mapper in listed]
+    return mapped([*mappers, *client.meta.claim_mappers], claims)
 
 
 def _identity(person: Known) -> str:

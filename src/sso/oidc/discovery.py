@@ -28,7 +28,7 @@ class Discovery:
 
     def __init__(self, server: ProviderServer) -> None:
         self._server = server
-        self._made: dict[frozenset[str], tuple[bytes, str]] = {}
+        self._made: dict[tuple[frozenset[str], int], tuple[bytes, str]] = {}
 
     def forget(self) -> None:
         """Make the documents anew when they are next asked for: a setting has changed."""
@@ -37,10 +37,11 @@ class Discovery:
     def current(self) -> tuple[bytes, str]:
         """Return the document of now, and its entity tag."""
         profiles = self._server.provider.profiles()
-        if profiles not in self._made:
+        key = (profiles, self._server.provider.registry.city.version)
+        if key not in self._made:
             body = orjson.dumps(metadata(self._server, profiles))
-            self._made[profiles] = (body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
-        return self._made[profiles]
+            self._made[key] = (body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+        return self._made[key]
 
 
 def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, object]:
@@ -50,12 +51,12 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, obj
         server: the authorization server.
         profiles: the profiles in use: what none of them permits is not announced.
     """
-    settings = server.provider.settings
+    settings, city = server.provider.settings, server.provider.registry.city
     front_channel = permitted(RESPONSE_TYPES, profiles)
     return {
         "issuer": settings.issuer,
         **_endpoints(settings),
-        "scopes_supported": list(OIDC_SCOPES),
+        "scopes_supported": [*OIDC_SCOPES, *city.claims],
         "response_types_supported": [kind for kind in server.response_types() if front_channel or kind == "code"],
         "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": [kind for kind in server.grant_types() if front_channel or kind != "implicit"],
@@ -65,7 +66,7 @@ def metadata(server: ProviderServer, profiles: Collection[str]) -> dict[str, obj
         "prompt_values_supported": prompts(settings),
         "display_values_supported": list(DISPLAYS),
         "claim_types_supported": ["normal"],
-        "claims_supported": claims_supported(),
+        "claims_supported": [*claims_supported(), *city.claim_names()],
         "claims_parameter_supported": True,
         "request_parameter_supported": True,
         "request_uri_parameter_supported": True,

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sso import __version__, clock
+from sso.clients.attributes import city_attributes_of
 from sso.clients.dynamic_registration import usable_profiles
 from sso.clients.profiles import Profile
 from sso.clients.registry import Client, Registry
 from sso.clients.request_log import with_log_on
 from sso.clients.store import mark_secrets_used
+from sso.identity.attributes import store as attributes
 from sso.identity.authn.factors import Passkeys
 from sso.identity.users.service import nik_key
 from sso.oidc.token.client_keys import ClientKeys
@@ -163,6 +165,8 @@ class Provider:
             if any(versions.get(name) != self._versions.get(name) for name in ("clients", "client_removals")):
                 await self.registry.load(session, versions)
                 self.invited = await usable_profiles(session)
+            if versions.get(attributes.COUNTER) != self._versions.get(attributes.COUNTER):
+                self.registry.take_attributes(await city_attributes_of(session))
             if versions.get(stored_settings.COUNTER) != self._versions.get(stored_settings.COUNTER):
                 await self._load_settings(session)
             self.has_streams = "streams" in versions

@@ -7,7 +7,15 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.claims import access_claims, person_for, user_claims, withheld_from
+from sso.oidc.claims import (
+    access_claims,
+    attribute_claims,
+    person_for,
+    user_claims,
+    wants_attributes,
+    with_mapped,
+    withheld_from,
+)
 from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
 from sso.oidc.services import UserinfoServices
 from sso.oidc.token.client_keys import KeysUnavailable
@@ -97,12 +105,14 @@ def _claims(
     scopes = found_token.claims["scope"].split()
     if "openid" not in scopes:
         return challenge(403, "insufficient_scope", "The access token needs the scope openid.", "openid")
-    client = services.registry.get(found_token.client_id)
+    client, grant = services.registry.get(found_token.client_id), found_token.grant
     assert client is not None
-    names = found_token.grant.details.get("userinfo", [])
-    person = person_for(work, found_token.grant.user_id, client, scopes, names)
+    names = grant.details.get("userinfo", [])
+    person = person_for(work, grant.user_id, client, scopes, names)
     assert person is not None
-    hidden = withheld_from(client, found_token.grant.details, found_token.grant.made)
+    hidden = withheld_from(client, grant.details, grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
-    told = access_claims(client, found_token.grant.access, {*scopes, *names}, hidden)
-    return client, {"sub": found_token.claims["sub"], **about, **told}
+    if wants_attributes(client, scopes):
+        about |= attribute_claims(client, person, scopes, grant, services.registry.city, services.box)
+    about |= access_claims(client, grant.access, {*scopes, *names}, hidden)
+    return client, {"sub": found_token.claims["sub"], **with_mapped(client, scopes, about)}

@@ -107,6 +107,8 @@ def is_staff(roles: Collection[str]) -> bool:
 
 RESTRICTED_SCOPES = ("nik",)
 """Scopes of personal data that only a full administrator grants to an application, one by one, as for permissions."""
+SPECIFIC_PREFIX = "specific_"
+"""How the scopes begin that a city declares for specific personal data (UU PDP article 4): they are restricted too."""
 GRANTING = "clients:grant"
 """The permission to grant privileges to applications. It always requires a user."""
 GIVES_POWER = frozenset(
@@ -157,7 +159,12 @@ def permissions_in(scopes: Collection[str]) -> frozenset[str]:
 
 def is_restricted(scope: str) -> bool:
     """Tell whether a scope is a privilege, which the application needs a grant for in addition to its registration."""
-    return scope.startswith(SCOPE_PREFIX) or scope in RESTRICTED_SCOPES
+    return scope.startswith(SCOPE_PREFIX) or is_restricted_data(scope)
+
+
+def is_restricted_data(scope: str) -> bool:
+    """Tell whether a scope is of personal data that an application needs a grant for."""
+    return scope in RESTRICTED_SCOPES or scope.startswith(SPECIFIC_PREFIX)
 
 
 def restricted(scopes: Collection[str]) -> list[str]:
@@ -173,6 +180,8 @@ def usable_alone(scope: str, without_person: bool) -> bool:
         without_person: whether the grant allows tokens without a user.
     """
     name = scope.removeprefix(SCOPE_PREFIX)
+    if scope.startswith(SPECIFIC_PREFIX):
+        return False
     return name != GRANTING and (without_person or name not in GIVES_POWER)
 
 
@@ -184,7 +193,7 @@ def needs_a_word(scope: str) -> bool:
 def yields(privileges: Collection[str]) -> frozenset[str]:
     """Return the permissions that a user must have to control an application with these privileges: its permissions
     and, for restricted data, the permission to grant the data."""
-    data = frozenset({GRANTING}) if any(scope in RESTRICTED_SCOPES for scope in privileges) else frozenset()
+    data = frozenset({GRANTING}) if any(is_restricted_data(scope) for scope in privileges) else frozenset()
     return permissions_in(privileges) | data
 
 

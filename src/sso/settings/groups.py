@@ -578,6 +578,12 @@ class AccountSettings(Group):
         description="Largest picture that a user can upload.",
         examples=["5MiB"],
     )
+    attributes_file: Path | None = Field(
+        None,
+        description="A YAML file that declares attributes of users beside the standard claims. A server applies the "
+        "file when it starts, unless that would delete values; `sso attributes apply` applies it at any time.",
+        examples=["/etc/sso/attributes.yaml"],
+    )
 
 
 class ClientSettings(Group):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from sso.clients.mappers import ClaimMappers, usable_mappers
 from sso.clients.metadata.types import (
     DEFAULT_ENC,
     MAX_REDIRECT_URIS,
@@ -117,6 +118,11 @@ class MetadataFields(BaseModel):
         max_length=50,
         description="What it needs each claim for, by the claim. Of a scope of which claims are named here it receives "
         "these alone.",
+    )
+    claim_mappers: ClaimMappers = Field(
+        default_factory=list,
+        description="Claims that are made for it from others that it receives, each with `kind` and `claim`; see "
+        "docs/attributes.md.",
     )
     token_endpoint_auth_method: AuthMethod
     token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
@@ -255,6 +261,11 @@ class MetadataFields(BaseModel):
     @classmethod
     def _defaults_of_the_type(cls, data: object) -> object:
         return with_defaults(data) if isinstance(data, dict) else data
+
+    @field_validator("claim_mappers", mode="before")
+    @classmethod
+    def _usable_mappers(cls, value: object, info: ValidationInfo) -> object:
+        return usable_mappers(value) if is_stored(info) else value
 
     @field_validator("redirect_uris", "post_logout_redirect_uris")
     @classmethod

@@ -9,11 +9,12 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from sso.clients.access_policy import OWN_ROLE
-from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY
+from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY, withheld
+from sso.clients.mappers import GROUPS, ROLES, mistakes_between
 from sso.clients.metadata.fields import MetadataFields, host_of
 from sso.clients.metadata.types import DEVICE_CODE, FIRST_PARTY_SCOPES, JWT_BEARER
 from sso.clients.profiles import RELAXATIONS, forbidden
-from sso.platform.permissions import PERMISSIONS, SCOPE_PREFIX
+from sso.platform.permissions import PERMISSIONS, SCOPE_PREFIX, is_restricted_data
 
 _ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
 
@@ -49,7 +50,7 @@ def contradictions(fields: MetadataFields, own_secret: bool) -> list[str]:
         fields: the metadata.
         own_secret: whether an installed application may have a secret (RFC 8252 section 8.4).
     """
-    rules = _RULES if own_secret else (*_RULES, _installed_keeps_no_secret)
+    rules = _RULES if own_secret else (*_RULES, *_NOT_OF_STORED)
     texts: list[str] = []
     for rule in rules:
         with suppress(_Unreadable):
@@ -85,6 +86,21 @@ def _claim_reasons_are_of_scopes(client: MetadataFields) -> Iterator[str]:
             yield f"claim_reasons: {name} is not a claim of the scopes"
 
 
+def _mappers_read_what_it_may_have(client: MetadataFields) -> Iterator[str]:
+    """A mapper reveals no claim that the application may not have. The claims of attributes are known where the
+    application is registered: see :func:`sso.clients.attributes.check_mappers`."""
+    scopes, hidden = client.scope.split(), withheld(client.claim_reasons)
+    for index, text in mistakes_between(client.claim_mappers):
+        yield f"claim_mappers: {index + 1}: {text}"
+    for index, mapper in enumerate(client.claim_mappers):
+        for source in mapper.reads:
+            needed = source if source in (ROLES, GROUPS) else SCOPE_OF.get(source)
+            if needed is not None and needed not in scopes:
+                yield f"claim_mappers: {index + 1}: {source} needs the scope {needed}, which is not among the scopes"
+            elif source in hidden:
+                yield f"claim_mappers: {index + 1}: {source} is not among the claims of claim_reasons"
+
+
 def _permissions_are_for_first_parties(client: MetadataFields) -> Iterator[str]:
     """What administrators may do, applications may only do that are the city's own."""
     ours = _our_scopes(client)
@@ -98,10 +114,10 @@ def _permissions_need_authentication(client: MetadataFields) -> Iterator[str]:
         yield f"scope: {ours[0]} needs an application that can authenticate"
 
 
-def _some_data_is_for_first_parties(client: MetadataFields) -> Iterator[str]:
-    for scope in FIRST_PARTY_SCOPES:
-        if scope in client.scope.split() and not client.first_party:
-            yield f"scope: {scope} is only for the city's own: first_party: true"
+def _restricted_data_is_for_first_parties(client: MetadataFields) -> Iterator[str]:
+    for name in client.scope.split():
+        if (name in FIRST_PARTY_SCOPES or is_restricted_data(name)) and not client.first_party:
+            yield f"scope: {name} is only for the city's own: first_party: true"
 
 
 def _allowed_roles_are_defined(client: MetadataFields) -> Iterator[str]:
@@ -257,7 +273,7 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _permissions_are_for_first_parties,
     _permissions_need_authentication,
     _allowed_roles_are_defined,
-    _some_data_is_for_first_parties,
+    _restricted_data_is_for_first_parties,
     _redirect_uri_is_there,
     _response_types_fit_grant_types,
     _refresh_tokens_have_a_source,
@@ -277,6 +293,9 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _unsigned_id_tokens_only_from_the_token_endpoint,
     _android_packages_are_the_citys,
 )
+
+_NOT_OF_STORED = (_installed_keeps_no_secret, _mappers_read_what_it_may_have)
+"""Rules that metadata need not keep that an instance registered itself, or that were stored before."""
 
 
 def _origin(uri: str) -> tuple[str, str]:

@@ -29,6 +29,7 @@ EVENTS = {
     "user.created": N_("Account created"),
     "user.imported": N_("Account imported from another application"),
     "user.changed": N_("Profile or contacts changed"),
+    "user.attributes_changed": N_("More data about you changed"),
     "user.password_changed": N_("Password changed"),
     "user.recovered": N_("Account recovered"),
     "user.locked": N_("Sign-in reported as not yours"),

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.data_export import withdraw
-from sso.clients.claims import allowed_by, permissions
+from sso.clients.claims import allowed_by
 from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.i18n import N_
@@ -73,7 +73,7 @@ async def _connected(session: AsyncSession, registry: Registry, here: OwnVisit) 
             continue
         permitted = _permitted(set(consent.scopes) if consent is not None else set(), granted.get(client_id, set()))
         scopes = {scope.partition(" ")[0] for scope in permitted} & client.scopes
-        shown = permissions(scopes, client.meta.claim_reasons) & allowed_by(permitted)
+        shown = client.permissions(scopes) & allowed_by(permitted)
         rows.append(
             {
                 "client": client,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 from fastapi import Depends
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
+from sso.accounts.attributes import ValuesInvalid, change_values, shown_attributes
 from sso.accounts.languages import territory_name
 from sso.accounts.own_account import lock_own_account
 from sso.accounts.profile import (
@@ -30,6 +31,7 @@ from sso.accounts.profile import (
 )
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.account.time_zones import other_time_zones
+from sso.http.common.attribute_fields import attribute_errors, attribute_fields, sent_attributes
 from sso.http.common.field_errors import FieldError, errors_in_order
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_
@@ -46,6 +48,8 @@ from sso.identity.users.schemas import Profile
 router = new_router()
 
 PROFILE = "/account/profile"
+OWN: tuple[Literal["user"]] = ("user",)
+"""What the user of the account is for the rights of attributes."""
 PICTURE_PIXELS = 256
 NO_NAME = N_("Enter your name.")
 NOT_A_PICTURE = N_("Choose a picture in PNG, JPEG, GIF or WebP format of at most %(megabytes)d MB.")
@@ -63,6 +67,7 @@ DONE = {
     "parts": N_("Your profile is saved. The stored first and last names did not match your new name and were removed."),
     "picture": N_("Your picture is saved."),
     "no_picture": N_("Your picture is removed."),
+    "attributes": N_("Your data is saved."),
 }
 Here = Annotated[OwnVisit, Depends(OwnPage("profile"))]
 
@@ -75,6 +80,11 @@ class ProfileForm(FormModel):
     choice: ChoiceField = Choice()
 
 
+class AttributesForm(FormModel):
+    """The attributes that the city declared: the fields are those of the declaration, which checks them itself."""
+
+
+AttributeValues = Annotated[Sent[AttributesForm], Depends(SentForm(AttributesForm))]
 ProfileFields = Annotated[Sent[ProfileForm], Depends(SentForm(ProfileForm))]
 
 
@@ -106,6 +116,23 @@ async def save_profile(here: Here, sent: ProfileFields) -> Response:
     return done(PROFILE, "parts" if _parts_removed(sent.typed, profile) else "1")
 
 
+@router.post(f"{PROFILE}/attributes")
+async def save_attributes(here: Here, sent: AttributeValues) -> Response:
+    """Change the attributes that the user may change, all or none."""
+    stored = profile_values(here.user)
+    if not here.sent_by_us(sent.typed):
+        return await _page(here, stored, {"": STALE}, 400)
+    city = here.services.changes.registry.city
+    try:
+        async with here.services.db.write() as session:
+            user = await lock_own_account(session, here.own)
+            values = sent_attributes(sent.typed, city, OWN)
+            await change_values(session, here.services.box, user.id, values, who=OWN, actor=here.actor)
+    except ValuesInvalid as error:
+        return await _page(here, {**stored, **sent.typed}, status=400, refused=error.wrong)
+    return done(PROFILE, "attributes")
+
+
 def _parts_removed(typed: Mapping[str, str], profile: Profile) -> bool:
     """Tell whether parts of the name were in the form and are not stored any more."""
     parts = profile.model_dump(include=set(NAME_PARTS))
@@ -117,10 +144,13 @@ async def _page(
     typed: Mapping[str, str],
     mistakes: Mapping[str, str] | None = None,
     status: int = 200,
+    refused: Collection[str] = (),
     **values: int,
 ) -> Response:
+    city = here.services.changes.registry.city
     async with here.services.db.read() as session:
         picture = await users.picture_of(session, here.user.id)
+        attributes = await shown_attributes(session, here.services.box, city, here.user.id, OWN)
     stored, locale = profile_values(here.user), locale_of(here.request)
     shown = {name: typed.get(name, "")[:500] for name in stored}
     shown["address_country"] = territory_name(locale, shown["address_country"]) or shown["address_country"]
@@ -133,7 +163,11 @@ async def _page(
         today=clock.now().date().isoformat(),
         zones=other_time_zones(locale, stored["zoneinfo"]),
         regions=await asyncio.to_thread(regions_within, shown),
-        errors=[FieldError(error.field, error.text, values) for error in errors_in_order(mistakes or {}, FIELDS)],
+        errors=[
+            *(FieldError(error.field, error.text, values) for error in errors_in_order(mistakes or {}, FIELDS)),
+            *attribute_errors(refused, city),
+        ],
+        attributes=attribute_fields(attributes, locale, typed),
         picture=picture.id if picture else "",
         megabytes=_megabytes(here),
         done=DONE.get(here.request.query_params.get("done", ""), ""),

@@ -43,6 +43,7 @@ EVENT_TEXTS: dict[str, str] = {
     "role.given": N_("A role of an application was given"),
     "role.ended": N_("A role of an application was ended"),
     "role.confirmed": N_("A role of an application was confirmed in an access review"),
+    "attributes.applied": N_("The declaration of attributes was changed"),
     "audit.exported": N_("The audit log was exported"),
     "audit.pruned": N_("Old audit events were deleted"),
     "backup.created": N_("A backup of the database was created"),
@@ -149,7 +150,11 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("deliveries", N_("Deliveries and webhooks"), ("delivery", "messages", "webhook")),
     ("keys", N_("Keys"), ("keys",)),
-    ("system", N_("Settings, audit log and backups"), ("audit", "backup", "list", "search", "settings", "setup")),
+    (
+        "system",
+        N_("Settings, audit log and backups"),
+        ("attributes", "audit", "backup", "list", "search", "settings", "setup"),
+    ),
 )
 EVENT_GROUPS: dict[str, EventGroup] = {
     name: EventGroup(title, tuple(type_ for type_ in EVENT_TEXTS if type_.partition(".")[0] in families))
@@ -173,6 +178,7 @@ ACT_TEXTS = {
     "reset_factors": N_("two-step verification removed"),
     "unlock": N_("lock removed"),
     "roles": N_("roles changed"),
+    "attributes": N_("attributes changed"),
     "end_sessions": N_("all sessions ended"),
     "recovery": N_("recovery code created"),
     "stop_recovery": N_("recovery stopped"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 
@@ -16,13 +16,15 @@ class RefusedAction:
         problem: why it was refused.
         field_name: the field that the mistake is about.
         values: the values that the text of the problem names.
+        attributes: the attributes whose values were refused.
     """
 
     name: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     field_name: str = ""
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
+    attributes: Collection[str] = ()
 
 
 NOT_REFUSED = RefusedAction()

@@ -247,6 +247,9 @@ INDONESIAN: dict[str, str] = {
     "client_registrations_per_ip_address": "Jumlah pendaftaran dinamis client dari satu alamat IP dalam satu jam.",
     "invitations_per_user": "Jumlah undangan ke tim yang dikirim satu pengguna dalam satu hari. Untuk satu "
     "aplikasi batasnya setengah lebih banyak; untuk satu penerima 3.",
+    "attributes_file": "Berkas YAML yang mendeklarasikan atribut pengguna di samping claim standar. Server menerapkan "
+    "berkas ini saat mulai, kecuali jika ada nilai yang akan terhapus; `sso attributes apply` menerapkannya kapan "
+    "saja.",
     "audit_retention": "Peristiwa audit yang lebih tua dari ini dihapus. Titik pemeriksaan menjaga rantai selebihnya "
     "tetap dapat diverifikasi. `0s`: tidak ada yang dihapus. Ekspor dahulu dengan `sso audit export`.",
     "ended_session_retention": "Lama penyimpanan sesi yang berakhir beserta laporan pengiriman logout-nya.",

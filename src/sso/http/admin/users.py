@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
+from sso.accounts.attributes import ShownAttribute, Staff, ValuesInvalid, shown_attributes, staff_of
 from sso.accounts.contacts import contacts_of
 from sso.accounts.employees import ShownEmployment, employments_of
 from sso.accounts.message_log import (
@@ -37,6 +38,7 @@ from sso.http.admin.groups import SOURCES
 from sso.http.admin.mails import SENT_FOR
 from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
+from sso.http.common.attribute_fields import attribute_errors, attribute_fields, id_of, sent_attributes
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
@@ -119,7 +121,7 @@ class ActionForm(FormModel):
     until: Annotated[str, cut(40)] = ""
 
 
-def _values(sent: Sent[ActionForm]) -> ActionValues:
+def _values(sent: Sent[ActionForm], attributes: Mapping[str, object] | None) -> ActionValues:
     """Return what was typed, as the action takes it."""
     form = sent.form
     return ActionValues(
@@ -144,6 +146,7 @@ def _values(sent: Sent[ActionForm]) -> ActionValues:
         position=form.position,
         since=form.since,
         until=form.until,
+        attributes=attributes,
     )
 
 
@@ -168,6 +171,7 @@ class ShownAccount(TypedDict):
     administered: list[Group]
     held_roles: list[RoleOfUser]
     employments: list[ShownEmployment]
+    attributes: list[ShownAttribute]
 
 
 @router.get(PEOPLE + "/{user_id}")
@@ -197,7 +201,7 @@ async def _user_page(
         refused: the action that was refused.
         code: a recovery code that was just made.
     """
-    account = await _read_account(accounts, user_id)
+    account = await _read_account(accounts, user_id, staff_of(here.rights))
     if account is None:
         return failure(request, "not_found", 404)
     groups = account["their_groups"]
@@ -221,6 +225,10 @@ async def _user_page(
         now=clock.now(),
         **TEXTS,
         printed_nip=printed_nip,
+        attribute_fields=attribute_fields(
+            account["attributes"], locale_of(request), refused.fields if refused.name == "attributes" else {}
+        ),
+        attribute_errors=attribute_errors(refused.attributes, accounts.registry.city),
         all_groups=sorted({*GROUPS, *(client.meta.group for client in listed if client.meta.group), *groups}),
         is_me=user_id == here.visit.user.id,
         problem=refused.problem,
@@ -261,8 +269,8 @@ TEXTS: dict[str, Mapping[str, str]] = {
 """The texts that the page looks names up in."""
 
 
-async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount | None:
-    """Return what the page shows of an account; None: it does not exist."""
+async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -> ShownAccount | None:
+    """Return what the page shows of an account to ``staff``; None: it does not exist."""
     now = clock.now()
     async with accounts.db.read() as session:
         user = await session.get(User, user_id)
@@ -293,6 +301,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID) -> ShownAccount
             "active": [sso_session for sso_session, _ in active[:MAX_SESSIONS]],
             "more_sessions": len(active) > MAX_SESSIONS,
             "held_roles": await roles_of_user(session, accounts.registry, user_id),
+            "attributes": await shown_attributes(session, accounts.box, accounts.registry.city, user_id, staff),
             "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
 
@@ -322,9 +331,14 @@ async def act_on_user(
     if sent.mistakes:
         refused = RefusedAction(act, sent.typed, sent.mistakes["note"], f"{act}-note")
         return await _user_page(request, accounts, chosen, here, 400, refused)
-    asked = ActionRequest(act, chosen, _values(sent), sent.form.note, here.as_actor, here.rights)
+    values = sent_attributes(sent.typed, accounts.registry.city, staff_of(here.rights)) if act == "attributes" else None
+    asked = ActionRequest(act, chosen, _values(sent, values), sent.form.note, here.as_actor, here.rights)
     try:
         done = await perform(accounts, asked)
+    except ValuesInvalid as error:
+        first = attribute_errors(error.wrong, accounts.registry.city)[0]
+        refused = RefusedAction(act, sent.typed, first.text, id_of(first.field), first.values, error.wrong)
+        return await _user_page(request, accounts, chosen, here, 400, refused)
     except (TooPowerful, UserError) as error:
         detail = refusal_text(str(error), translations(locale_of(request)).gettext)
         refused = RefusedAction(act, sent.typed, CANNOT, f"act-{act}", {"detail": detail})

@@ -6,6 +6,7 @@ from sso.http.api import (
     about,
     application_team,
     applications,
+    attributes,
     audit,
     clients,
     deliveries,
@@ -23,6 +24,7 @@ from sso.http.api import (
 RESOURCES = (
     sessions.router,
     users.router,
+    attributes.router,
     identity_checks.router,
     groups.router,
     group_members.router,

@@ -13,7 +13,6 @@ from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.results import FlowExpired, FlowStarted
 from sso.accounts.sign_in.second_factor import begin_second_factor
-from sso.clients.claims import permissions
 from sso.clients.registry import Client
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
@@ -109,7 +108,7 @@ async def _look_up(page: PageRequest, typed: str) -> Response:
         header=page.header(who.user.name),
         client=client,
         user_code=code.user_code,
-        asked=asked_for(client, permissions(code.scope.split(), client.meta.claim_reasons)),
+        asked=asked_for(client, client.permissions(code.scope.split())),
         person=who.user.name,
         csrf_token=page.csrf_token(_purpose(code, client), page.visitor.session_token),
     )
@@ -125,7 +124,7 @@ def _sign_in(code: DeviceCode) -> Response:
 
 def _purpose(code: DeviceCode, client: Client) -> str:
     """Return what the form of a decision is for: this device, and exactly what it is shown to ask for."""
-    asked = permissions(code.scope.split(), client.meta.claim_reasons)
+    asked = client.permissions(code.scope.split())
     return f"device {code.device_hash.hex()} {shown_digest(client, asked)}"
 
 

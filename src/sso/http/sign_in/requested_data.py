@@ -11,6 +11,7 @@ import orjson
 from sso.clients.claims import SCOPE_CLAIMS
 from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.registry import Client
+from sso.identity.attributes.definitions import Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class Asked:
         permission: a scope, or ``scope claim`` (:func:`sso.clients.claims.permissions`).
         name: the scope, or the claim alone.
         reason: what the application needs it for; nothing where it does not say.
+        texts: the titles of a scope or claim that the city declared.
     """
 
     permission: str
     name: str
     reason: str
+    texts: Texts | None = None
 
 
 def asked_for(client: Client, permissions: Iterable[str]) -> list[Asked]:
@@ -36,13 +39,15 @@ def asked_for(client: Client, permissions: Iterable[str]) -> list[Asked]:
 def _asked(client: Client, permission: str) -> Asked:
     scope, _, claim = permission.partition(" ")
     reasons = client.meta.claim_reasons if claim else client.meta.scope_reasons
-    return Asked(permission, claim or scope, reasons.get(claim or scope, ""))
+    texts = client.city.texts(scope, claim)
+    reason = reasons.get(claim or scope, "") if texts is None else client.meta.scope_reasons.get(scope, "")
+    return Asked(permission, claim or scope, reason, texts)
 
 
 def _place(permission: str) -> tuple[int, int, str]:
     scope, _, claim = permission.partition(" ")
     first = OIDC_SCOPES.index(scope) if scope in OIDC_SCOPES else len(OIDC_SCOPES)
-    return (first, SCOPE_CLAIMS[scope].index(claim) if claim else 0, scope)
+    return (first, SCOPE_CLAIMS[scope].index(claim) if claim and scope in SCOPE_CLAIMS else 0, permission)
 
 
 def shown_digest(client: Client, permissions: Collection[str], *more: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.identity.employees.models import Employment
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users.models import Identifier, User
-from sso.identity.users.store import KNOWN_COLUMNS, WITH_IDENTIFIERS, Known, known_from, valid_at
+from sso.identity.users.store import KNOWN_COLUMNS, WITH_ATTRIBUTES, WITH_IDENTIFIERS, Known, known_from, valid_at
 from sso.platform.db import Executor, table_of
 
 CHUNK = 500
@@ -24,23 +24,32 @@ _e, _m, _g = _employments.c, _memberships.c, _groups.c
 _now: Any = bindparam("now", type_=_e.created_at.type)
 CLAIMS = ("nip", "employment_status", "grade", "position", "unit_code", "unit")
 """The claims of the scope ``employee``, in the order of the columns of the statement."""
-_WITH_EMPLOYMENT = (
-    WITH_IDENTIFIERS.add_columns(_e.nip, _e.status, _e.grade, _m.position, _g.code, _g.name_id)
-    .outerjoin(_employments, and_(_e.user_id == _users.c.id, _e.ended_at.is_(None), valid_at(_e, _now)))
-    .outerjoin(_memberships, and_(_m.id == _e.membership_id, valid_at(_m, _now)))
-    .outerjoin(_groups, and_(_g.id == _m.group_id, valid_at(_g, _now)))
-)
 
 
-def with_employment(session: Executor, user_id: uuid.UUID, client_id: str, now: datetime) -> Known | None:
+def _with_employment(statement: Any) -> Any:
+    """Return a statement for a user with the columns of the employment that is valid now."""
+    return (
+        statement.add_columns(_e.nip, _e.status, _e.grade, _m.position, _g.code, _g.name_id)
+        .outerjoin(_employments, and_(_e.user_id == _users.c.id, _e.ended_at.is_(None), valid_at(_e, _now)))
+        .outerjoin(_memberships, and_(_m.id == _e.membership_id, valid_at(_m, _now)))
+        .outerjoin(_groups, and_(_g.id == _m.group_id, valid_at(_g, _now)))
+    )
+
+
+_WITH_EMPLOYMENT = {False: _with_employment(WITH_IDENTIFIERS), True: _with_employment(WITH_ATTRIBUTES)}
+
+
+def with_employment(
+    session: Executor, user_id: uuid.UUID, client_id: str, now: datetime, *, attributes: bool = False
+) -> Known | None:
     """Return what :func:`sso.identity.users.store.with_identifiers` returns, with the claims of the employment that is
     valid now. One statement; for the bridge."""
     values = {"user_id": user_id, "client_id": client_id, "now": now}
-    rows: Sequence[Any] = session.execute(_WITH_EMPLOYMENT, values).all()
-    known = known_from(rows)
+    rows: Sequence[Any] = session.execute(_WITH_EMPLOYMENT[attributes], values).all()
+    known = known_from(rows, attributes=attributes)
     if known is None:
         return None
-    claims = dict(zip(CLAIMS, rows[0][KNOWN_COLUMNS:], strict=True))
+    claims = dict(zip(CLAIMS, rows[0][KNOWN_COLUMNS + attributes :], strict=True))
     if claims["unit"] is None:
         claims["position"] = None
     return replace(known, employment=claims)

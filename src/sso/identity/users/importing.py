@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,6 +29,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.errors import Refusal
+from sso.identity.attributes import store as attributes
+from sso.identity.attributes.definitions import Attribute
+from sso.identity.attributes.models import AttributeValue
+from sso.identity.attributes.values import Value, read_stored, stored_text
 from sso.identity.users import updating
 from sso.identity.users.identifiers import Kind, masked, nik_lookup, normalise_as
 from sso.identity.users.models import Credential, Identifier, ImportRun, LocalAccount, MergeProposal, User, UserRole
@@ -54,6 +58,8 @@ from sso.platform.security.encryption import SecretBox
 BATCH = 1000
 CHUNK = 500
 SEAL = "import-row"
+IMPORT = "import"
+"""The source of values of attributes that come from a file."""
 MAX_COLUMNS = 10_000
 MAX_TRIED = 500_000
 """How many identifiers a dry run remembers, to tell which rows are of one person: about 40 MB."""
@@ -503,12 +509,13 @@ class Made:
     roles: list[dict[str, object]] = field(default_factory=list)
     accounts: list[dict[str, object]] = field(default_factory=list)
     proposals: list[dict[str, Any]] = field(default_factory=list)
+    values: list[dict[str, object]] = field(default_factory=list)
 
     async def insert(self, session: AsyncSession) -> None:
         """Insert them."""
         for table, rows in (
             (User, self.users), (Identifier, self.identifiers), (Credential, self.credentials), (UserRole, self.roles),
-            (LocalAccount, self.accounts), (MergeProposal, self.proposals),
+            (LocalAccount, self.accounts), (MergeProposal, self.proposals), (AttributeValue, self.values),
         ):  # fmt: skip
             if rows:
                 await session.execute(table_of(table).insert(), rows)
@@ -542,6 +549,7 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
             left = [pair[0] for pair in row.identifiers if pair not in free]
             batch.note(row, *(Note("left out", f"{COLUMN_OF[kind]}: somebody else has it") for kind in left))
         user_id = add_person(new_rows, box, row, free, key, options.client_id)
+        new_rows.values += value_rows(box, user_id, row.attributes, options.attributes)
         known[row.local_user_id] = None
         for (_, _, verified), its in paired:
             (owners if verified else holders.said).setdefault(its, user_id)
@@ -617,7 +625,12 @@ async def _update_person(
     open_to = {its for (kind, _, _), its in paired if kind in free and its not in theirs}
     open_to |= {its for _, its in paired if its in theirs and holders.verified.get(its) in (None, known.user.id)}
     changes = updating.changes_for(known, row, paired, open_to, work.is_current)
+    values = await _update_attributes(session, work, batch, row, known.user.id)
     batch.note(row, *changes.notes)
+    if not changes.what and values:
+        known.account.imported_at = clock.now()
+        batch.updated += 1
+        return
     if not changes.what:
         known.account.imported_at = clock.now()
         batch.unchanged += 1
@@ -633,6 +646,46 @@ async def _update_person(
         if its in open_to:
             (holders.verified if verified else holders.said).setdefault(its, known.user.id)
     batch.updated += 1
+
+
+async def _update_attributes(
+    session: AsyncSession, work: _Import, batch: _Batch, row: Row, user_id: uuid.UUID
+) -> list[str]:
+    """Change attributes to what the file says, and return which. What was changed here since an import stays."""
+    if not row.attributes:
+        return []
+    declared, stored = work.options.attributes, await attributes.values_of(session, user_id)
+    changed: dict[str, str] = {}
+    for name, value in row.attributes.items():
+        present = stored.get(name)
+        if present is not None and read_stored(present.value, name, user_id, work.box) == value:
+            continue
+        if present is not None and present.source != IMPORT:
+            batch.note(row, Note("kept", f"{name}: differs, and was changed here since the import"))
+            continue
+        changed[name] = stored_text(declared[name], name, user_id, value, work.box)
+    if changed and not work.dry_run:
+        await attributes.set_values(session, user_id, changed, IMPORT, clock.now())
+        data = {"attributes": sorted(changed), "source": IMPORT}
+        client_id = work.options.client_id
+        record(session, "user.attributes_changed", actor="cli", subject=str(user_id), client_id=client_id, data=data)
+    return sorted(changed)
+
+
+def value_rows(
+    box: SecretBox, user_id: uuid.UUID, values: Mapping[str, Value], declared: Mapping[str, Attribute]
+) -> list[dict[str, object]]:
+    """Return the rows of the values of attributes of somebody new."""
+    return [
+        {
+            "user_id": user_id,
+            "name": name,
+            "value": stored_text(declared[name], name, user_id, value, box),
+            "source": IMPORT,
+            "updated_at": clock.now(),
+        }
+        for name, value in sorted(values.items())
+    ]
 
 
 def add_person(

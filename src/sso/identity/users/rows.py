@@ -19,6 +19,8 @@ from pydantic import ValidationError
 
 from sso import clock
 from sso.errors import Refusal, validation_message
+from sso.identity.attributes.definitions import Attribute
+from sso.identity.attributes.values import Value, ValueRefused, checked_value
 from sso.identity.users.codes import country, language_tag, time_zone
 from sso.identity.users.identifiers import Kind, is_nothing, normalise_as
 from sso.identity.users.records import SchemeUnknown
@@ -88,6 +90,7 @@ class Row:
     has_name: bool = True
     order: int = 0
     employment: dict[str, Any] | None = None
+    attributes: dict[str, Value] = field(default_factory=dict)
 
     def stored(self) -> dict[str, object]:
         """Return the row as a proposal keeps it, encrypted."""
@@ -109,7 +112,7 @@ class Options:
     ``client_id`` is the application whose people they are; ``verified`` the contacts that it has verified itself;
     ``columns`` the names of its columns, by ours; ``format`` and ``encoding`` as in
     :func:`sso.identity.users.readers.read_records`; ``update``: change people who were taken over before; ``hashes``
-    names what the password hashes have in common, as a digest.
+    names what the password hashes have in common, as a digest; ``attributes`` are those that an import may write.
     """
 
     client_id: str | None = None
@@ -119,6 +122,12 @@ class Options:
     encoding: str | None = None
     update: bool = False
     hashes: str = ""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Our columns: those that every file may have, and those of attributes."""
+        return (*KNOWN, *self.attributes)
 
     def named(self) -> dict[str, object]:
         """Return what names an import besides the file and the application."""
@@ -161,9 +170,9 @@ class OptionsRefused(Refusal):
 def check_options(options: Options) -> list[str]:
     """Return what is wrong about options whatever the file holds."""
     wrong = [
-        f"--column {ours}={theirs}: {ours!r} is not one of our columns{_near(ours, KNOWN)}"
+        f"--column {ours}={theirs}: {ours!r} is not one of our columns{_near(ours, options.known)}"
         for ours, theirs in options.columns.items()
-        if ours not in KNOWN
+        if ours not in options.known
     ]
     wrong += [f"--column {ours}=: name a column of the file" for ours, theirs in options.columns.items() if not theirs]
     unknown = sorted(options.verified - {"email", "phone", "nik", "nip"})
@@ -211,7 +220,7 @@ def _find_columns(options: Options, names: Collection[str], wrong: list[str]) ->
         by_form.setdefault(_form(name), []).append(name)
         by_form.setdefault(f"bare {_bare(name)}", []).append(name)
     columns: dict[str, str] = {}
-    for ours in KNOWN:
+    for ours in options.known:
         theirs = options.columns.get(ours, ours)
         similar = by_form.get(_form(theirs)) or by_form.get(f"bare {_bare(theirs)}", [])
         same = [theirs] if theirs in names else similar
@@ -261,9 +270,11 @@ def read_row(
     """
     all_notes: list[Note] = [Note("left out", note) for note in notes]
     heard: list[str] = []
-    text, nested = _texts(given, options.columns, all_notes)
+    own = {ours: theirs for ours, theirs in options.columns.items() if ours not in options.attributes}
+    text, nested = _texts(given, own, all_notes)
     identifiers = _identifiers(text, options, all_notes, heard)
     profile = _profile(text, nested, all_notes)
+    attributes = _attributes(given, options, all_notes)
     return Row(
         number,
         _name(text, profile),
@@ -275,6 +286,7 @@ def read_row(
         notes=tuple(all_notes),
         said=tuple(heard),
         has_name="name" in text,
+        attributes=attributes,
     )
 
 
@@ -320,6 +332,22 @@ def _texts(
                 raise RowRefused(wrong)
             notes.append(Note("left out", wrong))
     return text, nested
+
+
+def _attributes(given: Mapping[str, object], options: Options, notes: list[Note]) -> dict[str, Value]:
+    """Return the values of attributes; what one cannot have is left out, with a note."""
+    values: dict[str, Value] = {}
+    for name, attribute in options.attributes.items():
+        raw = given.get(options.columns.get(name, ""))
+        if isinstance(raw, str) and raw.strip() in _NOTHING:
+            continue
+        try:
+            value = checked_value(attribute, raw)
+        except ValueRefused as error:
+            notes.append(Note("left out", f"{name}: {error}"))
+        else:
+            values |= {name: value} if value is not None else {}
+    return values
 
 
 def _type(value: object) -> str:

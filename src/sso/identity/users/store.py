@@ -12,6 +12,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.identity.attributes.store import values_of_row
+from sso.identity.attributes.values import split
 from sso.identity.users.models import (
     CREDENTIAL_KINDS,
     Agreement,
@@ -47,6 +49,7 @@ WITH_IDENTIFIERS = (
     .where(_u.id == bindparam("user_id"))
     .order_by(_i.created_at, _i.id, _l.created_at, _l.local_user_id)
 )  # fmt: skip
+WITH_ATTRIBUTES = WITH_IDENTIFIERS.add_columns(values_of_row(_u.id))
 
 GIVEN = ("username", "nip")
 """Kinds of identifiers that have one holder also without verification: administrators and imports give them."""
@@ -88,7 +91,7 @@ class KnownIdentifier:
 class Known:
     """A user with everything that claims need. ``local_user_ids``: the ids that the application used before the import,
     the first imported first; several if accounts of the user were merged. ``employment``: the claims of the scope
-    ``employee``, where they were read."""
+    ``employee``, ``attributes``: stored values by their names; each where it was read."""
 
     name: str
     locale: str | None
@@ -99,6 +102,7 @@ class Known:
     identifiers: list[KnownIdentifier]
     local_user_ids: list[str]
     employment: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def valid_at(columns: Any, now: Any) -> ColumnElement[bool]:
@@ -190,21 +194,28 @@ async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Iden
     return list((await session.execute(statement)).scalars())
 
 
-def with_identifiers(session: Executor, user_id: uuid.UUID, client_id: str) -> Known | None:
-    """Return a user with identifiers, oldest first, and the ids of an application. One statement; for the bridge."""
-    rows: Sequence[Any] = session.execute(WITH_IDENTIFIERS, {"user_id": user_id, "client_id": client_id}).all()
-    return known_from(rows)
+def with_identifiers(
+    session: Executor, user_id: uuid.UUID, client_id: str, *, attributes: bool = False
+) -> Known | None:
+    """Return a user with identifiers, oldest first, and the ids of an application; with ``attributes`` the values of
+    attributes too. One statement; for the bridge."""
+    statement = WITH_ATTRIBUTES if attributes else WITH_IDENTIFIERS
+    rows: Sequence[Any] = session.execute(statement, {"user_id": user_id, "client_id": client_id}).all()
+    return known_from(rows, attributes=attributes)
 
 
-def known_from(rows: Sequence[Any]) -> Known | None:
-    """Return a user from the rows of ``WITH_IDENTIFIERS``; further columns of a row are not read."""
+def known_from(rows: Sequence[Any], *, attributes: bool = False) -> Known | None:
+    """Return a user from the rows of ``WITH_IDENTIFIERS``, or with ``attributes`` of ``WITH_ATTRIBUTES``; further
+    columns of a row are not read."""
     if not rows:
         return None
     identifiers = {row[7]: KnownIdentifier(*row[7:KNOWN_COLUMNS]) for row in rows if row[7] is not None}
     local_user_ids = list(dict.fromkeys(row[6] for row in rows if row[6] is not None))
     name, locale, profile, updated_at, checked_at, picture_id = rows[0][:6]
     people = list(identifiers.values())
-    return Known(name, locale, profile, updated_at, checked_at, picture_id, people, local_user_ids)
+    values = split(rows[0][KNOWN_COLUMNS]) if attributes else {}
+    basic = (name, locale, profile, updated_at, checked_at, picture_id)
+    return Known(*basic, people, local_user_ids, attributes=values)
 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:

@@ -16,7 +16,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.clients.claims import allowed_by, permissions, shortest
+from sso.clients.claims import allowed_by, shortest
 from sso.clients.registry import Client
 from sso.errors import Refusal
 from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_acr
@@ -99,7 +99,7 @@ class AuthorizationRequest:
     def permissions(self) -> frozenset[str]:
         """What a person is asked to allow: the scopes, and those that hold the claims asked for by name; of a scope of
         which the application has only some claims, these."""
-        return permissions(self.scopes | self.claims.scopes, self.client.meta.claim_reasons)
+        return self.client.permissions(self.scopes | self.claims.scopes)
 
     @property
     def named_sub(self) -> str | None:

@@ -14,7 +14,16 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from sso import clock
 from sso.clients.claims import ACCESS_SCOPES
 from sso.clients.registry import Client
-from sso.oidc.claims import access_claims, person_for, that_fit, user_claims, withheld_from
+from sso.oidc.claims import (
+    access_claims,
+    attribute_claims,
+    person_for,
+    that_fit,
+    user_claims,
+    wants_attributes,
+    with_mapped,
+    withheld_from,
+)
 from sso.oidc.requests import ProtocolRequest
 from sso.oidc.services import AccessTokenServices, IdTokenServices
 from sso.oidc.store import store
@@ -117,7 +126,7 @@ def id_token_claims(
     """
     about = person_claims(request, grant, scopes if in_full else [])
     told = told_in_token(request.provider, request.client, grant, {*scopes, *grant.details.get("id_token", [])})
-    return {**about, **told}
+    return with_mapped(request.client, scopes, {**about, **told}) if about or told else {}
 
 
 def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, object]:
@@ -129,11 +138,15 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     names, requested = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
     if not names and not set(requested).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
         return {}
-    person, provider = person_for(request.session, grant.user_id, request.client, requested, names), request.provider
+    client, provider = request.client, request.provider
+    person = person_for(request.session, grant.user_id, client, requested, names)
     if person is None:
         return {}
-    hidden = withheld_from(request.client, grant.details, grant.made)
-    return user_claims(person, requested, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+    hidden = withheld_from(client, grant.details, grant.made)
+    about = user_claims(person, requested, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
+    if wants_attributes(client, requested):
+        about |= attribute_claims(client, person, requested, grant, provider.registry.city, provider.box)
+    return about
 
 
 def told_in_token(

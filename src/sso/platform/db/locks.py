@@ -30,6 +30,7 @@ OF_A_PERSON = (
     "pictures",
     "favourites",
     "agreements",
+    "attribute_values",
     "group_administrators",
     "memberships",
     "employments",
