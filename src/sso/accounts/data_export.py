@@ -9,8 +9,8 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.employees import ShownEmployment, employments_of
 from sso.accounts.attributes import every_value
+from sso.accounts.employees import ShownEmployment, employments_of
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
