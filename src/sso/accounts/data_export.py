@@ -164,20 +164,6 @@ async def _identifiers(session: AsyncSession, box: SecretBox, user_id: uuid.UUID
     ]
 
 
-async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> list[dict[str, object]]:
-    return [
-        {
-            "code": group.code,
-            "name": group.name_id,
-            "position": membership.position,
-            "source": membership.source,
-            "from": membership.valid_from,
-            "until": membership.valid_until,
-        }
-        for membership, group in await assignments.memberships_of(session, user_id)
-    ]
-
-
 async def _application_roles(session: AsyncSession, user_id: uuid.UUID) -> list[dict[str, object]]:
     """Return the roles of a user in applications: those that were given to the user, ended ones too, and those that
     come from a unit or group now."""

@@ -344,9 +344,7 @@ async def _end_at_applications(session: AsyncSession, services: AccountChanges, 
         if meta.end_session_on_role_loss and (was_for_employees or knows_employees):
             await tokens.revoke_grants_of_user(session, user.id, now, client_id=client.client_id)
             parts = await sessions.client_sessions_of_user(session, user.id, client.client_id)
-            await end_client_sessions(
-                session, services, client.client_id, parts, EndReason.ADMINISTRATOR, actor=actor.name
-            )
+            await end_client_sessions(session, services, client.client_id, parts, EndReason.ROLE_LOST, actor=actor.name)
 
 
 @dataclass(frozen=True, slots=True)

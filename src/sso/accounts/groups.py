@@ -408,7 +408,8 @@ async def _tell(session: AsyncSession, services: AccountChanges, group: Group, a
     """Tell applications of everybody who is a member of a unit or below it."""
     user_ids = await members.users_below(session, [group.id], clock.now())
     if user_ids:
-        await access_changed(session, services, user_ids=user_ids, client_ids=None, actor=actor)
+        # What they had before the tree changed cannot be read any more.
+        await access_changed(session, services, user_ids=user_ids, client_ids=None, actor=actor, unknown_before=True)
 
 
 def _check_reason(reason: str) -> None:

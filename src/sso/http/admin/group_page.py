@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts.group_files import day_text
 from sso.accounts.groups import GroupRefused
+from sso.accounts.services import AccountActions
 from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.admin.group_actions import (
     CHANGES,
@@ -27,6 +28,7 @@ from sso.http.admin.group_actions import (
 from sso.http.admin.groups import PAGE, SOURCES, Sees, Writes, invalid_field
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
+from sso.http.admin.unit_roles import unit_roles
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
@@ -82,26 +84,27 @@ def member_filter(request: Request) -> tuple[MemberFilter, dict[str, str]]:
 @router.get(GROUPS + "/{group_id}")
 async def group_page(request: Request, group_id: str, here: Sees, accounts: AccountActor) -> Response:
     """Show a unit or group."""
-    return await _group_page(request, accounts.db, accounts.settings.time_zone, group_id, here)
+    return await _group_page(request, accounts, group_id, here)
 
 
 async def _group_page(
     request: Request,
-    db: Database,
-    zone: str,
+    accounts: AccountActions,
     group_id: str,
     here: Here,
     status: int = 200,
     refused: RefusedAction = NOT_REFUSED,
 ) -> Response:
-    chosen, now, read = read_id(group_id), clock.now(), None
+    chosen, now, zone, read = read_id(group_id), clock.now(), accounts.settings.time_zone, None
     wanted, filters = member_filter(request)
     after = read_id(request.query_params.get("after", ""))
     if chosen is not None:
-        read = await _read(db, chosen, wanted, after)
+        read = await _read(accounts.db, chosen, wanted, after)
     if chosen is None or read is None:
         return failure(request, "not_found", 404, header=here.visit.header(request))
     group, way, below, administrators, rows = read
+    async with accounts.db.read() as session:
+        shown_roles = await unit_roles(session, accounts, here, group, locale_of(request))
     following = {**filters, "after": str(rows[PAGE - 1].membership.id)} if len(rows) > PAGE else {}
     path = f"{GROUPS}/{chosen}"
     return admin_page(
@@ -115,6 +118,7 @@ async def _group_page(
         below=below,
         below_max=BELOW,
         administrators=administrators,
+        unit_roles_shown=shown_roles,
         members=rows[:PAGE],
         states=[members.status_of(row.membership, now) for row in rows[:PAGE]],
         wanted=wanted,
@@ -212,8 +216,7 @@ async def _act(
         target = await perform(accounts, chosen, sent, here.as_actor)
     except (GroupRefused, UserError, ValidationError) as error:
         refused, status = _refusal(request, act, sent.typed, error)
-        zone = accounts.settings.time_zone
-        return await _group_page(request, accounts.db, zone, group_id, here, status, refused)
+        return await _group_page(request, accounts, group_id, here, status, refused)
     outbox.nudge()
     return RedirectResponse(f"{GROUPS}/{target}?done={allowed[act]}" if target else GROUPS, 303)
 

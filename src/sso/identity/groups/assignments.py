@@ -246,17 +246,6 @@ async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetim
     return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
 
 
-async def memberships_of(session: AsyncSession, user_id: uuid.UUID) -> list[tuple[Membership, Group]]:
-    """Return every membership of a user, ended ones too, by code."""
-    statement = (
-        select(Membership, Group)
-        .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id)
-        .order_by(Group.code, Membership.id)
-    )
-    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
-
-
 async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Listed]:
     """Return every role that was given to a user, ended ones too, the newest first."""
     return await page_of(session, AssignmentFilter(user_id=user_id, state="all"), None, clock.now(), 1000)

@@ -100,7 +100,7 @@ async def page_of_members(
     return [ListedMember(*row) for row in (await session.execute(statement)).all()]
 
 
-def _materialized(statement: Select[tuple[uuid.UUID, str]], name: str) -> CTE:
+def _materialized(statement: Select[uuid.UUID, str], name: str) -> CTE:
     return statement.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 

@@ -123,13 +123,13 @@ class JwtBearerGrant(JWTBearerGrant):
         sub, request = claims.get("sub"), self.request
         client, session, standing = request.client, request.session, None
         names = (client.client_id, application_of(client.client_id))
-        access_at = clock.now() if client.tells_access or client.limited_by_access else None
+        now, with_access = clock.now(), client.tells_access or client.limited_by_access
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
                 standing = (
-                    standing_of(session, read_uuid(sub), *names, hold=True, access_at=access_at)
+                    standing_of(session, read_uuid(sub), *names, hold=True, access_at=now if with_access else None)
                     if claims["subject_is"] == "user_id"
-                    else standing_with(session, _lookups(request, sub), *names, access_at=access_at)
+                    else standing_with(session, _lookups(request, sub), *names, now, with_access=with_access)
                 )
         if standing is None or not standing.usable:
             raise InvalidGrantError("sub of the assertion is nobody that we know.")

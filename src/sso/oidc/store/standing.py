@@ -15,6 +15,7 @@ from sso.clients.models import TeamMember
 from sso.identity.authn.assurance import identity_level
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.users.models import Identifier, User, UserRole
+from sso.identity.users.store import valid_at
 from sso.oidc.store.models import Consent
 from sso.platform.db import Executor, table_of
 
@@ -82,7 +83,11 @@ _proven = _identifiers.alias("proven")
 _BY_IDENTIFIER = (
     select(*_COLUMNS)
     .select_from(_users.join(_proven, _proven.c.user_id == _u.id))
-    .where(_proven.c.lookup.in_(bindparam("lookups", expanding=True)), _proven.c.verified_at.is_not(None))
+    .where(
+        _proven.c.lookup.in_(bindparam("lookups", expanding=True)),
+        _proven.c.verified_at.is_not(None),
+        valid_at(_proven.c, bindparam("now", type_=_u.created_at.type)),
+    )
 )
 
 
@@ -121,13 +126,14 @@ def standing_with(
     lookups: Sequence[str],
     client_id: str,
     application_id: str,
+    now: datetime,
     *,
-    access_at: datetime | None = None,
+    with_access: bool = False,
 ) -> Standing | None:
-    """Return the same of the user whose verified identifier has one of the normalised forms ``lookups``, held; None
-    where these are identifiers of several users."""
-    names = {"client_id": client_id, "application_id": application_id}
-    return _read(session, _HOLD_BY_IDENTIFIER, access_at, lookups=list(lookups), **names)
+    """Return the same of the user whose verified identifier, valid now, has one of the normalised forms ``lookups``,
+    held; None where these are identifiers of several users."""
+    names = {"client_id": client_id, "application_id": application_id, "now": now}
+    return _read(session, _HOLD_BY_IDENTIFIER, now if with_access else None, lookups=list(lookups), **names)
 
 
 def _read(session: Executor, statement: Any, access_at: datetime | None, **values: Any) -> Standing | None:
