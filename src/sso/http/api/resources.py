@@ -5,6 +5,7 @@ from __future__ import annotations
 from sso.http.api import (
     about,
     application_team,
+    application_webhooks,
     applications,
     audit,
     clients,
@@ -13,6 +14,7 @@ from sso.http.api import (
     identity_checks,
     sessions,
     settings,
+    user_invitations,
     users,
     webhooks,
 )
@@ -20,10 +22,12 @@ from sso.http.api import (
 RESOURCES = (
     sessions.router,
     users.router,
+    user_invitations.router,
     identity_checks.router,
     clients.router,
     applications.router,
     application_team.router,
+    application_webhooks.router,
     grants.router,
     deliveries.router,
     webhooks.router,
