@@ -24,6 +24,7 @@ BODIES: dict[str, Any] = {
     "end_session": {},
     "begin_ending": {"client_id": "warga"},
     "create_user": {"username": "orang-baru", "name": "Orang Baru"},
+    "invite": {"name": "Orang Baru", "email": "baru@kota.example"},
     "patch_user": {"name": "Nama Lain"},
     "patch_attributes": {},
     "merge": {"other_id": "00000000-0000-0000-0000-000000000008"},

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 from tests.support import City
+from tests.waiting import until
 
 from sso import clock
 from sso.identity.notifications import notify
 from sso.identity.users.models import User
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import DatabaseUnavailable
-from sso.platform.outbox import MAIL, SMS, OtherReceiver, ReceiverAnswered, Worker, enqueue
+from sso.platform.outbox import MAIL, SMS, OtherReceiver, ReceiverAnswered, Worker, enqueue, store, worker
 from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.places import FAILURES
 
@@ -173,3 +175,43 @@ async def test_a_delivery_whose_receiver_changes_again_and_again_is_a_failure(ci
     assert delivery.next_attempt_at > clock.now()
     assert delivery.last_error == "its receiver changed 3 times"
     assert len(tried) == 4
+
+
+async def test_the_webhooks_of_busy_teams_delay_no_other_team(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four teams have more events than a claim looks at, and take every place; the receiver of a fifth is dead."""
+    monkeypatch.setattr(store, "MAX_CANDIDATES", 20)
+    monkeypatch.setattr(worker, "SLOW_SECONDS", 600)
+    begun: list[str] = []
+    gate = asyncio.Semaphore(0)
+
+    async def send(payload: Mapping[str, object]) -> None:
+        begun.append(str(payload["team"]))
+        if payload["team"] == "mati":
+            raise ConnectionError("no answer")
+        await gate.acquire()
+
+    async def add(team: str, count: int) -> None:
+        async with city.provider.db.write() as session:
+            for _ in range(count):
+                payload = {"team": team}
+                enqueue(session, "application_webhook", payload, client_id=team, receiver=f"{team}.example")
+
+    await add("mati", 40)
+    for team in ("satu", "dua", "tiga", "empat"):
+        await add(team, 60)
+    sends = Worker(city.provider.db, city.settings, {"application_webhook": send})
+    running = asyncio.create_task(sends.run())
+    await until(lambda: sends.places.used == 32)
+    assert sends.places.open_breakers() == {"application_webhook": 1}, "each team has a breaker of its own"
+    assert begun.count("mati") < 10
+    await add("lima", 3)
+    for _ in range(3):
+        before = len(begun)
+        gate.release()
+        await until(lambda: len(begun) > before)  # noqa: B023
+    assert begun.count("lima") >= 1, "a place that is freed goes to a team that has none, though 200 wait before it"
+    for _ in range(400):
+        gate.release()
+    await until(lambda: begun.count("lima") == 3)
+    sends.stop()
+    await running

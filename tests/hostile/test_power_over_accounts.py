@@ -51,6 +51,7 @@ ABOUT_ACCOUNTS = ("/users/", "/sessions/", "/session-endings", "/merge-proposals
 """What the paths of the API begin with that act on an account that is there."""
 ABOUT_OTHER_THINGS = (
     "/users",
+    "/user-invitations",
     "/session-endings/{ending_id}/stop",
     "/applications",
     "/clients",
@@ -61,8 +62,8 @@ ABOUT_OTHER_THINGS = (
     "/role-assignments",
     "/access-reviews",
 )
-"""What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Applications,
-their teams and secrets are another model's."""
+"""What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Invitations are
+tried in tests/api/test_team_webhooks.py. Applications, their teams and secrets are another model's."""
 PAGES_ABOUT_ACCOUNTS = {
     "/admin/people/{user_id}/{act}", "/admin/people/selected", "/admin/sessions/selected",
     "/admin/sessions/{session_id}", "/admin/endings", "/admin/imports",
@@ -70,8 +71,7 @@ PAGES_ABOUT_ACCOUNTS = {
 PAGES_ABOUT_OTHER_THINGS = (
     "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
     "/admin/invitations", "/admin/searches", "/admin/people/download", "/admin/sessions/download", "/admin/setup/",
-    "/admin/system/", "/admin/groups",
-    "/admin/system/", "/admin/unit-roles/",
+    "/admin/imports/download", "/admin/system/", "/admin/groups", "/admin/unit-roles/",
 )  # fmt: skip
 ACTORS = [[one] for one in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],
@@ -298,7 +298,7 @@ async def test_the_pages_follow_the_model(city: City) -> None:
             await csrf_token(browser, "/admin/endings"),
             await csrf_token(browser, "/admin/sessions", "selected"),
         )
-        imports = await csrf_token(browser, "/admin/imports")
+        imports = await csrf_token(browser, "/admin/imports", "imports")
         one = await csrf_token(browser, f"/admin/sessions/{made['citizen']['session']}")
 
         async def send(path: str, token: str, **fields: str) -> httpx.Response:

@@ -9,8 +9,10 @@ style is measured: see :data:`MARK`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
@@ -140,7 +142,8 @@ async def check_access(page: Page, rules: Rules = Rules.ALL) -> None:
 
 
 async def check_displays(page: Page, displays: Sequence[Display], picture: str = "") -> None:
-    """Check a loaded page in each of several displays; leave it in the first.
+    """Check a loaded page in each of several displays, on a tablet, with large text and with the keyboard; leave it in
+    the first display.
 
     Args:
         page: the page.
@@ -155,8 +158,10 @@ async def check_displays(page: Page, displays: Sequence[Display], picture: str =
             raise AssertionError(f"{page.url} in {display}: {error}") from None
         if picture:
             await keep_picture(page, ARTEFACTS / f"{picture}-{display}.png")
+    await check_tablet(page)
     await check_large_text(page)
     await show(page, displays[0])
+    await check_keyboard(page)
 
 
 async def show(page: Page, display: Display) -> None:
@@ -208,6 +213,84 @@ async def check_large_text(page: Page) -> None:
     found = await page.evaluate(WIDER)
     await page.evaluate("document.documentElement.style.fontSize = ''")
     assert not found, f"{page.url} with text of 200 percent at 320 pixels: {found}"
+
+
+async def check_tablet(page: Page) -> None:
+    """Check that nothing of a page is cut at 768 pixels, where the layout of a phone becomes that of a desk."""
+    await page.set_viewport_size({"width": 768, "height": 1024})
+    found = await page.evaluate(CUT)
+    assert not found, f"{page.url} at 768 pixels: {found}"
+
+
+TABBABLE = """() => {
+  const named = new Set(), found = [];
+  const controls = "a[href], button, input, select, textarea, summary, iframe, [tabindex]";
+  for (const one of document.querySelectorAll(controls)) {
+    if (one.matches(":disabled") || one.type === "hidden" || one.closest("[inert]")) continue;
+    if (one.tabIndex < 0 || !one.checkVisibility({checkVisibilityCSS: true})) continue;
+    if (one.type === "radio") {
+      const group = [...document.querySelectorAll(`input[type=radio][name="${CSS.escape(one.name)}"]`)];
+      const stop = group.find((radio) => radio.checked && radio.form === one.form);
+      const key = `${one.name} ${[...document.forms].indexOf(one.form)}`;
+      if (named.has(key) || (stop && stop !== one)) continue;
+      named.add(key);
+    }
+    found.push(one);
+  }
+  const start = document.createElement("span");
+  start.tabIndex = -1;
+  document.body.prepend(start);
+  start.focus({preventScroll: true});
+  const shown = (style) => style.boxShadow !== "none"
+    || (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1
+      && !/, 0\\)$/.test(style.outlineColor));
+  const steps = window.tabbed = {found, reached: [], unmarked: []};
+  steps.note = ({target}) => {
+    if (steps.reached.includes(target)) return;
+    steps.reached.push(target);
+    const marks = [target, target.closest("label"), target.nextElementSibling];
+    if (!marks.some((one) => one && shown(getComputedStyle(one)))) steps.unmarked.push(target);
+  };
+  steps.start = start;
+  document.addEventListener("focusin", steps.note, true);
+  const parts = found.filter((one) => /^(date|time|datetime-local|month)$/.test(one.type)).length;
+  return [found.length, found.length + 6 * parts + 1];
+}"""
+"""Finds every element that Tab must reach, and notes which ones it does. A group of radio buttons is one stop; the
+parts of a date are several."""
+
+TABBED = """() => {
+  const {found, reached, unmarked, note, start} = window.tabbed;
+  document.removeEventListener("focusin", note, true);
+  start.remove();
+  if (document.activeElement) document.activeElement.blur();
+  const text = (one) => one.outerHTML.replace(/\\s+/g, " ").slice(0, 120);
+  const problems = [], met = reached.filter((one) => found.includes(one));
+  for (const one of found) if (!met.includes(one)) problems.push(`Tab does not reach ${text(one)}`);
+  const first = met.findIndex((one, at) => one !== found.filter((other) => met.includes(other))[at]);
+  if (first >= 0) problems.push(`Tab does not go in the order of the document: ${text(met[first])}`);
+  for (const one of unmarked) problems.push(`the focus cannot be seen: ${text(one)}`);
+  return problems.slice(0, 5);
+}"""
+_tabbed: set[tuple[str, int]] = set()
+"""The pages, each with its number of stops, through which this worker has gone with the keyboard."""
+
+
+async def check_keyboard(page: Page) -> None:
+    """Check that Tab reaches every control of a page, in the order of the document, and that each shows its focus
+    (WCAG 2.2, 2.1.1, 2.1.2, 2.4.3 and 2.4.7). A control that keeps the focus would hide those after it."""
+    stops, presses = await page.evaluate(TABBABLE)
+    key = (re.sub(r"[?&]lang=[a-z]+|[0-9a-f-]{36}|[A-Za-z0-9_-]{40,}", "", page.url), stops)
+    if key not in _tabbed:
+        _tabbed.add(key)
+        keyboard = await page.context.new_cdp_session(page)
+        press = {"type": "rawKeyDown", "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+        await asyncio.gather(*(keyboard.send("Input.dispatchKeyEvent", press) for _ in range(presses)))
+        await keyboard.detach()
+        found = await page.evaluate(TABBED)
+        assert not found, f"{page.url} with the keyboard: {found}"
+        return
+    await page.evaluate(TABBED)
 
 
 async def check_fits(page: Page) -> None:

@@ -33,6 +33,23 @@ FAULTS = {
         "<p style='white-space: nowrap'>Kata sandi Anda sendiri</p>",
         "200 percent",
     ),
+    "a control that Tab passes by": (
+        "",
+        "<button onfocus='this.blur(); document.links[0].focus()'>Tiga</button><a href='/empat'>Empat</a>",
+        "Tab does not reach",
+    ),
+    "a field that keeps the focus": (
+        "",
+        "<input aria-label=Kota onkeydown='event.preventDefault()'><a href='/lima'>Lima</a>",
+        "Tab does not reach",
+    ),
+    "another order": ("", "<a href='/tiga' tabindex=3>Tiga</a>", "tabindex"),
+    "no outline": ("a:focus { outline: none }", "", "the focus cannot be seen"),
+    "cut on a tablet": (
+        "@media (min-width: 700px) and (max-width: 900px) { p { width: 1000px } }",
+        "<p>Panjang</p>",
+        "at 768 pixels",
+    ),
     "cut on a phone": ("", "<p style='width: 500px'>Panjang</p>", "wider than the screen"),
 }
 

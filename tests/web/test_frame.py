@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from markupsafe import Markup
+from tests.citizens import SENDING
 from tests.pages import mistakes_of
 from tests.support import PASSWORD, Browser, City, Statements, form_of, main_of
 
@@ -220,3 +221,17 @@ def test_initials_can_be_read_on_every_colour() -> None:
     colours = dict(re.findall(r"\.tint-(\d) \{\s*background: (#[0-9a-f]{6})", (STATIC_DIR / "city.css").read_text()))
     assert set(colours) == {str(number) for number in range(COLOURS)}
     assert all(contrast("#ffffff", colour) >= 4.5 for colour in colours.values())
+
+
+@pytest.mark.parametrize("overrides", [SENDING], ids=["with SMS"])
+async def test_the_script_for_codes_of_sms_is_loaded_with_codes_of_sms_alone(city: City) -> None:
+    async with city.browser() as browser:
+        for contact, loads in (("0812 9999 0001", True), ("baru@warga.example", False)):
+            form = form_of(await browser.open("/signup"))
+            data = {**form.fields, "contact": contact, "agree": "1"}
+            page = await browser._follow(await browser.http.post("/signup", data=data))
+            assert 'autocomplete="one-time-code"' in page.text, page.text[:600]
+            script = re.search(r'<script src="([^"]*otp[^"]*)" defer>', page.text)
+            assert (script is not None) == loads, contact
+            assert "'unsafe-inline'" not in page.headers["content-security-policy"]
+        assert "otp." not in (await browser.open("/login")).text

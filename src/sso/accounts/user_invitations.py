@@ -129,10 +129,25 @@ async def check_invited(
 async def invite_user(
     services: AccountActions, person: InvitedUser, *, actor: Actor, rights: Collection[str], reason: str = ""
 ) -> UserInvitation:
+    """Invite somebody, in a transaction of its own: see :func:`invite_in`."""
+    async with services.db.write() as session:
+        return await invite_in(session, services, person, actor=actor, rights=rights, reason=reason)
+
+
+async def invite_in(
+    session: AsyncSession,
+    services: AccountActions,
+    person: InvitedUser,
+    *,
+    actor: Actor,
+    rights: Collection[str],
+    reason: str = "",
+) -> UserInvitation:
     """Invite somebody: the link is sent by mail.
 
     Args:
-        services: the database, and how users are told.
+        session: the transaction.
+        services: how users are told.
         person: who is invited.
         actor: who invites.
         rights: the permissions of whoever invites.
@@ -145,27 +160,26 @@ async def invite_user(
     if not services.settings.can_send("email"):
         raise UserError("invitations need a mail server: set SSO_SMTP_URL")
     now, token = clock.now(), link_token()
-    async with services.db.write() as session:
-        await check_invited(session, services.registry, person, rights)
-        check_unused(person, await used_of(session, [person]))
-        if await invitations.count(session) >= MAX_WAITING:
-            raise UserError(f"{MAX_WAITING} invitations wait already: withdraw some first")
-        invitation = UserInvitation(
-            token_hash=_hash(token),
-            email=person.email,
-            name=person.name,
-            username=person.username,
-            roles=list(dict.fromkeys(person.roles)),
-            locale=person.locale,
-            created_by=str(actor.name),
-            created_at=now,
-            sent_at=now,
-            times_sent=1,
-            expires_at=now + services.settings.user_invitation_lifetime,
-        )
-        await _add(session, invitation)
-        _send(session, services, invitation, token)
-        _record(session, "user.invited", invitation, actor, {"roles": invitation.roles, "note": reason})
+    await check_invited(session, services.registry, person, rights)
+    check_unused(person, await used_of(session, [person]))
+    if await invitations.count(session) >= MAX_WAITING:
+        raise UserError(f"{MAX_WAITING} invitations wait already: withdraw some first")
+    invitation = UserInvitation(
+        token_hash=_hash(token),
+        email=person.email,
+        name=person.name,
+        username=person.username,
+        roles=list(dict.fromkeys(person.roles)),
+        locale=person.locale,
+        created_by=str(actor.name),
+        created_at=now,
+        sent_at=now,
+        times_sent=1,
+        expires_at=now + services.settings.user_invitation_lifetime,
+    )
+    await _add(session, invitation)
+    _send(session, services, invitation, token)
+    _record(session, "user.invited", invitation, actor, {"roles": invitation.roles, "note": reason})
     return invitation
 
 

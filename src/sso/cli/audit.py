@@ -44,8 +44,8 @@ def verify_command(
         after = _("intact: %(count)s entries after checkpoint %(checkpoint)s, %(waiting)s not chained yet")
         print((after if report.checkpoint else _("intact: %(count)s entries, %(waiting)s not chained yet")) % values)
     else:
-        values = {"reason": report.reason, "count": report.chained}
-        print(_("BROKEN: %(reason)s; the %(count)s entries before it are intact") % values)
+        broken = {"reason": report.reason, "count": report.chained}
+        print(_("BROKEN: %(reason)s; the %(count)s entries before it are intact") % broken)
     if report.broken_at is not None:
         raise SystemExit(1)
 

@@ -271,8 +271,8 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
         would = _("%(count)s rows may belong to users who have an account; the import would propose to merge them")
         print((would if dry_run else proposed) % {"count": done.proposed})
     if done.rejected:
-        values = {"count": done.rejected, "file": str(listed)}
-        print(_("%(count)s rows were rejected; the reasons are in %(file)s") % values)
+        rejected = {"count": done.rejected, "file": str(listed)}
+        print(_("%(count)s rows were rejected; the reasons are in %(file)s") % rejected)
     if done.left_out:
         columns = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
         left_out = {"count": sum(done.left_out.values()), "columns": columns, "file": str(listed)}

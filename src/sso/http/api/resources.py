@@ -5,6 +5,7 @@ from __future__ import annotations
 from sso.http.api import (
     about,
     application_team,
+    application_webhooks,
     applications,
     attributes,
     audit,
@@ -17,6 +18,7 @@ from sso.http.api import (
     role_assignments,
     sessions,
     settings,
+    user_invitations,
     users,
     webhooks,
 )
@@ -25,6 +27,7 @@ RESOURCES = (
     sessions.router,
     users.router,
     attributes.router,
+    user_invitations.router,
     identity_checks.router,
     groups.router,
     group_members.router,
@@ -32,6 +35,7 @@ RESOURCES = (
     applications.router,
     application_team.router,
     role_assignments.router,
+    application_webhooks.router,
     grants.router,
     deliveries.router,
     webhooks.router,

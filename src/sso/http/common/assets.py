@@ -18,6 +18,7 @@ _SOURCES = {
     "style.css": ("vendor/pico.classless.min.css", "city.css"),
     "console.css": ("console.css",),
     "enhance.js": ("enhance.js",),
+    "otp.js": ("otp.js",),
     "account.js": ("enhance.js", "account.js"),
     "onward.js": ("onward.js",),
     "developer.js": ("developer.js",),

@@ -249,7 +249,7 @@ async def page_of_events(
     return list((await session.execute(statement)).scalars())
 
 
-def _narrowed(statement: Select[tuple[AuditEvent]], filter_: AuditFilter) -> Select[tuple[AuditEvent]]:
+def _narrowed(statement: Select[AuditEvent], filter_: AuditFilter) -> Select[AuditEvent]:
     """Return a statement with the conditions of a filter."""
     for name in ("type", "outcome", "actor", "subject", "client_id"):
         if (value := getattr(filter_, name)) is not None:

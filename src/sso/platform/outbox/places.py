@@ -1,9 +1,11 @@
 """The places of a worker, shared between kinds of deliveries and between receivers.
 
-Three rules keep what fails from delaying the rest (docs/decisions/0060):
+Four rules keep what fails from delaying the rest (docs/decisions/0060):
 
 - Each kind has an eighth of the places for itself; all kinds share the rest.
 - A delivery whose receiver has not answered after a quarter of a second leaves its place to another one and waits on.
+- Where places of a kind are scarce, an endpoint that gets nothing now comes before one that does, however much waits
+  for the other.
 - A receiver that does not answer gets one delivery at a time until it answers. After three failures in a row its
   breaker opens, and it gets one delivery after each pause.
 
@@ -126,6 +128,11 @@ class Places:
     def full_receivers(self, now: float) -> list[str]:
         """Return the endpoints that may get no more now."""
         return sorted(key for key, receiver in self._receivers.items() if self._room_of(key, receiver, now) <= 0)
+
+    def busy_receivers(self) -> list[str]:
+        """Return the endpoints that get something now, of kinds with few places left: others come before them."""
+        scarce = {kind for kind, used in self._used.items() if used and self.room_of_kind(kind) <= self._per_receiver}
+        return sorted(key for key, receiver in self._receivers.items() if receiver.sending and receiver.kind in scarce)
 
     def full_hosts(self) -> list[str]:
         """Return the hosts that may get no more now."""

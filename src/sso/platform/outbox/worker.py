@@ -188,12 +188,21 @@ class Worker:
                 due = await store.is_any_due(session, full)
             if not due and full != self._full():
                 continue  # a place was freed meanwhile
-            if not due or not await self._claim(full):
+            if not due or not await self._claim_fairly(full):
                 return
 
     def _full(self) -> store.Full:
         """Return the kinds, endpoints and hosts without a free place."""
         return store.Full(self.places.full_kinds(), self.places.full_receivers(_now()), self.places.full_hosts())
+
+    async def _claim_fairly(self, full: store.Full) -> bool:
+        """Take deliveries, where places are scarce first those of endpoints that get nothing now: a claim looks at the
+        deliveries that are due first alone, and those could all be of endpoints for which very many wait."""
+        if busy := self.places.busy_receivers():
+            others = store.Full(full.kinds, sorted({*full.receivers, *busy}), full.hosts)
+            if await self._claim(others):
+                return True
+        return await self._claim(full)
 
     async def _claim(self, full: store.Full) -> bool:
         """Take deliveries and begin to send them; tell whether there was one."""
