@@ -59,7 +59,7 @@ MEMORY_BOUND_MB, MEMORY_BOUND_SHARE = 16, 0.10
 FILES_BOUND = 20
 SLACK = 100
 """Rows that a table may have beyond its bound: what is under way, and what other requests leave."""
-RECORDS = {"sessions": 1, "session_clients": 1, "deliveries": 2, "audit_events": 6}
+RECORDS = {"sessions": 1, "session_clients": 1, "deliveries": 2, "audit_events": 6, "ends": 2, "replay": 1}
 """Tables that keep a record: how many rows they may grow by for each sign-in (docs/retention.md says for how long)."""
 BYTES_FOR_EACH_SIGN_IN = 12_000
 """How much the tables and indexes may grow for each sign-in after the warm-up: the record of it."""
@@ -91,19 +91,25 @@ class Look:
     sizes: Mapping[str, int]
 
 
+def _client(base: str, auth: tuple[str, str] | None = None) -> httpx.AsyncClient:
+    """Return a client that gives an idle connection up before the server does, after 5 seconds: a request that is sent
+    at that moment is lost, and httpx repeats none."""
+    return httpx.AsyncClient(base_url=base, auth=auth, timeout=60, limits=httpx.Limits(keepalive_expiry=2.0))
+
+
 class Actor:
     """A user with a browser and the server of an application."""
 
     def __init__(self, port: int, username: str, password: str, secret: str, done: Done) -> None:
         self._base, self._done = f"http://localhost:{port}", done
         self._username, self._password = username, password
-        self._program = httpx.AsyncClient(base_url=self._base, auth=(CLIENT, secret), timeout=60)
+        self._program = _client(self._base, auth=(CLIENT, secret))
 
     async def act(self, until: float) -> None:
         """Work until a moment."""
         async with self._program:
             while time.monotonic() < until:
-                async with httpx.AsyncClient(base_url=self._base, timeout=60) as browser:
+                async with _client(self._base) as browser:
                     await self._session(browser, until)
 
     async def _session(self, browser: httpx.AsyncClient, until: float) -> None:

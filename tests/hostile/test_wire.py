@@ -44,10 +44,10 @@ class Counting(wire.BoundedProtocol):
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
-    """Serve :func:`echo`, and give its port."""
+async def serving(app: Any = echo) -> AsyncIterator[int]:
+    """Serve an application, and give its port."""
     port = free_ports(1)
-    config = uvicorn.Config(echo, port=port, http=Counting, log_config=None, lifespan="off")
+    config = uvicorn.Config(app, port=port, http=Counting, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
     await until(lambda: server.started)
@@ -116,3 +116,49 @@ async def test_framing_stays_strict_after_an_offer_to_upgrade() -> None:
             answer = await reader.read()
         assert b"/admin" not in answer
         writer.close()
+
+
+async def whole(scope: Any, receive: Any, send: Any) -> None:
+    """Answer as the shell does: at once where the connection permits it, otherwise in messages."""
+    path, body = scope["path"], b'["whole"]'
+    length = b"%d" % (len(body) + (path == "/short"))
+    headers = [(b"content-length", length), (b"x-value", b"a\nb" if path == "/split" else b"a")]
+    if scope["extensions"][wire.WHOLE](200, headers, body):
+        return
+    headers = [(b"content-length", b"%d" % len(body)), (b"x-in-messages", b"1")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(
+    ("request_line", "more", "in_messages"),
+    [
+        ("GET / HTTP/1.1", "", False),
+        ("GET / HTTP/1.1", "Connection: close\r\n", False),
+        ("GET / HTTP/1.0", "", False),
+        ("HEAD / HTTP/1.1", "", True),
+        ("GET /short HTTP/1.1", "", True),
+        ("GET /split HTTP/1.1", "", True),
+    ],
+)
+async def test_a_response_is_sent_whole_where_that_is_the_same(request_line: str, more: str, in_messages: bool) -> None:
+    asked = f"{request_line}\r\nHost: x\r\n{more}\r\n".encode()
+    end = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with serving(whole) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(asked + end)
+        async with asyncio.timeout(10):
+            answers = await reader.read()
+        writer.close()
+    head, _, rest = answers.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert (b"x-in-messages" in head) == in_messages
+    assert b"\r\nb" not in head
+    assert b"content-length: 9" in head
+    closes = "close" in more or request_line.endswith("1.0")
+    assert (b"connection: close" in head) == closes
+    first = b"" if request_line.startswith("HEAD") else b'["whole"]'
+    assert rest.startswith(first)
+    # A connection that is kept answers the next request, after the first.
+    assert rest.removeprefix(first).startswith(b"" if closes else b"HTTP/1.1 200 OK\r\n")
+    assert answers.count(b"HTTP/1.1 200") == (1 if closes else 2)

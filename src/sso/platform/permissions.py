@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -157,6 +158,7 @@ def permissions_in(scopes: Collection[str]) -> frozenset[str]:
     return frozenset(name for name, permission in PERMISSIONS.items() if permission.scope in scopes)
 
 
+@lru_cache(maxsize=1000)
 def is_restricted(scope: str) -> bool:
     """Tell whether a scope is a privilege, which the application needs a grant for in addition to its registration."""
     return scope.startswith(SCOPE_PREFIX) or is_restricted_data(scope)

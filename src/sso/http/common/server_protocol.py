@@ -97,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._end_head()
         super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE: partial(self._send_whole, self.cycle)}
+        self.scope["extensions"] = {WHOLE: partial(self._send_whole, self.cycle)}  # type: ignore[dict-item]  # a function
 
     def on_message_complete(self) -> None:
         # After an offer to upgrade httptools calls the message complete without having read its body.

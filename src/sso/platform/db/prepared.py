@@ -323,13 +323,17 @@ class SqliteWork(Work):
 
     own_listeners = 1
 
+    def _lend(self) -> None:
+        super()._lend()
+        self._execute = self._driver._conn.execute
+
     def _begin(self) -> None:
         self._write_back()
         patiently(lambda: self._driver._conn.execute("BEGIN IMMEDIATE"))
 
     def _commit(self) -> None:
         try:
-            self._driver._conn.execute("COMMIT")
+            self._execute("COMMIT")
         except BaseException as error:
             self._fail(error, None)
 
@@ -337,7 +341,7 @@ class SqliteWork(Work):
         return bool(self._driver.in_transaction)
 
     def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
-        execute = self._driver._conn.execute
+        execute = self._execute
         if not self._single:
             records: Sequence[Sequence[Any]] = execute(plan.sql, arguments).fetchall()
             return records

@@ -1,0 +1,58 @@
+"""The body of a request: read at once where it has come, waited for otherwise, bounded in time and size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sso.http.common.received import Received, TooLarge, TooSlow
+
+pytestmark = pytest.mark.unit
+
+
+class Body:
+    """The ``receive`` of a server: parts of a body, each with how long it takes."""
+
+    def __init__(self, parts: Sequence[tuple[bytes, float]]) -> None:
+        self._parts = list(parts)
+        self.cancelled = False
+
+    async def __call__(self) -> dict[str, Any]:
+        body, seconds = self._parts.pop(0)
+        try:
+            if seconds:
+                await asyncio.sleep(0)
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        return {"type": "http.request", "body": body, "more_body": bool(self._parts)}
+
+
+async def test_parts_that_have_come_and_parts_that_come_later_are_one_body() -> None:
+    received = Received(Body([(b"a", 0), (b"b", 0.001), (b"c", 0), (b"d", 0.001)]), 10, 5)
+    assert await received.body() == b"abcd"
+
+
+async def test_a_body_that_comes_too_late_is_given_up() -> None:
+    with pytest.raises(TooSlow):
+        await Received(Body([(b"a", 0), (b"b", 60)]), 10, 0.05).body()
+
+
+async def test_a_body_that_is_too_large_is_refused_in_each_way_it_comes() -> None:
+    for seconds in (0, 0.001):
+        with pytest.raises(TooLarge):
+            await Received(Body([(b"abc", 0), (b"defg", seconds)]), 6, 5).body()
+
+
+async def test_a_request_that_is_cancelled_stops_waiting_for_its_body() -> None:
+    body = Body([(b"a", 60)])
+    reading = asyncio.create_task(Received(body, 10, 60).body())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
