@@ -260,7 +260,10 @@ async def test_an_officer_records_and_ends_an_employment(city: City) -> None:
         typed = {"nip": "19850101 201001 1 001", "employment_status": "pns", "unit": "PKM-CPD", "position": "Bidan"}
         wrong = {"nip": "198513012010011001", "employment_status": "pns", "note": "SK 12"}
         refused = await post(browser, f"{at}/employ", wrong, page)
-        assert (refused.status_code, "1 sampai 8" in refused.text or "digits 1 to 8" in refused.text) == (409, True)
+        assert (refused.status_code, "ke-1 sampai ke-8" in refused.text or "digits 1 to 8" in refused.text) == (
+            409,
+            True,
+        )
         await post(browser, f"{at}/employ", {**typed, "note": "SK 12"}, page)
         page = await browser.open(at)
         assert ("19850101 201001 1 001" in page.text, "Puskesmas Cipondoh" in page.text) == (True, True)

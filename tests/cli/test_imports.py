@@ -69,7 +69,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
     assert cli("users", "show", "lama1").code == 1
 
     answer = cli(*words)
-    assert answer.err.strip() == "columns that are not read: catatan"
+    assert answer.err.strip() == "Columns that are not read: catatan"
     assert answer.out.splitlines() == [
         "4 rows: 2 users were created",
         "2 were rejected; the reasons are in p.csv.rejected.csv",

@@ -97,7 +97,7 @@ def test_grants_are_listed_and_revoked(cli: Cli) -> None:
     assert grant["id"] in cli("grants", "list").out
     assert cli("grants", "revoke", grant["id"]).code == 0
     assert not active(cli, tokens)
-    assert "no grant" in cli("grants", "revoke", grant["id"]).err
+    assert "no active grant" in cli("grants", "revoke", grant["id"]).err
     assert "is not the id" in cli("grants", "revoke", "x").err
 
 

@@ -26,8 +26,11 @@ from tests.demands import demand
 from tests.support import ISSUER, City, query_of
 
 from sso import clock
+from sso.accounts.employees import EmploymentDetails, employ
 from sso.accounts.identity_checks import check_identity, read_check
 from sso.identity.authn.assurance import ACR_VALUES
+from sso.identity.groups.models import Group
+from sso.identity.groups.store import add_group
 from sso.identity.users.models import LocalAccount
 from sso.identity.users.service import find
 from sso.platform.actor import Actor
@@ -125,22 +128,26 @@ async def test_response_types_and_modes(city: City) -> None:
 @demand("Discovery 3", "every announced scope is granted, and every announced claim can be had")
 async def test_scopes_and_claims(city: City) -> None:
     document = await document_of(city)
-    scope = " ".join(name for name in document["scopes_supported"] if name != "nik")
+    scope = " ".join(name for name in document["scopes_supported"] if name not in OF_THE_CITY)
     party = await registered(city, **EVERYTHING, scope=scope)
     async with city.browser() as browser:
         answer = await authorize(
             browser, party, username="lengkap", scope=scope, response_type="code id_token token", prompt="consent"
         )
         made = await party.exchange(answer["code"], code_verifier=None)
-    assert set(made["scope"].split()) | {"nik"} == set(document["scopes_supported"])
+    assert set(made["scope"].split()) | OF_THE_CITY == set(document["scopes_supported"])
     seen = set(await userinfo(party, made["access_token"])) | set(answer.claims()) | set(made.claims())
     seen |= await _of_the_city(city)
     assert seen == set(document["claims_supported"])
     assert document["claim_types_supported"] == ["normal"]
 
 
+OF_THE_CITY = {"nik", "employee"}
+"""Scopes that only applications of the city may have."""
+
+
 async def _of_the_city(city: City) -> set[str]:
-    """Return the claims that only the city's own application has: of somebody who was at a counter, and imported."""
+    """Return the claims that only the city's own application has: of an employee who was at a counter, and imported."""
     party, lengkap = city.relying_party("dinas"), city.users["lengkap"]
     async with city.provider.db.write() as session:
         user = await find(session, "lengkap")
@@ -148,8 +155,12 @@ async def _of_the_city(city: City) -> set[str]:
         await check_identity(session, city.provider, user, seen, actor=Actor("test"))
         known = {"client_id": "dinas", "local_user_id": "7"}
         session.add(LocalAccount(user_id=lengkap, created_at=clock.now(), **known))
+        now = clock.now()
+        await add_group(session, Group(kind="unit", code="A", name_id="Unit A", created_at=now, updated_at=now))
+        work = EmploymentDetails(status="pns", nip="198501012010011001", grade="III/b", unit="A", position="Bidan")
+        await employ(session, city.provider, user, work, source="import", actor=Actor("test"), reason="test")
     async with city.browser() as browser:
-        made = await browser.tokens(party, username="lengkap", scope="openid identity nik")
+        made = await browser.tokens(party, username="lengkap", scope="openid identity nik employee")
     return set((await party.userinfo(made["access_token"])).json())
 
 

@@ -216,5 +216,5 @@ def end(
                 refuse("the user was deleted")
             await end_employment(session, services, found, at=at, actor=CLI, reason=reason)
 
-    run_loaded(work, begins=True)
+    run_loaded(work)
     print("ended" if not until else f"ends after {until}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -26,21 +27,21 @@ from sso.clients.metadata import OIDC_SCOPES, ClientMetadata
 from sso.identity.attributes import store
 from sso.identity.attributes.definitions import Declaration, ScopeName, Texts
 from sso.identity.attributes.models import AttributeDeclaration
-from sso.identity.users.rows import KNOWN
-from sso.identity.users.schemas import Address, NewUser, Profile, UserChange
 from sso.platform.permissions import SCOPE_PREFIX
 
-RESERVED_NAMES = frozenset(
-    {
-        *KNOWN,
-        *Address.model_fields,
-        *Profile.model_fields,
-        *NewUser.model_fields,
-        *UserChange.model_fields,
-        "id", "sub", "status", "roles", "groups", "units", "password", "identifiers", "disabled", "deleted",
-    }
-)  # fmt: skip
-"""Names that the account, an import or the API has already."""
+
+@cache
+def reserved_names() -> frozenset[str]:
+    """Return the names that the account, an import or the API has already."""
+    # Few processes check a declaration: these modules load Babel.
+    from sso.identity.users.rows import KNOWN
+    from sso.identity.users.schemas import Address, NewUser, Profile, UserChange
+
+    models = (Address, Profile, NewUser, UserChange)
+    of_accounts = {"id", "sub", "status", "roles", "groups", "units", "password", "identifiers", "disabled", "deleted"}
+    return frozenset({*KNOWN, *(name for model in models for name in model.model_fields), *of_accounts})
+
+
 RESERVED_SCOPES = frozenset({*OIDC_SCOPES, *SCOPE_CLAIMS, "roles", "groups", "employee", "ssf.read", "ssf.manage"})
 Mistake = tuple[tuple[str | int, ...], str]
 """Where in the file a mistake is, and what is wrong."""
@@ -102,7 +103,7 @@ def _of_scopes(declaration: CityDeclaration) -> Iterator[Mistake]:
 def _of_attributes(declaration: CityDeclaration) -> Iterator[Mistake]:
     claims: dict[str, str] = {}
     for name, attribute in declaration.attributes.items():
-        if name in RESERVED_NAMES:
+        if name in reserved_names():
             yield ("attributes", name), f"{name} is a field of every account: choose another name, such as city_{name}"
         if attribute.scope is None:
             continue
