@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
+from sso.accounts.access_changes import INSTANT, access_changed, is_followed
 from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_confirm, why_not_end
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client
 from sso.errors import Refusal
 from sso.identity.groups import assignments as store
-from sso.identity.groups import changes
+from sso.identity.groups import changes, tree
 from sso.identity.groups.models import Group, RoleAssignment
 from sso.identity.sessions import store as sessions
+from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
@@ -33,7 +34,6 @@ MAX_AT_ONCE = 100
 MAX_REASON_CHARS = 500
 MAX_TIME = timedelta(days=3660)
 """How far in the future a role may begin or end."""
-INSTANT = timedelta(microseconds=1)
 GIVES, READS = "assignments:write", "assignments:read"
 """The permissions to give and end, and to see, the roles of every application."""
 Code = Literal["not_found", "already_given", "already_ended", "invalid_request", "not_yours"]
@@ -100,14 +100,6 @@ class NewAssignment:
     valid_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """The facts of a role that is given, as the rule takes them."""
-
-    gift: Gift
-    users: list[uuid.UUID] = field(default_factory=list)
-
-
 async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id: uuid.UUID | None) -> Giver:
     """Return who gives roles of an application.
 
@@ -120,7 +112,7 @@ async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id:
     gives_all = GIVES in actor.permissions
     if user_id is None:
         return Giver(None, gives_all)
-    units = await store.units_looked_after(session, user_id, clock.now())
+    units = await tree.administered_by(session, user_id)
     team = await teams.role_of(session, client_id.removesuffix(SANDBOX_END), user_id)
     reviews = team == "owner" and await store.is_reviewed(session, client_id)
     return Giver(user_id, gives_all, team is not None, units, reviews)
@@ -151,14 +143,15 @@ async def give_roles(
     if not 0 < len(given) <= MAX_AT_ONCE:
         raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
     client = await _locked_client(session, services, client_id)
+    for user_id in sorted({new.user_id for new in given if new.user_id is not None}):
+        await users.lock_user(session, user_id)  # nobody is deleted meanwhile
     since, affected = clock.now() - INSTANT, set[uuid.UUID]()
     created: list[RoleAssignment] = []
     for new in given:
         check_times(new)
         await _check_target(session, client, new)
         assignment = _assignment(client_id, new, actor)
-        reached = await _reached(session, client, assignment, giver)
-        refused = why_not(giver, reached.gift)
+        refused = why_not(giver, await _gift(session, client, assignment, giver))
         if refused is not None:
             raise NotYours(refused)
         if await store.same_as(session, assignment, clock.now()) is not None:
@@ -166,7 +159,7 @@ async def give_roles(
         session.add(assignment)
         await session.flush()
         created.append(assignment)
-        affected.update(reached.users)
+        affected.update(await _users_of(session, services, assignment, clock.now()))
         await _record(session, "role.given", assignment, assignment.reason, actor)
     await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
     return created
@@ -200,8 +193,7 @@ async def end_role(
     client = services.registry.known(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    reached = await _reached(session, client, assignment, giver)
-    refused = why_not_end(giver, reached.gift)
+    refused = why_not_end(giver, await _gift(session, client, assignment, giver))
     if refused is not None:
         raise NotYours(refused)
     await end_assignments(session, services, [assignment], actor=actor, reason=reason)
@@ -220,15 +212,23 @@ async def end_assignments(
     now = clock.now()
     affected: set[uuid.UUID] = set()
     for assignment in ended:
-        affected.update(await _users_of(session, assignment, now))
+        affected.update(await _users_of(session, services, assignment, now))
+    await write_ends(session, ended, now=now, actor=actor, reason=reason)
+    names = {assignment.client_id for assignment in ended}
+    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
+
+
+async def write_ends(
+    session: AsyncSession, ended: Sequence[RoleAssignment], *, now: datetime, actor: Actor, reason: str
+) -> None:
+    """End assignments as a part of a larger change that tells applications itself."""
+    for assignment in ended:
         # What would begin later never begins: its whole time is over.
         if assignment.valid_from is not None and assignment.valid_from > now:
             assignment.valid_from = now
         assignment.valid_until, assignment.ended_by, assignment.end_reason = now, actor.name or "", _line(reason)
         await _record(session, "role.ended", assignment, reason, actor)
     await session.flush()
-    names = {assignment.client_id for assignment in ended}
-    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
 
 
 async def confirm_role(
@@ -249,7 +249,7 @@ async def confirm_role(
     client = services.registry.get(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    refused = why_not_confirm(giver, (await _reached(session, client, assignment, giver)).gift)
+    refused = why_not_confirm(giver, await _gift(session, client, assignment, giver))
     if refused is not None:
         raise NotYours(refused)
     assignment.confirmed_at = clock.now()
@@ -284,7 +284,7 @@ async def sight_of(session: AsyncSession, actor: Actor, user_id: uuid.UUID | Non
         return Sight(everything)
     mine = await teams.teams_with(session, user_id)
     names = frozenset(name for application_id in mine for name in (application_id, application_id + SANDBOX_END))
-    return Sight(False, names, await store.units_looked_after(session, user_id, clock.now()))
+    return Sight(False, names, await tree.administered_by(session, user_id))
 
 
 async def seen_by(
@@ -436,26 +436,23 @@ def _assignment(client_id: str, new: NewAssignment, actor: Actor) -> RoleAssignm
     )
 
 
-async def _reached(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> _Reached:
-    """Return the facts of an assignment for the rule, and the users whom it reaches."""
+async def _gift(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> Gift:
+    """Return the facts of an assignment for the rule. Of its users, the rule asks for the giver alone."""
     defined = client.meta.application_roles.get(assignment.role)
-    users = await _users_of(session, assignment, clock.now())
-    reached = {giver.user_id} & {*users, assignment.user_id} - {None}
+    reaches_giver = giver.user_id is not None and giver.user_id == assignment.user_id
     if assignment.group_id is not None and giver.user_id is not None:
         below = assignment.with_units_below
-        if await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below):
-            reached.add(giver.user_id)
+        reaches_giver = await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below)
     limited = await store.above(session, assignment.unit_id) if assignment.unit_id is not None else None
-    gift = Gift(
+    return Gift(
         is_defined=defined is not None,
         units_give=defined.units_give if defined is not None else "no",
         team_gives=client.meta.team_gives_roles,
         is_sandbox=client.sandbox,
-        reached=frozenset(user_id for user_id in reached if user_id is not None),
+        reached=frozenset({giver.user_id} if reaches_giver and giver.user_id is not None else ()),
         where=await _where(session, assignment.user_id, assignment.group_id),
         limited_to=limited,
     )
-    return _Reached(gift, users)
 
 
 async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None) -> frozenset[uuid.UUID]:
@@ -464,9 +461,14 @@ async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uui
     return await store.where_user_is(session, user_id, clock.now()) if user_id is not None else frozenset()
 
 
-async def _users_of(session: AsyncSession, assignment: RoleAssignment, now: datetime) -> list[uuid.UUID]:
+async def _users_of(
+    session: AsyncSession, services: EventServices, assignment: RoleAssignment, now: datetime
+) -> list[uuid.UUID]:
+    """Return the users whom an assignment reaches; nobody where the application is told of nothing."""
     if assignment.user_id is not None:
         return [assignment.user_id]
+    if not is_followed(services, [assignment.client_id]):
+        return []
     assert assignment.group_id is not None
     return await changes.members_reached(
         session, assignment.group_id, with_units_below=assignment.with_units_below, since=now
