@@ -19,14 +19,14 @@ from tests.support import Browser, City, Tokens
 from tests.waiting import until
 
 from sso import clock
-from sso.accounts import access_changes, groups, role_assignments
+from sso.accounts import access_changes, groups
 from sso.accounts.deletion import delete_user
 from sso.accounts.employees import EmploymentDetails, employ, end_employment
 from sso.accounts.group_files import apply_plan, make_plan, read_units_csv
 from sso.accounts.role_assignments import NewAssignment, RoleError, giver_of
 from sso.accounts.role_assignments import give_roles as give
 from sso.accounts.role_rules import Giver
-from sso.identity.groups import tree
+from sso.identity.groups import assignments, tree
 from sso.identity.groups.models import RoleAssignment, UnitAdministrator
 from sso.identity.groups.schemas import GroupChange
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -153,7 +153,7 @@ async def test_a_move_of_many_is_as_exact_for_those_that_a_job_compares(
     await followed.change(groups.move_group, units["PKM-1"], units["DISDIK"], **ABOUT)
     await access_changes.work(followed.city.provider, asyncio.Event())
     assert await followed.over() == {(name, "sinyal") for name in ("dewi", "budi", "siti")}
-    lost = [{"roles": [], "groups": []}] * 2  # siti's grant ended with the first move
+    lost: list[dict[str, list[str]]] = [{"roles": [], "groups": []}] * 2  # siti's grant ended with the first move
     assert await followed.told() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}, *lost]
 
 
@@ -308,7 +308,7 @@ async def test_a_user_who_is_deleted_meanwhile_gets_no_role(city: City, office: 
         async with provider.db.read() as session:
             return deletions[0].done() or (await session.execute(blocked)).first() is not None
 
-    same_as = role_assignments.store.same_as
+    same_as = assignments.same_as
 
     async def delete_first(*given: Any) -> RoleAssignment | None:
         deletions.append(asyncio.create_task(delete()))
@@ -316,7 +316,7 @@ async def test_a_user_who_is_deleted_meanwhile_gets_no_role(city: City, office: 
             await until(waits)
         return await same_as(*given)
 
-    monkeypatch.setattr(role_assignments.store, "same_as", delete_first)
+    monkeypatch.setattr(assignments, "same_as", delete_first)
     async with provider.db.write() as session:
         new = NewAssignment("chief", "Alasan tentang Siti", user_id=siti)
         await give(session, provider, "sinyal", [new], giver=COMMAND, actor=CLI)
