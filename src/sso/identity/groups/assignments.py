@@ -21,6 +21,7 @@ from sso.identity.groups.models import (
     RoleAssignment,
 )
 from sso.identity.users.models import User
+from sso.platform.db import not_over, valid_at
 
 State = Literal["current", "ended", "all"]
 Limit = aliased(Group, name="limit_unit")
@@ -70,19 +71,6 @@ class HeldFrom:
     member_of: Group | None
 
 
-def current(columns: Any, now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a row has begun and has not ended."""
-    return and_(
-        or_(columns.valid_from.is_(None), columns.valid_from <= now),
-        or_(columns.valid_until.is_(None), columns.valid_until > now),
-    )
-
-
-def not_over(columns: Any, now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a row has not ended; it may begin later."""
-    return or_(columns.valid_until.is_(None), columns.valid_until > now)
-
-
 async def page_of(
     session: AsyncSession, chosen: AssignmentFilter, before: uuid.UUID | None, now: datetime, limit: int
 ) -> list[Listed]:
@@ -101,13 +89,13 @@ async def page_of(
 
 
 def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]]:
-    wanted = {
+    values = {
         RoleAssignment.client_id: chosen.client_id,
         RoleAssignment.user_id: chosen.user_id,
         RoleAssignment.group_id: chosen.group_id,
         RoleAssignment.role: chosen.role,
     }
-    conditions: list[ColumnElement[bool]] = [column == value for column, value in wanted.items() if value is not None]
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in values.items() if value is not None]
     if chosen.state == "current":
         conditions.append(not_over(RoleAssignment, now))
     elif chosen.state == "ended":
@@ -130,15 +118,15 @@ async def get(session: AsyncSession, assignment_id: uuid.UUID) -> Listed | None:
     return Listed(row[0], row[1], row[2], row[3]) if row is not None else None
 
 
-async def same_as(session: AsyncSession, wanted: RoleAssignment, now: datetime) -> RoleAssignment | None:
+async def same_as(session: AsyncSession, new: RoleAssignment, now: datetime) -> RoleAssignment | None:
     """Return an assignment that has not ended and gives the same role to the same user or group for the same unit."""
     statement = select(RoleAssignment).where(
-        RoleAssignment.client_id == wanted.client_id,
-        RoleAssignment.role == wanted.role,
-        _equal(RoleAssignment.user_id, wanted.user_id),
-        _equal(RoleAssignment.group_id, wanted.group_id),
-        _equal(RoleAssignment.unit_id, wanted.unit_id),
-        RoleAssignment.with_units_below.is_(wanted.with_units_below),
+        RoleAssignment.client_id == new.client_id,
+        RoleAssignment.role == new.role,
+        _equal(RoleAssignment.user_id, new.user_id),
+        _equal(RoleAssignment.group_id, new.group_id),
+        _equal(RoleAssignment.unit_id, new.unit_id),
+        RoleAssignment.with_units_below.is_(new.with_units_below),
         not_over(RoleAssignment, now),
     )
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
@@ -164,12 +152,12 @@ async def held_from(
     """
     of_user = [RoleAssignment.user_id == user_id] if user_id is not None else []
     of_client = [RoleAssignment.client_id == client_id] if client_id is not None else []
-    limited = or_(RoleAssignment.unit_id.is_(None), current(Limit, now))
+    limited = or_(RoleAssignment.unit_id.is_(None), valid_at(Limit, now))
     no_id = literal(None, Group.id.type)
     direct = (
         select(RoleAssignment.user_id.label("user_id"), RoleAssignment.id.label("assignment_id"), no_id.label("own_id"))
         .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
-        .where(RoleAssignment.user_id.is_not(None), *of_user, *of_client, current(RoleAssignment, now), limited)
+        .where(RoleAssignment.user_id.is_not(None), *of_user, *of_client, valid_at(RoleAssignment, now), limited)
     )
     grouped = (
         select(Membership.user_id, RoleAssignment.id, func.min(_text(session, Membership.group_id)))
@@ -179,7 +167,9 @@ async def held_from(
         .join(RoleAssignment, RoleAssignment.group_id == GroupAncestor.ancestor_id)
         .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
         .where(*([Membership.user_id == user_id] if user_id is not None else []), *of_client)
-        .where(current(Membership, now), current(Own, now), current(Group, now), current(RoleAssignment, now), limited)
+        .where(
+            valid_at(Membership, now), valid_at(Own, now), valid_at(Group, now), valid_at(RoleAssignment, now), limited
+        )
         .where(or_(GroupAncestor.depth == 0, RoleAssignment.with_units_below.is_(True)))
         .group_by(Membership.user_id, RoleAssignment.id)
     )
@@ -199,8 +189,8 @@ async def _named(
     for statement in (direct, grouped):
         user, assignment = list(statement.selected_columns)[:2]
         later = [] if after is None else [or_(user > after[0], and_(user == after[0], assignment > after[1]))]
-        found = await session.execute(statement.where(*later).order_by(user, assignment).limit(limit))
-        rows += [(row[0], row[1], row[2]) for row in found.all()]
+        page = statement.where(*later).order_by(user, assignment).limit(limit)
+        rows += [(row[0], row[1], row[2]) for row in (await session.execute(page)).all()]
     rows = sorted(rows, key=lambda row: (row[0], row[1]))[:limit]
     names = await _by_id(session, User, {row[0] for row in rows})
     assignments = await _by_id(session, RoleAssignment, {row[1] for row in rows})
@@ -226,12 +216,12 @@ async def _named(
 
 
 async def _by_id(session: AsyncSession, model: Any, ids: Collection[uuid.UUID]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+    by_id: dict[Any, Any] = {}
     chosen = sorted(ids)
     for start in range(0, len(chosen), 500):
         rows = await session.execute(select(model).where(model.id.in_(chosen[start : start + 500])))
-        found.update({row.id: row for row in rows.scalars()})
-    return found
+        by_id.update({row.id: row for row in rows.scalars()})
+    return by_id
 
 
 async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[tuple[Membership, Group]]:
@@ -275,7 +265,7 @@ async def where_user_is(session: AsyncSession, user_id: uuid.UUID, now: datetime
         select(GroupAncestor.ancestor_id)
         .join(Membership, Membership.group_id == GroupAncestor.group_id)
         .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id, current(Membership, now), current(Group, now))
+        .where(Membership.user_id == user_id, valid_at(Membership, now), valid_at(Group, now))
     )
     return frozenset((await session.execute(statement)).scalars())
 

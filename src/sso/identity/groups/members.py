@@ -11,9 +11,9 @@ from sqlalchemy import CTE, ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership
-from sso.identity.groups.tree import valid_at
 from sso.identity.users.models import User
 from sso.identity.users.store import name_condition
+from sso.platform.db import not_over, valid_at
 
 Status = Literal["current", "planned", "ended", "all"]
 """Memberships that are valid now, that begin later, that are over, or all."""
@@ -58,7 +58,7 @@ def _in_time(status: Status, now: datetime) -> list[ColumnElement[bool]]:
     if status == "ended":
         return [over]
     if status == "planned":
-        return [Membership.valid_from > now, or_(Membership.valid_until.is_(None), Membership.valid_until > now)]
+        return [Membership.valid_from > now, not_over(Membership, now)]
     return []
 
 
@@ -130,7 +130,7 @@ async def overlapping(
     if valid_until is not None:
         statement = statement.where(or_(Membership.valid_from.is_(None), Membership.valid_from < valid_until))
     if valid_from is not None:
-        statement = statement.where(or_(Membership.valid_until.is_(None), Membership.valid_until > valid_from))
+        statement = statement.where(not_over(Membership, valid_from))
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
 
