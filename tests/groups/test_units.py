@@ -15,6 +15,7 @@ from tests.support import City, Statements
 from sso import clock
 from sso.accounts import groups
 from sso.accounts.groups import GroupRefused
+from sso.accounts.role_assignments import giver_of
 from sso.identity.groups import members
 from sso.identity.groups import tree as units
 from sso.identity.groups.models import Group, GroupAncestor, Membership
@@ -218,6 +219,10 @@ async def test_administrators_of_a_unit_look_after_what_is_below(city: City) -> 
         assert (listed.user_id, listed.group.code) == (siti, "DINKES")
         with pytest.raises((GroupRefused, UserError)):
             await groups.set_unit_administrators(session, ids["DINKES"], [uuid.uuid4()], actor=ACTOR, reason="r")
+        await groups.close_group(session, city.provider, ids["DINKES"], with_units_below=True, actor=ACTOR, reason="r")
+        assert not await groups.may_manage(session, siti, ids["PKM-1"]), "nobody manages a unit that is closed"
+        assert not (await giver_of(session, ACTOR, "warga", siti)).units
+        assert [unit.code for unit in await units.units_recorded_for(session, siti)] == ["DINKES"]
     first, second = await events(city, "group.administrators_set")
     assert set(first.data["added"]) == {str(siti), str(budi)}
     assert second.data["removed"] == [str(budi)]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Annotated, TypedDict
 from uuid import UUID
 
 from fastapi import Depends
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -69,7 +67,6 @@ from sso.http.console.access import (
 from sso.http.console.delivery_texts import CHANNELS, RECEIPTS, STATUS, reason_text
 from sso.identity.groups import members, tree
 from sso.identity.groups.models import Group, Membership
-from sso.identity.groups.tree import GroupFilter
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
@@ -291,7 +288,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -
             "contact_states": contact_states(accounts.settings, contacts),
             "limits": await code_limits(session, accounts, recipient, accounts.settings),
             "memberships": await members.memberships_of(session, user_id),
-            "administered": await _administered(session, user_id, now),
+            "administered": await tree.units_recorded_for(session, user_id),
             "roles": await users.roles_of(session, user_id),
             "checks": await users.checks_of(session, user_id),
             "employments": await employments_of(session, user_id),
@@ -304,14 +301,6 @@ async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -
             "attributes": await shown_attributes(session, accounts.box, accounts.registry.city, user_id, staff),
             "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
-
-
-async def _administered(session: AsyncSession, user_id: UUID, now: datetime) -> list[Group]:
-    """Return the units that a user looks after."""
-    roots = await tree.administered_by(session, user_id)
-    if not roots:
-        return []
-    return await tree.page_of_groups(session, GroupFilter(ids=roots, status="all"), None, MAX_SESSIONS, now)
 
 
 @router.post(PEOPLE + "/{user_id}/{act}")

@@ -26,11 +26,11 @@ _limit, _own, _upper = (_groups.alias(name) for name in ("limit_unit", "own_grou
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time in which something holds. ``made``: when it was recorded."""
+    """The time in which something holds. ``recorded_at``: when it was recorded."""
 
     since: datetime | None
     until: datetime | None
-    made: datetime
+    recorded_at: datetime
 
     def holds(self, at: datetime) -> bool:
         """Tell whether it holds at a moment."""
@@ -42,7 +42,7 @@ class Span:
 
     def held_at(self, at: datetime) -> bool:
         """Tell whether it held, and was recorded, at a moment of the past."""
-        return self.made <= at and self.holds(at)
+        return self.recorded_at <= at and self.holds(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,12 @@ async def roles_over_time(
 
 
 def _held(row: Sequence[Any], by_group: bool) -> HeldRole:
-    user_id, client_id, role, code, since, until, made, limit_since, limit_until = row[:9]
+    user_id, client_id, role, code, since, until, recorded_at, limit_since, limit_until = row[:9]
     spans = [(since, until), (limit_since, limit_until)]
     if by_group:
-        made, rest = max(made, row[9]), row[10:]
+        recorded_at, rest = max(recorded_at, row[9]), row[10:]
         spans += list(zip(rest[::2], rest[1::2], strict=True))
-    return HeldRole(user_id, client_id, role, code, _whole(spans, made), by_group)
+    return HeldRole(user_id, client_id, role, code, _whole(spans, recorded_at), by_group)
 
 
 async def groups_over_time(
@@ -134,11 +134,11 @@ def _times(columns: Any) -> tuple[Any, Any]:
     return columns.valid_from.label(f"{label}_from"), columns.valid_until.label(f"{label}_until")
 
 
-def _whole(spans: Sequence[tuple[datetime | None, datetime | None]], made: datetime) -> Span:
+def _whole(spans: Sequence[tuple[datetime | None, datetime | None]], recorded_at: datetime) -> Span:
     """Return the time in which everything of several holds."""
     begins = [since for since, _ in spans if since is not None]
     ends = [until for _, until in spans if until is not None]
-    return Span(max(begins, default=None), min(ends, default=None), made)
+    return Span(max(begins, default=None), min(ends, default=None), recorded_at)
 
 
 T = TypeVar("T", bound=HeldRole | ReachedGroup)

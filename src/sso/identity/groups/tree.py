@@ -249,14 +249,19 @@ async def administrators_of(session: AsyncSession, group_id: uuid.UUID) -> list[
     return [ListedAdministrator(*row) for row in (await session.execute(statement)).all()]
 
 
+async def units_recorded_for(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
+    """Return the units whose administrator a user is, also those that are closed, by code."""
+    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id)
+    mine = units.where(UnitAdministrator.user_id == user_id).order_by(Group.code)
+    return list((await session.execute(mine)).scalars())
+
+
 async def remove_administrator(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
     """Let a user manage no unit any more; return the units."""
-    mine = UnitAdministrator.user_id == user_id
-    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id).where(mine)
-    managed = list((await session.execute(units.order_by(Group.code))).scalars())
-    if managed:
-        await session.execute(delete(UnitAdministrator).where(mine))
-    return managed
+    units = await units_recorded_for(session, user_id)
+    if units:
+        await session.execute(delete(UnitAdministrator).where(UnitAdministrator.user_id == user_id))
+    return units
 
 
 async def replace_administrators(
