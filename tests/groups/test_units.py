@@ -219,6 +219,7 @@ async def test_administrators_of_a_unit_look_after_what_is_below(city: City) -> 
         assert (listed.user_id, listed.group.code) == (siti, "DINKES")
         with pytest.raises((GroupRefused, UserError)):
             await groups.set_unit_administrators(session, ids["DINKES"], [uuid.uuid4()], actor=ACTOR, reason="r")
+    async with city.provider.db.write() as session:
         await groups.close_group(session, city.provider, ids["DINKES"], with_units_below=True, actor=ACTOR, reason="r")
         assert not await groups.may_manage(session, siti, ids["PKM-1"]), "nobody manages a unit that is closed"
         assert not (await giver_of(session, ACTOR, "warga", siti)).units
