@@ -126,8 +126,6 @@ async def _group_page(
         following=f"{path}?{urlencode(following)}" if following else "",
         is_open=group.valid_until is None or group.valid_until > now,
         first_day=day_text(group.valid_from, zone),
-        days=_days(rows[:PAGE], zone),
-        last_day=day_text(group.valid_until, zone, end=True),
         may_write=here.may("groups:write"),
         may_manage=here.may("groups:write") or bool(here.units),
         times=TIMES,
@@ -168,17 +166,6 @@ def _visible(way: Sequence[Group], here: Here) -> list[tuple[Group, bool]]:
         opens = opens or group.id in here.units
         result.append((group, opens))
     return result
-
-
-def _days(rows: Sequence[ListedMember], zone: str) -> dict[UUID, tuple[str, str]]:
-    """Return the first and the last day of memberships."""
-    return {
-        row.membership.id: (
-            day_text(row.membership.valid_from, zone),
-            day_text(row.membership.valid_until, zone, end=True),
-        )
-        for row in rows
-    }
 
 
 @router.post(GROUPS + "/{group_id}/change")

@@ -18,7 +18,7 @@ from sso.accounts.languages import territory_name
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
 from sso.http.common.csrf import csrf_token
-from sso.http.common.dates import moment_text
+from sso.http.common.dates import last_day_text, moment_text
 from sso.http.common.failures import FAILURES as FAILURES
 from sso.http.common.failures import OF_AN_APPLICATION
 from sso.http.common.field_errors import FieldError
@@ -188,6 +188,7 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "strength_token": partial(strength_token, request),
         "codes_token": partial(csrf_token, request, CODES_PURPOSE),
         "moment": partial(moment_text, locale=locale, zone=settings.time_zone),
+        "last_day_of": partial(last_day_text, locale=locale, zone=settings.time_zone),
         "asset": assets.paths,
         "icon_type": assets.icon_type,
     }

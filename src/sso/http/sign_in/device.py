@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import CurrentAccount, current_account
 from sso.accounts.sign_in.destination import Destination
+from sso.accounts.sign_in.next_step import allowed_groups
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.results import FlowExpired, FlowStarted
 from sso.accounts.sign_in.second_factor import begin_second_factor
@@ -162,7 +163,9 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         person=who.user.name,
         level=client.meta.minimum_identity if identity else str(unmet.demand),
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
-        needed=needed_for(client) if unmet.demand is Demand.ROLE else [],
+        needed=needed_for(client, await allowed_groups(page.site.provider.db, client))
+        if unmet.demand is Demand.ROLE
+        else [],
         user_code=code.user_code,
         recover_at=destination.address("/recover"),
         csrf_token=page.csrf_token(_purpose(code, client), page.visitor.session_token),

@@ -190,7 +190,7 @@ def refused_page(page: PageRequest, refused: AccessRefused) -> Response:
         "identity",
         level=refused.why if invited else NOT_INVITED_LEVEL,
         text=NOT_ALLOWED_TEXTS.get(refused.why, "") if invited else "",
-        needed=needed_for(pending.request.client) if refused.why is Demand.ROLE else [],
+        needed=needed_for(pending.request.client, refused.groups) if refused.why is Demand.ROLE else [],
         recover_at=destination_of(page, pending).address("/recover"),
         select_token=page.csrf_token("select", current.token),
     )
