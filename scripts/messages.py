@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -28,12 +30,13 @@ WIDTH = 120
 CHANGING_HEADERS = (b'"POT-Creation', b'"PO-Revision', b'"Last-Translator', b'"Generated-By', b'"Report-Msgid')
 
 
-def used_messages() -> set[str | tuple[str, ...]]:
+@cache
+def used_messages() -> frozenset[str | tuple[str, ...]]:
     """Return every message of the pages and the code: a string, or a tuple of singular and plural."""
     with (LOCALES / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
     messages = {message for _, _, message, _, _ in extract_from_dir(str(CODE), methods, options, KEYWORDS)}
-    return messages | help_messages(typer.main.get_command(command_line()))
+    return frozenset(messages) | help_messages(typer.main.get_command(command_line()))
 
 
 def updated(path: Path) -> tuple[bytes, list[str], list[str]]:
@@ -50,11 +53,11 @@ def updated(path: Path) -> tuple[bytes, list[str], list[str]]:
     return b"".join(lines), sorted(map(str, used - set(known))), sorted(map(str, set(known) - used))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Update or check every catalogue. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a catalogue is not up to date")
-    check = parser.parse_args().check
+    check = parser.parse_args(arguments).check
     stale = 0
     for path in sorted(LOCALES.glob("*/LC_MESSAGES/sso.po")):
         content, added, removed = updated(path)

@@ -28,7 +28,7 @@ class Told:
     def __init__(self) -> None:
         self.users: list[set[uuid.UUID]] = []
 
-    async def __call__(self, _session: Any, _services: Any, *, user_ids: Any, client_ids: Any, actor: Any) -> None:
+    async def __call__(self, *_: Any, user_ids: Any, client_ids: Any, **_more: Any) -> None:
         assert client_ids is None
         self.users.append(set(user_ids))
 

@@ -128,7 +128,7 @@ async def test_a_user_sees_roles_groups_and_who_is_told(city: City, office: Offi
         assert "hakim" not in page.lower()
         token = form_of(await browser.http.get("/account/data")).fields["csrf_token"]
         exported = (await browser.http.post("/account/export", data={"csrf_token": token})).json()
-        assert [row["code"] for row in exported["memberships"]] == ["PKM-1"]
+        assert [row["code"] for row in exported["memberships"]["units_and_groups"]] == ["PKM-1"]
         assert [(row["role"], row["unit"]) for row in exported["application_roles"]] == [("operator", "PKM-1")]
 
 

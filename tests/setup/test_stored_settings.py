@@ -395,12 +395,13 @@ def test_no_text_has_line_breaks_or_control_characters(tmp_path: Path, name: str
     good = base.get(name) or Settings.model_fields[name].examples[0]
     pair = {"brand_colour": "#0f766e", "brand_colour_dark": "#5eead4"} if "colour" in name else {}
     load_settings(data_dir=tmp_path, **{**pair, name: good})
+    settings = Settings(data_dir=tmp_path)
     for bad in BAD_CHARACTERS:
         for value in (good + bad, good[:3] + bad + good[3:]):
             with pytest.raises(SettingsError):
                 load_settings(data_dir=tmp_path, **{**pair, name: value})
             if name in CHANGEABLE:
-                assert Settings(data_dir=tmp_path).mistakes_of({**pair, name: value}), repr(value)
+                assert settings.mistakes_of({**pair, name: value}), repr(value)
 
 
 @pytest.mark.parametrize("name", URLS)

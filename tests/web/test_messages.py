@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
-from scripts.messages import used_messages
+from scripts.messages import main, used_messages
 
 from sso.http.common.i18n import LOCALE_DIR, choose_locale
+
+one_worker = pytest.mark.xdist_group("messages")
+"""For tests that read every message of the code, which is done once."""
 
 
 def messages() -> set[str]:
     return {message if isinstance(message, str) else message[0] for message in used_messages()}
 
 
+@one_worker
 @pytest.mark.parametrize("path", sorted(LOCALE_DIR.glob("*/LC_MESSAGES/sso.po")), ids=lambda path: path.parts[-3])
 def test_a_catalogue_has_every_message_and_no_other(path: Path) -> None:
     catalogue = read_po(BytesIO(path.read_bytes()))
@@ -27,11 +29,12 @@ def test_a_catalogue_has_every_message_and_no_other(path: Path) -> None:
         assert not list(message.check(catalogue)), message.id
 
 
+@one_worker
 def test_the_catalogues_are_in_canonical_order() -> None:
-    script = LOCALE_DIR.parents[4] / "scripts" / "messages.py"
-    subprocess.run([sys.executable, str(script), "--check"], check=True)
+    assert main(["--check"]) == 0
 
 
+@one_worker
 def test_messages_are_found_at_all() -> None:
     assert {"Sign in", "Hello, %(person)s", "This application is not registered"} <= messages()
 

@@ -83,7 +83,10 @@ def show_command(
         found = provider.registry.get(client)
         if found is None:
             refuse(f"there is no application {client}")
-        return [{"name": name, **role.model_dump(by_alias=True)} for name, role in found.meta.application_roles.items()]
+        return [
+            {"name": name, **role.model_dump(by_alias=True)}
+            for name, role in sorted(found.meta.application_roles.items())
+        ]
 
     rows = run_loaded(work)
     if json:
