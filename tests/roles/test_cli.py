@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from tests.cli.conftest import Cli, cli
+
+from sso import clock
 
 __all__ = ["cli"]
 CATALOGUE = """
@@ -42,6 +45,7 @@ def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     assert len(cli("roles", "list", "--client", "antrean", "--json").json) == 1
     assert "given: 1, ended: 1" in cli("roles", "apply", str(file), "--end-others").out
     assert "given: 0, ended: 0" in cli("roles", "apply", str(file), "--end-others").out
+    check_review(cli)
     exported = tmp_path / "export.yaml"
     exported.write_text(cli("roles", "export").out)
     assert "given: 0, ended: 0" in cli("roles", "apply", str(exported), "--end-others").out, "an export is a file"
@@ -51,3 +55,19 @@ def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     assert "ended already" in cli("roles", "end", row["id"], "--reason", "Selesai").err
     file.write_text("assignments:\n  - {client_id: tidak-ada, role: x, user: siti, reason: r}\n  - {role: x}\n")
     assert "assignment 2: client_id" in cli("roles", "apply", str(file)).err
+
+
+def check_review(cli: Cli) -> None:
+    """Start an access review, confirm the one role, and cancel the review."""
+    refused = cli("reviews", "start", "antrean", "--until", "2020-01-01", "--reason", "Tahunan")
+    assert "tomorrow at the earliest" in refused.err
+    last_day = (clock.now() + timedelta(days=30)).date().isoformat()
+    assert cli("reviews", "start", "antrean", "--until", last_day, "--reason", "Tahunan").out.startswith("started ")
+    (review,) = cli("reviews", "list", "antrean", "--json").json
+    assert (review["status"], review["unconfirmed"]) == ("running", 1)
+    (role,) = cli("roles", "list", "--client", "antrean", "--json").json
+    confirmed = cli("reviews", "confirm", role["id"])
+    assert confirmed.out == "confirmed: 1\n", confirmed.err
+    assert cli("reviews", "list", "antrean", "--json").json[0]["unconfirmed"] == 0
+    assert cli("reviews", "cancel", review["id"], "--reason", "Salah tanggal").out == "cancelled\n"
+    assert "over" in cli("reviews", "cancel", review["id"], "--reason", "Salah tanggal").err

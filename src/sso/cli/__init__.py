@@ -42,6 +42,7 @@ GROUPS = {
     "sessions": ("sessions", "Show and end sessions."),
     "grants": ("grants", "Show and revoke what users granted to applications."),
     "roles": ("roles", "Show, give and end roles of applications."),
+    "reviews": ("reviews", "Show, start and cancel access reviews, and confirm roles."),
     "deliveries": ("deliveries", "Show and retry deliveries: logout notices, events, e-mails, SMS, webhooks."),
     "webhooks": ("webhooks", "Manage webhooks: servers that receive audit events (Standard Webhooks)."),
     "mail": ("mail", "Test the mail server."),

@@ -30,7 +30,8 @@ Own = aliased(Group, name="own_group")
 
 @dataclass(frozen=True, slots=True)
 class AssignmentFilter:
-    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all."""
+    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all. ``at_unit``:
+    those that were given to a unit or group, or to one of its members for this unit only."""
 
     client_id: str | None = None
     user_id: uuid.UUID | None = None
@@ -38,6 +39,7 @@ class AssignmentFilter:
     role: str | None = None
     state: State = "current"
     clients: frozenset[str] | None = None
+    at_unit: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,14 @@ def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]
         conditions.append(RoleAssignment.valid_until <= now)
     if chosen.clients is not None:
         conditions.append(RoleAssignment.client_id.in_(chosen.clients))
+    if chosen.at_unit is not None:
+        people = (
+            select(Membership.user_id)
+            .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+            .where(GroupAncestor.ancestor_id == chosen.at_unit, current(Membership, now))
+        )
+        limited = and_(RoleAssignment.unit_id == chosen.at_unit, RoleAssignment.user_id.in_(people))
+        conditions.append(or_(RoleAssignment.group_id == chosen.at_unit, limited))
     return conditions
 
 
