@@ -148,11 +148,27 @@ async def give_roles(
     Raises:
         RoleError: when one of them cannot be given, or the giver may not give it.
     """
+    since = clock.now() - INSTANT
+    created, affected = await write_roles(session, services, client_id, given, giver=giver, actor=actor)
+    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
+    return created
+
+
+async def write_roles(
+    session: AsyncSession,
+    services: EventServices,
+    client_id: str,
+    given: Sequence[NewAssignment],
+    *,
+    giver: Giver,
+    actor: Actor,
+) -> tuple[list[RoleAssignment], set[uuid.UUID]]:
+    """Write the rows of :func:`give_roles`, and return them with the users whom they reach: the caller calls
+    ``access_changed`` after all changes of the transaction. Arguments and errors as there."""
     if not 0 < len(given) <= MAX_AT_ONCE:
         raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
     client = await _locked_client(session, services, client_id)
-    since, affected = clock.now() - INSTANT, set[uuid.UUID]()
-    created: list[RoleAssignment] = []
+    created, affected = list[RoleAssignment](), set[uuid.UUID]()
     for new in given:
         check_times(new)
         await _check_target(session, client, new)
@@ -168,8 +184,36 @@ async def give_roles(
         created.append(assignment)
         affected.update(reached.users)
         await _record(session, "role.given", assignment, assignment.reason, actor)
-    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
-    return created
+    return created, affected
+
+
+async def write_times(
+    session: AsyncSession, assignment: RoleAssignment, new: NewAssignment, *, actor: Actor
+) -> set[uuid.UUID]:
+    """Give an assignment, whose application is locked, other times with a new reason. Return the users for whom it
+    begins now: the caller calls ``access_changed``.
+
+    Raises:
+        RoleError: when the assignment has ended, or a time is wrong.
+    """
+    now = clock.now()
+    check_times(new)
+    await session.refresh(assignment)
+    if assignment.valid_until is not None and assignment.valid_until <= now:
+        raise RoleError("already_ended", "this role has ended already")
+    was_later = _is_later(assignment.valid_from, now)
+    if _is_later(new.valid_from, now) and not was_later:
+        raise RoleError("invalid_request", "this role has begun already: end it, and give it again", "valid_from")
+    assignment.valid_from, assignment.valid_until = new.valid_from, new.valid_until
+    assignment.reason = _line(new.reason)
+    await session.flush()
+    await _record(session, "role.changed", assignment, new.reason, actor)
+    begins = was_later and not _is_later(new.valid_from, now)
+    return set(await _users_of(session, assignment, now)) if begins else set()
+
+
+def _is_later(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment > now
 
 
 async def end_role(
@@ -217,8 +261,24 @@ async def end_assignments(
     reason: str,
 ) -> None:
     """End assignments of one application, whose client is locked, without a question who may."""
-    now = clock.now()
-    affected: set[uuid.UUID] = set()
+    since = clock.now() - INSTANT
+    affected = await write_ends(session, ended, actor=actor, reason=reason)
+    names = {assignment.client_id for assignment in ended}
+    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=since)
+
+
+async def write_ends(
+    session: AsyncSession, ended: Sequence[RoleAssignment], *, actor: Actor, reason: str
+) -> set[uuid.UUID]:
+    """Write the ends of assignments whose applications are locked, and return the users whom they reached: the caller
+    calls ``access_changed`` after all changes of the transaction.
+
+    Raises:
+        RoleError: when there is no reason.
+    """
+    now, affected = clock.now(), set[uuid.UUID]()
+    if not _line(reason):
+        raise RoleError("invalid_request", "write the reason", "reason")
     for assignment in ended:
         affected.update(await _users_of(session, assignment, now))
         # What would begin later never begins: its whole time is over.
@@ -227,8 +287,7 @@ async def end_assignments(
         assignment.valid_until, assignment.ended_by, assignment.end_reason = now, actor.name or "", _line(reason)
         await _record(session, "role.ended", assignment, reason, actor)
     await session.flush()
-    names = {assignment.client_id for assignment in ended}
-    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
+    return affected
 
 
 async def confirm_role(
@@ -482,7 +541,7 @@ async def _record(session: AsyncSession, event: str, assignment: RoleAssignment,
         "assignment": str(assignment.id),
         "role": assignment.role if unit is None else f"{assignment.role}@{unit.code}",
         "group": group.code if group is not None else "",
-        "until": until if event == "role.given" else "",
+        "until": until if event in ("role.given", "role.changed") else "",
         "note": _line(reason),
     }
     record(
