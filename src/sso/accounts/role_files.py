@@ -23,6 +23,7 @@ from sso.accounts.role_assignments import (
     NewAssignment,
     RoleError,
     check_times,
+    users_reached,
     write_ends,
     write_roles,
     write_times,
@@ -270,17 +271,20 @@ async def _write(
     reason: str,
 ) -> set[uuid.UUID]:
     """Write the rows of the steps of one application; return the users whom they reach."""
-    affected = set[uuid.UUID]()
     ended = [step.old.assignment for step in steps if step.act == "end" and step.old is not None]
     for assignment in ended:
         await session.refresh(assignment)
         if assignment.valid_until is not None and assignment.valid_until <= clock.now():
             raise RoleError("already_ended", "a role of the plan has ended meanwhile")
-    if ended:
-        affected |= await write_ends(session, ended, actor=actor, reason=reason)
+    begun: list[RoleAssignment] = []
     for step in steps:
         if step.act == "change" and step.old is not None and step.new is not None:
-            affected |= await write_times(session, step.old.assignment, step.new, actor=actor)
+            if await write_times(session, step.old.assignment, step.new, actor=actor):
+                begun.append(step.old.assignment)
+    now = clock.now()
+    affected = await users_reached(session, services, [*ended, *begun], now)
+    if ended:
+        await write_ends(session, ended, now=now, actor=actor, reason=reason)
     given = [step.new for step in steps if step.act == "give" and step.new is not None]
     for start in range(0, len(given), MAX_AT_ONCE):
         part = given[start : start + MAX_AT_ONCE]
