@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
 from sqlalchemy import event, select
+from tests.lock_order import locks_of
 from tests.roles.conftest import ROLES, Office
 from tests.support import City
 
@@ -19,6 +22,21 @@ from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
 
 TOLD = "openid profile roles groups"
+IN_ORDER = ["role_assignments", "grants", "session_clients"]
+
+
+@contextmanager
+def statements_of(city: City) -> Iterator[list[str]]:
+    """Collect the statements of the database."""
+    statements: list[str] = []
+
+    def collect(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    engine = city.provider.db.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", collect)
+    yield statements
+    event.remove(engine, "before_cursor_execute", collect)
 
 
 async def planned(city: City, *rows: dict[str, Any], end_others: bool = False) -> list[tuple[str, str, str]]:
@@ -89,7 +107,7 @@ async def test_wrong_rows_are_named(city: City, office: Office) -> None:
 
 
 async def test_a_file_of_two_applications_that_end_sessions(city: City, office: Office) -> None:
-    """Nothing of the second application is locked after grants and sessions of the first: the tests watch the order."""
+    """Nothing of the second application is locked after grants and sessions of the first."""
     for client_id in ("sinyal", "warga"):
         await office.set(client_id, end_session_on_role_loss=True, application_roles=ROLES, scope=TOLD)
     both = [row("dewi"), row("dewi") | {"client_id": "warga"}]
@@ -98,7 +116,11 @@ async def test_a_file_of_two_applications_that_end_sessions(city: City, office: 
         await browser.tokens(city.relying_party("sinyal"), username="dewi", scope=TOLD)
         await browser.tokens(city.relying_party("warga"), scope=TOLD)
     others = [row("siti"), row("siti") | {"client_id": "warga"}, row("dewi", "reader") | {"client_id": "warga"}]
-    acts = await applied(city, *others, row("budi", "reader", valid_until="2027-12-31"), end_others=True)
+    with statements_of(city) as statements:
+        acts = await applied(city, *others, row("budi", "reader", valid_until="2027-12-31"), end_others=True)
+    written = [table for text in statements for table, how in locks_of(text) if how == "write" and table in IN_ORDER]
+    assert written == sorted(written, key=IN_ORDER.index)
+    assert set(written) == set(IN_ORDER)
     assert sorted(acts) == ["change", "end", "end", "give", "give", "give"]
     async with city.provider.db.read() as session:
         ended = (await session.execute(select(SessionClient.client_id, SessionClient.ended_at))).all()
@@ -116,12 +138,7 @@ async def test_a_change_of_times_ends_no_session(city: City, office: Office) -> 
 
 
 async def test_names_of_a_file_are_looked_up_together(city: City, office: Office) -> None:
-    statements: list[str] = []
     rows = [row(name, role, unit=code) for name in ("siti", "budi") for role in ROLES for code in office.units]
-    listener = lambda _c, _u, statement, *_: statements.append(statement)  # noqa: E731
-    event.listen(city.provider.db.engine.sync_engine, "before_cursor_execute", listener)
-    try:
+    with statements_of(city) as statements:
         assert len(await planned(city, *rows)) == len(rows)
-    finally:
-        event.remove(city.provider.db.engine.sync_engine, "before_cursor_execute", listener)
     assert len([text for text in statements if text.startswith("SELECT")]) <= 6, statements

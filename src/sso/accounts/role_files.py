@@ -278,9 +278,10 @@ async def _write(
             raise RoleError("already_ended", "a role of the plan has ended meanwhile")
     begun: list[RoleAssignment] = []
     for step in steps:
-        if step.act == "change" and step.old is not None and step.new is not None:
-            if await write_times(session, step.old.assignment, step.new, actor=actor):
-                begun.append(step.old.assignment)
+        if step.act != "change" or step.old is None or step.new is None:
+            continue
+        if await write_times(session, step.old.assignment, step.new, actor=actor):
+            begun.append(step.old.assignment)
     now = clock.now()
     affected = await users_reached(session, services, [*ended, *begun], now)
     if ended:
