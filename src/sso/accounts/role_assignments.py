@@ -21,6 +21,7 @@ from sso.identity.groups import assignments as store
 from sso.identity.groups import changes
 from sso.identity.groups.models import Group, RoleAssignment
 from sso.identity.sessions import store as sessions
+from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
@@ -148,16 +149,34 @@ async def give_roles(
     Raises:
         RoleError: when one of them cannot be given, or the giver may not give it.
     """
+    since = clock.now() - INSTANT
+    created, affected = await write_roles(session, services, client_id, given, giver=giver, actor=actor)
+    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
+    return created
+
+
+async def write_roles(
+    session: AsyncSession,
+    services: EventServices,
+    client_id: str,
+    given: Sequence[NewAssignment],
+    *,
+    giver: Giver,
+    actor: Actor,
+) -> tuple[list[RoleAssignment], set[uuid.UUID]]:
+    """Write the rows of :func:`give_roles`, and return them with the users whom they reach: the caller calls
+    ``access_changed`` after all changes of the transaction. Arguments and errors as there."""
     if not 0 < len(given) <= MAX_AT_ONCE:
         raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
     client = await _locked_client(session, services, client_id)
-    since, affected = clock.now() - INSTANT, set[uuid.UUID]()
-    created: list[RoleAssignment] = []
+    # Nobody is deleted meanwhile.
+    await users.lock_users(session, {new.user_id for new in given if new.user_id is not None})
+    created, affected = list[RoleAssignment](), set[uuid.UUID]()
     for new in given:
         check_times(new)
         await _check_target(session, client, new)
         assignment = _assignment(client_id, new, actor)
-        reached = await _reached(session, client, assignment, giver)
+        reached = await _reached(session, services, client, assignment, giver)
         refused = why_not(giver, reached.gift)
         if refused is not None:
             raise NotYours(refused)
@@ -168,8 +187,33 @@ async def give_roles(
         created.append(assignment)
         affected.update(reached.users)
         await _record(session, "role.given", assignment, assignment.reason, actor)
-    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
-    return created
+    return created, affected
+
+
+async def write_times(session: AsyncSession, assignment: RoleAssignment, new: NewAssignment, *, actor: Actor) -> bool:
+    """Give an assignment, whose application is locked, other times with a new reason, as a part of a larger change
+    that tells applications itself. Tell whether it begins now: only then does this change who has which role.
+
+    Raises:
+        RoleError: when the assignment has ended, or a time is wrong.
+    """
+    now = clock.now()
+    check_times(new)
+    await session.refresh(assignment)
+    if assignment.valid_until is not None and assignment.valid_until <= now:
+        raise RoleError("already_ended", "this role has ended already")
+    was_later, is_later = _is_later(assignment.valid_from, now), _is_later(new.valid_from, now)
+    if is_later and not was_later:
+        raise RoleError("invalid_request", "this role has begun already: end it, and give it again", "valid_from")
+    assignment.valid_from, assignment.valid_until = new.valid_from, new.valid_until
+    assignment.reason = _line(new.reason)
+    await session.flush()
+    await _record(session, "role.changed", assignment, new.reason, actor)
+    return was_later and not is_later
+
+
+def _is_later(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment > now
 
 
 async def end_role(
@@ -200,7 +244,7 @@ async def end_role(
     client = services.registry.known(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    reached = await _reached(session, client, assignment, giver)
+    reached = await _reached(session, services, client, assignment, giver)
     refused = why_not_end(giver, reached.gift)
     if refused is not None:
         raise NotYours(refused)
@@ -218,17 +262,39 @@ async def end_assignments(
 ) -> None:
     """End assignments of one application, whose client is locked, without a question who may."""
     now = clock.now()
-    affected: set[uuid.UUID] = set()
+    affected = await users_reached(session, services, ended, now)
+    await write_ends(session, ended, now=now, actor=actor, reason=reason)
+    names = {assignment.client_id for assignment in ended}
+    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
+
+
+async def write_ends(
+    session: AsyncSession, ended: Sequence[RoleAssignment], *, now: datetime, actor: Actor, reason: str
+) -> None:
+    """End assignments as a part of a larger change that tells applications itself.
+
+    Raises:
+        RoleError: when there is no reason.
+    """
+    if not _line(reason):
+        raise RoleError("invalid_request", "write the reason", "reason")
     for assignment in ended:
-        affected.update(await _users_of(session, assignment, now))
         # What would begin later never begins: its whole time is over.
         if assignment.valid_from is not None and assignment.valid_from > now:
             assignment.valid_from = now
         assignment.valid_until, assignment.ended_by, assignment.end_reason = now, actor.name or "", _line(reason)
         await _record(session, "role.ended", assignment, reason, actor)
     await session.flush()
-    names = {assignment.client_id for assignment in ended}
-    await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
+
+
+async def users_reached(
+    session: AsyncSession, services: EventServices, reaching: Sequence[RoleAssignment], now: datetime
+) -> set[uuid.UUID]:
+    """Return the users whom assignments reach, or will reach."""
+    affected: set[uuid.UUID] = set()
+    for assignment in reaching:
+        affected.update(await _users_of(session, services, assignment, now))
+    return affected
 
 
 async def confirm_role(
@@ -249,7 +315,7 @@ async def confirm_role(
     client = services.registry.get(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    refused = why_not_confirm(giver, (await _reached(session, client, assignment, giver)).gift)
+    refused = why_not_confirm(giver, (await _reached(session, services, client, assignment, giver)).gift)
     if refused is not None:
         raise NotYours(refused)
     assignment.confirmed_at = clock.now()
@@ -436,11 +502,13 @@ def _assignment(client_id: str, new: NewAssignment, actor: Actor) -> RoleAssignm
     )
 
 
-async def _reached(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> _Reached:
+async def _reached(
+    session: AsyncSession, services: EventServices, client: Client, assignment: RoleAssignment, giver: Giver
+) -> _Reached:
     """Return the facts of an assignment for the rule, and the users whom it reaches."""
     defined = client.meta.application_roles.get(assignment.role)
-    users = await _users_of(session, assignment, clock.now())
-    reached = {giver.user_id} & {*users, assignment.user_id} - {None}
+    affected = await _users_of(session, services, assignment, clock.now())
+    reached = {giver.user_id} & {*affected, assignment.user_id} - {None}
     if assignment.group_id is not None and giver.user_id is not None:
         below = assignment.with_units_below
         if await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below):
@@ -455,7 +523,7 @@ async def _reached(session: AsyncSession, client: Client, assignment: RoleAssign
         where=await _where(session, assignment.user_id, assignment.group_id),
         limited_to=limited,
     )
-    return _Reached(gift, users)
+    return _Reached(gift, affected)
 
 
 async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None) -> frozenset[uuid.UUID]:
@@ -464,7 +532,9 @@ async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uui
     return await store.where_user_is(session, user_id, clock.now()) if user_id is not None else frozenset()
 
 
-async def _users_of(session: AsyncSession, assignment: RoleAssignment, now: datetime) -> list[uuid.UUID]:
+async def _users_of(
+    session: AsyncSession, services: EventServices, assignment: RoleAssignment, now: datetime
+) -> list[uuid.UUID]:
     if assignment.user_id is not None:
         return [assignment.user_id]
     assert assignment.group_id is not None
@@ -482,7 +552,7 @@ async def _record(session: AsyncSession, event: str, assignment: RoleAssignment,
         "assignment": str(assignment.id),
         "role": assignment.role if unit is None else f"{assignment.role}@{unit.code}",
         "group": group.code if group is not None else "",
-        "until": until if event == "role.given" else "",
+        "until": until if event in ("role.given", "role.changed") else "",
         "note": _line(reason),
     }
     record(

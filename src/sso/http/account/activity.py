@@ -41,6 +41,7 @@ EVENTS = {
     "membership.added": N_("Added to a unit or group"),
     "membership.ended": N_("Membership of a unit or group ended"),
     "role.given": N_("Role in an application given"),
+    "role.changed": N_("Time of a role in an application changed"),
     "role.ended": N_("Role in an application ended"),
     "factor.added": N_("Sign-in method added"),
     "factor.removed": N_("Sign-in method removed"),
