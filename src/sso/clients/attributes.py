@@ -154,8 +154,8 @@ class CityAttributes:
     def claim_names(self) -> list[str]:
         """Return every claim of an attribute or a mapper, in order."""
         named = [claim for claims in self.claims.values() for claim in claims]
-        made = [mapper.claim for mappers in self.mappers.values() for mapper in mappers]
-        return sorted({*named, *made})
+        mapped = [mapper.claim for mappers in self.mappers.values() for mapper in mappers]
+        return sorted({*named, *mapped})
 
     def texts(self, scope: str, claim: str = "") -> Texts | None:
         """Return the titles of a claim of a scope, or of the scope itself; None: it is not the city's."""

@@ -211,13 +211,13 @@ _ADAPTER: TypeAdapter[Any] = TypeAdapter(ClaimMapper)
 
 def usable_mappers(stored: object) -> list[object]:
     """Return the stored mappers that this release can use: a claim of theirs may have a meaning now."""
-    kept: list[object] = []
+    mappers: list[object] = []
     for document in stored if isinstance(stored, list) else []:
         try:
-            kept.append(_ADAPTER.validate_python(document))
+            mappers.append(_ADAPTER.validate_python(document))
         except ValidationError:
             continue
-    return kept
+    return mappers
 
 
 def mapped(mappers: Iterable[_Mapper], claims: Mapping[str, object]) -> dict[str, object]:
@@ -227,16 +227,16 @@ def mapped(mappers: Iterable[_Mapper], claims: Mapping[str, object]) -> dict[str
         mappers: as they were checked; a mapper whose claim has a meaning or is there already makes nothing.
         claims: exactly what the application receives.
     """
-    made: dict[str, object] = {}
+    mapped_claims: dict[str, object] = {}
     renamed: set[str] = set()
     for mapper in mappers:
         value = None if is_taken(mapper.claim) or mapper.claim in claims else mapper.result(claims)
-        if value is None or mapper.claim in made:
+        if value is None or mapper.claim in mapped_claims:
             continue
-        made[mapper.claim] = value
+        mapped_claims[mapper.claim] = value
         if isinstance(mapper, Rename) and mapper.source not in PROTOCOL_CLAIMS:
             renamed.add(mapper.source)
-    return {name: value for name, value in claims.items() if name not in renamed} | made
+    return {name: value for name, value in claims.items() if name not in renamed} | mapped_claims
 
 
 def mistakes_between(mappers: Sequence[_Mapper], others: Collection[str] = ()) -> list[tuple[int, str]]:
@@ -260,5 +260,5 @@ def mistakes_between(mappers: Sequence[_Mapper], others: Collection[str] = ()) -
     return wrong
 
 
-def _holds(values: object, wanted: str) -> bool:
-    return isinstance(values, list) and wanted in values
+def _holds(values: object, value: str) -> bool:
+    return isinstance(values, list) and value in values
