@@ -169,9 +169,9 @@ def consent_purpose(pending: PendingRequest) -> str:
 def consent_page(page: PageRequest, needed: ConsentNeeded) -> Response:
     """Return the page that asks for consent."""
     pending, authorization = needed.pending, needed.pending.request
-    asked = asked_for(authorization.client, authorization.permissions)
+    permissions = asked_for(authorization.client, authorization.permissions)
     purpose = consent_purpose(pending)
-    return _request_page(page, "consent.html", pending, needed.current, purpose, asked=asked, new=needed.new)
+    return _request_page(page, "consent.html", pending, needed.current, purpose, asked=permissions, new=needed.new)
 
 
 def account_page(page: PageRequest, chooser: AccountChooser) -> Response:
