@@ -137,8 +137,8 @@ async def measure(database_url: str, folder: Path, units: int, memberships: int)
                 await work(session)
                 times.append((time.perf_counter() - began) * 1000)
                 used += cpu_seconds([os.getpid(), backend]) - before
-        shown = (used * 1000 / ROUNDS, min(times), statistics.median(times), max(times))
-        print(f"{name:32} {' '.join(f'{value:10.1f}' for value in shown)}", flush=True)
+        figures = (used * 1000 / ROUNDS, min(times), statistics.median(times), max(times))
+        print(f"{name:32} {' '.join(f'{value:10.1f}' for value in figures)}", flush=True)
         slow += [name] if statistics.median(times) > AIM else []
     began = time.perf_counter()
     async with db.write() as session:

@@ -185,10 +185,7 @@ async def test_units_are_imported_from_a_file_after_a_preview(city: City, admin:
 
 
 @ONE_DATABASE
-async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city: City) -> None:
-    ids = await tree(city)
-    browser = await administrator_of(city, ids["DINKES"])
-    other = await join(city, "siti", ids["DISDIK"])
+async def _reaches_the_own_units_alone(browser: Browser, ids: dict[str, uuid.UUID]) -> None:
     own = [route for route in PAGES if isinstance(rule_of(route), Units)]
     assert {(next(iter(route.methods)), route.path) for route in own} == {
         ("GET", "/admin/groups"), ("GET", "/admin/groups/{group_id}"), ("POST", "/admin/groups/{group_id}/members"),
@@ -211,6 +208,13 @@ async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city:
                 assert answer.status_code == 403, about
             if "{group_id}" not in route.path:
                 break
+
+
+async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city: City) -> None:
+    ids = await tree(city)
+    browser = await administrator_of(city, ids["DINKES"])
+    other = await join(city, "siti", ids["DISDIK"])
+    await _reaches_the_own_units_alone(browser, ids)
 
     home = await browser.open("/admin")
     main = main_of(home)

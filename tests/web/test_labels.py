@@ -21,7 +21,7 @@ from sso.http.admin.setting_texts import INDONESIAN, INDONESIAN_TITLES
 from sso.http.common import labels
 from sso.http.common.i18n import translations
 from sso.http.common.mail_texts import NOTICES
-from sso.http.console.access import ADMIN_PAGES, PAGE_TEXTS
+from sso.http.console.entries import ADMIN_PAGES, PAGE_TEXTS
 from sso.http.developer.form_texts import KIND_TEXTS
 from sso.identity.users.models import User
 from sso.platform.audit import record
@@ -114,7 +114,7 @@ def test_a_table_has_a_text_for_every_value(table: dict[str, object], values: se
     assert set(table) == values
 
 
-SAME = {"NIK", "NIP", "SMS", "Webhook", "access token", "refresh token", "administrator", "auditor"}
+SAME = {"NIK", "NIP", "SMS", "Webhook", "unit", "access token", "refresh token", "administrator", "auditor"}
 """Words that are the same in both languages."""
 
 

@@ -67,8 +67,8 @@ def run_translated(app: typer.Typer) -> None:
     command()
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(shows_version: bool) -> None:
+    if shows_version:
         typer.echo(f"sso {__version__}")
         raise typer.Exit
 

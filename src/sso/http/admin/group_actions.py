@@ -133,10 +133,10 @@ async def _set_administrators(
     if form.act == "appoint":
         if not form.user:
             raise GroupRefused(NO_PERSON, "user")
-        wanted = present | {(await find(session, form.user, accounts.box)).id}
+        administrators = present | {(await find(session, form.user, accounts.box)).id}
     else:
-        wanted = {user_id for user_id in present if user_id != form.user_id}
-    await groups.set_unit_administrators(session, group_id, wanted, actor=actor, reason=form.note)
+        administrators = {user_id for user_id in present if user_id != form.user_id}
+    await groups.set_unit_administrators(session, group_id, administrators, actor=actor, reason=form.note)
 
 
 async def act_on_members(accounts: AccountActions, group_id: UUID, sent: Sent[GroupForm], actor: Actor) -> UUID:

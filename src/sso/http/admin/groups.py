@@ -214,5 +214,5 @@ def invalid_field(request: Request, error: ValidationError) -> FieldError:
     """Return the error of the first value that is not valid, in the language of the page."""
     problem = error.errors()[0]
     detail = refusal_text(validation_message(problem), translations(locale_of(request)).gettext)
-    (found,) = field_error(str(problem["loc"][0]) if problem["loc"] else "", INVALID, detail=detail)
-    return found
+    (problem_of_field,) = field_error(str(problem["loc"][0]) if problem["loc"] else "", INVALID, detail=detail)
+    return problem_of_field

@@ -125,8 +125,8 @@ def _sign_in(code: DeviceCode) -> Response:
 
 def _purpose(code: DeviceCode, client: Client) -> str:
     """Return what the form of a decision is for: this device, and exactly what it is shown to ask for."""
-    asked = client.permissions(code.scope.split())
-    return f"device {code.device_hash.hex()} {shown_digest(client, asked)}"
+    permissions = client.permissions(code.scope.split())
+    return f"device {code.device_hash.hex()} {shown_digest(client, permissions)}"
 
 
 async def _find(page: PageRequest, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:
