@@ -184,7 +184,6 @@ async def test_units_are_imported_from_a_file_after_a_preview(city: City, admin:
     assert (await admin.submit(without, note="SOTK 2026")).status_code == 400, "it is applied once"
 
 
-@ONE_DATABASE
 async def _reaches_the_own_units_alone(browser: Browser, ids: dict[str, uuid.UUID]) -> None:
     own = [route for route in PAGES if isinstance(rule_of(route), Units)]
     assert {(next(iter(route.methods)), route.path) for route in own} == {
@@ -210,6 +209,7 @@ async def _reaches_the_own_units_alone(browser: Browser, ids: dict[str, uuid.UUI
                 break
 
 
+@ONE_DATABASE
 async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city: City) -> None:
     ids = await tree(city)
     browser = await administrator_of(city, ids["DINKES"])

@@ -8,9 +8,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -49,6 +48,7 @@ from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
 from sso.platform.audit import record
 from sso.platform.db import Database
+from sso.platform.security.numbers import read_day
 
 SHOWN = 200
 """How many assignments the page shows; the file has all."""
@@ -247,12 +247,11 @@ async def _group(session: AsyncSession, code: str, field: str) -> Group:
 
 
 def _last_moment(text: str, time_zone: str, field: str) -> datetime | None:
-    """Return the end of a day in the time of the city; None: none was typed."""
+    """Return the end of a day of the city, in UTC; None: none was typed."""
     if not text:
         return None
     try:
-        day = date.fromisoformat(text)
-        end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(time_zone))
+        end = read_day(text, time_zone, end=True)
     except (ValueError, OverflowError):
         raise PageError(FieldError(field, NO_DATE)) from None
     if end <= clock.now():
