@@ -15,7 +15,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.role_assignments import MAX_REASON_CHARS, RoleError, end_assignments
+from sso.accounts.role_assignments import RoleError, checked_reason, end_assignments
 from sso.accounts.role_rules import Giver
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
@@ -71,7 +71,7 @@ async def start_review(
     if client is None or client.sandbox:
         raise RoleError("not_found", "there is no such application in production")
     await check_reviewer(session, client_id, giver)
-    now, note = clock.now(), _checked_reason(reason)
+    now, note = clock.now(), checked_reason(reason)
     if not now + SHORTEST <= ends_at <= now + LONGEST:
         text = "the last day must be tomorrow at the earliest, and within a year"
         raise RoleError("invalid_request", text, "ends_at")
@@ -115,7 +115,7 @@ async def cancel_review(
     if services.registry.known(review.client_id) is None or review.status != "running":
         raise RoleError("already_ended", "this access review is over")
     await check_reviewer(session, review.client_id, giver)
-    await _finish(session, review, "cancelled", actor, note=_checked_reason(reason))
+    await _finish(session, review, "cancelled", actor, note=checked_reason(reason))
     return review
 
 
@@ -204,18 +204,6 @@ async def finish_review(session: AsyncSession, services: ReviewServices) -> bool
     if client is not None:
         await _tell_owners(session, services, review, "access_review_over")
     return True
-
-
-def _checked_reason(reason: str) -> str:
-    """Return a reason as it is stored.
-
-    Raises:
-        RoleError: when there is none.
-    """
-    line = " ".join(reason.split())[:MAX_REASON_CHARS]
-    if not line:
-        raise RoleError("invalid_request", "write the reason", "reason")
-    return line
 
 
 async def _finish(session: AsyncSession, review: AccessReview, status: str, actor: Actor, **data: object) -> None:

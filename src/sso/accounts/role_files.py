@@ -23,6 +23,7 @@ from sso.accounts.role_assignments import (
     NewAssignment,
     RoleError,
     check_times,
+    checked_reason,
     users_reached,
     write_ends,
     write_roles,
@@ -283,9 +284,10 @@ async def _write(
         if await write_times(session, step.old.assignment, step.new, actor=actor):
             begun.append(step.old.assignment)
     now = clock.now()
-    affected = await users_reached(session, services, [*ended, *begun], now)
     if ended:
-        await write_ends(session, ended, now=now, actor=actor, reason=reason)
+        checked_reason(reason)
+    affected = await users_reached(session, services, [*ended, *begun], now)
+    await write_ends(session, ended, now=now, actor=actor, reason=reason)
     given = [step.new for step in steps if step.act == "give" and step.new is not None]
     for start in range(0, len(given), MAX_AT_ONCE):
         part = given[start : start + MAX_AT_ONCE]
