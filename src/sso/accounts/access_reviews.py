@@ -72,11 +72,7 @@ async def start_review(
         raise RoleError("not_found", "there is no such application in production")
     await check_reviewer(session, client_id, giver)
     now, note = clock.now(), checked_reason(reason)
-    if not now + SHORTEST <= ends_at <= now + LONGEST:
-        text = "the last day must be tomorrow at the earliest, and within a year"
-        raise RoleError("invalid_request", text, "ends_at")
-    if await running_review(session, client_id) is not None:
-        raise RoleError("already_given", "an access review of this application is running already")
+    await _check_time(session, client_id, now, ends_at)
     review = AccessReview(
         client_id=client_id,
         status="running",
@@ -97,6 +93,19 @@ async def start_review(
     )
     await _tell_owners(session, services, review, "access_review")
     return review
+
+
+async def _check_time(session: AsyncSession, client_id: str, now: datetime, ends_at: datetime) -> None:
+    """Check that a review can begin now, and end then.
+
+    Raises:
+        RoleError: when not.
+    """
+    if not now + SHORTEST <= ends_at <= now + LONGEST:
+        text = "the last day must be tomorrow at the earliest, and within a year"
+        raise RoleError("invalid_request", text, "ends_at")
+    if await running_review(session, client_id) is not None:
+        raise RoleError("already_given", "an access review of this application is running already")
 
 
 async def cancel_review(

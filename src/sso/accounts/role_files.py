@@ -16,9 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
+from sso.accounts.access_changes import INSTANT, access_changed
 from sso.accounts.role_assignments import (
-    INSTANT,
     MAX_AT_ONCE,
     NewAssignment,
     RoleError,
