@@ -248,7 +248,7 @@ async def _add_groups(session: AsyncSession, siti: uuid.UUID) -> None:
     review = {"status": "running", "reason": "test", "started_by": "cli", "started_at": now, "ends_at": now}
     session.add(AccessReview(client_id="warga", **review))
     session.add(AccessClock(name="roles", looked_until=now))
-    session.add(PendingAccessChange(user_ids=[str(siti)], since=now, unknown_before=False, created_at=now))
+    session.add(PendingAccessChange(user_ids=[str(siti)], since=now, created_at=now))
 
 
 def _of_the_portal(city: City) -> list[Any]:

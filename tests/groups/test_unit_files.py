@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.groups.test_units import check_tree
-from tests.groups.units import ACTOR, events, join, parents, tree
+from tests.groups.units import ACTOR, events, join, listening, parents, tree
 from tests.support import City, Statements
 
 from sso.accounts.group_files import (
@@ -95,8 +95,9 @@ async def test_every_error_is_told_with_its_line(city: City, tmp_path: Path) -> 
 
 
 async def test_a_file_creates_changes_and_moves_in_any_order_and_once(city: City, tmp_path: Path) -> None:
-    ids = await tree(city)
+    ids, told = await tree(city), await listening(city)
     await join(city, "siti", ids["PKM-1"])
+    await told.groups()
     text = (
         "code,name_id,name_en,parent_code\nPKM-3,Puskesmas 3,,BIDANG\nBIDANG,Bidang Yankes,Services,DINKES\n"
         "PKM-1,Puskesmas 1,Clinic 1,BIDANG\nDINKES,Dinas Kesehatan,,DISDIK\nDISDIK,Unit DISDIK,,KOTA\n"
@@ -106,6 +107,7 @@ async def test_a_file_creates_changes_and_moves_in_any_order_and_once(city: City
     assert (await planned(city, path)).counted() == {"create": 3, "update": 0, "move": 2, "unchanged": 1}
     assert "BIDANG" not in await parents(city)
     await planned(city, path, apply=True)
+    assert await told.groups() == [["BIDANG", "DINKES", "DISDIK", "KOTA", "PKM-1"]]
     assert await parents(city) == {
         "KOTA": None, "DISDIK": "KOTA", "DINKES": "DISDIK", "PKM-2": "DINKES", "BIDANG": "DINKES", "PKM-1": "BIDANG",
         "PKM-3": "BIDANG", "BARU": None,
@@ -122,7 +124,9 @@ async def test_a_file_creates_changes_and_moves_in_any_order_and_once(city: City
 
 
 async def test_a_unit_is_not_closed_above_open_ones(city: City, tmp_path: Path) -> None:
-    await tree(city)
+    ids, told = await tree(city), await listening(city)
+    await join(city, "siti", ids["PKM-1"])
+    await told.groups()
     path = written(tmp_path, "code,name_id,valid_until\nDINKES,Unit DINKES,2020-12-31\n")
     plan = await planned(city, path)
     assert [str(one) for one in plan.mistakes] == [
@@ -131,6 +135,7 @@ async def test_a_unit_is_not_closed_above_open_ones(city: City, tmp_path: Path) 
     rest = "PKM-1,Unit PKM-1,2020-12-31\nPKM-2,Unit PKM-2,2020-12-31\n"
     plan = await planned(city, written(tmp_path, path.read_text() + rest), apply=True)
     assert plan.counted() == {"create": 0, "update": 3, "move": 0, "unchanged": 0}
+    assert await told.groups() == [[]], "what ended years ago is told now"
 
 
 async def test_many_units_take_few_statements(city: City, tmp_path: Path) -> None:

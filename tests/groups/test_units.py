@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from tests.groups.units import ACTOR, events, join, parents, tree
+from tests.groups.units import ACTOR, Told, events, join, listening, parents, tree
 from tests.support import City, Statements
 
 from sso import clock
@@ -22,29 +22,15 @@ from sso.identity.groups.schemas import GroupChange, NewGroup
 from sso.identity.users.service import UserError
 
 
-class Told:
-    """What :func:`access_changed` was called with."""
-
-    def __init__(self) -> None:
-        self.users: list[set[uuid.UUID]] = []
-
-    async def __call__(self, *_: Any, user_ids: Any, client_ids: Any, **_more: Any) -> None:
-        assert client_ids is None
-        self.users.append(set(user_ids))
-
-
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    calls = Told()
-    monkeypatch.setattr("sso.accounts.groups.access_changed", calls)
-    return calls
+async def told(city: City) -> Told:
+    return await listening(city)
 
 
 async def test_units_are_created_changed_moved_closed_and_deleted(city: City, told: Told) -> None:
     ids, services = await tree(city), city.provider
     await join(city, "siti", ids["PKM-1"], position="Perawat")
-    siti = {city.users["siti"]}
-    assert told.users == [siti]
+    assert await told.groups() == [["DINKES", "KOTA", "PKM-1"]]
     about: dict[str, Any] = {"actor": ACTOR, "reason": "Perda 7/2026"}
 
     async with city.provider.db.write() as session:
@@ -69,12 +55,13 @@ async def test_units_are_created_changed_moved_closed_and_deleted(city: City, to
     async with city.provider.db.write() as session:
         names = GroupChange(name_en="Clinic 1")
         await groups.change_group(session, services, ids["PKM-1"], names, **about)
-        assert told.users == [siti], "a name is in no token"
+    assert await told.groups() == [], "a name is in no token"
+    async with city.provider.db.write() as session:
         await groups.change_group(session, services, ids["PKM-1"], GroupChange(code="PKM-A"), **about)
         await groups.move_group(session, services, ids["PKM-1"], ids["DISDIK"], **about)
-        assert told.users == [siti] * 3
         await groups.delete_group(session, ids["PKM-2"], **about)
         await groups.close_group(session, services, ids["DISDIK"], with_units_below=True, **about)
+    assert await told.groups() == [["DINKES", "KOTA", "PKM-A"], ["DISDIK", "KOTA", "PKM-A"], []]
     async with city.provider.db.write() as session:
         with pytest.raises(GroupRefused, match="PKM-A is closed"):
             await groups.add_member(session, services, user_id=city.users["budi"], group_id=ids["PKM-1"], **about)
@@ -84,6 +71,7 @@ async def test_units_are_created_changed_moved_closed_and_deleted(city: City, to
             await groups.reopen_group(session, services, ids["PKM-1"], **about)
         await groups.reopen_group(session, services, ids["DISDIK"], **about)
         await groups.reopen_group(session, services, ids["PKM-1"], **about)
+    assert await told.groups() == [["DISDIK", "KOTA", "PKM-A"]]
     assert await parents(city) == {"KOTA": None, "DINKES": "KOTA", "DISDIK": "KOTA", "PKM-A": "DISDIK"}
     (moved,) = await events(city, "group.moved")
     assert moved.data == {"unit": "PKM-A", "from": "DINKES", "to": "DISDIK", "note": "Perda 7/2026"}
@@ -110,7 +98,7 @@ async def test_memberships_never_overlap_in_one_unit(city: City, told: Told) -> 
         await join(city, "siti", ids["PKM-1"], valid_from=now, valid_until=now)
     await join(city, "siti", ids["PKM-1"], valid_from=now + 20 * day)
 
-    told.users.clear()
+    await told.groups()
     async with city.provider.db.write() as session:
         about: dict[str, Any] = {"actor": ACTOR, "reason": "mutasi"}
         ended = await groups.end_membership(session, services, membership_id=first.id, **about)
@@ -119,7 +107,7 @@ async def test_memberships_never_overlap_in_one_unit(city: City, told: Told) -> 
             await groups.end_membership(session, services, membership_id=first.id, at=now + 30 * day, **about)
         with pytest.raises(GroupRefused, match="does not exist"):
             await groups.end_membership(session, services, membership_id=uuid.uuid4(), **about)
-    assert told.users == [{city.users["siti"]}]
+    assert await told.groups() == [["DINKES", "KOTA", "PKM-2"]]
     await join(city, "siti", ids["PKM-1"], valid_until=now + 10 * day)  # after the end there is room
     async with city.provider.db.write() as session:
         later = (await members.memberships_of(session, city.users["siti"]))[0][0]
@@ -191,7 +179,7 @@ async def test_a_unit_that_gets_a_member_meanwhile_is_not_deleted(city: City) ->
     assert (there is not None) == (count == 1) == isinstance(results[0], Membership), results
 
 
-async def test_a_move_takes_the_same_statements_whatever_the_size(city: City, told: Told) -> None:
+async def test_a_move_takes_the_same_statements_whatever_the_size(city: City) -> None:
     ids = await tree(city, (("R", None), ("A", "R"), ("B", None), *((f"A{n}", "A") for n in range(30))))
     watch = Statements(city)
     seen = []

@@ -154,8 +154,3 @@ def test_what_changed_for_a_user(
 ) -> None:
     result = compare(CLIENT, roles, groups, NOW - timedelta(microseconds=1), NOW)
     assert (result.changed, result.lost_at is not None, (result.now.roles, result.now.groups)) == (changed, lost, now)
-
-
-def test_a_move_counts_as_a_loss() -> None:
-    result = compare(CLIENT, [_role(ALWAYS)], [], NOW - HOUR, NOW, unknown_before=True)
-    assert (result.changed, result.lost_at) == (True, NOW)

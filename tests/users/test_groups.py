@@ -133,16 +133,20 @@ async def test_roles_come_of_assignments_memberships_and_units(
             ending = give("ending", user_id=user.id, valid_until=now + hour)
             await session.flush()
 
+            async def access(moment: datetime) -> store.Access:
+                columns = select(*store.access_columns(user.id, client, None))
+                seen = store.read_access((await session.execute(columns, {"now": moment})).one())
+                assert await store.access_in(session, user.id, [client], moment) == {client: seen}
+                return seen
+
             async def roles(moment: datetime) -> list[tuple[str, str | None]]:
-                access = await session.run_sync(lambda sync: store.access_of(sync, user.id, client, moment))
-                return sorted(access.roles, key=str)
+                return sorted((await access(moment)).roles, key=str)
 
             first = [("ending", None), ("inherited", None), ("own", "PKM"), ("own", None), ("unit", None)]
             assert await roles(now) == sorted(first, key=str)
             assert ("later", None) in await roles(now + hour)
             assert (ending.role, None) not in await roles(now + hour)
-            access = await session.run_sync(lambda sync: store.access_of(sync, user.id, client, now))
-            assert dict(access.groups) == {
+            assert dict((await access(now)).groups) == {
                 "PKM": {"DINKES", "KOTA"}, "DINKES": {"KOTA"}, "KOTA": frozenset(),
             }  # fmt: skip
             dinkes = await session.get(Group, tree.ids["DINKES"])

@@ -1,9 +1,11 @@
 """What follows a change of roles, groups and memberships: applications are told, and sessions end by policy.
 
-Everything that changes who has which role or group calls :func:`access_changed` in its transaction. Tokens,
+Everything that changes who has which role or group calls :func:`access_changed`, once, in its transaction. Tokens,
 introspection and userinfo read the database each time, so that they need nothing here.
 
-What a user had before is read from the same rows, which keep the time at which they ended.
+What a user had before is read from the same rows, which keep the time at which they ended. A move of a unit, a new
+code, and an end or beginning in the past leave no such rows: before these, :func:`access_before` reads what
+applications are told.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -36,11 +38,15 @@ from sso.ssf.events import Concerned, EventServices
 
 PART = 100
 """How many users one transaction compares. A job goes on with the others."""
-RECENT = timedelta(seconds=10)
-"""How long before a call the change that it is about was written, at most."""
+READ_AT_ONCE = 500
+"""How many users one statement reads before a change of units."""
+INSTANT = timedelta(microseconds=1)
+"""The time between a change and the moment before it."""
 CLOCK = "roles"
 ROLES, GROUPS = "roles", "groups"
 """The scopes, and the claims, with which an application hears of roles and groups."""
+Pair = tuple[uuid.UUID, str]
+"""A user and an application."""
 
 
 class AccessServices(EventServices, HasDatabase, Protocol):
@@ -79,6 +85,84 @@ class Comparison:
     lost_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What applications were told of users before a change.
+
+    Args:
+        at: when it was read.
+        claims: what each application that a user uses was told.
+    """
+
+    at: datetime
+    claims: Mapping[Pair, AccessNow]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of what users have.
+
+    Args:
+        user_ids: the users, in order.
+        client_ids: the applications; None: all.
+        actor: who made the change.
+        since: a moment before it.
+        before: what applications were told then; None: the rows of the users say it.
+        closed_to: applications that the users may not use any more.
+    """
+
+    user_ids: Sequence[uuid.UUID]
+    client_ids: Collection[str] | None
+    actor: Actor
+    since: datetime
+    before: Mapping[Pair, AccessNow] | None = None
+    closed_to: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of users in a time: the roles by user and application, and the groups by user."""
+
+    roles: Mapping[Pair, Sequence[HeldRole]]
+    groups: Mapping[uuid.UUID, Sequence[ReachedGroup]]
+
+    def at(self, client: Client, pair: Pair, moment: datetime) -> AccessNow:
+        """Return what an application is told of a user at a moment."""
+        roles, reached = self.roles.get(pair, ()), self.groups.get(pair[0], ())
+        return _told(client, changes.at(roles, moment), changes.at(reached, moment))
+
+
+async def access_before(session: AsyncSession, services: EventServices, user_ids: Collection[uuid.UUID]) -> Before:
+    """Read what applications are told of users, before a change that leaves no rows of what they had.
+
+    Five statements for each five hundred users; none where nobody is told of changes.
+    """
+    clients, now = _following(services, None), clock.now()
+    claims: dict[Pair, AccessNow] = {}
+    users = sorted(set(user_ids)) if clients else []
+    for start in range(0, len(users), READ_AT_ONCE):
+        known = await tokens.scopes_known(session, users[start : start + READ_AT_ONCE], clients)
+        rows = await _rows(session, known, now)
+        claims |= {pair: rows.at(clients[pair[1]], pair, now) for pair in known}
+    return Before(now, claims)
+
+
+async def access_before_units_change(
+    session: AsyncSession, services: EventServices, group_ids: Collection[uuid.UUID]
+) -> Before:
+    """Read what applications are told of everybody whom a change of units concerns, before the change."""
+    if not is_followed(services, None):
+        return Before(clock.now(), {})
+    return await access_before(session, services, await changes.users_of_units(session, group_ids, clock.now()))
+
+
+async def access_changed_since(session: AsyncSession, services: EventServices, before: Before, *, actor: Actor) -> None:
+    """Do what :func:`access_changed` does, from what applications were told before the change. An application of which
+    nothing was gained or lost is not told, and ends nothing."""
+    users = sorted({user_id for user_id, _ in before.claims})
+    await _follow(session, services, _Change(users, None, actor, before.at, before.claims))
+
+
 async def access_changed(
     session: AsyncSession,
     services: EventServices,
@@ -86,13 +170,14 @@ async def access_changed(
     user_ids: Collection[uuid.UUID],
     client_ids: Collection[str] | None,
     actor: Actor,
-    since: datetime | None = None,
-    unknown_before: bool = False,
+    since: datetime,
+    closed_to: Collection[str] = (),
 ) -> None:
     """Tell applications of changed roles and groups of users, and end their sessions where the application wants it.
 
-    Call it in the transaction of the change, after the change was flushed. The first hundred users are compared at
-    once; a job goes on with the others.
+    Call it once in the transaction of the change, after the last change was flushed: it locks grants and sessions, and
+    no row of a person may be changed after these. The first hundred users are compared at once; a job goes on with the
+    others.
 
     Args:
         session: the transaction.
@@ -100,28 +185,55 @@ async def access_changed(
         user_ids: the users whose roles, groups or memberships changed.
         client_ids: the applications; None: every application that defines roles or wants to hear of groups.
         actor: who made the change.
-        since: a moment before the change; by default ten seconds ago.
-        unknown_before: the change is not one of times, such as the move of a unit: what the users had before cannot be
-            read any more, and counts as lost.
+        since: a moment before the change, and after every earlier one. What ended before it was told before. A change
+            of an earlier time, or of the tree, needs :func:`access_before` and :func:`access_changed_since`.
+        closed_to: applications that one user may not use any more: their parts in sessions end whatever was lost.
     """
-    before = since or clock.now() - RECENT
-    users = sorted(set(user_ids))
-    if not users or not _concerned(services.registry, client_ids):
+    await _follow(session, services, _Change(sorted(set(user_ids)), client_ids, actor, since, None, closed_to))
+
+
+def is_followed(services: EventServices, client_ids: Collection[str] | None) -> bool:
+    """Tell whether an application is told of a change, or ends sessions by it."""
+    return bool(_following(services, client_ids))
+
+
+async def _follow(session: AsyncSession, services: EventServices, change: _Change) -> None:
+    """Compare the first users, and leave the others to the job."""
+    await _compare(session, services, replace(change, user_ids=change.user_ids[:PART]))
+    if not is_followed(services, change.client_ids):
         return
-    await _compare(session, services, users[:PART], client_ids, actor, before, unknown_before)
-    for start in range(PART, len(users), PART):
-        part = [str(user_id) for user_id in users[start : start + PART]]
-        named = None if client_ids is None else sorted(client_ids)
-        session.add(
-            PendingAccessChange(
-                user_ids=part,
-                client_ids=named,
-                since=before,
-                unknown_before=unknown_before,
-                actor=actor.name,
-                created_at=clock.now(),
-            )
-        )
+    for start in range(PART, len(change.user_ids), PART):
+        session.add(_pending(replace(change, user_ids=change.user_ids[start : start + PART])))
+
+
+def _pending(change: _Change) -> PendingAccessChange:
+    before: dict[str, dict[str, list[list[str]]]] | None = None
+    if change.before is not None:
+        before, mine = {}, set(change.user_ids)
+        for (user_id, client_id), claims in change.before.items():
+            if user_id in mine:
+                before.setdefault(str(user_id), {})[client_id] = [list(claims.roles), list(claims.groups)]
+    return PendingAccessChange(
+        user_ids=[str(user_id) for user_id in change.user_ids],
+        client_ids=None if change.client_ids is None else sorted(change.client_ids),
+        since=change.since,
+        before=before,
+        actor=change.actor.name,
+        created_at=clock.now(),
+    )
+
+
+def _change_of(pending: PendingAccessChange) -> _Change:
+    before: dict[Pair, AccessNow] | None = None
+    if pending.before is not None:
+        before = {
+            (uuid.UUID(user_id), client_id): AccessNow(tuple(roles), tuple(group_codes))
+            for user_id, claims in pending.before.items()
+            for client_id, (roles, group_codes) in claims.items()
+        }
+    actor = SYSTEM if pending.actor == SYSTEM.name else Actor(pending.actor)
+    users = [uuid.UUID(user_id) for user_id in pending.user_ids]
+    return _Change(users, pending.client_ids, actor, pending.since, before)
 
 
 def _concerned(registry: Registry, client_ids: Collection[str] | None) -> dict[str, Client]:
@@ -132,54 +244,64 @@ def _concerned(registry: Registry, client_ids: Collection[str] | None) -> dict[s
     return {client_id: client for client_id, client in known if client is not None}
 
 
-async def _compare(
-    session: AsyncSession,
-    services: EventServices,
-    user_ids: Sequence[uuid.UUID],
-    client_ids: Collection[str] | None,
-    actor: Actor,
-    since: datetime,
-    unknown_before: bool,
-) -> None:
-    """Compare at most ``PART`` users, and do what follows."""
+def _following(services: EventServices, client_ids: Collection[str] | None) -> dict[str, Client]:
+    """Return the applications that a change can concern and that are told of it, or end sessions by it."""
     clients = _concerned(services.registry, client_ids)
-    telling = services.has_streams
-    ending = {client_id for client_id, client in clients.items() if client.meta.end_session_on_role_loss}
-    clients = clients if telling else {client_id: clients[client_id] for client_id in ending}
-    if not clients:
-        return
-    known = await tokens.scopes_known(session, user_ids, clients)
-    used = known.keys()
-    clients = {client_id: client for client_id, client in clients.items() if any(pair[1] == client_id for pair in used)}
-    if not clients:
-        return
-    roles = await changes.roles_over_time(session, user_ids, clients, since)
-    groups = await changes.groups_over_time(session, user_ids, since)
-    now = clock.now()
-    compared = {
-        (user_id, client_id): compare(
-            clients[client_id],
-            [role for role in roles if role.user_id == user_id and role.client_id == client_id],
-            [group for group in groups if group.user_id == user_id],
-            since,
-            now,
-            unknown_before=unknown_before,
-        )
-        for user_id, client_id in used
-        if client_id in clients
-    }
-    await _tell(session, services, clients, compared, known, actor)
-    await _end(session, services, {pair: result for pair, result in compared.items() if pair[1] in ending}, actor)
+    if services.has_streams:
+        return clients
+    return {client_id: client for client_id, client in clients.items() if client.meta.end_session_on_role_loss}
+
+
+async def _rows(session: AsyncSession, pairs: Collection[Pair], since: datetime) -> _Rows:
+    """Read what users had at or after a moment, each row once. Three statements; none without users."""
+    roles: dict[Pair, list[HeldRole]] = {}
+    reached: dict[uuid.UUID, list[ReachedGroup]] = {}
+    if pairs:
+        users, client_ids = sorted({pair[0] for pair in pairs}), sorted({pair[1] for pair in pairs})
+        for role in await changes.roles_over_time(session, users, client_ids, since):
+            roles.setdefault((role.user_id, role.client_id), []).append(role)
+        for group in await changes.groups_over_time(session, users, since):
+            reached.setdefault(group.user_id, []).append(group)
+    return _Rows(roles, reached)
+
+
+async def _compare(session: AsyncSession, services: EventServices, change: _Change) -> None:
+    """Compare at most ``PART`` users, tell the applications, and end sessions."""
+    clients = _following(services, change.client_ids)
+    known = await tokens.scopes_known(session, change.user_ids, clients) if clients and change.user_ids else {}
+    compared = await _compared(session, clients, known, change)
+    await _tell(session, services, clients, compared, known, change.actor)
+    lost: dict[str, dict[uuid.UUID, datetime]] = {}
+    for (user_id, client_id), result in compared.items():
+        if result.lost_at is not None and clients[client_id].meta.end_session_on_role_loss:
+            lost.setdefault(client_id, {})[user_id] = result.lost_at
+    for client_id in change.closed_to:
+        lost[client_id] = dict.fromkeys(change.user_ids, clock.now())
+    await _end(session, services, lost, change.actor)
+
+
+async def _compared(
+    session: AsyncSession, clients: Mapping[str, Client], known: Collection[Pair], change: _Change
+) -> dict[Pair, Comparison]:
+    """Return what changed for each user in each application that the user uses."""
+    before = change.before
+    pairs = [pair for pair in known if before is None or pair in before]
+    rows, now = await _rows(session, pairs, change.since), clock.now()
+    compared: dict[Pair, Comparison] = {}
+    for pair in pairs:
+        client = clients[pair[1]]
+        if before is not None:
+            present = rows.at(client, pair, now)
+            lost_at = change.since if before[pair].has_more_than(present) else None
+            compared[pair] = Comparison(present, present != before[pair], lost_at)
+        else:
+            roles, reached = rows.roles.get(pair, ()), rows.groups.get(pair[0], ())
+            compared[pair] = compare(client, roles, reached, change.since, now)
+    return compared
 
 
 def compare(
-    client: Client,
-    roles: Sequence[HeldRole],
-    groups: Sequence[ReachedGroup],
-    since: datetime,
-    now: datetime,
-    *,
-    unknown_before: bool = False,
+    client: Client, roles: Sequence[HeldRole], groups: Sequence[ReachedGroup], since: datetime, now: datetime
 ) -> Comparison:
     """Return what changed for a user in an application, from the rows of the user that held at or after ``since``.
 
@@ -189,7 +311,6 @@ def compare(
         groups: the groups of the user.
         since: a moment before the change.
         now: a moment after it.
-        unknown_before: what the user had through a group before is not in the rows.
     """
     present = _told(client, changes.at(roles, now), changes.at(groups, now))
     held_roles = [role for role in roles if role.span.held_in(since, now)]
@@ -200,8 +321,6 @@ def compare(
         [role for role in roles if role.span.held_at(since)],
         [group for group in groups if group.span.held_at(since)],
     )
-    if unknown_before:
-        return Comparison(present, True, now)
     spans = [*(role.span for role in held_roles), *(group.span for group in held_groups)]
     ends = [span.until for span in spans if span.until is not None and span.until <= now]
     lost_at = max(ends, default=now) if lost else None
@@ -227,56 +346,59 @@ async def told_applications(
     if not clients:
         return []
     now = clock.now()
-    roles = changes.at(await changes.roles_over_time(session, [user_id], clients, now), now)
-    groups = changes.at(await changes.groups_over_time(session, [user_id], now), now)
-    told: list[tuple[Client, AccessNow]] = []
+    rows = await _rows(session, known, now)
+    listed: list[tuple[Client, AccessNow]] = []
     for client_id, client in sorted(clients.items()):
         scopes = known[user_id, client_id] & client.scopes
-        whole = _told(client, [role for role in roles if role.client_id == client_id], groups)
+        whole = rows.at(client, (user_id, client_id), now)
         seen = AccessNow(whole.roles if ROLES in scopes else (), whole.groups if GROUPS in scopes else ())
         if seen != AccessNow():
-            told.append((client, seen))
-    return told
+            listed.append((client, seen))
+    return listed
 
 
 async def _tell(
     session: AsyncSession,
     services: EventServices,
     clients: Mapping[str, Client],
-    compared: Mapping[tuple[uuid.UUID, str], Comparison],
-    known: Mapping[tuple[uuid.UUID, str], set[str]],
+    compared: Mapping[Pair, Comparison],
+    known: Mapping[Pair, set[str]],
     actor: Actor,
 ) -> None:
     """Write the events. An application hears of a claim whose scope it has registered, and was granted by the user."""
-    told: dict[Concerned, dict[str, tuple[str, ...]]] = {}
+    events: dict[Concerned, dict[str, tuple[str, ...]]] = {}
     for (user_id, client_id), result in compared.items():
         scopes = known[user_id, client_id] & clients[client_id].scopes
         claims = {
             name: values for name, values in ((ROLES, result.now.roles), (GROUPS, result.now.groups)) if name in scopes
         }
         if result.changed and claims:
-            told[Concerned(client_id, user_id)] = claims
-    if told:
-        await signals.claims_changed(session, services, told, "policy" if actor == SYSTEM else "admin")
+            events[Concerned(client_id, user_id)] = claims
+    if events:
+        await signals.claims_changed(session, services, events, "policy" if actor == SYSTEM else "admin")
 
 
 async def _end(
     session: AsyncSession,
     services: EventServices,
-    compared: Mapping[tuple[uuid.UUID, str], Comparison],
+    lost: Mapping[str, Mapping[uuid.UUID, datetime]],
     actor: Actor,
 ) -> None:
-    """End the part that an application takes in the sessions of users who lost something, with its grants.
+    """End the parts that applications take in the sessions of users who lost something, with their grants: first all
+    grants, then all parts, in the order of the locks.
 
-    An application that used the session after the loss knows what the user has now: its part goes on.
+    An application that used the session after the loss knows what the user has now: its part goes on. Of a user who
+    signed in again after the own loss, no grant ends that is newer.
+
+    Args:
+        session: the transaction.
+        services: the registered applications and their event streams.
+        lost: when each user lost something, by application.
+        actor: who made the change.
     """
-    lost: dict[str, dict[uuid.UUID, datetime]] = {}
-    for (user_id, client_id), result in compared.items():
-        if result.lost_at is not None:
-            lost.setdefault(client_id, {})[user_id] = result.lost_at
     now = clock.now()
     for client_id, moments in sorted(lost.items()):
-        await tokens.revoke_grants_of_users(session, sorted(moments), client_id, now, max(moments.values()))
+        await tokens.revoke_grants_of_users(session, client_id, now, moments)
     for client_id, moments in sorted(lost.items()):
         parts = await sessions.parts_of_users(session, sorted(moments), client_id)
         over = [session_id for session_id, user_id, used in parts if used <= moments[user_id]]
@@ -290,11 +412,10 @@ async def work_once(services: AccessServices) -> bool:
         pending = (await session.execute(oldest.with_for_update(skip_locked=True))).scalar_one_or_none()
         if pending is None:
             return False
-        user_ids = [uuid.UUID(user_id) for user_id in pending.user_ids]
-        actor = SYSTEM if pending.actor == SYSTEM.name else Actor(pending.actor)
+        change = _change_of(pending)
         await session.delete(pending)
         await session.flush()
-        await _compare(session, services, user_ids, pending.client_ids, actor, pending.since, pending.unknown_before)
+        await _compare(session, services, change)
         return True
 
 

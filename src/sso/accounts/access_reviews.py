@@ -15,7 +15,7 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.role_assignments import MAX_REASON_CHARS, RoleError, end_assignments
+from sso.accounts.role_assignments import RoleError, checked_reason, end_assignments
 from sso.accounts.role_rules import Giver
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
@@ -71,12 +71,8 @@ async def start_review(
     if client is None or client.sandbox:
         raise RoleError("not_found", "there is no such application in production")
     await check_reviewer(session, client_id, giver)
-    now, note = clock.now(), _checked_reason(reason)
-    if not now + SHORTEST <= ends_at <= now + LONGEST:
-        text = "the last day must be tomorrow at the earliest, and within a year"
-        raise RoleError("invalid_request", text, "ends_at")
-    if await running_review(session, client_id) is not None:
-        raise RoleError("already_given", "an access review of this application is running already")
+    now, note = clock.now(), checked_reason(reason)
+    await _check_time(session, client_id, now, ends_at)
     review = AccessReview(
         client_id=client_id,
         status="running",
@@ -99,6 +95,19 @@ async def start_review(
     return review
 
 
+async def _check_time(session: AsyncSession, client_id: str, now: datetime, ends_at: datetime) -> None:
+    """Check that a review can begin now, and end then.
+
+    Raises:
+        RoleError: when not.
+    """
+    if not now + SHORTEST <= ends_at <= now + LONGEST:
+        text = "the last day must be tomorrow at the earliest, and within a year"
+        raise RoleError("invalid_request", text, "ends_at")
+    if await running_review(session, client_id) is not None:
+        raise RoleError("already_given", "an access review of this application is running already")
+
+
 async def cancel_review(
     session: AsyncSession, services: ReviewServices, review_id: uuid.UUID, *, giver: Giver, actor: Actor, reason: str
 ) -> AccessReview:
@@ -115,7 +124,7 @@ async def cancel_review(
     if services.registry.known(review.client_id) is None or review.status != "running":
         raise RoleError("already_ended", "this access review is over")
     await check_reviewer(session, review.client_id, giver)
-    await _finish(session, review, "cancelled", actor, note=_checked_reason(reason))
+    await _finish(session, review, "cancelled", actor, note=checked_reason(reason))
     return review
 
 
@@ -204,18 +213,6 @@ async def finish_review(session: AsyncSession, services: ReviewServices) -> bool
     if client is not None:
         await _tell_owners(session, services, review, "access_review_over")
     return True
-
-
-def _checked_reason(reason: str) -> str:
-    """Return a reason as it is stored.
-
-    Raises:
-        RoleError: when there is none.
-    """
-    line = " ".join(reason.split())[:MAX_REASON_CHARS]
-    if not line:
-        raise RoleError("invalid_request", "write the reason", "reason")
-    return line
 
 
 async def _finish(session: AsyncSession, review: AccessReview, status: str, actor: Actor, **data: object) -> None:

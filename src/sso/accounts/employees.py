@@ -7,7 +7,7 @@ ends, the user loses all three, with every other membership in units. The accoun
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,24 +15,24 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
+from sso.accounts.access_changes import INSTANT, access_changed
 from sso.accounts.administration import give_roles
 from sso.accounts.contact_changes import contacts_told
-from sso.accounts.groups import add_member, end_membership
+from sso.accounts.groups import NewMembership, remove_administrator, write_end, write_membership
 from sso.accounts.guards import refuse_locked, refuse_test_user
+from sso.accounts.role_assignments import write_ends
 from sso.accounts.services import AccountChanges
+from sso.clients.registry import Client
 from sso.identity.employees import store
 from sso.identity.employees.models import Employment
 from sso.identity.employees.rules import WITHOUT_NIP, State, Status, state_of
-from sso.identity.groups.models import Membership
+from sso.identity.groups import assignments
+from sso.identity.groups.models import Membership, RoleAssignment
+from sso.identity.groups.schemas import Source
 from sso.identity.notifications import notify
-from sso.identity.sessions import store as sessions
-from sso.identity.sessions.reasons import EndReason
 from sso.identity.users import store as users
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import UserError
-from sso.logout.end_sessions import end_client_sessions
-from sso.oidc.store import store as tokens
 from sso.platform.actor import SYSTEM, Actor
 from sso.platform.audit import record
 from sso.platform.db import new_id
@@ -153,14 +153,14 @@ async def employ_in_change(
     employment.updated_at = now
     session.add(employment)
     await _set_nip(session, user, details, now)
-    await _set_unit(session, services, user, employment, details, actor, reason)
+    await _set_unit(session, employment, details, now, actor, reason)
     await session.flush()
     after = _recorded(employment)
     changed = sorted(name for name, value in after.items() if before.get(name) != value)
     type_ = "employment.recorded" if is_new else "employment.changed"
     _record(session, type_, user.id, actor, reason, {"source": source} if is_new else {"changed": changed})
     user.updated_at = now
-    await _follow_time(session, services, user, employment, actor, reason)
+    await _follow_time(session, services, user, employment, now, actor, reason)
     return employment
 
 
@@ -183,17 +183,17 @@ async def _set_nip(session: AsyncSession, user: User, details: EmploymentDetails
     Raises:
         UserError: when another account has the NIP.
     """
-    wanted = {lookup for lookup in (details.nip, details.old_nip) if lookup}
+    lookups = {lookup for lookup in (details.nip, details.old_nip) if lookup}
     own = {identifier.lookup: identifier for identifier in await users.identifiers_of(session, user.id)}
     if details.nip is not None:
         await _refuse_taken(session, user, details.nip)
-    others = await users.taken(session, wanted, but=user.id)
+    others = await users.taken(session, lookups, but=user.id)
     for identifier in own.values():
         replaced = identifier.kind == "nip" and len(identifier.lookup) == len(details.nip or "")
-        if replaced and identifier.lookup not in wanted:
+        if replaced and identifier.lookup not in lookups:
             await session.delete(identifier)
     await session.flush()
-    for lookup in sorted(wanted - others):
+    for lookup in sorted(lookups - others):
         present = own.get(lookup)
         if present is None:
             present = Identifier(user_id=user.id, value=lookup, lookup=lookup, is_primary=False, created_at=now)
@@ -214,36 +214,29 @@ async def _refuse_taken(session: AsyncSession, user: User, nip: str) -> None:
 
 async def _set_unit(
     session: AsyncSession,
-    services: AccountChanges,
-    user: User,
     employment: Employment,
     details: EmploymentDetails,
+    now: datetime,
     actor: Actor,
     reason: str,
 ) -> None:
     """Let the main unit of an employment be the one that ``details`` names: the membership in the one before ends."""
-    now = clock.now()
-    current = await store.unit_memberships(session, user.id, now)
-    main = next((membership for membership in current if membership.id == employment.membership_id), None)
-    same = next((membership for membership in current if membership.group_id == details.unit_id), None)
-    if same is not None and _is_as_wanted(same, details):
-        kept = same
-    else:
-        kept = None
-    for membership in {membership.id: membership for membership in (main, same) if membership}.values():
-        if membership is not kept:
-            await end_membership(session, services, membership_id=membership.id, actor=actor, reason=reason)
-    if kept is None and details.unit_id is not None and not _is_over(details, now):
+    current = await store.unit_memberships(session, employment.user_id, now)
+    before = next((membership for membership in current if membership.id == employment.membership_id), None)
+    there = next((membership for membership in current if membership.group_id == details.unit_id), None)
+    main = there if there is not None and _fits(there, details) else None
+    for membership in {membership.id: membership for membership in (before, there) if membership}.values():
+        if membership is not main:
+            await write_end(session, membership.id, now=now, actor=actor, reason=reason)
+    if main is None and details.unit_id is not None and not _is_over(details, now):
         starts = details.valid_from if details.valid_from and details.valid_from > now else None
-        kept = await add_member(
-            session, services, user_id=user.id, group_id=details.unit_id, position=details.position,
-            valid_from=starts, valid_until=details.valid_until, source="import" if employment.source == "import"
-            else "manual", actor=actor, reason=reason,
-        )  # fmt: skip
-    employment.membership_id = kept.id if kept is not None else None
+        source: Source = "import" if employment.source == "import" else "manual"
+        new = NewMembership(details.unit_id, details.position, starts, details.valid_until, source)
+        main = await write_membership(session, employment.user_id, new, now=now, actor=actor, reason=reason)
+    employment.membership_id = main.id if main is not None else None
 
 
-def _is_as_wanted(membership: Membership, details: EmploymentDetails) -> bool:
+def _fits(membership: Membership, details: EmploymentDetails) -> bool:
     return membership.position == details.position and membership.valid_until == details.valid_until
 
 
@@ -252,14 +245,44 @@ def _is_over(details: EmploymentDetails, now: datetime) -> bool:
 
 
 async def _follow_time(
-    session: AsyncSession, services: AccountChanges, user: User, employment: Employment, actor: Actor, reason: str
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    employment: Employment,
+    now: datetime,
+    actor: Actor,
+    reason: str,
 ) -> None:
-    """Let an employment begin or end that has begun or ended by its time."""
-    state = state_of(employment.valid_from, employment.valid_until, clock.now())
+    """Let an employment begin or end that has begun or ended by its time, and tell applications of everything that
+    changed since ``now``."""
+    state = state_of(employment.valid_from, employment.valid_until, now)
     if state == "ended":
-        await _end(session, services, user, employment, actor, reason)
-    elif state == "active" and employment.begun_at is None:
+        await _end(session, services, user, employment, now, actor, reason)
+        return
+    if state == "active" and employment.begun_at is None:
         await _begin(session, services, user, employment, actor)
+    await _tell_applications(session, services, user, now, actor)
+
+
+async def _tell_applications(
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    now: datetime,
+    actor: Actor,
+    closed_to: Collection[str] = (),
+) -> None:
+    """Tell applications of what changed since ``now``, once: after this no row of the person may be changed, because
+    grants and sessions are locked after these (:mod:`sso.platform.db.locks`)."""
+    await access_changed(
+        session,
+        services,
+        user_ids=[user.id],
+        client_ids=None,
+        actor=actor,
+        since=now - INSTANT,
+        closed_to=closed_to,
+    )
 
 
 async def _begin(
@@ -299,21 +322,28 @@ async def end_employment(
         raise UserError("the user has no employment that could end")
     now = clock.now()
     if at is None or at <= now:
-        await _end(session, services, user, employment, actor, reason)
+        await _end(session, services, user, employment, now, actor, reason)
         return employment
     employment.valid_until, employment.updated_at = at, now
     await store.set_nip_times(session, user.id, employment.valid_from, at)
     for membership in await store.unit_memberships(session, user.id, now):
         if membership.valid_until is None or membership.valid_until > at:
-            await end_membership(session, services, membership_id=membership.id, at=at, actor=actor, reason=reason)
+            await write_end(session, membership.id, at=at, now=now, actor=actor, reason=reason)
     _record(session, "employment.changed", user.id, actor, reason, {"changed": ["valid_until"]})
     return employment
 
 
 async def _end(
-    session: AsyncSession, services: AccountChanges, user: User, employment: Employment, actor: Actor, reason: str
+    session: AsyncSession,
+    services: AccountChanges,
+    user: User,
+    employment: Employment,
+    now: datetime,
+    actor: Actor,
+    reason: str,
 ) -> None:
-    now = clock.now()
+    """End an employment with everything that the user has through it: first every row of the person, then grants and
+    sessions."""
     end = min(employment.valid_until or now, now)
     employment.valid_until, employment.ended_at, employment.updated_at = end, now, now
     await store.set_nip_times(session, user.id, employment.valid_from, end)
@@ -321,30 +351,47 @@ async def _end(
         if identifier.kind == "nip":
             identifier.is_primary = False
     for membership in await store.unit_memberships(session, user.id, now):
-        await end_membership(session, services, membership_id=membership.id, actor=actor, reason=reason)
+        await write_end(session, membership.id, now=now, actor=actor, reason=reason)
+    await remove_administrator(session, user.id, actor=actor, reason=reason)
     roles = await users.roles_of(session, user.id)
+    lost = _for_employees(services, set(roles) - {EMPLOYEE})
+    left = await _end_roles_of_work(session, user, lost, now, actor, reason)
     if EMPLOYEE in roles:
         await give_roles(session, services, user, [role for role in roles if role != EMPLOYEE], actor=actor)
     user.updated_at = now
     await session.flush()
-    _record(session, "employment.ended", user.id, actor, reason, {"source": employment.source})
+    data: dict[str, object] = {"source": employment.source, **({"roles_left": left} if left else {})}
+    _record(session, "employment.ended", user.id, actor, reason, data)
     notify(session, services, user, "employment_ended")
-    await _end_at_applications(session, services, user, actor)
-    await access_changed(session, services, user_ids=[user.id], client_ids=None, actor=actor)
+    ends = [client.client_id for client in lost.values() if client.meta.end_session_on_role_loss]
+    await _tell_applications(session, services, user, now, actor, closed_to=ends)
 
 
-async def _end_at_applications(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> None:
-    """End the grants and the part in sessions of the applications that were for employees, where their policy says
-    so. Everywhere else the citizen stays signed in."""
-    now, left = clock.now(), set(await users.roles_of(session, user.id))
-    for client in services.registry:
-        meta = client.meta
-        was_for_employees = EMPLOYEE in meta.allowed_roles and not left & set(meta.allowed_roles)
-        knows_employees = "employee" in client.scopes
-        if meta.end_session_on_role_loss and (was_for_employees or knows_employees):
-            await tokens.revoke_grants_of_user(session, user.id, now, client_id=client.client_id)
-            parts = await sessions.client_sessions_of_user(session, user.id, client.client_id)
-            await end_client_sessions(session, services, client.client_id, parts, EndReason.ROLE_LOST, actor=actor.name)
+def _for_employees(services: AccountChanges, roles: Set[str]) -> dict[str, Client]:
+    """Return the applications that a user with these roles had as an employee: those with the scope ``employee``, and
+    those whose policy names employees and none of the roles. Everything else a citizen can have."""
+    return {
+        client.client_id: client
+        for client in services.registry
+        if "employee" in client.scopes
+        or (EMPLOYEE in client.meta.allowed_roles and not roles & set(client.meta.allowed_roles))
+    }
+
+
+async def _end_roles_of_work(
+    session: AsyncSession, user: User, lost: Collection[str], now: datetime, actor: Actor, reason: str
+) -> list[str]:
+    """End the roles that were given to a user for the work: those for one unit, and those in the applications ``lost``.
+    Return the others, which a citizen can have: somebody must look at them."""
+    of_work: list[RoleAssignment] = []
+    left: list[str] = []
+    for assignment in await assignments.direct_of_user(session, user.id, now):
+        if assignment.unit_id is not None or assignment.client_id in lost:
+            of_work.append(assignment)
+        else:
+            left.append(f"{assignment.client_id}: {assignment.role}")
+    await write_ends(session, of_work, now=now, actor=actor, reason=reason)
+    return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,14 +436,14 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
 
 async def follow_employments(session: AsyncSession, services: AccountChanges, limit: int) -> int:
     """Begin and end the employments whose time has come; return how many."""
-    found = await store.due(session, clock.now(), limit)
-    for employment_id, user_id in found:
+    due = await store.due(session, clock.now(), limit)
+    for employment_id, user_id in due:
         user = await users.lock_user(session, user_id)
         employment = await session.get(Employment, employment_id, populate_existing=True)
         if user is None or employment is None or employment.ended_at is not None:
             continue
-        await _follow_time(session, services, user, employment, SYSTEM, ENDED_BY_TIME)
-    return len(found)
+        await _follow_time(session, services, user, employment, clock.now(), SYSTEM, ENDED_BY_TIME)
+    return len(due)
 
 
 def _record(

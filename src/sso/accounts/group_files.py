@@ -18,11 +18,11 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
-from sso.accounts.groups import NO_REASON, TOO_DEEP, GroupRefused
+from sso.accounts.access_changes import access_before_units_change, access_changed_since
+from sso.accounts.groups import IN_TOKENS, NO_REASON, TOO_DEEP, GroupRefused
 from sso.accounts.services import AccountChanges
 from sso.errors import Refusal, validation_message
-from sso.identity.groups import members, store, tree
+from sso.identity.groups import store, tree
 from sso.identity.groups.models import Group, GroupAncestor
 from sso.identity.groups.schemas import Kind, NewGroup
 from sso.identity.users.readers.tabular import read_csv
@@ -273,20 +273,20 @@ async def make_plan(session: AsyncSession, entries: Sequence[Entry], mistakes: S
     """
     present = {group.code: group for group in await tree.all_groups(session)}
     by_id = {group.id: group for group in present.values()}
-    found = [*mistakes]
+    errors = [*mistakes]
     named: dict[str, Entry] = {}
     for entry in entries:
         earlier = named.setdefault(entry.new.code, entry)
         if earlier is not entry:
-            found.append(Mistake(entry.line, "code", TWICE, {"line": earlier.line}))
+            errors.append(Mistake(entry.line, "code", TWICE, {"line": earlier.line}))
     parents = {group.code: by_id[group.parent_id].code if group.parent_id else "" for group in present.values()}
     for code, entry in named.items():
         if "parent_code" in entry.given or code not in parents:
             parents[code] = entry.parent
-        found += _wrong_parent(entry, parents[code], named, present)
-    found += [*_under_closed(named, parents, present), *_cycles(named, parents)]
-    if found:
-        return UnitPlan([], 0, sorted(found, key=lambda mistake: mistake.line), present)
+        errors += _wrong_parent(entry, parents[code], named, present)
+    errors += [*_under_closed(named, parents, present), *_cycles(named, parents)]
+    if errors:
+        return UnitPlan([], 0, sorted(errors, key=lambda mistake: mistake.line), present)
     changes = [_change(entry, present.get(code), parents, by_id) for code, entry in named.items()]
     real = [change for change in changes if change.before is None or change.fields]
     return UnitPlan(real, len(changes) - len(real), [], present)
@@ -383,29 +383,23 @@ async def apply_plan(
     created = [change.entry for change in plan.changes if change.before is None]
     ids |= {entry.new.code: new_id() for entry in created}
     await _create(session, created, ids, now)
-    kept = [change for change in plan.changes if change.before is not None]
-    for change in kept:
-        assert change.before is not None
+    changed = [(change, change.before) for change in plan.changes if change.before is not None]
+    in_tokens = [group.id for change, group in changed if set(change.fields) & IN_TOKENS]
+    access = await access_before_units_change(session, services, in_tokens)
+    for change, group in changed:
         values = {column: new for column, (_, new) in change.fields.items() if column != "parent_code"}
         if "parent_code" in change.fields:
             values["parent_id"] = ids.get(str(change.fields["parent_code"][1]))
-        statement = update(Group).where(Group.id == change.before.id).values(updated_at=now, **values)
+        statement = update(Group).where(Group.id == group.id).values(updated_at=now, **values)
         await session.execute(statement.execution_options(synchronize_session=False))
-    await _move(session, kept, ids)
+    await _move(session, changed, ids)
     if await tree.is_too_deep(session):
         raise GroupRefused(TOO_DEEP, count=tree.MAX_DEPTH)
     for change in plan.changes:
         _record(session, change, ids[change.entry.new.code], actor, reason)
     data = {"name": name[:200], "counts": plan.counted(), "note": reason}
     record(session, "groups.imported", actor=actor.name, request_id=actor.request_id, data=data)
-    touched = [change.before.id for change in kept if change.before and set(change.fields) & _TOLD]
-    if touched:
-        user_ids = await members.users_below(session, touched, now)
-        if user_ids:
-            await access_changed(session, services, user_ids=user_ids, client_ids=None, actor=actor)
-
-
-_TOLD = {"parent_code", "valid_from", "valid_until"}
+    await access_changed_since(session, services, access, actor=actor)
 
 
 async def _create(session: AsyncSession, created: Sequence[Entry], ids: Mapping[str, uuid.UUID], now: datetime) -> None:
@@ -420,7 +414,7 @@ async def _create(session: AsyncSession, created: Sequence[Entry], ids: Mapping[
             chain.append(at)
             at = by_code[at].parent
         levels[entry.new.code] = chain
-    ordered = sorted(created, key=lambda one: len(levels[one.new.code]))
+    ordered = sorted(created, key=lambda entry: len(levels[entry.new.code]))
     rows = [
         {
             **entry.new.model_dump(exclude={"parent_id"}),
@@ -446,17 +440,15 @@ async def _create(session: AsyncSession, created: Sequence[Entry], ids: Mapping[
         await session.execute(insert(GroupAncestor), pairs[start : start + BATCH])
 
 
-async def _move(session: AsyncSession, kept: Sequence[Change], ids: Mapping[str, uuid.UUID]) -> None:
+async def _move(session: AsyncSession, changed: Sequence[tuple[Change, Group]], ids: Mapping[str, uuid.UUID]) -> None:
     """Move the units whose parent changes: first all of them to the top, so that no order makes a cycle."""
-    moved = [change for change in kept if "parent_code" in change.fields and change.before is not None]
-    for change in moved:
-        assert change.before is not None
-        await store.move_subtree(session, change.before.id, None)
-    for change in moved:
-        assert change.before is not None
+    moved = [(change, group) for change, group in changed if "parent_code" in change.fields]
+    for _, group in moved:
+        await store.move_subtree(session, group.id, None)
+    for change, group in moved:
         parent = ids.get(str(change.fields["parent_code"][1]))
         if parent is not None:
-            await store.move_subtree(session, change.before.id, parent)
+            await store.move_subtree(session, group.id, parent)
 
 
 def _record(session: AsyncSession, change: Change, group_id: uuid.UUID, actor: Actor, reason: str) -> None:

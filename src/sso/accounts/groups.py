@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
+from sso.accounts.access_changes import (
+    INSTANT,
+    access_before,
+    access_before_units_change,
+    access_changed,
+    access_changed_since,
+)
 from sso.accounts.guards import refuse_test_user
 from sso.accounts.services import AccountChanges
 from sso.errors import Refusal
@@ -28,6 +35,8 @@ from sso.platform.audit import record
 from sso.platform.db import new_id
 
 MAX_ADMINISTRATORS = 50
+IN_TOKENS = frozenset({"code", "parent_code", "valid_from", "valid_until"})
+"""What of a unit changes roles and groups in tokens."""
 READS, WRITES = "groups:read", "groups:write"
 
 
@@ -105,11 +114,11 @@ async def change_group(
     _check_reason(reason)
     await tree.lock_tree(session)
     group = await _present(session, group_id)
-    wanted = {name: getattr(change, name) for name in change.model_fields_set}
+    values = {name: getattr(change, name) for name in change.model_fields_set}
     needed = {"name_id", "code"}
     changed = {
         name: value
-        for name, value in wanted.items()
+        for name, value in values.items()
         if getattr(group, name) != value and (value is not None or name not in needed)
     }
     if not changed:
@@ -121,13 +130,13 @@ async def change_group(
     data: dict[str, object] = {"changed": sorted(changed)}
     if code is not None:
         data |= {"from": group.code, "to": code}
+    access = await access_before_units_change(session, services, [group.id] if set(changed) & IN_TOKENS else [])
     for name, value in changed.items():
         setattr(group, name, value)
     group.updated_at = clock.now()
     await session.flush()
     _record(session, "group.changed", group, actor, reason, data)
-    if set(changed) & {"code", "valid_from"}:
-        await _tell(session, services, group, actor)
+    await access_changed_since(session, services, access, actor=actor)
     return group
 
 
@@ -154,11 +163,12 @@ async def move_group(
         raise GroupRefused(CYCLE, "parent_id", code=group.code)
     parent = await _parent_for(session, group.kind, parent_id, height=await tree.height_of(session, group_id))
     before = await tree.get(session, group.parent_id) if group.parent_id is not None else None
+    access = await access_before_units_change(session, services, [group_id])
     await tree.set_parent(session, group, parent_id, clock.now())
     await store.move_subtree(session, group_id, parent_id)
     data = {"from": before.code if before else None, "to": parent.code if parent else None}
     _record(session, "group.moved", group, actor, reason, data)
-    await _tell(session, services, group, actor)
+    await access_changed_since(session, services, access, actor=actor)
     return group
 
 
@@ -193,6 +203,7 @@ async def close_group(
     if group.valid_until is not None and group.valid_until <= now:
         raise GroupRefused(CLOSED, code=group.code)
     _check_time(group.valid_from, end)
+    access = await access_before_units_change(session, services, [group_id])
     if with_units_below:
         await tree.close_with_below(session, group_id, end, now)
     elif count := await tree.open_below(session, group_id, end):
@@ -201,7 +212,7 @@ async def close_group(
     await session.flush()
     data = {"until": end.isoformat(timespec="seconds"), "with_units_below": with_units_below}
     _record(session, "group.closed", group, actor, reason, data)
-    await _tell(session, services, group, actor)
+    await access_changed_since(session, services, access, actor=actor)
     return group
 
 
@@ -219,10 +230,11 @@ async def reopen_group(
     if group.valid_until is None:
         raise GroupRefused(NOT_CLOSED, code=group.code)
     await _parent_for(session, group.kind, group.parent_id)
+    access = await access_before_units_change(session, services, [group_id])
     group.valid_until, group.updated_at = None, clock.now()
     await session.flush()
     _record(session, "group.reopened", group, actor, reason, {})
-    await _tell(session, services, group, actor)
+    await access_changed_since(session, services, access, actor=actor)
     return group
 
 
@@ -261,8 +273,27 @@ async def set_unit_administrators(
         refuse_test_user(await _lock_person(session, user_id))
     added, removed = await tree.replace_administrators(session, group_id, user_ids, clock.now(), actor.name or "")
     if added or removed:
-        data = {"added": [str(one) for one in added], "removed": [str(one) for one in removed]}
+        data = {"added": [str(user) for user in added], "removed": [str(user) for user in removed]}
         _record(session, "group.administrators_set", group, actor, reason, data)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMembership:
+    """A membership that is to begin.
+
+    Args:
+        group_id: the unit or group.
+        position: what the user is there.
+        valid_from: from when on; None: from now on.
+        valid_until: until when; None: no end is known.
+        source: where the membership comes from.
+    """
+
+    group_id: uuid.UUID
+    position: str | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    source: Source = "manual"
 
 
 async def add_member(
@@ -278,49 +309,46 @@ async def add_member(
     actor: Actor,
     reason: str,
 ) -> Membership:
-    """Make a user a member of a unit or group.
-
-    Args:
-        session: the transaction.
-        services: how applications are told.
-        user_id: the user.
-        group_id: the unit or group.
-        position: what the user is there.
-        valid_from: from when on; None: from now on.
-        valid_until: until when; None: no end is known.
-        source: where the membership comes from.
-        actor: who acts.
-        reason: why.
+    """Make a user a member of a unit or group: see :class:`NewMembership`.
 
     Raises:
         GroupRefused: when the user is a member of it at that time already, or the unit is closed.
     """
-    _check_reason(reason)
     now = clock.now()
-    begin = valid_from or now
-    _check_time(begin, valid_until)
-    group = await _present(session, group_id)
+    new = NewMembership(group_id, position, valid_from, valid_until, source)
+    membership = await write_membership(session, user_id, new, now=now, actor=actor, reason=reason)
+    since = now - INSTANT
+    await access_changed(session, services, user_ids=[user_id], client_ids=None, actor=actor, since=since)
+    return membership
+
+
+async def write_membership(
+    session: AsyncSession, user_id: uuid.UUID, new: NewMembership, *, now: datetime, actor: Actor, reason: str
+) -> Membership:
+    """Do what :func:`add_member` does, as a part of a larger change that tells applications itself."""
+    _check_reason(reason)
+    begin = new.valid_from or now
+    _check_time(begin, new.valid_until)
+    group = await _present(session, new.group_id)
     if group.valid_until is not None and group.valid_until <= max(begin, now):
         raise GroupRefused(CLOSED, code=group.code)
-    user = await _lock_person(session, user_id)
-    refuse_test_user(user)
-    if await members.overlapping(session, user_id, group_id, begin, valid_until) is not None:
+    refuse_test_user(await _lock_person(session, user_id))
+    if await members.overlapping(session, user_id, new.group_id, begin, new.valid_until) is not None:
         raise GroupRefused(ALREADY_MEMBER, "user", code=group.code)
     membership = Membership(
         id=new_id(),
         user_id=user_id,
-        group_id=group_id,
-        position=position,
-        source=source,
+        group_id=new.group_id,
+        position=new.position,
+        source=new.source,
         valid_from=begin,
-        valid_until=valid_until,
+        valid_until=new.valid_until,
         created_at=now,
         created_by=actor.name,
     )
     session.add(membership)
     await session.flush()
     _record_member(session, "membership.added", membership, group, actor, reason)
-    await access_changed(session, services, user_ids=[user_id], client_ids=None, actor=actor)
     return membership
 
 
@@ -339,22 +367,38 @@ async def end_membership(
         session: the transaction.
         services: how applications are told.
         membership_id: the membership.
-        at: the end; None: now.
+        at: the end; None: now. An end in the past is told now.
         actor: who acts.
         reason: why.
 
     Raises:
         GroupRefused: when it has ended, or ends before that.
     """
-    _check_reason(reason)
-    membership = await members.get(session, membership_id)
-    if membership is None:
-        raise GroupRefused(NO_MEMBERSHIP)
-    await _lock_person(session, membership.user_id)
-    membership = await members.get(session, membership_id)
-    if membership is None:
-        raise GroupRefused(NO_MEMBERSHIP)
     now = clock.now()
+    membership = await _locked_membership(session, membership_id)
+    if at is not None and at < now:
+        access = await access_before(session, services, [membership.user_id])
+        await write_end(session, membership_id, at=at, now=now, actor=actor, reason=reason)
+        await access_changed_since(session, services, access, actor=actor)
+        return membership
+    await write_end(session, membership_id, at=at, now=now, actor=actor, reason=reason)
+    since = now - INSTANT
+    await access_changed(session, services, user_ids=[membership.user_id], client_ids=None, actor=actor, since=since)
+    return membership
+
+
+async def write_end(
+    session: AsyncSession,
+    membership_id: uuid.UUID,
+    *,
+    at: datetime | None = None,
+    now: datetime,
+    actor: Actor,
+    reason: str,
+) -> Membership:
+    """Do what :func:`end_membership` does, as a part of a larger change that tells applications itself."""
+    _check_reason(reason)
+    membership = await _locked_membership(session, membership_id)
     end = max(at or now, membership.valid_from or membership.created_at)
     if membership.valid_until is not None and membership.valid_until <= max(end, now):
         raise GroupRefused(ENDED)
@@ -362,8 +406,26 @@ async def end_membership(
     await session.flush()
     group = await _present(session, membership.group_id)
     _record_member(session, "membership.ended", membership, group, actor, reason)
-    await access_changed(session, services, user_ids=[membership.user_id], client_ids=None, actor=actor)
     return membership
+
+
+async def _locked_membership(session: AsyncSession, membership_id: uuid.UUID) -> Membership:
+    """Return a membership whose user is locked, as it is then."""
+    membership = await members.get(session, membership_id)
+    if membership is None:
+        raise GroupRefused(NO_MEMBERSHIP)
+    await _lock_person(session, membership.user_id)
+    membership = await members.get(session, membership_id)
+    if membership is None:
+        raise GroupRefused(NO_MEMBERSHIP)
+    return membership
+
+
+async def remove_administrator(session: AsyncSession, user_id: uuid.UUID, *, actor: Actor, reason: str) -> None:
+    """Let a user, who is locked, manage no unit any more."""
+    for group in await tree.remove_administrator(session, user_id):
+        data = {"added": [], "removed": [str(user_id)]}
+        _record(session, "group.administrators_set", group, actor, reason, data)
 
 
 async def may_manage(session: AsyncSession, user_id: uuid.UUID, group_id: uuid.UUID) -> bool:
@@ -402,14 +464,6 @@ async def _parent_for(
     if await tree.depth_of(session, parent_id) + 2 + height > tree.MAX_DEPTH:
         raise GroupRefused(TOO_DEEP, "parent_id", count=tree.MAX_DEPTH)
     return parent
-
-
-async def _tell(session: AsyncSession, services: AccountChanges, group: Group, actor: Actor) -> None:
-    """Tell applications of everybody who is a member of a unit or below it."""
-    user_ids = await members.users_below(session, [group.id], clock.now())
-    if user_ids:
-        # What they had before the tree changed cannot be read any more.
-        await access_changed(session, services, user_ids=user_ids, client_ids=None, actor=actor, unknown_before=True)
 
 
 def _check_reason(reason: str) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
+from sso.accounts.access_changes import INSTANT, access_changed, is_followed
 from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_confirm, why_not_end
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client
 from sso.errors import Refusal
 from sso.identity.groups import assignments as store
-from sso.identity.groups import changes
+from sso.identity.groups import changes, tree
 from sso.identity.groups.models import Group, RoleAssignment
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
@@ -34,7 +34,6 @@ MAX_AT_ONCE = 100
 MAX_REASON_CHARS = 500
 MAX_TIME = timedelta(days=3660)
 """How far in the future a role may begin or end."""
-INSTANT = timedelta(microseconds=1)
 GIVES, READS = "assignments:write", "assignments:read"
 """The permissions to give and end, and to see, the roles of every application."""
 Code = Literal["not_found", "already_given", "already_ended", "invalid_request", "not_yours"]
@@ -101,14 +100,6 @@ class NewAssignment:
     valid_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """The facts of a role that is given, as the rule takes them."""
-
-    gift: Gift
-    users: list[uuid.UUID] = field(default_factory=list)
-
-
 async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id: uuid.UUID | None) -> Giver:
     """Return who gives roles of an application.
 
@@ -121,7 +112,7 @@ async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id:
     gives_all = GIVES in actor.permissions
     if user_id is None:
         return Giver(None, gives_all)
-    units = await store.units_looked_after(session, user_id, clock.now())
+    units = await tree.administered_by(session, user_id)
     team = await teams.role_of(session, client_id.removesuffix(SANDBOX_END), user_id)
     reviews = team == "owner" and await store.is_reviewed(session, client_id)
     return Giver(user_id, gives_all, team is not None, units, reviews)
@@ -176,8 +167,7 @@ async def write_roles(
         check_times(new)
         await _check_target(session, client, new)
         assignment = _assignment(client_id, new, actor)
-        reached = await _reached(session, services, client, assignment, giver)
-        refused = why_not(giver, reached.gift)
+        refused = why_not(giver, await _gift(session, client, assignment, giver))
         if refused is not None:
             raise NotYours(refused)
         if await store.same_as(session, assignment, clock.now()) is not None:
@@ -185,7 +175,7 @@ async def write_roles(
         session.add(assignment)
         await session.flush()
         created.append(assignment)
-        affected.update(reached.users)
+        affected.update(await _users_of(session, services, assignment, clock.now()))
         await _record(session, "role.given", assignment, assignment.reason, actor)
     return created, affected
 
@@ -238,14 +228,14 @@ async def end_role(
         client_id: the application that the assignment must be of; empty: any.
 
     Raises:
-        RoleError: when there is no such assignment, it has ended, or the giver may not end it.
+        RoleError: when there is no such assignment, it has ended, the giver may not end it, or there is no reason.
     """
+    checked_reason(reason)
     assignment = await _locked_assignment(session, assignment_id, client_id)
     client = services.registry.known(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    reached = await _reached(session, services, client, assignment, giver)
-    refused = why_not_end(giver, reached.gift)
+    refused = why_not_end(giver, await _gift(session, client, assignment, giver))
     if refused is not None:
         raise NotYours(refused)
     await end_assignments(session, services, [assignment], actor=actor, reason=reason)
@@ -271,13 +261,7 @@ async def end_assignments(
 async def write_ends(
     session: AsyncSession, ended: Sequence[RoleAssignment], *, now: datetime, actor: Actor, reason: str
 ) -> None:
-    """End assignments as a part of a larger change that tells applications itself.
-
-    Raises:
-        RoleError: when there is no reason.
-    """
-    if not _line(reason):
-        raise RoleError("invalid_request", "write the reason", "reason")
+    """End assignments as a part of a larger change that tells applications itself."""
     for assignment in ended:
         # What would begin later never begins: its whole time is over.
         if assignment.valid_from is not None and assignment.valid_from > now:
@@ -315,7 +299,7 @@ async def confirm_role(
     client = services.registry.get(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    refused = why_not_confirm(giver, (await _reached(session, services, client, assignment, giver)).gift)
+    refused = why_not_confirm(giver, await _gift(session, client, assignment, giver))
     if refused is not None:
         raise NotYours(refused)
     assignment.confirmed_at = clock.now()
@@ -350,7 +334,7 @@ async def sight_of(session: AsyncSession, actor: Actor, user_id: uuid.UUID | Non
         return Sight(everything)
     mine = await teams.teams_with(session, user_id)
     names = frozenset(name for application_id in mine for name in (application_id, application_id + SANDBOX_END))
-    return Sight(False, names, await store.units_looked_after(session, user_id, clock.now()))
+    return Sight(False, names, await tree.administered_by(session, user_id))
 
 
 async def seen_by(
@@ -405,6 +389,18 @@ async def _knows(session: AsyncSession, client_id: str, user_id: uuid.UUID) -> b
     return bool(used & {stem, stem + SANDBOX_END})
 
 
+def checked_reason(reason: str) -> str:
+    """Return a reason as it is stored.
+
+    Raises:
+        RoleError: when there is none.
+    """
+    line = _line(reason)
+    if not line:
+        raise RoleError("invalid_request", "write the reason", "reason")
+    return line
+
+
 def check_times(new: NewAssignment) -> None:
     """Check the times and the reason of a role that is given.
 
@@ -413,8 +409,7 @@ def check_times(new: NewAssignment) -> None:
     """
     now = clock.now()
     begins = new.valid_from or now
-    if not _line(new.reason):
-        raise RoleError("invalid_request", "write the reason", "reason")
+    checked_reason(new.reason)
     if new.valid_until is not None and new.valid_until <= now:
         raise RoleError("invalid_request", "the end must be in the future", "valid_until")
     if new.valid_until is not None and new.valid_until <= begins:
@@ -502,28 +497,23 @@ def _assignment(client_id: str, new: NewAssignment, actor: Actor) -> RoleAssignm
     )
 
 
-async def _reached(
-    session: AsyncSession, services: EventServices, client: Client, assignment: RoleAssignment, giver: Giver
-) -> _Reached:
-    """Return the facts of an assignment for the rule, and the users whom it reaches."""
+async def _gift(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> Gift:
+    """Return the facts of an assignment for the rule. Of its users, the rule asks for the giver alone."""
     defined = client.meta.application_roles.get(assignment.role)
-    affected = await _users_of(session, services, assignment, clock.now())
-    reached = {giver.user_id} & {*affected, assignment.user_id} - {None}
+    reaches_giver = giver.user_id is not None and giver.user_id == assignment.user_id
     if assignment.group_id is not None and giver.user_id is not None:
         below = assignment.with_units_below
-        if await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below):
-            reached.add(giver.user_id)
+        reaches_giver = await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below)
     limited = await store.above(session, assignment.unit_id) if assignment.unit_id is not None else None
-    gift = Gift(
+    return Gift(
         is_defined=defined is not None,
         units_give=defined.units_give if defined is not None else "no",
         team_gives=client.meta.team_gives_roles,
         is_sandbox=client.sandbox,
-        reached=frozenset(user_id for user_id in reached if user_id is not None),
+        reached=frozenset({giver.user_id} if reaches_giver and giver.user_id is not None else ()),
         where=await _where(session, assignment.user_id, assignment.group_id),
         limited_to=limited,
     )
-    return _Reached(gift, affected)
 
 
 async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None) -> frozenset[uuid.UUID]:
@@ -535,8 +525,11 @@ async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uui
 async def _users_of(
     session: AsyncSession, services: EventServices, assignment: RoleAssignment, now: datetime
 ) -> list[uuid.UUID]:
+    """Return the users whom an assignment reaches; nobody where the application is told of nothing."""
     if assignment.user_id is not None:
         return [assignment.user_id]
+    if not is_followed(services, [assignment.client_id]):
+        return []
     assert assignment.group_id is not None
     return await changes.members_reached(
         session, assignment.group_id, with_units_below=assignment.with_units_below, since=now

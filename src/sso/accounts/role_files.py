@@ -16,13 +16,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.access_changes import access_changed
+from sso.accounts.access_changes import INSTANT, access_changed
 from sso.accounts.role_assignments import (
-    INSTANT,
     MAX_AT_ONCE,
     NewAssignment,
     RoleError,
     check_times,
+    checked_reason,
     users_reached,
     write_ends,
     write_roles,
@@ -290,9 +290,10 @@ async def _write(
         if await write_times(session, step.old.assignment, step.new, actor=actor):
             begun.append(step.old.assignment)
     now = clock.now()
-    affected = await users_reached(session, services, [*ended, *begun], now)
     if ended:
-        await write_ends(session, ended, now=now, actor=actor, reason=reason)
+        checked_reason(reason)
+    affected = await users_reached(session, services, [*ended, *begun], now)
+    await write_ends(session, ended, now=now, actor=actor, reason=reason)
     given = [step.new for step in steps if step.act == "give" and step.new is not None]
     for start in range(0, len(given), MAX_AT_ONCE):
         part = given[start : start + MAX_AT_ONCE]

@@ -31,6 +31,7 @@ from sso.http.console import roles
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, here_of, to_sign_in_again, token_for
 from sso.http.console.role_texts import DONE, NOTE_MISSING
 from sso.identity.groups import assignments as store
+from sso.identity.groups import tree
 from sso.identity.groups.assignments import AssignmentFilter, Listed
 from sso.identity.groups.models import Group
 
@@ -47,7 +48,7 @@ class NeedsOrLooksAfter(Needs):
         here = await here_of(request, services)
         if not self.allows(here.permissions):
             async with services.db.read() as session:
-                looks_after = await store.units_looked_after(session, here.visit.user.id, clock.now())
+                looks_after = await tree.administered_by(session, here.visit.user.id)
             if not looks_after:
                 raise Interrupted(failure(request, "no_permission", 403, header=here.visit.header(request)))
         if request.method != "GET" and not here.recent:

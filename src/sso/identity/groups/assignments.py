@@ -19,7 +19,6 @@ from sso.identity.groups.models import (
     GroupAncestor,
     Membership,
     RoleAssignment,
-    UnitAdministrator,
 )
 from sso.identity.users.models import User, UserRole
 
@@ -256,19 +255,15 @@ async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetim
     return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
 
 
+async def direct_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[RoleAssignment]:
+    """Return the roles that were given to a user and have not ended, the oldest first."""
+    mine = select(RoleAssignment).where(RoleAssignment.user_id == user_id, not_over(RoleAssignment, now))
+    return list((await session.execute(mine.order_by(RoleAssignment.id))).scalars())
+
+
 async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Listed]:
     """Return every role that was given to a user, ended ones too, the newest first."""
     return await page_of(session, AssignmentFilter(user_id=user_id, state="all"), None, clock.now(), 1000)
-
-
-async def units_looked_after(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> frozenset[uuid.UUID]:
-    """Return the units that a user looks after, and that have not ended."""
-    statement = (
-        select(UnitAdministrator.group_id)
-        .join(Group, Group.id == UnitAdministrator.group_id)
-        .where(UnitAdministrator.user_id == user_id, current(Group, now))
-    )
-    return frozenset((await session.execute(statement)).scalars())
 
 
 async def units_below(session: AsyncSession, unit_ids: Collection[uuid.UUID], now: datetime, limit: int) -> list[Group]:

@@ -168,6 +168,26 @@ async def members_reached(
     return list((await session.execute(statement)).scalars())
 
 
+async def users_of_units(session: AsyncSession, group_ids: Collection[uuid.UUID], now: datetime) -> set[uuid.UUID]:
+    """Return the users who have something, now or later, through these units or units below them: their members, and
+    whoever has a role that is limited to one of them. Three statements for each five hundred units."""
+    users, chosen = set[uuid.UUID](), sorted(group_ids)
+    members_of = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id).where(*_not_over(now, _m))
+    limits = _ancestors.alias("limits")
+    limited = limits.join(_assignments, _a.unit_id == limits.c.group_id)
+    direct = select(_a.user_id).select_from(limited).where(_a.user_id.is_not(None), *_not_over(now, _a))
+    grouped = members_of.join(_assignments, _a.group_id == _n.ancestor_id).join(limits, limits.c.group_id == _a.unit_id)
+    for start in range(0, len(chosen), 500):
+        some = chosen[start : start + 500]
+        for statement in (
+            members_of.where(_n.ancestor_id.in_(some)),
+            direct.where(limits.c.ancestor_id.in_(some)),
+            grouped.where(*_not_over(now, _a), limits.c.ancestor_id.in_(some)),
+        ):
+            users.update((await session.execute(statement.distinct())).scalars())
+    return users
+
+
 async def changed_by_time(session: AsyncSession, since: datetime, now: datetime) -> list[uuid.UUID]:
     """Return the users for whom a role or a group began or ended by time, after ``since`` and not after ``now``."""
     in_time = _crossed(since, now)

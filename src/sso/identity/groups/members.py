@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -180,17 +179,3 @@ async def memberships_of(session: AsyncSession, user_id: uuid.UUID) -> list[tupl
         .order_by(Membership.id.desc())
     )
     return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
-
-
-async def users_below(session: AsyncSession, group_ids: Collection[uuid.UUID], now: datetime) -> set[uuid.UUID]:
-    """Return the users who are members of these units, or of units below them, now or later. One statement."""
-    statement = (
-        select(Membership.user_id)
-        .distinct()
-        .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
-        .where(
-            GroupAncestor.ancestor_id.in_(group_ids),
-            or_(Membership.valid_until.is_(None), Membership.valid_until > now),
-        )
-    )
-    return set((await session.execute(statement)).scalars())

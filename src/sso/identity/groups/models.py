@@ -135,7 +135,8 @@ class PendingAccessChange(Base):
     """Users whose roles or groups changed, whom a job has yet to compare and tell applications of.
 
     ``user_ids``: at most a hundred. ``client_ids``: the applications; None: all. ``since``: the time before the change.
-    ``unknown_before``: what the users had before is not in the database any more.
+    ``before``: by user and application, the roles and groups that the application was told before; None: the rows of
+    the users say what they had.
     """
 
     __tablename__ = "pending_access_changes"
@@ -144,7 +145,7 @@ class PendingAccessChange(Base):
     user_ids: Mapped[list[str]] = mapped_column(Json)
     client_ids: Mapped[list[str] | None] = mapped_column(Json)
     since: Mapped[datetime]
-    unknown_before: Mapped[bool]
+    before: Mapped[dict[str, dict[str, list[list[str]]]] | None] = mapped_column(Json)
     actor: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime]
 

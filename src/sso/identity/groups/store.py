@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
-from sso.platform.db import Executor, table_of
+from sso.platform.db import table_of
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
 _g, _n, _m, _a = _groups.c, _ancestors.c, _memberships.c, _assignments.c
@@ -43,48 +43,8 @@ def _valid(columns: Any) -> ColumnElement[bool]:
     )
 
 
-def _roles(*joined: Any, of: ColumnElement[bool]) -> Any:
-    """Return the statement for the roles that assignments of one kind give."""
-    source: Any = _assignments
-    for table, condition in joined:
-        source = source.join(table, condition)
-    return (
-        select(_a.role, _limit.c.code)
-        .select_from(source.outerjoin(_limit, _limit.c.id == _a.unit_id))
-        .where(_a.client_id == bindparam("client_id"), of, _valid(_a), or_(_a.unit_id.is_(None), _valid(_limit.c)))
-    )
-
-
 # A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
-# 0, and each unit above it. Each kind of assignment has a branch of its own, so that each uses its own index.
-ROLES_HELD = _roles(of=_a.user_id == bindparam("user_id")).union(
-    _roles(
-        (_ancestors, _n.ancestor_id == _a.group_id),
-        (_memberships, _m.group_id == _n.group_id),
-        (_own, _own.c.id == _m.group_id),
-        (_upper, _upper.c.id == _n.ancestor_id),
-        of=and_(
-            _m.user_id == bindparam("user_id"),
-            or_(_n.depth == 0, _a.with_units_below.is_(True)),
-            _valid(_m),
-            _valid(_own.c),
-            _valid(_upper.c),
-        ),
-    )
-)
-"""The roles that a user has in an application now, with the code of the unit that each is limited to."""
-GROUPS_REACHED = (
-    select(_own.c.code, _upper.c.code, _n.depth)
-    .select_from(
-        _memberships.join(_own, _own.c.id == _m.group_id)
-        .join(_ancestors, _n.group_id == _m.group_id)
-        .join(_upper, _upper.c.id == _n.ancestor_id)
-    )
-    .where(_m.user_id == bindparam("user_id"), _valid(_m), _valid(_own.c), _valid(_upper.c))
-)
-"""The groups of a user now: the code of each group that the user is a member of, with the code of each unit above."""
-
-
+# 0, and each unit above it.
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a user has in an application now.
@@ -101,13 +61,6 @@ class Access:
 
 
 NO_ACCESS = Access()
-
-
-def access_of(executor: Executor, user_id: uuid.UUID, client_id: str, now: datetime) -> Access:
-    """Return what a user has in an application. Two statements; for the bridge."""
-    roles = executor.execute(ROLES_HELD, {"user_id": user_id, "client_id": client_id, "now": now}).all()
-    groups = executor.execute(GROUPS_REACHED, {"user_id": user_id, "now": now}).all()
-    return _access([(row[0], row[1]) for row in roles], [(row[0], row[1], row[2]) for row in groups])
 
 
 def _access(roles: Iterable[tuple[str, str | None]], rows: Sequence[tuple[str, str, int]]) -> Access:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
 from sso.platform.db import table_of
@@ -222,8 +223,13 @@ async def delete_group(session: AsyncSession, group_id: uuid.UUID) -> None:
 
 
 async def administered_by(session: AsyncSession, user_id: uuid.UUID) -> frozenset[uuid.UUID]:
-    """Return the units that a user looks after, without those below them."""
-    statement = select(UnitAdministrator.group_id).where(UnitAdministrator.user_id == user_id)
+    """Return the units that a user manages now, without those below them. Nobody manages a unit that is closed, or has
+    not begun."""
+    statement = (
+        select(UnitAdministrator.group_id)
+        .join(Group, Group.id == UnitAdministrator.group_id)
+        .where(UnitAdministrator.user_id == user_id, valid_at(Group, clock.now()))
+    )
     return frozenset((await session.execute(statement)).scalars())
 
 
@@ -258,13 +264,23 @@ async def administrators_of(session: AsyncSession, group_id: uuid.UUID) -> list[
     return [ListedAdministrator(*row) for row in (await session.execute(statement)).all()]
 
 
+async def remove_administrator(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
+    """Let a user manage no unit any more; return the units."""
+    mine = UnitAdministrator.user_id == user_id
+    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id).where(mine)
+    managed = list((await session.execute(units.order_by(Group.code))).scalars())
+    if managed:
+        await session.execute(delete(UnitAdministrator).where(mine))
+    return managed
+
+
 async def replace_administrators(
     session: AsyncSession, group_id: uuid.UUID, user_ids: Collection[uuid.UUID], now: datetime, by: str
 ) -> tuple[list[uuid.UUID], list[uuid.UUID]]:
     """Let these users, and no others, look after a unit. Return who was added and who was removed."""
     statement = select(UnitAdministrator.user_id).where(UnitAdministrator.group_id == group_id)
-    present, wanted = set((await session.execute(statement)).scalars()), set(user_ids)
-    added, removed = sorted(wanted - present), sorted(present - wanted)
+    present, chosen = set((await session.execute(statement)).scalars()), set(user_ids)
+    added, removed = sorted(chosen - present), sorted(present - chosen)
     if removed:
         mine = (UnitAdministrator.group_id == group_id) & UnitAdministrator.user_id.in_(removed)
         await session.execute(delete(UnitAdministrator).where(mine))

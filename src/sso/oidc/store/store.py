@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, delete, null, select, update
+from sqlalchemy import and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
@@ -623,7 +623,12 @@ async def revoke_grants_of_user(
 
 
 async def revoke_grants_of_users(
-    session: AsyncSession, user_ids: Collection[uuid.UUID], client_id: str, now: datetime, made_by: datetime
+    session: AsyncSession, client_id: str, now: datetime, made_by: Mapping[uuid.UUID, datetime]
 ) -> None:
-    """End the grants of users to one application that were made by a moment, those that outlive sessions too."""
-    await _revoke(session, now, Grant.user_id.in_(user_ids), Grant.client_id == client_id, Grant.created_at <= made_by)
+    """End the grants to one application that each user made by a moment, those that outlive sessions too."""
+    users_of: dict[datetime, list[uuid.UUID]] = {}
+    for user_id, moment in made_by.items():
+        users_of.setdefault(moment, []).append(user_id)
+    by_user = [and_(Grant.user_id.in_(users), Grant.created_at <= moment) for moment, users in users_of.items()]
+    if by_user:
+        await _revoke(session, now, Grant.client_id == client_id, or_(*by_user))
