@@ -88,8 +88,12 @@ RETENTION: dict[str, Retention] = {
     "merge_proposals": Retention(
         "account", "As long as the account: a later import of the same row does not propose it again."
     ),
-    "memberships": Retention("account", "Until the membership is deleted; at most as long as the account."),
-    "unit_administrators": Retention("account", "Until an administrator takes the unit away."),
+    "memberships": Retention(
+        "account", "As long as the account, also ended ones; at most as long as the unit or group."
+    ),
+    "unit_administrators": Retention(
+        "account", "Until an administrator removes the unit administrator; at most as long as the account."
+    ),
     "pictures": Retention("account", "Until the user removes the picture; at most as long as the account."),
     "saved_searches": Retention(
         "account", "Until the administrator deletes the search; at most as long as the account."
@@ -111,7 +115,7 @@ RETENTION: dict[str, Retention] = {
     "group_ancestors": Retention("installation", "As long as the unit."),
     "groups": Retention("installation", "Until an administrator deletes the unit or group."),
     "role_assignments": Retention(
-        "application", "Until the role is taken away; at most as long as the application, the user or the group."
+        "application", "As long as the application, also ended ones; at most as long as the user or the group."
     ),
     "access_reviews": Retention("application", "As long as the application."),
     "pending_access_changes": Retention("installation", "Until a job has told the applications: seconds."),

@@ -229,6 +229,29 @@ async def test_administrators_of_a_unit_look_after_what_is_below(city: City) -> 
     assert second.data["removed"] == [str(budi)]
 
 
+async def test_a_search_by_name_finds_the_same_with_few_and_many_of_the_name(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await tree(city)
+    for name, code in (("siti", "PKM-1"), ("budi", "DINKES"), ("siti", "DISDIK"), ("siti", "DINKES")):
+        await join(city, name, ids[code])
+
+    async def pages(code: str, limit: int) -> list[str]:
+        codes, after = [], None
+        async with city.provider.db.read() as session:
+            chosen = members.MemberFilter(below=True, words="sit rah")
+            while rows := await members.page_of_members(session, ids[code], chosen, after, limit, clock.now()):
+                codes += [row.group.code for row in rows]
+                after = rows[-1].membership.id
+        return codes
+
+    for near in (1, 2, 1000):
+        monkeypatch.setattr(members, "NEAR", near)
+        for limit in (1, 2, 51):
+            assert await pages("KOTA", limit) == ["PKM-1", "DISDIK", "DINKES"]
+            assert await pages("DINKES", limit) == ["PKM-1", "DINKES"]
+
+
 async def test_lists_take_few_statements(city: City) -> None:
     ids = await tree(city)
     await join(city, "siti", ids["PKM-1"])

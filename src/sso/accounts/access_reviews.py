@@ -11,11 +11,11 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.role_assignments import MAX_REASON_CHARS, RoleError, end_assignments
+from sso.accounts.role_assignments import RoleError, checked_reason, end_assignments
 from sso.accounts.role_rules import Giver
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
@@ -68,18 +68,11 @@ async def start_review(
     """
     await clients.lock_client(session, client_id)
     client = services.registry.get(client_id)
-    if client is None:
-        raise RoleError("not_found", "there is no such application")
+    if client is None or client.sandbox:
+        raise RoleError("not_found", "there is no such application in production")
     await check_reviewer(session, client_id, giver)
-    now, note = clock.now(), " ".join(reason.split())[:MAX_REASON_CHARS]
-    if not note:
-        raise RoleError("invalid_request", "write the reason", "reason")
-    if not now + SHORTEST <= ends_at <= now + LONGEST:
-        raise RoleError(
-            "invalid_request", "the last day must be tomorrow at the earliest, and within a year", "ends_at"
-        )
-    if await running_review(session, client_id) is not None:
-        raise RoleError("already_given", "an access review of this application is running already")
+    now, note = clock.now(), checked_reason(reason)
+    await _check_time(session, client_id, now, ends_at)
     review = AccessReview(
         client_id=client_id,
         status="running",
@@ -102,13 +95,26 @@ async def start_review(
     return review
 
 
+async def _check_time(session: AsyncSession, client_id: str, now: datetime, ends_at: datetime) -> None:
+    """Check that a review can begin now, and end then.
+
+    Raises:
+        RoleError: when not.
+    """
+    if not now + SHORTEST <= ends_at <= now + LONGEST:
+        text = "the last day must be tomorrow at the earliest, and within a year"
+        raise RoleError("invalid_request", text, "ends_at")
+    if await running_review(session, client_id) is not None:
+        raise RoleError("already_given", "an access review of this application is running already")
+
+
 async def cancel_review(
     session: AsyncSession, services: ReviewServices, review_id: uuid.UUID, *, giver: Giver, actor: Actor, reason: str
 ) -> AccessReview:
     """Stop a review: what is not confirmed stays as it is.
 
     Raises:
-        RoleError: when there is no such running review, or the actor may not.
+        RoleError: when there is no such running review, the actor may not, or there is no reason.
     """
     review = await session.get(AccessReview, review_id)
     if review is None:
@@ -118,7 +124,7 @@ async def cancel_review(
     if services.registry.known(review.client_id) is None or review.status != "running":
         raise RoleError("already_ended", "this access review is over")
     await check_reviewer(session, review.client_id, giver)
-    await _finish(session, review, "cancelled", actor, note=" ".join(reason.split())[:MAX_REASON_CHARS])
+    await _finish(session, review, "cancelled", actor, note=checked_reason(reason))
     return review
 
 
@@ -128,11 +134,10 @@ async def check_reviewer(session: AsyncSession, client_id: str, giver: Giver) ->
     Raises:
         RoleError: when not.
     """
-    if giver.gives_all:
-        return
     stem = client_id.removesuffix(SANDBOX_END)
-    role = await teams.role_of(session, stem, giver.user_id) if giver.user_id is not None else None
-    if role != "owner":
+    asks = giver.user_id is not None and not giver.gives_all
+    role = await teams.role_of(session, stem, giver.user_id) if asks and giver.user_id is not None else None
+    if not is_reviewer(giver, role):
         raise RoleError("not_yours", "only an owner of the application reviews who has its roles")
 
 
@@ -160,15 +165,19 @@ def is_confirmed(assignment: RoleAssignment, review: AccessReview) -> bool:
 
 
 async def remind_owners(session: AsyncSession, services: ReviewServices) -> int:
-    """Remind the owners of reviews that end soon; return how many reviews."""
+    """Remind the owners of at most ``PART`` reviews that end soon, the first to end first; return how many reviews.
+
+    Reviews that need no reminder now are not read: the next call goes on with the others.
+    """
     now, count = clock.now(), 0
-    soon = AccessReview.ends_at <= now + max(REMINDERS)
-    running = select(AccessReview).where(AccessReview.status == "running", soon, AccessReview.ends_at > now)
-    for review in (await session.execute(running.order_by(AccessReview.id).limit(PART))).scalars().all():
-        due = sum(review.ends_at - now <= before for before in REMINDERS)
-        if review.reminders >= due:
-            continue
-        review.reminders = due
+    due = [
+        and_(AccessReview.ends_at <= now + before, AccessReview.reminders < number)
+        for number, before in enumerate(REMINDERS, 1)
+    ]
+    running = select(AccessReview).where(AccessReview.status == "running", AccessReview.ends_at > now, or_(*due))
+    first = running.order_by(AccessReview.ends_at, AccessReview.id).limit(PART)
+    for review in (await session.execute(first)).scalars().all():
+        review.reminders = sum(review.ends_at - now <= before for before in REMINDERS)
         if await assignments.count_unconfirmed(session, review.client_id, review.started_at, now):
             await _tell_owners(session, services, review, "access_review_ends")
             count += 1
@@ -182,27 +191,27 @@ async def finish_review(session: AsyncSession, services: ReviewServices) -> bool
     """
     now = clock.now()
     over = select(AccessReview).where(AccessReview.status == "running", AccessReview.ends_at <= now)
-    found = (await session.execute(over.order_by(AccessReview.ends_at, AccessReview.id).limit(1))).scalar_one_or_none()
-    if found is None:
+    review = (await session.execute(over.order_by(AccessReview.ends_at, AccessReview.id).limit(1))).scalar_one_or_none()
+    if review is None:
         return False
-    await clients.lock_client(session, found.client_id)
-    await session.refresh(found)
-    if found.status != "running":
+    await clients.lock_client(session, review.client_id)
+    await session.refresh(review, with_for_update={"key_share": True})
+    if review.status != "running":
         return True
-    client = services.registry.get(found.client_id)
+    client = services.registry.get(review.client_id)
     ends = client is not None and client.meta.end_unconfirmed_roles
-    if found.unconfirmed is None:
-        found.unconfirmed = await assignments.count_unconfirmed(session, found.client_id, found.started_at, now)
+    if review.unconfirmed is None:
+        review.unconfirmed = await assignments.count_unconfirmed(session, review.client_id, review.started_at, now)
     if ends:
-        left = await assignments.unconfirmed(session, found.client_id, found.started_at, now, PART)
+        left = await assignments.unconfirmed(session, review.client_id, review.started_at, now, PART)
         if left:
             await end_assignments(session, services, left, actor=SYSTEM, reason=UNCONFIRMED)
         if len(left) == PART:
             return True
-    found.ended_unconfirmed = ends
-    await _finish(session, found, "done", SYSTEM, unconfirmed=found.unconfirmed, ended=ends)
+    review.ended_unconfirmed = ends
+    await _finish(session, review, "done", SYSTEM, unconfirmed=review.unconfirmed, ended=ends)
     if client is not None:
-        await _tell_owners(session, services, found, "access_review_over")
+        await _tell_owners(session, services, review, "access_review_over")
     return True
 
 

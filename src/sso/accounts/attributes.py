@@ -109,8 +109,8 @@ def _members(part: object) -> dict[str, object]:
 
 
 def _changed_fields(was: object, now: object) -> set[str]:
-    one, other = _members(was), _members(now)
-    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
+    before, after = _members(was), _members(now)
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
 async def _registered_already(session: AsyncSession, scopes: Collection[str]) -> list[str]:
@@ -365,27 +365,33 @@ async def change_values(
     stored = await store.values_of(session, user_id)
     before = {name: read_stored(stored[name].value, name, user_id, box) for name in checked if name in stored}
     changed = sorted(name for name, value in checked.items() if not _same(value, before.get(name)))
-    now, source = clock.now(), "import" if "import" in who else "user" if "user" in who else "manual"
+    source = "import" if "import" in who else "user" if "user" in who else "manual"
     texts = {
         name: stored_text(declared[name], name, user_id, value, box)
         for name in changed
         if (value := checked[name]) is not None
     }
-    await store.set_values(session, user_id, texts, source, now)
+    await store.set_values(session, user_id, texts, source, clock.now())
     await store.delete_values(session, user_id, [name for name in changed if checked[name] is None])
     if changed:
-        await users.mark_changed(session, user_id, now)
-        data = {"attributes": changed, "source": source}
-        record(
-            session,
-            CHANGED,
-            actor=actor.name,
-            subject=str(user_id),
-            address=actor.stored_ip_address,
-            request_id=actor.request_id,
-            data=data,
-        )
+        await _record_change(session, user_id, changed, source, actor)
     return changed
+
+
+async def _record_change(
+    session: AsyncSession, user_id: uuid.UUID, changed: list[str], source: str, actor: Actor
+) -> None:
+    """Record which attributes of a user changed, never their values."""
+    await users.mark_changed(session, user_id, clock.now())
+    record(
+        session,
+        CHANGED,
+        actor=actor.name,
+        subject=str(user_id),
+        address=actor.stored_ip_address,
+        request_id=actor.request_id,
+        data={"attributes": changed, "source": source},
+    )
 
 
 def _same(value: Value | None, other: Value | None) -> bool:

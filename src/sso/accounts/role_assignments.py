@@ -140,13 +140,29 @@ async def give_roles(
     Raises:
         RoleError: when one of them cannot be given, or the giver may not give it.
     """
+    since = clock.now() - INSTANT
+    created, affected = await write_roles(session, services, client_id, given, giver=giver, actor=actor)
+    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
+    return created
+
+
+async def write_roles(
+    session: AsyncSession,
+    services: EventServices,
+    client_id: str,
+    given: Sequence[NewAssignment],
+    *,
+    giver: Giver,
+    actor: Actor,
+) -> tuple[list[RoleAssignment], set[uuid.UUID]]:
+    """Write the rows of :func:`give_roles`, and return them with the users whom they reach: the caller calls
+    ``access_changed`` after all changes of the transaction. Arguments and errors as there."""
     if not 0 < len(given) <= MAX_AT_ONCE:
         raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
     client = await _locked_client(session, services, client_id)
-    for user_id in sorted({new.user_id for new in given if new.user_id is not None}):
-        await users.lock_user(session, user_id)  # nobody is deleted meanwhile
-    since, affected = clock.now() - INSTANT, set[uuid.UUID]()
-    created: list[RoleAssignment] = []
+    # Nobody is deleted meanwhile.
+    await users.lock_users(session, {new.user_id for new in given if new.user_id is not None})
+    created, affected = list[RoleAssignment](), set[uuid.UUID]()
     for new in given:
         check_times(new)
         await _check_target(session, client, new)
@@ -161,8 +177,33 @@ async def give_roles(
         created.append(assignment)
         affected.update(await _users_of(session, services, assignment, clock.now()))
         await _record(session, "role.given", assignment, assignment.reason, actor)
-    await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
-    return created
+    return created, affected
+
+
+async def write_times(session: AsyncSession, assignment: RoleAssignment, new: NewAssignment, *, actor: Actor) -> bool:
+    """Give an assignment, whose application is locked, other times with a new reason, as a part of a larger change
+    that tells applications itself. Tell whether it begins now: only then does this change who has which role.
+
+    Raises:
+        RoleError: when the assignment has ended, or a time is wrong.
+    """
+    now = clock.now()
+    check_times(new)
+    await session.refresh(assignment)
+    if assignment.valid_until is not None and assignment.valid_until <= now:
+        raise RoleError("already_ended", "this role has ended already")
+    was_later, is_later = _is_later(assignment.valid_from, now), _is_later(new.valid_from, now)
+    if is_later and not was_later:
+        raise RoleError("invalid_request", "this role has begun already: end it, and give it again", "valid_from")
+    assignment.valid_from, assignment.valid_until = new.valid_from, new.valid_until
+    assignment.reason = _line(new.reason)
+    await session.flush()
+    await _record(session, "role.changed", assignment, new.reason, actor)
+    return was_later and not is_later
+
+
+def _is_later(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment > now
 
 
 async def end_role(
@@ -187,8 +228,9 @@ async def end_role(
         client_id: the application that the assignment must be of; empty: any.
 
     Raises:
-        RoleError: when there is no such assignment, it has ended, or the giver may not end it.
+        RoleError: when there is no such assignment, it has ended, the giver may not end it, or there is no reason.
     """
+    checked_reason(reason)
     assignment = await _locked_assignment(session, assignment_id, client_id)
     client = services.registry.known(assignment.client_id)
     if client is None:
@@ -210,9 +252,7 @@ async def end_assignments(
 ) -> None:
     """End assignments of one application, whose client is locked, without a question who may."""
     now = clock.now()
-    affected: set[uuid.UUID] = set()
-    for assignment in ended:
-        affected.update(await _users_of(session, services, assignment, now))
+    affected = await users_reached(session, services, ended, now)
     await write_ends(session, ended, now=now, actor=actor, reason=reason)
     names = {assignment.client_id for assignment in ended}
     await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
@@ -229,6 +269,16 @@ async def write_ends(
         assignment.valid_until, assignment.ended_by, assignment.end_reason = now, actor.name or "", _line(reason)
         await _record(session, "role.ended", assignment, reason, actor)
     await session.flush()
+
+
+async def users_reached(
+    session: AsyncSession, services: EventServices, reaching: Sequence[RoleAssignment], now: datetime
+) -> set[uuid.UUID]:
+    """Return the users whom assignments reach, or will reach."""
+    affected: set[uuid.UUID] = set()
+    for assignment in reaching:
+        affected.update(await _users_of(session, services, assignment, now))
+    return affected
 
 
 async def confirm_role(
@@ -339,6 +389,18 @@ async def _knows(session: AsyncSession, client_id: str, user_id: uuid.UUID) -> b
     return bool(used & {stem, stem + SANDBOX_END})
 
 
+def checked_reason(reason: str) -> str:
+    """Return a reason as it is stored.
+
+    Raises:
+        RoleError: when there is none.
+    """
+    line = _line(reason)
+    if not line:
+        raise RoleError("invalid_request", "write the reason", "reason")
+    return line
+
+
 def check_times(new: NewAssignment) -> None:
     """Check the times and the reason of a role that is given.
 
@@ -347,8 +409,7 @@ def check_times(new: NewAssignment) -> None:
     """
     now = clock.now()
     begins = new.valid_from or now
-    if not _line(new.reason):
-        raise RoleError("invalid_request", "write the reason", "reason")
+    checked_reason(new.reason)
     if new.valid_until is not None and new.valid_until <= now:
         raise RoleError("invalid_request", "the end must be in the future", "valid_until")
     if new.valid_until is not None and new.valid_until <= begins:
@@ -484,7 +545,7 @@ async def _record(session: AsyncSession, event: str, assignment: RoleAssignment,
         "assignment": str(assignment.id),
         "role": assignment.role if unit is None else f"{assignment.role}@{unit.code}",
         "group": group.code if group is not None else "",
-        "until": until if event == "role.given" else "",
+        "until": until if event in ("role.given", "role.changed") else "",
         "note": _line(reason),
     }
     record(

@@ -84,8 +84,8 @@ def apply_command(
         if dry_run or not plan.lines:
             return plan, False
         async with storage.db.write() as session:
-            said = reason or f"sso attributes apply {path.name}"
-            await apply_declaration(session, storage.box, declaration, reason=said, actor=CLI, confirmed=yes)
+            note = reason or f"sso attributes apply {path.name}"
+            await apply_declaration(session, storage.box, declaration, reason=note, actor=CLI, confirmed=yes)
         return plan, True
 
     plan, applied = run(work)

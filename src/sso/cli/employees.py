@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import complain, group, print_json, print_table, progress_bar, refuse, run_loaded
+from sso.messages import N_, _
 from sso.platform.security.text import csv_cell, one_line
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ Complete = Annotated[
     bool, typer.Option("--complete", help="The file names every employee: the employments of all others end.")
 ]
 MaxEnded = Annotated[
-    int, typer.Option(min=0, max=100, help="With --complete: how many percent of the employments may end.")
+    int, typer.Option(min=0, max=100, help="With --complete: the largest percentage of employments that may end.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="With --complete: end more employments than --max-ended.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the import would do, without a change.")]
@@ -73,12 +74,12 @@ def import_command(
     from sso.platform.actor import CLI
 
     if not file.is_file():
-        refuse(f"{file}: there is no such file")
+        refuse(_("%(file)s: there is no such file") % {"file": file})
     if not reason.strip():
-        refuse("--reason is empty")
+        refuse(_("--reason is empty"))
     listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'result'}.csv")
     if listed.resolve() == file.resolve():
-        refuse(f"--report {listed}: this is the file that is imported")
+        refuse(_("--report %(file)s: this is the file that is imported") % {"file": listed})
     given = EmployeeFile(file, read_columns(column or ()), frozenset(verified or ()), format, encoding)
     checked, unread = check_columns(given)
 
@@ -96,7 +97,8 @@ def import_command(
         print_json({**shown, "columns_not_read": unread, "report": str(listed)})
         return
     if unread:
-        complain(f"columns that are not read: {', '.join(map(one_line, unread[:50]))}")
+        names = ", ".join(map(one_line, unread[:50]))
+        complain(_("columns that are not read: %(names)s") % {"names": names})
     _print_outcome(outcome, listed, dry_run=dry_run)
 
 
@@ -129,20 +131,23 @@ def _report_to(path: Path) -> Iterator[Callable[[LineResult], None]]:
 
 def _print_outcome(outcome: Outcome, listed: Path, *, dry_run: bool) -> None:
     texts: tuple[tuple[Result, str], ...] = (
-        ("made", "new accounts"),
-        ("linked", "linked to accounts of citizens"),
-        ("changed", "changed"),
-        ("unchanged", "unchanged"),
-        ("proposed", "waiting for a decision: sso users proposals list"),
-        ("rejected", "rejected"),
+        ("made", N_("%(count)d new accounts")),
+        ("linked", N_("%(count)d linked to accounts of citizens")),
+        ("changed", N_("%(count)d changed")),
+        ("unchanged", N_("%(count)d unchanged")),
+        ("proposed", N_("%(count)d waiting for a decision: sso users proposals list")),
+        ("rejected", N_("%(count)d rejected")),
     )
-    print(f"{outcome.rows} rows{', nothing was changed' if dry_run else ''}")
+    rows = _("%(count)d rows, nothing was changed") if dry_run else _("%(count)d rows")
+    print(rows % {"count": outcome.rows})
     for name, text in texts:
         if outcome.counts[name]:
-            print(f"  {outcome.counts[name]} {text}")
+            print("  " + _(text) % {"count": outcome.counts[name]})
     if outcome.ended:
-        print(f"  {outcome.ended} employments {'would end' if dry_run else 'ended'}: not in the file")
-    print(f"The result of each line is in {listed}")
+        ends = _("%(count)d employments would end: not in the file")
+        ended = _("%(count)d employments ended: not in the file")
+        print("  " + (ends if dry_run else ended) % {"count": outcome.ended})
+    print(_("The result of each line is in %(file)s") % {"file": listed})
 
 
 @app.command("show")
@@ -153,24 +158,24 @@ def show(user: Who, json: Json = False) -> None:
 
     async def work(services: AccountActions) -> list[ShownEmployment]:
         async with services.db.read() as session:
-            found = await find(session, user, services.box)
-            return await employments_of(session, found.id)
+            person = await find(session, user, services.box)
+            return await employments_of(session, person.id)
 
     shown = run_loaded(work)
     if json:
-        print_json([_as_json(one) for one in shown])
+        print_json([_as_json(row) for row in shown])
         return
     rows = [
         (
-            one.employment.nip or "-",
-            one.employment.status,
-            one.state,
-            one.unit_code or "-",
-            one.position or "-",
-            one.employment.valid_from or "-",
-            one.employment.valid_until or "-",
+            row.employment.nip or "-",
+            row.employment.status,
+            row.state,
+            row.unit_code or "-",
+            row.position or "-",
+            row.employment.valid_from or "-",
+            row.employment.valid_until or "-",
         )
-        for one in shown
+        for row in shown
     ]
     print_table(("nip", "status", "state", "unit", "position", "from", "until"), rows)
 
@@ -211,10 +216,10 @@ def end(
         except ValueError as error:
             refuse(f"--until: {error}")
         async with services.db.write() as session:
-            found = await store.lock_user(session, (await find(session, user, services.box)).id)
-            if found is None:
-                refuse("the user was deleted")
-            await end_employment(session, services, found, at=at, actor=CLI, reason=reason)
+            person = await store.lock_user(session, (await find(session, user, services.box)).id)
+            if person is None:
+                refuse(_("the user was deleted"))
+            await end_employment(session, services, person, at=at, actor=CLI, reason=reason)
 
     run_loaded(work)
-    print("ended" if not until else f"ends after {until}")
+    print(_("The employment ends after %(day)s.") % {"day": until} if until else _("The employment has ended."))

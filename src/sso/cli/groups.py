@@ -158,8 +158,8 @@ def members_command(
     async def work(storage: Storage) -> list[ListedMember]:
         async with storage.db.read() as session:
             chosen = await _present(session, code)
-            wanted = members.MemberFilter(below=below, status=time)
-            return await members.page_of_members(session, chosen.id, wanted, None, limit + 1, clock.now())
+            narrowed = members.MemberFilter(below=below, status=time)
+            return await members.page_of_members(session, chosen.id, narrowed, None, limit + 1, clock.now())
 
     rows = first_of(run(work), limit, "Use --limit to see more.")
     shown = [

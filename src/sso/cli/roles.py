@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run_loaded
+from sso.messages import _
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sso.accounts.role_assignments import NewAssignment
     from sso.accounts.role_files import FileRow, Step
     from sso.accounts.services import AccountActions
     from sso.identity.groups.assignments import Listed
+    from sso.identity.groups.models import RoleAssignment
 
 app = group()
 
@@ -22,22 +28,22 @@ COLUMNS = ("id", "client_id", "role", "user", "group", "unit", "until")
 
 
 def _row(listed: Listed) -> dict[str, object]:
-    one = listed.assignment
+    given = listed.assignment
     return {
-        "id": one.id,
-        "client_id": one.client_id,
-        "role": one.role,
-        "user": f"{listed.user_name} ({one.user_id})" if one.user_id is not None else None,
-        "group": (listed.group.code + ("/*" if one.with_units_below else "")) if listed.group is not None else None,
+        "id": given.id,
+        "client_id": given.client_id,
+        "role": given.role,
+        "user": f"{listed.user_name} ({given.user_id})" if given.user_id is not None else None,
+        "group": (listed.group.code + ("/*" if given.with_units_below else "")) if listed.group is not None else None,
         "unit": listed.unit.code if listed.unit is not None else None,
-        "from": one.valid_from,
-        "until": one.valid_until,
-        "reason": one.reason,
-        "given_by": one.given_by,
-        "created_at": one.created_at,
-        "confirmed_at": one.confirmed_at,
-        "ended_by": one.ended_by,
-        "end_reason": one.end_reason,
+        "from": given.valid_from,
+        "until": given.valid_until,
+        "reason": given.reason,
+        "given_by": given.given_by,
+        "created_at": given.created_at,
+        "confirmed_at": given.confirmed_at,
+        "ended_by": given.ended_by,
+        "end_reason": given.end_reason,
     }
 
 
@@ -59,13 +65,14 @@ def list_command(
             user_id = (await find(session, user, provider.box)).id if user else None
             unit = await store.group_by_code(session, of_group) if of_group else None
             if of_group and unit is None:
-                refuse(f"there is no unit or group {of_group}")
+                refuse(_("there is no unit or group %(code)s") % {"code": of_group})
             chosen = store.AssignmentFilter(
                 client, user_id, unit.id if unit is not None else None, state="ended" if ended else "current"
             )
             return [_row(row) for row in await store.page_of(session, chosen, None, clock.now(), limit + 1)]
 
-    rows = first_of(run_loaded(work), limit, "For more, give --client, --user or --group, or a greater --limit.")
+    more = _("For more, give --client, --user or --group, or a higher --limit.")
+    rows = first_of(run_loaded(work), limit, more)
     if json:
         print_json(rows)
         return
@@ -80,12 +87,12 @@ def show_command(
     """Show the roles that an application defines."""
 
     async def work(provider: AccountActions) -> list[dict[str, object]]:
-        found = provider.registry.get(client)
-        if found is None:
-            refuse(f"there is no application {client}")
+        registered = provider.registry.get(client)
+        if registered is None:
+            refuse(_("there is no application %(client_id)s") % {"client_id": client})
         return [
             {"name": name, **role.model_dump(by_alias=True)}
-            for name, role in sorted(found.meta.application_roles.items())
+            for name, role in sorted(registered.meta.application_roles.items())
         ]
 
     rows = run_loaded(work)
@@ -105,7 +112,10 @@ def give_command(
     of_group: Annotated[str | None, typer.Option("--group", help="The unit or group (code).")] = None,
     below: Annotated[bool, typer.Option("--below", help="For the units below the unit too.")] = False,
     unit: Annotated[str | None, typer.Option("--unit", help="Only for this unit (code).")] = None,
-    until: Annotated[str | None, typer.Option(help="The last day, such as 2027-12-31 (UTC).")] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", help="The first day, such as 2027-01-31. Default: now.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="The last day, such as 2027-12-31. Default: no end.")] = None,
 ) -> None:
     """Give a role to a user, or to the members of a unit or group."""
     from pydantic import ValidationError
@@ -122,12 +132,12 @@ def give_command(
         "unit": unit,
     }
     try:
-        row = FileRow.model_validate({**values, "valid_until": until, "reason": reason})
+        row = FileRow.model_validate({**values, "valid_from": begin, "valid_until": until, "reason": reason})
     except ValidationError as error:
         problem = error.errors()[0]
         refuse(f"{'.'.join(str(part) for part in problem['loc'])}: {validation_message(problem)}")
-    steps = run_loaded(lambda provider: _apply(provider, [row], dry_run=False, end_others=False, reason=reason))
-    print("given" if steps else "the role was given already")
+    steps = run_loaded(lambda provider: _apply(provider, [row], only_new=True, reason=reason))
+    print(_("The role was given.") if steps else _("The role was given already."))
 
 
 @app.command("end")
@@ -146,13 +156,13 @@ def end_command(
             await end_role(session, provider, chosen, giver=EVERYTHING, actor=CLI, reason=reason)
 
     run_loaded(work)
-    print("ended")
+    print(_("The role has ended."))
 
 
 @app.command("apply")
 def apply_command(
     file: Annotated[Path, typer.Argument(help="A YAML file with assignments; see docs/roles.md", metavar="FILE")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     end_others: Annotated[
         bool, typer.Option("--end-others", help="End roles of the applications of the file that it does not have.")
     ] = False,
@@ -160,15 +170,45 @@ def apply_command(
 ) -> None:
     """Give the roles of a file: all of them, or none."""
     from sso.accounts.role_files import read_file
+    from sso.settings import load_settings
 
     rows = read_file(file.read_text())
     steps = run_loaded(lambda provider: _apply(provider, rows, dry_run=dry_run, end_others=end_others, reason=reason))
+    zone = load_settings().time_zone
     for step in steps:
-        print(f"{step.act}: {step.text}")
-    given = sum(step.act == "give" for step in steps)
-    print(
-        f"{'would give' if dry_run else 'given'}: {given}, {'would end' if dry_run else 'ended'}: {len(steps) - given}"
-    )
+        print(_line_of(step, zone))
+    counts = {act: sum(step.act == act for step in steps) for act in ("give", "change", "end")}
+    if dry_run:
+        print(_("would give: %(give)d, would change: %(change)d, would end: %(end)d") % counts)
+    else:
+        print(_("given: %(give)d, changed: %(change)d, ended: %(end)d") % counts)
+
+
+def _line_of(step: Step, zone: str) -> str:
+    """Return a step as one line: ``give: antrean: operator@PKM-1, user siti, until 2028-01-01T00:00+07:00``."""
+    acts = {"give": _("give"), "change": _("change times"), "end": _("end")}
+    receiver = (_("group %(code)s") if step.to_group else _("user %(user)s")) % {
+        "code": step.receiver,
+        "user": step.receiver,
+    }
+    before = _times_of(step.old.assignment, zone) if step.act == "change" and step.old is not None else ""
+    after = _times_of(step.new, zone) if step.new is not None else ""
+    times = f"{before} -> {after}" if before else after
+    return f"{acts[step.act]}: {step.client_id}: {step.role}, {receiver}{f', {times}' if times else ''}"
+
+
+def _times_of(given: NewAssignment | RoleAssignment, zone: str) -> str:
+    """Return the times of an assignment, in the time zone of the city."""
+    times = {"begin": _time(given.valid_from, zone), "end": _time(given.valid_until, zone)}
+    if given.valid_from is not None and given.valid_until is not None:
+        return _("from %(begin)s until %(end)s") % times
+    if given.valid_from is not None:
+        return _("from %(begin)s") % times
+    return _("until %(end)s") % times if given.valid_until is not None else _("without an end")
+
+
+def _time(moment: datetime | None, zone: str) -> str:
+    return moment.astimezone(ZoneInfo(zone)).isoformat(timespec="minutes") if moment is not None else ""
 
 
 @app.command("export")
@@ -188,13 +228,22 @@ def export_command(
 
 
 async def _apply(
-    provider: AccountActions, rows: list[FileRow], *, dry_run: bool, end_others: bool, reason: str
+    provider: AccountActions,
+    rows: list[FileRow],
+    *,
+    reason: str,
+    dry_run: bool = False,
+    end_others: bool = False,
+    only_new: bool = False,
 ) -> list[Step]:
+    """Plan and carry out. ``only_new``: refuse to change the times of a role that was given."""
     from sso.accounts.role_files import carry_out, plan_file
     from sso.platform.actor import CLI
 
-    async with provider.db.write() as session:
+    async with provider.db.read() if dry_run else provider.db.write() as session:
         steps = await plan_file(session, provider, rows, end_others=end_others)
+        if only_new and any(step.act == "change" for step in steps):
+            refuse(_("the role was given already, with other times; see: sso roles list, sso roles apply"))
         if not dry_run:
             await carry_out(session, provider, steps, actor=CLI, reason=reason)
         return steps

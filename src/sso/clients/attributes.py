@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 from pydantic import Field, field_validator
@@ -70,8 +69,10 @@ class _StoredDeclaration(CityDeclaration):
 
     @field_validator("mappers", mode="before")
     @classmethod
-    def _usable(cls, value: Any) -> object:
-        return {scope: usable_mappers(mappers) for scope, mappers in value.items()}
+    def _usable(cls, value: object) -> object:
+        return (
+            {scope: usable_mappers(mappers) for scope, mappers in value.items()} if isinstance(value, dict) else value
+        )
 
 
 def stored_declaration(document: Mapping[str, object]) -> CityDeclaration:
@@ -154,8 +155,8 @@ class CityAttributes:
     def claim_names(self) -> list[str]:
         """Return every claim of an attribute or a mapper, in order."""
         named = [claim for claims in self.claims.values() for claim in claims]
-        made = [mapper.claim for mappers in self.mappers.values() for mapper in mappers]
-        return sorted({*named, *made})
+        mapped = [mapper.claim for mappers in self.mappers.values() for mapper in mappers]
+        return sorted({*named, *mapped})
 
     def texts(self, scope: str, claim: str = "") -> Texts | None:
         """Return the titles of a claim of a scope, or of the scope itself; None: it is not the city's."""

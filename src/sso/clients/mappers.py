@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -180,7 +180,7 @@ class FromRole(_Mapper):
 
 
 class FromGroup(_Mapper):
-    """A value for users who belong to a unit or group that the application is told of."""
+    """A value for users who belong to a unit or group that the application receives."""
 
     kind: Literal["from_group"]
     group: Annotated[str, AfterValidator(check_interest)] = Field(description="The code of the unit or group.")
@@ -206,18 +206,18 @@ ClaimMapper = Annotated[
     Copy | Rename | FirstOf | ConstantValue | Join | FromRole | FromGroup, Field(discriminator="kind")
 ]
 ClaimMappers = Annotated[list[ClaimMapper], Field(max_length=MAX_MAPPERS)]
-_ADAPTER: TypeAdapter[Any] = TypeAdapter(ClaimMapper)
+_ADAPTER: TypeAdapter[ClaimMapper] = TypeAdapter(ClaimMapper)
 
 
 def usable_mappers(stored: object) -> list[object]:
     """Return the stored mappers that this release can use: a claim of theirs may have a meaning now."""
-    kept: list[object] = []
+    usable: list[object] = []
     for document in stored if isinstance(stored, list) else []:
         try:
-            kept.append(_ADAPTER.validate_python(document))
+            usable.append(_ADAPTER.validate_python(document))
         except ValidationError:
             continue
-    return kept
+    return usable
 
 
 def mapped(mappers: Iterable[_Mapper], claims: Mapping[str, object]) -> dict[str, object]:
@@ -227,16 +227,16 @@ def mapped(mappers: Iterable[_Mapper], claims: Mapping[str, object]) -> dict[str
         mappers: as they were checked; a mapper whose claim has a meaning or is there already makes nothing.
         claims: exactly what the application receives.
     """
-    made: dict[str, object] = {}
+    results: dict[str, object] = {}
     renamed: set[str] = set()
     for mapper in mappers:
         value = None if is_taken(mapper.claim) or mapper.claim in claims else mapper.result(claims)
-        if value is None or mapper.claim in made:
+        if value is None or mapper.claim in results:
             continue
-        made[mapper.claim] = value
+        results[mapper.claim] = value
         if isinstance(mapper, Rename) and mapper.source not in PROTOCOL_CLAIMS:
             renamed.add(mapper.source)
-    return {name: value for name, value in claims.items() if name not in renamed} | made
+    return {name: value for name, value in claims.items() if name not in renamed} | results
 
 
 def mistakes_between(mappers: Sequence[_Mapper], others: Collection[str] = ()) -> list[tuple[int, str]]:
@@ -260,5 +260,5 @@ def mistakes_between(mappers: Sequence[_Mapper], others: Collection[str] = ()) -
     return wrong
 
 
-def _holds(values: object, wanted: str) -> bool:
-    return isinstance(values, list) and wanted in values
+def _holds(values: object, name: str) -> bool:
+    return isinstance(values, list) and name in values

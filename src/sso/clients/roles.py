@@ -1,4 +1,4 @@
-"""Roles that an application defines, the groups that it wants to hear of, and what a token says of both."""
+"""Roles that an application defines, the groups that it receives, and the claims that a token has of both."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sso.identity.groups.rules import is_code
 from sso.platform.security.text import check_line
 
 BELOW = "/*"
 """The end of an entry that means a unit with all units below it: ``DINKES/*``."""
-_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _ROLE = re.compile(r"[a-z][a-z0-9._-]{0,62}[a-z0-9]|[a-z]", re.ASCII)
 
 
@@ -23,17 +23,19 @@ def check_role_name(text: str) -> str:
         ValueError: when it is none.
     """
     if not _ROLE.fullmatch(text):
-        raise ValueError(f"{text!r} must be 1 to 64 small letters, digits, dots, underscores and hyphens, as operator")
+        raise ValueError(
+            f"{text!r} must be 1 to 64 lowercase letters, digits, dots, underscores and hyphens, as operator"
+        )
     return text
 
 
 def check_interest(text: str) -> str:
-    """Return an entry of the groups that an application wants to hear of: a code, or a code with ``/*``.
+    """Return an entry of the groups that an application receives: a code, or a code with ``/*``.
 
     Raises:
         ValueError: when it is none.
     """
-    if not _CODE.fullmatch(text.removesuffix(BELOW)):
+    if not is_code(text.removesuffix(BELOW)):
         raise ValueError(f"{text!r} must be a code such as DINKES, or DINKES/* with the units below it")
     return text
 
@@ -52,7 +54,7 @@ def role_claims(held: Iterable[tuple[str, str | None]], defined: Collection[str]
 
 
 def group_claims(codes: Iterable[tuple[str, Collection[str]]], interest: Collection[str]) -> list[str]:
-    """Return the members of the claim ``groups``, in order: the codes that the application wants to hear of.
+    """Return the members of the claim ``groups``, in order: the codes that the application receives.
 
     A member of a unit is a member of every unit above it. An entry ``CODE/*`` asks for the units below a unit too.
 

@@ -41,6 +41,7 @@ EVENTS = {
     "membership.added": N_("Added to a unit or group"),
     "membership.ended": N_("Membership of a unit or group ended"),
     "role.given": N_("Role in an application given"),
+    "role.changed": N_("Time of a role in an application changed"),
     "role.ended": N_("Role in an application ended"),
     "factor.added": N_("Sign-in method added"),
     "factor.removed": N_("Sign-in method removed"),
@@ -63,8 +64,8 @@ async def activity(here: Annotated[OwnVisit, Depends(OwnPage("activity"))]) -> R
     async with here.services.db.read() as session:
         about_user = AuditFilter(person=str(here.user.id))
         events = await page_of_events(session, about_user, before, EVENTS_SHOWN + 1)
-    shown = [event for event in events[:EVENTS_SHOWN] if event.type in EVENTS]
+    recent_events = [event for event in events[:EVENTS_SHOWN] if event.type in EVENTS]
     registry = here.services.changes.registry
-    rows = [(event, registry.known(event.client_id) if event.client_id else None) for event in shown]
+    rows = [(event, registry.known(event.client_id) if event.client_id else None) for event in recent_events]
     following = f"{ACTIVITY}?before={events[EVENTS_SHOWN - 1].id}" if len(events) > EVENTS_SHOWN else ""
     return here.page("account_activity.html", rows=rows, names=EVENTS, following=following)

@@ -41,6 +41,7 @@ EVENT_TEXTS: dict[str, str] = {
     "access_review.finished": N_("An access review of an application is over"),
     "access_review.cancelled": N_("An access review of an application was cancelled"),
     "role.given": N_("A role of an application was given"),
+    "role.changed": N_("The time of a role of an application was changed"),
     "role.ended": N_("A role of an application was ended"),
     "role.confirmed": N_("A role of an application was confirmed in an access review"),
     "attributes.applied": N_("The declaration of attributes was changed"),

@@ -209,16 +209,8 @@ async def _user_page(
         "people",
         "admin_person.html",
         status,
-        **{
-            **account,
-            "events": account["events"] if here.may("audit:read") else [],
-            "held_roles": account["held_roles"] if here.may("assignments:read") else None,
-        },
-        may_see_messages=here.may("deliveries:read"),
+        **_permitted(account, here),
         failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
-        may_see_sessions=here.may("sessions:read"),
-        may_see_grants=here.may("grants:read"),
-        may_see_groups=here.may("groups:read"),
         now=clock.now(),
         **TEXTS,
         printed_nip=printed_nip,
@@ -228,15 +220,24 @@ async def _user_page(
         attribute_errors=attribute_errors(refused.attributes, accounts.registry.city),
         all_groups=sorted({*GROUPS, *(client.meta.group for client in listed if client.meta.group), *groups}),
         is_me=user_id == here.visit.user.id,
-        problem=refused.problem,
-        field=refused.field_name,
-        values=refused.values,
-        acted=refused.name,
-        typed={name: text[:500] for name, text in refused.fields.items()},
+        **refused.context,
         code=code,
         minutes=whole_minutes(accounts.settings.helpdesk_code_lifetime),
         csrf_token=token_for(request, f"person {user_id}"),
     )
+
+
+def _permitted(account: ShownAccount, here: Here) -> dict[str, object]:
+    """Return what the page shows of an account to an administrator, and which parts of it they may see."""
+    return {
+        **account,
+        "events": account["events"] if here.may("audit:read") else [],
+        "held_roles": account["held_roles"] if here.may("assignments:read") else None,
+        "may_see_messages": here.may("deliveries:read"),
+        "may_see_sessions": here.may("sessions:read"),
+        "may_see_grants": here.may("grants:read"),
+        "may_see_groups": here.may("groups:read"),
+    }
 
 
 CONTACT_PROBLEMS = {
@@ -321,9 +322,9 @@ async def act_on_user(
         refused = RefusedAction(act, sent.typed, sent.mistakes["note"], f"{act}-note")
         return await _user_page(request, accounts, chosen, here, 400, refused)
     values = sent_attributes(sent.typed, accounts.registry.city, staff_of(here.rights)) if act == "attributes" else None
-    asked = ActionRequest(act, chosen, _values(sent, values), sent.form.note, here.as_actor, here.rights)
+    action = ActionRequest(act, chosen, _values(sent, values), sent.form.note, here.as_actor, here.rights)
     try:
-        done = await perform(accounts, asked)
+        done = await perform(accounts, action)
     except ValuesInvalid as error:
         first = attribute_errors(error.wrong, accounts.registry.city)[0]
         refused = RefusedAction(act, sent.typed, first.text, id_of(first.field), first.values, error.wrong)

@@ -40,7 +40,7 @@ def check_name(text: str) -> str:
     Raises:
         ValueError: when it is none.
     """
-    return _named(_NAME, 40, text, "blood_type, in small letters")
+    return _named(_NAME, 40, text, "blood_type, in lowercase letters")
 
 
 def check_claim_name(text: str) -> str:
@@ -58,7 +58,7 @@ def check_scope_name(text: str) -> str:
     Raises:
         ValueError: when it is none.
     """
-    return _named(_SCOPE, 40, text, "city_health, in small letters")
+    return _named(_SCOPE, 40, text, "city_health, in lowercase letters")
 
 
 Name = Annotated[str, AfterValidator(check_name)]

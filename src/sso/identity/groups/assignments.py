@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal, null, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -20,7 +20,7 @@ from sso.identity.groups.models import (
     Membership,
     RoleAssignment,
 )
-from sso.identity.users.models import User
+from sso.identity.users.models import User, UserRole
 from sso.platform.db import not_over, valid_at
 
 State = Literal["current", "ended", "all"]
@@ -30,7 +30,8 @@ Own = aliased(Group, name="own_group")
 
 @dataclass(frozen=True, slots=True)
 class AssignmentFilter:
-    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all."""
+    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all. ``at_unit``:
+    those that were given to a unit or group, or to one of its members for this unit only."""
 
     client_id: str | None = None
     user_id: uuid.UUID | None = None
@@ -38,6 +39,7 @@ class AssignmentFilter:
     role: str | None = None
     state: State = "current"
     clients: frozenset[str] | None = None
+    at_unit: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,14 @@ def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]
         conditions.append(RoleAssignment.valid_until <= now)
     if chosen.clients is not None:
         conditions.append(RoleAssignment.client_id.in_(chosen.clients))
+    if chosen.at_unit is not None:
+        people = (
+            select(Membership.user_id)
+            .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+            .where(GroupAncestor.ancestor_id == chosen.at_unit, valid_at(Membership, now))
+        )
+        limited = and_(RoleAssignment.unit_id == chosen.at_unit, RoleAssignment.user_id.in_(people))
+        conditions.append(or_(RoleAssignment.group_id == chosen.at_unit, limited))
     return conditions
 
 
@@ -288,6 +298,20 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
     if not with_units_below:
         statement = statement.where(GroupAncestor.depth == 0)
     return (await session.execute(statement.limit(1))).first() is not None
+
+
+async def roles_and_access(session: AsyncSession, user_id: uuid.UUID) -> tuple[list[str], bool]:
+    """Return the roles of a user in this service in alphabetical order, and whether the user has, or had, a unit, a
+    group or a role of an application. One statement: pages of the account ask it each time."""
+    roles = select(UserRole.role).where(UserRole.user_id == user_id)
+    access = select(literal("")).where(
+        or_(
+            exists().where(Membership.user_id == user_id),
+            exists().where(RoleAssignment.user_id == user_id),
+        )
+    )
+    held = sorted((await session.execute(union_all(roles, access))).scalars())
+    return [role for role in held if role], "" in held
 
 
 async def group_by_code(session: AsyncSession, code: str) -> Group | None:

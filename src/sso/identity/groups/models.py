@@ -110,7 +110,7 @@ class UnitAdministrator(Base):
 
 
 class AccessReview(Base):
-    """A review of who has which role of an application: each assignment is confirmed or ended by ``last_day``.
+    """A review of who has which role of an application: each assignment is confirmed or ended by ``ends_at``.
 
     ``status``: running, done, or cancelled. ``reminders``: how many reminders were sent. ``unconfirmed``: at the end,
     how many assignments nobody confirmed. ``ended_unconfirmed``: whether these were ended.

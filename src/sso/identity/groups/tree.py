@@ -74,6 +74,12 @@ async def of_code(session: AsyncSession, code: str) -> Group | None:
     return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
 
 
+async def of_codes(session: AsyncSession, codes: Collection[str]) -> dict[str, Group]:
+    """Return the units and groups with these codes, by code. One statement."""
+    statement = select(Group).where(Group.code.in_(codes))
+    return {group.code: group for group in (await session.execute(statement)).scalars()}
+
+
 async def all_groups(session: AsyncSession) -> list[Group]:
     """Return every unit and group, in the order of their codes."""
     return list((await session.execute(select(Group).order_by(Group.code))).scalars())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.errors import Refusal
 from sso.identity.users import store
-from sso.identity.users.identifiers import can_be_verified, masked, meanings, nik_lookup
+from sso.identity.users.identifiers import NormalIdentifier, can_be_verified, masked, meanings, nik_lookup
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.schemas import NewUser, UserChange
 from sso.platform.actor import CLI, Actor
@@ -323,6 +323,35 @@ async def describe(session: AsyncSession, user: User) -> DescribedUser:
         "locale": user.locale,
         "created_at": user.created_at.isoformat(),
         "disabled_at": user.disabled_at.isoformat() if user.disabled_at else None,
+    }
+
+
+async def find_each(session: AsyncSession, texts: Collection[str], box: SecretBox) -> dict[str, list[User]]:
+    """Return all users that each of many texts can mean, as in :func:`find_all`: a few statements for 500 texts."""
+    users: dict[str, list[User]] = {}
+    ordered = sorted(set(texts))
+    for start in range(0, len(ordered), 500):
+        users |= await _find_part(session, ordered[start : start + 500], box)
+    return users
+
+
+async def _find_part(session: AsyncSession, texts: Sequence[str], box: SecretBox) -> dict[str, list[User]]:
+    ids: dict[str, uuid.UUID] = {}
+    possible: dict[str, tuple[NormalIdentifier, ...]] = {}
+    for text in texts:
+        try:
+            ids[text] = read_uuid(text)
+        except ValueError:
+            possible[text] = meanings(text)
+    with_nik = any(meaning.kind == NIK for each in possible.values() for meaning in each)
+    key = await nik_key(session, box) if with_nik else b""
+    lookups = {text: [meaning.lookup(key) for meaning in each] for text, each in possible.items()}
+    owners = await store.owners_of_each(session, {lookup for each in lookups.values() for lookup in each})
+    by_id = await store.users_with_ids(session, list(ids.values()))
+    named = {text: [by_id[user_id]] if user_id in by_id else [] for text, user_id in ids.items()}
+    return named | {
+        text: list({owners[lookup].id: owners[lookup] for lookup in each if lookup in owners}.values())
+        for text, each in lookups.items()
     }
 
 

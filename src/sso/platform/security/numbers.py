@@ -49,6 +49,11 @@ def is_time(value: object) -> TypeGuard[int | float]:
     return (isinstance(value, int) or math.isfinite(value)) and 0 <= value <= MAX_TIME
 
 
+def is_day(text: str) -> bool:
+    """Tell whether ``text`` has the form of a day, such as ``2026-11-26``; whether the day exists is not checked."""
+    return _DAY.fullmatch(text) is not None
+
+
 def read_day(text: str, zone: str = "UTC", *, end: bool = False) -> datetime:
     """Return the beginning of a day, in UTC, that is written as ``2026-11-26``.
 

@@ -1,0 +1,110 @@
+"""Access reviews and reasons, as use cases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+from tests.roles.conftest import Office
+from tests.support import City
+
+from sso import clock
+from sso.accounts import access_reviews as reviews
+from sso.accounts.role_assignments import NewAssignment, RoleError, end_role, give_roles
+from sso.accounts.role_files import EVERYTHING
+from sso.clients.models import ClientRow
+from sso.clients.registry import SANDBOX
+from sso.identity.groups.models import AccessReview
+from sso.platform.actor import CLI
+
+
+async def test_reviews_and_ends_have_a_reason(city: City, office: Office) -> None:
+    services, ends_at = city.provider, clock.now() + timedelta(days=9)
+    async with city.provider.db.write() as session:
+        new = [NewAssignment("chief", "Surat tugas", user_id=city.users["siti"])]
+        [assignment] = await give_roles(session, services, "sinyal", new, giver=EVERYTHING, actor=CLI)
+        begin = {"ends_at": ends_at, "giver": EVERYTHING, "actor": CLI}
+        review = await reviews.start_review(session, services, "sinyal", **begin, reason="Tahunan")
+        for wrong, field in (
+            (reviews.start_review(session, services, "warga", **begin, reason=" "), "reason"),
+            (reviews.cancel_review(session, services, review.id, giver=EVERYTHING, actor=CLI, reason=" \n"), "reason"),
+            (end_role(session, services, assignment.id, giver=EVERYTHING, actor=CLI, reason=" "), "reason"),
+        ):
+            with pytest.raises(RoleError) as refused:
+                await wrong
+            assert refused.value.field == field
+        assert (review.status, assignment.valid_until) == ("running", None)
+
+
+async def test_a_sandbox_has_no_review(city: City, office: Office) -> None:
+    async with city.provider.db.write() as session:
+        row = await session.get(ClientRow, "warga")
+        assert row is not None
+        row.status = SANDBOX
+    await office.set("warga", application_roles={})
+    async with city.provider.db.write() as session:
+        with pytest.raises(RoleError, match="in production"):
+            await reviews.start_review(
+                session,
+                city.provider,
+                "warga",
+                ends_at=clock.now() + timedelta(days=9),
+                giver=EVERYTHING,
+                actor=CLI,
+                reason="Tahunan",
+            )
+
+
+async def test_every_review_is_reminded_of(city: City, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more reviews than one call reads, the next call reads the others."""
+    monkeypatch.setattr(reviews, "PART", 1)
+    async with city.provider.db.write() as session:
+        new = [NewAssignment("chief", "Surat tugas", user_id=city.users["siti"])]
+        await give_roles(session, city.provider, "sinyal", new, giver=EVERYTHING, actor=CLI)
+        new = [NewAssignment("hakim", "Surat tugas", user_id=city.users["siti"])]
+        await give_roles(session, city.provider, "warga", new, giver=EVERYTHING, actor=CLI)
+        for client_id, days in (("sinyal", 6), ("warga", 5)):
+            await reviews.start_review(
+                session,
+                city.provider,
+                client_id,
+                ends_at=clock.now() + timedelta(days=days),
+                giver=EVERYTHING,
+                actor=CLI,
+                reason="Tahunan",
+            )
+    counts = []
+    for _ in range(3):
+        async with city.provider.db.write() as session:
+            counts.append(await reviews.remind_owners(session, city.provider))
+    assert counts == [1, 1, 0]
+    async with city.provider.db.read() as session:
+        assert (await session.execute(select(AccessReview.reminders))).scalars().all() == [1, 1]
+
+
+async def test_a_review_ends_roles_in_parts(city: City, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests watch the order of locks: the row of the review is locked before people, grants and sessions."""
+    monkeypatch.setattr(reviews, "PART", 2)
+    await office.set("sinyal", end_unconfirmed_roles=True, end_session_on_role_loss=True)
+    async with city.provider.db.write() as session:
+        new = [NewAssignment("chief", "Surat tugas", user_id=city.users[name]) for name in ("siti", "budi", "dewi")]
+        await give_roles(session, city.provider, "sinyal", new, giver=EVERYTHING, actor=CLI)
+        await reviews.start_review(
+            session,
+            city.provider,
+            "sinyal",
+            ends_at=clock.now() + timedelta(days=2),
+            giver=EVERYTHING,
+            actor=CLI,
+            reason="Tahunan",
+        )
+    async with city.browser() as browser:
+        await browser.tokens(city.relying_party("sinyal"), username="dewi", scope="openid roles")
+    clock.advance(timedelta(days=3))
+    for _ in range(2):
+        async with city.provider.db.write() as session:
+            assert await reviews.finish_review(session, city.provider)
+    async with city.provider.db.read() as session:
+        review = (await session.execute(select(AccessReview))).scalar_one()
+    assert (review.status, review.unconfirmed, review.ended_unconfirmed) == ("done", 3, True)
