@@ -230,6 +230,7 @@ DATA_TEXTS = {
     "added": N_("Added"),
     "alg": N_("Algorithm"),
     "amr": N_("Signed in with"),
+    "attributes": N_("Attributes"),
     "changed": N_("Changed"),
     "channel": N_("Channel"),
     "client_id": N_("Application"),
