@@ -114,7 +114,7 @@ def test_a_table_has_a_text_for_every_value(table: dict[str, object], values: se
     assert set(table) == values
 
 
-SAME = {"NIK", "NIP", "SMS", "Webhook", "access token", "refresh token", "administrator", "auditor"}
+SAME = {"NIK", "NIP", "SMS", "Webhook", "access token", "refresh token", "administrator", "auditor", "unit"}
 """Words that are the same in both languages."""
 
 
