@@ -102,9 +102,11 @@ async def fill(db: Database, people: int, sessions: int) -> None:
 async def administrator(site: Site) -> str:
     """Make an administrator who is signed in, and return the value of the cookie."""
     async with site.provider.db.write() as session:
-        (made,) = await create_users(session, [NewUser(username="ratna", name="Ratna Wulandari", roles=["admin"])])
+        (administrator,) = await create_users(
+            session, [NewUser(username="ratna", name="Ratna Wulandari", roles=["admin"])]
+        )
         about: dict[str, Any] = {"address": None, "user_agent": "bench", "request_id": "bench"}
-        return (await start(session, site.settings, by_password(made), current=None, **about)).token
+        return (await start(session, site.settings, by_password(administrator), current=None, **about)).token
 
 
 async def measure(database_url: str, folder: Path, people: int, sessions: int) -> None:
@@ -147,13 +149,13 @@ async def measure(database_url: str, folder: Path, people: int, sessions: int) -
 
 def main() -> None:
     """Run it."""
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--people", type=int, default=2_000_000)
-    asked.add_argument("--sessions", type=int, default=5_000_000)
-    said = asked.parse_args()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--people", type=int, default=2_000_000)
+    parser.add_argument("--sessions", type=int, default=5_000_000)
+    options = parser.parse_args()
     with temporary_database("console") as (directory, url):
         clock.reset()
-        asyncio.run(measure(url, directory, said.people, said.sessions))
+        asyncio.run(measure(url, directory, options.people, options.sessions))
 
 
 if __name__ == "__main__":

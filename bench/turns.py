@@ -132,4 +132,4 @@ async def _drive(crowd: list[Actor], flow: Flow, seconds: float) -> list[float]:
 
 def ratios(turns: dict[str, list[Turn]], side: str, other: str) -> Spread:
     """Return the processor time of one side by that of another, round by round."""
-    return spread([one.cpu / two.cpu for one, two in zip(turns[side], turns[other], strict=True)])
+    return spread([first.cpu / second.cpu for first, second in zip(turns[side], turns[other], strict=True)])

@@ -90,14 +90,16 @@ def mistakes(resources: Iterable[dict[str, Any]], schema: dict[str, Any]) -> lis
 
 def trimmed(definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the definitions that :data:`KINDS` need, without their texts and without the status that servers write."""
-    kept: dict[str, Any] = {}
-    wanted = [f"io.k8s.api.{kind}" for kind in KINDS]
-    while wanted:
-        name = wanted.pop()
-        if name not in kept:
-            kept[name] = {} if name.endswith(("Status", "ManagedFieldsEntry")) else _without_texts(definitions[name])
-            wanted += re.findall(r'#/\$defs/([\w.\-]+)"', json.dumps(kept[name]))
-    return dict(sorted(kept.items()))
+    definitions_used: dict[str, Any] = {}
+    names_left = [f"io.k8s.api.{kind}" for kind in KINDS]
+    while names_left:
+        name = names_left.pop()
+        if name not in definitions_used:
+            definitions_used[name] = (
+                {} if name.endswith(("Status", "ManagedFieldsEntry")) else _without_texts(definitions[name])
+            )
+            names_left += re.findall(r'#/\$defs/([\w.\-]+)"', json.dumps(definitions_used[name]))
+    return dict(sorted(definitions_used.items()))
 
 
 def _without_texts(value: Any) -> Any:
@@ -115,10 +117,10 @@ class Helm:
     """The program."""
 
     def __init__(self) -> None:
-        found = os.environ.get("HELM") or shutil.which("helm")
-        if found is None:
+        program = os.environ.get("HELM") or shutil.which("helm")
+        if program is None:
             sys.exit("helm is not installed: go install helm.sh/helm/v3/cmd/helm@v3.16.4, or HELM=/path/to/helm")
-        self.program = found
+        self.program = program
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run it."""

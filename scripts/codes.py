@@ -41,7 +41,7 @@ def languages(registry: Path) -> str:
             preferred.append(f"{kind}={tag.lower()}={fields['Preferred-Value']}")
     lines = [
         f"# IANA Language Subtag Registry (RFC 5646), {head.strip()}. Made by scripts/codes.py.",
-        *(f"{kind}: {' '.join(sorted(found))}" for kind, found in sorted(subtags.items())),
+        *(f"{kind}: {' '.join(sorted(districts_of))}" for kind, districts_of in sorted(subtags.items())),
         f"preferred: {' '.join(sorted(preferred))}",
     ]
     return "\n".join(lines) + "\n"
@@ -49,15 +49,15 @@ def languages(registry: Path) -> str:
 
 def places(date: str, edition: str, files: list[Path]) -> str:
     """Return the table of places: a line for each regency or city, with the last two digits of each district."""
-    found: dict[str, set[str]] = defaultdict(set)
+    districts_of: dict[str, set[str]] = defaultdict(set)
     for file in files:
         for match in _PLACE.finditer(file.read_text("utf-8", "replace")):
             code = match[1].replace(".", "")
-            found[code[:4]].update([code[4:]] if len(code) == 6 else [])
+            districts_of[code[:4]].update([code[4:]] if len(code) == 6 else [])
     lines = [
         f"# Codes of provinces, regencies and districts, {edition}, {date}, and earlier editions. Made by",
         "# scripts/codes.py from github.com/cahyadsn/wilayah (MIT License, Copyright (c) 2017-2025 Cahya DSN).",
-        *(f"{regency} {''.join(sorted(districts))}" for regency, districts in sorted(found.items())),
+        *(f"{regency} {''.join(sorted(districts))}" for regency, districts in sorted(districts_of.items())),
     ]
     return "\n".join(lines) + "\n"
 

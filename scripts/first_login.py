@@ -70,13 +70,13 @@ def create(browser: httpx.Client, issuer: str, folder: Path) -> str:
     uri = f"http://localhost:{APPLICATION_PORT}/callback"
     form = browser.get(f"{issuer}/developer/new")
     ready = send(browser, form, "/developer/new", client_name="Login pertama", kind="web", redirect_uri=uri)
-    found = re.search(r'action="(/developer/apps/[^"]+)/sample"', ready.text)
-    if not found:
+    link = re.search(r'action="(/developer/apps/[^"]+)/sample"', ready.text)
+    if not link:
         raise SystemExit("the application was not created")
     archive = zipfile.ZipFile(io.BytesIO(send(browser, ready, "/sample", choice="zip python").content))
     for name in archive.namelist():
         (folder / name.partition("/")[2]).write_bytes(archive.read(name))
-    return found[1]
+    return link[1]
 
 
 def wait_for(address: str) -> None:
@@ -132,8 +132,8 @@ def demo(port: int) -> Iterator[tuple[str, str, str]]:
             )
         try:
             for _ in range(1200):
-                found = re.search(r"^  dimas +(\S+)", log.read_text(), re.M)
-                if found:
+                account = re.search(r"^  dimas +(\S+)", log.read_text(), re.M)
+                if account:
                     break
                 if process.poll() is not None:
                     raise SystemExit(log.read_text())
@@ -141,7 +141,7 @@ def demo(port: int) -> Iterator[tuple[str, str, str]]:
             else:
                 raise SystemExit(log.read_text())
             wait_for(f"http://localhost:{port}/readyz")
-            yield f"http://localhost:{port}", "dimas", found[1]
+            yield f"http://localhost:{port}", "dimas", account[1]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)

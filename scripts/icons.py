@@ -21,20 +21,20 @@ _QUOTED = re.compile(r"""["']([a-z0-9-]+)["']""")
 
 def main(arguments: list[str]) -> int:
     """Add icons from an unpacked npm package, or remove the unused ones."""
-    kept = json.loads(FILE.read_text()) if FILE.exists() else {"icons": {}}
+    icons = json.loads(FILE.read_text()) if FILE.exists() else {"icons": {}}
     if arguments[:1] == ["add"] and len(arguments) > 2:
         package = Path(arguments[1])
-        kept["source"] = "@tabler/icons " + json.loads((package / "package.json").read_text())["version"]
+        icons["source"] = "@tabler/icons " + json.loads((package / "package.json").read_text())["version"]
         for name in arguments[2:]:
-            kept["icons"][name] = shape(package, name)
+            icons["icons"][name] = shape(package, name)
     elif arguments == ["prune"]:
         used = used_names()
-        kept["icons"] = {name: text for name, text in kept["icons"].items() if name in used}
+        icons["icons"] = {name: text for name, text in icons["icons"].items() if name in used}
     else:
         print(__doc__, file=sys.stderr)
         return 2
-    kept["icons"] = dict(sorted(kept["icons"].items()))
-    FILE.write_text(json.dumps(kept, indent=1) + "\n")
+    icons["icons"] = dict(sorted(icons["icons"].items()))
+    FILE.write_text(json.dumps(icons, indent=1) + "\n")
     return 0
 
 

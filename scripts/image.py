@@ -58,10 +58,10 @@ def instructions(text: str) -> list[tuple[str, str]]:
     ]
 
 
-def wanted_stages(found: list[tuple[str, str]]) -> set[str]:
+def wanted_stages(steps: list[tuple[str, str]]) -> set[str]:
     """Return the names of the stages that the last one needs."""
     stages: list[tuple[str, set[str]]] = []
-    for word, rest in found:
+    for word, rest in steps:
         if word == "FROM":
             image, _, name = rest.partition(" AS ")
             stages.append((name or str(len(stages)), {image}))
@@ -91,9 +91,9 @@ class Replay:
 
     def build(self, text: str) -> Stage:
         """Do every instruction that the last stage needs, and return that stage."""
-        found = instructions(text)
-        needed, count, stage = wanted_stages(found), 0, None
-        for word, rest in found:
+        steps = instructions(text)
+        needed, count, stage = wanted_stages(steps), 0, None
+        for word, rest in steps:
             if word == "FROM":
                 image, _, name = rest.partition(" AS ")
                 name, count = name or str(count), count + 1
@@ -149,7 +149,7 @@ class Replay:
         """Set variables, which may name earlier ones."""
         for word in shlex.split(rest):
             name, _, value = word.partition("=")
-            stage.environment[name] = re.sub(r"\$(\w+)", lambda found: stage.environment.get(found[1], ""), value)
+            stage.environment[name] = re.sub(r"\$(\w+)", lambda match: stage.environment.get(match[1], ""), value)
 
     def do_workdir(self, stage: Stage, rest: str) -> None:
         """Change the directory, and make it."""
@@ -267,10 +267,10 @@ def serve(stage: Stage, place: Path) -> None:
 
 def descendants(pid: int) -> list[int]:
     """Return the processes that a process started, and theirs."""
-    found = []
+    pids = []
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *descendants(int(child))]
-    return found
+        pids += [int(child), *descendants(int(child))]
+    return pids
 
 
 def main() -> None:

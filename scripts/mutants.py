@@ -68,38 +68,40 @@ def read_list() -> list[Mutant]:
     entries = tomllib.loads(LIST.read_text())["mutant"]
     return [
         Mutant(
-            one["rule"],
-            one["file"],
-            ((one["line"], one["to"]), *((line, to) for line, to in one.get("also", ()))),
-            tuple(one["tests"]),
-            one.get("database", "sqlite"),
+            entry["rule"],
+            entry["file"],
+            ((entry["line"], entry["to"]), *((line, to) for line, to in entry.get("also", ()))),
+            tuple(entry["tests"]),
+            entry.get("database", "sqlite"),
         )
-        for one in entries
+        for entry in entries
     ]
 
 
 def problems_of(mutants: list[Mutant]) -> list[str]:
     """Return what is wrong with the list: a line that is not there, or not once; a test or a library
     that is not there."""
-    found = [f"the rule {rule!r} stands twice" for rule in {one.rule for one in mutants if _times(mutants, one) > 1}]
+    problems = [
+        f"the rule {rule!r} stands twice" for rule in {mutant.rule for mutant in mutants if _times(mutants, mutant) > 1}
+    ]
     absent = [name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]) is None]
-    found += [f"there is no library {name}" for name in absent]
-    for one in mutants:
-        path = ROOT / "src" / "sso" / one.file
+    problems += [f"there is no library {name}" for name in absent]
+    for mutant in mutants:
+        path = ROOT / "src" / "sso" / mutant.file
         text = path.read_text() if path.is_file() else ""
-        for line, to in one.changes:
+        for line, to in mutant.changes:
             if (count := text.count(line)) != 1:
-                found.append(f"{one.rule}: the text stands {count} times in src/sso/{one.file}: {line}")
+                problems.append(f"{mutant.rule}: the text stands {count} times in src/sso/{mutant.file}: {line}")
             if line == to:
-                found.append(f"{one.rule}: it changes nothing: {line}")
-        if not one.tests:
-            found.append(f"{one.rule}: it names no test")
-        found += [f"{one.rule}: there is no test {test}" for test in one.tests if not _is_test(test)]
-    return found
+                problems.append(f"{mutant.rule}: it changes nothing: {line}")
+        if not mutant.tests:
+            problems.append(f"{mutant.rule}: it names no test")
+        problems += [f"{mutant.rule}: there is no test {test}" for test in mutant.tests if not _is_test(test)]
+    return problems
 
 
-def _times(mutants: list[Mutant], one: Mutant) -> int:
-    return sum(other.rule == one.rule for other in mutants)
+def _times(mutants: list[Mutant], mutant: Mutant) -> int:
+    return sum(other.rule == mutant.rule for other in mutants)
 
 
 def _is_test(node: str) -> bool:
@@ -109,7 +111,10 @@ def _is_test(node: str) -> bool:
         return False
     function = rest.partition("[")[0]
     tree = ast.parse(path.read_text())
-    return any(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == function for one in tree.body)
+    return any(
+        isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef) and definition.name == function
+        for definition in tree.body
+    )
 
 
 def run_tests(copy: Path, tests: Sequence[str], timeout: float | None = None, database: str = "sqlite") -> int:
@@ -152,7 +157,7 @@ def _be_pytest(copy: Path, tests: Sequence[str], database: str) -> NoReturn:
 
         options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short", "-W", WARNING, f"--basetemp={copy / 'tmp'}"]
         other = "postgresql" if database == "sqlite" else "sqlite"
-        code = int(pytest.main([*options, "-k", f"not {other}", *(f"tests/{one}" for one in tests)]))
+        code = int(pytest.main([*options, "-k", f"not {other}", *(f"tests/{test}" for test in tests)]))
         import sso
 
         if not sso.__file__.startswith(str(copy)):
@@ -208,7 +213,7 @@ def main() -> int:
         help="how long the tests of one entry may run (default: %(default)s)",
     )
     options = parser.parse_args()
-    mutants = [one for one in read_list() if options.only in one.rule]
+    mutants = [entry for entry in read_list() if options.only in entry.rule]
     if problems := problems_of(mutants):
         print(*problems, sep="\n")
         return 1
@@ -220,7 +225,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
         copy = make_copy(Path(directory) / "copy")
         for database in sorted({mutant.database for mutant in mutants}):
-            tests = list(dict.fromkeys(test for one in mutants if one.database == database for test in one.tests))
+            tests = list(dict.fromkeys(test for entry in mutants if entry.database == database for test in entry.tests))
             if run_tests(copy, tests, database=database) != PASSED:
                 print(last_lines(copy / "log"), "The tests must pass before a line is broken.", sep="\n")
                 return 1

@@ -34,11 +34,11 @@ CHARACTER = 7.4
 @cache
 def modules() -> dict[str, Path]:
     """Return the file of each module by its name, such as ``oidc.token.issue``; ``""`` is ``sso`` itself."""
-    found = {}
+    files = {}
     for file in sorted(SOURCE.rglob("*.py")):
         parts = file.relative_to(SOURCE).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return files
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -119,8 +119,8 @@ class SsoFiles
             throw new SsoException('configuration', "data_dir: the web server cannot write to $directory.");
         }
         $mode = fileperms($directory);
-        if (DIRECTORY_SEPARATOR === '/' && ($mode & 0002)) {
-            throw new SsoException('configuration', "data_dir: everybody can write to $directory. Run: chmod o-rwx $directory");
+        if (DIRECTORY_SEPARATOR === '/' && ($mode & 0007)) {
+            throw new SsoException('configuration', "data_dir: other users of this computer can use $directory. Run: chmod o-rwx $directory");
         }
         $this->directory = rtrim($directory, '/\\');
     }
@@ -150,17 +150,21 @@ class SsoFiles
         $path = $this->path($kind, $name);
         $new = $path . '.' . bin2hex(SsoClient::randomBytes(6));
         $text = json_encode(array('at' => time(), 'value' => $value));
-        if (@file_put_contents($new, $text, LOCK_EX) !== strlen($text) || !@rename($new, $path)) {
+        $mask = umask(0077);
+        $written = @file_put_contents($new, $text, LOCK_EX) === strlen($text) && @rename($new, $path);
+        umask($mask);
+        if (!$written) {
             @unlink($new);
             throw new SsoException('configuration', "data_dir: cannot write to {$this->directory}. Is the disk full?");
         }
-        @chmod($path, 0600);
     }
 
     /** Create a file that must not exist. Return whether it did not. */
     public function claim($kind, $name)
     {
+        $mask = umask(0077);
         $file = @fopen($this->path($kind, $name), 'x');
+        umask($mask);
         if ($file === false) {
             return false;
         }
@@ -206,6 +210,7 @@ class SsoClient
     const LEEWAY = 60;
     const PENDING_SECONDS = 3600;
     const MAX_PENDING = 10;
+    const OUTAGE_SECONDS = 900; // how long a signed-in user is trusted at least while the provider does not answer
     const MAX_BYTES = 1000000;
     const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
@@ -448,9 +453,14 @@ class SsoClient
         if (!isset($claims['jti']) || !is_string($claims['jti']) || !$this->files->claim('jti', $claims['jti'])) {
             throw new SsoException('invalid_request', 'This logout token was used before.');
         }
-        $this->files->write('ended', $sid !== '' ? "sid $sid" : "sub $sub", time());
-        foreach ($this->takeSessions($sub, $sid) as $id) {
-            $this->session->destroy($id);
+        try {
+            $this->files->write('ended', $sid !== '' ? "sid $sid" : "sub $sub", time());
+            foreach ($this->takeSessions($sub, $sid) as $id) {
+                $this->session->destroy($id);
+            }
+        } catch (Exception $error) {
+            $this->files->delete('jti', $claims['jti']); // so that the provider can send it again
+            throw $error;
         }
         $this->files->deleteOld($this->config['session_seconds'] + 86400);
     }
@@ -500,7 +510,12 @@ class SsoClient
             }
             $statement = $database->prepare("SELECT * FROM $table WHERE {$columns[$claim]} = ?");
             $statement->execute(array($user[$claim]));
-            $rows = $statement->fetchAll(PDO::FETCH_ASSOC);
+            $column = $columns[$claim];
+            $exact = function ($row) use ($column, $claim, $user) { // a database may find é for e
+                $same = strtolower((string) $row[$column]) === strtolower($user[$claim]);
+                return $claim === 'email' ? $same : (string) $row[$column] === $user[$claim];
+            };
+            $rows = array_values(array_filter($statement->fetchAll(PDO::FETCH_ASSOC), $exact));
             if (count($rows) > 1) {
                 throw new SsoException('ambiguous_user', "More than one user has the same {$columns[$claim]}. Ask the administrator of this program.");
             }
@@ -623,8 +638,9 @@ class SsoClient
             $claims = array('sub' => $kept['sub']);
             $kept['user'] = $this->userOf(array_merge($this->protocolClaims($kept['user']), $claims), $kept['access_token']);
         } catch (SsoException $error) {
-            if ($error->error === 'provider_unavailable') {
-                return $kept['user']; // asked again with the next request
+            if ($error->error === 'provider_unavailable') { // asked again with the next request, and trusted for a while
+                $trusted = max(self::OUTAGE_SECONDS, 3 * $this->config['recheck_seconds']);
+                return $kept['checked'] + $trusted < time() ? null : $kept['user'];
             }
             $this->forget();
             return null;

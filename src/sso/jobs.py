@@ -482,10 +482,10 @@ async def _delete_requests(run: Run) -> int:
 
 
 async def _prune_audit_log(run: Run) -> int:
-    provider, kept = run.provider, run.provider.settings.audit_retention
-    if not kept:
+    provider, kept_time = run.provider, run.provider.settings.audit_retention
+    if not kept_time:
         return 0
-    before = clock.now() - kept
+    before = clock.now() - kept_time
     return await run.batches(lambda session: audit.prune(session, provider.box, before, actor="system"), 1)
 
 
@@ -501,11 +501,11 @@ class Job:
     work: Work
 
 
-def _older(delete: Delete, kept: Callable[[JobServices], timedelta] = lambda _: NOTHING) -> Work:
+def _older(delete: Delete, kept_time: Callable[[JobServices], timedelta] = lambda _: NOTHING) -> Work:
     """Return the work of deleting, in batches, what is older than ``kept``."""
 
     async def work(run: Run) -> int:
-        before = clock.now() - kept(run.provider)
+        before = clock.now() - kept_time(run.provider)
         return await run.batches(lambda session: delete(session, before, BATCH))
 
     return work

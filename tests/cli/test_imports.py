@@ -72,7 +72,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
     assert answer.err.strip() == "Columns that are not read: catatan"
     assert answer.out.splitlines() == [
         "4 rows: 2 users were created",
-        "2 were rejected; the reasons are in p.csv.rejected.csv",
+        "2 rows were rejected; the reasons are in p.csv.rejected.csv",
         "3 values were left out (birthdate 1, password_hash 1, website 1); the reasons are in p.csv.rejected.csv",
         "email_verified: a time is read as yes (1 rows)",
         "4 rows read = 2 made + 0 proposed for merging + 2 rejected",

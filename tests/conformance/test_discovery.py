@@ -156,8 +156,9 @@ async def _of_the_city(city: City) -> set[str]:
         known = {"client_id": "dinas", "local_user_id": "7"}
         session.add(LocalAccount(user_id=lengkap, created_at=clock.now(), **known))
         now = clock.now()
-        await add_group(session, Group(kind="unit", code="A", name_id="Unit A", created_at=now, updated_at=now))
-        work = EmploymentDetails(status="pns", nip="198501012010011001", grade="III/b", unit="A", position="Bidan")
+        unit = Group(kind="unit", code="A", name_id="Unit A", created_at=now, updated_at=now)
+        await add_group(session, unit)
+        work = EmploymentDetails("pns", "198501012010011001", grade="III/b", unit_id=unit.id, position="Bidan")
         await employ(session, city.provider, user, work, source="import", actor=Actor("test"), reason="test")
     async with city.browser() as browser:
         made = await browser.tokens(party, username="lengkap", scope="openid identity nik employee")

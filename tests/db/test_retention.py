@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Table, func, select
@@ -270,18 +271,24 @@ def _application(now: datetime) -> Application:
 
 def _rows(city: City, now: datetime, name: str) -> list[Any]:
     """Return rows of every table that the jobs shrink, which are in use now."""
-    siti, end, hashed = city.users["siti"], now + timedelta(hours=1), name.encode().ljust(32)
+    user_id, end, hashed = city.users["siti"], now + timedelta(hours=1), name.encode().ljust(32)
+    return [
+        *_session_rows(user_id, now, end, name, hashed),
+        *_flow_rows(user_id, now, end, name, hashed),
+        *_usage_rows(now, name, hashed),
+    ]
+
+
+def _session_rows(user_id: UUID, now: datetime, end: datetime, name: str, hashed: bytes) -> list[Any]:
     session_id, grant_id, revoked_id = new_id(), new_id(), new_id()
     part = {"session_id": session_id, "first_used_at": now, "last_used_at": now}
-    granted = {"client_id": "warga", "user_id": siti, "session_id": session_id, "scope": "openid", "auth_time": now}
+    granted = {"client_id": "warga", "user_id": user_id, "session_id": session_id, "scope": "openid", "auth_time": now}
     granted |= {"acr": "a", "amr": [], "created_at": now, "expires_at": end}
     token = {"grant_id": grant_id, "client_id": "warga", "created_at": now, "expires_at": end}
     sent = {"kind": "notice", "payload": {}, "created_at": now, "next_attempt_at": now}
-    flow = {"browser_hash": b"b" * 32, "created_at": now, "expires_at": end}
-    asked = {"client_id": "warga", "expires_at": end}
     return [
         SsoSession(
-            id=session_id, token_hash=hashed, user_id=siti, created_at=now, last_seen_at=now, expires_at=end,
+            id=session_id, token_hash=hashed, user_id=user_id, created_at=now, last_seen_at=now, expires_at=end,
             auth_time=now, acr="a", amr=[], ended_at=now, end_reason="expired",
         ),
         SessionClient(client_id="warga", sid=name, **part),
@@ -295,13 +302,20 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
         Ended(token=new_id(), kind="session", target=session_id.hex, reason="signed_out", at=now),
         Delivery(status="done", finished_at=now, **sent),
         Delivery(status="held", **sent),
+    ]  # fmt: skip
+
+
+def _flow_rows(user_id: UUID, now: datetime, end: datetime, name: str, hashed: bytes) -> list[Any]:
+    flow = {"browser_hash": b"b" * 32, "created_at": now, "expires_at": end}
+    expiring = {"client_id": "warga", "expires_at": end}
+    return [
         DeviceCode(
-            device_hash=hashed, user_code=name, scope="openid", status="pending", interval=5, created_at=now, **asked
+            device_hash=hashed, user_code=name, scope="openid", status="pending", interval=5, created_at=now, **expiring
         ),
         Interaction(token_hash=hashed, client_id="warga", parameters={}, progress=[], **flow),
-        PushedRequest(token_hash=hashed, query="", **asked),
+        PushedRequest(token_hash=hashed, query="", **expiring),
         PendingFlow(token_hash=hashed, purpose="sign_in", encrypted=b"s", codes_sent=0, attempts=0, **flow),
-        Recovery(token_hash=hashed, user_id=siti, kind="helpdesk", created_at=now, ready_at=now, expires_at=end),
+        Recovery(token_hash=hashed, user_id=user_id, kind="helpdesk", created_at=now, ready_at=now, expires_at=end),
         Replay(issuer="i", jti_hash=hashed, expires_at=end),
         IdempotencyKey(key_hash=hashed, request_hash=hashed, answer=b"", expires_at=end),
         RateCounter(key=name, count=1, expires_at=end),
@@ -314,6 +328,11 @@ def _rows(city: City, now: datetime, name: str) -> list[Any]:
         ),
         SetupLink(token_hash=hashed, encrypted=b"x", beside=False, created_at=now, expires_at=end),
         Invitation(token_hash=hashed, profile="standard", note="", created_at=now, expires_at=end),
+    ]  # fmt: skip
+
+
+def _usage_rows(now: datetime, name: str, hashed: bytes) -> list[Any]:
+    return [
         BulkRevocation(
             what="sessions", reason="expired", actor="t", status="done", total=1, ended=1, created_at=now,
             finished_at=now,

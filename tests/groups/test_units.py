@@ -15,6 +15,7 @@ from tests.support import City, Statements
 from sso import clock
 from sso.accounts import groups
 from sso.accounts.groups import GroupRefused
+from sso.accounts.role_assignments import giver_of
 from sso.identity.groups import members
 from sso.identity.groups import tree as units
 from sso.identity.groups.models import Group, GroupAncestor, Membership
@@ -218,9 +219,37 @@ async def test_administrators_of_a_unit_look_after_what_is_below(city: City) -> 
         assert (listed.user_id, listed.group.code) == (siti, "DINKES")
         with pytest.raises((GroupRefused, UserError)):
             await groups.set_unit_administrators(session, ids["DINKES"], [uuid.uuid4()], actor=ACTOR, reason="r")
+    async with city.provider.db.write() as session:
+        await groups.close_group(session, city.provider, ids["DINKES"], with_units_below=True, actor=ACTOR, reason="r")
+        assert not await groups.may_manage(session, siti, ids["PKM-1"]), "nobody manages a unit that is closed"
+        assert not (await giver_of(session, ACTOR, "warga", siti)).units
+        assert [unit.code for unit in await units.units_recorded_for(session, siti)] == ["DINKES"]
     first, second = await events(city, "group.administrators_set")
     assert set(first.data["added"]) == {str(siti), str(budi)}
     assert second.data["removed"] == [str(budi)]
+
+
+async def test_a_search_by_name_finds_the_same_with_few_and_many_of_the_name(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await tree(city)
+    for name, code in (("siti", "PKM-1"), ("budi", "DINKES"), ("siti", "DISDIK"), ("siti", "DINKES")):
+        await join(city, name, ids[code])
+
+    async def pages(code: str, limit: int) -> list[str]:
+        codes, after = [], None
+        async with city.provider.db.read() as session:
+            chosen = members.MemberFilter(below=True, words="sit rah")
+            while rows := await members.page_of_members(session, ids[code], chosen, after, limit, clock.now()):
+                codes += [row.group.code for row in rows]
+                after = rows[-1].membership.id
+        return codes
+
+    for near in (1, 2, 1000):
+        monkeypatch.setattr(members, "NEAR", near)
+        for limit in (1, 2, 51):
+            assert await pages("KOTA", limit) == ["PKM-1", "DISDIK", "DINKES"]
+            assert await pages("DINKES", limit) == ["PKM-1", "DINKES"]
 
 
 async def test_lists_take_few_statements(city: City) -> None:

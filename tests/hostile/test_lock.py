@@ -46,7 +46,7 @@ FOR_EVERYBODY = {
     "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
 }  # fmt: skip
 """They look at nobody's session."""
-BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup", "/invitation", "/setup"}
+BEFORE_A_SESSION = {"/login/second", "/login/passkey", "/signup", "/invitation", "/setup", "/setup/app"}
 """They prove who somebody is; what comes after is the lock page. ``/signup`` makes another account."""
 
 

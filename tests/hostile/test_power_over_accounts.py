@@ -30,6 +30,7 @@ from sso.clients.privileges import OPERATOR
 from sso.http.admin import imports as admin_imports
 from sso.http.admin import selected_rows
 from sso.http.admin import sessions as admin_sessions
+from sso.http.api import attributes as api_attributes
 from sso.http.api import identity_checks as api_citizens
 from sso.http.api import sessions as api_sessions
 from sso.http.api import users as api_users
@@ -71,7 +72,7 @@ PAGES_ABOUT_ACCOUNTS = {
 PAGES_ABOUT_OTHER_THINGS = (
     "/admin/applications", "/admin/keys", "/admin/deliveries", "/admin/audit", "/admin/endings/{ending_id}",
     "/admin/invitations", "/admin/searches", "/admin/people/download", "/admin/sessions/download", "/admin/setup/",
-    "/admin/imports/download", "/admin/system/", "/admin/groups", "/admin/unit-roles/",
+    "/admin/imports/download", "/admin/system/", "/admin/groups", "/admin/unit-roles/", "/admin/employees",
 )  # fmt: skip
 ACTORS = [[one] for one in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],
@@ -184,6 +185,7 @@ def _nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("change_person", "give_roles", "disable_user", "enable_user", "delete_user"):
         monkeypatch.setattr(api_users, name, reached)
+    monkeypatch.setattr(api_attributes, "change_values", reached)
     monkeypatch.setattr(api_users, "check_etag", lambda *_, **__: None)
     for name in ("check_identity", "revoke_identity_check", "merge_users", "start_recovery", "decide_proposal"):
         monkeypatch.setattr(api_citizens, name, reached)

@@ -651,6 +651,8 @@ def test_every_path_to_an_application_says_what_its_actor_may_do(room: str, call
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in CHECKED:
                 continue
+            if ast.unparse(node.func) == "groups.add_member":  # of a unit
+                continue
             if str(path).endswith(ACCEPTED):
                 continue
             names = [keyword.arg or ast.unparse(keyword.value) for keyword in node.keywords]

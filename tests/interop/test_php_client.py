@@ -182,6 +182,14 @@ def test_the_syntax_is_that_of_php_5_6() -> None:
     assert done.stdout == "ok", done.stdout + done.stderr
 
 
+def test_files_are_for_the_program_alone(program: Program) -> None:
+    with program.browser() as browser:
+        program.signed_in(browser)
+    files = [file for file in (program.data / "sso").iterdir() if file.suffix == ".json"]
+    assert files
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
+
+
 def forged(change: str, issuer: str) -> str:
     """Return a logout token that is wrong in one way, signed with a key that is not the provider's."""
     claims: dict[str, Any] = {
@@ -212,6 +220,8 @@ def forged(change: str, issuer: str) -> str:
         ({"email": "siti@warga.example", "email_verified": "true"}, "surel", "nobody"),
         ({"email": "dua@warga.example", "email_verified": True}, "surel", "ambiguous_user"),
         ({"local_user_id": ["7"], "nip": ""}, "surel", "nobody"),
+        ({"email": "síti@warga.example", "email_verified": True}, "surel", "nobody"),
+        ({"email": "Siti@warga.example", "email_verified": True}, "surel", "7"),
         ({"email": "x", "email_verified": True}, "id = id OR id", "configuration"),
     ],
 )

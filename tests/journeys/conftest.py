@@ -76,7 +76,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         for number in range(3):
             wait_for(port + number, process, directory / "log")
         text = (directory / "log").read_text()
-        passwords = dict(re.findall(r"^  (siti|dimas|ratna) +(\S+)", text, re.M))
+        passwords = dict(re.findall(r"^  (siti|dimas|ratna|bima|wati) +(\S+)", text, re.M))
         data = directory / "var" / "demo"
         yield Demo(f"http://localhost:{port}", [f"http://localhost:{port + n}" for n in (1, 2)], passwords, data)
     finally:

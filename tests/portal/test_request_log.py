@@ -41,6 +41,32 @@ async def test_each_request_of_a_sandbox_is_logged_and_of_production_only_errors
 ) -> None:
     admin = await ratna(city)
     await register(dimas)
+    await _sandbox_requests_are_logged(city, dimas)
+
+    await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="")
+    review = await admin.open("/admin/applications/antrean")
+    await post(admin, review, "/admin/applications/antrean/review", choice="approve", text="")
+    production = city.relying_party("antrean", "https://antrean.example/callback")
+    wrong = production.url(redirect_uri="https://antrean.example/lain")
+
+    async def logged() -> int:
+        await dimas.open(wrong)
+        await dimas.open(production.url(scope="openid profile"))
+        await city.provider.write_usage()
+        async with city.provider.db.read() as session:
+            return len(await requests_of(session, ["antrean"]))
+
+    assert await logged() == 0
+    await post(dimas, await dimas.open(LOG), hours="8")
+    assert await logged() == 1, "errors alone"
+    clock.advance(timedelta(hours=9).total_seconds())
+    dimas = await signed_in(city, "dimas")
+    assert await logged() == 1
+    await dimas.http.aclose()
+    await admin.http.aclose()
+
+
+async def _sandbox_requests_are_logged(city: City, dimas: Browser) -> None:
     secrets = await dimas.open("/developer/apps/antrean/secrets")
     city.secrets["antrean-sandbox"] = secret_of(await post(dimas, secrets, choice="make antrean-sandbox", valid="90"))
     sandbox = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
@@ -71,32 +97,10 @@ async def test_each_request_of_a_sandbox_is_logged_and_of_production_only_errors
     page = await dimas.open(LOG)
     for hidden in (tokens["access_token"], tokens["id_token"], city.secrets["antrean-sandbox"], "203.0.113.7"):
         assert hidden not in page.text
-    found = (await dimas.open(f"{LOG}?q={reference}")).text
-    assert (found.count(f"<code>{reference}</code>"), found.count("<code>/")) == (1, 1)
+    filtered = (await dimas.open(f"{LOG}?q={reference}")).text
+    assert (filtered.count(f"<code>{reference}</code>"), filtered.count("<code>/")) == (1, 1)
     assert (await dimas.open(f"{LOG}?outcome=errors")).text.count('class="tag warn"') == 3
     assert "Tidak ada permintaan yang cocok" in (await dimas.open(f"{LOG}?outcome=invalid_scope")).text
-
-    await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="")
-    review = await admin.open("/admin/applications/antrean")
-    await post(admin, review, "/admin/applications/antrean/review", choice="approve", text="")
-    production = city.relying_party("antrean", "https://antrean.example/callback")
-    wrong = production.url(redirect_uri="https://antrean.example/lain")
-
-    async def logged() -> int:
-        await dimas.open(wrong)
-        await dimas.open(production.url(scope="openid profile"))
-        await city.provider.write_usage()
-        async with city.provider.db.read() as session:
-            return len(await requests_of(session, ["antrean"]))
-
-    assert await logged() == 0
-    await post(dimas, await dimas.open(LOG), hours="8")
-    assert await logged() == 1, "errors alone"
-    clock.advance(timedelta(hours=9).total_seconds())
-    dimas = await signed_in(city, "dimas")
-    assert await logged() == 1
-    await dimas.http.aclose()
-    await admin.http.aclose()
 
 
 async def test_the_log_is_bounded_in_memory_and_in_the_database_over_several_processes(city: City) -> None:

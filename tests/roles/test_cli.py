@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from tests.cli.conftest import Cli, cli
+
+from sso import clock
 
 __all__ = ["cli"]
 CATALOGUE = """
@@ -48,6 +51,7 @@ def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     assert "given: 1, changed: 0, ended: 1" in cli("roles", "apply", str(file), "--end-others").out
     again = cli("roles", "apply", str(file), "--end-others").out
     assert "given: 0, changed: 0, ended: 0" in again
+    check_review(cli)
     exported = tmp_path / "export.yaml"
     exported.write_text(cli("roles", "export").out)
     again = cli("roles", "apply", str(exported), "--end-others").out
@@ -58,8 +62,24 @@ def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     cli.monkeypatch.setenv("SSO_LANGUAGE", "en")
     assert "diberikan: 0, diubah: 1, diakhiri: 0" in changed.out, changed
     (row,) = cli("roles", "list", "--user", "siti", "--json").json
-    assert row["role"] == "operator"
+    assert (row["role"], row["until"][:19]) == ("operator", "2031-01-01T00:00:00"), "the last day is over at its end"
     assert cli("roles", "end", row["id"], "--reason", "Selesai").code == 0
     assert "ended already" in cli("roles", "end", row["id"], "--reason", "Selesai").err
     file.write_text("assignments:\n  - {client_id: tidak-ada, role: x, user: siti, reason: r}\n  - {role: x}\n")
     assert "assignment 2: client_id" in cli("roles", "apply", str(file)).err
+
+
+def check_review(cli: Cli) -> None:
+    """Start an access review, confirm the one role, and cancel the review."""
+    refused = cli("reviews", "start", "antrean", "--until", "2020-01-01", "--reason", "Tahunan")
+    assert "tomorrow at the earliest" in refused.err
+    last_day = (clock.now() + timedelta(days=30)).date().isoformat()
+    assert cli("reviews", "start", "antrean", "--until", last_day, "--reason", "Tahunan").out.startswith("started ")
+    (review,) = cli("reviews", "list", "antrean", "--json").json
+    assert (review["status"], review["unconfirmed"]) == ("running", 1)
+    (role,) = cli("roles", "list", "--client", "antrean", "--json").json
+    confirmed = cli("reviews", "confirm", role["id"])
+    assert confirmed.out == "confirmed: 1\n", confirmed.err
+    assert cli("reviews", "list", "antrean", "--json").json[0]["unconfirmed"] == 0
+    assert cli("reviews", "cancel", review["id"], "--reason", "Salah tanggal").out == "cancelled\n"
+    assert "over" in cli("reviews", "cancel", review["id"], "--reason", "Salah tanggal").err

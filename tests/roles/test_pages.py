@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -114,6 +115,12 @@ async def test_an_administrator_of_a_unit_gives_roles_on_its_page(city: City, of
         assert answer.status_code == 403
         other = f"/admin/unit-roles/{office.units['DISDIK']}"
         assert (await browser.http.get(other)).status_code == 404
+        page = await browser.http.get(path)
+        assert "Dewi" in main_of(page), "a role that a member has for this unit only"
+        end = re.search(r'value="(end [0-9a-f-]{36})"', page.text)
+        assert end is not None
+        assert (await send(browser, path, choice=end[1], note="Selesai")).status_code == 303
+        assert "Dewi" not in main_of(await browser.http.get(path))
 
 
 async def test_a_user_sees_roles_groups_and_who_is_told(city: City, office: Office) -> None:

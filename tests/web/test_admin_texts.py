@@ -26,8 +26,8 @@ from sso.http.admin.users import CONTACT_PROBLEMS
 from sso.http.common.charts import round_up
 from sso.http.common.i18n import translations
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, LEVEL_TEXTS, ROLE_NAMES, ROLE_TEXTS, SPANS
-from sso.http.console.access import ADMIN_PAGES, PAGE_TEXTS
 from sso.http.console.delivery_texts import CHANNELS, KINDS, STATUS, reason_text
+from sso.http.console.entries import ADMIN_PAGES, PAGE_TEXTS
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import CREDENTIAL_KINDS
 from sso.platform.outbox.models import SHARED_RECEIVERS, DeliveryKind, DeliveryStatus

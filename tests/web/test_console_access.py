@@ -22,7 +22,8 @@ from sso.app import ROUTERS
 from sso.http.admin.csv_download import Downloads
 from sso.http.common.i18n import translations
 from sso.http.common.labels import PERMISSION_TEXTS
-from sso.http.console.access import ADMIN, ADMIN_PAGES, DEVELOPER, Needs, Team
+from sso.http.console.access import Needs, Team
+from sso.http.console.entries import ADMIN, ADMIN_PAGES, DEVELOPER
 from sso.identity.users import store
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users, set_roles

@@ -18,10 +18,13 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
 from sso.clients.registry import Client
 from sso.clients.secrets import create_client
+from sso.identity.groups.models import Group
+from sso.identity.groups.store import add_group
 from sso.identity.users.service import find, set_roles
 from sso.oidc.demands import Facts, Way, unmet
 from sso.oidc.store.standing import Standing
 from sso.platform.audit.models import AuditEvent
+from sso.platform.db import new_id
 from sso.settings import whole_seconds
 
 ZONE = "Asia/Jakarta"
@@ -90,12 +93,12 @@ async def office(city: City, **policies: Any) -> None:
     city.secrets["kantor"] = secret or ""
 
 
-async def refused_page(city: City, browser: Browser) -> None:
-    """Check that somebody is told that they may not, and that the application is told too."""
+async def refused_page(city: City, browser: Browser, *texts: str) -> None:
+    """Check that somebody is told that they may not, with these texts, and that the application is told too."""
     party = city.relying_party("kantor")
     page = await browser.sign_in(party)
     assert page.status_code == 200, page.text
-    assert "Anda tidak dapat menggunakan aplikasi ini" in page.text
+    assert all(text in page.text for text in ("Anda tidak dapat menggunakan aplikasi ini", *texts))
     back = next(one for one in Forms(page.text).forms if one.action == "/identity")
     answer = await browser.http.post("/identity", data=back.fields)
     assert query_of(answer.headers["location"])["error"] == "access_denied"
@@ -111,6 +114,17 @@ async def test_only_people_with_a_role_get_in(city: City) -> None:
             await set_roles(session, await find(session, "siti"), ["citizen", "officer"])
         answer = await browser.open(city.relying_party("kantor").url())
         assert "code" in query_of(answer.headers["location"])
+
+
+async def test_the_page_names_the_units_and_groups_that_may_use_it(city: City) -> None:
+    await office(city, allowed_roles=["unit:DINKES/*", "group:PPI"])
+    async with city.provider.db.write() as session:
+        now = clock.now()
+        for kind, code, name in (("unit", "DINKES", "Dinas Kesehatan"), ("group", "PPI", "Komite Infeksi")):
+            group = Group(id=new_id(), kind=kind, code=code, name_id=name, created_at=now, updated_at=now)
+            await add_group(session, group)
+    async with city.browser() as browser:
+        await refused_page(city, browser, "Anggota Dinas Kesehatan dan unit di bawahnya", "Anggota grup Komite Infeksi")
 
 
 async def test_only_from_a_network(city: City) -> None:

@@ -16,7 +16,6 @@ from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
 from sso.identity.groups import assignments, members, tree
 from sso.identity.groups.models import Group, RoleAssignment
-from sso.identity.groups.tree import GroupFilter
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -101,8 +100,6 @@ async def everything_about(
 
 async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, object]:
     """Return the units and groups of a user, with those that ended, and the units that the user looks after."""
-    roots = await tree.administered_by(session, user_id)
-    looked_after = await tree.page_of_groups(session, GroupFilter(ids=roots, status="all"), None, 1000, clock.now())
     return {
         "units_and_groups": [
             {
@@ -115,7 +112,7 @@ async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, o
             }
             for membership, group in await members.memberships_of(session, user_id)
         ],
-        "administrator_of": [group.code for group in looked_after],
+        "administrator_of": [group.code for group in await tree.units_recorded_for(session, user_id)],
     }
 
 

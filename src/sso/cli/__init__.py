@@ -42,6 +42,7 @@ GROUPS = {
     "sessions": ("sessions", "Show and end sessions."),
     "grants": ("grants", "Show and revoke what users granted to applications."),
     "roles": ("roles", "Show, give and end roles of applications."),
+    "reviews": ("reviews", "Show, start and cancel access reviews, and confirm roles."),
     "deliveries": ("deliveries", "Show and retry deliveries: logout notices, events, e-mails, SMS, webhooks."),
     "webhooks": ("webhooks", "Manage webhooks: servers that receive audit events (Standard Webhooks)."),
     "mail": ("mail", "Test the mail server."),
@@ -66,8 +67,8 @@ def run_translated(app: typer.Typer) -> None:
     command()
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(shows_version: bool) -> None:
+    if shows_version:
         typer.echo(f"sso {__version__}")
         raise typer.Exit
 

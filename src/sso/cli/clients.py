@@ -77,16 +77,15 @@ def apply(
             return plan
 
     plan = run(only_plan) if dry_run else run_loaded(change, begins=True)
-    warnings = [*plan.warnings, *_shortened(plan, load_settings())]
+    _print_plan(catalogue.name, plan, [*plan.warnings, *_shortened(plan, load_settings())], dry_run, json)
+
+
+def _print_plan(name: str, plan: Plan, warnings: list[str], dry_run: bool, json: bool) -> None:
+    """Print a plan, as JSON or for people."""
     if json:
-        _print_plan(catalogue.name, plan, warnings, dry_run)
+        print_json({"catalogue": name, "applied": not dry_run, **_plan_as_json(plan), "warnings": warnings})
     else:
         _show_plan(plan, warnings, dry_run)
-
-
-def _print_plan(name: str, plan: Plan, warnings: list[str], dry_run: bool) -> None:
-    """Print a plan as JSON."""
-    print_json({"catalogue": name, "applied": not dry_run, **_plan_as_json(plan), "warnings": warnings})
 
 
 async def _planned(session: AsyncSession, catalogue: Catalogue, delete: bool) -> Plan:

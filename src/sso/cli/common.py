@@ -167,9 +167,11 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True)
-    with Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
-        task = shown.add_task("", total=total)
-        yield lambda done: shown.update(task, completed=done)
+    with Progress(
+        BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress_bar:
+        task = progress_bar.add_task("", total=total)
+        yield lambda done: progress_bar.update(task, completed=done)
 
 
 def first_of(rows: Sequence[T], limit: int, then: str) -> list[T]:

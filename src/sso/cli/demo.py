@@ -283,9 +283,9 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
                 "APP_PORT": str(port),
                 "APP_OTHER": f"http://localhost:{other}",
             }
-            kept = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
+            environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
             command = [sys.executable, "-c", RUN_APP, str(examples_dir() / "app.py")]
-            apps.append(subprocess.Popen(command, env={**kept, **values}))  # noqa: S603
+            apps.append(subprocess.Popen(command, env={**environment, **values}))  # noqa: S603
         print(_banner(settings, ports, people), flush=True)
         uvicorn.run(
             "sso.app:app_from_environment",

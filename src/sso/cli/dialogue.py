@@ -52,8 +52,8 @@ class Dialogue:
     def choice(self, question: str, choices: Sequence[str], default: str) -> str:
         """Return one of some words."""
         wrong = _("Choose one of: %(choices)s") % {"choices": ", ".join(choices)}
-        shown = f"{question} ({', '.join(choices)})"
-        return self.checked(shown, default, lambda answer: [] if answer in choices else [wrong])
+        question_text = f"{question} ({', '.join(choices)})"
+        return self.checked(question_text, default, lambda answer: [] if answer in choices else [wrong])
 
     def secret(self, question: str) -> str:
         """Return what is typed without being shown; empty: nothing."""

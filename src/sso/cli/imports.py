@@ -43,12 +43,12 @@ class CsvReport(Report):
 
     def begin(self, line: int | None) -> None:
         """Begin a new file, or go on with that of a run that was stopped: what comes again is taken out."""
-        kept = list(self._before(line)) if line is not None and self.path.exists() else []
+        earlier_rows = list(self._before(line)) if line is not None and self.path.exists() else []
         beside = self.path.with_name(f"{self.path.name}.part")
         self._file = beside.open("w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._writer.writerow(TITLES)
-        self._writer.writerows(kept)
+        self._writer.writerows(earlier_rows)
         self.flush()
         beside.replace(self.path)
 
@@ -216,27 +216,27 @@ def kind_of_hash(stored: str) -> str | None:
 
 def print_sample(rows: Sequence[Row]) -> None:
     """Print rows as they would be stored."""
-    for shown in map(show_row, rows):
-        print(f"line {shown['line']}, as it would be stored:")
-        print(f"  name: {one_line(shown['name'])}")
-        for identifier in shown["identifiers"]:
+    for document in map(show_row, rows):
+        print(f"line {document['line']}, as it would be stored:")
+        print(f"  name: {one_line(document['name'])}")
+        for identifier in document["identifiers"]:
             print(f"  {identifier['kind']}: {identifier['value']}{'' if identifier['verified'] else ' (not verified)'}")
-        for name, value in shown["profile"].items():
+        for name, value in document["profile"].items():
             print(f"  {name}: {one_line(str(value))}")
         for name, shown_text in (
-            ("locale", shown["locale"]),
-            ("password", shown["password"]),
-            ("local_user_id", shown["local_user_id"]),
-            ("attributes", ", ".join(shown["attributes"]) or None),
+            ("locale", document["locale"]),
+            ("password", document["password"]),
+            ("local_user_id", document["local_user_id"]),
+            ("attributes", ", ".join(document["attributes"]) or None),
         ):
             print(f"  {name}: {one_line(shown_text or 'none')}")
-        for note in shown["notes"]:
+        for note in document["notes"]:
             print(f"  {one_line(note)}")
 
 
 def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequence[Row]) -> dict[str, object]:
     """Return what came of an import, for scripts."""
-    shown = {"sample": [show_row(row) for row in sample]} if sample else {}
+    sample_part = {"sample": [show_row(row) for row in sample]} if sample else {}
     return {
         "rows": done.rows,
         "made": done.made,
@@ -249,7 +249,7 @@ def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequenc
         "columns_not_read": list(unread),
         "report": str(listed),
         "finished_before": done.before,
-        **shown,
+        **sample_part,
     }
 
 

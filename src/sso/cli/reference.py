@@ -44,7 +44,7 @@ def _parameters(command: Any) -> Iterator[str]:
         is_argument = parameter.param_type_name == "argument"
         names = (parameter.metavar or parameter.name).upper() if is_argument else ", ".join(parameter.opts)
         default = parameter.default
-        shown = "" if default in (None, "", False) or callable(default) or is_argument else f"`{default}`"
-        if "UNSET" in shown.upper():
-            shown = ""
-        yield f"| `{names}` | {shown} | {parameter.help or ''} |\n"
+        default_text = "" if default in (None, "", False) or callable(default) or is_argument else f"`{default}`"
+        if "UNSET" in default_text.upper():
+            default_text = ""
+        yield f"| `{names}` | {default_text} | {parameter.help or ''} |\n"

@@ -86,11 +86,11 @@ def list_command(
                 for sso_session, person in listed
             ]
 
-    shown = first_of(run(work), limit, "For more, narrow the list with --user or --client, or give a greater --limit.")
+    rows = first_of(run(work), limit, "For more, narrow the list with --user or --client, or give a greater --limit.")
     if json:
-        print_json(shown)
+        print_json(rows)
         return
-    print_table(("id", "person", "last used", "device", "address", "applications"), [_cells(row) for row in shown])
+    print_table(("id", "person", "last used", "device", "address", "applications"), [_cells(row) for row in rows])
 
 
 def _cells(row: ListedSession) -> tuple[object, ...]:

@@ -165,16 +165,16 @@ async def _try_database(url: str, data_dir: Path) -> None:
 
 def _secret_key(installation: Installation, before: Settings, loopback: bool) -> dict[str, str]:
     """Return the secret key that is to be written; empty: there is one."""
-    say, kept = installation.dialogue.say, before.data_dir / "secret.key"
+    say, key_file = installation.dialogue.say, before.data_dir / "secret.key"
     if before.secret_key:
         say(_("A secret key is set. It is not shown and stays as it is; docs/operations.md says how to replace it."))
         return {}
     if loopback:
-        say(_("The secret key is kept in %(path)s.") % {"path": kept})
+        say(_("The secret key is kept in %(path)s.") % {"path": key_file})
         return {}
-    if kept.exists():
-        say(_("The secret key of the trial, in %(path)s, goes on to be used.") % {"path": kept})
-        return {"secret_key": kept.read_text().strip()}
+    if key_file.exists():
+        say(_("The secret key of the trial, in %(path)s, goes on to be used.") % {"path": key_file})
+        return {"secret_key": key_file.read_text().strip()}
     say(
         _("A secret key is made. Keep a copy of it apart from the backups: without it nobody can decrypt the database.")
     )

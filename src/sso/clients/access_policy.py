@@ -93,6 +93,12 @@ class Holds:
     within: Collection[str] = ()
 
 
+def groups_in(allowed_roles: Collection[str]) -> list[str]:
+    """Return the codes of the units and groups in ``allowed_roles``."""
+    entries = (entry.partition(":") for entry in allowed_roles)
+    return [name.removesuffix(BELOW) for kind, _, name in entries if kind in (UNIT, GROUP)]
+
+
 def may_use(allowed_roles: Collection[str], defined: Collection[str], holds: Holds) -> bool:
     """Tell whether a user has one of what a client is limited to; empty: it is not limited.
 

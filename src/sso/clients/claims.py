@@ -70,7 +70,7 @@ def withheld(named: Collection[str]) -> frozenset[str]:
     Args:
         named: the claims that it has named, with a reason for each. Of a scope of which it named none, it has all.
     """
-    limited = {SCOPE_OF[name] for name in named}
+    limited = {SCOPE_OF[name] for name in named if name in SCOPE_OF}
     return frozenset(
         name
         for scope in limited

@@ -107,14 +107,14 @@ def _derived(sent: dict[str, object], known: dict[str, object]) -> dict[str, obj
     kind = sent.get("application_type", "web")
     if kind not in ("web", "native"):
         raise RegistrationRefused("invalid_client_metadata", "application_type: must be web or native.")
-    asked = _texts("grant_types", sent.get("grant_types", ["authorization_code"]))
-    default = ["code"] if set(asked) & set(_WITH_RESPONSE_TYPES) else []
+    grant_types = _texts("grant_types", sent.get("grant_types", ["authorization_code"]))
+    default = ["code"] if set(grant_types) & set(_WITH_RESPONSE_TYPES) else []
     response_types = _texts("response_types", sent.get("response_types", default))
     words = {word for response_type in response_types for word in response_type.split()}
     needed = [
         name for name, of in (("authorization_code", {"code"}), ("implicit", {"id_token", "token"})) if words & of
     ]
-    service = asked == ["client_credentials"]
+    service = grant_types == ["client_credentials"]
     method = sent.get("token_endpoint_auth_method", "none" if kind == "native" else "client_secret_basic")
     name = sent.get("client_name", sent.get("client_name#id"))
     redirect_uris = _texts("redirect_uris", sent.get("redirect_uris", []))
@@ -124,7 +124,9 @@ def _derived(sent: dict[str, object], known: dict[str, object]) -> dict[str, obj
         "client_name": name or (urlsplit(redirect_uris[0]).hostname if redirect_uris else None) or "Aplikasi",
         "response_types": response_types,
         "grant_types": list(
-            dict.fromkeys([*needed, *(grant_type for grant_type in asked if grant_type not in _WITH_RESPONSE_TYPES)])
+            dict.fromkeys(
+                [*needed, *(grant_type for grant_type in grant_types if grant_type not in _WITH_RESPONSE_TYPES)]
+            )
         ),
         "token_endpoint_auth_method": method,
         "subject_type": sent.get("subject_type") or _subject_type(known, redirect_uris),
@@ -147,20 +149,20 @@ def _subject_type(known: dict[str, object], redirect_uris: list[str]) -> str:
     return "pairwise" if len(hosts) < 2 or "sector_identifier_uri" in known else "public"
 
 
-def _scope(asked: object, service: bool) -> str:
+def _scope(scope: object, service: bool) -> str:
     """Return what may be asked for: of OpenID Connect's scopes those that were named. Others only the city gives."""
     if service:
         return ""
-    if asked is None:
+    if scope is None:
         return " ".join(STANDARD_SCOPES)
-    if not isinstance(asked, str):
-        raise RegistrationRefused("invalid_client_metadata", f"scope: {not_text(asked, separated=True)}.")
-    if "," in asked:
-        text = f"scope: its names are separated by spaces, not by commas: {' '.join(asked.replace(',', ' ').split())}."
+    if not isinstance(scope, str):
+        raise RegistrationRefused("invalid_client_metadata", f"scope: {not_text(scope, separated=True)}.")
+    if "," in scope:
+        text = f"scope: its names are separated by spaces, not by commas: {' '.join(scope.replace(',', ' ').split())}."
         raise RegistrationRefused("invalid_client_metadata", text)
     return " ".join(
         dict.fromkeys(
-            ["openid", *(name for name in asked.split() if name in OIDC_SCOPES and name not in FIRST_PARTY_SCOPES)]
+            ["openid", *(name for name in scope.split() if name in OIDC_SCOPES and name not in FIRST_PARTY_SCOPES)]
         )
     )
 
@@ -362,14 +364,14 @@ def information(registered: Registered, registration_client_uri: str, token: str
     """
     meta = registered.metadata
     stored = meta.model_dump(mode="json", by_alias=True, exclude_none=True)
-    kept = {name: value for name, value in stored.items() if name in THEIRS and value != []}
+    unchanged = {name: value for name, value in stored.items() if name in THEIRS and value != []}
     answer: dict[str, object] = {
         "client_id": registered.client_id,
         "client_id_issued_at": registered.issued_at,
         "registration_client_uri": registration_client_uri,
         "registration_access_token": token,
         "application_type": meta.application_type,
-        **kept,
+        **unchanged,
     }
     if registered.secret is not None:
         answer |= {"client_secret": registered.secret}

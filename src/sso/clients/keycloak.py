@@ -140,10 +140,10 @@ def _entry(client: Mapping[str, object], name: str, warnings: list[str]) -> dict
     redirected = client.get("standardFlowEnabled") is True or client.get("implicitFlowEnabled") is True
     uris = _redirect_uris(client, warnings) if redirected else []
     kind = _type(client, uris, redirected)
-    shown = str(client.get("name") or "")
-    if "${" in shown or not shown:
-        shown = name
-    entry: dict[str, Any] = {"client_id": name, "type": kind, "client_name": " ".join(shown.split())[:100]}
+    client_name = str(client.get("name") or "")
+    if "${" in client_name or not client_name:
+        client_name = name
+    entry: dict[str, Any] = {"client_id": name, "type": kind, "client_name": " ".join(client_name.split())[:100]}
     if client.get("description"):
         entry["description"] = " ".join(str(client["description"]).split())[:500]
     base = _absolute(client, str(client.get("baseUrl") or ""))

@@ -122,26 +122,27 @@ class Client:
         mine = self.scopes_alone if alone else self.scopes
         return sorted({scope for scope in scopes if is_restricted(scope) and scope not in mine})
 
-    def still(self, scopes: Iterable[str], *, alone: bool, made: float | None) -> list[str]:
+    def still(self, scopes: Iterable[str], *, alone: bool, granted_at: float | None) -> list[str]:
         """Return those of ``scopes`` that what was given at a moment may hold now: no privilege that was revoked
         meanwhile, not even where it was granted again.
 
         Args:
             scopes: what was given.
             alone: whether no person is behind it.
-            made: seconds since 1970; None: now.
+            granted_at: seconds since 1970; None: now.
         """
         mine = self.scopes_alone if alone else self.scopes
         return [
             scope
             for scope in scopes
-            if not is_restricted(scope) or (scope in mine and (made is None or made >= self.held[scope].since))
+            if not is_restricted(scope)
+            or (scope in mine and (granted_at is None or granted_at >= self.held[scope].since))
         ]
 
-    def refused_claims(self, made: float | None) -> frozenset[str]:
+    def refused_claims(self, granted_at: float | None) -> frozenset[str]:
         """Return the claims of restricted data that a grant of this moment does not give (see :meth:`still`)."""
-        kept = self.still(RESTRICTED_SCOPES, alone=False, made=made)
-        return frozenset(name for scope in RESTRICTED_SCOPES if scope not in kept for name in SCOPE_CLAIMS[scope])
+        allowed = self.still(RESTRICTED_SCOPES, alone=False, granted_at=granted_at)
+        return frozenset(name for scope in RESTRICTED_SCOPES if scope not in allowed for name in SCOPE_CLAIMS[scope])
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         return is_registered(redirect_uri, self.meta.redirect_uris, self.meta.application_type)

@@ -82,13 +82,13 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     return spellings[close[0]] if close else ""
 
 
-def unknown_field(name: str, known: Sequence[str], said: str = "is not known") -> str:
+def unknown_field(name: str, known: Sequence[str], problem: str = "is not known") -> str:
     """Return what to say of a field that does not exist: the nearest name first."""
     if name in _INSTEAD and name not in known:
         return _INSTEAD[name]
     near = nearest_name(name, known)
     hint = f": {near} is probably meant" if near else ""
-    return f"{said}{hint}; allowed are {', '.join(known)}"
+    return f"{problem}{hint}; allowed are {', '.join(known)}"
 
 
 def scope_warnings(scope: str, known: Iterable[str] = KNOWN_SCOPES) -> list[str]:

@@ -79,9 +79,9 @@ def _with_raw(kind: Any, construct: str) -> Any:
             return None
         if kind is WrittenInt and str(value) == node.value:
             return value
-        kept = _copied(kind, value)
-        kept.raw = node.value
-        return kept
+        copy_ = _copied(kind, value)
+        copy_.raw = node.value
+        return copy_
 
     return made
 

@@ -114,7 +114,7 @@ async def bulk_delivery_report(
         else_=false(),
     )
     sent = (Delivery.session_id == SessionClient.session_id) & (Delivery.client_id == SessionClient.client_id) & told_by
-    told = (
+    notified_sessions = (
         select(SessionClient.client_id, Delivery.status, func.count())
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .outerjoin(Delivery, sent)
@@ -124,7 +124,9 @@ async def bulk_delivery_report(
             SsoSession.end_reason == revocation.reason,
         )
     )
-    statement = sessions.filtered(told, wanted_by(revocation)).group_by(SessionClient.client_id, Delivery.status)
+    statement = sessions.filtered(notified_sessions, wanted_by(revocation)).group_by(
+        SessionClient.client_id, Delivery.status
+    )
     rows: dict[str, dict[State, int]] = {}
     states: dict[str | None, State] = {None: "unconfirmed", "done": "confirmed", "given_up": "given_up"}
     for client_id, status, count in (await session.execute(statement)).all():

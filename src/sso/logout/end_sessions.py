@@ -75,7 +75,7 @@ async def end_sessions(
     await tokens.revoke_grants_of_sessions(session, ended, now)
     await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
     parts = [part for part in await sessions.participants(session, ended) if part.ended_at is None]
-    told = await _tell(session, services, parts, reason, actor.name, in_browser)
+    notified = await _tell(session, services, parts, reason, actor.name, in_browser)
     for session_id in ended:
         record(
             session,
@@ -86,11 +86,11 @@ async def end_sessions(
             request_id=actor.request_id,
             data={
                 "reason": reason,
-                "clients": [part.client_id for part in told if part.session_id == session_id],
+                "clients": [part.client_id for part in notified if part.session_id == session_id],
                 **({"note": note} if note else {}),
             },
         )
-    return told
+    return notified
 
 
 async def end_client_sessions(
@@ -108,7 +108,7 @@ async def end_client_sessions(
     if not ended:
         return []
     parts = [part for part in await sessions.participants(session, ended) if part.client_id == client_id]
-    told = await _tell(session, services, parts, reason, actor, in_browser=False)
+    notified = await _tell(session, services, parts, reason, actor, in_browser=False)
     record(
         session,
         "session.part_ended",
@@ -116,7 +116,7 @@ async def end_client_sessions(
         client_id=client_id,
         data={"reason": reason, "sessions": [str(session_id) for session_id in ended]},
     )
-    return told
+    return notified
 
 
 async def _tell(
@@ -136,16 +136,16 @@ async def _tell(
     ended = list({part.session_id for part in parts})
     for way in dict.fromkeys(how.values()):
         await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
-    told = [replace(part, told_by=how[part.client_id]) for part in parts]
-    for part in told:
+    notified = [replace(part, told_by=how[part.client_id]) for part in parts]
+    for part in notified:
         client = services.registry.known(part.client_id)
         if client is not None and part.told_by == "back_channel":
             payload = {"client_id": part.client_id, "sid": part.sid, "user_id": str(part.user_id)}
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
             about: dict[str, Any] = {"client_id": part.client_id, "session_id": part.session_id}
             enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
-    await signals.session_revoked(session, services, streams, told, reason, actor)
-    return told
+    await signals.session_revoked(session, services, streams, notified, reason, actor)
+    return notified
 
 
 def how_told(registry: Registry, client_id: str, in_browser: bool, stream: EventStream | None = None) -> NotifiedBy:

@@ -64,11 +64,13 @@ def check_logout(services: LogoutRequestServices, data: dict[str, str]) -> Logou
     return LogoutRequest(client, hint_sub, with_parameters(uri, state) if state else uri)
 
 
-def frontchannel_addresses(registry: Registry, settings: Settings, told: Sequence[ClientSession]) -> list[str]:
+def frontchannel_addresses(
+    registry: Registry, settings: Settings, client_sessions: Sequence[ClientSession]
+) -> list[str]:
     """Return what the signed-out page frames: of each application that can be told through the browser its address,
     with ``iss`` and ``sid`` (Front-Channel Logout section 2). Those that get a notice too asked for both."""
     addresses = []
-    for client_session in told:
+    for client_session in client_sessions:
         client = registry.get(client_session.client_id)
         if client is not None and client.meta.frontchannel_logout_uri:
             about = [("iss", settings.issuer), ("sid", client_session.sid)]

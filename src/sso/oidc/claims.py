@@ -37,22 +37,22 @@ ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr
 def kept_with_grant(client: Client, details: GrantDetails) -> GrantDetails:
     """Return the details of a new grant, with the claims that the application does not receive: what it may have later
     was not allowed with this grant."""
-    kept = details.copy()
+    stored = details.copy()
     if client.withheld:
-        kept["withheld"] = sorted(client.withheld)
-    return kept
+        stored["withheld"] = sorted(client.withheld)
+    return stored
 
 
-def withheld_from(client: Client, details: GrantDetails, made: float | None = None) -> Collection[str]:
+def withheld_from(client: Client, details: GrantDetails, granted_at: float | None = None) -> Collection[str]:
     """Return the claims that an application does not receive by a grant: those that it did not name, now or when the
     grant was made; those of scopes that it has not registered any more; and restricted data that it may not have.
 
     Args:
         client: the application.
         details: of the grant.
-        made: when the grant was made, in seconds since 1970; None: at this moment.
+        granted_at: when the grant was made, in seconds since 1970; None: at this moment.
     """
-    refused = client.refused_claims(made)
+    refused = client.refused_claims(granted_at)
     return client.withheld.union(details.get("withheld") or (), _of_other_scopes(client.scopes), refused)
 
 
@@ -142,7 +142,9 @@ def attribute_claims(
         box: opens values of specific data.
     """
     claims: dict[str, object] = {}
-    for scope in client.still([name for name in scopes if name in client.city_scopes], alone=False, made=grant.made):
+    for scope in client.still(
+        [name for name in scopes if name in client.city_scopes], alone=False, granted_at=grant.made
+    ):
         for claim, name in city.declaration.claims_of(scope).items():
             stored = person.attributes.get(name)
             if stored is not None and (grant.made is None or city.since.get(f"{scope} {claim}", 0) <= grant.made):

@@ -28,10 +28,10 @@ from sso.platform.db import Executor
 from sso.settings import Settings
 
 
-def must_read(client: Client, told: str = "") -> bool:
+def must_read(client: Client, stated_acr: str = "") -> bool:
     """Tell whether a demand of ``client``, or the level ``told`` that a token names, needs a statement of its own."""
     meta = client.meta
-    return bool(client.sandbox or meta.allowed_roles or meta.minimum_identity or told in IDENTITY_LEVELS)
+    return bool(client.sandbox or meta.allowed_roles or meta.minimum_identity or stated_acr in IDENTITY_LEVELS)
 
 
 async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID) -> Standing:
@@ -73,14 +73,14 @@ def facts_at_page(
     )
 
 
-def recorded(client: Client, address: str, level: str = "", told: str = "") -> GrantDetails:
+def recorded(client: Client, address: str, level: str = "", stated_acr: str = "") -> GrantDetails:
     """Return what a new grant records, so that demands hold at renewal: no address, but which registered network held
     it; and the level of the sign-in where the token names another."""
     details: GrantDetails = {}
     network = network_of(client.meta.allowed_networks, address)
     if network:
         details["network"] = network
-    if level != told:
+    if level != stated_acr:
         details["level"] = level
     return details
 

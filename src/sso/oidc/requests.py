@@ -163,56 +163,56 @@ def _uri(issuer: str, path: str) -> str:
     return f"https://{parts.netloc}{path}" if parts.scheme == "https" else f"http://localhost{path}"
 
 
-def no_such_scope(client: Client, asked: str, text: str) -> InvalidScopeError:
+def no_such_scope(client: Client, scopes: str, text: str) -> InvalidScopeError:
     """Return the error for scopes that an application cannot have, with what was probably meant.
 
     Args:
         client: the application.
-        asked: the parameter ``scope`` as it came.
+        scopes: the parameter ``scope`` as it came.
         text: what is wrong, in general.
     """
-    hints = _meant(client, asked)
-    if "," in asked:
+    hints = _meant(client, scopes)
+    if "," in scopes:
         hints = ["Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."]
     return InvalidScopeError(description(" ".join([text, *hints])))
 
 
-def note_ignored_scopes(usage: Usage, client: Client, asked: str, at: str) -> None:
+def note_ignored_scopes(usage: Usage, client: Client, scopes: str, at: str) -> None:
     """Remember for the team of an application that it asked for scopes that it does not have. The request goes on
     without them (RFC 6749 section 3.3).
 
     Args:
         usage: the counters.
         client: the application.
-        asked: the parameter ``scope`` as it came.
+        scopes: the parameter ``scope`` as it came.
         at: the path of the endpoint.
     """
-    ignored = [name for name in asked.split() if name not in client.scopes]
+    ignored = [name for name in scopes.split() if name not in client.scopes]
     if ignored:
-        message = " ".join([f"Not registered, so left out: {' '.join(ignored[:10])}.", *_meant(client, asked)])
+        message = " ".join([f"Not registered, so left out: {' '.join(ignored[:10])}.", *_meant(client, scopes)])
         if any("," in name for name in ignored):
             message += " Scopes are separated by spaces, not by commas (RFC 6749 section 3.3)."
-        usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(message), "scope": asked})
+        usage.mistake(client.client_id, "ignored_scope", {"at": at, "said": description(message), "scope": scopes})
 
 
-def _meant(client: Client, asked: str) -> list[str]:
+def _meant(client: Client, scopes: str) -> list[str]:
     known = sorted({*client.scopes, *KNOWN_SCOPES})
-    pairs = [(name, nearest_name(name, known)) for name in asked.split()[:10] if name not in known and "," not in name]
+    pairs = [(name, nearest_name(name, known)) for name in scopes.split()[:10] if name not in known and "," not in name]
     return [f"{name}: {near} is probably meant." for name, near in pairs if near]
 
 
-def check_granted(client: Client, asked: Iterable[str], *, alone: bool = False) -> None:
+def check_granted(client: Client, scopes: Iterable[str], *, alone: bool = False) -> None:
     """Check that an application was granted the privileges that it asks for.
 
     Args:
         client: the application.
-        asked: scopes.
+        scopes: scopes.
         alone: whether no person is behind the request.
 
     Raises:
         InvalidScopeError: when it was not (RFC 6749 sections 4.1.2.1 and 5.2).
     """
-    missing = client.not_granted(asked, alone=alone)
+    missing = client.not_granted(scopes, alone=alone)
     if missing:
         text = f"{' '.join(missing[:5])}: this application has not been granted this scope."
         raise InvalidScopeError(description(text))

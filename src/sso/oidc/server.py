@@ -111,7 +111,9 @@ class ProviderServer(AuthorizationServer):
 
     async def authorize_device(self, request: ProtocolRequest) -> Answer:
         """Answer a device authorization request (RFC 8628 section 3.1)."""
-        return await self._checked(request, lambda one: self.create_endpoint_response("device_authorization", one))
+        return await self._checked(
+            request, lambda oauth_request: self.create_endpoint_response("device_authorization", oauth_request)
+        )
 
     async def authenticated(self, request: ProtocolRequest) -> Client:
         """Return the application that sent a request to an endpoint that is not Authlib's.
@@ -138,7 +140,9 @@ class ProviderServer(AuthorizationServer):
 
     async def revoke(self, request: ProtocolRequest) -> Answer:
         """Answer a revocation request (RFC 7009)."""
-        return await self._checked(request, lambda one: self.create_endpoint_response("revocation", one))
+        return await self._checked(
+            request, lambda oauth_request: self.create_endpoint_response("revocation", oauth_request)
+        )
 
     async def _checked(
         self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], *, reads: bool = False
@@ -206,8 +210,8 @@ class ProviderServer(AuthorizationServer):
     def handle_response(self, status: int, body: Any, headers: Any) -> Answer:
         if isinstance(body, list):
             body = dict(body)
-        kept = [(name, value) for name, value in headers if name.lower() not in ("cache-control", "pragma")]
-        return Answer(status, body, [*kept, *NO_STORE])
+        other_headers = [(name, value) for name, value in headers if name.lower() not in ("cache-control", "pragma")]
+        return Answer(status, body, [*other_headers, *NO_STORE])
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Send nothing: nobody subscribes. Audit events and counters are part of the transaction (decision 0048)."""

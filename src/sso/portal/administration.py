@@ -149,10 +149,10 @@ def with_policies(before: ClientMetadata, policies: Mapping[str, object]) -> Cli
     Raises:
         ValidationError: when a policy is not valid.
     """
-    kept = {name: value for name, value in before.stored().items() if name not in policies}
+    unchanged = {name: value for name, value in before.stored().items() if name not in policies}
     chosen = {name: value for name, value in policies.items() if value is not None}
     context = {"allow_http_loopback": True, "own_secret": before.has_shared_secret}
-    return ClientMetadata.model_validate({**kept, **chosen}, context=context)
+    return ClientMetadata.model_validate({**unchanged, **chosen}, context=context)
 
 
 async def make_owner(

@@ -153,10 +153,10 @@ _LIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "8": "b", "-": No
 def _drawn(host: str) -> str:
     """Return how a host looks at a glance: what is easily taken for something else is the same."""
     try:
-        shown = host.encode("ascii").decode("idna")
+        displayed_host = host.encode("ascii").decode("idna")
     except UnicodeError:
-        shown = host
-    return shown.lower().translate(_LIKE).replace("rn", "m").replace("vv", "w")
+        displayed_host = host
+    return displayed_host.lower().translate(_LIKE).replace("rn", "m").replace("vv", "w")
 
 
 def _one_apart(left: str, right: str) -> bool:

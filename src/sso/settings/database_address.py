@@ -99,24 +99,24 @@ def read_address(text: str) -> DatabaseAddress:
     parts = _URL.fullmatch(text)
     if parts is None or "@" in parts["hosts"]:
         raise ValueError("cannot be read: write @ : / ? # in a username or password as %40 %3A %2F %3F %23")
-    asked = _read_query(parts["query"] or "")
-    for name, value in asked.items():
+    query = _read_query(parts["query"] or "")
+    for name, value in query.items():
         _check(name, value)
-    hosts = _hosts(asked["host"], raw=True) if "host" in asked else _hosts(parts["hosts"], raw=False)
-    database = asked.get("dbname", asked.get("database", unquote(parts["database"] or "")))
-    numbers = {name: int(asked[name]) for name in _NUMBERS if name in asked}
-    driver = {name: asked[name] for name in _DRIVER if asked.get(name)}
+    hosts = _hosts(query["host"], raw=True) if "host" in query else _hosts(parts["hosts"], raw=False)
+    database = query.get("dbname", query.get("database", unquote(parts["database"] or "")))
+    numbers = {name: int(query[name]) for name in _NUMBERS if name in query}
+    driver = {name: query[name] for name in _DRIVER if query.get(name)}
     _check_certificates(driver)
     return DatabaseAddress(
-        hosts=_with_ports(hosts, asked.get("port", "")),
-        user=asked.get("user", unquote(parts["user"] or "")) or None,
-        password=asked.get("password", unquote(parts["password"] or "")) or None,
+        hosts=_with_ports(hosts, query.get("port", "")),
+        user=query.get("user", unquote(parts["user"] or "")) or None,
+        password=query.get("password", unquote(parts["password"] or "")) or None,
         database=database or None,
-        target_session_attrs=asked.get("target_session_attrs", "any"),
-        shuffle=asked.get("load_balance_hosts") == "random",
-        options=asked.get("options"),
-        application_name=asked.get("application_name"),
-        keepalives=asked.get("keepalives") != "0",
+        target_session_attrs=query.get("target_session_attrs", "any"),
+        shuffle=query.get("load_balance_hosts") == "random",
+        options=query.get("options"),
+        application_name=query.get("application_name"),
+        keepalives=query.get("keepalives") != "0",
         driver=driver,
         numbers=numbers,
     )
@@ -125,15 +125,15 @@ def read_address(text: str) -> DatabaseAddress:
 def _read_query(query: str) -> dict[str, str]:
     """Return the parameters. As libpq reads them: a plus sign is one. ``ssl`` is SQLAlchemy's name of ``sslmode``; a
     host or port that is given several times is a list."""
-    asked: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for number, pair in enumerate((part for part in query.split("&") if part), 1):
         name, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"parameter {number} has no value: write NAME=VALUE, and & in a value as %26")
         name, value = unquote(name), unquote(value)
         name = "sslmode" if name == "ssl" else name
-        asked[name] = f"{asked[name]},{value}" if name in ("host", "port") and name in asked else value
-    return asked
+        parameters[name] = f"{parameters[name]},{value}" if name in ("host", "port") and name in parameters else value
+    return parameters
 
 
 def _check(name: str, value: str) -> None:

@@ -122,11 +122,15 @@ async def subjects(settings: Settings, db: Database, registry: Registry) -> Find
     from sso.clients.sectors import subject_basis
 
     pairwise = [client for client in registry if client.enabled and not client.sandbox and subject_basis(client.meta)]
-    kept = [f"{client.client_id} ({client.meta.kept_sector})" for client in pairwise if client.meta.kept_sector]
+    with_sector = [f"{client.client_id} ({client.meta.kept_sector})" for client in pairwise if client.meta.kept_sector]
     waiting = await _waiting_changes(settings, db)
     changed = await _changed_subjects(db)
     words = [says("%(count)s applications know users by an identifier of their sector", count=len(pairwise))]
-    words += [says("%(count)s keep a sector: %(names)s", count=len(kept), names=some(kept))] if kept else []
+    words += (
+        [says("%(count)s keep a sector: %(names)s", count=len(with_sector), names=some(with_sector))]
+        if with_sector
+        else []
+    )
     if changed:
         values = {"days": CHANGED_DAYS, "names": some(changed)}
         words.append(says("every sub changed in the last %(days)s days: %(names)s", **values))

@@ -212,15 +212,15 @@ async def claims_changed(
         How many events were written.
     """
     streams = await streams_of(session, services, {concerned.client_id for concerned in changed})
-    told = [
+    addressed = [
         (concerned, streams[concerned.client_id])
         for concerned in changed
         if is_told(streams.get(concerned.client_id), TOKEN_CLAIMS_CHANGE)
     ]
-    if not told:
+    if not addressed:
         return 0
-    excluded, count = await _excluded(session, services, told), 0
-    for concerned, stream in told:
+    excluded, count = await _excluded(session, services, addressed), 0
+    for concerned, stream in addressed:
         if (stream.id, concerned.user_id) in excluded:
             continue
         claims = {name: list(values) for name, values in changed[concerned].items()}
@@ -238,36 +238,36 @@ async def _emit(
     concerned: Sequence[Concerned],
     bodies: Sequence[dict[str, object]],
 ) -> None:
-    told = [
+    addressed = [
         (concerned_client, streams[concerned_client.client_id])
         for concerned_client in concerned
         if is_told(streams.get(concerned_client.client_id), event)
     ]
-    if not told:
+    if not addressed:
         return
-    excluded = await _excluded(session, services, told)
-    for concerned_client, stream in told:
+    excluded = await _excluded(session, services, addressed)
+    for concerned_client, stream in addressed:
         if (stream.id, concerned_client.user_id) not in excluded:
             for body in bodies:
                 send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=concerned_client)
 
 
 async def _excluded(
-    session: AsyncSession, services: EventServices, told: Sequence[tuple[Concerned, EventStream]]
+    session: AsyncSession, services: EventServices, addressed: Sequence[tuple[Concerned, EventStream]]
 ) -> set[tuple[uuid.UUID, uuid.UUID]]:
     """Return (stream, person) of those of whom an application does not want to be told."""
     names = {
         (stream.id, name_hash(services.subject(client, concerned.user_id))): concerned.user_id
-        for concerned, stream in told
+        for concerned, stream in addressed
         if (client := services.registry.known(concerned.client_id)) is not None
     }
-    streams = {stream.id for _, stream in told}
+    streams = {stream.id for _, stream in addressed}
     by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
         ExcludedName.stream_id.in_(streams), ExcludedName.name_hash.in_({name for _, name in names})
     )
     by_person = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
         ExcludedSubject.stream_id.in_(streams),
-        ExcludedSubject.user_id.in_({concerned.user_id for concerned, _ in told}),
+        ExcludedSubject.user_id.in_({concerned.user_id for concerned, _ in addressed}),
     )
     rows = (await session.execute(by_name)).all()
     excluded = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}

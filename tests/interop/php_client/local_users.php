@@ -23,10 +23,16 @@ class Table
         );
         $this->rows = array();
         foreach ($users as $user) {
-            if ($user[$this->column] === $values[0]) {
+            if ($this->folded($user[$this->column]) === $this->folded($values[0])) {
                 $this->rows[] = $user;
             }
         }
+    }
+
+    /** Compare as many databases do: without accents and case. */
+    private function folded($text)
+    {
+        return strtolower(str_replace('í', 'i', $text));
     }
 
     public function fetchAll($mode)

@@ -22,7 +22,11 @@ from sso.accounts.sign_in.results import (
 )
 from sso.accounts.sign_in.second_factor import Reason, begin_second_factor
 from sso.accounts.sign_in.services import SignInServices
+from sso.clients.access_policy import groups_in
+from sso.clients.registry import Client
 from sso.identity.authn.authenticated import Authenticated
+from sso.identity.groups import tree
+from sso.identity.groups.models import Group
 from sso.identity.sessions import service as sessions
 from sso.identity.users.models import User
 from sso.logs import note
@@ -44,6 +48,7 @@ from sso.oidc.authorize.decision import (
 from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.demands import Demand
+from sso.platform.db import Database
 from sso.platform.visitor import Visitor
 
 
@@ -110,6 +115,15 @@ def must_choose(visitor: Visitor, pending: PendingRequest, current: CurrentAccou
     return pending.request.client.sandbox and len(visitor.session_tokens) > 1 and not silent
 
 
+async def allowed_groups(db: Database, client: Client) -> dict[str, Group]:
+    """Return the units and groups whose members may use an application, by code: for the page of those who may not."""
+    codes = groups_in(client.meta.allowed_roles)
+    if not codes:
+        return {}
+    async with db.read() as session:
+        return await tree.of_codes(session, codes)
+
+
 async def _step_of_person(
     services: SignInServices,
     visitor: Visitor,
@@ -119,7 +133,10 @@ async def _step_of_person(
 ) -> NextStep:
     """Return the step that a person must do who is signed in."""
     if isinstance(decision, NotAllowed):
-        return AccessRefused(pending, current, decision.why)
+        groups = (
+            await allowed_groups(services.provider.db, pending.request.client) if decision.why is Demand.ROLE else {}
+        )
+        return AccessRefused(pending, current, decision.why, groups)
     if isinstance(decision, NotInvited):
         return AccessRefused(pending, current, Demand.INVITATION)
     if isinstance(decision, CheckIdentity):

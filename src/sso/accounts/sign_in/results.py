@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sso.accounts.sign_in.current_account import Account, CurrentAccount
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.pending_request import PendingRequest
+from sso.identity.groups.models import Group
 from sso.identity.users.store import Person
 from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.demands import Demand
@@ -58,11 +59,13 @@ class ConsentNeeded:
 
 @dataclass(frozen=True, slots=True)
 class AccessRefused:
-    """The person may not use the application. ``why`` is the demand that they do not meet."""
+    """The person may not use the application. ``why`` is the demand that they do not meet; ``groups``: the units and
+    groups whose members may, by code."""
 
     pending: PendingRequest
     current: CurrentAccount
     why: Demand
+    groups: Mapping[str, Group] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.account_chooser import present_account
+from sso.identity.groups.assignments import roles_and_access
 from sso.identity.test_users import is_test
-from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.platform.actor import Actor
@@ -49,11 +49,13 @@ _PAGE_OF = {"/account/picture": "profile", "/account/export": "data", "/account/
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A signed-in user with the roles."""
+    """A signed-in user with the roles. ``has_access``: the user has, or had, a unit, a group or a role of an
+    application."""
 
     who: SignedIn
     user: User
     roles: list[str]
+    has_access: bool = False
 
     def header(self, request: Request, *, develops: bool = False) -> HeaderUser:
         """Return the user for the header of a page."""
@@ -109,7 +111,7 @@ class OwnVisit:
             display="wide",
             here=here or address,
             header=self.visit.header(self.request),
-            pages=PAGES,
+            pages=[page for page in PAGES if page[0] != "access" or self.visit.has_access or self.name == "access"],
             current=self.name,
             person=self.user.name,
             csrf_token=csrf_token(self.request, f"own {self.name}", read_cookie(self.request, "session")),
@@ -158,7 +160,7 @@ async def visit(request: Request, services: AccountServices, then: str, *, recen
     async with services.db.read() as session:
         who = await present_account(request, session)
         user = await session.get(User, who.user.id) if who is not None else None
-        roles = await users.roles_of(session, who.user.id) if who is not None else []
+        roles, has_access = await roles_and_access(session, who.user.id) if who is not None else ([], False)
     if who is None or user is None:
         return _to_sign_in(then)
     if is_test(who.session):  # a test user has nothing to change: a password would open the account
@@ -166,7 +168,7 @@ async def visit(request: Request, services: AccountServices, then: str, *, recen
     remember_user(request, user.name, roles)
     if recent and not is_recent(services.settings, who):
         return _to_sign_in(then, again="1")
-    return Visit(who, user, roles)
+    return Visit(who, user, roles, has_access)
 
 
 def page_name(path: str) -> str:

@@ -64,8 +64,8 @@ async def activity(here: Annotated[OwnVisit, Depends(OwnPage("activity"))]) -> R
     async with here.services.db.read() as session:
         about_user = AuditFilter(person=str(here.user.id))
         events = await page_of_events(session, about_user, before, EVENTS_SHOWN + 1)
-    shown = [event for event in events[:EVENTS_SHOWN] if event.type in EVENTS]
+    recent_events = [event for event in events[:EVENTS_SHOWN] if event.type in EVENTS]
     registry = here.services.changes.registry
-    rows = [(event, registry.known(event.client_id) if event.client_id else None) for event in shown]
+    rows = [(event, registry.known(event.client_id) if event.client_id else None) for event in recent_events]
     following = f"{ACTIVITY}?before={events[EVENTS_SHOWN - 1].id}" if len(events) > EVENTS_SHOWN else ""
     return here.page("account_activity.html", rows=rows, names=EVENTS, following=following)

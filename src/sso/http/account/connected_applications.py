@@ -73,11 +73,11 @@ async def _connected(session: AsyncSession, registry: Registry, here: OwnVisit) 
             continue
         permitted = _permitted(set(consent.scopes) if consent is not None else set(), granted.get(client_id, set()))
         scopes = {scope.partition(" ")[0] for scope in permitted} & client.scopes
-        shown = client.permissions(scopes) & allowed_by(permitted)
+        permissions = client.permissions(scopes) & allowed_by(permitted)
         rows.append(
             {
                 "client": client,
-                "asked": asked_for(client, shown),
+                "asked": asked_for(client, permissions),
                 "since": consent.created_at if consent is not None else None,
                 "used": used.get(client_id),
                 "local": ", ".join(local.get(client_id, [])),

@@ -40,11 +40,11 @@ async def home(request: Request, services: Accounts) -> Response:
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
         known = services.changes.registry.listed()
-        shown = await shown_to(session, who.user.id, known, roles, used) if who is not None else []
+        visible = await shown_to(session, who.user.id, known, roles, used) if who is not None else []
     if who is None:
         to_sign_in = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
         return with_browser_state(request, to_sign_in, "")
-    listed = [client for client in shown if client.meta.initiate_login_uri]
+    listed = [client for client in visible if client.meta.initiate_login_uri]
     recent = [client for client in listed if client.client_id in used and client.client_id not in starred]
     return page(
         request,

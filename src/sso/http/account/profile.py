@@ -152,17 +152,19 @@ async def _page(
         picture = await users.picture_of(session, here.user.id)
         attributes = await shown_attributes(session, here.services.box, city, here.user.id, OWN)
     stored, locale = profile_values(here.user), locale_of(here.request)
-    shown = {name: typed.get(name, "")[:500] for name in stored}
-    shown["address_country"] = territory_name(locale, shown["address_country"]) or shown["address_country"]
+    field_values = {name: typed.get(name, "")[:500] for name in stored}
+    field_values["address_country"] = (
+        territory_name(locale, field_values["address_country"]) or field_values["address_country"]
+    )
     return here.page(
         "account_profile.html",
         status,
-        typed=shown,
+        typed=field_values,
         apart=any(stored[part] for part in NAME_PARTS),
-        birthdate_is_date=_is_date(shown["birthdate"]),
+        birthdate_is_date=_is_date(field_values["birthdate"]),
         today=clock.now().date().isoformat(),
         zones=other_time_zones(locale, stored["zoneinfo"]),
-        regions=await asyncio.to_thread(regions_within, shown),
+        regions=await asyncio.to_thread(regions_within, field_values),
         errors=[
             *(FieldError(error.field, error.text, values) for error in errors_in_order(mistakes or {}, FIELDS)),
             *attribute_errors(refused, city),

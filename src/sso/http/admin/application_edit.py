@@ -187,8 +187,8 @@ def _metadata(
     Raises:
         Unfinished: naming each field that is wrong.
     """
-    kept = {name: value for name, value in before.stored().items() if name not in THEIRS}
-    return apps.valid_metadata({**kept, **requested.document, "first_party": first_party}, loopback)
+    unchanged = {name: value for name, value in before.stored().items() if name not in THEIRS}
+    return apps.valid_metadata({**unchanged, **requested.document, "first_party": first_party}, loopback)
 
 
 def _page(view: ApplicationView, here: Here, row: ClientRow, typed: Typed, status: int = 200) -> Response:

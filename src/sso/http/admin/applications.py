@@ -81,28 +81,28 @@ async def _list(
     request: Request, here: Here, db: Database, known: LiveClients, sent: Sent[DownloadForm] | None = None
 ) -> Response:
     query = request.query_params
-    shown = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
+    listing = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
     order = query.get("order", "") if query.get("order", "") in ORDERS else "id"
     limit = PAGE if sent is None else MAX_ROWS
     groups = sorted(here.groups) if here.groups is not None else None
     async with db.read() as session:
         waiting = await apps.count_waiting(session, groups)
-        if shown in ("waiting", "building"):
-            states = ("submitted",) if shown == "waiting" else ("draft", "sandbox")
+        if listing in ("waiting", "building"):
+            states = ("submitted",) if listing == "waiting" else ("draft", "sandbox")
             begun = await apps.page_of_applications(session, states=states, groups=groups, after=after, limit=limit + 1)
             rows = [_begun(application) for application in begun]
         else:
-            query_terms = ListQuery(shown, words, group)
+            query_terms = ListQuery(listing, words, group)
             fitting = _registered(known.registry, here, query_terms, locale_of(request))
             rows = _page_of(sorted(fitting, key=ORDERS[order]), after, limit)
-    kept = {"shown": shown, **({"q": words} if words else {}), **({"group": group} if group else {})}
+    parameters = {"shown": listing, **({"q": words} if words else {}), **({"group": group} if group else {})}
     if sent is not None:
         parts = _csv_rows(rows)
-        return await csv_response(request, db, here, "applications", COLUMNS, parts, kept, sent)
-    orders = {name: f"{APPLICATIONS}?{urlencode({**kept, 'order': name})}" for name in ORDERS}
-    kept |= {"order": order} if order != "id" else {}
-    following = {**kept, "after": rows[PAGE - 1].id} if len(rows) > PAGE else {}
+        return await csv_response(request, db, here, "applications", COLUMNS, parts, parameters, sent)
+    orders = {name: f"{APPLICATIONS}?{urlencode({**parameters, 'order': name})}" for name in ORDERS}
+    parameters |= {"order": order} if order != "id" else {}
+    following = {**parameters, "after": rows[PAGE - 1].id} if len(rows) > PAGE else {}
     return admin_page(
         request,
         here,
@@ -110,17 +110,17 @@ async def _list(
         "admin_applications.html",
         rows=rows[:PAGE],
         waiting=waiting,
-        shown=shown,
+        shown=listing,
         shown_texts=SHOWN_TEXTS,
         asked={"q": words, "group": group},
         order=order,
-        orders=orders if shown not in ("waiting", "building") else {},
+        orders=orders if listing not in ("waiting", "building") else {},
         groups=groups or sorted({client.meta.group for client in known.registry if client.meta.group}),
         following=f"{APPLICATIONS}?{urlencode(following)}" if following else "",
         states=STATES,
         may_change=here.may("clients:write"),
         may_create=here.may("applications:create"),
-        tools=await list_tools(request, here, db, "applications", APPLICATIONS, kept),
+        tools=await list_tools(request, here, db, "applications", APPLICATIONS, parameters),
         csrf_token=token_for(request, "applications selected"),
     )
 

@@ -101,30 +101,30 @@ class AuditQuery:
 
 async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox, zone: str) -> AuditQuery:
     """Read the filter. Days are days of the city, as the page shows its times."""
-    asked = {name: query.get(name, "").strip()[:maximum] for name, maximum in FIELDS.items()}
+    typed = {name: query.get(name, "").strip()[:maximum] for name, maximum in FIELDS.items()}
     mistakes: dict[str, str] = {}
     named = {}
     for name in PEOPLE_FIELDS:
-        named[name] = await _account(session, asked[name], box)
-        if asked[name] and named[name] is None and name == "person":
+        named[name] = await _account(session, typed[name], box)
+        if typed[name] and named[name] is None and name == "person":
             mistakes[name] = NOBODY
-        elif asked[name] and named[name] is None:
-            named[name] = asked[name]  # a program, a session, a delivery: whatever the log names
-    days = {"since": _day(asked["since"], zone), "until": _day(asked["until"], zone, end=True)}
-    mistakes |= {name: NO_DAY for name, day in days.items() if asked[name] and day is None}
-    type_, group = asked["type"], EVENT_GROUPS.get(asked["type"].removesuffix(".*"))
+        elif typed[name] and named[name] is None:
+            named[name] = typed[name]  # a program, a session, a delivery: whatever the log names
+    days = {"since": _day(typed["since"], zone), "until": _day(typed["until"], zone, end=True)}
+    mistakes |= {name: NO_DAY for name, day in days.items() if typed[name] and day is None}
+    type_, group = typed["type"], EVENT_GROUPS.get(typed["type"].removesuffix(".*"))
     filter_ = AuditFilter(
         person=named["person"],
         actor=named["actor"],
         subject=named["subject"],
         type=type_ if type_ and group is None else None,
         types=group.types if group is not None else (),
-        outcome=asked["outcome"] or None,
-        client_id=asked["client"] or None,
+        outcome=typed["outcome"] or None,
+        client_id=typed["client"] or None,
         since=days["since"],
         until=days["until"],
     )
-    return AuditQuery(asked, filter_, mistakes)
+    return AuditQuery(typed, filter_, mistakes)
 
 
 @router.get(AUDIT)

@@ -281,6 +281,7 @@ DATA_TEXTS = {
     "removed": N_("Removed"),
     "role": N_("Role"),
     "roles": N_("Roles"),
+    "roles_left": N_("Roles that were not removed"),
     "resume": N_("resumed:"),
     "scope": N_("Scopes"),
     "scopes": N_("Scopes"),

@@ -22,7 +22,8 @@ from sso.http.common.labels import FACTOR_TEXTS, GRANTS, LEVEL_TEXTS, ROLE_NAMES
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
-from sso.http.console.access import ADMIN, PAGE_TEXTS, Entry, Here, Needs, admin_page, tasks_of
+from sso.http.console.access import Here, Needs, admin_page, tasks_of
+from sso.http.console.entries import ADMIN, PAGE_TEXTS, Entry
 from sso.identity.sessions import store as sessions
 from sso.jobs import GAUGES
 from sso.platform.db import Database
@@ -134,8 +135,8 @@ class Trend:
 async def _figures(db: Database, idle: timedelta, chosen: str) -> Figures:
     """Read the figures of an hour, a day, a week or a month."""
     now = clock.now()
-    shown = span(chosen if chosen in SPANS else "day", now)
-    start, begins = shown.start, shown.begins
+    period = span(chosen if chosen in SPANS else "day", now)
+    start, begins = period.start, period.begins
     async with db.read() as session:
         counted = await usage.counts_since(session, COUNTERS, start, begins=begins)
         top = await usage.top_clients(session, "authorize", start, TOP, begins=begins)
@@ -146,14 +147,14 @@ async def _figures(db: Database, idle: timedelta, chosen: str) -> Figures:
         counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
         active = await sessions.count_active(session, now, now - idle, COUNTED)
         sent = await deliveries.counts(session)
-        before = start - shown.step * shown.steps
+        before = start - period.step * period.steps
         names = [name for name, _, _, _ in TRENDS]
         totals = await usage.totals_since(session, names, before, before=start, begins=begins)
     active = active if active < COUNTED else max([active, *counted_last.values()])
     earlier: dict[str, int] = {}
     for name, _, count in totals:
         earlier[name] = earlier.get(name, 0) + count
-    return Figures(shown, counted, top, wrong, speed, gauges, active, sent, earlier)
+    return Figures(period, counted, top, wrong, speed, gauges, active, sent, earlier)
 
 
 def _trends(here: Here, figures: Figures) -> list[Trend]:
@@ -218,7 +219,7 @@ SERIES_TEXTS = {
 }
 
 
-def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tuple[Chart, list[str]]]:
+def _charts(here: Here, period: Span, counted: Counted, words: Words) -> list[tuple[Chart, list[str]]]:
     """Return the charts, each with the names of its series in the language of the page."""
 
     def by_label(name: str) -> list[tuple[datetime, str, int]]:
@@ -237,7 +238,7 @@ def _charts(here: Here, shown: Span, counted: Counted, words: Words) -> list[tup
         (N_("Errors of applications"), total("token_error", "authorize_error"), mistakes, "/applications"),
     ]
     charts = [
-        chart(words(title), shown, counts, names, link=here.opens(ADMIN + path), highest=SESSIONS in names)
+        chart(words(title), period, counts, names, link=here.opens(ADMIN + path), highest=SESSIONS in names)
         for title, counts, names, path in plan
     ]
     return [(drawn, [words(SERIES_TEXTS[name]) for name in drawn.names]) for drawn in charts]

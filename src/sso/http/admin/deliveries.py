@@ -52,27 +52,27 @@ async def _list(
 ) -> Response:
     query = request.query_params
     status, kind = query.get("status", ""), query.get("kind", "")
-    asked = {
+    typed = {
         "status": status if status in STATUS else "",
         "kind": kind if kind in KINDS else "",
         "client": query.get("client", "").strip()[:100],
         "recipient": query.get("recipient", "").strip()[:254],
     }
-    kept = {name: value for name, value in asked.items() if value}
+    parameters = {name: value for name, value in typed.items() if value}
     async with db.read() as session:
-        recipient = await recipient_named(session, accounts, asked["recipient"]) if asked["recipient"] else None
+        recipient = await recipient_named(session, accounts, typed["recipient"]) if typed["recipient"] else None
     chosen = DeliveryFilter(
-        status=asked["status"] or None,
-        kind=asked["kind"] or None,
-        client_id=asked["client"] or None,
+        status=typed["status"] or None,
+        kind=typed["kind"] or None,
+        client_id=typed["client"] or None,
         recipient=recipient,
     )
     if sent is not None:
-        return await csv_response(request, db, here, "deliveries", COLUMNS, _csv_rows(db, chosen), kept, sent)
+        return await csv_response(request, db, here, "deliveries", COLUMNS, _csv_rows(db, chosen), parameters, sent)
     async with db.read() as session:
         rows = await deliveries.page_of(session, chosen, read_id(query.get("before", "")), PAGE + 1)
         counts = await deliveries.counts(session)
-    following = {**kept, "before": str(rows[PAGE - 1].id)} if len(rows) > PAGE else {}
+    following = {**parameters, "before": str(rows[PAGE - 1].id)} if len(rows) > PAGE else {}
     return admin_page(
         request,
         here,
@@ -80,7 +80,7 @@ async def _list(
         "admin_deliveries.html",
         rows=rows[:PAGE],
         counts=counts,
-        asked=asked,
+        asked=typed,
         statuses=STATUS,
         kinds=KINDS,
         receipts=RECEIPTS,
@@ -89,7 +89,7 @@ async def _list(
         failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
         following=f"{DELIVERIES}?{urlencode(following)}" if following else "",
         may_retry=here.may("deliveries:retry"),
-        tools=await list_tools(request, here, db, "deliveries", DELIVERIES, kept),
+        tools=await list_tools(request, here, db, "deliveries", DELIVERIES, parameters),
         csrf_token=token_for(request, "deliveries selected"),
     )
 

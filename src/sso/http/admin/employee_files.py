@@ -139,8 +139,8 @@ async def _run(
     with _written(body) as path:
         file = EmployeeFile(path, verified=frozenset(verified), time_zone=accounts.settings.time_zone)
         checked, _ = check_columns(file)
-        asked = ImportRequest(checked, reason, here.as_actor, complete, confirmed=confirmed, dry_run=dry_run)
-        outcome = await import_employees(accounts, asked, report=lines.append)
+        import_request = ImportRequest(checked, reason, here.as_actor, complete, confirmed=confirmed, dry_run=dry_run)
+        outcome = await import_employees(accounts, import_request, report=lines.append)
     return outcome, lines
 
 
@@ -165,7 +165,7 @@ def _preview_page(
 ) -> Response:
     """Return the page with the result of each line; without ``token``, they were imported."""
     words = translations(locale_of(request)).gettext
-    shown = [
+    line_texts = [
         (line, words(LINE_TEXTS[line.text]) if line.text in LINE_TEXTS else refusal_text(line.text, words))
         for line in lines
         if line.result != "unchanged" or line.text
@@ -177,7 +177,7 @@ def _preview_page(
         "admin_employee_preview.html",
         status,
         outcome=outcome,
-        lines=shown,
+        lines=line_texts,
         results=RESULTS,
         printed_nip=printed_nip,
         c=token,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.accounts import groups
 from sso.accounts.groups import NO_MEMBERSHIP, NO_PARENT, NO_REASON, GroupRefused
 from sso.accounts.services import AccountActions
-from sso.http.admin.groups import NO_DAY
+from sso.http.admin.groups import read_form_day
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.typed_forms import FormModel, IdField, Note, Sent, Ticked, cut, required, ticked
@@ -21,7 +21,6 @@ from sso.identity.groups import members, tree
 from sso.identity.groups.schemas import GroupChange, NewMember
 from sso.identity.users.service import find
 from sso.platform.actor import Actor
-from sso.platform.security.numbers import read_day
 
 NOT_SURE = N_("Tick the box to confirm the deletion.")
 NONE_SELECTED = N_("Select at least one membership.")
@@ -72,7 +71,9 @@ async def act_on_group(accounts: AccountActions, group_id: UUID, sent: Sent[Grou
     async with accounts.db.write() as session:
         if form.act == "names":
             change = GroupChange(
-                name_id=form.name_id, name_en=form.name_en or None, valid_from=_day(form.valid_from, zone, "valid_from")
+                name_id=form.name_id,
+                name_en=form.name_en or None,
+                valid_from=read_form_day(form.valid_from, zone, "valid_from"),
             )
             await groups.change_group(session, accounts, group_id, change, actor=actor, reason=form.note)
         elif form.act == "code":
@@ -100,7 +101,7 @@ async def _close(
         session,
         accounts,
         group_id,
-        at=_day(form.valid_until, accounts.settings.time_zone, "valid_until", end=True),
+        at=read_form_day(form.valid_until, accounts.settings.time_zone, "valid_until", end=True),
         with_units_below=form.below,
         actor=actor,
         reason=form.note,
@@ -133,10 +134,10 @@ async def _set_administrators(
     if form.act == "appoint":
         if not form.user:
             raise GroupRefused(NO_PERSON, "user")
-        wanted = present | {(await find(session, form.user, accounts.box)).id}
+        administrators = present | {(await find(session, form.user, accounts.box)).id}
     else:
-        wanted = {user_id for user_id in present if user_id != form.user_id}
-    await groups.set_unit_administrators(session, group_id, wanted, actor=actor, reason=form.note)
+        administrators = {user_id for user_id in present if user_id != form.user_id}
+    await groups.set_unit_administrators(session, group_id, administrators, actor=actor, reason=form.note)
 
 
 async def act_on_members(accounts: AccountActions, group_id: UUID, sent: Sent[GroupForm], actor: Actor) -> UUID:
@@ -158,13 +159,13 @@ async def act_on_members(accounts: AccountActions, group_id: UUID, sent: Sent[Gr
                 user_id=user.id,
                 group_id=group_id,
                 position=new.position,
-                valid_from=_day(form.valid_from, zone, "valid_from"),
-                valid_until=_day(form.valid_until, zone, "valid_until", end=True),
+                valid_from=read_form_day(form.valid_from, zone, "valid_from"),
+                valid_until=read_form_day(form.valid_until, zone, "valid_until", end=True),
                 actor=actor,
                 reason=form.note,
             )
         else:
-            end = _day(form.valid_until, zone, "valid_until", end=True)
+            end = read_form_day(form.valid_until, zone, "valid_until", end=True)
             await _end(session, accounts, group_id, sent, end, actor)
     return group_id
 
@@ -189,12 +190,3 @@ async def _end(
         raise GroupRefused(NONE_SELECTED)
     for row in sorted(rows, key=lambda row: row.user_id):  # the order of locks
         await groups.end_membership(session, accounts, membership_id=row.id, at=end, actor=actor, reason=sent.form.note)
-
-
-def _day(text: str, zone: str, field: str, *, end: bool = False) -> datetime | None:
-    if not text:
-        return None
-    try:
-        return read_day(text, zone, end=end)
-    except (ValueError, OverflowError):
-        raise GroupRefused(NO_DAY, field) from None

@@ -53,6 +53,14 @@ PURPOSE = "unit file"
 FLOW_SECONDS = 3600
 SHOWN = 200
 """How many changes or errors of a file a page shows."""
+COLUMN_TEXTS = {
+    "code": N_("Code"),
+    "name_id": N_("Name in Indonesian"),
+    "name_en": N_("Name in English"),
+    "parent_code": N_("Code of the parent unit"),
+    "valid_from": N_("First day"),
+    "valid_until": N_("Last day"),
+}
 TOO_LARGE = N_("The file is too large. It may have at most 3 MB.")
 NO_FILE = N_("Choose a file.")
 NOT_TEXT = N_("The file is an Excel workbook or another binary file. Save it as “CSV UTF-8”.")
@@ -185,6 +193,7 @@ def _preview_page(
         more=max(len(plan.changes), len(plan.mistakes)) - SHOWN,
         counts=plan.counted(),
         actions=ACTIONS,
+        columns=COLUMN_TEXTS,
         c=token,
         problem=problem,
         csrf_token=token_for(request, PURPOSE),

@@ -96,10 +96,10 @@ async def _group_page(
     refused: RefusedAction = NOT_REFUSED,
 ) -> Response:
     chosen, now, zone, read = read_id(group_id), clock.now(), accounts.settings.time_zone, None
-    wanted, filters = member_filter(request)
+    filter_, filters = member_filter(request)
     after = read_id(request.query_params.get("after", ""))
     if chosen is not None:
-        read = await _read(accounts.db, chosen, wanted, after)
+        read = await _read(accounts.db, chosen, filter_, after)
     if chosen is None or read is None:
         return failure(request, "not_found", 404, header=here.visit.header(request))
     group, way, below, administrators, rows = read
@@ -121,30 +121,24 @@ async def _group_page(
         unit_roles_shown=shown_roles,
         members=rows[:PAGE],
         states=[members.status_of(row.membership, now) for row in rows[:PAGE]],
-        wanted=wanted,
+        wanted=filter_,
         filters=filters,
         following=f"{path}?{urlencode(following)}" if following else "",
         is_open=group.valid_until is None or group.valid_until > now,
         first_day=day_text(group.valid_from, zone),
-        days=_days(rows[:PAGE], zone),
-        last_day=day_text(group.valid_until, zone, end=True),
         may_write=here.may("groups:write"),
         may_manage=here.may("groups:write") or bool(here.units),
         times=TIMES,
         sources=SOURCES,
         told_text=DONE.get(request.query_params.get("done", ""), ""),
-        problem=refused.problem,
-        field=refused.field_name,
-        values=refused.values,
-        acted=refused.name,
-        typed={name: text[:500] for name, text in refused.fields.items()},
+        **refused.context,
         download=download_of(request, here, path, filters) if here.may("groups:read") else None,
         csrf_token=token_for(request, f"group {chosen}"),
     )
 
 
 async def _read(
-    db: Database, group_id: UUID, wanted: MemberFilter, after: UUID | None
+    db: Database, group_id: UUID, filter_: MemberFilter, after: UUID | None
 ) -> tuple[Group, list[Group], list[tree.ListedGroup], list[tree.ListedAdministrator], list[ListedMember]] | None:
     """Return what the page shows of a unit or group. Seven statements."""
     now = clock.now()
@@ -157,7 +151,7 @@ async def _read(
         below = await tree.page_of_groups(session, directly, None, BELOW + 1, now)
         listed = await tree.counted(session, below[:BELOW], now)
         administrators = await tree.administrators_of(session, group_id)
-        rows = await members.page_of_members(session, group_id, wanted, after, PAGE + 1, now)
+        rows = await members.page_of_members(session, group_id, filter_, after, PAGE + 1, now)
     return group, way, listed, administrators, rows
 
 
@@ -168,17 +162,6 @@ def _visible(way: Sequence[Group], here: Here) -> list[tuple[Group, bool]]:
         opens = opens or group.id in here.units
         result.append((group, opens))
     return result
-
-
-def _days(rows: Sequence[ListedMember], zone: str) -> dict[UUID, tuple[str, str]]:
-    """Return the first and the last day of memberships."""
-    return {
-        row.membership.id: (
-            day_text(row.membership.valid_from, zone),
-            day_text(row.membership.valid_until, zone, end=True),
-        )
-        for row in rows
-    }
 
 
 @router.post(GROUPS + "/{group_id}/change")
@@ -226,9 +209,9 @@ def _refusal(
 ) -> tuple[RefusedAction, int]:
     """Return what the page shows of a refusal, and its status."""
     if isinstance(error, ValidationError):
-        found = invalid_field(request, error)
-        name = f"{act}-{found.field}" if found.field in GroupForm.model_fields else f"act-{act}"
-        return RefusedAction(act, typed, found.text, name, {k: str(v) for k, v in found.values.items()}), 400
+        invalid = invalid_field(request, error)
+        name = f"{act}-{invalid.field}" if invalid.field in GroupForm.model_fields else f"act-{act}"
+        return RefusedAction(act, typed, invalid.text, name, {k: str(v) for k, v in invalid.values.items()}), 400
     if isinstance(error, GroupRefused):
         field_name = {"parent_id": "parent", "user": "user"}.get(error.field, error.field)
         name = f"{act}-{field_name}" if field_name in GroupForm.model_fields else f"act-{act}"
@@ -246,19 +229,19 @@ async def download(request: Request, group_id: str, here: Exports, sent: Downloa
         group = await tree.get(session, chosen) if chosen is not None else None
     if group is None:
         return failure(request, "not_found", 404, header=here.visit.header(request))
-    wanted, filters = member_filter(request)
-    rows = _csv_rows(db, group.id, wanted)
+    filter_, filters = member_filter(request)
+    rows = _csv_rows(db, group.id, filter_)
     about = [f"unit {group.code}", *filters]
     return await csv_response(
         request, db, here, "members", COLUMNS, rows, about, sent, page=("groups", f"{GROUPS}/{group.id}")
     )
 
 
-async def _csv_rows(db: Database, group_id: UUID, wanted: MemberFilter) -> AsyncIterator[Sequence[Row]]:
+async def _csv_rows(db: Database, group_id: UUID, filter_: MemberFilter) -> AsyncIterator[Sequence[Row]]:
     after: UUID | None = None
     while True:
         async with db.read() as session:
-            page = await members.page_of_members(session, group_id, wanted, after, PART, clock.now())
+            page = await members.page_of_members(session, group_id, filter_, after, PART, clock.now())
         yield [
             (
                 row.membership.user_id,

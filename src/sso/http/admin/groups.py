@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -186,13 +187,22 @@ async def create(request: Request, here: Writes, sent: NewSent, db: Db, settings
     return RedirectResponse(f"{GROUPS}/{group.id}?done=create", 303)
 
 
+def read_form_day(text: str, zone: str, field: str, *, end: bool = False) -> datetime | None:
+    """Return the beginning or the end of a day of a form, in UTC; None: the field is empty.
+
+    Raises:
+        GroupRefused: when it is no day.
+    """
+    if not text:
+        return None
+    try:
+        return read_day(text, zone, end=end)
+    except (ValueError, OverflowError):
+        raise GroupRefused(NO_DAY, field) from None
+
+
 async def _create(db: Database, settings: Settings, here: Here, form: NewForm) -> Group:
-    first_day = None
-    if form.valid_from:
-        try:
-            first_day = read_day(form.valid_from, settings.time_zone)
-        except (ValueError, OverflowError):
-            raise GroupRefused(NO_DAY, "valid_from") from None
+    first_day = read_form_day(form.valid_from, settings.time_zone, "valid_from")
     async with db.write() as session:
         parent = await tree.of_code(session, form.parent) if form.parent else None
         if form.parent and parent is None:
@@ -214,5 +224,5 @@ def invalid_field(request: Request, error: ValidationError) -> FieldError:
     """Return the error of the first value that is not valid, in the language of the page."""
     problem = error.errors()[0]
     detail = refusal_text(validation_message(problem), translations(locale_of(request)).gettext)
-    (found,) = field_error(str(problem["loc"][0]) if problem["loc"] else "", INVALID, detail=detail)
-    return found
+    (problem_of_field,) = field_error(str(problem["loc"][0]) if problem["loc"] else "", INVALID, detail=detail)
+    return problem_of_field

@@ -128,10 +128,10 @@ async def preview(request: Request, here: Invites, accounts: AccountActor, db: D
     except FileRefused as error:
         return _file_page(request, here, accounts, REFUSED[error.code], error.detail, 400)
     locale = locale_of(request)
-    shown = await _judged(accounts, here, lines, locale)
-    valid = [line for line, view in zip(lines, shown, strict=True) if line.person and not view.mistake]
+    previews = await _judged(accounts, here, lines, locale)
+    valid = [line for line, view in zip(lines, previews, strict=True) if line.person and not view.mistake]
     token = await _keep(db, accounts.box, request, here, valid)
-    return _preview_page(request, here, shown, token)
+    return _preview_page(request, here, previews, token)
 
 
 async def _keep(db: Database, box: SecretBox, request: Request, here: Here, lines: Sequence[FileLine]) -> str:
@@ -180,7 +180,7 @@ async def _judged(accounts: AccountActions, here: Here, lines: Sequence[FileLine
     """Return the lines with the mistakes that only the database knows."""
     words = translations(locale).gettext
     people = [line.person for line in lines if line.person is not None]
-    shown = []
+    previews = []
     async with accounts.db.read() as session:
         used = await inviting.used_of(session, people)
         for line in lines:
@@ -191,8 +191,8 @@ async def _judged(accounts: AccountActions, here: Here, lines: Sequence[FileLine
                     await inviting.check_invited(session, accounts.registry, line.person, here.rights)
                 except (TooPowerful, UserError) as error:
                     mistake = refusal_text(str(error), words)
-            shown.append(_shown(line, mistake, words))
-    return shown
+            previews.append(_shown(line, mistake, words))
+    return previews
 
 
 def _mistake(line: FileLine, words: Words) -> str:
@@ -218,8 +218,8 @@ async def confirm(
     if flow is None:
         return failure(request, "expired_interaction", 400)
     if sent.mistakes:
-        shown = await _judged(accounts, here, _lines_of(flow), locale_of(request))
-        return _preview_page(request, here, shown, sent.form.c, sent.mistakes["note"], 400)
+        previews = await _judged(accounts, here, _lines_of(flow), locale_of(request))
+        return _preview_page(request, here, previews, sent.form.c, sent.mistakes["note"], 400)
     async with db.write() as session:
         is_first = await pending_flows.count_attempt(session, flow, 1)
     if is_first:
@@ -260,11 +260,11 @@ async def result_page(request: Request, here: Invites, accounts: AccountActor, d
     async with db.read() as session:
         invited = (await inviting.used_of(session, rest)).invited
     left = ["" if person.email in invited else NOT_SENT for person in rest]
-    shown = [
+    previews = [
         _shown(line, refusal_text(mistake, words) if mistake != NOT_SENT else words(NOT_SENT), words)
         for line, mistake in zip(lines, [*results, *left], strict=True)
     ]
-    return _preview_page(request, here, shown, "", done=True)
+    return _preview_page(request, here, previews, "", done=True)
 
 
 async def _kept(db: Database, box: SecretBox, request: Request, here: Here, token: str) -> RunningFlow | None:

@@ -18,7 +18,8 @@ from sso.http.common.pages import failure
 from sso.http.common.services import Db
 from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, IdField, Note, Sent, cut
-from sso.http.console.access import ADMIN, ADMIN_PAGES, Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.access import Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.entries import ADMIN, ADMIN_PAGES
 from sso.identity.users import saved_searches
 from sso.identity.users.models import SavedSearch
 from sso.identity.users.saved_searches import MAX_NAME_CHARS, MAX_QUERY_CHARS
@@ -95,17 +96,17 @@ async def list_tools(
         path: the address of the list.
         filters: the filters in effect, without those that are empty.
     """
-    kept = {key: value for key, value in filters.items() if value}
+    parameters = {key: value for key, value in filters.items() if value}
     async with db.read() as session:
         searches = await saved_searches.searches_of(session, here.visit.user.id, name)
-    query = urlencode(kept)
+    query = urlencode(parameters)
     issuer = site_of(request).settings.issuer  # not the Host of the request, which a stranger can choose
     return ListTools(
         name,
         path,
         query,
-        tuple(kept),
-        download_of(request, here, path, kept, personal=name != "applications"),
+        tuple(parameters),
+        download_of(request, here, path, parameters, personal=name != "applications"),
         searches,
         token_for(request, "searches"),
         f"{issuer}{path}?{query}" if query else "",

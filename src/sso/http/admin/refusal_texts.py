@@ -252,7 +252,10 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"employment_status: .*|must be one of pns, .*", re.S),
         N_("Choose the kind of employment."),
     ),
-    (re.compile(r"there is no unit (?P<code>\S+)", re.S), N_("There is no unit with the code %(code)s.")),
+    (
+        re.compile(r"(unit_code: )?there is no unit (?P<code>\S+?)(\. Import the units first)?", re.S),
+        N_("There is no unit with the code %(code)s."),
+    ),
     (
         re.compile(r"the other account is the one of an employee.*", re.S),
         N_("The other account belongs to an employee. Keep that account, and merge this one into it."),

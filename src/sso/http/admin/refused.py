@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict
+
+MAX_TYPED_CHARS = 500
+
+
+class RefusedContext(TypedDict):
+    """What a template shows of a refused action."""
+
+    problem: str
+    field: str
+    values: Mapping[str, object]
+    acted: str
+    typed: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +38,17 @@ class RefusedAction:
     field_name: str = ""
     values: Mapping[str, object] = field(default_factory=dict)
     attributes: Collection[str] = ()
+
+    @property
+    def context(self) -> RefusedContext:
+        """What a template shows of it, as arguments."""
+        return {
+            "problem": self.problem,
+            "field": self.field_name,
+            "values": self.values,
+            "acted": self.name,
+            "typed": {name: text[:MAX_TYPED_CHARS] for name, text in self.fields.items()},
+        }
 
 
 NOT_REFUSED = RefusedAction()

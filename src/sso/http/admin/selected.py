@@ -240,7 +240,7 @@ def _page(
     done: bool = False,
 ) -> Response:
     words = translations(locale_of(request)).gettext
-    shown = [(row, refusal_text(row.refusal, words) if row.refusal else "") for row in rows]
+    row_texts = [(row, refusal_text(row.refusal, words) if row.refusal else "") for row in rows]
     return admin_page(
         request,
         here,
@@ -250,7 +250,7 @@ def _page(
         list_name=name,
         act=act,
         text=TEXTS[name][act],
-        rows=shown,
+        rows=row_texts,
         count=sum(1 for row in rows if not row.refusal),
         refused=sum(1 for row in rows if row.refusal),
         done=done,

@@ -68,7 +68,7 @@ async def begin_page(request: Request, here: EndsMany, view: View) -> Response:
 async def _begin_page(
     view: SessionView,
     here: Here,
-    asked: dict[str, str],
+    fields: dict[str, str],
     problem: str = "",
     field: str = "",
     status: int = 200,
@@ -77,26 +77,26 @@ async def _begin_page(
 ) -> Response:
     total = 0
     try:
-        chosen = await view.filter({**asked, "system": "", "unused": ""})
+        chosen = await view.filter({**fields, "system": "", "unused": ""})
         async with view.db.read() as session:
             total = await store.count_not_ended(session, chosen)
             user = await session.get(User, chosen.user_id) if chosen.user_id else None
         if user is not None:  # the form names the user by id: identifiers can change hands
-            asked = {**asked, "person": str(user.id)}
+            fields = {**fields, "person": str(user.id)}
     except FilterInvalid as error:
         user, problem, field, status = None, error.text, error.field, 400
-    client = view.registry.known(asked["client"]) if asked["client"] else None
+    client = view.registry.known(fields["client"]) if fields["client"] else None
     return admin_page(
         view.request,
         here,
         "sessions",
         "admin_ending_new.html",
         status,
-        asked=asked,
+        asked=fields,
         user=user,
         client=client,
         total=total,
-        everything=not any(asked[name] for name in ("person", "client", "network")),
+        everything=not any(fields[name] for name in ("person", "client", "network")),
         problem=problem,
         field=field,
         note=note,
@@ -107,16 +107,16 @@ async def _begin_page(
 @router.post(ENDINGS)
 async def begin(here: EndsMany, sent: BulkEnding, view: View, accounts: AccountActor, outbox: Outbox) -> Response:
     """Begin a bulk revocation, in the background."""
-    asked, note = asked_filter(sent.typed), sent.form.note
-    everything = not any(asked[name] for name in ("person", "client", "network"))
+    fields, note = asked_filter(sent.typed), sent.form.note
+    everything = not any(fields[name] for name in ("person", "client", "network"))
     if sent.mistakes:
-        return await _begin_page(view, here, asked, sent.mistakes["note"], "note", 400)
+        return await _begin_page(view, here, fields, sent.mistakes["note"], "note", 400)
     if everything and sent.form.sure.upper() not in ("SEMUA", "ALL"):
-        return await _begin_page(view, here, asked, TYPE_ALL, "sure", 400, note=note)
+        return await _begin_page(view, here, fields, TYPE_ALL, "sure", 400, note=note)
     try:
-        chosen = await view.filter({**asked, "system": "", "unused": ""})
+        chosen = await view.filter({**fields, "system": "", "unused": ""})
     except FilterInvalid as error:
-        return await _begin_page(view, here, asked, error.text, error.field, 400, note=note)
+        return await _begin_page(view, here, fields, error.text, error.field, 400, note=note)
     async with view.db.write() as session:
         if chosen.user_id is not None:
             await check_power_over(session, view.registry, [chosen.user_id], here.rights)

@@ -105,28 +105,28 @@ class FilterInvalid(Exception):
         self.text = text
 
 
-async def _filter(db: Database, box: SecretBox, settings: Settings, asked: dict[str, str]) -> SessionFilter:
+async def _filter(db: Database, box: SecretBox, settings: Settings, fields: dict[str, str]) -> SessionFilter:
     """Return the filter of the sessions that the form names.
 
     Raises:
         FilterInvalid: naming the field that is not valid.
     """
     user_id, network = None, None
-    if asked["person"]:
+    if fields["person"]:
         async with db.read() as session:
             try:
-                user_id = (await find(session, asked["person"], box)).id
+                user_id = (await find(session, fields["person"], box)).id
             except UserError:
                 raise FilterInvalid("person", NOBODY) from None
-    if asked["network"]:
+    if fields["network"]:
         try:
-            network = network_wanted(asked["network"], settings.ip_address_privacy)
+            network = network_wanted(fields["network"], settings.ip_address_privacy)
         except ValueError:
             raise FilterInvalid("network", NO_NETWORK) from None
-    unused = clock.now() - timedelta(days=int(asked["unused"])) if asked["unused"] in AGES else None
-    system = asked["system"] if asked["system"] in SYSTEMS else None
+    unused = clock.now() - timedelta(days=int(fields["unused"])) if fields["unused"] in AGES else None
+    system = fields["system"] if fields["system"] in SYSTEMS else None
     return SessionFilter(
-        user_id=user_id, client_id=asked["client"] or None, network=network, system=system, unused_since=unused
+        user_id=user_id, client_id=fields["client"] or None, network=network, system=system, unused_since=unused
     )
 
 
@@ -146,9 +146,9 @@ class SessionView:
     settings: Settings
     registry: Registry
 
-    async def filter(self, asked: dict[str, str]) -> SessionFilter:
+    async def filter(self, fields: dict[str, str]) -> SessionFilter:
         """Return the filter of the sessions that a form names."""
-        return await _filter(self.db, self.box, self.settings, asked)
+        return await _filter(self.db, self.box, self.settings, fields)
 
 
 async def _view(request: Request, db: Db, box: Box, settings: CurrentSettings, known: Clients) -> SessionView:
@@ -179,32 +179,32 @@ async def download(here: Exports, sent: DownloadSent, view: View) -> Response:
 
 async def _found(here: Here, view: SessionView, sent: Sent[DownloadForm] | None = None) -> Response:
     query = view.request.query_params
-    asked = asked_filter(query)
+    fields = asked_filter(query)
     state: store.Status = "ended" if query.get("status") == "ended" else "active"
-    kept = {**{name: value for name, value in asked.items() if value}, "status": state}
+    parameters = {**{name: value for name, value in fields.items() if value}, "status": state}
     try:
-        chosen = await view.filter(asked)
+        chosen = await view.filter(fields)
     except FilterInvalid as error:
-        return await _list(view, here, kept, asked, [], problem=error)
+        return await _list(view, here, parameters, fields, [], problem=error)
     if sent is not None:
         parts = _csv_rows(view, chosen, state)
-        return await csv_response(view.request, view.db, here, "sessions", COLUMNS, parts, kept, sent)
+        return await csv_response(view.request, view.db, here, "sessions", COLUMNS, parts, parameters, sent)
     now = clock.now()
     async with view.db.read() as session:
         unused_since = now - view.settings.session_idle_timeout
         before = read_id(query.get("before", ""))
         listed = await store.page_of(session, chosen, state, now, unused_since, before, PAGE + 1)
         rows = await rows_of(view.registry, session, [(sso, user.name) for sso, user in listed[:PAGE]])
-    following = {**kept, "before": str(rows[-1].session.id)} if len(listed) > PAGE else {}
+    following = {**parameters, "before": str(rows[-1].session.id)} if len(listed) > PAGE else {}
     address = f"{ALL}?{urlencode(following)}" if following else ""
-    return await _list(view, here, kept, asked, rows, following=address)
+    return await _list(view, here, parameters, fields, rows, following=address)
 
 
 async def _list(
     view: SessionView,
     here: Here,
-    kept: dict[str, str],
-    asked: dict[str, str],
+    parameters: dict[str, str],
+    fields: dict[str, str],
     rows: Sequence[SessionRow],
     *,
     following: str = "",
@@ -221,8 +221,8 @@ async def _list(
         rows=rows,
         problem=problem.text if problem is not None else "",
         field=problem.field if problem is not None else "",
-        asked={**asked, "status": kept["status"]},
-        narrowed=[name for name in ("person", "client", "network") if asked[name]],
+        asked={**fields, "status": parameters["status"]},
+        narrowed=[name for name in ("person", "client", "network") if fields[name]],
         systems=SYSTEMS,
         ages=AGES,
         following=following,
@@ -231,7 +231,7 @@ async def _list(
         ending_states=ENDING_STATES,
         may_end=here.may("sessions:end"),
         may_end_many=here.may("sessions:end_many"),
-        tools=await list_tools(view.request, here, view.db, "sessions", ALL, kept),
+        tools=await list_tools(view.request, here, view.db, "sessions", ALL, parameters),
         download_endings=download_of(view.request, here, ALL, {}, part="download-endings"),
         csrf_token=token_for(view.request, "sessions selected"),
     )

@@ -153,12 +153,12 @@ async def _page(
     status: int = 200,
 ) -> Response:
     """Show a section, with the values of now."""
-    shown, locale = SECTIONS[section], locale_of(request)
+    page_section, locale = SECTIONS[section], locale_of(request)
     async with db.read() as session:
         newest = await newest_change(session)  # before the values: whoever saves older values than these is refused
     await known.refresh()
     async with db.read() as session:
-        history = await recent_changes(session, shown.names, SHOWN_CHANGES, without_values=[LOGO])
+        history = await recent_changes(session, page_section.names, SHOWN_CHANGES, without_values=[LOGO])
     return admin_page(
         request,
         here,
@@ -166,8 +166,8 @@ async def _page(
         "admin_settings.html",
         status,
         section=section,
-        title=shown.title,
-        rows=[field_of(settings, name, typed or {}) for name in shown.names],
+        title=page_section.title,
+        rows=[field_of(settings, name, typed or {}) for name in page_section.names],
         describe=lambda name: description_of(name, locale),
         sources=SOURCES,
         long_texts=LONG_TEXTS,

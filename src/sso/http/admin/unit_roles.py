@@ -7,7 +7,7 @@ the provider: each route checks that they look after the unit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from fastapi import Depends
@@ -75,7 +75,8 @@ class UnitRoles:
 
     Args:
         group: the unit or group.
-        rows: the roles that were given to it, of the applications that the user sees.
+        rows: the roles that were given to it, or to its members for this unit only, of the applications that the user
+            sees.
         clients: the applications by client_id, for their names and titles.
         givable: (value, text) of the roles that the user may give here; the value is ``client_id role``.
         may_see: whether the user sees the roles at all.
@@ -97,6 +98,7 @@ async def unit_roles(
     if not (sight.everything or looks_after):
         return UnitRoles(group, [], {}, [], may_see=False)
     chosen = await seen_by(session, accounts, sight, AssignmentFilter(group_id=group.id))
+    chosen = replace(chosen, group_id=None, at_unit=group.id)
     rows = await store.page_of(session, chosen, None, clock.now(), SHOWN)
     clients = {row.assignment.client_id: accounts.registry.get(row.assignment.client_id) for row in rows}
     return UnitRoles(

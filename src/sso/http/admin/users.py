@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Annotated, TypedDict
 from uuid import UUID
 
 from fastapi import Depends
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -69,7 +67,6 @@ from sso.http.console.access import (
 from sso.http.console.delivery_texts import CHANNELS, RECEIPTS, STATUS, reason_text
 from sso.identity.groups import members, tree
 from sso.identity.groups.models import Group, Membership
-from sso.identity.groups.tree import GroupFilter
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
@@ -212,16 +209,8 @@ async def _user_page(
         "people",
         "admin_person.html",
         status,
-        **{
-            **account,
-            "events": account["events"] if here.may("audit:read") else [],
-            "held_roles": account["held_roles"] if here.may("assignments:read") else None,
-        },
-        may_see_messages=here.may("deliveries:read"),
+        **_permitted(account, here),
         failure_text=partial(reason_text, words=translations(locale_of(request)).gettext),
-        may_see_sessions=here.may("sessions:read"),
-        may_see_grants=here.may("grants:read"),
-        may_see_groups=here.may("groups:read"),
         now=clock.now(),
         **TEXTS,
         printed_nip=printed_nip,
@@ -231,15 +220,24 @@ async def _user_page(
         attribute_errors=attribute_errors(refused.attributes, accounts.registry.city),
         all_groups=sorted({*GROUPS, *(client.meta.group for client in listed if client.meta.group), *groups}),
         is_me=user_id == here.visit.user.id,
-        problem=refused.problem,
-        field=refused.field_name,
-        values=refused.values,
-        acted=refused.name,
-        typed={name: text[:500] for name, text in refused.fields.items()},
+        **refused.context,
         code=code,
         minutes=whole_minutes(accounts.settings.helpdesk_code_lifetime),
         csrf_token=token_for(request, f"person {user_id}"),
     )
+
+
+def _permitted(account: ShownAccount, here: Here) -> dict[str, object]:
+    """Return what the page shows of an account to an administrator, and which parts of it they may see."""
+    return {
+        **account,
+        "events": account["events"] if here.may("audit:read") else [],
+        "held_roles": account["held_roles"] if here.may("assignments:read") else None,
+        "may_see_messages": here.may("deliveries:read"),
+        "may_see_sessions": here.may("sessions:read"),
+        "may_see_grants": here.may("grants:read"),
+        "may_see_groups": here.may("groups:read"),
+    }
 
 
 CONTACT_PROBLEMS = {
@@ -291,7 +289,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -
             "contact_states": contact_states(accounts.settings, contacts),
             "limits": await code_limits(session, accounts, recipient, accounts.settings),
             "memberships": await members.memberships_of(session, user_id),
-            "administered": await _administered(session, user_id, now),
+            "administered": await tree.units_recorded_for(session, user_id),
             "roles": await users.roles_of(session, user_id),
             "checks": await users.checks_of(session, user_id),
             "employments": await employments_of(session, user_id),
@@ -304,14 +302,6 @@ async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -
             "attributes": await shown_attributes(session, accounts.box, accounts.registry.city, user_id, staff),
             "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
-
-
-async def _administered(session: AsyncSession, user_id: UUID, now: datetime) -> list[Group]:
-    """Return the units that a user looks after."""
-    roots = await tree.administered_by(session, user_id)
-    if not roots:
-        return []
-    return await tree.page_of_groups(session, GroupFilter(ids=roots, status="all"), None, MAX_SESSIONS, now)
 
 
 @router.post(PEOPLE + "/{user_id}/{act}")
@@ -332,9 +322,9 @@ async def act_on_user(
         refused = RefusedAction(act, sent.typed, sent.mistakes["note"], f"{act}-note")
         return await _user_page(request, accounts, chosen, here, 400, refused)
     values = sent_attributes(sent.typed, accounts.registry.city, staff_of(here.rights)) if act == "attributes" else None
-    asked = ActionRequest(act, chosen, _values(sent, values), sent.form.note, here.as_actor, here.rights)
+    action = ActionRequest(act, chosen, _values(sent, values), sent.form.note, here.as_actor, here.rights)
     try:
-        done = await perform(accounts, asked)
+        done = await perform(accounts, action)
     except ValuesInvalid as error:
         first = attribute_errors(error.wrong, accounts.registry.city)[0]
         refused = RefusedAction(act, sent.typed, first.text, id_of(first.field), first.values, error.wrong)

@@ -204,9 +204,9 @@ async def begin_rp_check(
             check = await begin_check(
                 session, checks.registry, checks.settings, application, body.page, actor=access.actor
             )
-        shown = _checked(check)
+        representation = _checked(check)
     start(checks, check)
-    return shown_response(shown, 202)
+    return shown_response(representation, 202)
 
 
 @router.get(

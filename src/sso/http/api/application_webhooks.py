@@ -172,9 +172,9 @@ async def test_webhook(
         await team_application(access, session, application_id, owner=True)
         with _problems():
             await service.send_test(session, application_id, webhook_id, actor=access.actor)
-        shown = _shown(await session.get_one(ApplicationWebhook, webhook_id))
+        representation = _shown(await session.get_one(ApplicationWebhook, webhook_id))
     outbox.nudge()
-    return shown
+    return representation
 
 
 @router.get(
@@ -206,9 +206,9 @@ async def send_again(
         await team_application(access, session, application_id, owner=True)
         with _problems():
             await service.send_again(session, application_id, delivery_id)
-        shown = _delivery(await session.get_one(Delivery, delivery_id))
+        representation = _delivery(await session.get_one(Delivery, delivery_id))
     outbox.nudge()
-    return shown
+    return representation
 
 
 def _with_secret(webhook: ApplicationWebhook, secret: str) -> Created:

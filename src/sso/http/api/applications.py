@@ -90,8 +90,8 @@ async def begin(
     async def make(session: AsyncSession) -> Created:
         secret = None
         with metadata_problems():
-            asked = RequestedSettings(body.kind, body.document, body.sandbox)
-            application = await apps.create_application(session, body.application_id, asked, actor=access.actor)
+            requested = RequestedSettings(body.kind, body.document, body.sandbox)
+            application = await apps.create_application(session, body.application_id, requested, actor=access.actor)
             await teams.add_member(
                 session,
                 application.application_id,
@@ -103,9 +103,9 @@ async def begin(
             if not body.draft:
                 uri = own_redirect_uri(settings)
                 secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
-        shown = await _shown(settings, session, application)
+        representation = await _shown(settings, session, application)
         location = f"{PREFIX}/applications/{body.application_id}"
-        return Created(schemas.ApplicationWithSecret(application=shown, client_secret=secret), location)
+        return Created(schemas.ApplicationWithSecret(application=representation, client_secret=secret), location)
 
     response = await creation.once(check, make)
     await known.refresh()
@@ -152,9 +152,9 @@ async def put_application(
                 own_uri=own_redirect_uri(settings),
                 actor=access.actor,
             )
-        shown = await _shown(settings, session, application)
+        representation = await _shown(settings, session, application)
     await known.refresh()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.post(
@@ -189,9 +189,9 @@ async def act(
                 secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
             else:
                 await apps.comment(session, application, body.text, actor=access.actor)
-        shown = await _shown(settings, session, application)
+        representation = await _shown(settings, session, application)
     await known.refresh()
-    return shown_response(schemas.ApplicationActionResult(application=shown, client_secret=secret))
+    return shown_response(schemas.ApplicationActionResult(application=representation, client_secret=secret))
 
 
 @router.post(
@@ -233,9 +233,9 @@ async def review(
                 actor=access.actor,
                 authority=access.authority,
             )
-        shown = await _shown(settings, session, application)
+        representation = await _shown(settings, session, application)
     await known.refresh()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 async def _shown(settings: Settings, session: AsyncSession, application: Application) -> schemas.Application:

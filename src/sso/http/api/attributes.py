@@ -34,8 +34,8 @@ async def get_attributes(user_id: uuid.UUID, access: Access, db: Db, accounts: A
         if await session.get(User, user_id) is None:
             raise not_found("person")
         city, who = accounts.registry.city, staff_of(access.rights)
-        shown = await shown_attributes(session, accounts.box, city, user_id, who)
-    return schemas.UserAttributes(attributes={each.name: each.value for each in shown if each.readable})
+        attributes = await shown_attributes(session, accounts.box, city, user_id, who)
+    return schemas.UserAttributes(attributes={each.name: each.value for each in attributes if each.readable})
 
 
 @router.patch(

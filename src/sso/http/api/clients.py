@@ -141,9 +141,9 @@ async def put_client(
         application = await lock_application(session, client_id)
         if application is not None:
             await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(settings))
-        shown = _shown(row)
+        representation = _shown(row)
     await known.refresh()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.post(
@@ -209,10 +209,10 @@ async def suspend(
             actor=access.actor,
             end_sessions=body.end_sessions,
         )
-        shown = _shown(await _present(session, client_id))
+        representation = _shown(await _present(session, client_id))
     await known.refresh()
     outbox.nudge()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.post(
@@ -227,9 +227,9 @@ async def resume(client_id: str, access: Access, db: Db, known: Clients) -> Resp
     async with db.write() as session:
         await _present(session, client_id)
         await resume_client(session, client_id, authority=access.authority, actor=access.actor)
-        shown = _shown(await _present(session, client_id))
+        representation = _shown(await _present(session, client_id))
     await known.refresh()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.delete(

@@ -72,11 +72,13 @@ async def retry(delivery_id: uuid.UUID, access: Access, db: Db, outbox: Outbox) 
             client_id=delivery.client_id,
             **access.audited,
         )
-        shown = _shown(delivery)
+        representation = _shown(delivery)
     outbox.nudge()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 def _shown(delivery: Delivery) -> schemas.Delivery:
-    shown = schemas.Delivery.model_validate(delivery, from_attributes=True)
-    return shown if delivery.status == "pending" else shown.model_copy(update={"next_attempt_at": None})
+    representation = schemas.Delivery.model_validate(delivery, from_attributes=True)
+    return (
+        representation if delivery.status == "pending" else representation.model_copy(update={"next_attempt_at": None})
+    )

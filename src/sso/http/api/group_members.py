@@ -49,8 +49,8 @@ async def list_members(
         await present_group(session, group_id)
         chosen = MemberFilter(below, q, status)
         rows = await members.page_of_members(session, group_id, chosen, after, limit + 1, now)
-    kept, following = cut(rows, limit, lambda row: row.membership.id)
-    return schemas.MembershipPage(items=[_shown(row) for row in kept], next_cursor=following)
+    page_rows, following = cut(rows, limit, lambda row: row.membership.id)
+    return schemas.MembershipPage(items=[_shown(row) for row in page_rows], next_cursor=following)
 
 
 @router.post(
@@ -121,9 +121,9 @@ async def end_membership(
             actor=access.actor_with_address,
             reason=body.reason,
         )
-        shown = await _read(session, ended)
+        representation = await _read(session, ended)
     outbox.nudge()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.get(
@@ -173,8 +173,8 @@ async def put_administrators(
         await groups.set_unit_administrators(
             session, group_id, body.user_ids, actor=access.actor_with_address, reason=body.reason
         )
-        shown = await _administrators(session, group_id)
-    return shown_response(shown)
+        representation = await _administrators(session, group_id)
+    return shown_response(representation)
 
 
 async def _administrators(session: AsyncSession, group_id: uuid.UUID) -> schemas.Administrators:

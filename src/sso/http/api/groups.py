@@ -44,8 +44,8 @@ async def list_groups(
     after = read_cursor(cursor)
     async with db.read() as session:
         rows = await tree.page_of_groups(session, chosen, after, limit + 1, now)
-        kept, following = cut(rows, limit, lambda group: group.code)
-        listed = await tree.counted(session, kept, now)
+        page_rows, following = cut(rows, limit, lambda group: group.code)
+        listed = await tree.counted(session, page_rows, now)
     items = [
         schemas.ListedGroup(**_fields(row.group), units_below=row.units_below, members=row.members) for row in listed
     ]
@@ -85,14 +85,14 @@ async def get_group(group_id: uuid.UUID, db: Db) -> Response:
         group = await present_group(session, group_id)
         path = (await tree.way_to(session, [group_id]))[group_id][:-1]
         (counts,) = await tree.counted(session, [group], clock.now())
-    shown = schemas.GroupWithPath(
+    representation = schemas.GroupWithPath(
         **_fields(group),
         path=[reference(upper) for upper in path],
         units_below=counts.units_below,
         members=counts.members,
     )
     tag = shown_response(shown_group(group)).headers["ETag"]
-    return shown_response(shown, headers={"ETag": tag})
+    return shown_response(representation, headers={"ETag": tag})
 
 
 @router.patch(
@@ -220,9 +220,9 @@ async def _changed(
     accounts: AccountActor, outbox: Outbox, work: Callable[[AsyncSession], Awaitable[Group]]
 ) -> Response:
     async with accounts.db.write() as session:
-        shown = shown_group(await work(session))
+        representation = shown_group(await work(session))
     outbox.nudge()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 async def present_group(session: AsyncSession, group_id: uuid.UUID) -> Group:

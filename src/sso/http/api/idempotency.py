@@ -83,10 +83,10 @@ class CreationRequest:
         request, caller = self.request, self.access.caller
         name = f"{caller.client.client_id} {caller.actor} {self.key}"
         address = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        asked = f"{request.method} {address} {hashlib.sha256(await request.body()).hexdigest()}"
+        fingerprint = f"{request.method} {address} {hashlib.sha256(await request.body()).hexdigest()}"
         try:
             async with self.db.write() as session:
-                before = await begin_once(session, self.box, name, asked)
+                before = await begin_once(session, self.box, name, fingerprint)
                 await check(session)
                 if before is not None:
                     return _response(before)

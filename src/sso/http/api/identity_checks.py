@@ -89,11 +89,11 @@ async def check(
         seen = read_check(body.document, body.document_number, body.place)
         recorded = await check_identity(session, accounts, user, seen, actor=access.actor)
         warning = place_warning(seen.nik) if seen.nik else ""
-        shown = schemas.IdentityCheckWithWarnings(
+        representation = schemas.IdentityCheckWithWarnings(
             **_check(recorded).model_dump(), warnings=[warning] if warning else []
         )
     outbox.nudge()
-    return shown
+    return representation
 
 
 @router.delete(
@@ -129,11 +129,11 @@ async def merge(
     """The other account is deleted. Its identifiers are added to this account and must be verified again."""
     async with db.write() as session:
         await lock_to_merge(session, user_id, body.other_id)
-        kept, other = (
+        remaining, other = (
             await present_person(access, accounts.registry, session, user_id),
             await present_person(access, accounts.registry, session, body.other_id),
         )
-        await merge_users(session, accounts, kept, other, actor=access.actor)
+        await merge_users(session, accounts, remaining, other, actor=access.actor)
     outbox.nudge()
     return Response(status_code=204)
 
@@ -150,8 +150,8 @@ async def list_proposals(
     async with db.read() as session:
         proposals = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
     rows, following = cut(proposals, limit, lambda proposal: proposal.id)
-    shown = [schemas.MergeProposal.model_validate(merging.shown(box, proposal)) for proposal in rows]
-    return schemas.MergeProposalPage(items=shown, next_cursor=following)
+    items = [schemas.MergeProposal.model_validate(merging.shown(box, proposal)) for proposal in rows]
+    return schemas.MergeProposalPage(items=items, next_cursor=following)
 
 
 @router.post(
@@ -176,9 +176,11 @@ async def decide(
             raise not_found("proposal")
         await check_power_over(session, accounts.registry, [proposal.user_id], access.rights)
         decided = await decide_proposal(session, accounts, proposal_id, body.decision, actor=access.actor)
-        shown = schemas.MergeProposalResult.model_validate({**merging.shown(box, decided.proposal), **decided.said()})
+        representation = schemas.MergeProposalResult.model_validate(
+            {**merging.shown(box, decided.proposal), **decided.said()}
+        )
     outbox.nudge()
-    return shown
+    return representation
 
 
 def _check(check: IdentityCheck) -> schemas.IdentityCheck:

@@ -60,10 +60,10 @@ def read_id_cursor(text: str | None) -> uuid.UUID | None:
 
 def cut(rows: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[list[T], str | None]:
     """Return at most ``limit`` of rows, of which one more was read, and the cursor of the rest."""
-    kept = list(rows[:limit])
+    page_rows = list(rows[:limit])
     if len(rows) <= limit:
-        return kept, None
-    return kept, base64.urlsafe_b64encode(str(key(kept[-1])).encode()).decode()
+        return page_rows, None
+    return page_rows, base64.urlsafe_b64encode(str(key(page_rows[-1])).encode()).decode()
 
 
 def _bad_cursor() -> Problem:

@@ -16,12 +16,12 @@ IfMatch = Annotated[
 ]
 
 
-def etag_of(shown: BaseModel) -> str:
+def etag_of(representation: BaseModel) -> str:
     """Return the tag of what is shown."""
-    return f'"{hashlib.sha256(shown.model_dump_json().encode()).hexdigest()[:24]}"'
+    return f'"{hashlib.sha256(representation.model_dump_json().encode()).hexdigest()[:24]}"'
 
 
-def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True) -> None:
+def check_etag(if_match: str | None, representation: BaseModel, *, required: bool = True) -> None:
     """Check that what is changed is what the caller saw.
 
     Raises:
@@ -32,7 +32,7 @@ def check_etag(if_match: str | None, shown: BaseModel, *, required: bool = True)
             text = "Send If-Match with the ETag of what you saw."
             raise Problem(428, "precondition_required", text)
         return
-    if not names_any_version(if_match) and etag_of(shown) not in _tags(if_match):
+    if not names_any_version(if_match) and etag_of(representation) not in _tags(if_match):
         raise changed_meanwhile()
 
 
@@ -50,7 +50,7 @@ def _tags(if_match: str) -> list[str]:
     return [tag.strip() for tag in if_match.split(",")]
 
 
-def shown_response(shown: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def shown_response(representation: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return something with its tag."""
-    response_headers = {"ETag": etag_of(shown), "Cache-Control": "no-store", **(headers or {})}
-    return Response(shown.model_dump_json(by_alias=True), status, response_headers, "application/json")
+    response_headers = {"ETag": etag_of(representation), "Cache-Control": "no-store", **(headers or {})}
+    return Response(representation.model_dump_json(by_alias=True), status, response_headers, "application/json")

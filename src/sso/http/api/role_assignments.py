@@ -45,8 +45,8 @@ ClientId = Annotated[str | None, Query(max_length=100)]
 
 def _actor(access: CallerAccess) -> Actor:
     """Return the caller with the permissions of roles and token."""
-    found = access.actor_with_address
-    return Actor(found.name, access.rights, None, found.stored_ip_address, found.request_id)
+    actor = access.actor_with_address
+    return Actor(actor.name, access.rights, None, actor.stored_ip_address, actor.request_id)
 
 
 async def _giver(access: CallerAccess, session: AsyncSession, client_id: str) -> Giver:
@@ -104,8 +104,8 @@ async def list_role_assignments(
         sight = await _sight(access, session)
         chosen = await seen_by(session, accounts, sight, AssignmentFilter(client_id, user_id, group_id, role, state))
         rows = await store.page_of(session, chosen, before, clock.now(), limit + 1)
-    kept, following = cut(rows, limit, lambda listed: listed.assignment.id)
-    return schemas.RoleAssignmentPage(items=[_shown(listed) for listed in kept], next_cursor=following)
+    page_rows, following = cut(rows, limit, lambda listed: listed.assignment.id)
+    return schemas.RoleAssignmentPage(items=[_shown(listed) for listed in page_rows], next_cursor=following)
 
 
 @router.post(
@@ -130,12 +130,12 @@ async def give(
             raise not_found("application")
 
     async def make(session: AsyncSession) -> Created:
-        new = [NewAssignment(reason=body.reason, **one.model_dump()) for one in body.assignments]
+        new = [NewAssignment(reason=body.reason, **entry.model_dump()) for entry in body.assignments]
         giver = await _giver(access, session, body.client_id)
         given = await give_roles(session, accounts, body.client_id, new, giver=giver, actor=_actor(access))
         rows = [await store.get(session, assignment.id) for assignment in given]
-        shown = schemas.RoleAssignmentList(items=[_shown(listed) for listed in rows if listed is not None])
-        return Created(shown, f"{PREFIX}/role-assignments?client_id={body.client_id}")
+        representation = schemas.RoleAssignmentList(items=[_shown(listed) for listed in rows if listed is not None])
+        return Created(representation, f"{PREFIX}/role-assignments?client_id={body.client_id}")
 
     response = await creation.once(check, make)
     outbox.nudge()
@@ -174,9 +174,9 @@ async def end_role_assignment(
         listed = await _present(access, session, accounts, assignment_id)
         giver = await _giver(access, session, listed.assignment.client_id)
         await end_role(session, accounts, assignment_id, giver=giver, actor=_actor(access), reason=body.reason)
-        shown = _shown(await _present(access, session, accounts, assignment_id))
+        representation = _shown(await _present(access, session, accounts, assignment_id))
     outbox.nudge()
-    return shown
+    return representation
 
 
 @router.post(
@@ -294,10 +294,12 @@ async def _present_review(access: CallerAccess, session: AsyncSession, review_id
 
 
 async def _review(session: AsyncSession, review: AccessReview) -> schemas.AccessReview:
-    shown = schemas.AccessReview.model_validate(review, from_attributes=True)
+    representation = schemas.AccessReview.model_validate(review, from_attributes=True)
     if review.status == "running":
-        shown.unconfirmed = await store.count_unconfirmed(session, review.client_id, review.started_at, clock.now())
-    return shown
+        representation.unconfirmed = await store.count_unconfirmed(
+            session, review.client_id, review.started_at, clock.now()
+        )
+    return representation
 
 
 def _shown(listed: Listed) -> schemas.RoleAssignment:

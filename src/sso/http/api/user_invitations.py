@@ -26,8 +26,8 @@ async def list_invitations(db: Db, limit: Limit = 50, cursor: CursorText = None)
     """Invitations that were neither accepted nor withdrawn, the newest first."""
     async with db.read() as session:
         rows = await store.page_of(session, read_id_cursor(cursor), limit + 1)
-    kept, following = cut(rows, limit, lambda invitation: invitation.id)
-    return schemas.UserInvitationPage(items=[_shown(row) for row in kept], next_cursor=following)
+    page_rows, following = cut(rows, limit, lambda invitation: invitation.id)
+    return schemas.UserInvitationPage(items=[_shown(row) for row in page_rows], next_cursor=following)
 
 
 @router.post(

@@ -57,8 +57,8 @@ async def list_users(
             return schemas.UserPage(items=await _shown(session, users))
         after = read_id_cursor(cursor)
         rows = await store.page_of_users(session, after, limit + 1, role=role, status=status)
-        kept, following = cut(rows, limit, lambda user: user.id)
-        return schemas.UserPage(items=await _shown(session, kept), next_cursor=following)
+        page_rows, following = cut(rows, limit, lambda user: user.id)
+        return schemas.UserPage(items=await _shown(session, page_rows), next_cursor=following)
 
 
 @router.post(
@@ -136,9 +136,9 @@ async def patch_user(
         check_power(access.rights, await invited_power(session, accounts.registry, lookups))
         await change_person(session, accounts, user, change, actor=access.actor)
         await session.flush()
-        shown = (await _shown(session, [user]))[0]
+        representation = (await _shown(session, [user]))[0]
     outbox.nudge()
-    return shown_response(_kept(shown, change), headers={"ETag": etag_of(shown)})
+    return shown_response(_kept(representation, change), headers={"ETag": etag_of(representation)})
 
 
 @router.put(
@@ -165,9 +165,9 @@ async def put_roles(
         check_power(access.rights, power_of(body.roles, ()))
         await give_roles(session, accounts, user, body.roles, actor=access.actor)
         await session.refresh(user)
-        shown = (await _shown(session, [user]))[0]
+        representation = (await _shown(session, [user]))[0]
     outbox.nudge()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.post("/users/{user_id}/disable", summary="Disable a user", responses=problems(404, 409), **needs("users:write"))
@@ -183,9 +183,9 @@ async def disable(
         user = await present_person(access, accounts.registry, session, user_id, opens=False)
         count = await disable_user(session, accounts, user, actor=access.actor)
         await session.refresh(user)
-        shown = (await _shown(session, [user]))[0]
+        representation = (await _shown(session, [user]))[0]
     outbox.nudge()
-    return schemas.UserEnded(user=shown, sessions_ended=count)
+    return schemas.UserEnded(user=representation, sessions_ended=count)
 
 
 @router.post(
@@ -207,9 +207,9 @@ async def enable(
         user = await present_person(access, accounts.registry, session, user_id, opens=False)
         await enable_user(session, accounts, user, actor=access.actor)
         await session.refresh(user)
-        shown = (await _shown(session, [user]))[0]
+        representation = (await _shown(session, [user]))[0]
     outbox.nudge()
-    return shown_response(shown)
+    return shown_response(representation)
 
 
 @router.delete("/users/{user_id}", summary="Delete a user", responses=problems(404, 409, 412), **needs("users:delete"))
@@ -227,9 +227,9 @@ async def delete(
         check_etag(if_match, (await _shown(session, [user]))[0], required=False)
         count = await delete_user(session, accounts, user, actor=access.actor)
         await session.refresh(user)
-        shown = (await _shown(session, [user]))[0]
+        representation = (await _shown(session, [user]))[0]
     outbox.nudge()
-    return schemas.UserEnded(user=shown, sessions_ended=count)
+    return schemas.UserEnded(user=representation, sessions_ended=count)
 
 
 async def present_person(
@@ -258,13 +258,13 @@ async def _shown(session: AsyncSession, people: Sequence[User]) -> list[schemas.
     return [_shown_user(user, roles[user.id], identifiers[user.id]) for user in people]
 
 
-def _kept(shown: schemas.User, values: NewUser | UserChange) -> schemas.UserWithWarnings:
-    return schemas.UserWithWarnings(**shown.model_dump(), warnings=warnings_of(values))
+def _kept(representation: schemas.User, values: NewUser | UserChange) -> schemas.UserWithWarnings:
+    return schemas.UserWithWarnings(**representation.model_dump(), warnings=warnings_of(values))
 
 
 def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> schemas.User:
     status = "deleted" if user.deleted_at else "disabled" if user.disabled_at else "active"
-    shown = [
+    identifier_list = [
         {
             "kind": identifier.kind,
             "value": identifier.value,
@@ -278,7 +278,7 @@ def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier])
             "id": user.id,
             "name": user.name,
             "status": status,
-            "identifiers": shown,
+            "identifiers": identifier_list,
             "roles": roles,
             "locale": user.locale,
             "profile": user.profile,

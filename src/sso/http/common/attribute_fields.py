@@ -60,15 +60,17 @@ def id_of(field: str) -> str:
     return field.replace(" ", "-")
 
 
-def attribute_fields(shown: Iterable[ShownAttribute], locale: str, typed: Mapping[str, str]) -> list[AttributeField]:
+def attribute_fields(
+    attributes: Iterable[ShownAttribute], locale: str, typed: Mapping[str, str]
+) -> list[AttributeField]:
     """Return the attributes of a user as a page shows them.
 
     Args:
-        shown: those that somebody may see.
+        attributes: those that somebody may see.
         locale: the language of the page.
         typed: what was typed where the form was refused.
     """
-    return [_field(each, locale, typed) for each in shown]
+    return [_field(each, locale, typed) for each in attributes]
 
 
 def _field(each: ShownAttribute, locale: str, typed: Mapping[str, str]) -> AttributeField:

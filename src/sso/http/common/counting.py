@@ -25,9 +25,9 @@ AFTER_AUTHENTICATION = frozenset(
 """Errors of the token endpoint that a client meets only after it has authenticated."""
 
 
-def known_grant_type(asked: ProtocolRequest) -> str:
+def known_grant_type(request: ProtocolRequest) -> str:
     """Return the grant type of a request, where it is one of ours: free text of strangers is shown to nobody."""
-    grant_type = asked.form.get("grant_type", "")
+    grant_type = request.form.get("grant_type", "")
     return grant_type if grant_type in GRANT_TYPES else ""
 
 
@@ -37,11 +37,11 @@ def _note_proof(client: Client, status: int, *, authenticated: bool) -> None:
         note("client_proof", "1")
 
 
-def count_token(asked: ProtocolRequest, answer: Answer) -> None:
+def count_token(request: ProtocolRequest, answer: Answer) -> None:
     """Count an answer of the token endpoint."""
-    usage, registry = asked.provider.usage, asked.provider.registry
-    grant_type = known_grant_type(asked)
-    client = registry.get(client_named_by(asked))
+    usage, registry = request.provider.usage, request.provider.registry
+    grant_type = known_grant_type(request)
+    client = registry.get(client_named_by(request))
     if client is not None:
         note("client_id", client.client_id)
         note("grant_type", grant_type)
@@ -56,17 +56,17 @@ def count_token(asked: ProtocolRequest, answer: Answer) -> None:
         return
     note("outcome", error)
     usage.count("token_error", client.client_id, error)
-    sent = {name: asked.form[name] for name in SHOWN if name in asked.form}
+    sent = {name: request.form[name] for name in SHOWN if name in request.form}
     usage.mistake(client.client_id, error, {"at": "/token", "said": body.get("error_description", ""), **sent})
 
 
-def note_program(asked: ProtocolRequest, answer: Answer) -> None:
+def note_program(request: ProtocolRequest, answer: Answer) -> None:
     """Name the application and the outcome of a request to an endpoint for programs, for its log."""
-    client = asked.client or asked.provider.registry.get(client_named_by(asked))
+    client = request.client or request.provider.registry.get(client_named_by(request))
     if client is None:
         return
     note("client_id", client.client_id)
-    _note_proof(client, answer.status, authenticated=asked.client is not None)
+    _note_proof(client, answer.status, authenticated=request.client is not None)
     if answer.status >= 400:
         body = answer.body if isinstance(answer.body, dict) else {}
         note("outcome", str(body.get("error", answer.status)))

@@ -181,7 +181,7 @@ def _link(settings: Settings, notice: str, filled: Mapping[str, str]) -> str:
 def plain_name(text: str) -> str:
     """Return a name that somebody chose as a mail may show it: short, on one line, and nothing of which a mail program
     makes a link or an address."""
-    shown = "".join(char if char.isprintable() else " " for char in text)
-    shown = re.sub(r"[:/\\@<>]+", " ", shown)
-    shown = " ".join(re.sub(r"\.(?=[^\W\d])", ". ", shown).split())
-    return shown if len(shown) <= MAX_NAME_CHARS else shown[: MAX_NAME_CHARS - 1].rstrip() + "…"
+    safe_name = "".join(char if char.isprintable() else " " for char in text)
+    safe_name = re.sub(r"[:/\\@<>]+", " ", safe_name)
+    safe_name = " ".join(re.sub(r"\.(?=[^\W\d])", ". ", safe_name).split())
+    return safe_name if len(safe_name) <= MAX_NAME_CHARS else safe_name[: MAX_NAME_CHARS - 1].rstrip() + "…"

@@ -177,7 +177,7 @@ class Shell:
         Raises:
             TransactionConflict: when another transaction was in the way each time.
         """
-        asked, started = dict(scope), time.perf_counter()
+        original_scope, started = dict(scope), time.perf_counter()
         for tried in range(1, TRIES + 1):
             try:
                 if route is None:
@@ -194,7 +194,7 @@ class Shell:
             await self._pause(tried * PAUSE_SECONDS * secrets.randbelow(1000) / 1000)
             received.rewind()
             scope.clear()  # what the routes left in it was of that try alone
-            scope.update(asked)
+            scope.update(original_scope)
 
     def _received(self, scope: Scope, receive: Receive) -> Received:
         """Return what receives a request within its limits. The body of a GET is bounded too where it says its size."""

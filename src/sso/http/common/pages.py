@@ -18,9 +18,9 @@ from sso.accounts.languages import territory_name
 from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie, set_cookie, with_browser
 from sso.http.common.csrf import csrf_token
-from sso.http.common.dates import moment_text
+from sso.http.common.dates import last_day_text, moment_text
 from sso.http.common.failures import FAILURES as FAILURES
-from sso.http.common.failures import OF_AN_APPLICATION
+from sso.http.common.failures import OF_AN_APPLICATION, Failure
 from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import query_by_gate
 from sso.http.common.header import HeaderUser, remembered_user
@@ -148,8 +148,8 @@ def page(
     """
     site, locale = site_of(request), locale_of(request, ui_locales, fields)
     settings = site.settings
-    shown = environment(locale).get_template(template)
-    html = shown.render(
+    compiled = environment(locale).get_template(template)
+    html = compiled.render(
         languages=[(code, LANGUAGE_NAMES[code], _in_language(request, here, code)) for code in LOCALES],
         chosen=chosen_language(request, fields),
         frames=frames,
@@ -188,6 +188,7 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "strength_token": partial(strength_token, request),
         "codes_token": partial(csrf_token, request, CODES_PURPOSE),
         "moment": partial(moment_text, locale=locale, zone=settings.time_zone),
+        "last_day_of": partial(last_day_text, locale=locale, zone=settings.time_zone),
         "asset": assets.paths,
         "icon_type": assets.icon_type,
     }
@@ -251,32 +252,56 @@ def failure(
         return for_program
     failed = FAILURES[code]
     client = client or (application_of_page(request, fields) if code in OF_AN_APPLICATION else None)
-    log.info("%s: page %s: %s", request_id_of(request), code, "".join(c if c.isprintable() else "?" for c in detail))
+    _log_failure(request, code, detail)
     response = page(
         request,
         "error.html",
         status=status,
         here=here,
-        title=failed.title,
-        text=failed.text,
-        values=values or {},
-        detail=detail,
-        reference=request_id_of(request),
+        **_failure_context(request, failed, values or {}, detail),
         client=client,
         back=way_back(client, signing_in=signing_in),
         fields=fields,
         header=header or remembered_user(request),
         **context,
     )
-    if failed.retry_after:
-        response.headers["Retry-After"] = str(failed.retry_after)
+    response.headers.update(_retry_after(failed))
     return response
+
+
+class FailureContext(TypedDict):
+    """What the page of a failure shows of it."""
+
+    title: str
+    text: str
+    values: Mapping[str, int]
+    detail: str
+    reference: str
+
+
+def _failure_context(request: Request, failed: Failure, values: Mapping[str, int], detail: str) -> FailureContext:
+    return {
+        "title": failed.title,
+        "text": failed.text,
+        "values": values,
+        "detail": detail,
+        "reference": request_id_of(request),
+    }
+
+
+def _log_failure(request: Request, code: str, detail: str) -> None:
+    printable = "".join(char if char.isprintable() else "?" for char in detail)
+    log.info("%s: page %s: %s", request_id_of(request), code, printable)
+
+
+def _retry_after(failed: Failure) -> dict[str, str]:
+    return {"Retry-After": str(failed.retry_after)} if failed.retry_after else {}
 
 
 def _failure_for_program(request: Request, code: str, status: int, detail: str) -> Response | None:
     """Return the JSON that says what went wrong, where programs ask; None: people do."""
     failed, form = FAILURES[code], answer_form(request.url.path)
-    headers = {"Retry-After": str(failed.retry_after)} if failed.retry_after else {}
+    headers = _retry_after(failed)
     if form == "problem":
         return problem_response(request, status, code, detail or request.url.path, headers=headers)
     if form == "json":
@@ -310,8 +335,8 @@ def _in_language(request: Request, here: str, locale: str) -> str:
         # One slash only: a path such as //elsewhere would be another host's address in a link.
         here = "/" + request.url.path.lstrip("/\\") + (f"?{query}" if query else "")
     parts = urlsplit(here)
-    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "lang"]
-    return f"{parts.path}?{urlencode([*kept, ('lang', locale)])}"
+    parameters = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "lang"]
+    return f"{parts.path}?{urlencode([*parameters, ('lang', locale)])}"
 
 
 def _form_action(settings: Settings, target: str) -> str:

@@ -66,9 +66,9 @@ class _SecondHead:
         self._repeated = False
 
 
-def _parser(told: BoundedProtocol | _SecondHead) -> httptools.HttpRequestParser:
+def _parser(protocol: BoundedProtocol | _SecondHead) -> httptools.HttpRequestParser:
     """Return a parser as uvicorn sets it: what follows a request that closes the connection is not an error."""
-    parser = httptools.HttpRequestParser(told)
+    parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 

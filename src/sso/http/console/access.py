@@ -25,11 +25,14 @@ from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import form_fields
-from sso.http.common.i18n import N_
 from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts, Clients
 from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.http.common.typed_forms import Form, Sent, read_form
+from sso.http.console.entries import ADMIN as ADMIN
+from sso.http.console.entries import ADMIN_PAGES, DEVELOPER_ENTRY, PAGE_TEXTS, Entry
+from sso.http.console.entries import DEVELOPER as DEVELOPER
+from sso.http.console.entries import GROUPS as GROUPS
 from sso.http.sign_in.after_sign_in import MAX_QUERY_CHARS
 from sso.identity.groups.tree import administered_by
 from sso.identity.users.store import groups_of
@@ -38,9 +41,6 @@ from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_p
 from sso.portal.access import RequiredRole, access_to, team_application
 from sso.portal.applications import sandbox_id
 from sso.portal.teams import teams_with
-
-DEVELOPER, ADMIN = "/developer", "/admin"
-GROUPS = ADMIN + "/groups"
 
 
 class Acts(TypedDict):
@@ -321,39 +321,6 @@ async def own_form(request: Request, purpose: str) -> dict[str, str]:
 def token_for(request: Request, purpose: str) -> str:
     """Return the token of a form of ours."""
     return csrf_token(request, purpose, read_cookie(request, "session"))
-
-
-Entry = tuple[str, str, str, str]
-ADMIN_PAGES: tuple[Entry, ...] = (
-    ("admin", ADMIN, N_("Overview"), ""),
-    ("people", ADMIN + "/people", N_("Users"), "users:read"),
-    ("sessions", ADMIN + "/sessions", N_("Sessions"), "sessions:read"),
-    ("groups", GROUPS, N_("Units and groups"), "groups:read"),
-    ("applications", ADMIN + "/applications", N_("Applications"), "clients:read"),
-    ("deliveries", ADMIN + "/deliveries", N_("Deliveries"), "deliveries:read"),
-    ("audit", ADMIN + "/audit", N_("Audit log"), "audit:read"),
-    ("keys", ADMIN + "/keys", N_("Keys"), "keys:read"),
-    ("imports", ADMIN + "/imports", N_("Imports"), "users:merge"),
-    ("mails", ADMIN + "/mails", N_("E-mails"), "mails:read"),
-    ("system", ADMIN + "/system", N_("Settings and health"), "settings:read"),
-)
-"""The pages of administrators: the name, the address, the title, and the permission to see it; nothing: whoever has any
-permission sees it."""
-PAGE_TEXTS: dict[str, str] = {
-    "people": N_("Find users, see their accounts, and invite new users."),
-    "sessions": N_("See who is signed in, and where."),
-    "groups": N_("See units and groups, and who belongs to them."),
-    "applications": N_("See registered applications, and those that wait for approval."),
-    "deliveries": N_("See messages to users and notices to applications, and which ones failed."),
-    "audit": N_("See what happened, when, and who did it."),
-    "keys": N_("See the keys that sign tokens."),
-    "imports": N_("Decide about imported users who may have an account already."),
-    "mails": N_("See the texts of e-mails and SMS."),
-    "system": N_("See the settings in effect and the health of each server."),
-    "developer": N_("Register applications, and see the applications of your teams."),
-}
-"""What each page is for."""
-DEVELOPER_ENTRY: Entry = ("developer", DEVELOPER, N_("Developer portal"), "applications:create")
 
 
 def tasks_of(here: Here) -> list[Entry]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -49,6 +48,7 @@ from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
 from sso.platform.audit import record
 from sso.platform.db import Database
+from sso.platform.security.numbers import read_day
 
 SHOWN = 200
 """How many assignments the page shows; the file has all."""
@@ -118,7 +118,11 @@ async def view_of(
         row.assignment.id for row in rows if review is not None and reviews.is_confirmed(row.assignment, review)
     }
     left = await store.count_unconfirmed(session, client.client_id, review.started_at, now) if review is not None else 0
-    past = [one for one in await reviews.reviews_of(session, client.client_id, 6) if one.status != "running"]
+    past = [
+        review_row
+        for review_row in await reviews.reviews_of(session, client.client_id, 6)
+        if review_row.status != "running"
+    ]
     in_team = giver.in_team and (client.meta.team_gives_roles or client.sandbox)
     return RolesView(
         client=client,
@@ -226,10 +230,10 @@ async def read_assignment(
 
 async def _user(session: AsyncSession, services: AccountActions, client_id: str, giver: Giver, text: str) -> User:
     try:
-        found = await find(session, text, services.box)
+        account = await find(session, text, services.box)
     except UserError:
-        found = None
-    user = await find_user_of(session, giver, client_id, found)
+        account = None
+    user = await find_user_of(session, giver, client_id, account)
     if user is None:
         raise PageError(FieldError("user", NOT_FOUND))
     return user
@@ -243,12 +247,11 @@ async def _group(session: AsyncSession, code: str, field: str) -> Group:
 
 
 def _last_moment(text: str, time_zone: str, field: str) -> datetime | None:
-    """Return the end of a day in the time of the city; None: none was typed."""
+    """Return the end of a day of the city, in UTC; None: none was typed."""
     if not text:
         return None
     try:
-        day = date.fromisoformat(text)
-        end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(time_zone))
+        end = read_day(text, time_zone, end=True)
     except (ValueError, OverflowError):
         raise PageError(FieldError(field, NO_DATE)) from None
     if end <= clock.now():
@@ -275,12 +278,15 @@ def refusal(error: RoleError, act: str) -> FieldError:
 
 def placed(errors: Sequence[FieldError], view: RolesView) -> list[FieldError]:
     """Return the errors of the page, without the field where the page does not show its form."""
-    shown = {"review": view.may_review and view.review is None, "cancel": view.may_review and view.review is not None}
+    forms_shown = {
+        "review": view.may_review and view.review is None,
+        "cancel": view.may_review and view.review is not None,
+    }
     gives = view.may_give and bool(view.client.meta.application_roles)
     ends = bool(view.rows) and (view.may_give or view.may_review)
-    shown |= {"end": ends, "confirm": ends and view.review is not None, "download": bool(view.rows)}
+    forms_shown |= {"end": ends, "confirm": ends and view.review is not None, "download": bool(view.rows)}
     return [
-        error if shown.get(error.field.partition("-")[0], gives) else FieldError("", error.text, error.values)
+        error if forms_shown.get(error.field.partition("-")[0], gives) else FieldError("", error.text, error.values)
         for error in errors
     ]
 

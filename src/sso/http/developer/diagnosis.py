@@ -125,7 +125,7 @@ async def diagnosis_page(request: Request, there: Reader, db: Db, known: Clients
     """Show errors, charts and warnings, for the sandbox and for production."""
     registry = known.registry
     chosen = request.query_params.get("span", "day")
-    shown = span(chosen if chosen in SPANS else "day", clock.now())
+    period = span(chosen if chosen in SPANS else "day", clock.now())
     ids = [there.application_id, there.sandbox_id]
     clients = [client for client in map(registry.get, ids) if client is not None]
     charts: list[tuple[Chart, list[str]]] = []
@@ -134,8 +134,8 @@ async def diagnosis_page(request: Request, there: Reader, db: Db, known: Clients
         warned = [(client, await _warnings(session, client)) for client in clients]
         for client in clients:
             client_id = client.client_id
-            counts = await usage.counts_since(session, COUNTED, shown.start, client_id, begins=shown.begins)
-            charts += _charts(client, counts, shown, translations(locale_of(request)).gettext)
+            counts = await usage.counts_since(session, COUNTED, period.start, client_id, begins=period.begins)
+            charts += _charts(client, counts, period, translations(locale_of(request)).gettext)
     return await application_page(
         request,
         there,
@@ -147,19 +147,19 @@ async def diagnosis_page(request: Request, there: Reader, db: Db, known: Clients
         differs=DIFFERS,
         charts=charts,
         spans=SPANS,
-        span=shown.name,
+        span=period.name,
     )
 
 
 def _charts(
-    client: Client, counts: list[tuple[datetime, str, str, int]], shown: Span, words: Callable[[str], str]
+    client: Client, counts: list[tuple[datetime, str, str, int]], period: Span, words: Callable[[str], str]
 ) -> list[tuple[Chart, list[str]]]:
     """Return the charts of one client, each with the names of its rows.
 
     Args:
         client: the client.
         counts: the hour, the name, the label and the count.
-        shown: the time that the charts show.
+        period: the time that the charts show.
         words: translates a text.
     """
     # Texts within an f-string are not found when messages are extracted.
@@ -169,10 +169,10 @@ def _charts(
     tokens = [(hour, label, count) for hour, name, label, count in counts if name == "token"]
     errors = [(hour, name, count) for hour, name, _, count in counts if name.endswith("_error")]
     return [
-        (chart(f"{signing} ({place})", shown, sign_ins, ("authorize",)), [signing]),
-        (chart(f"{issued} ({place})", shown, tokens, tuple(GRANTS)), [words(text) for text in GRANTS.values()]),
+        (chart(f"{signing} ({place})", period, sign_ins, ("authorize",)), [signing]),
+        (chart(f"{issued} ({place})", period, tokens, tuple(GRANTS)), [words(text) for text in GRANTS.values()]),
         (
-            chart(f"{mistaken} ({place})", shown, errors, ("authorize_error", "token_error")),
+            chart(f"{mistaken} ({place})", period, errors, ("authorize_error", "token_error")),
             [words(N_("at the authorization endpoint")), words(N_("at the token endpoint"))],
         ),
     ]

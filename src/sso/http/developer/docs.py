@@ -103,7 +103,7 @@ async def contents(request: Request, here: SignedIn) -> Response:
     query = request.query_params.get("q", "")[:MAX_QUERY_CHARS].strip()
     locale = locale_of(request)
     sections = search(locale, query) if query else []
-    return await _page(request, here, None if query else manual(locale)[0], query=query, found=sections)
+    return await _page(request, here, None if query else manual(locale)[0], query=query, results=sections)
 
 
 @router.get(DOCS + "/{slug}")
@@ -119,10 +119,10 @@ async def section(request: Request, slug: str, here: SignedIn) -> Response:
 async def _page(
     request: Request,
     here: Here,
-    shown: Section | None,
+    current_section: Section | None,
     *,
     query: str = "",
-    found: list[tuple[Section, str]] | None = None,
+    results: list[tuple[Section, str]] | None = None,
 ) -> Response:
     return await developer_page(
         request,
@@ -130,7 +130,7 @@ async def _page(
         "docs",
         "developer_docs.html",
         sections=manual(locale_of(request)),
-        shown=shown,
+        shown=current_section,
         query=query,
-        found=found or [],
+        found=results or [],
     )

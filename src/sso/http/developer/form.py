@@ -79,12 +79,14 @@ class Typed:
     @property
     def without_reason(self) -> str:
         """The first field of a reason that is missing; nothing where none is."""
-        asked = [
+        requested_claims = [
             field_name.removeprefix("ask ")
             for field_name in self.values
             if field_name.startswith("ask ") and self.values[field_name] == "1"
         ]
-        return next((f"reason-{name}" for name in asked if not self.values[f"reason {name}"].strip()), "scopes")
+        return next(
+            (f"reason-{name}" for name in requested_claims if not self.values[f"reason {name}"].strip()), "scopes"
+        )
 
     def any_wrong(self, names: Collection[str]) -> bool:
         """Tell whether something is wrong with any of these fields."""
@@ -130,8 +132,8 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
         document[name] = values[name].strip()
     for name in LINES:
         document[name] = _lines(values[name])
-    kept = kept_data(before.document) if typed.kind == "service" else requested_data(values, before.document)
-    document.update(kept)
+    requested = kept_data(before.document) if typed.kind == "service" else requested_data(values, before.document)
+    document.update(requested)
     if typed.kind != "service":
         document.update(roles_from(values))
     document["jwks"] = _json(typed, values["jwks"])

@@ -72,14 +72,14 @@ def requested_data_fields(document: Mapping[str, object]) -> dict[str, str]:
 def kept_data(document: Mapping[str, object]) -> DataRequest:
     """Return what stays of metadata, whatever the form requests: the scopes that it does not offer."""
     registered = RegisteredData.of(document)
-    kept = registered.not_offered
+    scopes = registered.not_offered
     return {
-        "scope": " ".join(kept),
+        "scope": " ".join(scopes),
         "scope_reasons": {
-            scope: registered.scope_reasons[scope] for scope in kept if scope in registered.scope_reasons
+            scope: registered.scope_reasons[scope] for scope in scopes if scope in registered.scope_reasons
         },
         "claim_reasons": {
-            claim: reason for claim, reason in registered.claim_reasons.items() if SCOPE_OF.get(claim) in kept
+            claim: reason for claim, reason in registered.claim_reasons.items() if SCOPE_OF.get(claim) in scopes
         },
     }
 
@@ -91,8 +91,8 @@ def requested_data(fields: Mapping[str, str], document: Mapping[str, object]) ->
         fields: of the form.
         document: the metadata until now.
     """
-    registered, kept = RegisteredData.of(document), kept_data(document)
-    scope_reasons, claim_reasons = kept["scope_reasons"], kept["claim_reasons"]
+    registered, unchanged = RegisteredData.of(document), kept_data(document)
+    scope_reasons, claim_reasons = unchanged["scope_reasons"], unchanged["claim_reasons"]
     requested: list[str] = []
     for scope, claims in OFFERED.items():
         reasons = {claim: fields[f"reason {claim}"].strip() for claim in claims if fields[f"ask {claim}"] == "1"}

@@ -205,19 +205,19 @@ async def jwks(application_id: str, services: Checks) -> Response:
 @router.post(CHECK + "/token")
 async def token(request: Request, application_id: str, services: Checks, clients: Clients) -> Response:
     """Tokens, right or wrong, as the case has it."""
-    asked = await protocol_request(request)
+    token_request = await protocol_request(request)
     playing = await note_call(services, application_id, "token")
     if playing is None:
         return json_error(400, "invalid_grant", "No check of this application is running.", {})
     play, client, alg = playing
     issuer = fake_provider.issuer_of(services.settings.issuer, application_id)
     audiences = (issuer, f"{issuer}/token")
-    if not await authenticates(asked, client, audiences):
+    if not await authenticates(token_request, client, audiences):
         await clients.look()  # the secret may have been made a moment ago
         client = clients.registry.enabled(client.client_id) or client
-        if not await authenticates(asked, client, audiences):
+        if not await authenticates(token_request, client, audiences):
             return json_error(401, "invalid_client", "Client authentication failed.", {})
-    if not fake_provider.is_redemption(play, asked.form):
+    if not fake_provider.is_redemption(play, token_request.form):
         text = "This is not the code of the check that is running, with its redirect_uri and code_verifier."
         return json_error(400, "invalid_grant", text, {})
     await note_call(services, application_id, "token", redeemed=play.code)

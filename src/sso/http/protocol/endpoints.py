@@ -33,37 +33,37 @@ _PREFLIGHT = {
 @router.post("/token")
 async def token(request: Request) -> Response:
     """The token endpoint (RFC 6749 section 3.2)."""
-    asked = await protocol_request(request)
-    answer = await site_of(request).server.token(asked)
-    count_token(asked, answer)
+    parsed = await protocol_request(request)
+    answer = await site_of(request).server.token(parsed)
+    count_token(parsed, answer)
     return response(answer)
 
 
 @router.api_route("/userinfo", methods=["GET", "POST"])
 async def userinfo(request: Request) -> Response:
     """The userinfo endpoint (OpenID Connect Core section 5.3)."""
-    asked = await userinfo_request(request)
-    answer = await userinfo_answer(site_of(request).provider, asked)
-    if asked.client is not None:
-        note_program(asked, answer)
+    parsed = await userinfo_request(request)
+    answer = await userinfo_answer(site_of(request).provider, parsed)
+    if parsed.client is not None:
+        note_program(parsed, answer)
     return response(answer)
 
 
 @router.post("/introspect")
 async def introspect(request: Request) -> Response:
     """Token introspection (RFC 7662)."""
-    asked = await protocol_request(request)
-    answer = await site_of(request).server.introspect(asked)
-    note_program(asked, answer)
+    parsed = await protocol_request(request)
+    answer = await site_of(request).server.introspect(parsed)
+    note_program(parsed, answer)
     return response(answer)
 
 
 @router.post("/revoke")
 async def revoke(request: Request) -> Response:
     """Token revocation (RFC 7009)."""
-    asked = await protocol_request(request)
-    answer = await site_of(request).server.revoke(asked)
-    note_program(asked, answer)
+    parsed = await protocol_request(request)
+    answer = await site_of(request).server.revoke(parsed)
+    note_program(parsed, answer)
     return response(answer)
 
 
@@ -77,21 +77,21 @@ async def par(request: Request, site: CurrentSite, address: CallerAddress) -> Re
             return await site.limits.stored_requests.take(address)
         return await site.limits.pushed_requests.take(client.client_id)
 
-    asked = await protocol_request(request)
-    answer = await push(site.server, asked, count)
-    note_program(asked, answer)
+    parsed = await protocol_request(request)
+    answer = await push(site.server, parsed, count)
+    note_program(parsed, answer)
     return response(answer)
 
 
 @router.post("/device_authorization")
 async def device_authorization(request: Request, site: CurrentSite, address: CallerAddress) -> Response:
     """Where a device begins (RFC 8628 section 3.1)."""
-    asked = await protocol_request(request)
-    place = await site.limits.new_device_codes.take(address, client_named_by(asked))
-    answer = await site.server.authorize_device(asked)
+    parsed = await protocol_request(request)
+    place = await site.limits.new_device_codes.take(address, client_named_by(parsed))
+    answer = await site.server.authorize_device(parsed)
     if answer.status != 200:
         await place.give_back()
-    note_program(asked, answer)
+    note_program(parsed, answer)
     return response(answer)
 
 

@@ -44,25 +44,25 @@ async def present_account(request: Request, session: AsyncSession, client_id: st
 
 
 def with_accounts(
-    request: Request, made: Response, tokens: Sequence[str], *, remember: Collection[str] = (), forget: str = ""
+    request: Request, response: Response, tokens: Sequence[str], *, remember: Collection[str] = (), forget: str = ""
 ) -> None:
     """Let the browser hold these accounts, in this order.
 
     Args:
         request: what is answered.
-        made: the response.
+        response: the response.
         tokens: the cookie values of the accounts.
         remember: those that are remembered on this device from now on.
         forget: one that is not remembered any more.
     """
     settings, remembered = site_of(request).settings, cookie_values(request, "remembered")
-    kept = [token for token in tokens if token in remember or (token in remembered and token != forget)]
+    remembered_tokens = [token for token in tokens if token in remember or (token in remembered and token != forget)]
     if tokens:
-        set_cookie(made, settings, "session", ".".join(tokens))
+        set_cookie(response, settings, "session", ".".join(tokens))
     else:
-        delete_cookie(made, settings, "session")
-    if kept:
+        delete_cookie(response, settings, "session")
+    if remembered_tokens:
         max_age = whole_seconds(settings.remembered_session_lifetime)
-        set_cookie(made, settings, "remembered", ".".join(kept), max_age)
+        set_cookie(response, settings, "remembered", ".".join(remembered_tokens), max_age)
     elif remembered:
-        delete_cookie(made, settings, "remembered")
+        delete_cookie(response, settings, "remembered")

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import CurrentAccount, current_account
 from sso.accounts.sign_in.destination import Destination
+from sso.accounts.sign_in.next_step import allowed_groups
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.results import FlowExpired, FlowStarted
 from sso.accounts.sign_in.second_factor import begin_second_factor
@@ -124,8 +125,8 @@ def _sign_in(code: DeviceCode) -> Response:
 
 def _purpose(code: DeviceCode, client: Client) -> str:
     """Return what the form of a decision is for: this device, and exactly what it is shown to ask for."""
-    asked = client.permissions(code.scope.split())
-    return f"device {code.device_hash.hex()} {shown_digest(client, asked)}"
+    permissions = client.permissions(code.scope.split())
+    return f"device {code.device_hash.hex()} {shown_digest(client, permissions)}"
 
 
 async def _find(page: PageRequest, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:
@@ -162,7 +163,9 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         person=who.user.name,
         level=client.meta.minimum_identity if identity else str(unmet.demand),
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
-        needed=needed_for(client) if unmet.demand is Demand.ROLE else [],
+        needed=needed_for(client, await allowed_groups(page.site.provider.db, client))
+        if unmet.demand is Demand.ROLE
+        else [],
         user_code=code.user_code,
         recover_at=destination.address("/recover"),
         csrf_token=page.csrf_token(_purpose(code, client), page.visitor.session_token),

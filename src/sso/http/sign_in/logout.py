@@ -62,32 +62,34 @@ async def logout(request: Request) -> Response:
     async def check() -> LogoutRequest:
         return check_logout(provider, data)
 
-    asked = await with_news(provider, check)
-    if asked.client is not None:
-        note("client_id", asked.client.client_id)
-    accounts = await _accounts(provider, visitor, asked)
+    logout_request = await with_news(provider, check)
+    if logout_request.client is not None:
+        note("client_id", logout_request.client.client_id)
+    accounts = await _accounts(provider, visitor, logout_request)
     if not accounts:
-        return _after(request, provider, data, asked, None, [])
+        return _after(request, provider, data, logout_request, None, [])
     who = accounts[0]
     ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
-    if not ours and not asked.may_end_without_asking(provider, who.person.id):
-        return _confirm(request, data, accounts, asked)
+    if not ours and not logout_request.may_end_without_asking(provider, who.person.id):
+        return _confirm(request, data, accounts, logout_request)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
     ended = await _end(provider, visitor, leaving)
     site.worker.nudge()
-    return _after(request, provider, data, asked, ended, [account for account in accounts if account not in leaving])
+    return _after(
+        request, provider, data, logout_request, ended, [account for account in accounts if account not in leaving]
+    )
 
 
-async def _accounts(services: CurrentAccountServices, visitor: Visitor, asked: LogoutRequest) -> list[Account]:
+async def _accounts(services: CurrentAccountServices, visitor: Visitor, logout_request: LogoutRequest) -> list[Account]:
     """Return the accounts of this browser; first the one that the hint names, or the present one."""
     if not visitor.session_tokens:
         return []
     async with services.db.read() as session:
         accounts = await accounts_of_browser(services.idle, session, visitor)
-    client = asked.client
-    if client is None or asked.hint_sub is None:
+    client = logout_request.client
+    if client is None or logout_request.hint_sub is None:
         return accounts
-    return sorted(accounts, key=lambda account: services.subject(client, account.person.id) != asked.hint_sub)
+    return sorted(accounts, key=lambda account: services.subject(client, account.person.id) != logout_request.hint_sub)
 
 
 async def _end(services: BulkServices, visitor: Visitor, leaving: list[Account]) -> list[ClientSession]:
@@ -107,17 +109,19 @@ async def _end(services: BulkServices, visitor: Visitor, leaving: list[Account])
     return ended
 
 
-def _confirm(request: Request, data: dict[str, str], accounts: list[Account], asked: LogoutRequest) -> Response:
+def _confirm(
+    request: Request, data: dict[str, str], accounts: list[Account], logout_request: LogoutRequest
+) -> Response:
     return page(
         request,
         "sign_out.html",
         ui_locales=data.get("ui_locales", ""),
         fields=data,
-        form_target=asked.redirect or "",
+        form_target=logout_request.redirect or "",
         person=accounts[0].person.name,
         others=[account.person.name for account in accounts[1:]],
-        client=asked.client,
-        back=way_back(asked.client, signing_in=False),
+        client=logout_request.client,
+        back=way_back(logout_request.client, signing_in=False),
         kept=[(name, data[name]) for name in _PARAMETERS if name in data],
         csrf_token=csrf_token(request, "logout", read_cookie(request, "session")),
     )
@@ -127,7 +131,7 @@ def _after(
     request: Request,
     services: SignedOutServices,
     data: dict[str, str],
-    asked: LogoutRequest,
+    logout_request: LogoutRequest,
     ended: list[ClientSession] | None,
     remaining: list[Account],
 ) -> Response:
@@ -136,8 +140,8 @@ def _after(
     Applications that are notified through the browser are framed, and then it goes on (Front-Channel Logout section 3).
     """
     frames = frontchannel_addresses(services.registry, services.settings, ended or [])
-    if asked.redirect is not None and not frames:
-        response = Response(status_code=303, headers={"Location": asked.redirect, "Cache-Control": "no-store"})
+    if logout_request.redirect is not None and not frames:
+        response = Response(status_code=303, headers={"Location": logout_request.redirect, "Cache-Control": "no-store"})
     else:
         reached, unreached = _reached(services.registry, ended or [])
         response = page(
@@ -149,10 +153,10 @@ def _after(
             ended=ended is not None,
             reached=reached,
             unreached=unreached,
-            client=asked.client,
-            back=way_back(asked.client, signing_in=False),
+            client=logout_request.client,
+            back=way_back(logout_request.client, signing_in=False),
             frames=frames,
-            onward=asked.redirect or "",
+            onward=logout_request.redirect or "",
             remaining=[account.person.name for account in remaining],
         )
     if ended is not None:
@@ -170,8 +174,8 @@ def _reached(registry: Registry, ended: list[ClientSession]) -> tuple[list[Clien
 
 def _once_more_by_get(data: dict[str, str]) -> Response:
     """A form that another site posts brings no cookie (SameSite=Lax): look again by GET."""
-    kept = {name: data[name] for name in _PARAMETERS if name in data}
-    return RedirectResponse(f"/logout?{urlencode(kept)}", 303, {"Cache-Control": "no-store"})
+    parameters = {name: data[name] for name in _PARAMETERS if name in data}
+    return RedirectResponse(f"/logout?{urlencode(parameters)}", 303, {"Cache-Control": "no-store"})
 
 
 def _repeated(pairs: Pairs) -> str:

@@ -42,13 +42,13 @@ def destination_of(page: PageRequest, pending: PendingRequest | None) -> Destina
 
 def _alone_address(page: PageRequest, destination: Destination, *, adding: bool) -> str:
     """Return the URL of the sign-in page without an application."""
-    kept = {
+    fields = {
         "add": "1" if adding else "",
         "user_code": destination.user_code,
         "then": destination.then,
         "again": "1" if page.query.get("again") == "1" else "",
     }
-    parameters = {name: value for name, value in kept.items() if value}
+    parameters = {name: value for name, value in fields.items() if value}
     return f"/login?{urlencode(parameters)}" if parameters else "/login"
 
 
@@ -128,7 +128,9 @@ def takes_nip(page: PageRequest, client: Client | None) -> bool:
     """Tell whether the page names the NIP: at an application for employees, and where no application asked, if there
     is one. A NIP is accepted everywhere; citizens are not asked for a number that they do not have."""
     asking = [client] if client is not None else page.site.provider.registry
-    return any("employee" in one.scopes or "employee" in one.meta.allowed_roles for one in asking)
+    return any(
+        "employee" in application.scopes or "employee" in application.meta.allowed_roles for application in asking
+    )
 
 
 def wait_form(
@@ -167,9 +169,9 @@ def consent_purpose(pending: PendingRequest) -> str:
 def consent_page(page: PageRequest, needed: ConsentNeeded) -> Response:
     """Return the page that asks for consent."""
     pending, authorization = needed.pending, needed.pending.request
-    asked = asked_for(authorization.client, authorization.permissions)
+    permissions = asked_for(authorization.client, authorization.permissions)
     purpose = consent_purpose(pending)
-    return _request_page(page, "consent.html", pending, needed.current, purpose, asked=asked, new=needed.new)
+    return _request_page(page, "consent.html", pending, needed.current, purpose, asked=permissions, new=needed.new)
 
 
 def account_page(page: PageRequest, chooser: AccountChooser) -> Response:
@@ -190,7 +192,7 @@ def refused_page(page: PageRequest, refused: AccessRefused) -> Response:
         "identity",
         level=refused.why if invited else NOT_INVITED_LEVEL,
         text=NOT_ALLOWED_TEXTS.get(refused.why, "") if invited else "",
-        needed=needed_for(pending.request.client) if refused.why is Demand.ROLE else [],
+        needed=needed_for(pending.request.client, refused.groups) if refused.why is Demand.ROLE else [],
         recover_at=destination_of(page, pending).address("/recover"),
         select_token=page.csrf_token("select", current.token),
     )

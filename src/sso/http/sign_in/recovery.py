@@ -225,13 +225,13 @@ async def _begin_page(
     page: PageRequest, typed: Mapping[str, str], errors: Sequence[FieldError] = (), status: int = 200
 ) -> Response:
     settings = page.site.settings
-    destination, asked, client = await find_destination(page.request, read_destination(typed))
+    destination, authorization, client = await find_destination(page.request, read_destination(typed))
     return page.page(
         "recover.html",
         status=status,
-        ui_locales=asked.ui_locales if asked else "",
+        ui_locales=authorization.ui_locales if authorization else "",
         here=destination.address(HERE),
-        display=asked.display if asked else "page",
+        display=authorization.display if authorization else "page",
         client=client,
         onward=destination.fields,
         sign_in_at=sign_in_address(destination, client),
@@ -263,14 +263,14 @@ async def _page(
         async with provider.db.read() as session:
             has = {credential.kind for credential in await users.credentials_of(session, flow.user_id)}
     second = stage == "password" and not data["drop"] and bool(has & STRONG)
-    _, asked, client = await find_destination(page.request, stored_destination(flow.data))
+    _, authorization, client = await find_destination(page.request, stored_destination(flow.data))
     return page.page(
         TEMPLATES[stage],
         status=status,
-        ui_locales=asked.ui_locales if asked else "",
+        ui_locales=authorization.ui_locales if authorization else "",
         here=f"{HERE}?{urlencode({'c': flow.token})}",
-        form_target=asked.redirect_uri if asked else "",
-        display=asked.display if asked else "page",
+        form_target=authorization.redirect_uri if authorization else "",
+        display=authorization.display if authorization else "page",
         client=client,
         c=flow.token,
         typed=typed,

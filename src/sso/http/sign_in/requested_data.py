@@ -59,5 +59,5 @@ def shown_digest(client: Client, permissions: Collection[str], *more: str) -> st
         permissions: what it asks for.
         more: what else is decided by it, such as where the answer goes.
     """
-    shown = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
-    return hashlib.sha256(orjson.dumps(shown)).hexdigest()[:32]
+    digest_parts = [client.client_id, client.meta.client_name, client.meta.client_name_en, sorted(permissions), *more]
+    return hashlib.sha256(orjson.dumps(digest_parts)).hexdigest()[:32]

@@ -133,7 +133,7 @@ async def _resend(page: PageRequest, flow: SecondFactorFlow, channel: str) -> Re
         return _page(page, flow, field_error("", NO_MESSAGES), 503)
     if not sent:
         return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), RESEND_SECONDS)
-    return _page(page, flow, told=SENT)
+    return _page(page, flow, notice=SENT)
 
 
 def _page(
@@ -142,7 +142,7 @@ def _page(
     errors: Sequence[FieldError] = (),
     status: int = 200,
     *,
-    told: str = "",
+    notice: str = "",
     codes: Sequence[str] = (),
 ) -> Response:
     """Return the page of a flow.
@@ -152,11 +152,11 @@ def _page(
         flow: the flow.
         errors: what is wrong.
         status: the HTTP status.
-        told: a message that says what was done.
+        notice: a message that says what was done.
         codes: recovery codes that are shown.
     """
     authorization = flow.pending.request if flow.pending else None
-    shown: dict[str, Any] = {
+    context: dict[str, Any] = {
         "status": status,
         "here": f"{SECOND_FACTOR}?c={flow.token}",
         "ui_locales": authorization.ui_locales if authorization else "",
@@ -166,13 +166,13 @@ def _page(
         "c": flow.token,
         "csrf_token": page.csrf_token(f"step {flow.token}"),
         "errors": errors,
-        "told": told,
+        "told": notice,
     }
     if flow.decides_deletion:
-        return page.page("account_keep.html", until=flow.available.user.delete_at, **shown)
+        return page.page("account_keep.html", until=flow.available.user.delete_at, **context)
     if flow.shows_codes:
-        return page.page("second_step_codes.html", codes=codes, **shown)
-    return page.page("second_step.html", **_factor_shown(page, flow), **shown)
+        return page.page("second_step_codes.html", codes=codes, **context)
+    return page.page("second_step.html", **_factor_shown(page, flow), **context)
 
 
 def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object]:

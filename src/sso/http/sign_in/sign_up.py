@@ -233,13 +233,13 @@ def _to(flow: RunningFlow) -> Response:
 
 
 def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, object]:
-    asked, settings = pending.request if pending else None, page.site.settings
+    authorization, settings = pending.request if pending else None, page.site.settings
     named = named_application(page.site.provider.registry, destination)
     return {
-        "ui_locales": asked.ui_locales if asked else "",
-        "form_target": asked.redirect_uri if asked else "",
-        "display": asked.display if asked else "page",
-        "client": asked.client if asked else named,
+        "ui_locales": authorization.ui_locales if authorization else "",
+        "form_target": authorization.redirect_uri if authorization else "",
+        "display": authorization.display if authorization else "page",
+        "client": authorization.client if authorization else named,
         "terms": settings.terms_url or "/terms",
         "privacy": settings.privacy_url or "/privacy",
     }

@@ -29,7 +29,7 @@ NOT_ALLOWED_TEXTS: dict[Demand, str] = {
         "again."
     ),
     Demand.TEST_USER: N_("You are signed in as a test user. Test users can only use sandboxes."),
-    Demand.ROLE: N_("This application is only for certain users. Your account has none of the following:"),
+    Demand.ROLE: N_("Only these users can use this application:"),
     Demand.NETWORK: N_("This application can only be used from certain networks, such as the office network."),
     Demand.HOURS: N_("This application can only be used at certain hours. Try again during those hours."),
 }

@@ -218,8 +218,8 @@ def read_row(line: int, given: Mapping[str, str], time_zone: str) -> EmployeeRow
     nip = _read(given, "nip", lambda text: normalise_as("nip", text).value)
     nik = _read(given, "nik", lambda text: normalise_as("nik", text).value)
     if nip is None and (status not in WITHOUT_NIP or nik is None):
-        wanted = "is missing" if status not in WITHOUT_NIP else "is missing, and there is no NIK in its place"
-        raise RowWrong(f"nip: {wanted}")
+        problem = "is missing" if status not in WITHOUT_NIP else "is missing, and there is no NIK in its place"
+        raise RowWrong(f"nip: {problem}")
     starts = _read(given, "from", lambda text: read_day(text, time_zone))
     ends = _read(given, "until", lambda text: read_last_day(text, time_zone))
     if starts and ends and starts >= ends:

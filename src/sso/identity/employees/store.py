@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.identity.employees.models import Employment
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users.models import Identifier, User
-from sso.identity.users.store import KNOWN_COLUMNS, WITH_ATTRIBUTES, WITH_IDENTIFIERS, Known, known_from, valid_at
-from sso.platform.db import Executor, table_of
+from sso.identity.users.store import KNOWN_COLUMNS, WITH_ATTRIBUTES, WITH_IDENTIFIERS, Known, known_from
+from sso.platform.db import Executor, not_over, table_of, valid_at
 
 CHUNK = 500
 _employments, _memberships, _groups = map(table_of, (Employment, Membership, Group))
@@ -63,12 +63,12 @@ async def of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Employment]
 
 async def open_of_users(session: AsyncSession, user_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Employment]:
     """Return the employments of users that have not ended, also those that have not begun."""
-    found: dict[uuid.UUID, Employment] = {}
+    employments: dict[uuid.UUID, Employment] = {}
     for start in range(0, len(user_ids), CHUNK):
         some = user_ids[start : start + CHUNK]
         statement = select(Employment).where(Employment.user_id.in_(some), Employment.ended_at.is_(None))
-        found |= {row.user_id: row for row in (await session.execute(statement)).scalars()}
-    return found
+        employments |= {row.user_id: row for row in (await session.execute(statement)).scalars()}
+    return employments
 
 
 async def open_of_user(session: AsyncSession, user_id: uuid.UUID) -> Employment | None:
@@ -80,14 +80,14 @@ async def memberships_with_units(
     session: AsyncSession, membership_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, tuple[Membership, Group]]:
     """Return memberships with their units."""
-    found: dict[uuid.UUID, tuple[Membership, Group]] = {}
+    memberships: dict[uuid.UUID, tuple[Membership, Group]] = {}
     for start in range(0, len(membership_ids), CHUNK):
         some = membership_ids[start : start + CHUNK]
         statement = (
             select(Membership, Group).join(Group, Group.id == Membership.group_id).where(Membership.id.in_(some))
         )
-        found |= {row[0].id: (row[0], row[1]) for row in (await session.execute(statement)).all()}
-    return found
+        memberships |= {row[0].id: (row[0], row[1]) for row in (await session.execute(statement)).all()}
+    return memberships
 
 
 async def main_unit(session: AsyncSession, user_id: uuid.UUID) -> tuple[uuid.UUID, str] | None:
@@ -104,11 +104,11 @@ async def main_unit(session: AsyncSession, user_id: uuid.UUID) -> tuple[uuid.UUI
 
 async def units_by_code(session: AsyncSession, codes: Sequence[str]) -> dict[str, Group]:
     """Return units by their codes."""
-    found: dict[str, Group] = {}
+    units: dict[str, Group] = {}
     for start in range(0, len(codes), CHUNK):
         statement = select(Group).where(Group.code.in_(codes[start : start + CHUNK]), Group.kind == "unit")
-        found |= {row.code: row for row in (await session.execute(statement)).scalars()}
-    return found
+        units |= {row.code: row for row in (await session.execute(statement)).scalars()}
+    return units
 
 
 async def unit_memberships(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[Membership]:
@@ -119,7 +119,7 @@ async def unit_memberships(session: AsyncSession, user_id: uuid.UUID, now: datet
         .where(
             Membership.user_id == user_id,
             Group.kind == "unit",
-            or_(Membership.valid_until.is_(None), Membership.valid_until > now),
+            not_over(Membership, now),
         )
         .order_by(Membership.id)
     )

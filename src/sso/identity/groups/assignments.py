@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal, null, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -20,7 +20,8 @@ from sso.identity.groups.models import (
     Membership,
     RoleAssignment,
 )
-from sso.identity.users.models import User
+from sso.identity.users.models import User, UserRole
+from sso.platform.db import not_over, valid_at
 
 State = Literal["current", "ended", "all"]
 Limit = aliased(Group, name="limit_unit")
@@ -29,7 +30,8 @@ Own = aliased(Group, name="own_group")
 
 @dataclass(frozen=True, slots=True)
 class AssignmentFilter:
-    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all."""
+    """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all. ``at_unit``:
+    those that were given to a unit or group, or to one of its members for this unit only."""
 
     client_id: str | None = None
     user_id: uuid.UUID | None = None
@@ -37,6 +39,7 @@ class AssignmentFilter:
     role: str | None = None
     state: State = "current"
     clients: frozenset[str] | None = None
+    at_unit: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +73,6 @@ class HeldFrom:
     member_of: Group | None
 
 
-def current(columns: Any, now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a row has begun and has not ended."""
-    return and_(
-        or_(columns.valid_from.is_(None), columns.valid_from <= now),
-        or_(columns.valid_until.is_(None), columns.valid_until > now),
-    )
-
-
-def not_over(columns: Any, now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a row has not ended; it may begin later."""
-    return or_(columns.valid_until.is_(None), columns.valid_until > now)
-
-
 async def page_of(
     session: AsyncSession, chosen: AssignmentFilter, before: uuid.UUID | None, now: datetime, limit: int
 ) -> list[Listed]:
@@ -101,19 +91,27 @@ async def page_of(
 
 
 def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]]:
-    wanted = {
+    values = {
         RoleAssignment.client_id: chosen.client_id,
         RoleAssignment.user_id: chosen.user_id,
         RoleAssignment.group_id: chosen.group_id,
         RoleAssignment.role: chosen.role,
     }
-    conditions: list[ColumnElement[bool]] = [column == value for column, value in wanted.items() if value is not None]
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in values.items() if value is not None]
     if chosen.state == "current":
         conditions.append(not_over(RoleAssignment, now))
     elif chosen.state == "ended":
         conditions.append(RoleAssignment.valid_until <= now)
     if chosen.clients is not None:
         conditions.append(RoleAssignment.client_id.in_(chosen.clients))
+    if chosen.at_unit is not None:
+        people = (
+            select(Membership.user_id)
+            .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
+            .where(GroupAncestor.ancestor_id == chosen.at_unit, valid_at(Membership, now))
+        )
+        limited = and_(RoleAssignment.unit_id == chosen.at_unit, RoleAssignment.user_id.in_(people))
+        conditions.append(or_(RoleAssignment.group_id == chosen.at_unit, limited))
     return conditions
 
 
@@ -130,15 +128,15 @@ async def get(session: AsyncSession, assignment_id: uuid.UUID) -> Listed | None:
     return Listed(row[0], row[1], row[2], row[3]) if row is not None else None
 
 
-async def same_as(session: AsyncSession, wanted: RoleAssignment, now: datetime) -> RoleAssignment | None:
+async def same_as(session: AsyncSession, new: RoleAssignment, now: datetime) -> RoleAssignment | None:
     """Return an assignment that has not ended and gives the same role to the same user or group for the same unit."""
     statement = select(RoleAssignment).where(
-        RoleAssignment.client_id == wanted.client_id,
-        RoleAssignment.role == wanted.role,
-        _equal(RoleAssignment.user_id, wanted.user_id),
-        _equal(RoleAssignment.group_id, wanted.group_id),
-        _equal(RoleAssignment.unit_id, wanted.unit_id),
-        RoleAssignment.with_units_below.is_(wanted.with_units_below),
+        RoleAssignment.client_id == new.client_id,
+        RoleAssignment.role == new.role,
+        _equal(RoleAssignment.user_id, new.user_id),
+        _equal(RoleAssignment.group_id, new.group_id),
+        _equal(RoleAssignment.unit_id, new.unit_id),
+        RoleAssignment.with_units_below.is_(new.with_units_below),
         not_over(RoleAssignment, now),
     )
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
@@ -164,12 +162,12 @@ async def held_from(
     """
     of_user = [RoleAssignment.user_id == user_id] if user_id is not None else []
     of_client = [RoleAssignment.client_id == client_id] if client_id is not None else []
-    limited = or_(RoleAssignment.unit_id.is_(None), current(Limit, now))
+    limited = or_(RoleAssignment.unit_id.is_(None), valid_at(Limit, now))
     no_id = literal(None, Group.id.type)
     direct = (
         select(RoleAssignment.user_id.label("user_id"), RoleAssignment.id.label("assignment_id"), no_id.label("own_id"))
         .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
-        .where(RoleAssignment.user_id.is_not(None), *of_user, *of_client, current(RoleAssignment, now), limited)
+        .where(RoleAssignment.user_id.is_not(None), *of_user, *of_client, valid_at(RoleAssignment, now), limited)
     )
     grouped = (
         select(Membership.user_id, RoleAssignment.id, func.min(_text(session, Membership.group_id)))
@@ -179,7 +177,9 @@ async def held_from(
         .join(RoleAssignment, RoleAssignment.group_id == GroupAncestor.ancestor_id)
         .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
         .where(*([Membership.user_id == user_id] if user_id is not None else []), *of_client)
-        .where(current(Membership, now), current(Own, now), current(Group, now), current(RoleAssignment, now), limited)
+        .where(
+            valid_at(Membership, now), valid_at(Own, now), valid_at(Group, now), valid_at(RoleAssignment, now), limited
+        )
         .where(or_(GroupAncestor.depth == 0, RoleAssignment.with_units_below.is_(True)))
         .group_by(Membership.user_id, RoleAssignment.id)
     )
@@ -199,8 +199,8 @@ async def _named(
     for statement in (direct, grouped):
         user, assignment = list(statement.selected_columns)[:2]
         later = [] if after is None else [or_(user > after[0], and_(user == after[0], assignment > after[1]))]
-        found = await session.execute(statement.where(*later).order_by(user, assignment).limit(limit))
-        rows += [(row[0], row[1], row[2]) for row in found.all()]
+        page = statement.where(*later).order_by(user, assignment).limit(limit)
+        rows += [(row[0], row[1], row[2]) for row in (await session.execute(page)).all()]
     rows = sorted(rows, key=lambda row: (row[0], row[1]))[:limit]
     names = await _by_id(session, User, {row[0] for row in rows})
     assignments = await _by_id(session, RoleAssignment, {row[1] for row in rows})
@@ -226,12 +226,12 @@ async def _named(
 
 
 async def _by_id(session: AsyncSession, model: Any, ids: Collection[uuid.UUID]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+    by_id: dict[Any, Any] = {}
     chosen = sorted(ids)
     for start in range(0, len(chosen), 500):
         rows = await session.execute(select(model).where(model.id.in_(chosen[start : start + 500])))
-        found.update({row.id: row for row in rows.scalars()})
-    return found
+        by_id.update({row.id: row for row in rows.scalars()})
+    return by_id
 
 
 async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[tuple[Membership, Group]]:
@@ -275,7 +275,7 @@ async def where_user_is(session: AsyncSession, user_id: uuid.UUID, now: datetime
         select(GroupAncestor.ancestor_id)
         .join(Membership, Membership.group_id == GroupAncestor.group_id)
         .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id, current(Membership, now), current(Group, now))
+        .where(Membership.user_id == user_id, valid_at(Membership, now), valid_at(Group, now))
     )
     return frozenset((await session.execute(statement)).scalars())
 
@@ -298,6 +298,20 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
     if not with_units_below:
         statement = statement.where(GroupAncestor.depth == 0)
     return (await session.execute(statement.limit(1))).first() is not None
+
+
+async def roles_and_access(session: AsyncSession, user_id: uuid.UUID) -> tuple[list[str], bool]:
+    """Return the roles of a user in this service in alphabetical order, and whether the user has, or had, a unit, a
+    group or a role of an application. One statement: pages of the account ask it each time."""
+    roles = select(UserRole.role).where(UserRole.user_id == user_id)
+    access = select(literal("")).where(
+        or_(
+            exists().where(Membership.user_id == user_id),
+            exists().where(RoleAssignment.user_id == user_id),
+        )
+    )
+    held = sorted((await session.execute(union_all(roles, access))).scalars())
+    return [role for role in held if role], "" in held
 
 
 async def group_by_code(session: AsyncSession, code: str) -> Group | None:

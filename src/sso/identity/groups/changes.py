@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
 from sso.identity.groups.store import with_ancestors
-from sso.platform.db import table_of
+from sso.platform.db import not_over, table_of
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
 _g, _n, _m, _a = _groups.c, _ancestors.c, _memberships.c, _assignments.c
@@ -26,11 +26,11 @@ _limit, _own, _upper = (_groups.alias(name) for name in ("limit_unit", "own_grou
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time in which something holds. ``made``: when it was recorded."""
+    """The time in which something holds. ``recorded_at``: when it was recorded."""
 
     since: datetime | None
     until: datetime | None
-    made: datetime
+    recorded_at: datetime
 
     def holds(self, at: datetime) -> bool:
         """Tell whether it holds at a moment."""
@@ -42,7 +42,7 @@ class Span:
 
     def held_at(self, at: datetime) -> bool:
         """Tell whether it held, and was recorded, at a moment of the past."""
-        return self.made <= at and self.holds(at)
+        return self.recorded_at <= at and self.holds(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ async def roles_over_time(
     session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str], since: datetime
 ) -> list[HeldRole]:
     """Return the roles of users in applications that held at or after ``since``. Two statements."""
-    chosen = [_a.client_id.in_(client_ids), *_not_over(since, _a)]
+    chosen = [_a.client_id.in_(client_ids), not_over(_a, since)]
     limited = _assignments.outerjoin(_limit, _limit.c.id == _a.unit_id)
     columns = (_a.client_id, _a.role, _limit.c.code, *_times(_a), _a.created_at, *_times(_limit.c))
     direct = select(_a.user_id, *columns).select_from(limited).where(_a.user_id.in_(user_ids), *chosen)
@@ -92,19 +92,19 @@ async def roles_over_time(
         select(_m.user_id, *columns, _m.created_at.label("joined_at"), *times)
         .select_from(through)
         .where(_m.user_id.in_(user_ids), or_(_n.depth == 0, _a.with_units_below.is_(True)), *chosen)
-        .where(*_not_over(since, _m))
+        .where(not_over(_m, since))
     )
     rows = [_held(row, False) for row in (await session.execute(direct)).all()]
     return rows + [_held(row, True) for row in (await session.execute(grouped)).all()]
 
 
 def _held(row: Sequence[Any], by_group: bool) -> HeldRole:
-    user_id, client_id, role, code, since, until, made, limit_since, limit_until = row[:9]
+    user_id, client_id, role, code, since, until, recorded_at, limit_since, limit_until = row[:9]
     spans = [(since, until), (limit_since, limit_until)]
     if by_group:
-        made, rest = max(made, row[9]), row[10:]
+        recorded_at, rest = max(recorded_at, row[9]), row[10:]
         spans += list(zip(rest[::2], rest[1::2], strict=True))
-    return HeldRole(user_id, client_id, role, code, _whole(spans, made), by_group)
+    return HeldRole(user_id, client_id, role, code, _whole(spans, recorded_at), by_group)
 
 
 async def groups_over_time(
@@ -121,7 +121,7 @@ async def groups_over_time(
             .join(_ancestors, _n.group_id == _m.group_id)
             .join(_upper, _upper.c.id == _n.ancestor_id)
         )
-        .where(_m.user_id.in_(user_ids), *_not_over(since, _m))
+        .where(_m.user_id.in_(user_ids), not_over(_m, since))
     )  # fmt: skip
     return [
         ReachedGroup(row[0], row[1], row[2], row[3], _whole(list(zip(row[5::2], row[6::2], strict=True)), row[4]))
@@ -134,15 +134,11 @@ def _times(columns: Any) -> tuple[Any, Any]:
     return columns.valid_from.label(f"{label}_from"), columns.valid_until.label(f"{label}_until")
 
 
-def _not_over(since: datetime, columns: Any) -> list[ColumnElement[bool]]:
-    return [or_(columns.valid_until.is_(None), columns.valid_until > since)]
-
-
-def _whole(spans: Sequence[tuple[datetime | None, datetime | None]], made: datetime) -> Span:
+def _whole(spans: Sequence[tuple[datetime | None, datetime | None]], recorded_at: datetime) -> Span:
     """Return the time in which everything of several holds."""
     begins = [since for since, _ in spans if since is not None]
     ends = [until for _, until in spans if until is not None]
-    return Span(max(begins, default=None), min(ends, default=None), made)
+    return Span(max(begins, default=None), min(ends, default=None), recorded_at)
 
 
 T = TypeVar("T", bound=HeldRole | ReachedGroup)
@@ -160,7 +156,7 @@ async def members_reached(
     statement = (
         select(_m.user_id)
         .join(_ancestors, _n.group_id == _m.group_id)
-        .where(_n.ancestor_id == group_id, *_not_over(since, _m))
+        .where(_n.ancestor_id == group_id, not_over(_m, since))
         .distinct()
     )
     if not with_units_below:
@@ -172,17 +168,17 @@ async def users_of_units(session: AsyncSession, group_ids: Collection[uuid.UUID]
     """Return the users who have something, now or later, through these units or units below them: their members, and
     whoever has a role that is limited to one of them. Three statements for each five hundred units."""
     users, chosen = set[uuid.UUID](), sorted(group_ids)
-    members_of = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id).where(*_not_over(now, _m))
+    members_of = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id).where(not_over(_m, now))
     limits = _ancestors.alias("limits")
     limited = limits.join(_assignments, _a.unit_id == limits.c.group_id)
-    direct = select(_a.user_id).select_from(limited).where(_a.user_id.is_not(None), *_not_over(now, _a))
+    direct = select(_a.user_id).select_from(limited).where(_a.user_id.is_not(None), not_over(_a, now))
     grouped = members_of.join(_assignments, _a.group_id == _n.ancestor_id).join(limits, limits.c.group_id == _a.unit_id)
     for start in range(0, len(chosen), 500):
         some = chosen[start : start + 500]
         for statement in (
             members_of.where(_n.ancestor_id.in_(some)),
             direct.where(limits.c.ancestor_id.in_(some)),
-            grouped.where(*_not_over(now, _a), limits.c.ancestor_id.in_(some)),
+            grouped.where(not_over(_a, now), limits.c.ancestor_id.in_(some)),
         ):
             users.update((await session.execute(statement.distinct())).scalars())
     return users
@@ -202,10 +198,10 @@ async def changed_by_time(session: AsyncSession, since: datetime, now: datetime)
         .join(_groups, _g.id == _a.unit_id)
         .where(in_time(_g)),
     )
-    found: set[uuid.UUID] = set()
+    users: set[uuid.UUID] = set()
     for statement in statements:
-        found.update((await session.execute(statement.distinct())).scalars())
-    return sorted(found)
+        users.update((await session.execute(statement.distinct())).scalars())
+    return sorted(users)
 
 
 def _crossed(since: datetime, now: datetime) -> Any:

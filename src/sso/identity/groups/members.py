@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, any_, func, literal_column, not_, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership
-from sso.identity.groups.tree import valid_at
 from sso.identity.users.models import User
 from sso.identity.users.store import name_condition
+from sso.platform.db import not_over, valid_at
 
 Status = Literal["current", "planned", "ended", "all"]
 """Memberships that are valid now, that begin later, that are over, or all."""
 STATUSES: tuple[Status, ...] = ("current", "planned", "ended", "all")
+NEAR = 1000
+"""How many memberships a search by name looks at, one after another, before it uses the index of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,31 @@ def status_of(membership: Membership, now: datetime) -> Literal["current", "plan
     return "planned" if membership.valid_from is not None and membership.valid_from > now else "current"
 
 
-def _in_time(status: Status, now: datetime) -> list[ColumnElement[bool]]:
-    over = and_(Membership.valid_until.is_not(None), Membership.valid_until <= now)
+def _in_time(row: type[Membership], status: Status, now: datetime) -> list[ColumnElement[bool]]:
+    over = and_(row.valid_until.is_not(None), row.valid_until <= now)
     if status == "current":
-        return [valid_at(Membership, now)]
+        return [valid_at(row, now)]
     if status == "ended":
         return [over]
     if status == "planned":
-        return [Membership.valid_from > now, or_(Membership.valid_until.is_(None), Membership.valid_until > now)]
+        return [row.valid_from > now, not_over(row, now)]
     return []
+
+
+def _of_group(
+    row: type[Membership], group_id: uuid.UUID, chosen: MemberFilter, now: datetime
+) -> list[ColumnElement[bool]]:
+    is_of_group: ColumnElement[bool] = row.group_id == group_id
+    if chosen.below and chosen.words:
+        # A scalar query is no join: the planner does not know how many units are below this one, and would read all of
+        # their memberships first.
+        depth = select(GroupAncestor.depth).where(
+            GroupAncestor.group_id == row.group_id, GroupAncestor.ancestor_id == group_id
+        )
+        is_of_group = depth.scalar_subquery().is_not(None)
+    elif chosen.below:
+        is_of_group = row.group_id.in_(select(GroupAncestor.group_id).where(GroupAncestor.ancestor_id == group_id))
+    return [is_of_group, *_in_time(row, chosen.status, now)]
 
 
 async def page_of_members(
@@ -74,33 +93,50 @@ async def page_of_members(
     named = name_condition(session, chosen.words)
     if named is None:
         return []
-    of_group: ColumnElement[bool] = Membership.group_id == group_id
-    if chosen.below:
-        of_group = Membership.group_id.in_(select(GroupAncestor.group_id).where(GroupAncestor.ancestor_id == group_id))
-    conditions = [of_group, *_in_time(chosen.status, now)]
-    chosen_rows = select(Membership.id, User.name).join(User, User.id == Membership.user_id).where(*conditions)
-    if named:
-        # First the users by the index of names, then all their memberships, then the page: a planner that hurries for
-        # the first rows reads every name.
-        people = _materialized(select(User.id, User.name).where(*named), "people")
-        joined = select(Membership.id, people.c.name).join(people, people.c.id == Membership.user_id)
-        found = _materialized(joined.where(*conditions), "found")
-        chosen_rows = select(found.c.id, found.c.name)
-    key = chosen_rows.selected_columns.id
-    if after is not None:
-        chosen_rows = chosen_rows.where(key > after)
-    page = chosen_rows.order_by(key).limit(limit).subquery("page")
+    conditions = _of_group(Membership, group_id, chosen, now)
+    conditions += [Membership.id > after] if after is not None else []
+    if named and chosen.below:
+        users = _users_named(session, named)
+        nearest = select(Membership).order_by(Membership.id).limit(literal_column(str(NEAR)))
+        nearest = nearest.where(Membership.id > after) if after is not None else nearest
+        row = aliased(Membership, nearest.subquery("nearest"))
+        joined = select(row.id).join(User, User.id == row.user_id).where(*_of_group(row, group_id, chosen, now), *named)
+        rows = _first_of(joined, row.id, select(Membership.id).where(users, *conditions), limit)
+    else:
+        rows = select(Membership.id).where(*conditions)
+        rows = rows.join(User, User.id == Membership.user_id).where(*named) if named else rows
+    page = rows.order_by(rows.selected_columns.id).limit(limit).subquery("page")
     statement = (
-        select(Membership, page.c.name, Group)
+        select(Membership, User.name, Group)
         .join(page, page.c.id == Membership.id)
+        .join(User, User.id == Membership.user_id)
         .join(Group, Group.id == Membership.group_id)
         .order_by(Membership.id)
     )
     return [ListedMember(*row) for row in (await session.execute(statement)).all()]
 
 
-def _materialized(statement: Select[uuid.UUID, str], name: str) -> CTE:
-    return statement.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
+def _users_named(session: AsyncSession, named: list[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Return the condition that a membership is of a user with a name. PostgreSQL reads the users first: the planner
+    does not know how many memberships an array finds, and uses the index of users."""
+    ids = select(User.id).where(*named)
+    if session.get_bind().dialect.name == "postgresql":
+        return Membership.user_id == any_(func.array(ids.scalar_subquery()))
+    return Membership.user_id.in_(ids)
+
+
+def _first_of(
+    near: Select[uuid.UUID], key: InstrumentedAttribute[uuid.UUID], every: Select[uuid.UUID], limit: int
+) -> Select[uuid.UUID]:
+    """Return the rows of ``near`` if they fill a page, and those of ``every`` otherwise.
+
+    PostgreSQL does not begin with ``every`` if ``near`` fills the page: the condition names no column of ``every``.
+    """
+    first = near.order_by(key).limit(limit).cte("near").prefix_with("MATERIALIZED", dialect="postgresql")
+    fills = select(func.count()).select_from(first).scalar_subquery() >= limit
+    others = every.where(not_(fills)).cte("every").prefix_with("MATERIALIZED", dialect="postgresql")
+    both = union_all(select(first.c.id).where(fills), select(others.c.id)).subquery("both")
+    return select(both.c.id)
 
 
 async def get(session: AsyncSession, membership_id: uuid.UUID) -> Membership | None:
@@ -130,7 +166,7 @@ async def overlapping(
     if valid_until is not None:
         statement = statement.where(or_(Membership.valid_from.is_(None), Membership.valid_from < valid_until))
     if valid_from is not None:
-        statement = statement.where(or_(Membership.valid_until.is_(None), Membership.valid_until > valid_from))
+        statement = statement.where(not_over(Membership, valid_from))
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
 

@@ -26,25 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
-from sso.platform.db import table_of
+from sso.platform.db import table_of, valid_at
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
-_g, _n, _m, _a = _groups.c, _ancestors.c, _memberships.c, _assignments.c
-_limit = _groups.alias("limit_unit")
-_own, _upper = _groups.alias("own_group"), _groups.alias("upper_group")
+_n = _ancestors.c
 
 
-def _valid(columns: Any) -> ColumnElement[bool]:
-    """Return the condition that now is within the time of a row."""
-    now: Any = bindparam("now")
-    return and_(
-        or_(columns.valid_from.is_(None), columns.valid_from <= now),
-        or_(columns.valid_until.is_(None), columns.valid_until > now),
-    )
-
-
-# A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
-# 0, and each unit above it.
 @dataclass(frozen=True, slots=True)
 class Access:
     """What a user has in an application now.
@@ -89,8 +76,11 @@ _at, _over, _only = (_Renamed(_groups, name, *_OF_GROUP) for name in ("at_group"
 # Constants stand in the text: a parameter would cost each use, and a separator that is one cannot be prepared.
 _AT, _SLASH, _EMPTY = (literal_column(f"'{text}'", String) for text in ("@", "/", ""))
 _BLANK: Any = literal_column("' '", String)
-_holds_now = and_(_valid(_given), or_(_given.unit_id.is_(None), _valid(_only)))
-_reaches_now = and_(_valid(_in), _valid(_at), _valid(_over))
+# A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
+# 0, and each unit above it.
+_now: Any = bindparam("now")
+_holds_now = and_(valid_at(_given, _now), or_(_given.unit_id.is_(None), valid_at(_only, _now)))
+_reaches_now = and_(valid_at(_in, _now), valid_at(_at, _now), valid_at(_over, _now))
 _entry: Any = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
 _reached: Any = (
     _in.source.join(_at.source, _at.id == _in.group_id)
@@ -139,7 +129,7 @@ def access_columns(user_id: Any, client_id: Any, outer: Any) -> tuple[Any, ...]:
         outer: the table of the other statement; None: both are parameters, and the columns are read once.
     """
     selects = _selects(user_id, _given.client_id == client_id)
-    return tuple((one if outer is None else one.correlate(outer)).scalar_subquery() for one in selects)
+    return tuple((part if outer is None else part.correlate(outer)).scalar_subquery() for part in selects)
 
 
 def read_access(columns: Sequence[str | None]) -> Access:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
-from sso.platform.db import table_of
+from sso.platform.db import not_over, table_of, valid_at
 
 MAX_DEPTH = 16
 """How many units may stand above one another, the top unit included."""
@@ -57,14 +57,6 @@ class ListedGroup:
     members: int
 
 
-def valid_at(columns: Any, now: datetime) -> ColumnElement[bool]:
-    """Return the condition that a moment is within the time of a row."""
-    return and_(
-        or_(columns.valid_from.is_(None), columns.valid_from <= now),
-        or_(columns.valid_until.is_(None), columns.valid_until > now),
-    )
-
-
 async def lock_tree(session: AsyncSession) -> None:
     """Let no other transaction change the tree until this one ends. On SQLite one transaction writes at a time."""
     if session.get_bind().dialect.name == "postgresql":
@@ -80,6 +72,12 @@ async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
 async def of_code(session: AsyncSession, code: str) -> Group | None:
     """Return the unit or group with a code."""
     return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
+
+
+async def of_codes(session: AsyncSession, codes: Collection[str]) -> dict[str, Group]:
+    """Return the units and groups with these codes, by code. One statement."""
+    statement = select(Group).where(Group.code.in_(codes))
+    return {group.code: group for group in (await session.execute(statement)).scalars()}
 
 
 async def all_groups(session: AsyncSession) -> list[Group]:
@@ -104,7 +102,7 @@ def _conditions(chosen: GroupFilter, now: datetime) -> list[ColumnElement[bool]]
     if chosen.status == "closed":
         conditions.append(and_(Group.valid_until.is_not(None), Group.valid_until <= now))
     elif chosen.status == "open":
-        conditions.append(or_(Group.valid_until.is_(None), Group.valid_until > now))
+        conditions.append(not_over(Group, now))
     return conditions
 
 
@@ -174,7 +172,7 @@ async def open_below(session: AsyncSession, group_id: uuid.UUID, at: datetime) -
         select(func.count())
         .select_from(Group)
         .join(GroupAncestor, GroupAncestor.group_id == Group.id)
-        .where(_n.ancestor_id == group_id, _n.depth > 0, or_(Group.valid_until.is_(None), Group.valid_until > at))
+        .where(_n.ancestor_id == group_id, _n.depth > 0, not_over(Group, at))
     )
     return int((await session.execute(statement)).scalar_one())
 
@@ -188,8 +186,7 @@ async def set_parent(session: AsyncSession, group: Group, parent_id: uuid.UUID |
 async def close_with_below(session: AsyncSession, group_id: uuid.UUID, at: datetime, now: datetime) -> None:
     """Close a unit and every unit below it that is not closed before. One statement."""
     below = select(_n.group_id).where(_n.ancestor_id == group_id)
-    is_open = or_(Group.valid_until.is_(None), Group.valid_until > at)
-    statement = update(Group).where(Group.id.in_(below), is_open).values(valid_until=at, updated_at=now)
+    statement = update(Group).where(Group.id.in_(below), not_over(Group, at)).values(valid_until=at, updated_at=now)
     await session.execute(statement.execution_options(synchronize_session=False))
 
 
@@ -258,14 +255,19 @@ async def administrators_of(session: AsyncSession, group_id: uuid.UUID) -> list[
     return [ListedAdministrator(*row) for row in (await session.execute(statement)).all()]
 
 
+async def units_recorded_for(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
+    """Return the units whose administrator a user is, also those that are closed, by code."""
+    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id)
+    mine = units.where(UnitAdministrator.user_id == user_id).order_by(Group.code)
+    return list((await session.execute(mine)).scalars())
+
+
 async def remove_administrator(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
     """Let a user manage no unit any more; return the units."""
-    mine = UnitAdministrator.user_id == user_id
-    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id).where(mine)
-    managed = list((await session.execute(units.order_by(Group.code))).scalars())
-    if managed:
-        await session.execute(delete(UnitAdministrator).where(mine))
-    return managed
+    units = await units_recorded_for(session, user_id)
+    if units:
+        await session.execute(delete(UnitAdministrator).where(UnitAdministrator.user_id == user_id))
+    return units
 
 
 async def replace_administrators(

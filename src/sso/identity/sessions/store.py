@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import Credential, Identifier, User, UserRole
-from sso.identity.users.store import Person, valid_at
-from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of
+from sso.identity.users.store import Person
+from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of, valid_at
 from sso.platform.db.ends import note_ends
 from sso.platform.security.tokens import random_token
 

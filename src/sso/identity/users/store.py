@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -29,7 +29,7 @@ from sso.identity.users.models import (
     User,
     UserRole,
 )
-from sso.platform.db import Executor, count_roughly, delete_batch, lock_rows, table_of
+from sso.platform.db import Executor, count_roughly, delete_batch, lock_rows, table_of, valid_at
 from sso.platform.security.numbers import read_uuid
 
 BATCH = 500
@@ -103,14 +103,6 @@ class Known:
     local_user_ids: list[str]
     employment: Mapping[str, object] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-def valid_at(columns: Any, now: Any) -> ColumnElement[bool]:
-    """Return the condition that a time is within the time of a row; an end that is not set never comes."""
-    return and_(
-        or_(columns.valid_from.is_(None), columns.valid_from <= now),
-        or_(columns.valid_until.is_(None), columns.valid_until > now),
-    )
 
 
 async def proven_owner(session: AsyncSession, lookup: str) -> User | None:

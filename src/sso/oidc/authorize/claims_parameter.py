@@ -89,7 +89,7 @@ ClaimsMember = Mapping[str, Mapping[str, object] | None]
 
 def _member(document: Mapping[str, object], name: str) -> ClaimsMember:
     member = {} if document.get(name) is None else document[name]
-    if not isinstance(member, dict) or not all(asked is None or isinstance(asked, dict) for asked in member.values()):
+    if not isinstance(member, dict) or not all(wish is None or isinstance(wish, dict) for wish in member.values()):
         raise InvalidRequestError(f"claims: {name} must hold claims, each with null or an object.")
     return member
 
@@ -100,9 +100,9 @@ def _names(member: Mapping[str, object], allowed_scopes: Collection[str], withhe
     return tuple(name for name in bare if SCOPE_OF.get(name) in allowed_scopes and name not in withheld)
 
 
-def _values(name: str, asked: Mapping[str, object]) -> tuple[str, ...]:
-    values = asked.get("values", [])
-    allowed = [asked["value"]] if "value" in asked else values
+def _values(name: str, wish: Mapping[str, object]) -> tuple[str, ...]:
+    values = wish.get("values", [])
+    allowed = [wish["value"]] if "value" in wish else values
     if not isinstance(allowed, list) or not all(isinstance(value, str) for value in allowed):
         raise InvalidRequestError(f"claims: value and values of {name} must be text.")
     return tuple(allowed)

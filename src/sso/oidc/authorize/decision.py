@@ -129,7 +129,7 @@ Decision = (
 
 
 def decide(
-    asked: Asked,
+    requested: Asked,
     present: Present | None,
     first_party: bool,
     progress: Progress,
@@ -139,58 +139,58 @@ def decide(
     """Return what the request needs next (OpenID Connect Core sections 3.1.2.1 to 3.1.2.4).
 
     Args:
-        asked: what the application asks for.
+        requested: what the application asks for.
         present: the browser's living session, or None.
         first_party: whether the application is the city's own, which needs no consent.
         progress: what has been done for this request.
         now: the time.
         levels: every ``acr`` that can be reached here.
     """
-    silent = "none" in asked.prompt
-    if asked.acr is not None and asked.acr.isdisjoint(levels):
+    silent = "none" in requested.prompt
+    if requested.acr is not None and requested.acr.isdisjoint(levels):
         # OpenID Connect Core section 5.5.1.1: an essential level that is not met is a failed authentication.
         return Fail("unmet_authentication_requirements", "Nobody can sign in here at the level that is essential.")
-    if "create" in asked.prompt and not _just_signed_in(present, progress):
+    if "create" in requested.prompt and not _just_signed_in(present, progress):
         return CreateAccount()
-    if _must_sign_in(asked, present, progress, now):
+    if _must_sign_in(requested, present, progress, now):
         if silent:
             return Fail("login_required", "The person must sign in.")
         return SignIn(again=present is not None)
     assert present is not None
-    if asked.hinted is False:
+    if requested.hinted is False:
         return _other_person(present, progress, silent)
-    lacking = _lacking(asked, present, progress, silent)
+    lacking = _lacking(requested, present, progress, silent)
     if lacking is not None:
         return lacking
     chosen = "select_account" in progress.done or _just_signed_in(present, progress)
-    if "select_account" in asked.prompt and not chosen:
+    if "select_account" in requested.prompt and not chosen:
         return SelectAccount()
-    missing = frozenset() if first_party else asked.scopes - present.consented
-    if missing or ("consent" in asked.prompt and "consent" not in progress.done):
+    missing = frozenset() if first_party else requested.scopes - present.consented
+    if missing or ("consent" in requested.prompt and "consent" not in progress.done):
         if silent:
             return Fail("consent_required", "The person must consent.")
-        return Consent(asked.scopes)
+        return Consent(requested.scopes)
     return Respond()
 
 
-def _must_sign_in(asked: Asked, present: Present | None, progress: Progress, now: datetime) -> bool:
+def _must_sign_in(requested: Asked, present: Present | None, progress: Progress, now: datetime) -> bool:
     if present is None:
         return True
     if _just_signed_in(present, progress):
         return False
-    if "login" in asked.prompt:
+    if "login" in requested.prompt:
         return True
-    return asked.max_age is not None and not is_recent(asked.max_age, present.auth_time, progress.since, now)
+    return requested.max_age is not None and not is_recent(requested.max_age, present.auth_time, progress.since, now)
 
 
-def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -> Decision | None:
+def _lacking(requested: Asked, present: Present, progress: Progress, silent: bool) -> Decision | None:
     """Return what is needed besides a sign-in: to be one of those who may try a sandbox; and the levels that were asked
     for: one of the essential ones, and each of the minimum."""
     if not present.invited:
         return Fail("access_denied", NOT_INVITED) if silent else NotInvited()
     if present.refused is not None:
         return Fail("access_denied", NOT_ALLOWED[present.refused]) if silent else NotAllowed(present.refused)
-    needed = [*([asked.acr] if asked.acr else []), *(frozenset({level}) for level in asked.minimum)]
+    needed = [*([requested.acr] if requested.acr else []), *(frozenset({level}) for level in requested.minimum)]
     unmet = [levels for levels in needed if not _meets(levels, present)]
     steps = [easiest(levels) for levels in unmet]
     if unmet and None in steps:
@@ -201,8 +201,8 @@ def _lacking(asked: Asked, present: Present, progress: Progress, silent: bool) -
         if silent:
             return Fail("login_required", "The person must sign in with a second step.")
         return StepUp(highest(step for step in steps if step))
-    wish = easiest(asked.wished)
-    if silent or wish is None or "step_up" in progress.done or _meets(asked.wished, present):
+    wish = easiest(requested.wished)
+    if silent or wish is None or "step_up" in progress.done or _meets(requested.wished, present):
         return None
     return StepUp(wish, wished=True)
 
@@ -211,9 +211,9 @@ def _meets(levels: frozenset[str], present: Present) -> bool:
     return any(is_met(level, present.acr, present.identity) for level in levels)
 
 
-def minimum_level(asked: Asked) -> str:
+def minimum_level(requested: Asked) -> str:
     """Return the lowest level of a sign-in that is enough for what is asked, so that it is asked for at once."""
-    needed = [*([asked.acr] if asked.acr else []), *(frozenset({level}) for level in asked.minimum)]
+    needed = [*([requested.acr] if requested.acr else []), *(frozenset({level}) for level in requested.minimum)]
     return highest([easiest(levels) or SIGN_IN_LEVELS[0] for levels in needed])
 
 

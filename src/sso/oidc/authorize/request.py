@@ -109,14 +109,14 @@ class AuthorizationRequest:
     @property
     def display(self) -> str:
         """How the pages are shown: ``page``, ``popup`` or ``touch`` (OpenID Connect Core section 3.1.2.1)."""
-        asked = self.parameters.get("display", "page")
-        return asked if asked in DISPLAYS else "page"
+        display = self.parameters.get("display", "page")
+        return display if display in DISPLAYS else "page"
 
     @property
     def wished_acr(self) -> tuple[str, ...]:
         """The levels that would be liked, the best first (``acr_values``, the claims parameter, or as registered)."""
-        asked = self.parameters.get("acr_values", "").split() or self.claims.acr_values
-        return tuple(asked or self.client.meta.default_acr_values)
+        levels = self.parameters.get("acr_values", "").split() or self.claims.acr_values
+        return tuple(levels or self.client.meta.default_acr_values)
 
     @property
     def minimum(self) -> frozenset[str]:
@@ -381,7 +381,7 @@ def next_step(
     subs = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
     if subs and who is not None:
         hinted = subs == {services.subject(request.client, who.user.id)}
-    asked = asked_for(request, hinted)
+    requested = asked_for(request, hinted)
     present = None
     if who is not None:
         facts = facts_at_page(services.settings, who.standing, who.session, address)
@@ -396,7 +396,7 @@ def next_step(
             invited,
             why if invited else None,
         )
-    return decide(asked, present, request.client.first_party, progress, clock.now(), ACR_VALUES)
+    return decide(requested, present, request.client.first_party, progress, clock.now(), ACR_VALUES)
 
 
 def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Asked:

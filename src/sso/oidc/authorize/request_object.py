@@ -95,14 +95,14 @@ async def expand(services: RequestObjectServices, client: Client, pairs: list[tu
             inner[name] = _texts(name, value)
     outer = {} if client.meta.require_signed_request_object else payload.datalist
     merged = {**outer, **inner, "client_id": [client.client_id]}
-    kept = [
+    parameters = [
         (name, value)
         for name, values in merged.items()
         if name not in ("request", "request_uri")
         for value in values
         if value != ""
     ]
-    return Expanded(kept, source)
+    return Expanded(parameters, source)
 
 
 async def _pushed(db: Database, client: Client, uri: str) -> Expanded:

@@ -184,12 +184,12 @@ async def _stored_request(session: AsyncSession, token: str, browser: str) -> Wa
     row = await session.get(Interaction, token_hash(token))
     if row is None or row.browser_hash != token_hash(browser) or row.expires_at <= clock.now():
         return None
-    kept = cast(StoredParameters, row.parameters)
+    stored = cast(StoredParameters, row.parameters)
     return WaitingRequest(
         request_id=token.partition(".")[0],
         client_id=row.client_id,
-        parameters=parse_qsl(kept["query"], keep_blank_values=True),
-        source=kept.get("source", "plain"),
+        parameters=parse_qsl(stored["query"], keep_blank_values=True),
+        source=stored.get("source", "plain"),
         done=frozenset(row.progress),
         created_at=row.created_at,
         expires_at=row.expires_at,

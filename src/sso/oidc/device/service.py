@@ -55,12 +55,12 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):
         client = self.authenticate_client(request)
         if not client.check_grant_type(DEVICE_CODE):
             raise UnauthorizedClientError("The client has not registered the device code grant.")
-        asked = request.payload.data.get("scope", "")
-        check_granted(client, asked.split())
-        scope = client.get_allowed_scope(asked)
+        requested = request.payload.data.get("scope", "")
+        check_granted(client, requested.split())
+        scope = client.get_allowed_scope(requested)
         if not scope:
-            raise no_such_scope(client, asked, "The client has not registered any of these scopes.")
-        note_ignored_scopes(request.provider.usage, client, asked, "/device_authorization")
+            raise no_such_scope(client, requested, "The client has not registered any of these scopes.")
+        note_ignored_scopes(request.provider.usage, client, requested, "/device_authorization")
         settings, device_code = request.provider.settings, random_token()
         user_code = _store(request, device_code, scope)
         uri = request.provider.url("/device")

@@ -27,11 +27,11 @@ class ClientCredentialsGrant(authlib_grants.ClientCredentialsGrant):
         if unmet is not None:
             raise UnauthorizedClientError(unmet.text)
         allowed = {scope for scope in request.client.scopes_alone if scope not in OIDC_SCOPES}
-        asked = (self.request.payload.data.get("scope") or "").split()
-        check_granted(self.request.client, asked, alone=True)
-        if not allowed.issuperset(asked):
+        requested = (self.request.payload.data.get("scope") or "").split()
+        check_granted(self.request.client, requested, alone=True)
+        if not allowed.issuperset(requested):
             description = "The client has not registered one of these scopes."
-            raise no_such_scope(self.request.client, " ".join(asked), description)
+            raise no_such_scope(self.request.client, " ".join(requested), description)
 
     def generate_token(self, scope: str | None = None, **_: object) -> dict[str, object]:
         client = self.request.client

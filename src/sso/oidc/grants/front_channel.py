@@ -112,9 +112,9 @@ class FrontChannel:
             "code_expires_at": now + settings.authorization_code_lifetime if code else None,
         }
         idle_since = now - request.provider.idle
-        told = request.client.tells_access and words != {"code"}
+        with_access = request.client.tells_access and words != {"code"}
         access = store.insert_grant_within(
-            request.session, row, now, idle_since, by_consent=request.by_consent, access=told
+            request.session, row, now, idle_since, by_consent=request.by_consent, access=with_access
         )
         if access is None:
             raise OAuth2Error("The session, or the person's consent, is over.", error="login_required")

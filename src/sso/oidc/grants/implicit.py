@@ -24,8 +24,8 @@ def _validate(grant: Any) -> str:
     """
     redirect_uri: str = validate_code_authorization_request(grant)
     if "openid" not in (grant.request.scope or "").split():
-        asked = grant.request.payload.data.get("scope", "")
-        raise no_such_scope(grant.request.client, asked, "scope must hold openid.")
+        requested = grant.request.payload.data.get("scope", "")
+        raise no_such_scope(grant.request.client, requested, "scope must hold openid.")
     if "id_token" in words_of(grant.request.payload.response_type) and "nonce" not in grant.request.payload.data:
         raise InvalidRequestError("nonce is required with this response_type (OpenID Connect Core section 3.2.2.1).")
     return redirect_uri

@@ -108,14 +108,16 @@ class JwtBearerGrant(JWTBearerGrant):
         return {**unverified.claims, "subject_is": issuer.subject}
 
     def validate_requested_scope(self) -> None:
-        asked = (self.request.payload.data.get("scope") or "").split()
-        check_granted(self.request.client, asked, alone=True)
+        requested = (self.request.payload.data.get("scope") or "").split()
+        check_granted(self.request.client, requested, alone=True)
         client = self.request.client
-        told = ACCESS_SCOPES if client.first_party else ()  # elsewhere the user must have allowed it, at a page
-        allowed = client.scopes_alone - (set(OIDC_SCOPES) - set(told))
-        if not asked or not allowed.issuperset(asked):
+        first_party_scopes = (
+            ACCESS_SCOPES if client.first_party else ()
+        )  # elsewhere the user must have allowed it, at a page
+        allowed = client.scopes_alone - (set(OIDC_SCOPES) - set(first_party_scopes))
+        if not requested or not allowed.issuperset(requested):
             description = "scope must name scopes that the client has registered, none of OpenID Connect's."
-            raise no_such_scope(self.request.client, " ".join(asked), description)
+            raise no_such_scope(self.request.client, " ".join(requested), description)
 
     def authenticate_user(self, claims: dict[str, object]) -> uuid.UUID:
         """Return the person that the issuer speaks of: found by a verified identifier, or by user id. An

@@ -136,8 +136,8 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
 
     def _asks_within(self, scope: str) -> bool:
         """Tell whether the request asks for nothing but what is in ``scope``."""
-        asked = self.request.payload.scope
-        return not asked or set(asked.split()) <= set(scope.split())
+        requested = self.request.payload.scope
+        return not requested or set(requested.split()) <= set(scope.split())
 
     def _left(self, grant: LiveGrant) -> str:
         """Return the scopes that the grant still holds."""

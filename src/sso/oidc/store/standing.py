@@ -15,9 +15,8 @@ from sso.clients.models import TeamMember
 from sso.identity.authn.assurance import identity_level
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.users.models import Identifier, User, UserRole
-from sso.identity.users.store import valid_at
 from sso.oidc.store.models import Consent
-from sso.platform.db import Executor, table_of
+from sso.platform.db import Executor, table_of, valid_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,8 +237,8 @@ def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> An
         alive, held = alive.join(_consents, mine), (_sessions, _consents)
     alive = alive.where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
     alive = alive.with_for_update(read=True, of=held)
-    told = access_columns(bindparam("user_id"), bindparam("client_id"), None) if access else ()
-    return _grants.insert().from_select(list(names), alive).returning(_g.id, *told)
+    of_access = access_columns(bindparam("user_id"), bindparam("client_id"), None) if access else ()
+    return _grants.insert().from_select(list(names), alive).returning(_g.id, *of_access)
 
 
 _INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
@@ -589,14 +589,14 @@ def _that_hold(filter_: GrantFilter, now: datetime, idle_since: datetime) -> Any
 
 async def page_of_grants(
     session: AsyncSession,
-    wanted: GrantFilter,
+    filter_: GrantFilter,
     before: uuid.UUID | None,
     now: datetime,
     idle_since: datetime,
     limit: int,
 ) -> list[Grant]:
     """Return grants that hold, the newest first, from before ``before`` on."""
-    statement = _that_hold(wanted, now, idle_since).order_by(Grant.id.desc()).limit(limit)
+    statement = _that_hold(filter_, now, idle_since).order_by(Grant.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Grant.id < before)
     return list((await session.execute(statement)).scalars())

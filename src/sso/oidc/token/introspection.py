@@ -102,7 +102,7 @@ def _with_what_is_left(valid: FoundToken, client: Client) -> FoundToken | None:
     if valid.kind == "access_token":
         issued = valid.claims["iat"] + END_OF_SECOND
         granted_at = issued if granted_at is None else min(granted_at, issued)
-    held = client.still(scopes, alone=alone, made=granted_at)
+    held = client.still(scopes, alone=alone, granted_at=granted_at)
     if valid.kind == "access_token" and held != scopes:
         return None
     left = client.get_allowed_scope(" ".join(held))
@@ -126,14 +126,14 @@ def _find(services: TokenLookupServices, session: Executor, token: str, now: dat
             return None
         return FoundToken("access_token", claims, claims["client_id"], None)
     client = services.registry.get(claims["client_id"])
-    told = client is not None and client.tells_access
-    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - services.idle, access=told)
+    with_access = client is not None and client.tells_access
+    grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - services.idle, access=with_access)
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
 def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) -> FoundToken | None:
-    told = token.startswith(ACCESS_PREFIX_TOLD)
-    row = store.find_access_token(session, token_hash(token), now, now - idle, access=told)
+    with_access = token.startswith(ACCESS_PREFIX_TOLD)
+    row = store.find_access_token(session, token_hash(token), now, now - idle, access=with_access)
     if row is None:
         return None
     client_id, claims, grant = row

@@ -82,7 +82,7 @@ def still_allowed(client: Client, grant: LiveGrant | None, scope: str) -> str:
         scope: what was granted then.
     """
     alone, registered = grant is None or grant.asserted, client.get_allowed_scope(scope)
-    return " ".join(client.still(registered.split(), alone=alone, made=grant.made if grant is not None else None))
+    return " ".join(client.still(registered.split(), alone=alone, granted_at=grant.made if grant is not None else None))
 
 
 def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, object]:
@@ -125,8 +125,10 @@ def id_token_claims(
         in_full: whether it says what the other scopes allow too.
     """
     about = person_claims(request, grant, scopes if in_full else [])
-    told = told_in_token(request.provider, request.client, grant, {*scopes, *grant.details.get("id_token", [])})
-    return with_mapped(request.client, scopes, {**about, **told}) if about or told else {}
+    access_claims = told_in_token(
+        request.provider, request.client, grant, {*scopes, *grant.details.get("id_token", [])}
+    )
+    return with_mapped(request.client, scopes, {**about, **access_claims}) if about or access_claims else {}
 
 
 def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[str]) -> dict[str, object]:
@@ -182,8 +184,8 @@ def _issue_allowed(request: ProtocolRequest, scope: str) -> str:
         if grant is not None:
             claims["grant_id"] = grant.id.hex
             # RFC 9068 section 2.2.3.1. An opaque token says nothing; introspection tells what is true then.
-            told = told_in_token(provider, client, grant, scope.split())
-            return provider.keys.sign({**told, **claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
+            access_claims = told_in_token(provider, client, grant, scope.split())
+            return provider.keys.sign({**access_claims, **claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
         return provider.keys.sign({**claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
     token = (ACCESS_PREFIX_TOLD if grant is not None and client.tells_access else ACCESS_PREFIX) + random_token()
     row = {

@@ -173,8 +173,8 @@ async def prune(session: AsyncSession, box: SecretBox, before: datetime, *, acto
         return 0
     some = AuditEvent.seq.between(first, first + PRUNE_BATCH)
     kept_events = select(AuditEvent.seq).where(some, AuditEvent.at >= before).order_by(AuditEvent.seq).limit(1)
-    kept = (await session.execute(kept_events)).scalar_one_or_none()
-    last = min((kept - 1) if kept is not None else newest, first + PRUNE_BATCH - 1)
+    first_kept = (await session.execute(kept_events)).scalar_one_or_none()
+    last = min((first_kept - 1) if first_kept is not None else newest, first + PRUNE_BATCH - 1)
     end = (await session.execute(select(AuditEvent).where(AuditEvent.seq == last))).scalar_one_or_none()
     if end is None or end.hash is None:
         return 0

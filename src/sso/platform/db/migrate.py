@@ -190,13 +190,13 @@ async def _alone(engine: AsyncEngine, tell: Callable[[str], None]) -> AsyncItera
     if engine.dialect.name != "postgresql":
         yield
         return
-    told = False
+    has_waited = False
     async with engine.connect() as connection:
         while not (await connection.execute(_TRY_LOCK, {"lock": LOCK})).scalar_one():
             await connection.rollback()
-            if not told:
+            if not has_waited:
                 tell("another process is changing the schema; waiting for it")
-            told = True
+            has_waited = True
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
         # A result of the extended protocol keeps its snapshot until the next statement; one of the simple does not.
         driver: Any = (await connection.get_raw_connection()).driver_connection

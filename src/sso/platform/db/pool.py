@@ -44,10 +44,10 @@ class KeepingPool(AsyncAdaptedQueuePool):
             sqlalchemy.exc.TimeoutError: when all connections of the pool are in use for too long.
         """
         while self._kept:
-            kept = self._kept.pop()
-            if not self.is_closed(kept[1]):
-                return kept
-            kept[0].close()
+            connection = self._kept.pop()
+            if not self.is_closed(connection[1]):
+                return connection
+            connection[0].close()
         lent = self.connect()
         return lent, lent.driver_connection
 

@@ -47,21 +47,21 @@ class KeptClaims:
 
     def find(self, name: Name, now: float) -> Kept | None:
         """Return what is kept of a token that has not expired."""
-        kept = self._kept.get(name)
-        if kept is None:
+        entry = self._kept.get(name)
+        if entry is None:
             return None
-        if kept.exp <= now:
+        if entry.exp <= now:
             self._drop(name)
             return None
         self._kept.move_to_end(name)
-        return kept
+        return entry
 
-    def keep(self, name: Name, kept: Kept) -> None:
+    def keep(self, name: Name, entry: Kept) -> None:
         """Keep the claims of a token."""
-        if len(kept.payload) > MAX_PAYLOAD_BYTES or name in self._kept:
+        if len(entry.payload) > MAX_PAYLOAD_BYTES or name in self._kept:
             return
-        self._kept[name] = kept
-        self._bytes += len(kept.payload)
+        self._kept[name] = entry
+        self._bytes += len(entry.payload)
         while len(self._kept) > self._max_tokens or self._bytes > self._max_bytes:
             self._drop(next(iter(self._kept)))
 

@@ -129,13 +129,13 @@ class KeyRing:
         if expired or audience is not None:
             return self._verified(token, typ, issuer, audience, expired=expired)[1]
         now, name = clock.timestamp(), KeptClaims.name(token, typ, issuer)
-        kept = self._kept.find(name, now)
-        if kept is not None and kept.kid in self._by_kid and self._is_published(self._by_kid[kept.kid]):
-            claims: dict[str, Any] = orjson.loads(kept.payload)
+        verified = self._kept.find(name, now)
+        if verified is not None and verified.kid in self._by_kid and self._is_published(self._by_kid[verified.kid]):
+            claims: dict[str, Any] = orjson.loads(verified.payload)
             _check_times(claims, now)
             return claims
-        kept, claims = self._verified(token, typ, issuer, audience, expired=expired)
-        self._kept.keep(name, kept)
+        verified, claims = self._verified(token, typ, issuer, audience, expired=expired)
+        self._kept.keep(name, verified)
         return claims
 
     def _verified(

@@ -93,8 +93,8 @@ class WhatsApp:
         """See :class:`sso.platform.outbox.phone.PhoneChannel`."""
         settings = self._settings
         if settings.development_outbox:
-            kept = {"kind": "whatsapp", "to": message.to, "subject": "", "text": message.whatsapp, "html": ""}
-            keep(settings, kept)
+            record = {"kind": "whatsapp", "to": message.to, "subject": "", "text": message.whatsapp, "html": ""}
+            keep(settings, record)
             return None
         url = f"{settings.whatsapp_api_url}/{settings.whatsapp_phone_number_id}/messages"
         headers = {"Content-Type": "application/json", **self._authorization()}

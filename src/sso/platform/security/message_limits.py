@@ -79,13 +79,20 @@ class MessageLimits:
         self._per_address, self._sms_per_day = per_address, sms_per_day
 
     async def allow(
-        self, purpose: CodePurpose, asked: str, contact: str, kind: str, address: str, own: str = "", reserved: str = ""
+        self,
+        purpose: CodePurpose,
+        typed: str,
+        contact: str,
+        kind: str,
+        address: str,
+        own: str = "",
+        reserved: str = "",
     ) -> bool:
         """Count one code. Call this outside any transaction.
 
         Args:
             purpose: the purpose of the code.
-            asked: the typed text, or the account of an authenticated user: the response may depend on nothing else.
+            typed: the typed text, or the account of an authenticated user: the response may depend on nothing else.
             contact: the receiver of the code; empty if no code is sent.
             kind: email or phone.
             address: the IP address of the sender of the request.
@@ -101,7 +108,7 @@ class MessageLimits:
             NoMessagesLeft: when the daily SMS are used up.
         """
         source = own or network_of(address)
-        visible = [Rule(key_of("codes", purpose, asked, source), self._per_hour, HOUR)]
+        visible = [Rule(key_of("codes", purpose, typed, source), self._per_hour, HOUR)]
         if not own:
             visible += of_source("codes-from", address, self._per_address, HOUR)
         await self._counts.take(visible)

@@ -96,12 +96,12 @@ def _without_many_marks(text: str) -> str:
     row. A mark is drawn on what stands before it: on text of the page, or far above and below the line."""
     if text.isascii():
         return text
-    kept, marks = [], MAX_MARKS
+    chars, marks = [], MAX_MARKS
     for char in text:
         marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
         if marks <= MAX_MARKS:
-            kept.append(char)
-    return "".join(kept)
+            chars.append(char)
+    return "".join(chars)
 
 
 def _checked(text: str, refused: re.Pattern[str]) -> str:

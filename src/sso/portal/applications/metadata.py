@@ -77,8 +77,8 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, object]
     values = _without_privileges(
         {name: value for name, value in requested.document.items() if name not in (*ADDRESSES, "kept_sector")}
     )
-    kept = {name: value for name, value in granted.items() if name in IN_SANDBOX}
-    values |= {**requested.sandbox, **kept, "type": KINDS[requested.kind]}
+    sandbox_values = {name: value for name, value in granted.items() if name in IN_SANDBOX}
+    values |= {**requested.sandbox, **sandbox_values, "type": KINDS[requested.kind]}
     if own_uri and requested.kind != "service":
         for name in ("redirect_uris", "post_logout_redirect_uris"):
             values[name] = [*texts_in(values.get(name)), own_uri]
@@ -98,17 +98,17 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, object]
 
 def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
     """Return metadata without the scopes that are privileges, and the reasons for them."""
-    kept, scope = {**values}, values.get("scope")
+    unrestricted, scope = {**values}, values.get("scope")
     scope_reasons, claim_reasons = values.get("scope_reasons"), values.get("claim_reasons")
     if isinstance(scope, str):
-        kept["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
+        unrestricted["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
     if isinstance(scope_reasons, dict):
-        kept["scope_reasons"] = {name: text for name, text in scope_reasons.items() if not is_restricted(name)}
+        unrestricted["scope_reasons"] = {name: text for name, text in scope_reasons.items() if not is_restricted(name)}
     if isinstance(claim_reasons, dict):
-        kept["claim_reasons"] = {
+        unrestricted["claim_reasons"] = {
             claim: text for claim, text in claim_reasons.items() if not is_restricted(SCOPE_OF.get(claim, ""))
         }
-    return kept
+    return unrestricted
 
 
 def _in_sandbox(name: str) -> str:

@@ -107,7 +107,7 @@ def decoded_tokens(
         nonce: the nonce of the authorization request; empty: the ID token needs none, as after a refresh.
         jwks: our key set.
     """
-    shown = []
+    described = []
     for name in ("id_token", "access_token"):
         try:
             token = decoded(name, str(tokens[name]))
@@ -115,8 +115,8 @@ def decoded_tokens(
             continue
         if name == "id_token":
             token["checks"] = id_token_checks(tokens, token, issuer=issuer, client_id=client_id, nonce=nonce, jwks=jwks)
-        shown.append(token)
-    return shown
+        described.append(token)
+    return described
 
 
 def id_token_checks(

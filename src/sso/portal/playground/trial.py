@@ -261,10 +261,10 @@ class TrialEndpoints:
         if "access_token" not in tokens:
             return [step]
         trial.data["tokens"] = tokens
-        step["tokens"] = shown = self._decoded(tokens, nonce=trial.data["nonce"])
+        step["tokens"] = decoded_tokens = self._decoded(tokens, nonce=trial.data["nonce"])
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         userinfo, claims = await self._send("userinfo", "GET", "/userinfo", headers, {})
-        sub = shown[0]["claims"].get("sub") if shown else None
+        sub = decoded_tokens[0]["claims"].get("sub") if decoded_tokens else None
         userinfo["checks"] = [("sub", claims.get("sub") == sub)]
         return [step, userinfo]
 

@@ -159,19 +159,19 @@ class Check:
     async def _one(self, case: Case) -> Finding:
         browser = self._browser()
         try:
-            asked = await self._begin(browser, "honest" if case == "forged_logout_token" else case)
+            request_parameters = await self._begin(browser, "honest" if case == "forged_logout_token" else case)
         except Stuck as error:  # it was never shown what is wrong, so it has not refused that
             return Finding(case, "unclear", str(error)[:300])
         if case == "replayed_code":
-            return await self._replayed(browser, asked)
+            return await self._replayed(browser, request_parameters)
         if case == "forged_logout_token":
-            return await self._forged_logout(browser, asked)
+            return await self._forged_logout(browser, request_parameters)
         if case == "wrong_nonce" and not self.play.nonce:
             return Finding(case, "not_applicable", "no_nonce")
-        if case in ("missing_state", "foreign_state") and not asked.get("state"):
+        if case in ("missing_state", "foreign_state") and not request_parameters.get("state"):
             return Finding(case, "accepted", "no_state")
         with contextlib.suppress(Stuck):  # whether somebody is signed in then is seen on the page
-            await self._return(browser, asked)
+            await self._return(browser, request_parameters)
         if case in IN_THE_TOKEN and not (await self._played()).redeemed:
             return Finding(case, "unclear", "not_redeemed")
         return await self._judge(browser, case)
@@ -191,8 +191,8 @@ class Check:
         """Sign in honestly, and return what is wrong with it: nothing, when the application fetched the tokens as it
         is registered, answered without an error, and shows that somebody is signed in."""
         try:
-            asked = await self._begin(browser, "honest")
-            answer, _ = await self._return(browser, asked)
+            request_parameters = await self._begin(browser, "honest")
+            answer, _ = await self._return(browser, request_parameters)
             look = await self._look(browser)
         except Stuck as error:
             return str(error)[:300]
@@ -211,18 +211,18 @@ class Check:
         self.into = self.into or look
         return ""
 
-    async def _signed_in(self, browser: Browser, asked: dict[str, str]) -> str:
+    async def _signed_in(self, browser: Browser, request_parameters: dict[str, str]) -> str:
         """Sign in for a case that begins with an honest sign-in, and return the address of the answer; nothing where it
         did not succeed."""
         try:
-            _, url = await self._return(browser, asked)
+            _, url = await self._return(browser, request_parameters)
             look = await self._look(browser)
         except Stuck:
             return ""
         return url if look != self.out and (await self._played()).redeemed else ""
 
-    async def _replayed(self, browser: Browser, asked: dict[str, str]) -> Finding:
-        url = await self._signed_in(browser, asked)
+    async def _replayed(self, browser: Browser, request_parameters: dict[str, str]) -> Finding:
+        url = await self._signed_in(browser, request_parameters)
         if not url:
             return Finding("replayed_code", "unclear", "not_signed_in")
         stranger = self._browser()
@@ -232,11 +232,11 @@ class Check:
             return Finding("replayed_code", "refused")
         return await self._judge(stranger, "replayed_code")
 
-    async def _forged_logout(self, browser: Browser, asked: dict[str, str]) -> Finding:
+    async def _forged_logout(self, browser: Browser, request_parameters: dict[str, str]) -> Finding:
         uri = self.client.meta.backchannel_logout_uri
         if uri is None:
             return Finding("forged_logout_token", "not_applicable", "no_backchannel")
-        if not await self._signed_in(browser, asked):
+        if not await self._signed_in(browser, request_parameters):
             return Finding("forged_logout_token", "unclear", "not_signed_in")
         try:
             before = await self._look(browser)
@@ -273,28 +273,32 @@ class Check:
         _, url = await browser.open(self.start, self.issuer + "/authorize")
         if not url.startswith(self.issuer + "/authorize"):
             raise Stuck(f"it does not send the browser to {self.issuer}/authorize; is that its issuer?")
-        asked = dict(parse_qsl(urlsplit(url).query))
-        if asked.get("client_id") != self.client.client_id:
-            raise Stuck(f"it names the client_id {asked.get('client_id', '')!r}, not {self.client.client_id!r}")
-        if not self.client.check_redirect_uri(asked.get("redirect_uri", "")):
-            raise Stuck(f"it asks for the redirect_uri {asked.get('redirect_uri', '')!r}, which is not registered")
+        request_parameters = dict(parse_qsl(urlsplit(url).query))
+        if request_parameters.get("client_id") != self.client.client_id:
+            raise Stuck(
+                f"it names the client_id {request_parameters.get('client_id', '')!r}, not {self.client.client_id!r}"
+            )
+        if not self.client.check_redirect_uri(request_parameters.get("redirect_uri", "")):
+            raise Stuck(
+                f"it asks for the redirect_uri {request_parameters.get('redirect_uri', '')!r}, which is not registered"
+            )
         self.play = Play(
             case,
             secrets.token_urlsafe(24),
-            asked.get("nonce", "")[:500],
-            asked.get("code_challenge", "")[:200],
+            request_parameters.get("nonce", "")[:500],
+            request_parameters.get("code_challenge", "")[:200],
             self.key,
             f"uji-{secrets.token_hex(4)}",
-            redirect_uri=asked["redirect_uri"],
+            redirect_uri=request_parameters["redirect_uri"],
             alg=self.alg,
         )
         await self._write_play()
-        return asked
+        return request_parameters
 
-    async def _return(self, browser: Browser, asked: dict[str, str]) -> tuple[Visited, str]:
+    async def _return(self, browser: Browser, request_parameters: dict[str, str]) -> tuple[Visited, str]:
         """Bring the answer back to the application, and return what came of it, and the address of the answer."""
-        parameters = fake_provider.answer_parameters(self.play, self.issuer, asked.get("state", ""))
-        url = with_parameters(asked["redirect_uri"], list(parameters.items()))
+        parameters = fake_provider.answer_parameters(self.play, self.issuer, request_parameters.get("state", ""))
+        url = with_parameters(request_parameters["redirect_uri"], list(parameters.items()))
         visited, _ = await browser.open(url, self.issuer)
         return visited, url
 
@@ -328,14 +332,14 @@ class Check:
             row.play = encrypted_play(self.services.box, self.play)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
-        shown: list[dict[str, object]] = [
+        as_json: list[dict[str, object]] = [
             {"case": finding.case, "outcome": finding.outcome, "detail": finding.detail} for finding in findings
         ]
         async with self.services.db.write() as session:
             row = await session.get(RelyingPartyCheck, self.check_id)
             if row is None:
                 return
-            row.results = {**row.results, "findings": shown}
+            row.results = {**row.results, "findings": as_json}
             if status == "done":
                 row.status, row.finished_at = "done", clock.now()  # its key is used by the next check
                 data = {"passed": passed(row)}

@@ -91,15 +91,15 @@ async def tell_teams(session: AsyncSession, events: Sequence[AuditEvent]) -> int
 
     Without an event for teams, there is no statement.
     """
-    told = [(event, type_) for event in events if (type_ := type_for_team(event)) is not None]
-    if not told:
+    team_events = [(event, type_) for event in events if (type_ := type_for_team(event)) is not None]
+    if not team_events:
         return 0
-    application_ids = {application_of(event.client_id or "") for event, _ in told}
+    application_ids = {application_of(event.client_id or "") for event, _ in team_events}
     mine = select(ApplicationWebhook).where(ApplicationWebhook.application_id.in_(application_ids))
     mine = mine.where(ApplicationWebhook.enabled.is_(True)).order_by(ApplicationWebhook.id)
     webhooks = list((await session.execute(mine)).scalars())
     count = 0
-    for event, type_ in told:
+    for event, type_ in team_events:
         for webhook in webhooks:
             is_theirs = webhook.application_id == application_of(event.client_id or "")
             if is_theirs and type_ in webhook.events and event.at >= webhook.created_at:
