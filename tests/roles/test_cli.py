@@ -62,7 +62,7 @@ def test_roles_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     cli.monkeypatch.setenv("SSO_LANGUAGE", "en")
     assert "diberikan: 0, diubah: 1, diakhiri: 0" in changed.out, changed
     (row,) = cli("roles", "list", "--user", "siti", "--json").json
-    assert (row["role"], row["until"][:19]) == ("operator", "2031-01-01T00:00:00"), "the last day is over at its end"
+    assert (row["role"], row["until"][:19]) == ("operator", "2031-12-31T17:00:00"), "the last day in the city"
     assert cli("roles", "end", row["id"], "--reason", "Selesai").code == 0
     assert "ended already" in cli("roles", "end", row["id"], "--reason", "Selesai").err
     file.write_text("assignments:\n  - {client_id: tidak-ada, role: x, user: siti, reason: r}\n  - {role: x}\n")

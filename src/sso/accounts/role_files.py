@@ -83,13 +83,6 @@ class FileRow(BaseModel):
     valid_until: datetime | date | None = None
     reason: str = Field(min_length=1, max_length=500)
 
-    @field_validator("valid_until", mode="before")
-    @classmethod
-    def _day(cls, value: object) -> object:
-        """Take the text of a day as that day, not as its first moment."""
-        is_day = isinstance(value, str) and len(value.strip()) == len("2027-12-31")
-        return date.fromisoformat(value.strip()) if is_day and isinstance(value, str) else value
-
     @field_validator("user", "group", "unit", mode="before")
     @classmethod
     def _as_written(cls, value: object) -> object:
@@ -100,7 +93,7 @@ class FileRow(BaseModel):
     @classmethod
     def _a_day(cls, value: object) -> object:
         """Take a day that is text as a day, and not as its first moment."""
-        return date.fromisoformat(value) if isinstance(value, str) and is_day(value) else value
+        return date.fromisoformat(value.strip()) if isinstance(value, str) and is_day(value.strip()) else value
 
 
 @dataclass(frozen=True, slots=True)
