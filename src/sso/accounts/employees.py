@@ -18,12 +18,13 @@ from sso import clock
 from sso.accounts.access_changes import access_changed
 from sso.accounts.administration import give_roles
 from sso.accounts.contact_changes import contacts_told
-from sso.accounts.groups import add_member, end_membership
+from sso.accounts.groups import ENDED, GroupRefused, add_member, end_membership
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.services import AccountChanges
 from sso.identity.employees import store
 from sso.identity.employees.models import Employment
 from sso.identity.employees.rules import WITHOUT_NIP, State, Status, state_of
+from sso.identity.employees.store import EMPLOYEE
 from sso.identity.groups.models import Membership
 from sso.identity.notifications import notify
 from sso.identity.sessions import store as sessions
@@ -37,7 +38,6 @@ from sso.platform.actor import SYSTEM, Actor
 from sso.platform.audit import record
 from sso.platform.db import new_id
 
-EMPLOYEE = "employee"
 ENDED_BY_TIME = "the last day of the employment is over"
 NIP_TAKEN = "another account has this NIP"
 NIP_IS_USER_NAME = "another account has this NIP as its username: change that username first"
@@ -56,6 +56,7 @@ class EmploymentDetails:
         position: what the employee is there.
         valid_from: the beginning; None: since before records.
         valid_until: the end; None: no end is known.
+        keep_unit: whoever records it may not change who belongs to units: the unit and the position stay as they are.
     """
 
     status: Status
@@ -66,6 +67,7 @@ class EmploymentDetails:
     position: str | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
+    keep_unit: bool = False
 
 
 def stored_details(details: EmploymentDetails, unit_code: str | None, reason: str) -> dict[str, object]:
@@ -153,7 +155,10 @@ async def employ_in_change(
     employment.updated_at = now
     session.add(employment)
     await _set_nip(session, user, details, now)
-    await _set_unit(session, services, user, employment, details, actor, reason)
+    if not details.keep_unit:
+        await _set_unit(session, services, user, employment, details, actor, reason)
+    elif details.valid_until is not None:
+        await _shorten_units(session, services, user, details.valid_until, actor, reason)
     await session.flush()
     after = _recorded(employment)
     changed = sorted(name for name, value in after.items() if before.get(name) != value)
@@ -232,7 +237,7 @@ async def _set_unit(
         kept = None
     for membership in {membership.id: membership for membership in (main, same) if membership}.values():
         if membership is not kept:
-            await end_membership(session, services, membership_id=membership.id, actor=actor, reason=reason)
+            await _end_unit(session, services, membership, actor, reason)
     if kept is None and details.unit_id is not None and not _is_over(details, now):
         starts = details.valid_from if details.valid_from and details.valid_from > now else None
         kept = await add_member(
@@ -241,6 +246,31 @@ async def _set_unit(
             else "manual", actor=actor, reason=reason,
         )  # fmt: skip
     employment.membership_id = kept.id if kept is not None else None
+
+
+async def _shorten_units(
+    session: AsyncSession, services: AccountChanges, user: User, at: datetime, actor: Actor, reason: str
+) -> None:
+    """Let no membership in units be longer than the employment."""
+    for membership in await store.unit_memberships(session, user.id, clock.now()):
+        if membership.valid_until is None or membership.valid_until > at:
+            await _end_unit(session, services, membership, actor, reason, at)
+
+
+async def _end_unit(
+    session: AsyncSession,
+    services: AccountChanges,
+    membership: Membership,
+    actor: Actor,
+    reason: str,
+    at: datetime | None = None,
+) -> None:
+    """End a membership. One that has ended already is done."""
+    try:
+        await end_membership(session, services, membership_id=membership.id, at=at, actor=actor, reason=reason)
+    except GroupRefused as refused:
+        if refused.text != ENDED:
+            raise
 
 
 def _is_as_wanted(membership: Membership, details: EmploymentDetails) -> bool:
@@ -303,9 +333,7 @@ async def end_employment(
         return employment
     employment.valid_until, employment.updated_at = at, now
     await store.set_nip_times(session, user.id, employment.valid_from, at)
-    for membership in await store.unit_memberships(session, user.id, now):
-        if membership.valid_until is None or membership.valid_until > at:
-            await end_membership(session, services, membership_id=membership.id, at=at, actor=actor, reason=reason)
+    await _shorten_units(session, services, user, at, actor, reason)
     _record(session, "employment.changed", user.id, actor, reason, {"changed": ["valid_until"]})
     return employment
 
@@ -316,12 +344,9 @@ async def _end(
     now = clock.now()
     end = min(employment.valid_until or now, now)
     employment.valid_until, employment.ended_at, employment.updated_at = end, now, now
-    await store.set_nip_times(session, user.id, employment.valid_from, end)
-    for identifier in await users.identifiers_of(session, user.id):
-        if identifier.kind == "nip":
-            identifier.is_primary = False
+    await end_nip(session, user, employment, end)
     for membership in await store.unit_memberships(session, user.id, now):
-        await end_membership(session, services, membership_id=membership.id, actor=actor, reason=reason)
+        await _end_unit(session, services, membership, actor, reason)
     roles = await users.roles_of(session, user.id)
     if EMPLOYEE in roles:
         await give_roles(session, services, user, [role for role in roles if role != EMPLOYEE], actor=actor)
@@ -331,6 +356,14 @@ async def _end(
     notify(session, services, user, "employment_ended")
     await _end_at_applications(session, services, user, actor)
     await access_changed(session, services, user_ids=[user.id], client_ids=None, actor=actor)
+
+
+async def end_nip(session: AsyncSession, user: User, employment: Employment, end: datetime) -> None:
+    """Let the NIP of a user, and its old form, sign in no more."""
+    await store.set_nip_times(session, user.id, employment.valid_from, end)
+    for identifier in await users.identifiers_of(session, user.id):
+        if identifier.kind == "nip":
+            identifier.is_primary = False
 
 
 async def _end_at_applications(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> None:
@@ -380,6 +413,8 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
     for row in rows:
         state = "ended" if row.ended_at is not None else state_of(row.valid_from, row.valid_until, now)
         membership, unit = units.get(row.membership_id, (None, None)) if row.membership_id else (None, None)
+        if state != "ended" and membership is not None and not _goes_on(membership, now):
+            membership = None
         if membership is None or unit is None:
             shown.append(ShownEmployment(row, state))
         else:
@@ -387,16 +422,19 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
     return shown
 
 
-async def follow_employments(session: AsyncSession, services: AccountChanges, limit: int) -> int:
-    """Begin and end the employments whose time has come; return how many."""
-    found = await store.due(session, clock.now(), limit)
-    for employment_id, user_id in found:
-        user = await users.lock_user(session, user_id)
-        employment = await session.get(Employment, employment_id, populate_existing=True)
-        if user is None or employment is None or employment.ended_at is not None:
-            continue
+def _goes_on(membership: Membership, now: datetime) -> bool:
+    """Tell whether a membership is valid now or later."""
+    start, end = membership.valid_from, membership.valid_until
+    return end is None or (end > now and (start is None or start < end))
+
+
+async def follow_employment(session: AsyncSession, services: AccountChanges, user_id: uuid.UUID) -> bool:
+    """Begin or end the employment of a user whose time has come; return that there is no more to do."""
+    user = await users.lock_user(session, user_id)
+    employment = await store.open_of_user(session, user_id)
+    if user is not None and employment is not None:
         await _follow_time(session, services, user, employment, SYSTEM, ENDED_BY_TIME)
-    return len(found)
+    return False
 
 
 def _record(

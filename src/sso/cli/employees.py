@@ -92,7 +92,7 @@ def import_command(
     outcome = run_loaded(work, begins=not dry_run)
     if json:
         counts: dict[str, object] = dict(outcome.counts.items())
-        shown = {"rows": outcome.rows, **counts, "ended": outcome.ended}
+        shown = {"rows": outcome.rows, **counts, "ended": outcome.ended, "not_ended": outcome.not_ended}
         print_json({**shown, "columns_not_read": unread, "report": str(listed)})
         return
     if unread:
@@ -142,6 +142,8 @@ def _print_outcome(outcome: Outcome, listed: Path, *, dry_run: bool) -> None:
             print(f"  {outcome.counts[name]} {text}")
     if outcome.ended:
         print(f"  {outcome.ended} employments {'would end' if dry_run else 'ended'}: not in the file")
+    if outcome.not_ended:
+        complain(f"{outcome.not_ended} employments could not be ended: see the log, then import the file again")
     print(f"The result of each line is in {listed}")
 
 
