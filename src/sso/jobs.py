@@ -514,8 +514,11 @@ async def _follow_roles(run: Run) -> int:
     """Follow the roles and groups that began or ended by time."""
     async with run.provider.db.write() as session:
         count = await access_changes.follow_the_clock(session, run.provider)
-    while not run.stop.is_set() and await access_changes.work_once(run.provider):
+    failed: dict[uuid.UUID, Exception] = {}
+    while not run.stop.is_set() and await access_changes.work_once(run.provider, failed):
         await run.keep()
+    if failed:
+        raise RowsFailed(count, list(failed.values()))
     return count
 
 

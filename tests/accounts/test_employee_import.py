@@ -211,10 +211,8 @@ async def test_a_complete_list_goes_on_after_a_user_whose_employment_cannot_end(
     await units(city)
     await run(city, written(tmp_path, SITI, NEW))
     async with city.provider.db.read() as session:
-        rows = (
-            await session.execute(select(Identifier.lookup, Identifier.user_id).where(Identifier.kind == "nip"))
-        ).all()
-    who = {lookup: user_id for lookup, user_id in rows}
+        held = select(Identifier.lookup, Identifier.user_id).where(Identifier.kind == "nip")
+        who = dict((await session.execute(held)).tuples().all())
     await cancelled_membership(city, who[NIP], await unit(city, "KEL"))
     left = written(tmp_path, (*SITI[:9], "2026-01-01"), NEW)
     outcome, lines = await run(city, left)

@@ -14,17 +14,20 @@ from tests.support import PASSWORD, City, RelyingParty, Statements
 from sso import clock
 from sso.accounts import employees as employments
 from sso.accounts import groups
+from sso.accounts.contacts import add_contact
 from sso.accounts.data_export import everything_about
 from sso.accounts.employees import EmploymentDetails, employ, end_employment
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.clients.secrets import new_secret
+from sso.identity.authn.passwords import Passwords
 from sso.identity.employees.models import Employment
 from sso.identity.groups.models import Group, Membership
 from sso.identity.groups.store import add_group
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
-from sso.identity.users.service import UserError, find
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import UserError, create_users, find
 from sso.jobs import RowsFailed, clear_up
 from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
@@ -383,3 +386,28 @@ async def test_an_officer_without_the_right_opens_and_prolongs_no_membership(cit
     async with city.provider.db.read() as session:
         (employment,) = (await session.execute(select(Employment))).scalars()
     assert employment.grade == "III/d"
+
+
+async def test_who_has_only_the_nip_signs_in_with_it_until_there_is_something_else(city: City) -> None:
+    hashed = await Passwords(city.settings).hash(PASSWORD)
+    async with city.provider.db.write() as session:
+        (user,) = await create_users(session, [NewUser(username=NIP, name="Rina", password_hash=hashed)], actor="test")
+        city.users["rina"] = user.id
+    soon = clock.now() + timedelta(hours=1)
+    await hire(city, "rina", valid_until=soon)
+    clock.advance(timedelta(hours=2).total_seconds())
+    await clear_up(city.provider)
+    assert await facts(city, "rina") == (["citizen"], [])
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, username=NIP, scope="openid profile")
+        assert NIP not in (await party.userinfo(tokens["access_token"])).text, (
+            "applications are not told of it any more"
+        )
+    async with city.provider.db.write() as session:
+        locked = await store.lock_user(session, city.users["rina"])
+        assert locked is not None
+        assert await add_contact(session, city.provider, locked, "email", "rina@warga.example", actor=CLI)
+    assert (await signs_in(city, NIP), await signs_in(city, "rina@warga.example")) == (False, True)
+    await hire(city, "rina")
+    assert await signs_in(city, NIP)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.access_changes import access_changed
 from sso.accounts.administration import give_roles
-from sso.accounts.contact_changes import contacts_told
+from sso.accounts.contact_changes import contacts_told, has_other_sign_in_name
 from sso.accounts.groups import ENDED, GroupRefused, add_member, end_membership
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.services import AccountChanges
@@ -359,9 +359,12 @@ async def _end(
 
 
 async def end_nip(session: AsyncSession, user: User, employment: Employment, end: datetime) -> None:
-    """Let the NIP of a user, and its old form, sign in no more."""
-    await store.set_nip_times(session, user.id, employment.valid_from, end)
-    for identifier in await users.identifiers_of(session, user.id):
+    """Let the NIP of a user, and its old form, sign in no more. Whoever has nothing else to sign in with keeps it until
+    there is something else (``sso.accounts.contact_changes``)."""
+    own = await users.identifiers_of(session, user.id)
+    kept = not has_other_sign_in_name(own)
+    await store.set_nip_times(session, user.id, employment.valid_from, None if kept else end)
+    for identifier in own:
         if identifier.kind == "nip":
             identifier.is_primary = False
 
