@@ -212,7 +212,7 @@ async def test_a_complete_list_goes_on_after_a_user_whose_employment_cannot_end(
     await run(city, written(tmp_path, SITI, NEW))
     async with city.provider.db.read() as session:
         held = select(Identifier.lookup, Identifier.user_id).where(Identifier.kind == "nip")
-        who = dict((await session.execute(held)).tuples().all())
+        who = {row.lookup: row.user_id for row in (await session.execute(held)).all()}
     await cancelled_membership(city, who[NIP], await unit(city, "KEL"))
     left = written(tmp_path, (*SITI[:9], "2026-01-01"), NEW)
     outcome, lines = await run(city, left)
