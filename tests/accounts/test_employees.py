@@ -12,8 +12,8 @@ from tests.citizens import SENDING, here, notices, post
 from tests.support import PASSWORD, City, RelyingParty, Statements
 
 from sso import clock
+from sso.accounts import access_changes, groups
 from sso.accounts import employees as employments
-from sso.accounts import groups
 from sso.accounts.contacts import add_contact
 from sso.accounts.data_export import everything_about
 from sso.accounts.employees import EmploymentDetails, employ, end_employment
@@ -22,7 +22,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.secrets import new_secret
 from sso.identity.authn.passwords import Passwords
 from sso.identity.employees.models import Employment
-from sso.identity.groups.models import Group, Membership
+from sso.identity.groups.models import Group, Membership, PendingAccessChange
 from sso.identity.groups.store import add_group
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
@@ -411,3 +411,25 @@ async def test_who_has_only_the_nip_signs_in_with_it_until_there_is_something_el
     assert (await signs_in(city, NIP), await signs_in(city, "rina@warga.example")) == (False, True)
     await hire(city, "rina")
     assert await signs_in(city, NIP)
+
+
+async def test_a_user_whose_roles_cannot_be_compared_stops_nobody(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned, other = city.users["siti"], city.users["budi"]
+    async with city.provider.db.write() as session:
+        about = {"client_ids": None, "since": clock.now(), "unknown_before": False, "actor": "system"}
+        users = [str(poisoned), str(other)]
+        session.add(PendingAccessChange(user_ids=users, created_at=clock.now(), **about))
+    compared: list[uuid.UUID] = []
+
+    async def compare(session: Any, services: Any, user_ids: list[uuid.UUID], *more: Any) -> None:
+        if poisoned in user_ids:
+            raise ValueError("cannot be compared")
+        compared.extend(user_ids)
+
+    monkeypatch.setattr(access_changes, "_compare", compare)
+    with pytest.raises(RowsFailed, match="cannot be compared"):
+        await clear_up(city.provider)
+    assert compared == [other]
+    async with city.provider.db.read() as session:
+        left = (await session.execute(select(PendingAccessChange.user_ids))).scalars().all()
+    assert left == [[str(poisoned)]], "it is tried again"
