@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,7 +23,7 @@ from sso import clock
 from sso.accounts import access_changes, access_reviews
 from sso.accounts.attributes import delete_old_values
 from sso.accounts.deletion import delete_due
-from sso.accounts.employees import follow_employments
+from sso.accounts.employees import follow_employment
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
@@ -31,6 +31,7 @@ from sso.clients.models import SANDBOX_END, ClientSecret
 from sso.errors import Refusal
 from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
+from sso.identity.employees import store as employees
 from sso.identity.notifications import link_token, notify
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.reasons import EndReason
@@ -94,6 +95,19 @@ class LeaseLost(Exception):
     """Another process runs the jobs now: this one was too slow to extend its lease."""
 
 
+class RowsFailed(Exception):
+    """The work of a job failed for some rows. It was done for the others.
+
+    Args:
+        done: how many were done.
+        failures: why it failed, for each of the others.
+    """
+
+    def __init__(self, done: int, failures: Sequence[Exception]) -> None:
+        super().__init__(f"{len(failures)} of {done + len(failures)} failed, the first with {failures[0]!r}")
+        self.done = done
+
+
 class JobServices(AccountActions, HasIdle, Protocol):
     """What the jobs need."""
 
@@ -133,6 +147,61 @@ class Run:
             if count < (size or BATCH) or self.stop.is_set():
                 return total
             await self.keep()
+
+    async def each(
+        self,
+        find: Callable[[AsyncSession, uuid.UUID | None], Awaitable[Sequence[uuid.UUID]]],
+        work: Callable[[AsyncSession, uuid.UUID], Awaitable[bool]],
+    ) -> int:
+        """Call ``work`` with each id, in a transaction of its own; return how many were done. Where it fails for one,
+        the others are done all the same.
+
+        Args:
+            find: returns the next ids in their order, after the one that is given.
+            work: does what is to be done with one, or a part of it; tells whether there is more to do.
+
+        Raises:
+            RowsFailed: when some failed. The next run tries them again.
+            DatabaseUnavailable: when there is no database now.
+        """
+        done, last, failures = 0, None, list[Exception]()
+        while not self.stop.is_set():
+            async with self.provider.db.read() as session:
+                ids = await find(session, last)
+            if not ids:
+                break
+            for last in ids:
+                if self.stop.is_set():
+                    break
+                error = await self._one_row(last, work)
+                if error is None:
+                    done += 1
+                else:
+                    failures.append(error)
+        if failures:
+            raise RowsFailed(done, failures)
+        return done
+
+    async def _one_row(
+        self, row_id: uuid.UUID, work: Callable[[AsyncSession, uuid.UUID], Awaitable[bool]]
+    ) -> Exception | None:
+        more = True
+        try:
+            while more and not self.stop.is_set():
+                check_clock()
+                async with self.provider.db.write() as session:
+                    more = await work(session, row_id)
+                await self.keep()
+        except (LeaseLost, ClockIsWrong):
+            raise
+        except DatabaseUnavailable as unavailable:  # also a conflict, and a statement that takes too long
+            await _check_database(self.provider.db)
+            log.warning("row %s: %s", row_id, unavailable)
+            return unavailable
+        except Exception as failure:
+            log.exception("row %s failed; the next run tries it again", row_id)
+            return failure
+        return None
 
     async def keep(self) -> None:
         """Extend the lease where it is time to.
@@ -249,6 +318,9 @@ async def _run_all(run: Run) -> list[Exception]:
             log.warning("job %s: %s", job.name, unavailable)
             await _check_database(run.provider.db)
             error = unavailable
+        except RowsFailed as some:  # each is in the log
+            log.error("job %s: %s", job.name, some)
+            rows, error = some.done, some
         except Exception as failure:
             log.exception("job %s failed", job.name)
             error = failure
@@ -442,27 +514,29 @@ async def _follow_roles(run: Run) -> int:
     """Follow the roles and groups that began or ended by time."""
     async with run.provider.db.write() as session:
         count = await access_changes.follow_the_clock(session, run.provider)
-    while not run.stop.is_set() and await access_changes.work_once(run.provider):
+    failed: dict[uuid.UUID, Exception] = {}
+    while not run.stop.is_set() and await access_changes.work_once(run.provider, failed):
         await run.keep()
+    if failed:
+        raise RowsFailed(count, list(failed.values()))
     return count
 
 
 async def _follow_reviews(run: Run) -> int:
     """Remind owners of access reviews that end soon, and finish those that are over."""
-    async with run.provider.db.write() as session:
-        count = await access_reviews.remind_owners(session, run.provider)
-    return count + await run.batches(_one(lambda session: access_reviews.finish_review(session, run.provider)), 1)
-
-
-def _one(work: Callable[[AsyncSession], Awaitable[bool]]) -> Callable[[AsyncSession], Awaitable[int]]:
-    async def count(session: AsyncSession) -> int:
-        return int(await work(session))
-
-    return count
+    now = clock.now()
+    return await run.each(
+        lambda session, after: access_reviews.due(session, now, after),
+        lambda session, review_id: access_reviews.follow_review(session, run.provider, review_id),
+    )
 
 
 async def _follow_employments(run: Run) -> int:
-    return await run.batches(lambda session: follow_employments(session, run.provider, 1), 1)
+    now = clock.now()
+    return await run.each(
+        lambda session, after: employees.due(session, now, after, BATCH),
+        lambda session, user_id: follow_employment(session, run.provider, user_id),
+    )
 
 
 async def _delete_mistakes(run: Run) -> int:

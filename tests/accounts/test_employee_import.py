@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
-from tests.accounts.test_employees import NIP, OTHER_NIP, application, facts, hire, signs_in, unit
+from tests.accounts.test_employees import (
+    NIP,
+    OTHER_NIP,
+    application,
+    cancelled_membership,
+    facts,
+    hire,
+    signs_in,
+    unit,
+)  # fmt: skip
 from tests.citizens import SENDING
 from tests.support import City
 
 from sso import clock
+from sso.accounts import employees as employments
 from sso.accounts.employee_import import ImportRequest, LineResult, Outcome, TooManyEnd, import_employees
 from sso.accounts.merging import decide_proposal
 from sso.errors import Refusal
@@ -193,3 +203,60 @@ def test_days_are_days_of_the_city(tmp_path: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(Refusal, match="no column name"):
         written(tmp_path, row, header=("NIP", "X", *HEADER[2:]))
+
+
+async def test_a_complete_list_goes_on_after_a_user_whose_employment_cannot_end(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await units(city)
+    await run(city, written(tmp_path, SITI, NEW))
+    async with city.provider.db.read() as session:
+        held = select(Identifier.lookup, Identifier.user_id).where(Identifier.kind == "nip")
+        who = {row.lookup: row.user_id for row in (await session.execute(held)).all()}
+    await cancelled_membership(city, who[NIP], await unit(city, "KEL"))
+    left = written(tmp_path, (*SITI[:9], "2026-01-01"), NEW)
+    outcome, lines = await run(city, left)
+    assert (lines[2].result, lines[2].text) == ("changed", "")
+    await run(city, written(tmp_path, SITI, NEW))
+    end = employments.end_nip
+
+    async def fails_once(session: Any, user: User, *more: Any) -> None:
+        if user.id == min(who.values()):
+            raise UserError("this one cannot end")
+        await end(session, user, *more)
+
+    monkeypatch.setattr(employments, "end_nip", fails_once)
+    third = ("197001011995031001", "Ani", "", "", "DINKES", "Analis", "IX", "PNS", "", "")
+    outcome, _ = await run(city, written(tmp_path, third), complete=True, confirmed=True)
+    assert (outcome.ended, outcome.not_ended, outcome.counts["made"]) == (1, 1, 1)
+
+
+async def test_a_proposal_follows_the_newest_file(city: City, tmp_path: Path) -> None:
+    await units(city)
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        name = {"kind": "username", "value": NIP, "lookup": NIP, "is_primary": False}
+        session.add(Identifier(user_id=city.users["budi"], created_at=now, verified_at=now, **name))
+    gone = (*SITI[:9], "2026-01-01")
+    assert (await run(city, written(tmp_path, gone)))[1][2].text == "the employment is over"
+    await run(city, written(tmp_path, SITI))
+    _, lines = await run(city, written(tmp_path, gone))
+    assert (lines[2].result, lines[2].text) == ("changed", "the employment is over: the proposal is withdrawn")
+    async with city.provider.db.read() as session:
+        assert (await session.execute(select(MergeProposal))).first() is None
+    await run(city, written(tmp_path, SITI))
+    await run(city, written(tmp_path, (*SITI[:4], "DINKES", "Kepala Seksi", *SITI[6:])))
+    async with city.provider.db.write() as session:
+        proposal_id = (await session.execute(select(MergeProposal.id))).scalar_one()
+        await decide_proposal(session, city.provider, proposal_id, "merged", actor=CLI)
+    assert await facts(city, "budi") == (["citizen", "employee"], [("Kepala Seksi", True)])
+
+
+async def test_a_complete_list_keeps_the_employees_that_it_brings(city: City, tmp_path: Path) -> None:
+    await units(city)
+    await prove_nik(city)
+    file = written(tmp_path, SITI, NEW)
+    outcome, _ = await run(city, file, complete=True)
+    assert (outcome.counts["linked"], outcome.counts["made"], outcome.ended) == (1, 1, 0)
+    assert (await facts(city))[0] == ["citizen", "employee"]
+    assert await signs_in(city, NIP)

@@ -12,18 +12,23 @@ from tests.citizens import SENDING, here, notices, post
 from tests.support import PASSWORD, City, RelyingParty, Statements
 
 from sso import clock
+from sso.accounts import access_changes, groups
+from sso.accounts import employees as employments
+from sso.accounts.contacts import add_contact
 from sso.accounts.data_export import everything_about
 from sso.accounts.employees import EmploymentDetails, employ, end_employment
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.clients.secrets import new_secret
+from sso.identity.authn.passwords import Passwords
 from sso.identity.employees.models import Employment
-from sso.identity.groups.models import Group, Membership
+from sso.identity.groups.models import Group, Membership, PendingAccessChange
 from sso.identity.groups.store import add_group
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
-from sso.identity.users.service import UserError, find
-from sso.jobs import clear_up
+from sso.identity.users.schemas import NewUser
+from sso.identity.users.service import UserError, create_users, find
+from sso.jobs import RowsFailed, clear_up
 from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import bump_version, new_id
@@ -279,3 +284,152 @@ async def test_the_export_of_a_user_has_the_employments(city: City) -> None:
         document = await everything_about(session, city.provider.box, city.provider.registry, city.users["siti"])
     (shown,) = cast("list[dict[str, object]]", document["employments"])
     assert (shown["nip"], shown["unit_code"], shown["position"]) == (NIP, "PKM-CPD", "Perawat")
+
+
+async def cancelled_membership(city: City, user_id: uuid.UUID, unit_id: uuid.UUID) -> None:
+    """Plan a membership that begins in ten years, and end it before it begins."""
+    later = clock.now() + timedelta(days=3650)
+    async with city.provider.db.write() as session:
+        planned = await groups.add_member(
+            session, city.provider, user_id=user_id, group_id=unit_id, valid_from=later, actor=CLI, reason="Mutasi"
+        )
+    async with city.provider.db.write() as session:
+        await groups.end_membership(session, city.provider, membership_id=planned.id, actor=CLI, reason="Batal")
+
+
+async def test_a_cancelled_membership_does_not_keep_the_employment(city: City) -> None:
+    unit_id, soon = await unit(city), clock.now() + timedelta(hours=1)
+    await hire(city, valid_until=soon)
+    await hire(city, "budi", nip=OTHER_NIP)
+    for name in ("siti", "budi"):
+        await cancelled_membership(city, city.users[name], unit_id)
+    await hire(city, "budi", nip=OTHER_NIP, unit_id=unit_id)
+    await dismiss(city, "budi", clock.now() + timedelta(days=3))
+    await dismiss(city, "budi")
+    assert (await facts(city, "budi"))[0] == ["citizen"]
+    clock.advance(timedelta(hours=2).total_seconds())
+    await clear_up(city.provider)
+    assert (await facts(city))[0] == ["citizen"]
+
+
+async def test_the_job_goes_on_after_a_user_whose_employment_cannot_end(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = clock.now() + timedelta(hours=1)
+    first, second = sorted(("siti", "budi"), key=lambda name: city.users[name])
+    await hire(city, first, valid_until=soon)
+    await hire(city, second, nip=OTHER_NIP, valid_until=soon)
+    end = employments.end_nip
+
+    async def fails_once(session: Any, user: User, *more: Any) -> None:
+        if user.id == city.users[first]:
+            raise UserError("this one cannot end")
+        await end(session, user, *more)
+
+    monkeypatch.setattr(employments, "end_nip", fails_once)
+    clock.advance(timedelta(hours=2).total_seconds())
+    with pytest.raises(RowsFailed, match=r"1 of 2 failed, the first with UserError\('this one cannot end'\)"):
+        await clear_up(city.provider)
+    assert (await facts(city, first))[0] == ["citizen", "employee"]
+    assert (await facts(city, second))[0] == ["citizen"]
+    monkeypatch.undo()
+    await clear_up(city.provider)
+    assert (await facts(city, first))[0] == ["citizen"]
+
+
+async def test_applications_for_employees_refuse_at_once_who_left_by_time(city: City) -> None:
+    """They do not wait for the job, and the applications of others cost no statement more."""
+    party = await application(
+        city,
+        group="Kepegawaian",
+        allowed_roles=["employee"],
+        listed_for="staff",
+        initiate_login_uri="https://k.example/",
+    )
+    await hire(city, valid_until=clock.now() + timedelta(hours=1))
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, scope="openid offline_access")
+        assert "E-Kinerja" in (await browser.open("/")).text
+        clock.advance(timedelta(hours=1).total_seconds())
+        statements = Statements(city)
+        assert (await party.refresh(tokens["refresh_token"])).status == 400
+        assert any("employments" in text for text in statements.take())
+        refused = await browser.open(party.url())
+        assert "code=" not in refused.headers.get("location", "")
+        assert (await party.userinfo(tokens["access_token"])).status_code == 401
+        assert "E-Kinerja" not in (await browser.open("/")).text
+
+
+async def test_an_officer_without_the_right_opens_and_prolongs_no_membership(city: City) -> None:
+    unit_id, soon = await unit(city), clock.now() + timedelta(days=30)
+    await hire(city, unit_id=unit_id, position="Perawat", valid_until=soon)
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        at = f"/admin/people/{city.users['siti']}"
+        async with city.provider.db.write() as session:
+            await store.replace_roles(session, city.users["ratna"], ["citizen", "officer"])
+        page = await browser.open(at)
+        typed = {"nip": NIP, "employment_status": "pns", "unit": "PKM-CPD", "position": "Perawat", "grade": "III/c"}
+        answers = [await post(browser, f"{at}/employ", {**typed, **more, "note": "Kenaikan"}, page)
+            for more in ({"position": "Kepala"}, {"until": "2099-12-31"}, {})]  # fmt: skip
+        assert [answer.status_code for answer in answers] == [409, 200, 200]
+        assert (await facts(city))[1] == [("Perawat", True)]
+        async with city.provider.db.write() as session:
+            (membership,) = (await session.execute(select(Membership))).scalars()
+            assert membership.valid_until == soon
+            await groups.end_membership(session, city.provider, membership_id=membership.id, actor=CLI, reason="Mutasi")
+        page = await browser.open(at)
+        assert 'value="PKM-CPD"' not in page.text
+        changed = {**typed, "unit": "", "position": "", "grade": "III/d", "note": "Kenaikan"}
+        assert (await post(browser, f"{at}/employ", changed, page)).status_code == 200
+    assert await facts(city) == (["citizen", "employee"], [("Perawat", False)])
+    async with city.provider.db.read() as session:
+        (employment,) = (await session.execute(select(Employment))).scalars()
+    assert employment.grade == "III/d"
+
+
+async def test_who_has_only_the_nip_signs_in_with_it_until_there_is_something_else(city: City) -> None:
+    hashed = await Passwords(city.settings).hash(PASSWORD)
+    async with city.provider.db.write() as session:
+        (user,) = await create_users(session, [NewUser(username=NIP, name="Rina", password_hash=hashed)], actor="test")
+        city.users["rina"] = user.id
+    soon = clock.now() + timedelta(hours=1)
+    await hire(city, "rina", valid_until=soon)
+    clock.advance(timedelta(hours=2).total_seconds())
+    await clear_up(city.provider)
+    assert await facts(city, "rina") == (["citizen"], [])
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        tokens = await browser.tokens(party, username=NIP, scope="openid profile")
+        assert NIP not in (await party.userinfo(tokens["access_token"])).text, (
+            "applications are not told of it any more"
+        )
+    async with city.provider.db.write() as session:
+        locked = await store.lock_user(session, city.users["rina"])
+        assert locked is not None
+        assert await add_contact(session, city.provider, locked, "email", "rina@warga.example", actor=CLI)
+    assert (await signs_in(city, NIP), await signs_in(city, "rina@warga.example")) == (False, True)
+    await hire(city, "rina")
+    assert await signs_in(city, NIP)
+
+
+async def test_a_user_whose_roles_cannot_be_compared_stops_nobody(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned, other = city.users["siti"], city.users["budi"]
+    async with city.provider.db.write() as session:
+        about = {"client_ids": None, "since": clock.now(), "unknown_before": False, "actor": "system"}
+        users = [str(poisoned), str(other)]
+        session.add(PendingAccessChange(user_ids=users, created_at=clock.now(), **about))
+    compared: list[uuid.UUID] = []
+
+    async def compare(session: Any, services: Any, user_ids: list[uuid.UUID], *more: Any) -> None:
+        if poisoned in user_ids:
+            raise ValueError("cannot be compared")
+        compared.extend(user_ids)
+
+    monkeypatch.setattr(access_changes, "_compare", compare)
+    with pytest.raises(RowsFailed, match="cannot be compared"):
+        await clear_up(city.provider)
+    assert compared == [other]
+    async with city.provider.db.read() as session:
+        left = (await session.execute(select(PendingAccessChange.user_ids))).scalars().all()
+    assert left == [[str(poisoned)]], "it is tried again"

@@ -11,6 +11,7 @@ applications are told.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,10 +32,12 @@ from sso.identity.sessions.reasons import EndReason
 from sso.logout.end_sessions import end_client_sessions
 from sso.oidc.store import store as tokens
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.db import insert_for
+from sso.platform.db import DatabaseUnavailable, insert_for
 from sso.platform.services import HasDatabase
 from sso.ssf import events as signals
 from sso.ssf.events import Concerned, EventServices
+
+log = logging.getLogger(__name__)
 
 PART = 100
 """How many users one transaction compares. A job goes on with the others."""
@@ -202,7 +205,12 @@ async def _follow(session: AsyncSession, services: EventServices, change: _Chang
     await _compare(session, services, replace(change, user_ids=change.user_ids[:PART]))
     if not is_followed(services, change.client_ids):
         return
-    for start in range(PART, len(change.user_ids), PART):
+    _leave_for_later(session, change, PART)
+
+
+def _leave_for_later(session: AsyncSession, change: _Change, first: int = 0) -> None:
+    """Leave the users of a change from the number ``first`` on to the job, in parts."""
+    for start in range(first, len(change.user_ids), PART):
         session.add(_pending(replace(change, user_ids=change.user_ids[start : start + PART])))
 
 
@@ -405,13 +413,52 @@ async def _end(
         await end_client_sessions(session, services, client_id, over, EndReason.ROLE_LOST, actor=actor.name)
 
 
-async def work_once(services: AccessServices) -> bool:
-    """Compare one part of the users of a large change, in a transaction of its own; tell whether there was one."""
+async def work_once(services: AccessServices, failed: dict[uuid.UUID, Exception]) -> bool:
+    """Compare one part of the users of a large change, in a transaction of its own; tell whether there was one.
+
+    Where that fails, each of its users becomes a part. A part of one user that fails is left for the next time, and the
+    others are done all the same.
+
+    Args:
+        services: the database, and how applications are told.
+        failed: the parts that failed, which are left out; another one is added.
+    """
+    part = list[uuid.UUID]()
+    try:
+        return await _compare_part(services, failed, part)
+    except DatabaseUnavailable:
+        raise
+    except Exception as failure:
+        if not part:
+            raise
+        log.exception("changed roles and groups: part %s failed", part[0])
+        if not await _split(services, part[0]):
+            failed[part[0]] = failure
+        return True
+
+
+async def _split(services: AccessServices, part_id: uuid.UUID) -> bool:
+    """Make a part of each user of a part; return whether it had several."""
+    async with services.db.write() as session:
+        pending = await session.get(PendingAccessChange, part_id, with_for_update=True)
+        if pending is None or len(pending.user_ids) < 2:
+            return False
+        names = ("client_ids", "since", "before", "actor", "created_at")
+        same = {name: getattr(pending, name) for name in names}
+        session.add_all(PendingAccessChange(user_ids=[user_id], **same) for user_id in pending.user_ids)
+        await session.delete(pending)
+        return True
+
+
+async def _compare_part(services: AccessServices, failed: Collection[uuid.UUID], part: list[uuid.UUID]) -> bool:
     async with services.db.write() as session:
         oldest = select(PendingAccessChange).order_by(PendingAccessChange.id).limit(1)
+        if failed:
+            oldest = oldest.where(PendingAccessChange.id.not_in(failed))
         pending = (await session.execute(oldest.with_for_update(skip_locked=True))).scalar_one_or_none()
         if pending is None:
             return False
+        part.append(pending.id)
         change = _change_of(pending)
         await session.delete(pending)
         await session.flush()
@@ -424,12 +471,14 @@ async def work(services: AccessServices, stop: asyncio.Event, after_part: Callab
     async with services.db.read() as session:
         if (await session.execute(select(PendingAccessChange.id).limit(1))).first() is None:
             return
-    while not stop.is_set() and await work_once(services):
+    failed: dict[uuid.UUID, Exception] = {}
+    while not stop.is_set() and await work_once(services, failed):
         after_part()
 
 
 async def follow_the_clock(session: AsyncSession, services: EventServices) -> int:
-    """Find the users for whom a role or group began or ended by time since the last call, and do what follows.
+    """Find the users for whom a role or group began or ended by time since the last call, and leave what follows to
+    :func:`work_once`.
 
     Returns:
         How many users there were.
@@ -445,5 +494,6 @@ async def follow_the_clock(session: AsyncSession, services: EventServices) -> in
     elif row.looked_until < now:
         row.looked_until = now
     user_ids = await changes.changed_by_time(session, since, now) if since < now else []
-    await access_changed(session, services, user_ids=user_ids, client_ids=None, actor=SYSTEM, since=since)
+    if _concerned(services.registry, None):  # in transactions of their own: a user for whom it fails stops nobody
+        _leave_for_later(session, _Change(sorted(user_ids), None, SYSTEM, since, None))
     return len(user_ids)

@@ -11,7 +11,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -164,40 +164,44 @@ def is_confirmed(assignment: RoleAssignment, review: AccessReview) -> bool:
     return assignment.created_at > since or (assignment.confirmed_at is not None and assignment.confirmed_at >= since)
 
 
-async def remind_owners(session: AsyncSession, services: ReviewServices) -> int:
-    """Remind the owners of at most ``PART`` reviews that end soon, the first to end first; return how many reviews.
-
-    Reviews that need no reminder now are not read: the next call goes on with the others.
-    """
-    now, count = clock.now(), 0
-    due = [
-        and_(AccessReview.ends_at <= now + before, AccessReview.reminders < number)
-        for number, before in enumerate(REMINDERS, 1)
-    ]
-    running = select(AccessReview).where(AccessReview.status == "running", AccessReview.ends_at > now, or_(*due))
-    first = running.order_by(AccessReview.ends_at, AccessReview.id).limit(PART)
-    for review in (await session.execute(first)).scalars().all():
-        review.reminders = sum(review.ends_at - now <= before for before in REMINDERS)
-        if await assignments.count_unconfirmed(session, review.client_id, review.started_at, now):
-            await _tell_owners(session, services, review, "access_review_ends")
-            count += 1
-    return count
+async def due(session: AsyncSession, now: datetime, after: uuid.UUID | None) -> list[uuid.UUID]:
+    """Return the running reviews, in the order of their ids after ``after``, that are over, or whose owners are to be
+    reminded."""
+    soon = AccessReview.ends_at <= now + max(REMINDERS)
+    running = select(AccessReview.id, AccessReview.ends_at, AccessReview.reminders).where(soon)
+    if after is not None:
+        running = running.where(AccessReview.id > after)
+    rows = await session.execute(running.where(AccessReview.status == "running").order_by(AccessReview.id))
+    return [row[0] for row in rows.all() if row[1] <= now or row[2] < _reminders_due(row[1], now)]
 
 
-async def finish_review(session: AsyncSession, services: ReviewServices) -> bool:
-    """Do a part of what follows the last day of a review that is over; tell whether there was one.
+def _reminders_due(ends_at: datetime, now: datetime) -> int:
+    return sum(ends_at - now <= before for before in REMINDERS)
+
+
+async def follow_review(session: AsyncSession, services: ReviewServices, review_id: uuid.UUID) -> bool:
+    """Remind the owners of a review that ends soon, or do a part of what follows one that is over; tell whether there
+    is more to do."""
+    review, now = await session.get(AccessReview, review_id), clock.now()
+    if review is None or review.status != "running":
+        return False
+    if review.ends_at <= now:
+        return await _finish_over(session, services, review, now)
+    review.reminders = _reminders_due(review.ends_at, now)
+    if await assignments.count_unconfirmed(session, review.client_id, review.started_at, now):
+        await _tell_owners(session, services, review, "access_review_ends")
+    return False
+
+
+async def _finish_over(session: AsyncSession, services: ReviewServices, review: AccessReview, now: datetime) -> bool:
+    """Do a part of what follows the last day of a review; tell whether there is more to do.
 
     Where the application wants it, what nobody confirmed ends, ``PART`` assignments in a transaction.
     """
-    now = clock.now()
-    over = select(AccessReview).where(AccessReview.status == "running", AccessReview.ends_at <= now)
-    review = (await session.execute(over.order_by(AccessReview.ends_at, AccessReview.id).limit(1))).scalar_one_or_none()
-    if review is None:
-        return False
     await clients.lock_client(session, review.client_id)
     await session.refresh(review, with_for_update={"key_share": True})
     if review.status != "running":
-        return True
+        return False
     client = services.registry.get(review.client_id)
     ends = client is not None and client.meta.end_unconfirmed_roles
     if review.unconfirmed is None:
@@ -212,7 +216,7 @@ async def finish_review(session: AsyncSession, services: ReviewServices) -> bool
     await _finish(session, review, "done", SYSTEM, unconfirmed=review.unconfirmed, ended=ends)
     if client is not None:
         await _tell_owners(session, services, review, "access_review_over")
-    return True
+    return False
 
 
 async def _finish(session: AsyncSession, review: AccessReview, status: str, actor: Actor, **data: object) -> None:

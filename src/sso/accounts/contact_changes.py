@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso import clock
+from sso.identity.employees import store as employees
 from sso.identity.notifications import DAY_SECONDS, MessageServices, send
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked, receives_codes
-from sso.identity.users.models import User
+from sso.identity.users.models import Identifier, User
 
 REACHED_BY = ("email", "phone")
 NOTICES = ("contact_added", "contact_removed", "contact_verified", "contact_unverified", "contact_primary")
@@ -79,6 +81,7 @@ async def contacts_told(session: AsyncSession, services: MessageServices, *accou
     yield
     await session.flush()
     for user in accounts:
+        await _end_kept_nip(session, user)
         locale, past = before[user.id]
         present = await _known(session, user)
         changed = changes(past, present)
@@ -87,6 +90,22 @@ async def contacts_told(session: AsyncSession, services: MessageServices, *accou
                 for notice, identifiers in changed.items():
                     what = ", ".join(masked(identifier.kind, identifier.value) for identifier in identifiers)
                     send(session, services, kind, value, notice, locale, what=what)
+
+
+def has_other_sign_in_name(identifiers: Sequence[Identifier]) -> bool:
+    """Tell whether a user can sign in with something else than a NIP: a user name, or what is verified."""
+    return any(
+        identifier.kind == "username" or (identifier.kind != "nip" and identifier.verified_at is not None)
+        for identifier in identifiers
+    )
+
+
+async def _end_kept_nip(session: AsyncSession, user: User) -> None:
+    """Let a NIP sign in no more that was kept after the employment, because there was nothing else to sign in with."""
+    own = await users.identifiers_of(session, user.id)
+    open_ended = any(identifier.kind == "nip" and identifier.valid_until is None for identifier in own)
+    if open_ended and has_other_sign_in_name(own) and await employees.open_of_user(session, user.id) is None:
+        await employees.set_nip_times(session, user.id, None, clock.now())
 
 
 async def tell_everywhere(

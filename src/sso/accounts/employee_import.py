@@ -8,12 +8,14 @@ on which somebody decides (``sso.accounts.merging``).
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, TypeVar
 
+import orjson
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,17 +30,23 @@ from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, rea
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import Kind, nik_lookup
-from sso.identity.users.importing import Made, add_person, proposal_row
+from sso.identity.users.importing import SEAL, Made, add_person, proposal_row
 from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.rows import Row
 from sso.identity.users.service import UserError, nik_key
 from sso.platform.actor import Actor
 from sso.platform.audit import record
+from sso.platform.db import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
 
 BATCH = 200
 CHUNK = 500
 MAX_ENDED_PERCENT = 5
 MISSING = "not in the complete list of the personnel office any more"
+WAITS = "waits for a decision"
+IS_OVER = "the employment is over"
+WITHDRAWN = "the employment is over: the proposal is withdrawn"
 Item = TypeVar("Item")
 Result = Literal["made", "linked", "proposed", "changed", "unchanged", "rejected"]
 RESULTS: tuple[Result, ...] = ("made", "linked", "proposed", "changed", "unchanged", "rejected")
@@ -61,11 +69,13 @@ class LineResult:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an import: how many rows had each result, and how many employments ended."""
+    """What came of an import: how many rows had each result, how many employments ended, and how many could not be
+    ended."""
 
     rows: int = 0
     counts: dict[Result, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     ended: int = 0
+    not_ended: int = 0
     total: int = 0
 
 
@@ -153,13 +163,14 @@ async def import_employees(
     outcome = await _run(services, request, seen, report, moved)
     if request.complete:
         missing = await _missing(services, seen)
-        outcome.ended = len(missing)
-        for user_id in () if request.dry_run else missing:
-            await _end(services, request, user_id)
+        to_end = [] if request.dry_run else missing
+        failed = [user_id for user_id in to_end if not await _end(services, request, user_id)]
+        outcome.ended, outcome.not_ended = len(missing) - len(failed), len(failed)
     if not request.dry_run:
         async with services.db.write() as session:
             about: dict[str, int] = {name: count for name, count in outcome.counts.items() if count}
             about |= {"ended": outcome.ended} if outcome.ended else {}
+            about |= {"not_ended": outcome.not_ended} if outcome.not_ended else {}
             data = {"counts": about, "note": request.reason}
             record(
                 session, "employees.imported", actor=request.actor.name, request_id=request.actor.request_id, data=data
@@ -199,12 +210,20 @@ async def _missing(services: AccountActions, seen: Collection[uuid.UUID]) -> lis
     return missing
 
 
-async def _end(services: AccountActions, request: ImportRequest, user_id: uuid.UUID) -> None:
-    async with services.db.write() as session:
-        user = await users.lock_user(session, user_id)
-        if user is not None and await store.open_of_user(session, user_id) is not None:
-            reason = f"{request.reason} ({MISSING})"
-            await end_employment(session, services, user, actor=request.actor, reason=reason)
+async def _end(services: AccountActions, request: ImportRequest, user_id: uuid.UUID) -> bool:
+    """End the employment of a user, in a transaction of its own; tell whether it is over. A failure is logged."""
+    try:
+        async with services.db.write() as session:
+            user = await users.lock_user(session, user_id)
+            if user is not None and await store.open_of_user(session, user_id) is not None:
+                reason = f"{request.reason} ({MISSING})"
+                await end_employment(session, services, user, actor=request.actor, reason=reason)
+    except DatabaseUnavailable:
+        raise
+    except (Refusal, IntegrityError):
+        log.exception("the employment of %s could not be ended", user_id)
+        return False
+    return True
 
 
 async def _run(
@@ -224,7 +243,8 @@ async def _run(
             present = await _read_present(session, batch, key)
         for line in batch:
             seen.update(holder.user_id for holder in _of_key(present, line.key))
-            result = await _one(services, request, present, line, dry_run=dry_run or request.dry_run)
+            result, user_id = await _one(services, request, present, line, dry_run=dry_run or request.dry_run)
+            seen.update(() if user_id is None else (user_id,))
             outcome.rows += 1
             outcome.counts[result.result] += 1
             report(result)
@@ -245,22 +265,25 @@ def _of_key(present: _Present, key: str) -> Sequence[_Holder]:
 
 async def _one(
     services: AccountActions, request: ImportRequest, present: _Present, line: ReadLine, *, dry_run: bool
-) -> LineResult:
-    """Do what is to be done with a line, in a transaction of its own."""
+) -> tuple[LineResult, uuid.UUID | None]:
+    """Do what is to be done with a line, in a transaction of its own; return also the account that it names, or may
+    name."""
     row = line.row
     if row is None:
-        return LineResult(line.line, "rejected", line.key, text=line.wrong)
+        return LineResult(line.line, "rejected", line.key, text=line.wrong), None
     notes = "; ".join(note.text for note in row.notes)
     decision = decide(row, present, request.file.verified)
+    user_id = decision.user_id
     if not dry_run and decision.result not in ("unchanged", "rejected"):
         try:
             async with services.db.write() as session:
-                await _carry_out(session, services, request, present, row, decision)
+                user_id = await _carry_out(session, services, request, present, row, decision)
         except (UserError, Refusal) as error:
-            return LineResult(line.line, "rejected", row.key, row.name, str(error))
+            return LineResult(line.line, "rejected", row.key, row.name, str(error)), user_id
         except IntegrityError:
-            return LineResult(line.line, "rejected", row.key, row.name, "somebody else got one of these identifiers")
-    return LineResult(line.line, decision.result, row.key, row.name, decision.text or notes)
+            taken = "somebody else got one of these identifiers"
+            return LineResult(line.line, "rejected", row.key, row.name, taken), user_id
+    return LineResult(line.line, decision.result, row.key, row.name, decision.text or notes), user_id
 
 
 def decide(row: EmployeeRow, present: _Present, verified: Collection[str]) -> _Decision:
@@ -295,10 +318,13 @@ def decide(row: EmployeeRow, present: _Present, verified: Collection[str]) -> _D
 def _unknown(row: EmployeeRow, present: _Present, verified: Collection[str], details: EmploymentDetails) -> _Decision:
     """Return what is to be done with somebody whom no NIP and no NIK names: a proposal, or a new account."""
     proposal = present.proposals.get(row.key)
+    is_over = details.valid_until is not None and details.valid_until <= clock.now()
     if proposal is not None and proposal.status != "open":
         return _Decision("rejected", proposal.user_id, "somebody decided about this row before")
+    if proposal is not None and is_over:
+        return _Decision("changed", proposal.user_id, WITHDRAWN, details=details)
     if proposal is not None:
-        return _Decision("proposed", proposal.user_id, "waits for a decision", details=details)
+        return _Decision("proposed", proposal.user_id, WAITS, details=details)
     candidates: dict[str, uuid.UUID] = {}
     claimed = present.holders.get(row.nip or "", ())
     if claimed:
@@ -309,6 +335,8 @@ def _unknown(row: EmployeeRow, present: _Present, verified: Collection[str], det
             candidates[kind] = owner
     if not candidates:
         return _Decision("made", details=details)
+    if is_over:
+        return _Decision("unchanged", text=IS_OVER)
     reasons = tuple(kind for kind in ("nip", "email", "phone") if kind in candidates)
     return _Decision("proposed", candidates[reasons[0]], "an account may belong to this employee", reasons, details)
 
@@ -389,17 +417,23 @@ async def _carry_out(
     present: _Present,
     row: EmployeeRow,
     decision: _Decision,
-) -> None:
+) -> uuid.UUID | None:
+    """Do what was decided about a row; return the account that the row names, or may name."""
     assert decision.details is not None
+    proposal = present.proposals.get(row.key)
+    is_open = proposal is not None and proposal.status == "open"
+    if proposal is not None and is_open and decision.text in (WAITS, WITHDRAWN):
+        await _renew_proposal(session, services, request, row, proposal.id, decision)
+        return decision.user_id
     if decision.result == "proposed":
         await _propose(session, services, request, row, decision, decision.details)
-        return
+        return decision.user_id
     if decision.result == "made":
         user = await _make(session, services, present, row, request.file.verified)
         await employ_in_change(
             session, services, user, decision.details, source="import", actor=request.actor, reason=request.reason
         )
-        return
+        return user.id
     assert decision.user_id is not None
     locked = await users.lock_user(session, decision.user_id)
     if locked is None:
@@ -407,6 +441,9 @@ async def _carry_out(
     await employ(
         session, services, locked, decision.details, source="import", actor=request.actor, reason=request.reason
     )
+    if proposal is not None and is_open:
+        await _renew_proposal(session, services, request, row, proposal.id, decision)
+    return locked.id
 
 
 async def _make(
@@ -446,10 +483,40 @@ async def _propose(
     details: EmploymentDetails,
 ) -> None:
     if not decision.reasons or decision.user_id is None:
-        return  # it is proposed already
+        return
+    imported = _proposed_row(request, row, details)
+    values = proposal_row(services.box, imported, None, decision.user_id, decision.reasons)
+    await session.execute(insert(MergeProposal), [values])
+
+
+def _proposed_row(request: ImportRequest, row: EmployeeRow, details: EmploymentDetails) -> Row:
     identifiers: list[tuple[Kind, str, bool]] = [("nip", row.nip, True)] if row.nip else []
     identifiers += _identifiers(row, request.file.verified)
     employment = stored_details(details, row.unit_code, request.reason)
-    imported = Row(row.line, row.name, identifiers, row.key, "", None, {}, employment=employment)
-    values = proposal_row(services.box, imported, None, decision.user_id, decision.reasons)
-    await session.execute(insert(MergeProposal), [values])
+    return Row(row.line, row.name, identifiers, row.key, "", None, {}, employment=employment)
+
+
+async def _renew_proposal(
+    session: AsyncSession,
+    services: AccountActions,
+    request: ImportRequest,
+    row: EmployeeRow,
+    proposal_id: uuid.UUID,
+    decision: _Decision,
+) -> None:
+    """Let a proposal that nobody has decided be what the newest file says of the employee: its row is replaced. It is
+    removed where the employment is over, or where the row names an account by now.
+
+    Raises:
+        UserError: when somebody has decided it meanwhile.
+    """
+    assert decision.details is not None
+    mine = select(MergeProposal).where(MergeProposal.id == proposal_id).with_for_update(key_share=True)
+    proposal = (await session.execute(mine.execution_options(populate_existing=True))).scalar_one_or_none()
+    if proposal is None or proposal.status != "open":
+        raise UserError("somebody decided about this row before")
+    if decision.text != WAITS:
+        await session.delete(proposal)
+        return
+    renewed = _proposed_row(request, row, decision.details)
+    proposal.encrypted = services.box.encrypt(orjson.dumps(renewed.stored()), SEAL)

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.access_changes import INSTANT, access_changed
 from sso.accounts.administration import give_roles
-from sso.accounts.contact_changes import contacts_told
-from sso.accounts.groups import NewMembership, remove_administrator, write_end, write_membership
+from sso.accounts.contact_changes import contacts_told, has_other_sign_in_name
+from sso.accounts.groups import ENDED, GroupRefused, NewMembership, remove_administrator, write_end, write_membership
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.role_assignments import write_ends
 from sso.accounts.services import AccountChanges
@@ -26,6 +26,7 @@ from sso.clients.registry import Client
 from sso.identity.employees import store
 from sso.identity.employees.models import Employment
 from sso.identity.employees.rules import WITHOUT_NIP, State, Status, state_of
+from sso.identity.employees.store import EMPLOYEE
 from sso.identity.groups import assignments
 from sso.identity.groups.models import Membership, RoleAssignment
 from sso.identity.groups.schemas import Source
@@ -37,7 +38,6 @@ from sso.platform.actor import SYSTEM, Actor
 from sso.platform.audit import record
 from sso.platform.db import new_id
 
-EMPLOYEE = "employee"
 ENDED_BY_TIME = "the last day of the employment is over"
 NIP_TAKEN = "another account has this NIP"
 NIP_IS_USER_NAME = "another account has this NIP as its username: change that username first"
@@ -56,6 +56,7 @@ class EmploymentDetails:
         position: what the employee is there.
         valid_from: the beginning; None: since before records.
         valid_until: the end; None: no end is known.
+        keep_unit: whoever records it may not change who belongs to units: the unit and the position stay as they are.
     """
 
     status: Status
@@ -66,6 +67,7 @@ class EmploymentDetails:
     position: str | None = None
     valid_from: datetime | None = None
     valid_until: datetime | None = None
+    keep_unit: bool = False
 
 
 def stored_details(details: EmploymentDetails, unit_code: str | None, reason: str) -> dict[str, object]:
@@ -153,7 +155,10 @@ async def employ_in_change(
     employment.updated_at = now
     session.add(employment)
     await _set_nip(session, user, details, now)
-    await _set_unit(session, employment, details, now, actor, reason)
+    if not details.keep_unit:
+        await _set_unit(session, employment, details, now, actor, reason)
+    elif details.valid_until is not None:
+        await _shorten_units(session, employment.user_id, details.valid_until, now, actor, reason)
     await session.flush()
     after = _recorded(employment)
     changed = sorted(name for name, value in after.items() if before.get(name) != value)
@@ -227,13 +232,33 @@ async def _set_unit(
     main = there if there is not None and _fits(there, details) else None
     for membership in {membership.id: membership for membership in (before, there) if membership}.values():
         if membership is not main:
-            await write_end(session, membership.id, now=now, actor=actor, reason=reason)
+            await _end_unit(session, membership, now, actor, reason)
     if main is None and details.unit_id is not None and not _is_over(details, now):
         starts = details.valid_from if details.valid_from and details.valid_from > now else None
         source: Source = "import" if employment.source == "import" else "manual"
         new = NewMembership(details.unit_id, details.position, starts, details.valid_until, source)
         main = await write_membership(session, employment.user_id, new, now=now, actor=actor, reason=reason)
     employment.membership_id = main.id if main is not None else None
+
+
+async def _shorten_units(
+    session: AsyncSession, user_id: uuid.UUID, at: datetime, now: datetime, actor: Actor, reason: str
+) -> None:
+    """Let no membership in units be longer than the employment."""
+    for membership in await store.unit_memberships(session, user_id, now):
+        if membership.valid_until is None or membership.valid_until > at:
+            await _end_unit(session, membership, now, actor, reason, at)
+
+
+async def _end_unit(
+    session: AsyncSession, membership: Membership, now: datetime, actor: Actor, reason: str, at: datetime | None = None
+) -> None:
+    """End a membership. One that has ended already is done."""
+    try:
+        await write_end(session, membership.id, at=at, now=now, actor=actor, reason=reason)
+    except GroupRefused as refused:
+        if refused.text != ENDED:
+            raise
 
 
 def _fits(membership: Membership, details: EmploymentDetails) -> bool:
@@ -326,9 +351,7 @@ async def end_employment(
         return employment
     employment.valid_until, employment.updated_at = at, now
     await store.set_nip_times(session, user.id, employment.valid_from, at)
-    for membership in await store.unit_memberships(session, user.id, now):
-        if membership.valid_until is None or membership.valid_until > at:
-            await write_end(session, membership.id, at=at, now=now, actor=actor, reason=reason)
+    await _shorten_units(session, user.id, at, now, actor, reason)
     _record(session, "employment.changed", user.id, actor, reason, {"changed": ["valid_until"]})
     return employment
 
@@ -346,12 +369,9 @@ async def _end(
     sessions."""
     end = min(employment.valid_until or now, now)
     employment.valid_until, employment.ended_at, employment.updated_at = end, now, now
-    await store.set_nip_times(session, user.id, employment.valid_from, end)
-    for identifier in await users.identifiers_of(session, user.id):
-        if identifier.kind == "nip":
-            identifier.is_primary = False
+    await end_nip(session, user, employment, end)
     for membership in await store.unit_memberships(session, user.id, now):
-        await write_end(session, membership.id, now=now, actor=actor, reason=reason)
+        await _end_unit(session, membership, now, actor, reason)
     await remove_administrator(session, user.id, actor=actor, reason=reason)
     roles = await users.roles_of(session, user.id)
     lost = _for_employees(services, set(roles) - {EMPLOYEE})
@@ -394,6 +414,17 @@ async def _end_roles_of_work(
     return left
 
 
+async def end_nip(session: AsyncSession, user: User, employment: Employment, end: datetime) -> None:
+    """Let the NIP of a user, and its old form, sign in no more. Whoever has nothing else to sign in with keeps it until
+    there is something else (``sso.accounts.contact_changes``)."""
+    own = await users.identifiers_of(session, user.id)
+    kept = not has_other_sign_in_name(own)
+    await store.set_nip_times(session, user.id, employment.valid_from, None if kept else end)
+    for identifier in own:
+        if identifier.kind == "nip":
+            identifier.is_primary = False
+
+
 @dataclass(frozen=True, slots=True)
 class ShownEmployment:
     """An employment, as pages and exports show it.
@@ -427,6 +458,8 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
     for row in rows:
         state = "ended" if row.ended_at is not None else state_of(row.valid_from, row.valid_until, now)
         membership, unit = units.get(row.membership_id, (None, None)) if row.membership_id else (None, None)
+        if state != "ended" and membership is not None and not _goes_on(membership, now):
+            membership = None
         if membership is None or unit is None:
             shown.append(ShownEmployment(row, state))
         else:
@@ -434,16 +467,19 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
     return shown
 
 
-async def follow_employments(session: AsyncSession, services: AccountChanges, limit: int) -> int:
-    """Begin and end the employments whose time has come; return how many."""
-    due = await store.due(session, clock.now(), limit)
-    for employment_id, user_id in due:
-        user = await users.lock_user(session, user_id)
-        employment = await session.get(Employment, employment_id, populate_existing=True)
-        if user is None or employment is None or employment.ended_at is not None:
-            continue
+def _goes_on(membership: Membership, now: datetime) -> bool:
+    """Tell whether a membership is valid now or later."""
+    start, end = membership.valid_from, membership.valid_until
+    return end is None or (end > now and (start is None or start < end))
+
+
+async def follow_employment(session: AsyncSession, services: AccountChanges, user_id: uuid.UUID) -> bool:
+    """Begin or end the employment of a user whose time has come; return that there is no more to do."""
+    user = await users.lock_user(session, user_id)
+    employment = await store.open_of_user(session, user_id)
+    if user is not None and employment is not None:
         await _follow_time(session, services, user, employment, clock.now(), SYSTEM, ENDED_BY_TIME)
-    return len(due)
+    return False
 
 
 def _record(

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso import clock
 from sso.accounts.administration import change_person, disable_user, enable_user, give_roles
 from sso.accounts.attributes import change_values, staff_of
 from sso.accounts.credentials import require_new_password, reset_factors
@@ -271,7 +272,11 @@ async def _employ(session: AsyncSession, services: AccountActions, user: User, r
     if str(user.id) == request.actor.name:
         raise UserError("nobody confirms their own employment")
     typed = request.values
-    unit_id = await _unit_of(session, user, request)
+    main, unit_id = await _units_of(session, user, request)
+    position = (" ".join(typed.position.split())[:MAX_POSITION_CHARS] or None) if unit_id else None
+    keep_unit = "groups:write" not in request.rights
+    if keep_unit and main is not None and position != main.position:
+        raise UserError("to change the position you need the permission groups:write")
     status = _read(typed.status, read_status)
     if status is None:
         raise UserError("employment_status: is missing")
@@ -281,9 +286,10 @@ async def _employ(session: AsyncSession, services: AccountActions, user: User, r
         old_nip=_read(typed.old_nip, normal_old_nip),
         grade=" ".join(typed.grade.split())[:MAX_GRADE_CHARS] or None,
         unit_id=unit_id,
-        position=(" ".join(typed.position.split())[:MAX_POSITION_CHARS] or None) if unit_id else None,
+        position=position,
         valid_from=_read(typed.since, lambda text: read_day(text, services.settings.time_zone)),
         valid_until=_read(typed.until, lambda text: read_last_day(text, services.settings.time_zone)),
+        keep_unit=keep_unit,
     )
     await employ(session, services, user, details, source="manual", actor=request.actor, reason=request.reason)
 
@@ -300,20 +306,23 @@ def _read(text: str, read: Callable[[str], Value]) -> Value | None:
         raise UserError(str(error)) from None
 
 
-async def _unit_of(session: AsyncSession, user: User, request: ActionRequest) -> UUID | None:
-    """Return the main unit that was typed. Whoever may not change who belongs to units leaves it as it is."""
+async def _units_of(
+    session: AsyncSession, user: User, request: ActionRequest
+) -> tuple[employees.MainUnit | None, UUID | None]:
+    """Return the main unit, and the one that was typed. Whoever may not change who belongs to units leaves it as it
+    is."""
     code = request.values.unit.strip()
-    present = (await employees.main_unit(session, user.id)) or (None, "")
-    if code == present[1]:
-        return present[0]
+    main = await employees.main_unit(session, user.id, clock.now())
+    if code == (main.code if main is not None else ""):
+        return main, main.id if main is not None else None
     if "groups:write" not in request.rights:
         raise UserError("to choose the unit you need the permission groups:write")
     if not code:
-        return None
+        return main, None
     unit = (await employees.units_by_code(session, [code])).get(code)
     if unit is None:
         raise UserError(f"there is no unit {code}")
-    return unit.id
+    return main, unit.id
 
 
 async def _end_employment(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:

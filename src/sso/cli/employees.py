@@ -93,7 +93,7 @@ def import_command(
     outcome = run_loaded(work, begins=not dry_run)
     if json:
         counts: dict[str, object] = dict(outcome.counts.items())
-        shown = {"rows": outcome.rows, **counts, "ended": outcome.ended}
+        shown = {"rows": outcome.rows, **counts, "ended": outcome.ended, "not_ended": outcome.not_ended}
         print_json({**shown, "columns_not_read": unread, "report": str(listed)})
         return
     if unread:
@@ -147,6 +147,11 @@ def _print_outcome(outcome: Outcome, listed: Path, *, dry_run: bool) -> None:
         ends = _("%(count)d employments would end: not in the file")
         ended = _("%(count)d employments ended: not in the file")
         print("  " + (ends if dry_run else ended) % {"count": outcome.ended})
+    if outcome.not_ended:
+        complain(
+            _("%(count)d employments could not be ended: see the log, then import the file again")
+            % {"count": outcome.not_ended}
+        )
     print(_("The result of each line is in %(file)s") % {"file": listed})
 
 

@@ -50,13 +50,15 @@ class Client:
     ``first_party``: it is the city's own, and people are not asked for consent; never a sandbox. ``held``: the
     privileges that it was granted. ``scopes``: what it may have with a person: registered and, of privileges, granted;
     ``scopes_alone``: without one. ``tells_access``: it may learn the roles or groups of users; ``limited_by_access``:
-    its own roles, or units or groups, decide who may use it. ``city_scopes``: the scopes among its own that the city
+    its own roles, or units or groups, decide who may use it; ``for_employees``: the role ``employee`` does.
+    ``city_scopes``: the scopes among its own that the city
     declared, with their claims; ``city_mappers``: the mappers of these scopes.
     """
 
     __slots__ = (
-        "city", "city_mappers", "city_scopes", "client_id", "enabled", "first_party", "held", "limited_by_access",
-        "meta", "removed", "sandbox", "scopes", "scopes_alone", "secrets", "tells_access", "withheld",
+        "city", "city_mappers", "city_scopes", "client_id", "enabled", "first_party", "for_employees", "held",
+        "limited_by_access", "meta", "removed", "sandbox", "scopes", "scopes_alone", "secrets", "tells_access",
+        "withheld",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +83,7 @@ class Client:
         self.withheld = withheld(meta.claim_reasons)
         self.tells_access = not self.scopes.isdisjoint(ACCESS_SCOPES)
         self.limited_by_access = any(is_by_access(entry) for entry in meta.allowed_roles)
+        self.for_employees = "employee" in meta.allowed_roles
         self.city = city
         self.city_scopes = {scope: city.claims[scope] for scope in sorted(self.scopes & city.claims.keys())}
         self.city_mappers = {scope: city.mappers[scope] for scope in self.city_scopes if scope in city.mappers}

@@ -41,8 +41,15 @@ async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID)
 
 
 def _read(session: Executor, client: Client, user_id: UUID) -> Standing | None:
-    names = client.client_id, application_of(client.client_id)
-    return standing_of(session, user_id, *names, access_at=clock.now() if client.limited_by_access else None)
+    return standing_of(
+        session,
+        user_id,
+        client.client_id,
+        application_of(client.client_id),
+        now=clock.now(),
+        with_access=client.limited_by_access,
+        with_employment=client.for_employees,
+    )
 
 
 def from_session(person: Person, live: ActiveSession) -> Standing:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso import clock
 from sso.accounts.own_account import OwnSession
 from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.current_account import is_recent
@@ -23,7 +24,7 @@ from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.account_chooser import present_account
-from sso.identity.groups.assignments import roles_and_access
+from sso.identity.employees.store import roles_and_access
 from sso.identity.test_users import is_test
 from sso.identity.users.models import User
 from sso.oidc.authorize.signed_in import SignedIn
@@ -160,7 +161,9 @@ async def visit(request: Request, services: AccountServices, then: str, *, recen
     async with services.db.read() as session:
         who = await present_account(request, session)
         user = await session.get(User, who.user.id) if who is not None else None
-        roles, has_access = await roles_and_access(session, who.user.id) if who is not None else ([], False)
+        roles, has_access = list[str](), False
+        if who is not None:
+            roles, has_access = await roles_and_access(session, who.user.id, clock.now())
     if who is None or user is None:
         return _to_sign_in(then)
     if is_test(who.session):  # a test user has nothing to change: a password would open the account

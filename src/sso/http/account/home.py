@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso import clock
 from sso.accounts.sign_in.current_account import accounts_of_browser
 from sso.http.account.applications import recent_first, shown_to
 from sso.http.common.cookies import read_cookie, with_browser_state
@@ -17,8 +18,9 @@ from sso.http.common.pages import failure, page
 from sso.http.common.services import Accounts, Clients, CurrentSettings
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.account_chooser import present_account
+from sso.identity.employees.store import roles_now
 from sso.identity.sessions import store as sessions
-from sso.identity.users.store import favourites_of, roles_of
+from sso.identity.users.store import favourites_of
 from sso.oidc.requests import with_parameters
 from sso.platform.permissions import permissions_of
 
@@ -36,7 +38,7 @@ async def home(request: Request, services: Accounts) -> Response:
         visitor = visitor_of(request)
         several = len(visitor.session_tokens) > 1
         accounts = await accounts_of_browser(idle, session, visitor) if several else []
-        roles = await roles_of(session, who.user.id) if who is not None else []
+        roles = await roles_now(session, who.user.id, clock.now()) if who is not None else []
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
         known = services.changes.registry.listed()

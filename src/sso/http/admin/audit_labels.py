@@ -226,7 +226,6 @@ STATE_TEXTS = {"active": N_("active"), "next": N_("next"), "retired": N_("retire
 YES_NO = {True: N_("yes"), False: N_("no")}
 
 DATA_TEXTS = {
-    "attributes": N_("Attributes"),
     "act": N_("Action"),
     "added": N_("Added"),
     "alg": N_("Algorithm"),

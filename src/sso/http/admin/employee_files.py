@@ -16,7 +16,15 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.accounts.employee_import import ImportRequest, LineResult, Outcome, TooManyEnd, import_employees
+from sso.accounts.employee_import import (
+    IS_OVER,
+    WITHDRAWN,
+    ImportRequest,
+    LineResult,
+    Outcome,
+    TooManyEnd,
+    import_employees,
+)
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.http.admin.invitations import NOTE_MISSING
@@ -56,6 +64,8 @@ RESULTS = {
     "rejected": N_("rejected"),
 }
 LINE_TEXTS = {
+    WITHDRAWN: N_("The employment is over. The proposal was withdrawn."),
+    IS_OVER: N_("The employment is over. Nothing was changed."),
     "waits for a decision": N_("Proposed before. Decide under Imports."),
     "an account may belong to this employee": N_("An account may belong to this employee. Decide under Imports."),
     "somebody decided about this row before": N_("Somebody decided about this row before."),

@@ -6,18 +6,33 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.employees.models import Employment
-from sso.identity.groups.models import Group, Membership
-from sso.identity.users.models import Identifier, User
+from sso.identity.groups.models import Group, Membership, RoleAssignment
+from sso.identity.users.models import Identifier, User, UserRole
 from sso.identity.users.store import KNOWN_COLUMNS, WITH_ATTRIBUTES, WITH_IDENTIFIERS, Known, known_from
-from sso.platform.db import Executor, not_over, table_of, valid_at
+from sso.platform.db import Executor, table_of, valid_at
 
 CHUNK = 500
+EMPLOYEE = "employee"
+"""The role of employees."""
 _employments, _memberships, _groups = map(table_of, (Employment, Membership, Group))
 _users = table_of(User)
 _e, _m, _g = _employments.c, _memberships.c, _groups.c
@@ -90,16 +105,25 @@ async def memberships_with_units(
     return memberships
 
 
-async def main_unit(session: AsyncSession, user_id: uuid.UUID) -> tuple[uuid.UUID, str] | None:
-    """Return the id and the code of the main unit of the employment of a user that has not ended."""
+class MainUnit(NamedTuple):
+    """The main unit of an employee, and the position there."""
+
+    id: uuid.UUID
+    code: str
+    position: str | None
+
+
+async def main_unit(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> MainUnit | None:
+    """Return the main unit of the employment of a user that has not ended. A unit that the user
+    is not a member of any more is none."""
     statement = (
-        select(Group.id, Group.code)
+        select(Group.id, Group.code, Membership.position)
         .join(Membership, Membership.group_id == Group.id)
         .join(Employment, Employment.membership_id == Membership.id)
-        .where(Employment.user_id == user_id, Employment.ended_at.is_(None))
+        .where(Employment.user_id == user_id, Employment.ended_at.is_(None), _goes_on(now))
     )
     row = (await session.execute(statement)).first()
-    return (row[0], row[1]) if row is not None else None
+    return MainUnit(row[0], row[1], row[2]) if row is not None else None
 
 
 async def units_by_code(session: AsyncSession, codes: Sequence[str]) -> dict[str, Group]:
@@ -111,27 +135,69 @@ async def units_by_code(session: AsyncSession, codes: Sequence[str]) -> dict[str
     return units
 
 
+def _goes_on(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a membership is valid now or later. One that ended before it began never is."""
+    return and_(
+        or_(Membership.valid_until.is_(None), Membership.valid_until > now),
+        or_(
+            Membership.valid_from.is_(None),
+            Membership.valid_until.is_(None),
+            Membership.valid_from < Membership.valid_until,
+        ),
+    )
+
+
 async def unit_memberships(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[Membership]:
-    """Return the memberships of a user in units that have not ended."""
+    """Return the memberships of a user in units that are valid now or later."""
     statement = (
         select(Membership)
         .join(Group, Group.id == Membership.group_id)
         .where(
             Membership.user_id == user_id,
             Group.kind == "unit",
-            not_over(Membership, now),
+            _goes_on(now),
         )
         .order_by(Membership.id)
     )
     return list((await session.execute(statement)).scalars())
 
 
-async def due(session: AsyncSession, now: datetime, limit: int) -> list[tuple[uuid.UUID, uuid.UUID]]:
-    """Return employments (id and user) that begin or end now: their time has come, and nothing was done about it."""
+async def due(session: AsyncSession, now: datetime, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
+    """Return users, in the order of their ids after ``after``, whose employment begins or ends now: its time has come,
+    and nothing was done about it."""
     ends = and_(_e.ended_at.is_(None), _e.valid_until <= now)
     begins = and_(_e.ended_at.is_(None), _e.begun_at.is_(None), or_(_e.valid_from.is_(None), _e.valid_from <= now))
-    statement = select(_e.id, _e.user_id).where(or_(ends, begins)).order_by(_e.user_id).limit(limit)
-    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+    statement = select(_e.user_id).where(or_(ends, begins)).order_by(_e.user_id).limit(limit)
+    if after is not None:
+        statement = statement.where(_e.user_id > after)
+    return list((await session.execute(statement)).scalars())
+
+
+def is_over(user_id: Any, now: Any) -> ColumnElement[bool]:
+    """Return the condition that the employment of a user is over by time, and no job has ended it yet.
+
+    Args:
+        user_id: the user: a column of another statement.
+        now: a moment or a parameter.
+    """
+    return exists().where(_e.user_id == user_id, _e.ended_at.is_(None), _e.valid_until <= now)
+
+
+async def roles_now(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[str]:
+    """Return the roles of a user in alphabetical order, without ``employee`` where the employment is over by time."""
+    over = and_(UserRole.role == EMPLOYEE, is_over(UserRole.user_id, now))
+    statement = select(UserRole.role).where(UserRole.user_id == user_id, not_(over)).order_by(UserRole.role)
+    return list((await session.execute(statement)).scalars())
+
+
+async def roles_and_access(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> tuple[list[str], bool]:
+    """Return what :func:`roles_now` returns, and whether the user has, or had, a unit, a group or a role of an
+    application. One statement: pages of the account ask it each time."""
+    over = and_(UserRole.role == EMPLOYEE, is_over(UserRole.user_id, now))
+    roles = select(UserRole.role).where(UserRole.user_id == user_id, not_(over))
+    has_access = or_(exists().where(Membership.user_id == user_id), exists().where(RoleAssignment.user_id == user_id))
+    rows = sorted((await session.execute(union_all(roles, select(literal("")).where(has_access)))).scalars())
+    return [role for role in rows if role], "" in rows
 
 
 async def set_nip_times(

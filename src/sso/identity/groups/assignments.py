@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal, null, or_, select, union_all
+from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -20,7 +20,7 @@ from sso.identity.groups.models import (
     Membership,
     RoleAssignment,
 )
-from sso.identity.users.models import User, UserRole
+from sso.identity.users.models import User
 from sso.platform.db import not_over, valid_at
 
 State = Literal["current", "ended", "all"]
@@ -298,20 +298,6 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
     if not with_units_below:
         statement = statement.where(GroupAncestor.depth == 0)
     return (await session.execute(statement.limit(1))).first() is not None
-
-
-async def roles_and_access(session: AsyncSession, user_id: uuid.UUID) -> tuple[list[str], bool]:
-    """Return the roles of a user in this service in alphabetical order, and whether the user has, or had, a unit, a
-    group or a role of an application. One statement: pages of the account ask it each time."""
-    roles = select(UserRole.role).where(UserRole.user_id == user_id)
-    access = select(literal("")).where(
-        or_(
-            exists().where(Membership.user_id == user_id),
-            exists().where(RoleAssignment.user_id == user_id),
-        )
-    )
-    held = sorted((await session.execute(union_all(roles, access))).scalars())
-    return [role for role in held if role], "" in held
 
 
 async def group_by_code(session: AsyncSession, code: str) -> Group | None:

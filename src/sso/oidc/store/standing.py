@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, exists, func, select
 from sso.clients.access_policy import Holds
 from sso.clients.models import TeamMember
 from sso.identity.authn.assurance import identity_level
+from sso.identity.employees.store import EMPLOYEE, is_over
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.oidc.store.models import Consent
@@ -77,6 +78,7 @@ _COLUMNS = (
     select(_c.scopes).where(_c.user_id == _u.id, _c.client_id == bindparam("client_id")).correlate(_users)
     .scalar_subquery(),
 )  # fmt: skip
+_ROLES = 7
 _BY_ID = select(*_COLUMNS).where(_u.id == bindparam("user_id"))
 _proven = _identifiers.alias("proven")
 _BY_IDENTIFIER = (
@@ -91,10 +93,18 @@ _BY_IDENTIFIER = (
 
 
 _ACCESS = access_columns(_u.id, bindparam("client_id"), _users)
+_OVER = is_over(_u.id, bindparam("now", type_=_u.created_at.type)).correlate(_users)
 _HOLD_BY_ID = _BY_ID.with_for_update(read=True, of=_users)
 _HOLD_BY_IDENTIFIER = _BY_IDENTIFIER.with_for_update(read=True, of=_users)
-_WITH_ACCESS = {statement: statement.add_columns(*_ACCESS) for statement in (_BY_ID, _HOLD_BY_ID, _HOLD_BY_IDENTIFIER)}
-"""The statements for an application that looks at roles or groups of its own."""
+_STATEMENTS = {
+    (statement, at_employment, at_access): statement.add_columns(
+        *((_OVER,) if at_employment else ()), *(_ACCESS if at_access else ())
+    )
+    for statement in (_BY_ID, _HOLD_BY_ID, _HOLD_BY_IDENTIFIER)
+    for at_employment in (False, True)
+    for at_access in (False, True)
+}
+"""The statements for an application that looks at the time of an employment, and at roles or groups of its own."""
 
 
 def standing_of(
@@ -104,7 +114,9 @@ def standing_of(
     application_id: str,
     *,
     hold: bool = False,
-    access_at: datetime | None = None,
+    now: datetime | None = None,
+    with_access: bool = False,
+    with_employment: bool = False,
 ) -> Standing | None:
     """Return what is known of a user. One statement; for use in the bridge.
 
@@ -114,10 +126,15 @@ def standing_of(
         client_id: the application that asks.
         application_id: the application whose team may use it, where it is a sandbox.
         hold: nobody disables the user until the transaction ends.
-        access_at: now, where the user's roles and groups in the application are wanted too.
+        now: the time, where one of the following is wanted.
+        with_access: read the user's roles and groups in the application.
+        with_employment: the role ``employee`` does not count where the employment is over by time.
     """
     names = {"client_id": client_id, "application_id": application_id}
-    return _read(session, _HOLD_BY_ID if hold else _BY_ID, access_at, user_id=user_id, **names)
+    key = (_HOLD_BY_ID if hold else _BY_ID, with_employment, with_access)
+    if with_access or with_employment:
+        return _read(session, key, user_id=user_id, now=now, **names)
+    return _read(session, key, user_id=user_id, **names)
 
 
 def standing_with(
@@ -128,22 +145,24 @@ def standing_with(
     now: datetime,
     *,
     with_access: bool = False,
+    with_employment: bool = False,
 ) -> Standing | None:
     """Return the same of the user whose verified identifier, valid now, has one of the normalised forms ``lookups``,
     held; None where these are identifiers of several users."""
     names = {"client_id": client_id, "application_id": application_id, "now": now}
-    return _read(session, _HOLD_BY_IDENTIFIER, now if with_access else None, lookups=list(lookups), **names)
+    return _read(session, (_HOLD_BY_IDENTIFIER, with_employment, with_access), lookups=list(lookups), **names)
 
 
-def _read(session: Executor, statement: Any, access_at: datetime | None, **values: Any) -> Standing | None:
-    if access_at is not None:
-        statement, values = _WITH_ACCESS[statement], {**values, "now": access_at}
-    rows: Sequence[Any] = session.execute(statement, values).all()
+def _read(session: Executor, key: tuple[Any, bool, bool], **values: Any) -> Standing | None:
+    _, with_employment, with_access = key
+    rows: Sequence[Any] = session.execute(_STATEMENTS[key], values).all()
     if len({row[0] for row in rows}) != 1:
         return None
     row = rows[0]
     preferences: dict[str, Any] = row[4] or {}
     consented: Iterable[str] = row[9] or ()
+    more = row[len(_COLUMNS) :]
+    ended = {EMPLOYEE} if with_employment and more[0] else set()
     return Standing(
         user_id=row[0],
         usable=bool(row[1]),
@@ -152,8 +171,8 @@ def _read(session: Executor, statement: Any, access_at: datetime | None, **value
         test=bool(preferences.get("test")),
         contact_verified=bool(row[5]),
         checked=bool(row[6]),
-        roles=frozenset((row[7] or "").split()),
+        roles=frozenset((row[_ROLES] or "").split()) - ended,
         in_team=bool(row[8]),
         consented=tuple(consented),
-        access=read_access(row[len(_COLUMNS) :]) if access_at is not None else NO_ACCESS,
+        access=read_access(more[with_employment:]) if with_access else NO_ACCESS,
     )
