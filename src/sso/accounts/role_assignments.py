@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.access_changes import access_changed
 from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_confirm, why_not_end
+from sso.accounts.sandbox_users import can_try, users_of_sandbox
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client
@@ -100,14 +101,6 @@ class NewAssignment:
     valid_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """The facts of a role that is given, as the rule takes them."""
-
-    gift: Gift
-    users: list[uuid.UUID] = field(default_factory=list)
-
-
 async def giver_of(session: AsyncSession, actor: Actor, client_id: str, user_id: uuid.UUID | None) -> Giver:
     """Return who gives roles of an application.
 
@@ -151,14 +144,13 @@ async def give_roles(
     if not 0 < len(given) <= MAX_AT_ONCE:
         raise RoleError("invalid_request", f"give 1 to {MAX_AT_ONCE} roles at once")
     client = await _locked_client(session, services, client_id)
-    since, affected = clock.now() - INSTANT, set[uuid.UUID]()
+    since = clock.now() - INSTANT
     created: list[RoleAssignment] = []
     for new in given:
         check_times(new)
         await _check_target(session, client, new)
         assignment = _assignment(client_id, new, actor)
-        reached = await _reached(session, client, assignment, giver)
-        refused = why_not(giver, reached.gift)
+        refused = why_not(giver, await gift_of(session, client, assignment, giver))
         if refused is not None:
             raise NotYours(refused)
         if await store.same_as(session, assignment, clock.now()) is not None:
@@ -166,8 +158,8 @@ async def give_roles(
         session.add(assignment)
         await session.flush()
         created.append(assignment)
-        affected.update(reached.users)
         await _record(session, "role.given", assignment, assignment.reason, actor)
+    affected = await _users_of(session, client, created, clock.now())
     await access_changed(session, services, user_ids=affected, client_ids=[client_id], actor=actor, since=since)
     return created
 
@@ -196,16 +188,35 @@ async def end_role(
     Raises:
         RoleError: when there is no such assignment, it has ended, or the giver may not end it.
     """
-    assignment = await _locked_assignment(session, assignment_id, client_id)
-    client = services.registry.known(assignment.client_id)
-    if client is None:
-        raise RoleError("not_found", "there is no such application")
-    reached = await _reached(session, client, assignment, giver)
-    refused = why_not_end(giver, reached.gift)
-    if refused is not None:
-        raise NotYours(refused)
-    await end_assignments(session, services, [assignment], actor=actor, reason=reason)
+    [assignment] = await end_roles(
+        session, services, [assignment_id], giver=giver, actor=actor, reason=reason, client_id=client_id
+    )
     return assignment
+
+
+async def end_roles(
+    session: AsyncSession,
+    services: EventServices,
+    assignment_ids: Sequence[uuid.UUID],
+    *,
+    giver: Giver,
+    actor: Actor,
+    reason: str,
+    client_id: str = "",
+) -> list[RoleAssignment]:
+    """End roles of one application now, all of them or none: see :func:`end_role`. Members are read once."""
+    ended: list[RoleAssignment] = []
+    for assignment_id in dict.fromkeys(assignment_ids):
+        assignment = await _locked_assignment(session, assignment_id, client_id)
+        client = services.registry.known(assignment.client_id)
+        if client is None:
+            raise RoleError("not_found", "there is no such application")
+        refused = why_not_end(giver, await gift_of(session, client, assignment, giver))
+        if refused is not None:
+            raise NotYours(refused)
+        ended.append(assignment)
+    await end_assignments(session, services, ended, actor=actor, reason=reason)
+    return ended
 
 
 async def end_assignments(
@@ -218,16 +229,19 @@ async def end_assignments(
 ) -> None:
     """End assignments of one application, whose client is locked, without a question who may."""
     now = clock.now()
+    names = {assignment.client_id for assignment in ended}
     affected: set[uuid.UUID] = set()
+    for client in (services.registry.known(name) for name in names):
+        if client is not None:
+            of_client = [assignment for assignment in ended if assignment.client_id == client.client_id]
+            affected |= await _users_of(session, client, of_client, now)
     for assignment in ended:
-        affected.update(await _users_of(session, assignment, now))
         # What would begin later never begins: its whole time is over.
         if assignment.valid_from is not None and assignment.valid_from > now:
             assignment.valid_from = now
         assignment.valid_until, assignment.ended_by, assignment.end_reason = now, actor.name or "", _line(reason)
         await _record(session, "role.ended", assignment, reason, actor)
     await session.flush()
-    names = {assignment.client_id for assignment in ended}
     await access_changed(session, services, user_ids=affected, client_ids=names, actor=actor, since=now - INSTANT)
 
 
@@ -249,7 +263,7 @@ async def confirm_role(
     client = services.registry.get(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    refused = why_not_confirm(giver, (await _reached(session, client, assignment, giver)).gift)
+    refused = why_not_confirm(giver, await gift_of(session, client, assignment, giver))
     if refused is not None:
         raise NotYours(refused)
     assignment.confirmed_at = clock.now()
@@ -265,11 +279,13 @@ class Sight:
         everything: whether they have the permission ``assignments:read``.
         teams: the applications of their teams, with the sandboxes.
         units: the units that they look after.
+        user_id: the user, whose own memberships for others do not count.
     """
 
     everything: bool
     teams: frozenset[str] = frozenset()
     units: frozenset[uuid.UUID] = frozenset()
+    user_id: uuid.UUID | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -284,50 +300,65 @@ async def sight_of(session: AsyncSession, actor: Actor, user_id: uuid.UUID | Non
         return Sight(everything)
     mine = await teams.teams_with(session, user_id)
     names = frozenset(name for application_id in mine for name in (application_id, application_id + SANDBOX_END))
-    return Sight(False, names, await store.units_looked_after(session, user_id, clock.now()))
+    return Sight(False, names, await store.units_looked_after(session, user_id, clock.now()), user_id)
 
 
 async def seen_by(
     session: AsyncSession, services: EventServices, sight: Sight, chosen: store.AssignmentFilter
 ) -> store.AssignmentFilter:
-    """Return a filter limited to what somebody sees: all; the applications of their teams; and of a user or group of
-    their units, the applications whose roles administrators of units give."""
+    """Return a filter limited to what somebody sees: all; the applications of their teams; and, of the applications
+    whose roles administrators of units give, the roles of a user or group of their units, and those that are limited to
+    one of their units, whoever has them."""
     if sight.everything:
         return chosen
     clients_seen = set(sight.teams)
-    if sight.units & await _where(session, chosen.user_id, chosen.group_id):
-        clients_seen |= {
-            client.client_id
-            for client in services.registry.with_access()
-            if any(role.units_give != "no" for role in client.meta.application_roles.values())
-        }
-    return replace(chosen, clients=frozenset(clients_seen))
+    of_units = frozenset(
+        client.client_id
+        for client in services.registry.with_access()
+        if any(role.units_give != "no" for role in client.meta.application_roles.values())
+    )
+    if sight.units and sight.units & await _where(session, chosen.user_id, chosen.group_id, sight.user_id):
+        clients_seen |= of_units
+    return replace(chosen, clients=frozenset(clients_seen), limited_below=sight.units, of_units=of_units)
 
 
 async def may_see(session: AsyncSession, services: EventServices, sight: Sight, assignment: RoleAssignment) -> bool:
     """Tell whether somebody sees an assignment."""
     about = store.AssignmentFilter(user_id=assignment.user_id, group_id=assignment.group_id)
     seen = await seen_by(session, services, sight, about)
-    return seen.clients is None or assignment.client_id in seen.clients
+    if seen.clients is None or assignment.client_id in seen.clients:
+        return True
+    if assignment.unit_id is None or assignment.client_id not in seen.of_units:
+        return False
+    return bool(sight.units & await store.above(session, assignment.unit_id))
 
 
 async def find_user_of(session: AsyncSession, giver: Giver, client_id: str, user: User | None) -> User | None:
     """Return a user whom somebody may name as the receiver of a role; None: not one of theirs, or nobody.
 
     Who gives the roles of every application finds every user. The team of an application finds its members, the users
-    of the application and the members of units; an administrator of a unit finds the members of the unit. Others get
-    the answer that they get for nobody, so that the form does not tell who has an account.
+    of the application, employees and the members of units; in its sandbox, which anybody can create, only who can sign
+    in there. An administrator of a unit finds the members of the unit, without those whom they made one. Others get the
+    answer that they get for nobody, so that the form does not tell who has an account.
     """
     if user is None or user.deleted_at is not None:
         return None
+    if client_id.endswith(SANDBOX_END):
+        return user if await can_try(session, client_id, user) else None
     if giver.gives_all:
         return user
-    units = await store.where_user_is(session, user.id, clock.now())
-    if giver.units & units:
+    now = clock.now()
+    if giver.units & await store.where_user_is(session, user.id, now, but_of=giver.user_id):
         return user
-    if giver.in_team and (units or await _knows(session, client_id, user.id)):
+    if giver.in_team and await _works_or_uses(session, client_id, user.id, now):
         return user
     return None
+
+
+async def _works_or_uses(session: AsyncSession, client_id: str, user_id: uuid.UUID, now: datetime) -> bool:
+    """Tell whether a user works for the city, or has to do with an application."""
+    works = await store.where_user_is(session, user_id, now) or await store.is_employee(session, user_id, now)
+    return bool(works) or await _knows(session, client_id, user_id)
 
 
 async def _knows(session: AsyncSession, client_id: str, user_id: uuid.UUID) -> bool:
@@ -403,6 +434,8 @@ async def _check_target(session: AsyncSession, client: Client, new: NewAssignmen
         user = await session.get(User, new.user_id)
         if user is None or user.deleted_at is not None:
             raise RoleError("not_found", "there is no such user", "user_id")
+        if client.sandbox and not await can_try(session, client.client_id, user):
+            raise RoleError("not_found", "there is no such user", "user_id")
         if user.preferences.get("test") and not client.sandbox:
             raise RoleError("invalid_request", "a test user has roles in sandboxes only", "user_id")
     else:
@@ -436,41 +469,63 @@ def _assignment(client_id: str, new: NewAssignment, actor: Actor) -> RoleAssignm
     )
 
 
-async def _reached(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> _Reached:
-    """Return the facts of an assignment for the rule, and the users whom it reaches."""
+async def gift_of(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> Gift:
+    """Return the facts of an assignment for the rule. Of its members only the giver is asked for: there can be tens of
+    thousands."""
     defined = client.meta.application_roles.get(assignment.role)
-    users = await _users_of(session, assignment, clock.now())
-    reached = {giver.user_id} & {*users, assignment.user_id} - {None}
+    reached = {giver.user_id} & {assignment.user_id} - {None}
     if assignment.group_id is not None and giver.user_id is not None:
         below = assignment.with_units_below
         if await store.reaches(session, assignment.group_id, giver.user_id, with_units_below=below):
             reached.add(giver.user_id)
     limited = await store.above(session, assignment.unit_id) if assignment.unit_id is not None else None
-    gift = Gift(
+    return Gift(
         is_defined=defined is not None,
         units_give=defined.units_give if defined is not None else "no",
         team_gives=client.meta.team_gives_roles,
         is_sandbox=client.sandbox,
         reached=frozenset(user_id for user_id in reached if user_id is not None),
-        where=await _where(session, assignment.user_id, assignment.group_id),
+        where=await _where(session, assignment.user_id, assignment.group_id, giver.user_id),
         limited_to=limited,
+        given_by_units=await _by_units(session, assignment.given_by, giver),
     )
-    return _Reached(gift, users)
 
 
-async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None) -> frozenset[uuid.UUID]:
+async def _by_units(session: AsyncSession, given_by: str, giver: Giver) -> bool:
+    """Tell whether an administrator of the units of the giver, or of units below, gave a role."""
+    if not giver.units or giver.gives_all:
+        return False
+    try:
+        user_id = uuid.UUID(given_by)
+    except ValueError:  # a command or a program
+        return False
+    return await store.looks_after_within(session, user_id, giver.units)
+
+
+async def _where(
+    session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None, but_of: uuid.UUID | None
+) -> frozenset[uuid.UUID]:
     if group_id is not None:
         return await store.above(session, group_id)
-    return await store.where_user_is(session, user_id, clock.now()) if user_id is not None else frozenset()
+    if user_id is None:
+        return frozenset()
+    return await store.where_user_is(session, user_id, clock.now(), but_of=but_of)
 
 
-async def _users_of(session: AsyncSession, assignment: RoleAssignment, now: datetime) -> list[uuid.UUID]:
-    if assignment.user_id is not None:
-        return [assignment.user_id]
-    assert assignment.group_id is not None
-    return await changes.members_reached(
-        session, assignment.group_id, with_units_below=assignment.with_units_below, since=now
-    )
+async def _users_of(
+    session: AsyncSession, client: Client, assignments: Sequence[RoleAssignment], now: datetime
+) -> set[uuid.UUID]:
+    """Return the users whom roles of an application reach: of a sandbox, those who can sign in. One statement for all
+    groups."""
+    direct = {assignment.user_id for assignment in assignments if assignment.user_id is not None}
+    groups: dict[bool, set[uuid.UUID]] = {False: set(), True: set()}
+    for assignment in assignments:
+        if assignment.group_id is not None:
+            groups[assignment.with_units_below].add(assignment.group_id)
+    if not (groups[False] or groups[True]):
+        return direct
+    only = await users_of_sandbox(session, client)
+    return direct | await changes.members_reached(session, groups[False], groups[True], now, only)
 
 
 async def _record(session: AsyncSession, event: str, assignment: RoleAssignment, reason: str, actor: Actor) -> None:
