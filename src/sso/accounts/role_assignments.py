@@ -18,6 +18,7 @@ from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client
 from sso.errors import Refusal
+from sso.identity.employees.store import is_employee
 from sso.identity.groups import assignments as store
 from sso.identity.groups import changes
 from sso.identity.groups.models import Group, RoleAssignment
@@ -357,7 +358,7 @@ async def find_user_of(session: AsyncSession, giver: Giver, client_id: str, user
 
 async def _works_or_uses(session: AsyncSession, client_id: str, user_id: uuid.UUID, now: datetime) -> bool:
     """Tell whether a user works for the city, or has to do with an application."""
-    works = await store.where_user_is(session, user_id, now) or await store.is_employee(session, user_id, now)
+    works = await store.where_user_is(session, user_id, now) or await is_employee(session, user_id, now)
     return bool(works) or await _knows(session, client_id, user_id)
 
 

@@ -16,6 +16,7 @@ from sso.accounts.groups import WRITES, GroupRefused
 from sso.accounts.role_assignments import gift_of, giver_of
 from sso.accounts.role_rules import Giver, why_not
 from sso.accounts.services import AccountChanges
+from sso.identity.employees.store import is_employee
 from sso.identity.groups import assignments as store
 from sso.identity.groups.models import Group
 from sso.identity.users.models import User
@@ -56,7 +57,7 @@ async def find_new_member(session: AsyncSession, text: str, actor: Actor, box: S
 async def _is_theirs(session: AsyncSession, user_id: uuid.UUID, actor_id: uuid.UUID) -> bool:
     """Tell whether a user is the actor, an employee, or in a unit of the actor, where somebody else put them."""
     now = clock.now()
-    if user_id == actor_id or await store.is_employee(session, user_id, now):
+    if user_id == actor_id or await is_employee(session, user_id, now):
         return True
     units = await store.units_looked_after(session, actor_id, now)
     return bool(units & await store.where_user_is(session, user_id, now, but_of=actor_id))

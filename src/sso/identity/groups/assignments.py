@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from sso import clock
-from sso.identity.employees.models import Employment
 from sso.identity.groups.models import (
     AccessReview,
     Group,
@@ -298,14 +297,6 @@ async def where_user_is(
     if but_of is not None:
         statement = statement.where(or_(Membership.created_by.is_(None), Membership.created_by != str(but_of)))
     return frozenset((await session.execute(statement)).scalars())
-
-
-async def is_employee(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> bool:
-    """Tell whether a user has an employment now."""
-    statement = select(Employment.id).where(
-        Employment.user_id == user_id, Employment.ended_at.is_(None), current(Employment, now)
-    )
-    return (await session.execute(statement.limit(1))).first() is not None
 
 
 async def reaching(session: AsyncSession, group_id: uuid.UUID, now: datetime) -> list[RoleAssignment]:
