@@ -10,6 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from fastapi.routing import APIRoute
+from tests.accounts.test_employees import hire
 from tests.api.conftest import person_with
 from tests.api.test_access import ROUTES, call
 from tests.groups.test_units import check_tree
@@ -21,6 +22,7 @@ from tests.web.test_developer import person, signed_in
 
 from sso import clock
 from sso.accounts import groups
+from sso.http.admin.unit_roles import NeedsOrLooksAfter
 from sso.http.console.access import Needs
 from sso.http.console.units import Units
 from sso.identity.groups import members
@@ -203,6 +205,8 @@ async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city:
                 inside = unit in (ids["PKM-1"], ids["DINKES"]) or "{group_id}" not in route.path
                 expected = (400 if "POST" in route.methods else 200) if inside else 404
                 assert answer.status_code == expected, about
+            elif isinstance(rule, NeedsOrLooksAfter):
+                assert answer.status_code != 200 or unit in (ids["PKM-1"], ids["DINKES"]), about
             elif isinstance(rule, Needs) and rule.permission is not None:
                 assert answer.status_code == 403, about
             if "{group_id}" not in route.path:
@@ -218,6 +222,9 @@ async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city:
     assert {form.fields["act"] for form in Forms(page.text).forms if "act" in form.fields} == {"add"}
     page = await act(browser, page, "add", user="budi@warga.example")
     assert page.status_code == 409, "an address that nobody verified names nobody"
+    form_page = await browser.open(f"/admin/groups/{ids['PKM-1']}")
+    assert (await act(browser, form_page, "add", user="siti@warga.example")).status_code == 409, "no employee"
+    await hire(city, "siti")
     page = await act(browser, await browser.open(f"/admin/groups/{ids['PKM-1']}"), "add", user="siti@warga.example")
     assert "Siti Rahmawati" in page.text
     assert "/admin/people" not in page.text
