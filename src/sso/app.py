@@ -80,6 +80,8 @@ SETUP_LINKS = 30
 """How many requests with a link of `sso setup`, right or wrong, one IP address may send within 15 minutes."""
 DOWNLOADS_PER_DAY = 20
 """How many lists of the console an administrator may download within a day."""
+LOOKUPS_PER_HOUR, LOOKUPS_PER_DAY = 30, 100
+"""How many users who are not found a team member or an administrator of units may name."""
 FLOWS_PER_HOUR = 20
 """How many second steps somebody may begin for one account from one network, or one known browser."""
 CONTACT_CODES_PER_DAY = 30
@@ -237,6 +239,7 @@ def _limits(settings: Settings, counts: Counts, durable: Counts) -> RateLimits:
         receipts=CountLimit(RECEIPTS_PER_MINUTE, 1, None, "receipts"),
         watches=CountLimit(WATCHES_PER_MINUTE, 1, None, "watches"),
         downloads=CountLimit(DOWNLOADS_PER_DAY, DAY_MINUTES, counts, "downloads"),
+        lookups=CountLimit(LOOKUPS_PER_HOUR, 60, counts, "lookups", per_day=LOOKUPS_PER_DAY),
     )
 
 

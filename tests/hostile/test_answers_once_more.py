@@ -13,9 +13,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
+import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import Api, person_with, program
 from tests.api.test_access import ROUTES, permission_of
+from tests.citizens import SENDING
 from tests.support import City
 
 from sso import clock
@@ -52,6 +54,11 @@ BODIES: dict[str, Any] = {
     },
     "/access-reviews": {"client_id": "dinas", "ends_at": "LATER", "reason": "x"},
 }  # fmt: skip
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return dict(SENDING)
 
 
 async def give(city: City, *roles: str) -> None:

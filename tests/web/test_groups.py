@@ -10,6 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from fastapi.routing import APIRoute
+from tests.accounts.test_employees import hire
 from tests.api.conftest import person_with
 from tests.api.test_access import ROUTES, call
 from tests.groups.test_units import check_tree
@@ -226,6 +227,9 @@ async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city:
     assert {form.fields["act"] for form in Forms(page.text).forms if "act" in form.fields} == {"add"}
     page = await act(browser, page, "add", user="budi@warga.example")
     assert page.status_code == 409, "an address that nobody verified names nobody"
+    form_page = await browser.open(f"/admin/groups/{ids['PKM-1']}")
+    assert (await act(browser, form_page, "add", user="siti@warga.example")).status_code == 409, "no employee"
+    await hire(city, "siti")
     page = await act(browser, await browser.open(f"/admin/groups/{ids['PKM-1']}"), "add", user="siti@warga.example")
     assert "Siti Rahmawati" in page.text
     assert "/admin/people" not in page.text

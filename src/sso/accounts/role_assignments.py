@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.access_changes import INSTANT, access_changed, is_followed
 from sso.accounts.role_rules import REFUSALS, Gift, Giver, Refused, why_not, why_not_confirm, why_not_end
+from sso.accounts.sandbox_users import can_try, users_of_sandbox
 from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client
 from sso.errors import Refusal
+from sso.identity.employees.store import is_employee
 from sso.identity.groups import assignments as store
 from sso.identity.groups import changes, tree
 from sso.identity.groups.models import Group, RoleAssignment
@@ -162,12 +164,12 @@ async def write_roles(
     client = await _locked_client(session, services, client_id)
     # Nobody is deleted meanwhile.
     await users.lock_users(session, {new.user_id for new in given if new.user_id is not None})
-    created, affected = list[RoleAssignment](), set[uuid.UUID]()
+    created: list[RoleAssignment] = []
     for new in given:
         check_times(new)
         await _check_target(session, client, new)
         assignment = _assignment(client_id, new, actor)
-        refused = why_not(giver, await _gift(session, client, assignment, giver))
+        refused = why_not(giver, await gift_of(session, client, assignment, giver))
         if refused is not None:
             raise NotYours(refused)
         if await store.same_as(session, assignment, clock.now()) is not None:
@@ -175,9 +177,8 @@ async def write_roles(
         session.add(assignment)
         await session.flush()
         created.append(assignment)
-        affected.update(await _users_of(session, services, assignment, clock.now()))
         await _record(session, "role.given", assignment, assignment.reason, actor)
-    return created, affected
+    return created, await users_reached(session, services, created, clock.now())
 
 
 async def write_times(session: AsyncSession, assignment: RoleAssignment, new: NewAssignment, *, actor: Actor) -> bool:
@@ -230,16 +231,36 @@ async def end_role(
     Raises:
         RoleError: when there is no such assignment, it has ended, the giver may not end it, or there is no reason.
     """
-    checked_reason(reason)
-    assignment = await _locked_assignment(session, assignment_id, client_id)
-    client = services.registry.known(assignment.client_id)
-    if client is None:
-        raise RoleError("not_found", "there is no such application")
-    refused = why_not_end(giver, await _gift(session, client, assignment, giver))
-    if refused is not None:
-        raise NotYours(refused)
-    await end_assignments(session, services, [assignment], actor=actor, reason=reason)
+    [assignment] = await end_roles(
+        session, services, [assignment_id], giver=giver, actor=actor, reason=reason, client_id=client_id
+    )
     return assignment
+
+
+async def end_roles(
+    session: AsyncSession,
+    services: EventServices,
+    assignment_ids: Sequence[uuid.UUID],
+    *,
+    giver: Giver,
+    actor: Actor,
+    reason: str,
+    client_id: str = "",
+) -> list[RoleAssignment]:
+    """End roles of one application now, all of them or none: see :func:`end_role`. Members are read once."""
+    checked_reason(reason)
+    ended: list[RoleAssignment] = []
+    for assignment_id in dict.fromkeys(assignment_ids):
+        assignment = await _locked_assignment(session, assignment_id, client_id)
+        client = services.registry.known(assignment.client_id)
+        if client is None:
+            raise RoleError("not_found", "there is no such application")
+        refused = why_not_end(giver, await gift_of(session, client, assignment, giver))
+        if refused is not None:
+            raise NotYours(refused)
+        ended.append(assignment)
+    await end_assignments(session, services, ended, actor=actor, reason=reason)
+    return ended
 
 
 async def end_assignments(
@@ -276,8 +297,9 @@ async def users_reached(
 ) -> set[uuid.UUID]:
     """Return the users whom assignments reach, or will reach."""
     affected: set[uuid.UUID] = set()
-    for assignment in reaching:
-        affected.update(await _users_of(session, services, assignment, now))
+    for client_id in sorted({assignment.client_id for assignment in reaching}):
+        of_client = [assignment for assignment in reaching if assignment.client_id == client_id]
+        affected |= await _users_of(session, services, client_id, of_client, now)
     return affected
 
 
@@ -299,7 +321,7 @@ async def confirm_role(
     client = services.registry.get(assignment.client_id)
     if client is None:
         raise RoleError("not_found", "there is no such application")
-    refused = why_not_confirm(giver, await _gift(session, client, assignment, giver))
+    refused = why_not_confirm(giver, await gift_of(session, client, assignment, giver))
     if refused is not None:
         raise NotYours(refused)
     assignment.confirmed_at = clock.now()
@@ -315,11 +337,13 @@ class Sight:
         everything: whether they have the permission ``assignments:read``.
         teams: the applications of their teams, with the sandboxes.
         units: the units that they look after.
+        user_id: the user, whose own memberships for others do not count.
     """
 
     everything: bool
     teams: frozenset[str] = frozenset()
     units: frozenset[uuid.UUID] = frozenset()
+    user_id: uuid.UUID | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -334,50 +358,65 @@ async def sight_of(session: AsyncSession, actor: Actor, user_id: uuid.UUID | Non
         return Sight(everything)
     mine = await teams.teams_with(session, user_id)
     names = frozenset(name for application_id in mine for name in (application_id, application_id + SANDBOX_END))
-    return Sight(False, names, await tree.administered_by(session, user_id))
+    return Sight(False, names, await tree.administered_by(session, user_id), user_id)
 
 
 async def seen_by(
     session: AsyncSession, services: EventServices, sight: Sight, chosen: store.AssignmentFilter
 ) -> store.AssignmentFilter:
-    """Return a filter limited to what somebody sees: all; the applications of their teams; and of a user or group of
-    their units, the applications whose roles administrators of units give."""
+    """Return a filter limited to what somebody sees: all; the applications of their teams; and, of the applications
+    whose roles administrators of units give, the roles of a user or group of their units, and those that are limited to
+    one of their units, whoever has them."""
     if sight.everything:
         return chosen
     clients_seen = set(sight.teams)
-    if sight.units & await _where(session, chosen.user_id, chosen.group_id):
-        clients_seen |= {
-            client.client_id
-            for client in services.registry.with_access()
-            if any(role.units_give != "no" for role in client.meta.application_roles.values())
-        }
-    return replace(chosen, clients=frozenset(clients_seen))
+    of_units = frozenset(
+        client.client_id
+        for client in services.registry.with_access()
+        if any(role.units_give != "no" for role in client.meta.application_roles.values())
+    )
+    if sight.units and sight.units & await _where(session, chosen.user_id, chosen.group_id, sight.user_id):
+        clients_seen |= of_units
+    return replace(chosen, clients=frozenset(clients_seen), limited_below=sight.units, of_units=of_units)
 
 
 async def may_see(session: AsyncSession, services: EventServices, sight: Sight, assignment: RoleAssignment) -> bool:
     """Tell whether somebody sees an assignment."""
     about = store.AssignmentFilter(user_id=assignment.user_id, group_id=assignment.group_id)
     seen = await seen_by(session, services, sight, about)
-    return seen.clients is None or assignment.client_id in seen.clients
+    if seen.clients is None or assignment.client_id in seen.clients:
+        return True
+    if assignment.unit_id is None or assignment.client_id not in seen.of_units:
+        return False
+    return bool(sight.units & await store.above(session, assignment.unit_id))
 
 
 async def find_user_of(session: AsyncSession, giver: Giver, client_id: str, user: User | None) -> User | None:
     """Return a user whom somebody may name as the receiver of a role; None: not one of theirs, or nobody.
 
     Who gives the roles of every application finds every user. The team of an application finds its members, the users
-    of the application and the members of units; an administrator of a unit finds the members of the unit. Others get
-    the answer that they get for nobody, so that the form does not tell who has an account.
+    of the application, employees and the members of units; in its sandbox, which anybody can create, only who can sign
+    in there. An administrator of a unit finds the members of the unit, without those whom they made one. Others get the
+    answer that they get for nobody, so that the form does not tell who has an account.
     """
     if user is None or user.deleted_at is not None:
         return None
+    if client_id.endswith(SANDBOX_END):
+        return user if await can_try(session, client_id, user) else None
     if giver.gives_all:
         return user
-    units = await store.where_user_is(session, user.id, clock.now())
-    if giver.units & units:
+    now = clock.now()
+    if giver.units & await store.where_user_is(session, user.id, now, but_of=giver.user_id):
         return user
-    if giver.in_team and (units or await _knows(session, client_id, user.id)):
+    if giver.in_team and await _works_or_uses(session, client_id, user.id, now):
         return user
     return None
+
+
+async def _works_or_uses(session: AsyncSession, client_id: str, user_id: uuid.UUID, now: datetime) -> bool:
+    """Tell whether a user works for the city, or has to do with an application."""
+    works = await store.where_user_is(session, user_id, now) or await is_employee(session, user_id, now)
+    return bool(works) or await _knows(session, client_id, user_id)
 
 
 async def _knows(session: AsyncSession, client_id: str, user_id: uuid.UUID) -> bool:
@@ -464,6 +503,8 @@ async def _check_target(session: AsyncSession, client: Client, new: NewAssignmen
         user = await session.get(User, new.user_id)
         if user is None or user.deleted_at is not None:
             raise RoleError("not_found", "there is no such user", "user_id")
+        if client.sandbox and not await can_try(session, client.client_id, user):
+            raise RoleError("not_found", "there is no such user", "user_id")
         if user.preferences.get("test") and not client.sandbox:
             raise RoleError("invalid_request", "a test user has roles in sandboxes only", "user_id")
     else:
@@ -497,8 +538,9 @@ def _assignment(client_id: str, new: NewAssignment, actor: Actor) -> RoleAssignm
     )
 
 
-async def _gift(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> Gift:
-    """Return the facts of an assignment for the rule. Of its users, the rule asks for the giver alone."""
+async def gift_of(session: AsyncSession, client: Client, assignment: RoleAssignment, giver: Giver) -> Gift:
+    """Return the facts of an assignment for the rule. Of its members only the giver is asked for: there can be tens of
+    thousands."""
     defined = client.meta.application_roles.get(assignment.role)
     reaches_giver = giver.user_id is not None and giver.user_id == assignment.user_id
     if assignment.group_id is not None and giver.user_id is not None:
@@ -511,29 +553,48 @@ async def _gift(session: AsyncSession, client: Client, assignment: RoleAssignmen
         team_gives=client.meta.team_gives_roles,
         is_sandbox=client.sandbox,
         reached=frozenset({giver.user_id} if reaches_giver and giver.user_id is not None else ()),
-        where=await _where(session, assignment.user_id, assignment.group_id),
+        where=await _where(session, assignment.user_id, assignment.group_id, giver.user_id),
         limited_to=limited,
+        given_by_units=await _by_units(session, assignment.given_by, giver),
     )
 
 
-async def _where(session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None) -> frozenset[uuid.UUID]:
+async def _by_units(session: AsyncSession, given_by: str, giver: Giver) -> bool:
+    """Tell whether an administrator of the units of the giver, or of units below, gave a role."""
+    if not giver.units or giver.gives_all:
+        return False
+    try:
+        user_id = uuid.UUID(given_by)
+    except ValueError:  # a command or a program
+        return False
+    return await store.looks_after_within(session, user_id, giver.units)
+
+
+async def _where(
+    session: AsyncSession, user_id: uuid.UUID | None, group_id: uuid.UUID | None, but_of: uuid.UUID | None
+) -> frozenset[uuid.UUID]:
     if group_id is not None:
         return await store.above(session, group_id)
-    return await store.where_user_is(session, user_id, clock.now()) if user_id is not None else frozenset()
+    if user_id is None:
+        return frozenset()
+    return await store.where_user_is(session, user_id, clock.now(), but_of=but_of)
 
 
 async def _users_of(
-    session: AsyncSession, services: EventServices, assignment: RoleAssignment, now: datetime
-) -> list[uuid.UUID]:
-    """Return the users whom an assignment reaches; nobody where the application is told of nothing."""
-    if assignment.user_id is not None:
-        return [assignment.user_id]
-    if not is_followed(services, [assignment.client_id]):
-        return []
-    assert assignment.group_id is not None
-    return await changes.members_reached(
-        session, assignment.group_id, with_units_below=assignment.with_units_below, since=now
-    )
+    session: AsyncSession, services: EventServices, client_id: str, assignments: Sequence[RoleAssignment], now: datetime
+) -> set[uuid.UUID]:
+    """Return the users whom roles of an application reach: of a sandbox, those who can sign in. One statement for all
+    groups, none where the application is told of nothing."""
+    direct = {assignment.user_id for assignment in assignments if assignment.user_id is not None}
+    groups: dict[bool, set[uuid.UUID]] = {False: set(), True: set()}
+    for assignment in assignments:
+        if assignment.group_id is not None:
+            groups[assignment.with_units_below].add(assignment.group_id)
+    client = services.registry.known(client_id)
+    if not (groups[False] or groups[True]) or client is None or not is_followed(services, [client_id]):
+        return direct
+    only = await users_of_sandbox(session, client)
+    return direct | await changes.members_reached(session, groups[False], groups[True], now, only)
 
 
 async def _record(session: AsyncSession, event: str, assignment: RoleAssignment, reason: str, actor: Actor) -> None:

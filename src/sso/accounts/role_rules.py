@@ -13,7 +13,7 @@ from typing import Literal
 
 from sso.clients.roles import UnitsGive
 
-Refused = Literal["not_defined", "own_role", "not_allowed", "other_unit", "whole_role"]
+Refused = Literal["not_defined", "own_role", "not_allowed", "other_unit", "whole_role", "not_of_unit"]
 """Why a role may not be given: see ``REFUSALS``."""
 REFUSALS: dict[Refused, str] = {
     "not_defined": "the application does not define this role",
@@ -21,6 +21,7 @@ REFUSALS: dict[Refused, str] = {
     "not_allowed": "you do not give the roles of this application",
     "other_unit": "you give roles only to people and units below a unit that you look after",
     "whole_role": "you give this role only for one of your units: name the unit",
+    "not_of_unit": "you end only roles that are limited to one of your units, or that its administrators gave",
 }
 
 
@@ -55,6 +56,7 @@ class Gift:
         reached: the users who would have the role, as far as they act: the user, or the giver as a member of the group.
         where: the units in which the user is a member, or the group, each with every unit above it.
         limited_to: the unit that the role is limited to, with every unit above it; None: it is not limited.
+        given_by_units: whether the giver, or another administrator of their units or of units below, gave it.
     """
 
     is_defined: bool
@@ -64,6 +66,7 @@ class Gift:
     reached: frozenset[uuid.UUID]
     where: frozenset[uuid.UUID]
     limited_to: frozenset[uuid.UUID] | None
+    given_by_units: bool = False
 
 
 def why_not(giver: Giver, gift: Gift) -> Refused | None:
@@ -77,20 +80,39 @@ def why_not(giver: Giver, gift: Gift) -> Refused | None:
 
 def why_not_confirm(giver: Giver, gift: Gift) -> Refused | None:
     """Return why somebody may not confirm a role in an access review; None: they may."""
-    return "not_defined" if not gift.is_defined else why_not_end(giver, gift) or _of_oneself(giver, gift)
+    if not gift.is_defined:
+        return "not_defined"
+    return _of_units(giver, gift) if not _of_application(giver, gift) else _of_oneself(giver, gift)
 
 
 def why_not_end(giver: Giver, gift: Gift) -> Refused | None:
-    """Return why somebody may not end a role; None: they may. One's own role can be ended."""
-    if giver.gives_all or giver.reviews or (giver.in_team and (gift.team_gives or gift.is_sandbox)):
+    """Return why somebody may not end a role; None: they may. One's own role can be ended.
+
+    An administrator of units ends what is limited to one of their units, wherever the user is now, and what
+    administrators of these units gave. A role that others gave to a member is not theirs.
+    """
+    if _of_application(giver, gift):
         return None
+    if not giver.units or gift.units_give == "no":
+        return "not_allowed"
+    of_unit = gift.limited_to is not None and giver.units & gift.limited_to
+    return None if of_unit or gift.given_by_units else "not_of_unit"
+
+
+def _of_application(giver: Giver, gift: Gift) -> bool:
+    """Tell whether somebody has a say in every role of the application."""
+    return giver.gives_all or giver.reviews or (giver.in_team and (gift.team_gives or gift.is_sandbox))
+
+
+def _of_units(giver: Giver, gift: Gift) -> Refused | None:
+    """Return why an administrator of units may not give a role; None: they may."""
     if not giver.units or gift.units_give == "no":
         return "not_allowed"
     if not giver.units & gift.where:
         return "other_unit"
     if gift.limited_to is None:
-        return None if gift.units_give == "whole" else "whole_role"
-    return None if giver.units & gift.limited_to else "other_unit"
+        return _of_oneself(giver, gift) if gift.units_give == "whole" else "whole_role"
+    return _of_oneself(giver, gift) if giver.units & gift.limited_to else "other_unit"
 
 
 def _of_oneself(giver: Giver, gift: Gift) -> Refused | None:

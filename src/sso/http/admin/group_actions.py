@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.accounts import groups
 from sso.accounts.groups import NO_MEMBERSHIP, NO_PARENT, NO_REASON, GroupRefused
 from sso.accounts.services import AccountActions
+from sso.accounts.unit_members import check_new_member, find_new_member
 from sso.http.admin.groups import read_form_day
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
@@ -152,7 +153,8 @@ async def act_on_members(accounts: AccountActions, group_id: UUID, sent: Sent[Gr
             if not form.user:
                 raise GroupRefused(NO_PERSON, "user")
             new = NewMember.model_validate({"position": form.position or None})
-            user = await find(session, form.user, accounts.box)
+            user = await find_new_member(session, form.user, actor, accounts.box)
+            await check_new_member(session, accounts, user.id, group_id, actor)
             await groups.add_member(
                 session,
                 accounts,

@@ -29,6 +29,7 @@ from sso.http.common.typed_forms import Sent, cut
 from sso.http.common.user_roles import name_of_group
 from sso.http.console import roles
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, here_of, to_sign_in_again, token_for
+from sso.http.console.lookups import counted
 from sso.http.console.role_texts import DONE, NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups import tree
@@ -176,7 +177,7 @@ async def change_unit_roles(
 ) -> Response:
     """Give a role to the unit, or to one of its people; or end one."""
     try:
-        async with accounts.db.write() as session:
+        async with counted(request, here, sent.form.user, GIVES), accounts.db.write() as session:
             shown = await _seen(session, request, group_id, here, accounts, locale_of(request))
             done = await _change(session, accounts, here, shown, sent)
     except (roles.PageError, RoleError) as error:

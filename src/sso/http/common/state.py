@@ -57,6 +57,7 @@ class RateLimits:
         receipts: requests with delivery receipts, for each IP address, in this process.
         watches: looks for the first sign-in with a sandbox, for each user, in this process.
         downloads: lists of the console that are downloaded, for each administrator within a day.
+        lookups: users whom a team or an administrator of units named and who were not found, for each of them.
     """
 
     attempts: Attempts
@@ -80,6 +81,7 @@ class RateLimits:
     receipts: CountLimit
     watches: CountLimit
     downloads: CountLimit
+    lookups: CountLimit
 
 
 @dataclass(frozen=True, slots=True)

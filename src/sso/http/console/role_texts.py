@@ -21,6 +21,9 @@ TEXTS: dict[str, str] = {
     REFUSALS["not_allowed"]: N_("You are not allowed to give or end roles of this application."),
     REFUSALS["other_unit"]: N_("You can give roles only to members of your units, and to units below them."),
     REFUSALS["whole_role"]: N_("You can give this role only for one of your units. Enter the code of the unit."),
+    REFUSALS["not_of_unit"]: N_(
+        "You can end only roles that are limited to one of your units, or that its administrators gave."
+    ),
     "write the reason": NOTE_MISSING,
     "the end must be in the future": NO_DATE,
     "this role is already given, and has not ended": N_("This role was already given and has not ended."),

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.accounts.role_assignments import giver_of
+from sso.accounts.role_assignments import GIVES, giver_of
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Client
 from sso.http.common.errors import Interrupted
@@ -23,6 +23,7 @@ from sso.http.common.state import site_of
 from sso.http.common.typed_forms import Sent
 from sso.http.console import roles
 from sso.http.console.access import OwnForm, Team, There
+from sso.http.console.lookups import counted
 from sso.http.console.role_downloads import TOO_MANY, file_response
 from sso.http.console.role_texts import DONE, NOTE_MISSING, REVIEW_STATES
 from sso.http.developer.application_page import APPS, Reader, application_page
@@ -98,7 +99,7 @@ async def change_roles(
     if client is None:
         raise Interrupted(failure(request, "not_found", 404))
     try:
-        async with accounts.db.write() as session:
+        async with counted(request, there.here, sent.form.user, GIVES), accounts.db.write() as session:
             done = await roles.carry_out(session, accounts, client.client_id, there.here, sent.form, dict(sent.typed))
     except roles.PageError as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}

@@ -91,6 +91,14 @@ async def open_of_user(session: AsyncSession, user_id: uuid.UUID) -> Employment 
     return (await open_of_users(session, [user_id])).get(user_id)
 
 
+async def is_employee(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> bool:
+    """Tell whether a user has an employment now."""
+    statement = select(Employment.id).where(
+        Employment.user_id == user_id, Employment.ended_at.is_(None), valid_at(_e, now)
+    )
+    return (await session.execute(statement.limit(1))).first() is not None
+
+
 async def memberships_with_units(
     session: AsyncSession, membership_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, tuple[Membership, Group]]:

@@ -19,6 +19,7 @@ from sso.identity.groups.models import (
     GroupAncestor,
     Membership,
     RoleAssignment,
+    UnitAdministrator,
 )
 from sso.identity.users.models import User
 from sso.platform.db import not_over, valid_at
@@ -31,7 +32,11 @@ Own = aliased(Group, name="own_group")
 @dataclass(frozen=True, slots=True)
 class AssignmentFilter:
     """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all. ``at_unit``:
-    those that were given to a unit or group, or to one of its members for this unit only."""
+    those that were given to a unit or group, or to one of its members for this unit only.
+
+    ``limited_below``: and, whatever ``clients`` says, those of the applications ``of_units`` that are limited to one of
+    these units or to a unit below it.
+    """
 
     client_id: str | None = None
     user_id: uuid.UUID | None = None
@@ -40,6 +45,8 @@ class AssignmentFilter:
     state: State = "current"
     clients: frozenset[str] | None = None
     at_unit: uuid.UUID | None = None
+    limited_below: frozenset[uuid.UUID] = frozenset()
+    of_units: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,9 @@ def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]
     elif chosen.state == "ended":
         conditions.append(RoleAssignment.valid_until <= now)
     if chosen.clients is not None:
-        conditions.append(RoleAssignment.client_id.in_(chosen.clients))
+        below = select(GroupAncestor.group_id).where(GroupAncestor.ancestor_id.in_(chosen.limited_below))
+        limited = and_(RoleAssignment.unit_id.in_(below), RoleAssignment.client_id.in_(chosen.of_units))
+        conditions.append(or_(RoleAssignment.client_id.in_(chosen.clients), limited))
     if chosen.at_unit is not None:
         people = (
             select(Membership.user_id)
@@ -153,14 +162,16 @@ async def held_from(
     *,
     user_id: uuid.UUID | None = None,
     client_id: str | None = None,
+    only: Collection[uuid.UUID] | None = None,
     after: tuple[uuid.UUID, uuid.UUID] | None = None,
     limit: int = 1000,
 ) -> list[HeldFrom]:
     """Return the roles that users have now, each with where it comes from: of a user, or of an application.
 
-    In the order of users and assignments, after the pair ``after``. One statement.
+    In the order of users and assignments, after the pair ``after``. ``only``: of no others than these users.
     """
-    of_user = [RoleAssignment.user_id == user_id] if user_id is not None else []
+    chosen = only if user_id is None else [user_id]
+    of_user = [RoleAssignment.user_id.in_(chosen)] if chosen is not None else []
     of_client = [RoleAssignment.client_id == client_id] if client_id is not None else []
     limited = or_(RoleAssignment.unit_id.is_(None), valid_at(Limit, now))
     no_id = literal(None, Group.id.type)
@@ -176,7 +187,7 @@ async def held_from(
         .join(Group, Group.id == GroupAncestor.ancestor_id)
         .join(RoleAssignment, RoleAssignment.group_id == GroupAncestor.ancestor_id)
         .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
-        .where(*([Membership.user_id == user_id] if user_id is not None else []), *of_client)
+        .where(*([Membership.user_id.in_(chosen)] if chosen is not None else []), *of_client)
         .where(
             valid_at(Membership, now), valid_at(Own, now), valid_at(Group, now), valid_at(RoleAssignment, now), limited
         )
@@ -269,15 +280,69 @@ async def units_below(session: AsyncSession, unit_ids: Collection[uuid.UUID], no
     return list((await session.execute(statement)).scalars())
 
 
-async def where_user_is(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> frozenset[uuid.UUID]:
-    """Return the groups of a user, and every unit above them."""
+async def where_user_is(
+    session: AsyncSession, user_id: uuid.UUID, now: datetime, *, but_of: uuid.UUID | None = None
+) -> frozenset[uuid.UUID]:
+    """Return the groups of a user, and every unit above them, without memberships that the user ``but_of`` made."""
     statement = (
         select(GroupAncestor.ancestor_id)
         .join(Membership, Membership.group_id == GroupAncestor.group_id)
         .join(Group, Group.id == Membership.group_id)
         .where(Membership.user_id == user_id, valid_at(Membership, now), valid_at(Group, now))
     )
+    if but_of is not None:
+        statement = statement.where(or_(Membership.created_by.is_(None), Membership.created_by != str(but_of)))
     return frozenset((await session.execute(statement)).scalars())
+
+
+async def reaching(session: AsyncSession, group_id: uuid.UUID, now: datetime) -> list[RoleAssignment]:
+    """Return the assignments that have not ended and that the members of a group have, also from the units above."""
+    statement = (
+        select(RoleAssignment)
+        .join(GroupAncestor, GroupAncestor.ancestor_id == RoleAssignment.group_id)
+        .where(GroupAncestor.group_id == group_id, not_over(RoleAssignment, now))
+        .where(or_(GroupAncestor.depth == 0, RoleAssignment.with_units_below.is_(True)))
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def looks_after_within(session: AsyncSession, user_id: uuid.UUID, roots: Collection[uuid.UUID]) -> bool:
+    """Tell whether a user looks after one of these units, or a unit below them."""
+    statement = (
+        select(null())
+        .select_from(UnitAdministrator)
+        .join(GroupAncestor, GroupAncestor.group_id == UnitAdministrator.group_id)
+        .where(UnitAdministrator.user_id == user_id, GroupAncestor.ancestor_id.in_(roots))
+    )
+    return (await session.execute(statement.limit(1))).first() is not None
+
+
+async def left_units(session: AsyncSession, now: datetime, limit: int) -> list[RoleAssignment]:
+    """Return roles that an administrator of units gave to a user whose membership in these units has ended since.
+
+    The time of the membership counts, not the place of the unit in the tree: when a unit moves, nobody has left it.
+    """
+    gave, inside = aliased(UnitAdministrator), aliased(GroupAncestor)
+
+    def member(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return (
+            select(Membership.id)
+            .join(inside, inside.group_id == Membership.group_id)
+            .where(Membership.user_id == RoleAssignment.user_id, inside.ancestor_id == gave.group_id, *conditions)
+            .exists()
+        )
+
+    name = func.replace(cast(gave.user_id, String), "-", "")
+    left = member(Membership.valid_until <= now, Membership.valid_until > RoleAssignment.created_at)
+    statement = (
+        select(RoleAssignment)
+        .join(gave, name == func.replace(RoleAssignment.given_by, "-", ""))
+        .where(RoleAssignment.user_id.is_not(None), not_over(RoleAssignment, now), left)
+        .where(~member(not_over(Membership, now)))
+        .order_by(RoleAssignment.id)
+        .limit(limit)
+    )
+    return list((await session.execute(statement)).scalars().unique())
 
 
 async def above(session: AsyncSession, group_id: uuid.UUID) -> frozenset[uuid.UUID]:

@@ -150,18 +150,33 @@ def at(rows: Iterable[T], moment: datetime) -> list[T]:
 
 
 async def members_reached(
-    session: AsyncSession, group_id: uuid.UUID, *, with_units_below: bool, since: datetime
-) -> list[uuid.UUID]:
-    """Return the users whom a role of a group reaches, or reached after ``since``. One statement."""
+    session: AsyncSession,
+    group_ids: Collection[uuid.UUID],
+    below_ids: Collection[uuid.UUID],
+    since: datetime,
+    only: Collection[uuid.UUID] | None = None,
+) -> set[uuid.UUID]:
+    """Return the users whom roles of groups reach, or reached after ``since``. One statement.
+
+    Args:
+        session: for reading.
+        group_ids: the groups.
+        below_ids: the units whose role their units below have too.
+        since: a moment before the change.
+        only: no others than these; None: everybody.
+    """
+    if not group_ids and not below_ids:
+        return set()
+    own = and_(_n.ancestor_id.in_(group_ids), _n.depth == 0)
     statement = (
         select(_m.user_id)
         .join(_ancestors, _n.group_id == _m.group_id)
-        .where(_n.ancestor_id == group_id, not_over(_m, since))
+        .where(or_(own, _n.ancestor_id.in_(below_ids)), not_over(_m, since))
         .distinct()
     )
-    if not with_units_below:
-        statement = statement.where(_n.depth == 0)
-    return list((await session.execute(statement)).scalars())
+    if only is not None:
+        statement = statement.where(_m.user_id.in_(only))
+    return set((await session.execute(statement)).scalars())
 
 
 async def users_of_units(session: AsyncSession, group_ids: Collection[uuid.UUID], now: datetime) -> set[uuid.UUID]:

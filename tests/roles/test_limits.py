@@ -1,0 +1,217 @@
+"""What administrators of units, teams and developers do not get by giving roles and adding members."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import httpx2 as httpx
+from sqlalchemy import select
+from tests.accounts.test_employee_import import NIK, prove_nik
+from tests.accounts.test_employees import hire
+from tests.api.conftest import person_with, program
+from tests.api.test_applications import OFFERED, WANTED, begun
+from tests.roles.conftest import Office
+from tests.roles.test_assignments import TOLD, end, give, given
+from tests.roles.test_pages import send, signed_in
+from tests.support import PASSWORD, Browser, City, Forms, Statements, main_of
+
+from sso import clock
+from sso.accounts import groups
+from sso.identity.groups.models import Membership, PendingAccessChange, RoleAssignment
+from sso.identity.users.models import User
+from sso.jobs import clear_up
+from sso.platform.actor import CLI
+
+
+async def add(browser: Browser, unit: uuid.UUID, who: str) -> httpx.Response:
+    """Send the form of a unit that adds a member."""
+    url = f"/admin/groups/{unit}"
+    forms = Forms((await browser.http.get(url)).text).forms
+    form = next(form for form in forms if form.action.endswith("/members"))
+    fields = {"csrf_token": form.fields["csrf_token"], "act": "add", "user": who, "note": "Tugas"}
+    return await browser.http.post(url + "/members", data=fields)
+
+
+async def claims(city: City, name: str) -> dict[str, Any]:
+    async with city.browser() as browser:
+        tokens = await browser.tokens(city.relying_party("sinyal"), username=name, scope=TOLD)
+        return dict(tokens.claims())
+
+
+async def leave(city: City, name: str) -> None:
+    """End the only membership of a user."""
+    async with city.provider.db.write() as session:
+        row = (await session.execute(select(Membership).where(Membership.user_id == city.users[name]))).scalar_one()
+        await groups.end_membership(session, city.provider, membership_id=row.id, actor=CLI, reason="Pindah")
+
+
+async def test_nobody_gains_by_a_membership_what_they_may_not_give(city: City, office: Office) -> None:
+    api = await program(city)
+    await given(api, "sinyal", role="chief", group_id=str(office.units["PKM-2"]))
+    await hire(city, "siti")
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        for unit in ("PKM-1", "PKM-2", "DINKES"):
+            own = await add(browser, office.units[unit], "joko")
+            assert own.status_code == 409
+            assert "yourself" in own.text or "diri sendiri" in own.text
+        refused = await add(browser, office.units["PKM-2"], "siti")
+        assert refused.status_code == 409, "its members are chiefs"
+        assert "PKM-2" in main_of(refused)
+        await given(api, "sinyal", role="chief", group_id=str(office.units["DINKES"]), with_units_below=True)
+        assert (await add(browser, office.units["PKM-1"], "siti")).status_code == 409, "from a unit above"
+        listed = await api.pages("/role-assignments", client_id="sinyal", role="chief")
+        for row in listed:
+            await end(api, row)
+        await given(api, "sinyal", role="reader", group_id=str(office.units["DINKES"]), with_units_below=True)
+        assert (await add(browser, office.units["PKM-1"], "siti")).status_code == 303, "a role that Joko gives too"
+    assert (await claims(city, "joko"))["roles"] == []
+    await given(api, "sinyal", role="chief", group_id=str(office.units["PKM-2"]))
+    async with city.browser() as browser:
+        await signed_in(city, browser, "ratna")
+        assert (await add(browser, office.units["PKM-2"], "dewi")).status_code == 303, "who changes every unit may"
+
+
+async def test_a_unit_adds_employees_and_learns_of_nobody_else(city: City, office: Office) -> None:
+    await office.add_people("kepala")
+    await office.join("kepala", "DISDIK")
+    await hire(city, "siti")
+    await prove_nik(city, "siti")
+    unit = office.units["PKM-2"]
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        told = set()
+        for who in ("budi@warga.example", "nobody@warga.example", "kepala", office.user("kepala"), NIK, "tidak ada"):
+            answer = await add(browser, unit, who)
+            assert answer.status_code == 409, who
+            assert "Kepala" not in main_of(answer)
+            told.add(re.sub(r'value="[^"]*"', "", main_of(answer)))
+        assert len(told) == 1, "one answer for all of them"
+        assert (await add(browser, unit, "siti@warga.example")).status_code == 303, "an employee"
+        assert (await add(browser, unit, "dewi")).status_code == 303, "a member of another unit of Joko's"
+        path = f"/admin/unit-roles/{office.units['PKM-1']}"
+        role = {"choice": "give", "role": "sinyal operator", "unit": "PKM-2", "note": "r"}
+        assert (await send(browser, path, **role, user="siti@warga.example")).status_code == 400, (
+            "whom Joko added himself is not his to give roles to"
+        )
+        assert (await send(browser, path, **role, user="dewi")).status_code == 303
+
+
+async def test_misses_are_limited(city: City, office: Office) -> None:
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        path, unit = f"/admin/unit-roles/{office.units['PKM-1']}", office.units["PKM-1"]
+        role = {"choice": "give", "role": "sinyal operator", "unit": "PKM-1", "note": "r"}
+        for number in range(2):  # the same user again is refused, and is no miss
+            answer = await send(browser, path, **role, user="dewi")
+            assert answer.status_code == (303 if number == 0 else 409)
+        codes = [(await send(browser, path, **role, user=f"user{number}")).status_code for number in range(30)]
+        assert set(codes) == {400}
+        assert (await send(browser, path, **role, user="dewi")).status_code == 429
+        assert (await add(browser, unit, "dewi")).status_code == 429
+
+
+@OFFERED
+async def test_a_sandbox_tells_nobody_who_works_for_the_city(city: City, office: Office) -> None:
+    await prove_nik(city, "dewi")
+    developer = await person_with(city, "developer", name="budi")
+    await begun(developer, document={**WANTED["document"], "application_roles": {"x": {"title": "X"}}})
+    sandbox = "antrean-sandbox"
+    async with city.browser() as browser:
+        await browser.submit(await browser.open("/login"), username="budi", password=PASSWORD)
+        path = "/developer/apps/antrean/roles"
+        assert (
+            await send(browser, path, choice="give", role="x", group="KOTA", below="1", note="r")
+        ).status_code == 303
+        for who in ("dewi", office.user("dewi"), "siti@warga.example", NIK, "3671014101850003", "nobody"):
+            answer = await send(browser, path, choice="give", role="x", user=who, note="r")
+            assert answer.status_code == 400, who
+        assert (await send(browser, path, choice="give", role="x", user="budi", note="r")).status_code == 303
+        page = await browser.http.get(path)
+        token = Forms(page.text).forms[0].fields["csrf_token"]
+        file = await browser.http.post(path + "/download", data={"csrf_token": token, "note": "Rekap"})
+        rows = file.text.splitlines()[1:]
+        assert [line.split(",")[3] for line in rows] == [office.user("budi")], file.text
+        assert "Dewi" not in main_of(page)
+    assert (await give(developer, sandbox, role="x", user_id=office.user("dewi"))).status_code in (403, 404)
+    api = await program(city)
+    answer = await give(api, sandbox, role="x", user_id=office.user("dewi"))
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (404, "/user_id"), "nor does anybody else"
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        assert (await add(browser, office.units["PKM-2"], "dewi")).status_code == 303, (
+            "what is in a sandbox stops nobody"
+        )
+
+
+async def test_many_roles_of_a_large_unit_read_its_members_once(city: City, office: Office) -> None:
+    now, size = clock.now(), 250
+    names = {f"r{number}": {"title": "R"} for number in range(5)}
+    await office.set("sinyal", application_roles=names, team_gives_roles=True, end_session_on_role_loss=True)
+    await office.team("sinyal", joko="member")
+    unit = office.units["DINKES"]
+    async with city.provider.db.write() as session:
+        people = [User(name="N", created_at=now, updated_at=now, preferences={}, profile={}) for _ in range(size)]
+        session.add_all(people)
+        await session.flush()
+        session.add_all(Membership(user_id=user.id, group_id=unit, source="manual", created_at=now) for user in people)
+    team = await person_with(city, "citizen", name="joko")
+    new = [{"role": f"r{n // 2}", "group_id": str(unit), "with_units_below": bool(n % 2)} for n in range(10)]
+    watch, seen = Statements(city), []
+    for some in (new[:1], new[1:]):
+        watch.take()
+        body = {"client_id": "sinyal", "reason": "x", "assignments": some}
+        made = await team("POST", "/role-assignments", json=body)
+        assert made.status_code == 201, made.text
+        statements = watch.take()
+        assert sum("DISTINCT memberships.user_id" in one for one in statements) == 1
+        seen.append(len(statements))
+        if len(some) == 9:
+            async with city.provider.db.read() as session:
+                later = (await session.execute(select(PendingAccessChange.user_ids))).scalars().all()
+            assert sorted(len(part) for part in later) == [50, 51, 100, 100], "a job tells the others"
+    assert seen[1] - seen[0] <= 8 * 11, "a few for each role, none for each member"
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        async with city.provider.db.read() as session:
+            ids = (await session.execute(select(RoleAssignment.id))).scalars().all()
+        watch.take()
+        ticked = {f"assignment {one}": "1" for one in ids}
+        answer = await send(browser, "/developer/apps/sinyal/roles", choice="end", note="Selesai", **ticked)
+        assert answer.status_code == 303, answer.text
+        assert sum("DISTINCT memberships.user_id" in one for one in watch.take()) == 1
+
+
+async def test_a_unit_ends_only_its_own_roles(city: City, office: Office) -> None:
+    api, dewi = await program(city), office.user("dewi")
+    elsewhere = await given(api, "sinyal", role="reader", user_id=dewi)
+    unit = await person_with(city, "employee", name="joko")
+    assert (await end(unit, elsewhere)).status_code == 403, "the city gave it, and it is not of the unit"
+    whole = await given(unit, "sinyal", role="reader", group_id=str(office.units["PKM-2"]))
+    assert (await end(unit, whole)).status_code == 200, "given by an administrator of the unit"
+    limited = await given(api, "sinyal", role="operator", user_id=dewi, unit_id=str(office.units["PKM-1"]))
+    foreign = await given(api, "sinyal", role="operator", user_id=dewi, unit_id=str(office.units["DISDIK"]))
+    await leave(city, "dewi")
+    listed = await unit.pages("/role-assignments", user_id=dewi)
+    assert [row["id"] for row in listed] == [limited["id"]], "the others are not theirs to see"
+    assert (await end(unit, foreign)).status_code == 404
+    assert (await end(unit, limited)).status_code == 200, "it is for their unit, wherever the user is now"
+
+
+async def test_a_role_of_a_unit_ends_after_its_user_has_left(city: City, office: Office) -> None:
+    api, dewi, pkm = await program(city), office.user("dewi"), str(office.units["PKM-1"])
+    unit = await person_with(city, "employee", name="joko")
+    by_unit = await given(unit, "sinyal", role="operator", user_id=dewi, unit_id=pkm)
+    by_city = await given(api, "sinyal", role="operator", user_id=dewi, unit_id=str(office.units["DINKES"]))
+    await clear_up(city.provider)
+    assert len(await api.pages("/role-assignments", user_id=dewi)) == 2
+    clock.advance(timedelta(seconds=1))
+    await leave(city, "dewi")
+    clock.advance(timedelta(minutes=6))
+    await clear_up(city.provider)
+    assert [row["id"] for row in await api.pages("/role-assignments", user_id=dewi)] == [by_city["id"]]
+    ended = await api.get(f"/role-assignments/{by_unit['id']}")
+    assert (ended["ended_by"], ended["end_reason"]) == ("system", "The user has left the unit.")
