@@ -416,12 +416,13 @@ async def test_who_has_only_the_nip_signs_in_with_it_until_there_is_something_el
 async def test_a_user_whose_roles_cannot_be_compared_stops_nobody(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned, other = city.users["siti"], city.users["budi"]
     async with city.provider.db.write() as session:
-        about = {"client_ids": None, "since": clock.now(), "unknown_before": False, "actor": "system"}
+        about = {"client_ids": None, "since": clock.now(), "before": None, "actor": "system"}
         users = [str(poisoned), str(other)]
         session.add(PendingAccessChange(user_ids=users, created_at=clock.now(), **about))
     compared: list[uuid.UUID] = []
 
-    async def compare(session: Any, services: Any, user_ids: list[uuid.UUID], *more: Any) -> None:
+    async def compare(session: Any, services: Any, change: Any) -> None:
+        user_ids = change.user_ids
         if poisoned in user_ids:
             raise ValueError("cannot be compared")
         compared.extend(user_ids)
