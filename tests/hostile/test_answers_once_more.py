@@ -111,7 +111,8 @@ async def test_who_lost_the_role_or_the_scope_gets_no_answer_of_before(city: Cit
         assert (again.status_code, again.json()) == (first.status_code, first.json()), route.path
         await give(city, "citizen")
         refused = await send(api, route, key, known)
-        assert refused.status_code == 403, f"{route.path}: {refused.text}"
+        # An owner of an application is asked which one it is: of others there is nothing.
+        assert refused.status_code in (403, 404), f"{route.path}: {refused.text}"
         await give(city, "admin")
         wanted = permission_of(route)
         if wanted != GRANTING:  # no program has that one
