@@ -405,7 +405,7 @@ async def test_own_roles_and_units_decide_who_may_use_it(city: City) -> None:
     party = city.relying_party("terbatas")
     async with city.browser() as browser:
         page = await browser.sign_in(party, scope="openid")
-        assert "Peran di aplikasi ini: Operator" in page.text
+        assert "Pengguna dengan peran di aplikasi ini: Operator" in page.text
         assert "DINKES" in page.text
         assert 'id="terbatas"' not in (await browser.open("/apps")).text
         silent = await browser.open(party.url(scope="openid", prompt="none"))
@@ -421,7 +421,7 @@ async def test_own_roles_and_units_decide_who_may_use_it(city: City) -> None:
         membership = await member(city, "siti", "PKM-1")
         assert (await party.refresh(made["refresh_token"])).status == 200, "it is not used up"
         await end(city, Membership, membership)
-        assert "Peran di aplikasi ini: Operator" in (await browser.open(party.url(scope="openid"))).text
+        assert "peran di aplikasi ini: Operator" in (await browser.open(party.url(scope="openid"))).text
 
 
 async def test_a_role_that_ended_before_an_exchange_is_never_in_its_tokens(city: City) -> None:
