@@ -56,9 +56,8 @@ async def test_a_sandbox_has_no_review(city: City, office: Office) -> None:
             )
 
 
-async def test_every_review_is_reminded_of(city: City, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more reviews than one call reads, the next call reads the others."""
-    monkeypatch.setattr(reviews, "PART", 1)
+async def test_every_review_is_reminded_of(city: City, office: Office) -> None:
+    """Owners are reminded of each review that ends soon, once for each reminder."""
     async with city.provider.db.write() as session:
         new = [NewAssignment("chief", "Surat tugas", user_id=city.users["siti"])]
         await give_roles(session, city.provider, "sinyal", new, giver=EVERYTHING, actor=CLI)
@@ -75,10 +74,14 @@ async def test_every_review_is_reminded_of(city: City, office: Office, monkeypat
                 reason="Tahunan",
             )
     counts = []
-    for _ in range(3):
-        async with city.provider.db.write() as session:
-            counts.append(await reviews.remind_owners(session, city.provider))
-    assert counts == [1, 1, 0]
+    for _ in range(2):
+        async with city.provider.db.read() as session:
+            due = await reviews.due(session, clock.now(), None)
+        for review_id in due:
+            async with city.provider.db.write() as session:
+                assert not await reviews.follow_review(session, city.provider, review_id)
+        counts.append(len(due))
+    assert counts == [2, 0]
     async with city.provider.db.read() as session:
         assert (await session.execute(select(AccessReview.reminders))).scalars().all() == [1, 1]
 
@@ -102,9 +105,11 @@ async def test_a_review_ends_roles_in_parts(city: City, office: Office, monkeypa
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("sinyal"), username="dewi", scope="openid roles")
     clock.advance(timedelta(days=3))
-    for _ in range(2):
+    async with city.provider.db.read() as session:
+        [review_id] = await reviews.due(session, clock.now(), None)
+    for is_left in (True, False):
         async with city.provider.db.write() as session:
-            assert await reviews.finish_review(session, city.provider)
+            assert await reviews.follow_review(session, city.provider, review_id) is is_left
     async with city.provider.db.read() as session:
         review = (await session.execute(select(AccessReview))).scalar_one()
     assert (review.status, review.unconfirmed, review.ended_unconfirmed) == ("done", 3, True)
