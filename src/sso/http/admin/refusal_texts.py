@@ -240,6 +240,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("The user has no employment that could end."),
     ),
     (re.compile(r"nobody confirms their own employment", re.S), N_("You cannot confirm your own employment.")),
+    (re.compile(r"somebody decided about this row before", re.S), N_("Somebody has decided about this row already.")),
+    (
+        re.compile(r"to change the position you need the permission groups:write", re.S),
+        N_("To change the position you need the permission to change units and groups."),
+    ),
     (
         re.compile(r"to choose the unit you need the permission groups:write", re.S),
         N_("To choose a unit, you need the permission groups:write."),
