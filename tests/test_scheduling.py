@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.scheduling import LONGEST_FIRST, next_unit
 
 TESTS = Path(__file__).parent
@@ -24,3 +25,10 @@ def test_the_longest_groups_are_groups() -> None:
     text = "".join(path.read_text() for path in sorted((TESTS / "journeys").glob("*.py")))
     for name in LONGEST_FIRST:
         assert name in ("interop-postgresql", "interop-sqlite") or f'xdist_group("{name}")' in text, name
+
+
+@pytest.mark.xdist_group("grouped")
+def test_a_worker_tells_the_group_of_a_test(request: pytest.FixtureRequest) -> None:
+    """Otherwise every worker makes what only one worker should make, such as the demo with a browser."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@grouped")
