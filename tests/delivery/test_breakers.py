@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.support import City
 from tests.waiting import until
 
@@ -175,6 +176,28 @@ async def test_a_delivery_whose_receiver_changes_again_and_again_is_a_failure(ci
     assert delivery.next_attempt_at > clock.now()
     assert delivery.last_error == "its receiver changed 3 times"
     assert len(tried) == 4
+
+
+async def test_what_becomes_due_while_a_round_ends_is_sent(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    look = store.is_any_due
+
+    async def handle(payload: Mapping[str, Any]) -> None:
+        tried.append(payload["receiver"])
+        if payload["receiver"] == MAIL:
+            raise OtherReceiver(SMS)
+
+    async def look_slowly(session: AsyncSession, full: store.Full) -> bool:
+        due = await look(session, full)
+        sending = [task for task in asyncio.all_tasks() if "_send_at" in repr(task.get_coro())]
+        if sending:
+            await asyncio.wait(sending)
+        return due
+
+    monkeypatch.setattr(store, "is_any_due", look_slowly)
+    await put(city, 1, receiver=MAIL)
+    await Worker(city.provider.db, city.settings, {"x": handle}).drain()
+    assert tried == [MAIL, SMS]
 
 
 async def test_the_webhooks_of_busy_teams_delay_no_other_team(city: City, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,12 +162,15 @@ class Worker:
                 task.cancel()
 
     async def drain(self) -> None:
-        """Send everything that is due now, and wait until it is sent."""
+        """Send everything that is due now, and wait until it is sent. What is sent while a round looks for deliveries
+        can make others due, or free their places: only a round beside which nothing is sent is the last one."""
         while True:
-            await self._round()
-            if not self._sending:
+            idle = not self._sending
+            claimed = await self._round()
+            if self._sending:
+                await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            elif idle and not claimed:
                 return
-            await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
 
     async def _pause(self) -> None:
         try:
@@ -178,8 +181,9 @@ class Worker:
         if not self._stopping:
             self._nudge.clear()
 
-    async def _round(self) -> None:
-        """Send what is due and has a place."""
+    async def _round(self) -> bool:
+        """Send what is due and has a place; tell whether there was anything."""
+        claimed = False
         while True:
             full = self._full()
             if WHATSAPP in full.receivers:
@@ -189,7 +193,8 @@ class Worker:
             if not due and full != self._full():
                 continue  # a place was freed meanwhile
             if not due or not await self._claim_fairly(full):
-                return
+                return claimed
+            claimed = True
 
     def _full(self) -> store.Full:
         """Return the kinds, endpoints and hosts without a free place."""
