@@ -58,12 +58,13 @@ def list_command(
 ) -> None:
     """List role assignments, the newest first."""
     from sso.identity.groups import assignments as store
+    from sso.identity.groups import tree
     from sso.identity.users.service import find
 
     async def work(provider: AccountActions) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             user_id = (await find(session, user, provider.box)).id if user else None
-            unit = await store.group_by_code(session, of_group) if of_group else None
+            unit = await tree.of_code(session, of_group) if of_group else None
             if of_group and unit is None:
                 refuse(_("there is no unit or group %(code)s") % {"code": of_group})
             chosen = store.AssignmentFilter(

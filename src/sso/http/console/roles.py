@@ -44,6 +44,7 @@ from sso.http.console.role_texts import (
     TEXTS,
 )
 from sso.identity.groups import assignments as store
+from sso.identity.groups import tree
 from sso.identity.groups.assignments import AssignmentFilter, HeldFrom, Listed
 from sso.identity.groups.models import AccessReview, Group
 from sso.identity.users.models import User
@@ -251,7 +252,7 @@ async def _user(session: AsyncSession, services: AccountActions, client_id: str,
 
 
 async def _group(session: AsyncSession, code: str, field: str) -> Group:
-    group = await store.group_by_code(session, code)
+    group = await tree.of_code(session, code)
     if group is None:
         raise PageError(FieldError(field, NO_UNIT))
     return group
