@@ -7,7 +7,7 @@ name a parent that stands further down. What the file does not name stays.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,27 +140,40 @@ def read_units_csv(path: Path, zone: str, encoding: str | None = None) -> tuple[
         Refusal: when it is no CSV file, is no text, or its encoding must be named.
         FileRefused: when a column is unknown or missing, or there are no or too many units.
     """
+    return _sorted_out(_csv_entries(path, zone, encoding))
+
+
+def _sorted_out(lines: Iterable[Entry | Mistake]) -> tuple[list[Entry], list[Mistake]]:
+    """Return the units of a file and the errors of its lines, apart.
+
+    Raises:
+        FileRefused: when it has neither.
+    """
     entries: list[Entry] = []
     mistakes: list[Mistake] = []
+    for line in lines:
+        if isinstance(line, Entry):
+            entries.append(line)
+        else:
+            mistakes.append(line)
+    if not entries and not mistakes:
+        raise FileRefused(EMPTY)
+    return entries, mistakes
+
+
+def _csv_entries(path: Path, zone: str, encoding: str | None) -> Iterator[Entry | Mistake]:
     checked = False
     for count, row in enumerate(read_csv(path, encoding)):
         if count >= MAX_UNITS:
             raise FileRefused(TOO_MANY, str(MAX_UNITS))
         if row.row is None:
-            mistakes.append(Mistake(row.line, "", NOT_READ, {"detail": row.reason}))
+            yield Mistake(row.line, "", NOT_READ, {"detail": row.reason})
             continue
         values = {name.lower(): str(value).strip() for name, value in row.row.items()}
         if not checked:
             _check_columns(list(values))
             checked = True
-        read = read_entry(row.line, values, zone)
-        if isinstance(read, Entry):
-            entries.append(read)
-        else:
-            mistakes.append(read)
-    if not entries and not mistakes:
-        raise FileRefused(EMPTY)
-    return entries, mistakes
+        yield read_entry(row.line, values, zone)
 
 
 def _check_columns(names: Sequence[str]) -> None:
@@ -204,6 +217,10 @@ def read_units_yaml(path: Path, zone: str) -> tuple[list[Entry], list[Mistake]]:
     Raises:
         FileRefused: when it is no such file.
     """
+    return _sorted_out(_yaml_entries(path, zone))
+
+
+def _yaml_entries(path: Path, zone: str) -> Iterator[Entry | Mistake]:
     import yaml
 
     from sso.clients.yaml_documents import read_yaml
@@ -215,22 +232,13 @@ def read_units_yaml(path: Path, zone: str) -> tuple[list[Entry], list[Mistake]]:
         raise FileRefused(NOT_YAML, " ".join(str(error).split())[:300]) from None
     if not isinstance(document, dict) or not isinstance(root, yaml.MappingNode) or set(document) - {"units", "groups"}:
         raise FileRefused(NOT_YAML, "units:, groups:")
-    entries: list[Entry] = []
-    mistakes: list[Mistake] = []
     for key, node in root.value:
         kind: Kind = "unit" if key.value == "units" else "group"
         items = document[key.value] or []
         if not isinstance(items, list) or len(items) > MAX_UNITS:
             raise FileRefused(NOT_YAML, f"{key.value}:")
         for item, place in zip(items, node.value, strict=False):
-            read = _yaml_entry(place.start_mark.line + 1, item, zone, kind)
-            if isinstance(read, Entry):
-                entries.append(read)
-            else:
-                mistakes.append(read)
-    if not entries and not mistakes:
-        raise FileRefused(EMPTY)
-    return entries, mistakes
+            yield _yaml_entry(place.start_mark.line + 1, item, zone, kind)
 
 
 def _yaml_entry(line: int, item: object, zone: str, kind: Kind) -> Entry | Mistake:
