@@ -24,7 +24,7 @@ from sso.identity.groups.models import AccessReview, RoleAssignment
 from sso.identity.notifications import MessageServices, notify
 from sso.identity.users.models import User
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal import teams
 from sso.ssf.events import EventServices
 
@@ -88,9 +88,7 @@ async def start_review(
     session.add(review)
     await session.flush()
     data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
-    record(
-        session, "access_review.started", actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data
-    )
+    record_by(session, actor, "access_review.started", client_id=client_id, data=data)
     await _tell_owners(session, services, review, "access_review")
     return review
 
@@ -223,7 +221,7 @@ async def _finish(session: AsyncSession, review: AccessReview, status: str, acto
     review.status, review.finished_at = status, clock.now()
     event = "access_review.cancelled" if status == "cancelled" else "access_review.finished"
     about = {"review": str(review.id), **data}
-    record(session, event, actor=actor.name, client_id=review.client_id, request_id=actor.request_id, data=about)
+    record_by(session, actor, event, client_id=review.client_id, data=about)
 
 
 async def _tell_owners(session: AsyncSession, services: ReviewServices, review: AccessReview, notice: str) -> None:

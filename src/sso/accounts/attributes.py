@@ -32,7 +32,7 @@ from sso.identity.attributes.values import (
 )
 from sso.identity.users import store as users
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
 from sso.platform.services import Storage
@@ -203,7 +203,7 @@ async def apply_declaration(
     await store.add_declaration(session, row)
     changes = [f"{sign}{text}" for sign, text in plan.lines][:100]
     data = {"changes": changes, "deleted": dict(plan.deleted), "note": kept_reason}
-    record(session, APPLIED, actor=actor.name, request_id=actor.request_id, data=data)
+    record_by(session, actor, APPLIED, data=data)
     return plan
 
 
@@ -383,13 +383,12 @@ async def _record_change(
 ) -> None:
     """Record which attributes of a user changed, never their values."""
     await users.mark_changed(session, user_id, clock.now())
-    record(
+    record_by(
         session,
+        actor,
         CHANGED,
-        actor=actor.name,
         subject=str(user_id),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={"attributes": changed, "source": source},
     )
 

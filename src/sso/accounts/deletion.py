@@ -19,7 +19,7 @@ from sso.identity.users.models import User
 from sso.identity.users.service import UserError, keep_an_administrator
 from sso.oidc.store import store as tokens
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record, redact
+from sso.platform.audit import record_by, redact
 from sso.portal import teams
 from sso.ssf import events as signals
 
@@ -75,7 +75,7 @@ async def cancel_deletion(session: AsyncSession, services: MessageServices, user
     """Keep the account of a user who had asked for its deletion."""
     user.delete_at = None
     notify(session, services, user, "deletion_cancelled")
-    record(session, "user.deletion_cancelled", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
+    record_by(session, actor, "user.deletion_cancelled", subject=str(user.id))
 
 
 async def delete_due(session: AsyncSession, services: AccountChanges, limit: int) -> int:

@@ -35,7 +35,7 @@ from sso.identity.users import store as users
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import UserError
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 
 ENDED_BY_TIME = "the last day of the employment is over"
@@ -485,12 +485,6 @@ async def follow_employment(session: AsyncSession, services: AccountChanges, use
 def _record(
     session: AsyncSession, type_: str, user_id: uuid.UUID, actor: Actor, reason: str, data: Mapping[str, object]
 ) -> None:
-    record(
-        session,
-        type_,
-        actor=actor.name,
-        subject=str(user_id),
-        address=actor.stored_ip_address,
-        request_id=actor.request_id,
-        data={**data, "note": reason},
+    record_by(
+        session, actor, type_, subject=str(user_id), address=actor.stored_ip_address, data={**data, "note": reason}
     )

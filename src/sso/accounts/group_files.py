@@ -28,7 +28,7 @@ from sso.identity.groups.schemas import Kind, NewGroup
 from sso.identity.users.readers.tabular import read_csv
 from sso.messages import N_
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 from sso.platform.security.numbers import read_day
 
@@ -406,7 +406,7 @@ async def apply_plan(
     for change in plan.changes:
         _record(session, change, ids[change.entry.new.code], actor, reason)
     data = {"name": name[:200], "counts": plan.counted(), "note": reason}
-    record(session, "groups.imported", actor=actor.name, request_id=actor.request_id, data=data)
+    record_by(session, actor, "groups.imported", data=data)
     await access_changed_since(session, services, access, actor=actor)
 
 
@@ -469,7 +469,7 @@ def _record(session: AsyncSession, change: Change, group_id: uuid.UUID, actor: A
         type_, data = "group.moved", data | {"from": old, "to": parent}
     else:
         type_, data = "group.changed", data | {"changed": sorted(change.fields)}
-    record(session, type_, actor=actor.name, subject=str(group_id), request_id=actor.request_id, data=data)
+    record_by(session, actor, type_, subject=str(group_id), data=data)
 
 
 def day_text(moment: datetime | None, zone: str, *, end: bool = False) -> str:

@@ -31,7 +31,7 @@ from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.messages import N_
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 
 MAX_ADMINISTRATORS = 50
@@ -479,13 +479,12 @@ def _check_time(valid_from: datetime | None, valid_until: datetime | None) -> No
 def _record(
     session: AsyncSession, type_: str, group: Group, actor: Actor, reason: str, data: Mapping[str, object]
 ) -> None:
-    record(
+    record_by(
         session,
+        actor,
         type_,
-        actor=actor.name,
         subject=str(group.id),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={"unit": group.code, **{name: value for name, value in data.items() if value is not None}, "note": reason},
     )
 
@@ -502,12 +501,11 @@ def _record_member(
         "until": until.isoformat(timespec="seconds") if until else None,
         "note": reason,
     }
-    record(
+    record_by(
         session,
+        actor,
         type_,
-        actor=actor.name,
         subject=str(membership.user_id),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={name: value for name, value in about.items() if value is not None},
     )

@@ -23,7 +23,7 @@ from sso.identity.users.merge_proposals import Decided
 from sso.identity.users.models import MergeProposal, User
 from sso.identity.users.service import UserError, keep_an_administrator
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal import teams
 from sso.portal.applications import lock_application
 
@@ -118,13 +118,6 @@ async def _move(session: AsyncSession, services: AccountChanges, kept: User, oth
             await teams.add_member(session, application_id, kept.id, role, actor=actor)
     moved = await users.move_identity(session, other.id, kept.id, clock.now())
     await session.flush()
-    record(
-        session,
-        "user.merged",
-        actor=actor.name,
-        subject=str(other.id),
-        request_id=actor.request_id,
-        data={"kept": str(kept.id), "identifiers": moved},
-    )
+    record_by(session, actor, "user.merged", subject=str(other.id), data={"kept": str(kept.id), "identifiers": moved})
     notify(session, services, kept, "merged")
     await delete_user(session, services, other, actor=actor)

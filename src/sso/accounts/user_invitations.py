@@ -34,7 +34,7 @@ from sso.identity.users.models import Agreement, Identifier, User, UserInvitatio
 from sso.identity.users.schemas import FullName, LanguageTag, Role
 from sso.identity.users.service import UserError
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record, record_by
 from sso.platform.permissions import effective_permissions, lacking, permissions_of, power_of
 from sso.platform.security.rate_limits import Purpose
 from sso.platform.visitor import Visitor
@@ -380,7 +380,7 @@ def _send(session: AsyncSession, services: AccountActions, invitation: UserInvit
 def _record(
     session: AsyncSession, event: str, invitation: UserInvitation, actor: Actor, data: dict[str, object]
 ) -> None:
-    record(session, event, actor=actor.name, subject=str(invitation.id), request_id=actor.request_id, data=data)
+    record_by(session, actor, event, subject=str(invitation.id), data=data)
 
 
 def _hash(token: str) -> bytes:

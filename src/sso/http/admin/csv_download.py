@@ -27,7 +27,7 @@ from sso.http.common.services import Accounts
 from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, to_sign_in_again, token_for
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import TooManyFailures
 
@@ -130,7 +130,7 @@ async def refused_download(
         )
     async with db.write() as session:
         data = {"list": name, "filters": sorted(filters), "note": sent.form.note}
-        record(session, "list.exported", actor=here.actor, request_id=here.request_id, data=data)
+        record_by(session, here.as_actor, "list.exported", data=data)
     return None
 
 

@@ -33,7 +33,7 @@ from sso.identity.users import store as users
 from sso.identity.users import user_invitations
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.permissions import power_of
 from sso.settings import whole_days
@@ -250,14 +250,7 @@ async def _create(accounts: AccountActions, here: Here, form: NewUserForm, roles
         (user,) = await create_users(session, [person], actor=here.actor, box=accounts.box)
         await session.flush()
         data = {"act": "create", "note": form.note}
-        record(
-            session,
-            "user.administered",
-            actor=here.actor,
-            request_id=here.request_id,
-            subject=str(user.id),
-            data=data,
-        )
+        record_by(session, here.as_actor, "user.administered", subject=str(user.id), data=data)
     return f"{PEOPLE}/{user.id}"
 
 

@@ -50,7 +50,7 @@ from sso.identity.groups.models import AccessReview, Group
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.security.numbers import read_day
 
@@ -369,4 +369,4 @@ def _line(client: Client, row: HeldFrom, locale: str) -> Sequence[object]:
 def record_download(session: AsyncSession, client_id: str, here: Here, note: str) -> None:
     """Record that a list was downloaded."""
     data = {"list": "roles", "client_id": client_id, "note": note}
-    record(session, "list.exported", actor=here.actor, client_id=client_id, request_id=here.request_id, data=data)
+    record_by(session, here.as_actor, "list.exported", client_id=client_id, data=data)
