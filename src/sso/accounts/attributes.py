@@ -306,13 +306,13 @@ async def shown_attributes(
     if not may_see_any(city, who):
         return []
     stored = await store.values_of(session, user_id)
-    shown = []
+    visible = []
     for name, attribute in city.declaration.attributes.items():
         readable, writable = (not set(who).isdisjoint(rights) for rights in (attribute.read, attribute.write))
         if readable or writable:
             value = read_stored(stored[name].value, name, user_id, box) if readable and name in stored else None
-            shown.append(ShownAttribute(name, attribute, value, readable, writable))
-    return shown
+            visible.append(ShownAttribute(name, attribute, value, readable, writable))
+    return visible
 
 
 async def every_value(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, object]]:

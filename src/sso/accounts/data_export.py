@@ -75,7 +75,7 @@ async def everything_about(
             }
             for check in await users.checks_of(session, user_id)
         ],
-        "employments": [_employment(shown) for shown in await employments_of(session, user_id)],
+        "employments": [_employment(entry) for entry in await employments_of(session, user_id)],
         "agreements": [
             {"document": agreement.document, "version": agreement.version, "agreed_at": agreement.agreed_at}
             for agreement in await users.agreements_of(session, user_id)
@@ -109,15 +109,15 @@ async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, o
     }
 
 
-def _employment(shown: ShownEmployment) -> dict[str, object]:
-    row = shown.employment
+def _employment(entry: ShownEmployment) -> dict[str, object]:
+    row = entry.employment
     return {
         "nip": row.nip,
         "status": row.status,
         "grade": row.grade,
-        "unit": shown.unit or None,
-        "unit_code": shown.unit_code or None,
-        "position": shown.position or None,
+        "unit": entry.unit or None,
+        "unit_code": entry.unit_code or None,
+        "position": entry.position or None,
         "from": row.valid_from,
         "until": row.valid_until,
         "source": row.source,

@@ -67,8 +67,8 @@ def read_profile(present: Mapping[str, object], typed: Mapping[str, str], name: 
     """
     asks_address = any(f"address_{field}" in typed for field in ADDRESS_FIELDS)
     values = {field: value for field, value in present.items() if field != "address" or not asks_address}
-    asked = [field for field in PROFILE_FIELDS if field in typed or field not in NAME_PARTS]
-    values |= {field: typed.get(field, "").strip() or None for field in asked}
+    form_fields = [field for field in PROFILE_FIELDS if field in typed or field not in NAME_PARTS]
+    values |= {field: typed.get(field, "").strip() or None for field in form_fields}
     values["birthdate"] = read_birthdate(str(values.get("birthdate") or "")) or None
     if name != before and parts_disagree(name, present, values):
         values |= dict.fromkeys(NAME_PARTS)

@@ -162,7 +162,7 @@ def members_command(
             return await members.page_of_members(session, chosen.id, narrowed, None, limit + 1, clock.now())
 
     rows = first_of(run(work), limit, "Use --limit to see more.")
-    shown = [
+    entries = [
         {
             "membership_id": row.membership.id,
             "user_id": row.membership.user_id,
@@ -176,10 +176,10 @@ def members_command(
         for row in rows
     ]
     if json:
-        print_json(shown)
+        print_json(entries)
         return
     titles = ("name", "unit", "position", "from", "until", "source", "user_id")
-    print_table(titles, [tuple(row[title] for title in titles) for row in shown])
+    print_table(titles, [tuple(row[title] for title in titles) for row in entries])
 
 
 @app.command("add-member")

@@ -275,8 +275,8 @@ async def _separate(
     user_id = add_person(rows, box, row, free, key, None)
     await rows.insert(session)
     await _account(session, proposal, user_id)
-    kept = [(kind, value) for kind, value, _ in free]
-    return user_id, [(kind, value) for kind, value, _ in row.identifiers if (kind, value) not in kept]
+    taken_over = [(kind, value) for kind, value, _ in free]
+    return user_id, [(kind, value) for kind, value, _ in row.identifiers if (kind, value) not in taken_over]
 
 
 async def _account(session: AsyncSession, proposal: MergeProposal, user_id: uuid.UUID) -> None:
