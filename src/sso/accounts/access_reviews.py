@@ -73,7 +73,17 @@ async def start_review(
     await check_reviewer(session, client_id, giver)
     now, note = clock.now(), checked_reason(reason)
     await _check_time(session, client_id, now, ends_at)
-    review = AccessReview(
+    review = _new_review(client_id, now, ends_at, actor, note)
+    session.add(review)
+    await session.flush()
+    data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
+    record_by(session, actor, "access_review.started", client_id=client_id, data=data)
+    await _tell_owners(session, services, review, "access_review")
+    return review
+
+
+def _new_review(client_id: str, now: datetime, ends_at: datetime, actor: Actor, note: str) -> AccessReview:
+    return AccessReview(
         client_id=client_id,
         status="running",
         reason=note,
@@ -85,12 +95,6 @@ async def start_review(
         unconfirmed=None,
         ended_unconfirmed=False,
     )
-    session.add(review)
-    await session.flush()
-    data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
-    record_by(session, actor, "access_review.started", client_id=client_id, data=data)
-    await _tell_owners(session, services, review, "access_review")
-    return review
 
 
 async def _check_time(session: AsyncSession, client_id: str, now: datetime, ends_at: datetime) -> None:

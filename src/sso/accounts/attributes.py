@@ -190,21 +190,31 @@ async def apply_declaration(
         raise NeedsConfirmation(f"values of users would be deleted: {listed}; confirm with --yes")
     if not plan.lines:
         return plan
-    for name in plan.deleted:
-        await store.delete_attribute(session, name)
-    for name in sorted(city.declaration.attributes.keys() & new.attributes.keys()):
-        if city.declaration.attributes[name] != new.attributes[name]:
-            await _rewritten(session, box, name, new.attributes[name], write=True)
+    await _change_stored_values(session, box, city.declaration, new, plan.deleted)
     now, kept_reason = clock.now(), " ".join(reason.split())[:MAX_REASON_CHARS]
     row = AttributeDeclaration(
-        document=orjson.dumps(new.stored()).decode(), since=_since(city, new, now.timestamp()), applied_at=now,
-        applied_by=actor.name, reason=kept_reason,
-    )  # fmt: skip
+        document=orjson.dumps(new.stored()).decode(),
+        since=_since(city, new, now.timestamp()),
+        applied_at=now,
+        applied_by=actor.name,
+        reason=kept_reason,
+    )
     await store.add_declaration(session, row)
     changes = [f"{sign}{text}" for sign, text in plan.lines][:100]
     data = {"changes": changes, "deleted": dict(plan.deleted), "note": kept_reason}
     record_by(session, actor, APPLIED, data=data)
     return plan
+
+
+async def _change_stored_values(
+    session: AsyncSession, box: SecretBox, old: CityDeclaration, new: CityDeclaration, deleted: Collection[str]
+) -> None:
+    """Delete the values of removed attributes, and store those of changed ones as the new declaration says."""
+    for name in deleted:
+        await store.delete_attribute(session, name)
+    for name in sorted(old.attributes.keys() & new.attributes.keys()):
+        if old.attributes[name] != new.attributes[name]:
+            await _rewritten(session, box, name, new.attributes[name], write=True)
 
 
 def _since(city: CityAttributes, new: CityDeclaration, now: float) -> dict[str, float]:
@@ -365,7 +375,7 @@ async def change_values(
     stored = await store.values_of(session, user_id)
     before = {name: read_stored(stored[name].value, name, user_id, box) for name in checked if name in stored}
     changed = sorted(name for name, value in checked.items() if not _same(value, before.get(name)))
-    source = "import" if "import" in who else "user" if "user" in who else "manual"
+    source = _source_of(who)
     texts = {
         name: stored_text(declared[name], name, user_id, value, box)
         for name in changed
@@ -376,6 +386,13 @@ async def change_values(
     if changed:
         await _record_change(session, user_id, changed, source, actor)
     return changed
+
+
+def _source_of(who: Collection[Writer]) -> Literal["import", "user", "manual"]:
+    """Return where a value comes from, as it is stored with the value."""
+    if "import" in who:
+        return "import"
+    return "user" if "user" in who else "manual"
 
 
 async def _record_change(
