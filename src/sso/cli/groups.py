@@ -14,6 +14,7 @@ from sso.cli.common import (
     first_of,
     group,
     print_json,
+    print_rows,
     print_table,
     refuse,
     run,
@@ -175,11 +176,8 @@ def members_command(
         }
         for row in rows
     ]
-    if json:
-        print_json(entries)
-        return
     titles = ("name", "unit", "position", "from", "until", "source", "user_id")
-    print_table(titles, [tuple(row[title] for title in titles) for row in entries])
+    print_rows(titles, entries, json=json)
 
 
 @app.command("add-member")

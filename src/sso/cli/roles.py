@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from sso import clock
-from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run_loaded
+from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run_loaded
 from sso.messages import _
 
 if TYPE_CHECKING:
@@ -74,10 +74,7 @@ def list_command(
 
     more = _("For more, give --client, --user or --group, or a higher --limit.")
     rows = first_of(run_loaded(work), limit, more)
-    if json:
-        print_json(rows)
-        return
-    print_table(COLUMNS, [tuple(row[name] for name in COLUMNS) for row in rows])
+    print_rows(COLUMNS, rows, json=json)
 
 
 @app.command("show")
@@ -97,11 +94,8 @@ def show_command(
         ]
 
     rows = run_loaded(work)
-    if json:
-        print_json(rows)
-        return
     titles = ("name", "title", "title#en", "units_give")
-    print_table(titles, [tuple(row[title] for title in titles) for row in rows])
+    print_rows(titles, rows, json=json)
 
 
 @app.command("give")
