@@ -75,7 +75,7 @@ async def _roles_page(
         csrf_token=token_for(request, f"admin roles {client_id}"),
         **roles.page_values(view, locale, refused, typed),
     )
-    return to_wait(page, refused.retry_after) if refused is not None and refused.retry_after else page
+    return to_wait(page, refused.retry_after if refused is not None else 0)
 
 
 @router.post(ROLES)

@@ -82,7 +82,7 @@ async def _roles_page(
         done=DONE.get(request.query_params.get("done", ""), "") if refused is None else "",
         **roles.page_values(view, locale_of(request), refused, typed),
     )
-    return to_wait(page, refused.retry_after) if refused is not None and refused.retry_after else page
+    return to_wait(page, refused.retry_after if refused is not None else 0)
 
 
 @router.post(ROLES)

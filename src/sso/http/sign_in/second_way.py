@@ -150,7 +150,7 @@ async def _confirm_app(guest: Guest) -> Response:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         text = WRONG_APP_CODE if error.problem is Problem.WRONG_CODE else text
         response = _app_page(guest, flow, field_error("code", text, minutes=error.minutes), status)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
     page.site.worker.nudge()
     return codes_page(page, guest.destination, codes, guest.onward) if codes else _to(guest, done="app")
 
@@ -186,7 +186,7 @@ async def _check_code(guest: Guest) -> Response:
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         response = _code_page(guest, flow, field_error("code", text, minutes=error.minutes), status)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
     page.site.worker.nudge()
     if not added:
         return await _page(guest, field_error("contact", OWN_ACCOUNT_TEXTS[Problem.TAKEN][0]), 409)
