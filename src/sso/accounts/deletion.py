@@ -35,9 +35,7 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     Raises:
         UserError: when no administrator would be left, or an application would have no owner.
     """
-    await end_pending(session, user)
-    await keep_an_administrator(session, user)
-    await refuse_only_owner(session, user)
+    await _prepare_deletion(session, user)
     await signals.about_person(session, services, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await employees.delete_of_user(session, user.id)
@@ -53,6 +51,17 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     return count
 
 
+async def _prepare_deletion(session: AsyncSession, user: User) -> None:
+    """End the pending flows of a user, and check that nobody needs the account.
+
+    Raises:
+        UserError: when no administrator would be left, or an application would have no owner.
+    """
+    await end_pending(session, user)
+    await keep_an_administrator(session, user)
+    await refuse_only_owner(session, user)
+
+
 async def plan_deletion(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Plan the deletion of an account after the grace period; the user is signed out everywhere at once.
 
@@ -62,9 +71,7 @@ async def plan_deletion(session: AsyncSession, services: AccountChanges, user: U
     Raises:
         UserError: when no administrator would be left, or an application would have no owner.
     """
-    await end_pending(session, user)
-    await keep_an_administrator(session, user)
-    await refuse_only_owner(session, user)
+    await _prepare_deletion(session, user)
     user.delete_at = clock.now() + services.settings.deletion_grace_period
     notify(session, services, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
