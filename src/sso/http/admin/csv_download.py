@@ -27,6 +27,7 @@ from sso.http.common.services import Accounts
 from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, to_sign_in_again, token_for
+from sso.http.console.texts import NOTE_MISSING
 from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import TooManyFailures
@@ -36,7 +37,6 @@ PART = 500
 """How many rows are read at a time."""
 CUT = N_("Not complete: the list has more than %(count)s rows. Use the filters to download the others.")
 PURPOSE = "download"
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 EXPORT = "users:export"
 """The permission to download personal data."""
 _PAGES = {

@@ -30,7 +30,8 @@ from sso.http.common.user_roles import name_of_group
 from sso.http.console import roles
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, here_of, to_sign_in_again, token_for
 from sso.http.console.lookups import counted
-from sso.http.console.role_texts import DONE, NOTE_MISSING
+from sso.http.console.role_texts import DONE
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups import tree
 from sso.identity.groups.assignments import AssignmentFilter, Listed

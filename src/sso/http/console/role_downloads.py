@@ -12,7 +12,7 @@ from sso.http.common.pages import locale_of
 from sso.http.common.state import site_of
 from sso.http.console import roles
 from sso.http.console.access import Here
-from sso.http.console.role_texts import NOTE_MISSING
+from sso.http.console.texts import NOTE_MISSING
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import TooManyFailures
 

@@ -36,13 +36,13 @@ from sso.http.console.role_texts import (
     NO_DATE,
     NO_UNIT,
     NOT_FOUND,
-    NOTE_MISSING,
     NOTHING_CHOSEN,
     ONE_OF_BOTH,
     OTHERWISE,
     REVIEW_STATES,
     TEXTS,
 )
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups import tree
 from sso.identity.groups.assignments import AssignmentFilter, HeldFrom, Listed
