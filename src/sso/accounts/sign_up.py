@@ -28,7 +28,7 @@ from sso.identity.notifications import notify, send, send_code
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import NormalIdentifier
 from sso.identity.users.models import Agreement, Identifier, User, UserRole
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
@@ -250,13 +250,12 @@ async def _new_user(session: AsyncSession, visitor: Visitor, data: SignUpData, n
     session.add(UserRole(user_id=user.id, role="citizen"))
     for document in ("terms", "privacy"):
         session.add(Agreement(user_id=user.id, document=document, version=data["terms"], agreed_at=now))
-    record(
+    record_by(
         session,
+        visitor.as_actor(user.id),
         "user.registered",
-        actor=str(user.id),
         subject=str(user.id),
         address=visitor.stored_ip_address,
-        request_id=visitor.request_id,
         data={"with": kind, "terms": data["terms"]},
     )
     await session.flush()
