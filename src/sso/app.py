@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ from sso import clock
 from sso.accounts.attributes import apply_attributes_file
 from sso.accounts.services import AccountServices
 from sso.errors import Refusal
-from sso.http import account, admin, api, developer, protocol, sign_in
+from sso.http import account, protocol, sign_in
 from sso.http.common import pages, routes
 from sso.http.common.application import Application
 from sso.http.common.assets import Assets
 from sso.http.common.direct import DirectRoutes
 from sso.http.common.errors import add_error_handler
 from sso.http.common.images import Logos
+from sso.http.common.late_areas import LateArea
 from sso.http.common.mail_delivery import send_message, send_notice
 from sso.http.common.middleware import Shell
 from sso.http.common.state import RateLimits, Site
@@ -57,16 +58,40 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sso")
 
+
+def _developer() -> tuple[APIRouter, ...]:
+    from sso.http import developer
+
+    return developer.routers
+
+
+def _admin() -> tuple[APIRouter, ...]:
+    from sso.http import admin
+
+    return admin.routers
+
+
+def _api() -> tuple[APIRouter, ...]:
+    from sso.http import api
+
+    return api.routers
+
+
 # Routes are tried in their order: those of programs, which ask most, stand first.
-ROUTERS: tuple[APIRouter, ...] = (
-    *protocol.routers,
-    *sign_in.routers,
-    routes.router,
-    *account.routers,
-    *developer.routers,
-    *admin.routers,
-    *api.routers,
+EARLY_ROUTERS: tuple[APIRouter, ...] = (*protocol.routers, *sign_in.routers, routes.router, *account.routers)
+LATE_AREAS: tuple[tuple[tuple[str, ...], Callable[[], tuple[APIRouter, ...]]], ...] = (
+    (("/developer", "/check"), _developer),
+    (("/admin", "/setup"), _admin),
+    (("/api",), _api),
 )
+"""Areas that are imported at their first request: the first parts of their paths, and what imports them."""
+
+
+def every_router() -> tuple[APIRouter, ...]:
+    """Return the routers of every route, those of the late areas too; for tests."""
+    return (*EARLY_ROUTERS, *(router for _, imported in LATE_AREAS for router in imported()))
+
+
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 20.0
 GC_THRESHOLDS = (10_000, 20, 20)
@@ -136,8 +161,10 @@ def create_app(settings: Settings, *, freeze: bool = False) -> FastAPI:
 
     app = Application(site, lifespan, shell)
     # The routes themselves: an included router would be matched twice, and prepared anew for each application.
-    for router in ROUTERS:
+    for router in EARLY_ROUTERS:
         app.router.routes.extend(router.routes)
+    loaded = gc.freeze if freeze else lambda: None
+    app.router.routes.extend(LateArea(*area, loaded) for area in LATE_AREAS)
     add_error_handler(app, {**sign_in.error_pages, **account.error_pages})
     return app
 

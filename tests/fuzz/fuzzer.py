@@ -23,10 +23,10 @@ import httpx2 as httpx
 from pydantic import BaseModel
 from starlette.routing import Route
 from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
+from tests.routes import ROUTERS
 from tests.support import PASSWORD, Browser, City, Form, Forms
 
 import sso.http
-from sso.app import ROUTERS
 from sso.clients.metadata import ClientMetadata
 from sso.http.api.openapi import description
 from sso.ssf import streams

@@ -15,10 +15,10 @@ from fastapi.routing import APIRoute
 from tests.api.conftest import person_with
 from tests.api.test_access import ROUTES, call
 from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, notices, post, token_of
+from tests.routes import ROUTERS
 from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
-from sso.app import ROUTERS
 from sso.identity.users.service import set_roles
 from sso.identity.users.store import lock_user
 

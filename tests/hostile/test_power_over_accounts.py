@@ -19,12 +19,12 @@ from fastapi.routing import APIRoute
 from tests.api.conftest import Api, person_with, program
 from tests.api.test_access import BODIES, ROUTES, permission_of
 from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
+from tests.routes import ROUTERS
 from tests.support import ONE_DATABASE, PASSWORD, Browser, City, Forms
 
 from sso import clock
 from sso.accounts import user_actions
 from sso.accounts.user_actions import ACTIONS
-from sso.app import ROUTERS
 from sso.clients.models import Application
 from sso.clients.privileges import OPERATOR
 from sso.http.admin import imports as admin_imports

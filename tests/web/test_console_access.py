@@ -13,12 +13,12 @@ import httpx2 as httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from tests.routes import ROUTERS
 from tests.support import ONE_DATABASE, PASSWORD, Browser, City, query_of
 from tests.web.test_developer import OFFERED, register, signed_in
 
 from sso import clock
 from sso.accounts.user_actions import ACTIONS
-from sso.app import ROUTERS
 from sso.http.admin.csv_download import Downloads
 from sso.http.common.i18n import translations
 from sso.http.common.labels import PERMISSION_TEXTS

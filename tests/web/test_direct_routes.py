@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from tests.routes import ROUTERS
 from tests.support import PASSWORD, City, query_of
 
-from sso.app import ROUTERS
 from sso.http.common.direct import DIRECT_PATHS, DirectRoutes
 
 OTHERS = ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -9,8 +9,8 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import PlainTextResponse, Response
+from tests.routes import ROUTERS
 
-from sso.app import ROUTERS
 from sso.http.common.late_routes import LateRoute, new_router
 
 Number = Annotated[int, Depends(lambda: 7)]

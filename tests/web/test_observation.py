@@ -11,10 +11,10 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
+from tests.routes import ROUTERS
 from tests.support import City
 
 from sso import logs
-from sso.app import ROUTERS
 from sso.observability import Observer
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from sso.clients.attributes import CityDeclaration, Mistake, mistakes_in
-from sso.clients.yaml_documents import line_of, read_yaml
 from sso.errors import SeveralMistakes, validation_message
 
 MAX_FILE_BYTES = 512 * 1024
@@ -61,6 +59,10 @@ def read_declaration(text: str, name: str) -> CityDeclaration:
     Raises:
         DeclarationRefused: with every mistake in it.
     """
+    import yaml  # only a city that has such a file needs it
+
+    from sso.clients.yaml_documents import read_yaml
+
     problems: list[tuple[int, str]] = []
     try:
         document = read_yaml(text, problems)
@@ -97,6 +99,8 @@ def _mistake(problem: dict[str, object]) -> Mistake:
 
 
 def _located(name: str, text: str, mistakes: list[Mistake], problems: list[tuple[int, str]]) -> list[str]:
+    from sso.clients.yaml_documents import line_of
+
     lines = list(problems)
     for place, message in dict.fromkeys(mistakes):
         field = ".".join(str(part) for part in place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 T = TypeVar("T")
 
 CANNOT, WRONG = 1, 2
+START_GC_THRESHOLD = 500_000
+"""New objects before garbage is collected while a command imports what it needs: more than that makes."""
+GC_THRESHOLD = 50_000
+"""The same when its work begins. A short command makes fewer; an import of a million users many more."""
 
 
 def group(help_text: str | None = None) -> typer.Typer:
@@ -131,6 +136,9 @@ async def opened_storage(settings: Settings, *, begins: bool = False) -> AsyncIt
         async with db.read() as session:
             for mistake in settings.adopt(await stored_values(session)):
                 complain(_("A setting in the database is not used:") + f" {mistake}")
+        if gc.get_threshold()[0] == START_GC_THRESHOLD:  # a process of this command alone
+            gc.freeze()
+            gc.set_threshold(GC_THRESHOLD)
         yield CommandStorage(db, settings, SecretBox(settings.secrets(create=begins)))
     finally:
         await db.close()

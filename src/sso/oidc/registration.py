@@ -4,6 +4,7 @@ endpoint (RFC 7592): who may register, and answers. What may be registered is in
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,8 +20,10 @@ from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
 from sso.platform.db import Database
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
-from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 
 async def register(services: RegistrationServices, authorization: str, body: bytes, address: str | None) -> Answer:

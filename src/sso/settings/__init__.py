@@ -338,6 +338,8 @@ class Settings(Groups, BaseSettings):
 class _Candidate(Settings):
     """Settings of the arguments alone: the environment and ``.env`` are not read."""
 
+    model_config = SettingsConfigDict(defer_build=True)  # most processes and commands make none
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -14,11 +14,14 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sso import clock
 from sso.clients.registry import Client
 from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused
-from sso.platform.security.outbound_http import Outbound
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 log = logging.getLogger(__name__)
 

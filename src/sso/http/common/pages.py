@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from babel.numbers import format_decimal
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -70,7 +71,8 @@ PLAIN_TEMPLATE_CODE = TemplateCode({"autoescape": False, **_TEMPLATE_OPTIONS})
 def environment(locale: str) -> Environment:
     """Return what renders templates in a language."""
     created = Environment(
-        loader=ChoiceLoader([PackageLoader(f"sso.http.{area}", "templates") for area in AREAS]),
+        # By their directories: a loader of packages would import the pages of every area.
+        loader=FileSystemLoader([Path(__file__).parents[1] / area / "templates" for area in AREAS]),
         undefined=StrictUndefined,
         autoescape=True,
         auto_reload=False,

@@ -21,7 +21,6 @@ from sso.platform.outbox.sms import HttpGateway
 from sso.platform.outbox.whatsapp import WhatsApp
 from sso.platform.outbox.worker import has_answered
 from sso.platform.security.message_limits import BudgetUsedUp, MessageBudgets, PrefixRefused
-from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.rate_limits import Counts, DatabaseStorage
 from sso.platform.services import HasDatabase, HasOutbound, HasUsage
 
@@ -142,5 +141,5 @@ class ChannelServices(MessageServices, HasOutbound, Protocol):
 
 def _channel(channel: str, services: ChannelServices) -> PhoneChannel:
     """Return what sends messages over a channel."""
-    outbound: Outbound = services.outbound
+    outbound = services.outbound
     return WhatsApp(services.settings, outbound) if channel == WHATSAPP else HttpGateway(services.settings, outbound)

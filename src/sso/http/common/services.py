@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends
@@ -17,9 +17,13 @@ from sso.identity.authn.passwords import Passwords
 from sso.platform.db import Database
 from sso.platform.outbox import Worker
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.outbound_http import Outbound
 from sso.portal.services import CheckServices, PlaygroundServices
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
+else:
+    Outbound = Any  # FastAPI reads annotations; the HTTP client is imported where a request is sent
 
 
 @dataclass(frozen=True, slots=True)

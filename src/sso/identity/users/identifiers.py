@@ -46,6 +46,7 @@ _NOTHING = {
     "", "null", "(null)", "\\n", "n/a", "#n/a", "n.a.", "na", "nil", "none", "nan", "undefined", "tidak ada",
     "tidak punya", "belum ada", "kosong", "unknown", "'", '""', "?",
 }  # fmt: skip
+NOT_A_NUMBER = "is not a telephone number: write it as in 0812 3456 7890 or +62 812 3456 7890"
 REWRITTEN = (
     "was rewritten by a spreadsheet, and its digits may be lost: format the column as text, and write the file again"
 )
@@ -262,8 +263,6 @@ def _email(value: str) -> str:
 def _phone(value: str) -> NormalIdentifier:
     """Return a telephone number in E.164, an extension after it as in RFC 3966. Read are RFC 3966 (``tel:``), E.123
     (``(021) 555-0100``) and what people write; one value holds one number."""
-    from sso.identity.users import numbering_plans
-
     if _SPREADSHEET.fullmatch(value):
         raise ValueError(REWRITTEN)
     value = value.removeprefix("tel:").strip()
@@ -272,7 +271,7 @@ def _phone(value: str) -> NormalIdentifier:
         value = value[: context.start()] + value[context.end() :]
     value, extension = _without_extension(value)
     if not _TEL_NUMBER.fullmatch(value) or "+" in value[2:]:
-        raise ValueError(numbering_plans.NOT_A_NUMBER)
+        raise ValueError(NOT_A_NUMBER)
     if min((len(re.sub("[^0-9]", "", part)) for part in value.split("/", 1)), default=0) > 6 and "/" in value:
         raise ValueError("holds two telephone numbers: give one")
     digits = re.sub("[^0-9]", "", value)
@@ -280,6 +279,8 @@ def _phone(value: str) -> NormalIdentifier:
     plus = area if area and "+" not in value else "+" if "+" in value else ""
     # 00 and 62 begin an international number where that gives a valid one.
     international = ["+" + digits.removeprefix("00")] if not plus and digits.startswith(_INTERNATIONAL) else []
+    from sso.identity.users import numbering_plans
+
     e164, valid = numbering_plans.parse([*international, plus + digits])
     warnings = () if valid else ("no numbering plan has this telephone number: it cannot count as verified",)
     return NormalIdentifier("phone", f"{e164};ext={extension}" if extension else e164, warnings, valid)

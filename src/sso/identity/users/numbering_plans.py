@@ -9,9 +9,10 @@ from contextlib import suppress
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
+from sso.identity.users.identifiers import NOT_A_NUMBER
+
 E164_CHARS = 16
 """A plus sign and 15 digits."""
-NOT_A_NUMBER = "is not a telephone number: write it as in 0812 3456 7890 or +62 812 3456 7890"
 _REGION = "ID"
 _NO_SMS = {
     PhoneNumberType.FIXED_LINE, PhoneNumberType.TOLL_FREE, PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST,

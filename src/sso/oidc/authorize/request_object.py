@@ -6,7 +6,7 @@ OpenID Connect Core section 6, RFC 9101, and RFC 9126 for requests that were pus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl
 
 import orjson
@@ -31,10 +31,12 @@ from sso.platform.db import Database
 from sso.platform.keys import KeyRing
 from sso.platform.security.jwe import CannotDecrypt, is_encrypted, is_type
 from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
-from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.text import TextRefused, check_line
 from sso.platform.security.tokens import token_hash
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed"]
 """How the parameters came. ``signed``: within an object that the application signed."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import orjson
 
 from sso.platform.outbox.dev_mailbox import keep
 from sso.platform.outbox.phone import PhoneMessage
 from sso.platform.outbox.worker import Abandon, ReceiverAnswered, Retry
-from sso.platform.security.outbound_http import Outbound
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Outbound
 
 
 class HttpGateway:

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -22,8 +22,10 @@ from sso.platform.outbox.phone import PhoneMessage
 from sso.platform.outbox.worker import Abandon, ReceiverAnswered, Retry
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.platform.security.outbound_errors import OutboundRefused
-from sso.platform.security.outbound_http import Answer, Outbound
 from sso.settings import Settings
+
+if TYPE_CHECKING:
+    from sso.platform.security.outbound_http import Answer, Outbound
 
 TOKEN_INVALID = 190
 ERRORS = {
