@@ -190,6 +190,7 @@ class Registry:
         self._built: dict[str, Client] = {}
         self._listed: list[Client] | None = None
         self._with_access: list[Client] | None = None
+        self._with_employment: list[Client] | None = None
         self._profiles: frozenset[Profile] | None = None
         self._seen = 0
         self._removals = 0
@@ -257,6 +258,14 @@ class Registry:
             ]
         return self._with_access
 
+    def with_employment(self) -> list[Client]:
+        """Return the applications that have the scope ``employee``."""
+        if self._with_employment is None:
+            marked = [name for name, row in self._rows.items() if b"employee" in row.metadata]
+            clients = [client for name in marked if (client := self.get(name)) is not None]
+            self._with_employment = [client for client in clients if "employee" in client.scopes]
+        return self._with_employment
+
     @property
     def profiles(self) -> frozenset[Profile]:
         """The profiles of the applications that are enabled."""
@@ -287,7 +296,7 @@ class Registry:
             self._rows.update(rows)
             for client_id in rows:
                 self._built.pop(client_id, None)
-        self._listed = self._profiles = self._with_access = None
+        self._listed = self._profiles = self._with_access = self._with_employment = None
         self._seen, self._removals = versions.get("clients", 0), removals
         return len(rows)
 
