@@ -62,10 +62,11 @@ async def employee_claims_changed(
     if not changed:
         return
     told: dict[Concerned, dict[str, ClaimValue]] = {}
-    for client_id, scopes, withheld in await tokens.granted_with(session, user_id, followers):
-        hidden = withheld | followers[client_id].withheld
-        claims = {name: value for name, value in changed.items() if name not in hidden}
-        if "employee" in scopes and claims:
+    for client_id, scopes, details in await tokens.granted_with(session, user_id, followers):
+        named = changed if "employee" in scopes else {*details.get("userinfo", ()), *details.get("id_token", ())}
+        hidden = followers[client_id].withheld.union(details.get("withheld") or ())
+        claims = {name: value for name, value in changed.items() if name in named and name not in hidden}
+        if claims:
             told.setdefault(Concerned(client_id, user_id), {}).update(claims)
     if told:
         await signals.claims_changed(session, services, told, "policy" if actor == SYSTEM else "admin")
