@@ -76,22 +76,22 @@ async def units(city: City) -> None:
     await unit(city, "DINKES", "Dinas Kesehatan")
 
 
-async def test_employees_are_linked_made_and_found_again(city: City, tmp_path: Path) -> None:
+async def test_employees_are_linked_created_and_found_again(city: City, tmp_path: Path) -> None:
     await units(city)
     await prove_nik(city)
     file = written(tmp_path, SITI, NEW)
     outcome, lines = await run(city, file, dry_run=True)
-    assert [lines[line].result for line in (2, 3)] == ["linked", "made"]
+    assert [lines[line].result for line in (2, 3)] == ["linked", "created"]
     assert not await signs_in(city, NIP), "a dry run changes nothing"
     outcome, _ = await run(city, file)
-    assert (outcome.counts["linked"], outcome.counts["made"]) == (1, 1)
+    assert (outcome.counts["linked"], outcome.counts["created"]) == (1, 1)
     assert await signs_in(city, NIP)
     assert await facts(city) == (["citizen", "employee"], [("Perawat", True)])
     async with city.provider.db.read() as session:
-        (made,) = (await session.execute(select(User).where(User.name == "Rudi Hartono"))).scalars()
-        known = {row.kind: row.verified_at is not None for row in await store.identifiers_of(session, made.id)}
+        (created,) = (await session.execute(select(User).where(User.name == "Rudi Hartono"))).scalars()
+        known = {row.kind: row.verified_at is not None for row in await store.identifiers_of(session, created.id)}
         assert known == {"nip": True, "email": True}
-        assert await store.roles_of(session, made.id) == ["citizen", "employee"]
+        assert await store.roles_of(session, created.id) == ["citizen", "employee"]
     outcome, _ = await run(city, file)
     assert outcome.counts["unchanged"] == 2
     moved = (*SITI[:4], "DINKES", "Kepala Seksi", *SITI[6:])
@@ -171,7 +171,7 @@ async def test_each_row_that_is_wrong_is_named_with_the_reason(city: City, tmp_p
     assert {line: result.text.partition(":")[0] for line, result in lines.items() if result.result == "rejected"} == {
         2: "nip", 3: "unit_code", 4: "employment_status", 5: "from", 7: "nip", 8: "nip",
     }  # fmt: skip
-    assert lines[6].result == "made"
+    assert lines[6].result == "created"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_a_complete_list_goes_on_after_a_user_whose_employment_cannot_end(
     monkeypatch.setattr(employments, "end_nip", fails_once)
     third = ("197001011995031001", "Ani", "", "", "DINKES", "Analis", "IX", "PNS", "", "")
     outcome, _ = await run(city, written(tmp_path, third), complete=True, confirmed=True)
-    assert (outcome.ended, outcome.not_ended, outcome.counts["made"]) == (1, 1, 1)
+    assert (outcome.ended, outcome.not_ended, outcome.counts["created"]) == (1, 1, 1)
 
 
 async def test_a_proposal_follows_the_newest_file(city: City, tmp_path: Path) -> None:
@@ -257,6 +257,6 @@ async def test_a_complete_list_keeps_the_employees_that_it_brings(city: City, tm
     await prove_nik(city)
     file = written(tmp_path, SITI, NEW)
     outcome, _ = await run(city, file, complete=True)
-    assert (outcome.counts["linked"], outcome.counts["made"], outcome.ended) == (1, 1, 0)
+    assert (outcome.counts["linked"], outcome.counts["created"], outcome.ended) == (1, 1, 0)
     assert (await facts(city))[0] == ["citizen", "employee"]
     assert await signs_in(city, NIP)

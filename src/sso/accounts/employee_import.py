@@ -30,7 +30,7 @@ from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, rea
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import Kind, nik_lookup
-from sso.identity.users.importing import SEAL, Made, add_person, proposal_row
+from sso.identity.users.importing import SEAL, Created, add_person, proposal_row
 from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.rows import Row
 from sso.identity.users.service import UserError, nik_key
@@ -48,8 +48,8 @@ WAITS = "waits for a decision"
 IS_OVER = "the employment is over"
 WITHDRAWN = "the employment is over: the proposal is withdrawn"
 Item = TypeVar("Item")
-Result = Literal["made", "linked", "proposed", "changed", "unchanged", "rejected"]
-RESULTS: tuple[Result, ...] = ("made", "linked", "proposed", "changed", "unchanged", "rejected")
+Result = Literal["created", "linked", "proposed", "changed", "unchanged", "rejected"]
+RESULTS: tuple[Result, ...] = ("created", "linked", "proposed", "changed", "unchanged", "rejected")
 
 
 class TooManyEnd(Refusal):
@@ -334,7 +334,7 @@ def _unknown(row: EmployeeRow, present: _Present, verified: Collection[str], det
         if owner is not None:
             candidates[kind] = owner
     if not candidates:
-        return _Decision("made", details=details)
+        return _Decision("created", details=details)
     if is_over:
         return _Decision("unchanged", text=IS_OVER)
     reasons = tuple(kind for kind in ("nip", "email", "phone") if kind in candidates)
@@ -428,7 +428,7 @@ async def _carry_out(
     if decision.result == "proposed":
         await _propose(session, services, request, row, decision, decision.details)
         return decision.user_id
-    if decision.result == "made":
+    if decision.result == "created":
         user = await _make(session, services, present, row, request.file.verified)
         await employ_in_change(
             session, services, user, decision.details, source="import", actor=request.actor, reason=request.reason
@@ -450,7 +450,7 @@ async def _make(
     session: AsyncSession, services: AccountActions, present: _Present, row: EmployeeRow, verified: Collection[str]
 ) -> User:
     """Make an account for an employee. A contact that somebody else has is left out."""
-    new_rows = Made()
+    new_rows = Created()
     identifiers = [entry for entry in _identifiers(row, verified) if _is_free(present, *entry)]
     imported = Row(row.line, row.name, identifiers, "", "", None, {})
     user_id = add_person(new_rows, services.box, imported, identifiers, present.key, None)

@@ -56,7 +56,7 @@ NOT_READ = N_("The file cannot be read. %(detail)s")
 NOT_IMPORTED = N_("Nothing was imported. %(detail)s")
 TOO_MANY_END = N_("More than 5 percent of the employments would end. Check that the file is complete, then confirm it.")
 RESULTS = {
-    "made": N_("new account"),
+    "created": N_("new account"),
     "linked": N_("linked to an account"),
     "proposed": N_("waits for a decision"),
     "changed": N_("changed"),
