@@ -31,7 +31,7 @@ from sso.identity.employees.rows import EmployeeFile, RowWrong, check_columns, r
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.service import UserError, encrypt_nik
-from sso.platform.actor import CLI
+from sso.platform.actor import CLI, Actor
 
 NIK = "3671014101850002"
 HEADER = ("NIP", "Nama", "NIK", "Email", "Kode Unit", "Jabatan", "Golongan", "Status Pegawai", "TMT", "Sampai")
@@ -55,7 +55,7 @@ def written(path: Path, *rows: tuple[str, ...], header: tuple[str, ...] = HEADER
 async def run(city: City, file: EmployeeFile, **options: Any) -> tuple[Outcome, dict[int, LineResult]]:
     """Import a file, and return the counts and the result of each line."""
     lines: dict[int, LineResult] = {}
-    request = ImportRequest(file, "Data SIMPEG", CLI, **options)
+    request = ImportRequest(file, "Data SIMPEG", options.pop("actor", CLI), **options)
     outcome = await import_employees(city.provider, request, report=lambda result: lines.update({result.line: result}))
     return outcome, lines
 
@@ -153,6 +153,34 @@ async def test_nobody_takes_an_account_over_by_a_row(city: City, tmp_path: Path)
         await session.execute(update(Identifier).where(claimed).values(verified_at=now))
     other = written(tmp_path, (NIP, "Siti", "3671014101850003", *SITI[3:]))
     assert (await run(city, other))[1][2].result == "rejected"
+
+
+async def test_an_officer_does_not_import_the_own_employment(city: City, tmp_path: Path) -> None:
+    await units(city)
+    await prove_nik(city)
+    file, officer = written(tmp_path, SITI, NEW), Actor(str(city.users["siti"]))
+    for dry_run in (True, False):
+        _, lines = await run(city, file, actor=officer, dry_run=dry_run)
+        assert (lines[2].result, lines[2].text) == ("rejected", "nobody confirms their own employment")
+        assert lines[3].result == "created"
+    assert await facts(city) == (["citizen"], [])
+    assert (await run(city, file))[1][2].result == "linked", "somebody else imports it"
+    extended = written(tmp_path, (*SITI[:-1], "31-12-2099"), NEW)
+    _, lines = await run(city, extended, actor=officer)
+    assert [lines[line].result for line in (2, 3)] == ["rejected", "unchanged"]
+    assert (await run(city, written(tmp_path, SITI, NEW), actor=officer))[1][2].result == "unchanged"
+    # Nor by a proposal.
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        name = {"kind": "username", "value": "198001012005011003", "lookup": "198001012005011003", "is_primary": False}
+        session.add(Identifier(user_id=city.users["budi"], created_at=now, verified_at=now, **name))
+    await run(city, written(tmp_path, ("198001012005011003", "Budi", "", *SITI[3:])))
+    async with city.provider.db.read() as session:
+        (proposal,) = (await session.execute(select(MergeProposal))).scalars()
+    own = Actor(str(city.users["budi"]))
+    with pytest.raises(UserError, match="their own employment"):
+        async with city.provider.db.write() as session:
+            await decide_proposal(session, city.provider, proposal.id, "merged", actor=own)
 
 
 async def test_each_row_that_is_wrong_is_named_with_the_reason(city: City, tmp_path: Path) -> None:

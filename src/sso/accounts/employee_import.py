@@ -21,7 +21,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.employees import EmploymentDetails, employ, employ_in_change, end_employment, stored_details
+from sso.accounts.employees import (
+    OWN_EMPLOYMENT,
+    EmploymentDetails,
+    employ,
+    employ_in_change,
+    end_employment,
+    stored_details,
+)
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.identity.employees import store
@@ -274,6 +281,8 @@ async def _one(
     notes = "; ".join(note.text for note in row.notes)
     decision = decide(row, present, request.file.verified)
     user_id = decision.user_id
+    if str(user_id) == request.actor.name and decision.result in ("linked", "changed") and not decision.text:
+        return LineResult(line.line, "rejected", row.key, row.name, OWN_EMPLOYMENT), user_id
     if not dry_run and decision.result not in ("unchanged", "rejected"):
         try:
             async with services.db.write() as session:

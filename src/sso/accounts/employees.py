@@ -40,6 +40,7 @@ from sso.platform.audit import record
 from sso.platform.db import new_id
 
 ENDED_BY_TIME = "the last day of the employment is over"
+OWN_EMPLOYMENT = "nobody confirms their own employment"
 NIP_TAKEN = "another account has this NIP"
 NIP_IS_USER_NAME = "another account has this NIP as its username: change that username first"
 
@@ -124,7 +125,7 @@ async def employ(
         reason: why, for the audit log.
 
     Raises:
-        UserError: when the NIP is another account's, or the account is locked or a test user.
+        UserError: when the NIP is another account's, the account is locked or a test user, or the actor is the user.
     """
     refuse_test_user(user)
     refuse_locked(user)
@@ -143,6 +144,7 @@ async def employ_in_change(
     reason: str,
 ) -> Employment:
     """Do what :func:`employ` does, within a change that tells the user of the identifiers itself."""
+    refuse_own_employment(user.id, actor)
     _check(details)
     now = clock.now()
     employment = await store.open_of_user(session, user.id)
@@ -169,6 +171,17 @@ async def employ_in_change(
     user.updated_at = now
     await _follow_time(session, services, user, employment, told, now, actor, reason)
     return employment
+
+
+def refuse_own_employment(user_id: uuid.UUID, actor: Actor) -> None:
+    """Refuse to create or to prolong one's own employment: an office with power over users would hire its officers
+    itself.
+
+    Raises:
+        UserError: when the actor is the user.
+    """
+    if actor.name == str(user_id):
+        raise UserError(OWN_EMPLOYMENT)
 
 
 def _check(details: EmploymentDetails) -> None:
@@ -348,7 +361,7 @@ async def end_employment(
         reason: why, for the audit log.
 
     Raises:
-        UserError: when the user has no employment that could end.
+        UserError: when the user has no employment that could end, or prolongs the own one.
     """
     employment = await store.open_of_user(session, user.id)
     if employment is None:
@@ -358,6 +371,8 @@ async def end_employment(
         told = await claims_before(session, services, employment, now)
         await _end(session, services, user, employment, told, now, actor, reason)
         return employment
+    if employment.valid_until is not None and at > employment.valid_until:
+        refuse_own_employment(user.id, actor)
     employment.valid_until, employment.updated_at = at, now
     await store.set_nip_times(session, user.id, employment.valid_from, at)
     await _shorten_units(session, user.id, at, now, actor, reason)
