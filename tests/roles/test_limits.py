@@ -114,6 +114,25 @@ async def test_misses_are_limited(city: City, office: Office) -> None:
         assert (await add(browser, unit, "dewi")).status_code == 429
 
 
+async def test_misses_are_limited_in_the_api_too(city: City, office: Office) -> None:
+    joko, api = await person_with(city, "citizen", name="joko"), await program(city)
+    role = {"role": "operator", "unit_id": str(office.units["PKM-1"])}
+    made = await given(joko, "sinyal", **role, user_id=office.user("dewi"))
+    assert (await give(joko, "sinyal", **role, user_id=office.user("dewi"))).status_code == 409, "and is no miss"
+    for number in range(30):  # whether the user exists or not
+        user_id = str(uuid.uuid4()) if number % 2 else office.user("siti")
+        assert (await give(joko, "sinyal", **role, user_id=user_id)).status_code in (403, 404)
+    refused = await give(joko, "sinyal", **role, user_id=office.user("dewi"))
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await end(joko, made)).status_code == 200, "what names nobody goes on"
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        assert (await add(browser, office.units["PKM-1"], "dewi")).status_code == 429, "one limit for API and pages"
+    for _ in range(31):
+        assert (await give(api, "sinyal", **role, user_id=str(uuid.uuid4()))).status_code == 404, "who sees everybody"
+
+
 @OFFERED
 async def test_a_sandbox_tells_nobody_who_works_for_the_city(city: City, office: Office) -> None:
     await prove_nik(city, "dewi")
