@@ -9,11 +9,14 @@ on which somebody decides (``sso.accounts.merging``).
 from __future__ import annotations
 
 import logging
+import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import orjson
 from sqlalchemy import insert, select
@@ -33,7 +36,7 @@ from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.identity.employees import store
 from sso.identity.employees.models import Employment
-from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, read_lines
+from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, check_columns, read_lines
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import Kind, nik_lookup
@@ -60,7 +63,16 @@ RESULTS: tuple[Result, ...] = ("created", "linked", "proposed", "changed", "unch
 
 
 class TooManyEnd(Refusal):
-    """A complete list would end more employments than the limit allows."""
+    """A complete list would end more employments than the limit allows.
+
+    Args:
+        text: what a command says.
+        ended: how many would end, in words.
+    """
+
+    def __init__(self, text: str, ended: str) -> None:
+        super().__init__(text)
+        self.ended = ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +197,50 @@ async def import_employees(
     return outcome
 
 
+@dataclass(frozen=True, slots=True)
+class EmployeeBytes:
+    """A file of a request.
+
+    Args:
+        content: the bytes.
+        format: a format of the import of users, or ``auto``.
+        verified: what the personnel office has verified besides the NIP.
+    """
+
+    content: bytes
+    format: str
+    verified: frozenset[str]
+
+
+async def import_bytes(
+    services: AccountActions, given: EmployeeBytes, *, reason: str, actor: Actor, **how: Any
+) -> tuple[Outcome, list[LineResult]]:
+    """Import employees from the bytes of a request: see :func:`import_employees`. Return also what becomes of each
+    line.
+
+    Args:
+        services: the database, and how users and applications are told.
+        given: the file.
+        reason: why, for the audit log.
+        actor: who imports it.
+        how: further arguments of :class:`ImportRequest`.
+    """
+    lines: list[LineResult] = []
+    with _written(given.content) as path:
+        file = EmployeeFile(path, verified=given.verified, format=given.format, time_zone=services.settings.time_zone)
+        request = ImportRequest(check_columns(file)[0], reason, actor, **how)
+        return await import_employees(services, request, report=lines.append), lines
+
+
+@contextmanager
+def _written(body: bytes) -> Iterator[Path]:
+    """Yield a file with these bytes, which only this process can read, and delete it."""
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(body)
+        file.flush()
+        yield Path(file.name)
+
+
 async def _check_complete(services: AccountActions, request: ImportRequest, seen: set[uuid.UUID]) -> None:
     """Check before any change that every line of a complete list says who it is about, and how many would end."""
     unreadable = [line.line for line in read_lines(request.file) if line.row is None and not line.key]
@@ -199,10 +255,9 @@ async def _check_complete(services: AccountActions, request: ImportRequest, seen
         total = await store.count_imported(session)
     too_many = len(missing) * 100 > request.max_ended_percent * total
     if too_many and not request.confirmed and not request.dry_run:
-        raise TooManyEnd(
-            f"{len(missing)} of {total} employments would end, more than {request.max_ended_percent} %: is the file "
-            "complete? See who with --dry-run, then confirm with --yes"
-        )
+        ended = f"{len(missing)} of {total} employments would end, more than {request.max_ended_percent} %"
+        text = f"{ended}: is the file complete? See who with --dry-run, then confirm with --yes"
+        raise TooManyEnd(text, ended)
 
 
 async def _missing(services: AccountActions, seen: Collection[uuid.UUID]) -> list[uuid.UUID]:
