@@ -18,7 +18,7 @@ from tests.accounts.test_employees import (
     signs_in,
     unit,
 )  # fmt: skip
-from tests.citizens import SENDING
+from tests.citizens import SENDING, form_at, here
 from tests.support import City
 
 from sso import clock
@@ -153,6 +153,21 @@ async def test_nobody_takes_an_account_over_by_a_row(city: City, tmp_path: Path)
         await session.execute(update(Identifier).where(claimed).values(verified_at=now))
     other = written(tmp_path, (NIP, "Siti", "3671014101850003", *SITI[3:]))
     assert (await run(city, other))[1][2].result == "rejected"
+
+
+async def test_a_page_takes_a_file_of_its_size(city: City, tmp_path: Path) -> None:
+    """Larger than other forms may be."""
+    file = tmp_path / "pegawai.csv"
+    rows = [(f"19850101201001{number:04}", "Pegawai " + "x" * 80, *SITI[2:]) for number in range(700)]
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        csv.writer(opened, delimiter=";").writerows([HEADER, *rows])
+    assert file.stat().st_size > city.settings.max_body_size
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        form = form_at(await browser.open("/admin/employees"), "/admin/employees")
+        files = {"file": ("pegawai.csv", file.read_bytes(), "text/csv")}
+        answer = await browser.http.post("/admin/employees", data=form, files=files)
+    assert answer.status_code == 200, answer.text
 
 
 async def test_an_officer_does_not_import_the_own_employment(city: City, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from tests.support import City
 from sso.platform.audit.models import AuditEvent
 
 PATH = "/employees/import"
-SITI = {"nip": NIP, "name": "Siti Rahmawati", "nik": NIK, "unit_code": "PKM-CPD", "position": "Perawat", "grade": "III/b",
-        "employment_status": "pns", "from": "2010-01-01"}  # fmt: skip
+SITI = {
+    "nip": NIP, "name": "Siti Rahmawati", "nik": NIK, "unit_code": "PKM-CPD", "position": "Perawat", "grade": "III/b",
+    "employment_status": "pns", "from": "2010-01-01",
+}  # fmt: skip
 NEW = {"nip": OTHER_NIP, "name": "Rudi Hartono", "unit_code": "DINKES", "employment_status": "PPPK"}
 
 
