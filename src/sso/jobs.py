@@ -24,7 +24,7 @@ from sso.accounts import access_changes, access_reviews
 from sso.accounts.attributes import delete_old_values
 from sso.accounts.deletion import delete_due
 from sso.accounts.employees import follow_employment
-from sso.accounts.left_units import end_roles_of_left
+from sso.accounts.left_units import end_roles_of_left, have_looked, next_look
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
@@ -515,12 +515,22 @@ async def _follow_roles(run: Run) -> int:
     """Follow the roles and groups that began or ended by time, and end roles of users who have left a unit."""
     async with run.provider.db.write() as session:
         count = await access_changes.follow_the_clock(session, run.provider)
-    count += await run.batches(lambda session: end_roles_of_left(session, run.provider, BATCH), 1)
+    count += await _end_roles_of_left(run)
     failed: dict[uuid.UUID, Exception] = {}
     while not run.stop.is_set() and await access_changes.work_once(run.provider, failed):
         await run.keep()
     if failed:
         raise RowsFailed(count, list(failed.values()))
+    return count
+
+
+async def _end_roles_of_left(run: Run) -> int:
+    async with run.provider.db.read() as session:
+        look = await next_look(session)
+    count = await run.batches(lambda session: end_roles_of_left(session, run.provider, look, BATCH), 1)
+    if not run.stop.is_set():
+        async with run.provider.db.write() as session:
+            await have_looked(session, look)
     return count
 
 
