@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts import access_changes, access_reviews
 from sso.accounts.attributes import delete_old_values
-from sso.accounts.deletion import delete_due
+from sso.accounts.deletion import delete_if_due
 from sso.accounts.employees import follow_employment
-from sso.accounts.left_units import end_roles_of_left
+from sso.accounts.left_units import end_roles_of_left, have_looked, next_look
 from sso.accounts.services import AccountActions
 from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
@@ -179,6 +179,28 @@ class Run:
                     done += 1
                 else:
                     failures.append(error)
+        return self.result(done, failures)
+
+    async def alone(
+        self, ids: Sequence[uuid.UUID], work: Callable[[AsyncSession, uuid.UUID], Awaitable[bool]]
+    ) -> dict[uuid.UUID, Exception]:
+        """Call ``work`` with each id, in a transaction of its own; return why it failed, for those for which it did."""
+        failed: dict[uuid.UUID, Exception] = {}
+        for row_id in ids:
+            if self.stop.is_set():
+                break
+            error = await self._one_row(row_id, work)
+            if error is not None:
+                failed[row_id] = error
+        return failed
+
+    @staticmethod
+    def result(done: int, failures: Sequence[Exception]) -> int:
+        """Return how many rows were done.
+
+        Raises:
+            RowsFailed: when some failed.
+        """
         if failures:
             raise RowsFailed(done, failures)
         return done
@@ -360,14 +382,36 @@ async def _check_database(db: Database) -> None:
 
 
 async def _end_expired_sessions(run: Run) -> int:
-    now = clock.now()
+    """End sessions that have expired, in parts. Where a part fails, each of its sessions is ended alone."""
+    now, count = clock.now(), 0
+    failed: dict[uuid.UUID, Exception] = {}
 
-    async def end(session: AsyncSession) -> int:
-        expired = await sessions.expired(session, now, now - run.provider.idle, PART)
-        await end_sessions(session, run.provider, expired, EndReason.EXPIRED, actor=SYSTEM)
-        return len(expired)
+    async def end(session: AsyncSession, ids: Sequence[uuid.UUID]) -> None:
+        await end_sessions(session, run.provider, ids, EndReason.EXPIRED, actor=SYSTEM)
 
-    return await run.batches(end, PART)
+    async def end_one(session: AsyncSession, session_id: uuid.UUID) -> bool:
+        await end(session, [session_id])
+        return False
+
+    while not run.stop.is_set() and len(failed) < BATCH:
+        check_clock()
+        ids: Sequence[uuid.UUID] = ()
+        try:
+            async with run.provider.db.write() as session:
+                ids = await sessions.expired(session, now, now - run.provider.idle, PART, failed)
+                await end(session, ids)
+        except Exception as failure:
+            if isinstance(failure, DatabaseUnavailable):
+                await _check_database(run.provider.db)
+            if not ids:
+                raise
+            log.warning("%d expired sessions are ended one by one: %r", len(ids), failure)
+            failed |= await run.alone(ids, end_one)
+        count += sum(session_id not in failed for session_id in ids)
+        if len(ids) < PART:
+            break
+        await run.keep()
+    return run.result(count, list(failed.values()))
 
 
 async def _delete_old_attribute_values(run: Run) -> int:
@@ -435,20 +479,27 @@ async def _delete_ended_grants(run: Run) -> int:
 
 async def _remind_of_secrets(run: Run) -> int:
     """Notify the owners of applications of each secret that expires soon, once."""
-    now, provider = clock.now(), run.provider
-    async with provider.db.write() as session:
-        ending = await clients.secrets_ending(session, now, now + timedelta(days=ENDS_SOON_DAYS))
-        for secret in ending:
-            secret.reminded_at = now
-            _record_ending(session, secret)
-            client = provider.registry.get(secret.client_id)
-            what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
-            assert until is not None
-            for member in await teams.team_of(session, secret.client_id.removesuffix(SANDBOX_END)):
-                user = await session.get(User, member.user_id) if member.role == "owner" else None
-                if user is not None and user.disabled_at is None:
-                    notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
-    return len(ending)
+    now = clock.now()
+    before = now + timedelta(days=ENDS_SOON_DAYS)
+    return await run.each(
+        lambda session, after: clients.secrets_ending(session, now, before, after),
+        lambda session, secret_id: _remind_of_secret(session, run.provider, secret_id, now),
+    )
+
+
+async def _remind_of_secret(session: AsyncSession, provider: JobServices, secret_id: uuid.UUID, now: datetime) -> bool:
+    secret = await session.get(ClientSecret, secret_id)
+    if secret is None or secret.expires_at is None or secret.reminded_at is not None:
+        return False
+    secret.reminded_at = now
+    _record_ending(session, secret)
+    client = provider.registry.get(secret.client_id)
+    what, until = client.meta.client_name if client else secret.client_id, secret.expires_at
+    for member in await teams.team_of(session, secret.client_id.removesuffix(SANDBOX_END)):
+        user = await session.get(User, member.user_id) if member.role == "owner" else None
+        if user is not None and user.disabled_at is None:
+            notify(session, provider, user, "secret_expires", what=what, until=until.isoformat())
+    return False
 
 
 def _record_ending(session: AsyncSession, secret: ClientSecret) -> None:
@@ -497,30 +548,47 @@ async def _delayed_requests(run: Run) -> int:
     Return how many."""
     provider = run.provider
     async with provider.db.read() as session:
-        due = await recovery.due(session, BATCH)
-    for request in due:
-        async with provider.db.write() as session:
-            user = await users.lock_user(session, request.user_id)
-            if user is not None and await recovery.take(session, request):
-                token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
-                await recovery.add(
-                    session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=request.client_id
-                )
-                notify(session, provider, user, "recovery_ready", token=token)
-        await run.keep()
-    return len(due) + await run.batches(lambda session: delete_due(session, provider, 1), 1)
+        requests = {request.user_id: request for request in await recovery.due(session, BATCH)}
+        deletions = await users.due_for_deletion(session, clock.now(), BATCH)
+
+    async def recover(session: AsyncSession, user_id: uuid.UUID) -> bool:
+        request, user = requests[user_id], await users.lock_user(session, user_id)
+        if user is not None and await recovery.take(session, request):
+            token, valid = link_token(), timedelta(hours=recovery.READY_HOURS)
+            await recovery.add(
+                session, user.id, "ready", token, wait=timedelta(0), valid=valid, client_id=request.client_id
+            )
+            notify(session, provider, user, "recovery_ready", token=token)
+        return False
+
+    async def delete(session: AsyncSession, user_id: uuid.UUID) -> bool:
+        await delete_if_due(session, provider, user_id)
+        return False
+
+    failures = [*(await run.alone(list(requests), recover)).values(), *(await run.alone(deletions, delete)).values()]
+    return run.result(len(requests) + len(deletions) - len(failures), failures)
 
 
 async def _follow_roles(run: Run) -> int:
     """Follow the roles and groups that began or ended by time, and end roles of users who have left a unit."""
     async with run.provider.db.write() as session:
         count = await access_changes.follow_the_clock(session, run.provider)
-    count += await run.batches(lambda session: end_roles_of_left(session, run.provider, BATCH), 1)
+    count += await _end_roles_of_left(run)
     failed: dict[uuid.UUID, Exception] = {}
     while not run.stop.is_set() and await access_changes.work_once(run.provider, failed):
         await run.keep()
     if failed:
         raise RowsFailed(count, list(failed.values()))
+    return count
+
+
+async def _end_roles_of_left(run: Run) -> int:
+    async with run.provider.db.read() as session:
+        look = await next_look(session)
+    count = await run.batches(lambda session: end_roles_of_left(session, run.provider, look, BATCH), 1)
+    if not run.stop.is_set():
+        async with run.provider.db.write() as session:
+            await have_looked(session, look)
     return count
 
 

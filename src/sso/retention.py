@@ -119,7 +119,7 @@ RETENTION: dict[str, Retention] = {
     ),
     "access_reviews": Retention("application", "As long as the application."),
     "pending_access_changes": Retention("installation", "Until a job has told the applications: seconds."),
-    "access_clock": Retention("installation", "One row."),
+    "access_clock": Retention("installation", "Three rows."),
     "applications": Retention("installation", "Kept also after the application was removed."),
     "relying_party_checks": Retention("installation", "As long as the application."),
     "team_members": Retention("installation", "As long as somebody is a member, or has an account."),

@@ -18,7 +18,7 @@ from tests.accounts.test_employees import (
     signs_in,
     unit,
 )  # fmt: skip
-from tests.citizens import SENDING
+from tests.citizens import SENDING, form_at, here
 from tests.support import City
 
 from sso import clock
@@ -31,7 +31,7 @@ from sso.identity.employees.rows import EmployeeFile, RowWrong, check_columns, r
 from sso.identity.users import store
 from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.service import UserError, encrypt_nik
-from sso.platform.actor import CLI
+from sso.platform.actor import CLI, Actor
 
 NIK = "3671014101850002"
 HEADER = ("NIP", "Nama", "NIK", "Email", "Kode Unit", "Jabatan", "Golongan", "Status Pegawai", "TMT", "Sampai")
@@ -55,7 +55,7 @@ def written(path: Path, *rows: tuple[str, ...], header: tuple[str, ...] = HEADER
 async def run(city: City, file: EmployeeFile, **options: Any) -> tuple[Outcome, dict[int, LineResult]]:
     """Import a file, and return the counts and the result of each line."""
     lines: dict[int, LineResult] = {}
-    request = ImportRequest(file, "Data SIMPEG", CLI, **options)
+    request = ImportRequest(file, "Data SIMPEG", options.pop("actor", CLI), **options)
     outcome = await import_employees(city.provider, request, report=lambda result: lines.update({result.line: result}))
     return outcome, lines
 
@@ -76,22 +76,22 @@ async def units(city: City) -> None:
     await unit(city, "DINKES", "Dinas Kesehatan")
 
 
-async def test_employees_are_linked_made_and_found_again(city: City, tmp_path: Path) -> None:
+async def test_employees_are_linked_created_and_found_again(city: City, tmp_path: Path) -> None:
     await units(city)
     await prove_nik(city)
     file = written(tmp_path, SITI, NEW)
     outcome, lines = await run(city, file, dry_run=True)
-    assert [lines[line].result for line in (2, 3)] == ["linked", "made"]
+    assert [lines[line].result for line in (2, 3)] == ["linked", "created"]
     assert not await signs_in(city, NIP), "a dry run changes nothing"
     outcome, _ = await run(city, file)
-    assert (outcome.counts["linked"], outcome.counts["made"]) == (1, 1)
+    assert (outcome.counts["linked"], outcome.counts["created"]) == (1, 1)
     assert await signs_in(city, NIP)
     assert await facts(city) == (["citizen", "employee"], [("Perawat", True)])
     async with city.provider.db.read() as session:
-        (made,) = (await session.execute(select(User).where(User.name == "Rudi Hartono"))).scalars()
-        known = {row.kind: row.verified_at is not None for row in await store.identifiers_of(session, made.id)}
+        (created,) = (await session.execute(select(User).where(User.name == "Rudi Hartono"))).scalars()
+        known = {row.kind: row.verified_at is not None for row in await store.identifiers_of(session, created.id)}
         assert known == {"nip": True, "email": True}
-        assert await store.roles_of(session, made.id) == ["citizen", "employee"]
+        assert await store.roles_of(session, created.id) == ["citizen", "employee"]
     outcome, _ = await run(city, file)
     assert outcome.counts["unchanged"] == 2
     moved = (*SITI[:4], "DINKES", "Kepala Seksi", *SITI[6:])
@@ -155,6 +155,49 @@ async def test_nobody_takes_an_account_over_by_a_row(city: City, tmp_path: Path)
     assert (await run(city, other))[1][2].result == "rejected"
 
 
+async def test_a_page_takes_a_file_of_its_size(city: City, tmp_path: Path) -> None:
+    """Larger than other forms may be."""
+    file = tmp_path / "pegawai.csv"
+    rows = [(f"19850101201001{number:04}", "Pegawai " + "x" * 80, *SITI[2:]) for number in range(700)]
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        csv.writer(opened, delimiter=";").writerows([HEADER, *rows])
+    assert file.stat().st_size > city.settings.max_body_size
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        form = form_at(await browser.open("/admin/employees"), "/admin/employees")
+        files = {"file": ("pegawai.csv", file.read_bytes(), "text/csv")}
+        answer = await browser.http.post("/admin/employees", data=form, files=files)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_an_officer_does_not_import_the_own_employment(city: City, tmp_path: Path) -> None:
+    await units(city)
+    await prove_nik(city)
+    file, officer = written(tmp_path, SITI, NEW), Actor(str(city.users["siti"]))
+    for dry_run in (True, False):
+        _, lines = await run(city, file, actor=officer, dry_run=dry_run)
+        assert (lines[2].result, lines[2].text) == ("rejected", "nobody confirms their own employment")
+        assert lines[3].result == "created"
+    assert await facts(city) == (["citizen"], [])
+    assert (await run(city, file))[1][2].result == "linked", "somebody else imports it"
+    extended = written(tmp_path, (*SITI[:-1], "31-12-2099"), NEW)
+    _, lines = await run(city, extended, actor=officer)
+    assert [lines[line].result for line in (2, 3)] == ["rejected", "unchanged"]
+    assert (await run(city, written(tmp_path, SITI, NEW), actor=officer))[1][2].result == "unchanged"
+    # Nor by a proposal.
+    now = clock.now()
+    async with city.provider.db.write() as session:
+        name = {"kind": "username", "value": "198001012005011003", "lookup": "198001012005011003", "is_primary": False}
+        session.add(Identifier(user_id=city.users["budi"], created_at=now, verified_at=now, **name))
+    await run(city, written(tmp_path, ("198001012005011003", "Budi", "", *SITI[3:])))
+    async with city.provider.db.read() as session:
+        (proposal,) = (await session.execute(select(MergeProposal))).scalars()
+    own = Actor(str(city.users["budi"]))
+    with pytest.raises(UserError, match="their own employment"):
+        async with city.provider.db.write() as session:
+            await decide_proposal(session, city.provider, proposal.id, "merged", actor=own)
+
+
 async def test_each_row_that_is_wrong_is_named_with_the_reason(city: City, tmp_path: Path) -> None:
     await unit(city)
     file = written(
@@ -171,7 +214,7 @@ async def test_each_row_that_is_wrong_is_named_with_the_reason(city: City, tmp_p
     assert {line: result.text.partition(":")[0] for line, result in lines.items() if result.result == "rejected"} == {
         2: "nip", 3: "unit_code", 4: "employment_status", 5: "from", 7: "nip", 8: "nip",
     }  # fmt: skip
-    assert lines[6].result == "made"
+    assert lines[6].result == "created"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +271,7 @@ async def test_a_complete_list_goes_on_after_a_user_whose_employment_cannot_end(
     monkeypatch.setattr(employments, "end_nip", fails_once)
     third = ("197001011995031001", "Ani", "", "", "DINKES", "Analis", "IX", "PNS", "", "")
     outcome, _ = await run(city, written(tmp_path, third), complete=True, confirmed=True)
-    assert (outcome.ended, outcome.not_ended, outcome.counts["made"]) == (1, 1, 1)
+    assert (outcome.ended, outcome.not_ended, outcome.counts["created"]) == (1, 1, 1)
 
 
 async def test_a_proposal_follows_the_newest_file(city: City, tmp_path: Path) -> None:
@@ -257,6 +300,6 @@ async def test_a_complete_list_keeps_the_employees_that_it_brings(city: City, tm
     await prove_nik(city)
     file = written(tmp_path, SITI, NEW)
     outcome, _ = await run(city, file, complete=True)
-    assert (outcome.counts["linked"], outcome.counts["made"], outcome.ended) == (1, 1, 0)
+    assert (outcome.counts["linked"], outcome.counts["created"], outcome.ended) == (1, 1, 0)
     assert (await facts(city))[0] == ["citizen", "employee"]
     assert await signs_in(city, NIP)

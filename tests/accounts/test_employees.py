@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.citizens import SENDING, here, notices, post
 from tests.support import PASSWORD, City, RelyingParty, Statements
 
@@ -29,7 +31,7 @@ from sso.identity.users.models import Identifier, User
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users, find
 from sso.jobs import RowsFailed, clear_up
-from sso.platform.actor import CLI
+from sso.platform.actor import CLI, Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import bump_version, new_id
 
@@ -276,6 +278,47 @@ async def test_an_officer_records_and_ends_an_employment(city: City) -> None:
         assert city.users["siti"].hex[:4] in (await browser.open(f"/admin/people?q={NIP}")).text.replace("-", "")
         await post(browser, f"{at}/end_employment", {"note": "Pensiun"}, page)
     assert await facts(city) == (["citizen"], [("Bidan", False)])
+
+
+async def test_nobody_hires_or_extends_themselves(city: City) -> None:
+    """A rule of the use case, whoever calls it: also an administrator with every permission."""
+    own, later = Actor(str(city.users["ratna"])), clock.now() + timedelta(days=90)
+    details = EmploymentDetails("pns", OTHER_NIP, valid_until=later)
+
+    async def act(user: User, session: AsyncSession, *, at: datetime | None = None, new: bool = False) -> None:
+        if new:
+            await employ(session, city.provider, user, details, source="manual", actor=own, reason="SK 1")
+        else:
+            await end_employment(session, city.provider, user, at=at, actor=own, reason="SK 2")
+
+    async def try_to(**what: Any) -> None:
+        async with city.provider.db.write() as session:
+            user = await store.lock_user(session, city.users["ratna"])
+            assert user is not None
+            await act(user, session, **what)
+
+    with pytest.raises(UserError, match="their own employment"):
+        await try_to(new=True)
+    await hire(city, "ratna", nip=OTHER_NIP, valid_until=later - timedelta(days=60))
+    for what in ({"new": True}, {"at": later}):
+        with pytest.raises(UserError, match="their own employment"):
+            await try_to(**what)
+    await try_to(at=clock.now() + timedelta(days=1))  # shorter
+    async with city.browser() as browser:
+        await here(city, browser, "ratna")
+        at = f"/admin/people/{city.users['ratna']}"
+        page = await browser.open(at)
+        assert f'"{at}/employ"' not in page.text, "there is no form"
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page.text[page.text.index(f"{at}/") :])
+        assert token is not None
+        form = {"nip": OTHER_NIP, "employment_status": "pns", "note": "SK 12", "until": "2099-12-31"}
+        refused = await browser.http.post(f"{at}/employ", data={**form, "csrf_token": token[1]})
+        assert refused.status_code == 409
+        assert "Anda tidak dapat mengonfirmasi" in refused.text or "kepegawaian Anda sendiri" in refused.text
+    async with city.provider.db.read() as session:
+        (employment,) = (await session.execute(select(Employment))).scalars()
+    assert employment.valid_until is not None
+    assert employment.valid_until < clock.now() + timedelta(days=2)
 
 
 async def test_the_export_of_a_user_has_the_employments(city: City) -> None:

@@ -56,6 +56,7 @@ BODIES: dict[str, Any] = {
     "end_role_assignment": {"reason": "x"},
     "start_access_review": {"client_id": "tidak-ada", "ends_at": "2027-01-01T00:00:00Z", "reason": "x"},
     "cancel_access_review": {"reason": "x"},
+    "import_employees": {"employees": [{"name": "Orang", "employment_status": "pns"}], "reason": "x", "dry_run": True},
     "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},
 }
 

@@ -62,6 +62,7 @@ ABOUT_OTHER_THINGS = (
     "/groups",
     "/role-assignments",
     "/access-reviews",
+    "/employees",
 )
 """What the others begin with. ``POST /users`` makes an account: the roles that it gets are tried below. Invitations are
 tried in tests/api/test_team_webhooks.py. Applications, their teams and secrets are another model's."""

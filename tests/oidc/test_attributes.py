@@ -140,6 +140,34 @@ async def test_without_the_scope_nothing_is_received_and_no_statement_is_added(c
     assert counts[0] == counts[1] <= 2
 
 
+async def test_an_attribute_is_asked_for_by_its_claim(city: City) -> None:
+    """OpenID Connect Core section 5.5: without the scope in the request, but never without it in the registration."""
+    await declare(city)
+    await give(city, VALUES)
+    party = await registered(city, scope="openid profile")
+    await change(city, party, scope="openid profile city_profile")
+    asked = {"userinfo": {"household_size": None, "bloodType": None}, "id_token": {"family_card_number": None}}
+    async with city.browser() as browser:
+        page = await browser.sign_in(party, username="lengkap", scope="openid", claims=json.dumps(asked))
+        for words in ("Nomor Kartu Keluarga", "Jumlah anggota keluarga"):
+            assert words in page.text, words
+        assert "Bahasa" not in page.text.partition("<form")[2].partition("</form>")[0], "nothing else of the scope"
+        made = (await party.exchange((await go_on(browser, page))["code"])).body
+        again = {"scope": "openid", "prompt": "none"}
+        assert "code" in await authorize(browser, party, claims=json.dumps(asked), **again)
+        more = json.dumps({"userinfo": {"languages": None}})
+        assert (await authorize(browser, party, claims=more, **again))["error"] == "consent_required"
+        assert (await authorize(browser, party, scope="openid city_profile", prompt="none"))["error"] == (
+            "consent_required"
+        ), "a claim is not its scope"
+    about, token = await userinfo(party, made["access_token"]), claims_of(made["id_token"])
+    assert (about["household_size"], "family_card_number" in about) == (4, False)
+    assert (token["family_card_number"], "household_size" in token) == (KK, False)
+    assert not {"bloodType", "blood_type"} & {*about, *token}, "its scope is not registered"
+    await change(city, party, scope="openid profile")
+    assert "household_size" not in await userinfo(party, made["access_token"])
+
+
 async def test_what_is_added_to_a_scope_is_asked_for_again(city: City) -> None:
     small = EXAMPLE.replace("    write: [user, import]\n    scope: city_profile", "    write: [user, import]")
     await declare(city, small)

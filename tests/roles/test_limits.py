@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
-from sqlalchemy import select
+from sqlalchemy import event, select, update
 from tests.accounts.test_employee_import import NIK, prove_nik
 from tests.accounts.test_employees import hire
 from tests.api.conftest import person_with, program
@@ -20,7 +20,7 @@ from tests.support import PASSWORD, Browser, City, Forms, Statements, main_of
 
 from sso import clock
 from sso.accounts import groups
-from sso.identity.groups.models import Membership, PendingAccessChange, RoleAssignment
+from sso.identity.groups.models import AccessClock, Membership, PendingAccessChange, RoleAssignment
 from sso.identity.users.models import User
 from sso.jobs import clear_up
 from sso.platform.actor import CLI
@@ -112,6 +112,25 @@ async def test_misses_are_limited(city: City, office: Office) -> None:
         assert set(codes) == {400}
         assert (await send(browser, path, **role, user="dewi")).status_code == 429
         assert (await add(browser, unit, "dewi")).status_code == 429
+
+
+async def test_misses_are_limited_in_the_api_too(city: City, office: Office) -> None:
+    joko, api = await person_with(city, "citizen", name="joko"), await program(city)
+    role = {"role": "operator", "unit_id": str(office.units["PKM-1"])}
+    made = await given(joko, "sinyal", **role, user_id=office.user("dewi"))
+    assert (await give(joko, "sinyal", **role, user_id=office.user("dewi"))).status_code == 409, "and is no miss"
+    for number in range(30):  # whether the user exists or not
+        user_id = str(uuid.uuid4()) if number % 2 else office.user("siti")
+        assert (await give(joko, "sinyal", **role, user_id=user_id)).status_code in (403, 404)
+    refused = await give(joko, "sinyal", **role, user_id=office.user("dewi"))
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await end(joko, made)).status_code == 200, "what names nobody goes on"
+    async with city.browser() as browser:
+        await signed_in(city, browser, "joko")
+        assert (await add(browser, office.units["PKM-1"], "dewi")).status_code == 429, "one limit for API and pages"
+    for _ in range(31):
+        assert (await give(api, "sinyal", **role, user_id=str(uuid.uuid4()))).status_code == 404, "who sees everybody"
 
 
 @OFFERED
@@ -215,3 +234,42 @@ async def test_a_role_of_a_unit_ends_after_its_user_has_left(city: City, office:
     assert [row["id"] for row in await api.pages("/role-assignments", user_id=dewi)] == [by_city["id"]]
     ended = await api.get(f"/role-assignments/{by_unit['id']}")
     assert (ended["ended_by"], ended["end_reason"]) == ("system", "The user has left the unit.")
+
+
+async def test_who_left_is_found_by_the_end_of_the_membership(city: City, office: Office) -> None:
+    """The job begins at memberships that ended since it looked, in an index, however many roles there are."""
+    joko = await person_with(city, "employee", name="joko")
+    role = {"role": "operator", "user_id": office.user("dewi"), "unit_id": str(office.units["PKM-1"])}
+    first = await given(joko, "sinyal", **role)
+    await clear_up(city.provider)
+    seen: list[tuple[str, Any]] = []
+    for engine in city.provider.db.engines:
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
+    clock.advance(timedelta(minutes=6))
+    await clear_up(city.provider)
+    [(statement, values)] = [one for one in seen if "unit_administrators" in one[0] and "memberships" in one[0]]
+    async with city.provider.db.read() as session:
+        connection = await session.connection()
+        explain = "EXPLAIN QUERY PLAN" if city.provider.db.is_sqlite else "EXPLAIN"
+        if not city.provider.db.is_sqlite:  # the tables are too small for an index otherwise
+            await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = str((await connection.exec_driver_sql(f"{explain} {statement}", values)).all())
+    assert "ix_memberships_valid_until" in plan
+    assert "SCAN role_assignments" not in plan
+    # An end in the past was not there when the job looked at that time: once a day it looks at everything.
+    async with city.provider.db.write() as session:
+        member = (
+            await session.execute(select(Membership).where(Membership.user_id == city.users["dewi"]))
+        ).scalar_one()
+        member.valid_until = clock.now() - timedelta(minutes=5)
+        member.created_at = (await session.get_one(RoleAssignment, uuid.UUID(first["id"]))).created_at
+    clock.advance(timedelta(minutes=20))
+    async with city.provider.db.write() as session:
+        await session.execute(update(AccessClock).where(AccessClock.name == "left").values(looked_until=clock.now()))
+    await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        assert (await session.get_one(RoleAssignment, uuid.UUID(first["id"]))).ended_by is None
+    clock.advance(timedelta(days=1))
+    await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        assert (await session.get_one(RoleAssignment, uuid.UUID(first["id"]))).ended_by == "system"

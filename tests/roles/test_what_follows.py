@@ -77,6 +77,14 @@ class Followed:
         events = [claim["events"] for claim in claims]
         return [event[TOKEN_CLAIMS_CHANGE]["claims"] for event in events if TOKEN_CLAIMS_CHANGE in event]
 
+    async def later(self, time: timedelta) -> None:
+        """Let time pass, and the jobs run."""
+        clock.advance(time.total_seconds())
+        await clear_up(self.city.provider)
+        party = self.city.relying_party("sinyal")
+        tokens = await party.token(grant_type="client_credentials", scope="ssf.read ssf.manage")
+        self.receiver.token = tokens["access_token"]
+
     async def over(self) -> set[tuple[str, str]]:
         """Return the applications that a session of a user ended for, with the user."""
         names = {user_id: name for name, user_id in self.city.users.items()}
@@ -243,6 +251,39 @@ async def test_the_end_of_an_employment_changes_the_person_first_and_ends_each_p
     await followed.told()
     await _hire(followed, "dewi", unit_id=office.units["DISDIK"])
     assert await followed.told() == [{"roles": [], "groups": []}]
+
+
+async def test_applications_are_told_of_the_work_of_an_employee(followed: Followed) -> None:
+    """Each change of the claims of the scope ``employee`` is told once, to applications that were granted the scope."""
+    city, office, now = followed.city, followed.office, clock.now()
+    scope = "openid profile offline_access ssf.read ssf.manage employee"
+    await office.set("sinyal", scope=scope, first_party=True, end_session_on_role_loss=False)
+    await followed.sign_in("dewi", at=("sinyal",), scope="openid employee offline_access")
+    await followed.sign_in("joko", at=("sinyal",), scope="openid profile")
+    work = {"nip": "198501012010011001", "employment_status": "pns", "grade": "III/a", "position": "Perawat"}
+    unit, about = {"unit": "Unit PKM-1", "unit_code": "PKM-1"}, {"unit_id": office.units["PKM-1"], "grade": "III/a"}
+    await _hire(followed, "joko", nip="199003152024212002")
+    assert await followed.told() == [], "joko did not grant the scope"
+    await _hire(followed, "dewi", valid_from=now + DAY, position="Perawat", **about)
+    await clear_up(city.provider)
+    assert await followed.told() == [], "the employment begins tomorrow"
+    await followed.later(DAY)
+    assert await followed.told() == [{**work, **unit}]
+    times: dict[str, Any] = {"valid_from": now + DAY, "valid_until": now + 9 * DAY}
+    await _hire(followed, "dewi", position="Bidan", **times, **about)
+    assert await followed.told() == [{"position": "Bidan"}], "only what changed"
+    await _hire(followed, "dewi", position="Bidan", **times, **about)
+    await _dismiss(followed, "dewi", now + 8 * DAY)
+    await clear_up(city.provider)
+    assert await followed.told() == [], "nothing that applications see has changed"
+    await followed.later(8 * DAY)
+    nothing = dict.fromkeys((*work, *unit))
+    assert await followed.told() == [nothing]
+    await _hire(followed, "dewi")
+    assert await followed.told() == [{"nip": work["nip"], "employment_status": "pns"}]
+    await office.set("sinyal", claim_reasons={"employment_status": "Statistik"})
+    await _dismiss(followed, "dewi")
+    assert await followed.told() == [{"employment_status": None}], "claims that the application does not receive"
 
 
 async def test_who_left_keeps_no_power_of_the_work(followed: Followed) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 from tests.citizens import SENDING
 from tests.conftest import CATALOGUE
+from tests.oidc.test_attributes import declare
 from tests.support import ISSUER, PASSWORD, Browser, City, Forms, query_of
 
 from sso import clock
@@ -225,6 +226,26 @@ async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city:
     assert client is not None
     assert client.meta.claim_reasons == {}
     assert client.meta.scope_reasons == {"profile": "Kartu keluarga.", "email": "Kabar."}, "one reason for all of it"
+
+
+async def test_attributes_of_the_city_are_asked_for_by_their_scope(city: City, dimas: Browser) -> None:
+    await declare(city)
+    asked = {"ask city_profile": "1", "reason city_profile": "Jumlah karcis sekeluarga.", "ask specific_health": "1"}
+    refused = await register(dimas, **{**asked, "reason city_profile": ""})
+    assert refused.status_code == 400
+    assert "Data warga dari kota" in refused.text
+    assert "city_profile: family_card_number, household_size, languages" in refused.text
+    assert "specific_health" not in refused.text, "an administrator grants that"
+    await post(dimas, refused, "/developer/new", choice="sandbox", **asked)
+    client = city.provider.registry.get("antrean-sandbox")
+    assert client is not None
+    assert client.meta.scope == "openid profile city_profile"
+    assert client.meta.scope_reasons == {"city_profile": "Jumlah karcis sekeluarga."}
+    page = await dimas.open("/developer/apps/antrean/settings")
+    await post(dimas, page, "/developer/apps/antrean/settings", **{"reason city_profile": "Lain."})
+    client = city.provider.registry.get("antrean-sandbox")
+    assert client is not None
+    assert client.meta.scope_reasons == {"city_profile": "Lain."}
 
 
 async def test_production_needs_the_check_where_the_city_requires_it(city: City, dimas: Browser) -> None:

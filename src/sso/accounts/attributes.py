@@ -41,7 +41,11 @@ log = logging.getLogger(__name__)
 PAGE = 500
 APPLIED, CHANGED = "attributes.applied", "user.attributes_changed"
 MAX_REASON_CHARS = 500
+MISSING = "is required"
+"""What is wrong with a value that is missing."""
 Sign = Literal["+", "-", "~", "!"]
+OWN: frozenset[Literal["user"]] = frozenset({"user"})
+"""What users are for the rights of their own attributes."""
 
 
 class AttributeServices(Storage, Protocol):
@@ -323,6 +327,44 @@ async def shown_attributes(
             value = read_stored(stored[name].value, name, user_id, box) if readable and name in stored else None
             visible.append(ShownAttribute(name, attribute, value, readable, writable))
     return visible
+
+
+async def lacking(session: AsyncSession, city: CityAttributes, user_id: uuid.UUID) -> list[str]:
+    """Return the attributes that the city requires at registration and of which a user has no value, in the order of
+    the file. One statement; none where the city requires nothing."""
+    required = city.declaration.required()
+    stored = await store.values_of(session, user_id) if required else {}
+    return [name for name in required if name not in stored]
+
+
+def why_not_registered(city: CityAttributes, given: Mapping[str, object], names: Collection[str]) -> dict[str, str]:
+    """Return what is wrong with the values of a registration, by the attribute: also of those that are missing.
+
+    Args:
+        city: what the city declared.
+        given: the values by the names of the attributes.
+        names: the attributes that are required.
+    """
+    declared = city.declaration.attributes
+    checked, wrong = _checked(declared, {name: given.get(name) for name in names}, OWN)
+    return wrong | {name: MISSING for name, value in checked.items() if value is None}
+
+
+async def register_values(
+    session: AsyncSession, box: SecretBox, user_id: uuid.UUID, given: Mapping[str, object], *, actor: Actor
+) -> None:
+    """Store the values of a new user, who gives every attribute that the city requires now.
+
+    Raises:
+        ValuesInvalid: when one is missing or cannot be stored: the declaration may have changed meanwhile.
+    """
+    city = await city_attributes_of(session)
+    required = city.declaration.required()
+    if wrong := why_not_registered(city, given, required):
+        raise ValuesInvalid(wrong)
+    if required:
+        values = {name: given[name] for name in required}
+        await change_values(session, box, user_id, values, who=OWN, actor=actor)
 
 
 async def every_value(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, object]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -85,14 +87,11 @@ async def cancel_deletion(session: AsyncSession, services: MessageServices, user
     record_by(session, actor, "user.deletion_cancelled", subject=str(user.id))
 
 
-async def delete_due(session: AsyncSession, services: AccountChanges, limit: int) -> int:
-    """Delete accounts whose grace period is over; return how many."""
-    due = await users.due_for_deletion(session, clock.now(), limit)
-    for user_id in due:
-        user = await users.lock_user(session, user_id)
-        if user is not None and user.delete_at is not None:
-            try:
-                await delete_user(session, services, user, actor=SYSTEM)
-            except UserError:  # the last administrator stays, and the only owner of an application
-                user.delete_at = None
-    return len(due)
+async def delete_if_due(session: AsyncSession, services: AccountChanges, user_id: uuid.UUID) -> None:
+    """Delete an account whose grace period is over."""
+    user = await users.lock_user(session, user_id)
+    if user is not None and user.delete_at is not None and user.delete_at <= clock.now():
+        try:
+            await delete_user(session, services, user, actor=SYSTEM)
+        except UserError:  # the last administrator stays, and the only owner of an application
+            user.delete_at = None

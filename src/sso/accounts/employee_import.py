@@ -9,11 +9,14 @@ on which somebody decides (``sso.accounts.merging``).
 from __future__ import annotations
 
 import logging
+import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import orjson
 from sqlalchemy import insert, select
@@ -21,16 +24,23 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.employees import EmploymentDetails, employ, employ_in_change, end_employment, stored_details
+from sso.accounts.employees import (
+    OWN_EMPLOYMENT,
+    EmploymentDetails,
+    employ,
+    employ_in_change,
+    end_employment,
+    stored_details,
+)
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.identity.employees import store
 from sso.identity.employees.models import Employment
-from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, read_lines
+from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, check_columns, read_lines
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import Kind, nik_lookup
-from sso.identity.users.importing import SEAL, Made, add_person, proposal_row
+from sso.identity.users.importing import SEAL, Created, add_person, proposal_row
 from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.rows import Row
 from sso.identity.users.service import UserError, nik_key
@@ -48,12 +58,21 @@ WAITS = "waits for a decision"
 IS_OVER = "the employment is over"
 WITHDRAWN = "the employment is over: the proposal is withdrawn"
 Item = TypeVar("Item")
-Result = Literal["made", "linked", "proposed", "changed", "unchanged", "rejected"]
-RESULTS: tuple[Result, ...] = ("made", "linked", "proposed", "changed", "unchanged", "rejected")
+Result = Literal["created", "linked", "proposed", "changed", "unchanged", "rejected"]
+RESULTS: tuple[Result, ...] = ("created", "linked", "proposed", "changed", "unchanged", "rejected")
 
 
 class TooManyEnd(Refusal):
-    """A complete list would end more employments than the limit allows."""
+    """A complete list would end more employments than the limit allows.
+
+    Args:
+        text: what a command says.
+        ended: how many would end, in words.
+    """
+
+    def __init__(self, text: str, ended: str) -> None:
+        super().__init__(text)
+        self.ended = ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +195,50 @@ async def import_employees(
     return outcome
 
 
+@dataclass(frozen=True, slots=True)
+class EmployeeBytes:
+    """A file of a request.
+
+    Args:
+        content: the bytes.
+        format: a format of the import of users, or ``auto``.
+        verified: what the personnel office has verified besides the NIP.
+    """
+
+    content: bytes
+    format: str
+    verified: frozenset[str]
+
+
+async def import_bytes(
+    services: AccountActions, given: EmployeeBytes, *, reason: str, actor: Actor, **how: Any
+) -> tuple[Outcome, list[LineResult]]:
+    """Import employees from the bytes of a request: see :func:`import_employees`. Return also what becomes of each
+    line.
+
+    Args:
+        services: the database, and how users and applications are told.
+        given: the file.
+        reason: why, for the audit log.
+        actor: who imports it.
+        how: further arguments of :class:`ImportRequest`.
+    """
+    lines: list[LineResult] = []
+    with _written(given.content) as path:
+        file = EmployeeFile(path, verified=given.verified, format=given.format, time_zone=services.settings.time_zone)
+        request = ImportRequest(check_columns(file)[0], reason, actor, **how)
+        return await import_employees(services, request, report=lines.append), lines
+
+
+@contextmanager
+def _written(body: bytes) -> Iterator[Path]:
+    """Yield a file with these bytes, which only this process can read, and delete it."""
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(body)
+        file.flush()
+        yield Path(file.name)
+
+
 async def _check_complete(services: AccountActions, request: ImportRequest, seen: set[uuid.UUID]) -> None:
     """Check before any change that every line of a complete list says who it is about, and how many would end."""
     unreadable = [line.line for line in read_lines(request.file) if line.row is None and not line.key]
@@ -190,10 +253,9 @@ async def _check_complete(services: AccountActions, request: ImportRequest, seen
         total = await store.count_imported(session)
     too_many = len(missing) * 100 > request.max_ended_percent * total
     if too_many and not request.confirmed and not request.dry_run:
-        raise TooManyEnd(
-            f"{len(missing)} of {total} employments would end, more than {request.max_ended_percent} %: is the file "
-            "complete? See who with --dry-run, then confirm with --yes"
-        )
+        ended = f"{len(missing)} of {total} employments would end, more than {request.max_ended_percent} %"
+        text = f"{ended}: is the file complete? See who with --dry-run, then confirm with --yes"
+        raise TooManyEnd(text, ended)
 
 
 async def _missing(services: AccountActions, seen: Collection[uuid.UUID]) -> list[uuid.UUID]:
@@ -272,6 +334,8 @@ async def _one(
     notes = "; ".join(note.text for note in row.notes)
     decision = decide(row, present, request.file.verified)
     user_id = decision.user_id
+    if str(user_id) == request.actor.name and decision.result in ("linked", "changed") and not decision.text:
+        return LineResult(line.line, "rejected", row.key, row.name, OWN_EMPLOYMENT), user_id
     if not dry_run and decision.result not in ("unchanged", "rejected"):
         try:
             async with services.db.write() as session:
@@ -332,7 +396,7 @@ def _unknown(row: EmployeeRow, present: _Present, verified: Collection[str], det
         if owner is not None:
             candidates[kind] = owner
     if not candidates:
-        return _Decision("made", details=details)
+        return _Decision("created", details=details)
     if is_over:
         return _Decision("unchanged", text=IS_OVER)
     reasons = tuple(kind for kind in ("nip", "email", "phone") if kind in candidates)
@@ -426,7 +490,7 @@ async def _carry_out(
     if decision.result == "proposed":
         await _propose(session, services, request, row, decision, decision.details)
         return decision.user_id
-    if decision.result == "made":
+    if decision.result == "created":
         user = await _make(session, services, present, row, request.file.verified)
         await employ_in_change(
             session, services, user, decision.details, source="import", actor=request.actor, reason=request.reason
@@ -448,7 +512,7 @@ async def _make(
     session: AsyncSession, services: AccountActions, present: _Present, row: EmployeeRow, verified: Collection[str]
 ) -> User:
     """Make an account for an employee. A contact that somebody else has is left out."""
-    new_rows = Made()
+    new_rows = Created()
     identifiers = [entry for entry in _identifiers(row, verified) if _is_free(present, *entry)]
     imported = Row(row.line, row.name, identifiers, "", "", None, {})
     user_id = add_person(new_rows, services.box, imported, identifiers, present.key, None)

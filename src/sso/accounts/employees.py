@@ -18,6 +18,7 @@ from sso import clock
 from sso.accounts.access_changes import INSTANT, access_changed
 from sso.accounts.administration import give_roles
 from sso.accounts.contact_changes import contacts_told, has_other_sign_in_name
+from sso.accounts.employee_claims import EmployeeClaims, claims_before, employee_claims_changed
 from sso.accounts.groups import ENDED, GroupRefused, NewMembership, remove_administrator, write_end, write_membership
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.role_assignments import write_ends
@@ -39,6 +40,7 @@ from sso.platform.audit import record_by
 from sso.platform.db import new_id
 
 ENDED_BY_TIME = "the last day of the employment is over"
+OWN_EMPLOYMENT = "nobody confirms their own employment"
 NIP_TAKEN = "another account has this NIP"
 NIP_IS_USER_NAME = "another account has this NIP as its username: change that username first"
 
@@ -123,7 +125,7 @@ async def employ(
         reason: why, for the audit log.
 
     Raises:
-        UserError: when the NIP is another account's, or the account is locked or a test user.
+        UserError: when the NIP is another account's, the account is locked or a test user, or the actor is the user.
     """
     refuse_test_user(user)
     refuse_locked(user)
@@ -142,6 +144,7 @@ async def employ_in_change(
     reason: str,
 ) -> Employment:
     """Do what :func:`employ` does, within a change that tells the user of the identifiers itself."""
+    refuse_own_employment(user.id, actor)
     _check(details)
     now = clock.now()
     employment = await store.open_of_user(session, user.id)
@@ -149,6 +152,7 @@ async def employ_in_change(
     if employment is None:
         employment = Employment(id=new_id(), user_id=user.id, created_at=now)
     before = _recorded(employment) if not is_new else {}
+    told = await claims_before(session, services, employment, now)
     employment.status, employment.nip, employment.grade = details.status, details.nip, details.grade
     employment.valid_from, employment.valid_until = details.valid_from, details.valid_until
     employment.source, employment.verified_at, employment.verified_by = source, now, actor.name or "system"
@@ -165,8 +169,19 @@ async def employ_in_change(
     type_ = "employment.recorded" if is_new else "employment.changed"
     _record(session, type_, user.id, actor, reason, {"source": source} if is_new else {"changed": changed})
     user.updated_at = now
-    await _follow_time(session, services, user, employment, now, actor, reason)
+    await _follow_time(session, services, user, employment, told, now, actor, reason)
     return employment
+
+
+def refuse_own_employment(user_id: uuid.UUID, actor: Actor) -> None:
+    """Refuse to create or to prolong one's own employment: an office with power over users would hire its officers
+    itself.
+
+    Raises:
+        UserError: when the actor is the user.
+    """
+    if actor.name == str(user_id):
+        raise UserError(OWN_EMPLOYMENT)
 
 
 def _check(details: EmploymentDetails) -> None:
@@ -274,31 +289,37 @@ async def _follow_time(
     services: AccountChanges,
     user: User,
     employment: Employment,
+    told: EmployeeClaims,
     now: datetime,
     actor: Actor,
     reason: str,
 ) -> None:
     """Let an employment begin or end that has begun or ended by its time, and tell applications of everything that
-    changed since ``now``."""
+    changed since ``now``. ``told``: the claims of which they were told before."""
     state = state_of(employment.valid_from, employment.valid_until, now)
     if state == "ended":
-        await _end(session, services, user, employment, now, actor, reason)
+        await _end(session, services, user, employment, told, now, actor, reason)
         return
-    if state == "active" and employment.begun_at is None:
+    if state == "planned":
+        employment.begun_at = None  # it begins again, and is told then
+    elif employment.begun_at is None:
         await _begin(session, services, user, employment, actor)
-    await _tell_applications(session, services, user, now, actor)
+    await _tell_applications(session, services, user, told, now, actor)
 
 
 async def _tell_applications(
     session: AsyncSession,
     services: AccountChanges,
     user: User,
+    told: EmployeeClaims,
     now: datetime,
     actor: Actor,
     closed_to: Collection[str] = (),
 ) -> None:
     """Tell applications of what changed since ``now``, once: after this no row of the person may be changed, because
     grants and sessions are locked after these (:mod:`sso.platform.db.locks`)."""
+    await session.flush()
+    await employee_claims_changed(session, services, user.id, told, actor)
     await access_changed(
         session,
         services,
@@ -340,15 +361,18 @@ async def end_employment(
         reason: why, for the audit log.
 
     Raises:
-        UserError: when the user has no employment that could end.
+        UserError: when the user has no employment that could end, or prolongs the own one.
     """
     employment = await store.open_of_user(session, user.id)
     if employment is None:
         raise UserError("the user has no employment that could end")
     now = clock.now()
     if at is None or at <= now:
-        await _end(session, services, user, employment, now, actor, reason)
+        told = await claims_before(session, services, employment, now)
+        await _end(session, services, user, employment, told, now, actor, reason)
         return employment
+    if employment.valid_until is not None and at > employment.valid_until:
+        refuse_own_employment(user.id, actor)
     employment.valid_until, employment.updated_at = at, now
     await store.set_nip_times(session, user.id, employment.valid_from, at)
     await _shorten_units(session, user.id, at, now, actor, reason)
@@ -361,6 +385,7 @@ async def _end(
     services: AccountChanges,
     user: User,
     employment: Employment,
+    told: EmployeeClaims,
     now: datetime,
     actor: Actor,
     reason: str,
@@ -384,7 +409,7 @@ async def _end(
     _record(session, "employment.ended", user.id, actor, reason, data)
     notify(session, services, user, "employment_ended")
     ends = [client.client_id for client in lost.values() if client.meta.end_session_on_role_loss]
-    await _tell_applications(session, services, user, now, actor, closed_to=ends)
+    await _tell_applications(session, services, user, told, now, actor, closed_to=ends)
 
 
 def _for_employees(services: AccountChanges, roles: Set[str]) -> dict[str, Client]:
@@ -478,7 +503,9 @@ async def follow_employment(session: AsyncSession, services: AccountChanges, use
     user = await users.lock_user(session, user_id)
     employment = await store.open_of_user(session, user_id)
     if user is not None and employment is not None:
-        await _follow_time(session, services, user, employment, clock.now(), SYSTEM, ENDED_BY_TIME)
+        now = clock.now()
+        told = await claims_before(session, services, employment, now)
+        await _follow_time(session, services, user, employment, told, now, SYSTEM, ENDED_BY_TIME)
     return False
 
 

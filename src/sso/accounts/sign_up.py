@@ -6,9 +6,10 @@ belongs to an account receives a message that says so instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.attributes import register_values
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem, sending_refused
 from sso.accounts.second_factors import first_codes
 from sso.accounts.services import AccountServices
@@ -34,6 +36,7 @@ from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 
 FLOW_SECONDS = 3600
+NO_VALUES: Mapping[str, object] = MappingProxyType({})
 
 
 class SignUpData(TypedDict):
@@ -175,6 +178,7 @@ async def create_account(
     *,
     password_hash: str | None = None,
     passkey: str = "",
+    attributes: Mapping[str, object] = NO_VALUES,
 ) -> NewAccount:
     """Create the account of a sign-up whose contact is verified; the user is authenticated by what they set up. With a
     passkey the account gets recovery codes.
@@ -186,9 +190,11 @@ async def create_account(
         name: the name of the user.
         password_hash: the hash of the password; None: a passkey was made.
         passkey: what the browser answered that made a passkey.
+        attributes: the values that the city requires, as they were typed.
 
     Raises:
         FlowEnded: when the sign-up has ended.
+        ValuesInvalid: when a required value is missing or cannot be stored.
         FlowRefused: when the passkey is not right, or the contact was registered meanwhile.
     """
     try:
@@ -198,6 +204,7 @@ async def create_account(
             user = await _new_user(session, visitor, data_of(flow), name)
             services.usage.count("account_made")
             account = await add_first_credential(session, services, visitor, user, password_hash, passkey)
+            await register_values(session, services.box, user.id, attributes, actor=visitor.as_actor(user.id))
     except PasskeyRefused:
         raise FlowRefused(Problem.PASSKEY_FAILED) from None
     except IntegrityError:

@@ -18,7 +18,7 @@ from sso.accounts.administration import change_person, disable_user, enable_user
 from sso.accounts.attributes import change_values, staff_of
 from sso.accounts.credentials import require_new_password, reset_factors
 from sso.accounts.deletion import delete_user
-from sso.accounts.employees import EmploymentDetails, employ, end_employment
+from sso.accounts.employees import EmploymentDetails, employ, end_employment, refuse_own_employment
 from sso.accounts.helpdesk import start_recovery
 from sso.accounts.identity_checks import check_identity, read_check, revoke_identity_check
 from sso.accounts.merging import lock_to_merge, merge_users
@@ -268,8 +268,7 @@ async def _revoke_check(session: AsyncSession, services: AccountActions, user: U
 
 
 async def _employ(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
-    if str(user.id) == request.actor.name:
-        raise UserError("nobody confirms their own employment")
+    refuse_own_employment(user.id, request.actor)
     typed = request.values
     main, unit_id = await _units_of(session, user, request)
     position = (" ".join(typed.position.split())[:MAX_POSITION_CHARS] or None) if unit_id else None
@@ -325,8 +324,7 @@ async def _units_of(
 
 
 async def _end_employment(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
-    if str(user.id) == request.actor.name:
-        raise UserError("nobody confirms their own employment")
+    refuse_own_employment(user.id, request.actor)
     at = _read(request.values.until, lambda text: read_last_day(text, services.settings.time_zone))
     await end_employment(session, services, user, at=at, actor=request.actor, reason=request.reason)
 

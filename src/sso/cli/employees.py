@@ -131,7 +131,7 @@ def _report_to(path: Path) -> Iterator[Callable[[LineResult], None]]:
 
 def _print_outcome(outcome: Outcome, listed: Path, *, dry_run: bool) -> None:
     texts: tuple[tuple[Result, str], ...] = (
-        ("made", N_("%(count)d new accounts")),
+        ("created", N_("%(count)d new accounts")),
         ("linked", N_("%(count)d linked to accounts of citizens")),
         ("changed", N_("%(count)d changed")),
         ("unchanged", N_("%(count)d unchanged")),

@@ -6,7 +6,7 @@ the database by the counter ``clients``: only rows with a greater version are re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -52,12 +52,13 @@ class Client:
     ``scopes_alone``: without one. ``tells_access``: it may learn the roles or groups of users; ``limited_by_access``:
     its own roles, or units or groups, decide who may use it; ``for_employees``: the role ``employee`` does.
     ``city_scopes``: the scopes among its own that the city
-    declared, with their claims; ``city_mappers``: the mappers of these scopes.
+    declared, with their claims; ``city_scope_of``: the scope of each of these claims; ``city_mappers``: the mappers of
+    these scopes.
     """
 
     __slots__ = (
-        "city", "city_mappers", "city_scopes", "client_id", "enabled", "first_party", "for_employees", "held",
-        "limited_by_access", "meta", "removed", "sandbox", "scopes", "scopes_alone", "secrets", "tells_access",
+        "city", "city_mappers", "city_scope_of", "city_scopes", "client_id", "enabled", "first_party", "for_employees",
+        "held", "limited_by_access", "meta", "removed", "sandbox", "scopes", "scopes_alone", "secrets", "tells_access",
         "withheld",
     )  # fmt: skip
 
@@ -86,11 +87,16 @@ class Client:
         self.for_employees = "employee" in meta.allowed_roles
         self.city = city
         self.city_scopes = {scope: city.claims[scope] for scope in sorted(self.scopes & city.claims.keys())}
+        self.city_scope_of = {claim: scope for scope, claims in self.city_scopes.items() for claim in claims}
         self.city_mappers = {scope: city.mappers[scope] for scope in self.city_scopes if scope in city.mappers}
 
-    def permissions(self, scopes: Iterable[str]) -> frozenset[str]:
-        """Return what a user is asked to allow where the application asks for ``scopes``."""
-        return permissions(scopes, self.meta.claim_reasons, self.city_scopes)
+    def permissions(self, scopes: Iterable[str], names: Collection[str] = ()) -> frozenset[str]:
+        """Return what a user is asked to allow where the application asks for ``scopes``, and for the claims ``names``
+        of attributes."""
+        asked = permissions(scopes, self.meta.claim_reasons, self.city_scopes)
+        if not self.city_scope_of or not names:
+            return asked
+        return asked.union(f"{scope} {name}" for name in names if (scope := self.city_scope_of.get(name)))
 
     def name(self, locale: str) -> str:
         """Return its name in the language of ``locale``."""
@@ -190,6 +196,7 @@ class Registry:
         self._built: dict[str, Client] = {}
         self._listed: list[Client] | None = None
         self._with_access: list[Client] | None = None
+        self._with_employment: list[Client] | None = None
         self._profiles: frozenset[Profile] | None = None
         self._seen = 0
         self._removals = 0
@@ -257,6 +264,14 @@ class Registry:
             ]
         return self._with_access
 
+    def with_employment(self) -> list[Client]:
+        """Return the applications that have the scope ``employee``."""
+        if self._with_employment is None:
+            marked = [name for name, row in self._rows.items() if b"employee" in row.metadata]
+            clients = [client for name in marked if (client := self.get(name)) is not None]
+            self._with_employment = [client for client in clients if "employee" in client.scopes]
+        return self._with_employment
+
     @property
     def profiles(self) -> frozenset[Profile]:
         """The profiles of the applications that are enabled."""
@@ -287,7 +302,7 @@ class Registry:
             self._rows.update(rows)
             for client_id in rows:
                 self._built.pop(client_id, None)
-        self._listed = self._profiles = self._with_access = None
+        self._listed = self._profiles = self._with_access = self._with_employment = None
         self._seen, self._removals = versions.get("clients", 0), removals
         return len(rows)
 

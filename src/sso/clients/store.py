@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -225,12 +226,17 @@ async def secrets_of(session: AsyncSession, client_id: str) -> list[ClientSecret
     return list((await session.execute(statement)).scalars())
 
 
-async def secrets_ending(session: AsyncSession, now: datetime, before: datetime) -> list[ClientSecret]:
-    """Return secrets that end before a moment, of which nobody was reminded yet."""
-    ending = select(ClientSecret).where(
+async def secrets_ending(
+    session: AsyncSession, now: datetime, before: datetime, after: uuid.UUID | None
+) -> list[uuid.UUID]:
+    """Return secrets that end before a moment, of which nobody was reminded yet, in the order of their ids after
+    ``after``."""
+    ending = select(ClientSecret.id).where(
         ClientSecret.expires_at > now, ClientSecret.expires_at <= before, ClientSecret.reminded_at.is_(None)
     )
-    return list((await session.execute(ending.limit(BATCH))).scalars())
+    if after is not None:
+        ending = ending.where(ClientSecret.id > after)
+    return list((await session.execute(ending.order_by(ClientSecret.id).limit(BATCH))).scalars())
 
 
 async def count_secrets_ending(session: AsyncSession, now: datetime, before: datetime) -> int:

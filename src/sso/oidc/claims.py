@@ -66,7 +66,7 @@ def person_for(
 ) -> Known | None:
     """Return a user with everything that the claims of ``scopes`` and ``names`` need. One statement, which reads the
     employment and the attributes only for an application that receives something of them."""
-    attributes = wants_attributes(client, scopes)
+    attributes = wants_attributes(client, scopes, names)
     asks = "employee" in scopes or not _EMPLOYEE.isdisjoint(names)
     if asks and "employee" in client.scopes:
         return with_employment(session, user_id, client.client_id, clock.now(), attributes=attributes)
@@ -120,13 +120,21 @@ def user_claims(
     return {name: known[name] for name in requested if known.get(name) is not None}
 
 
-def wants_attributes(client: Client, scopes: Iterable[str]) -> bool:
-    """Tell whether a scope among ``scopes`` is one with which the application receives attributes."""
-    return bool(client.city_scopes) and any(client.city_scopes.get(scope) for scope in scopes)
+def wants_attributes(client: Client, scopes: Iterable[str], names: Iterable[str]) -> bool:
+    """Tell whether the application receives attributes: with one of ``scopes``, or by a claim among ``names``."""
+    if not client.city_scopes:
+        return False
+    return any(client.city_scopes.get(scope) for scope in scopes) or any(name in client.city_scope_of for name in names)
 
 
 def attribute_claims(
-    client: Client, person: Known, scopes: Iterable[str], grant: LiveGrant, city: CityAttributes, box: SecretBox
+    client: Client,
+    person: Known,
+    scopes: Collection[str],
+    names: Collection[str],
+    grant: LiveGrant,
+    city: CityAttributes,
+    box: SecretBox,
 ) -> dict[str, object]:
     """Return the attributes of a user that an application receives.
 
@@ -137,16 +145,17 @@ def attribute_claims(
         client: the application.
         person: everything that is known, with the stored values.
         scopes: what was granted.
+        names: claims that were asked for by name.
         grant: what was granted, and when.
         city: what the city declared.
         box: opens values of specific data.
     """
     claims: dict[str, object] = {}
-    for scope in client.still(
-        [name for name in scopes if name in client.city_scopes], alone=False, granted_at=grant.made
-    ):
+    asked = {client.city_scope_of[name] for name in names if name in client.city_scope_of}
+    asked |= {scope for scope in scopes if scope in client.city_scopes}
+    for scope in client.still(sorted(asked), alone=False, granted_at=grant.made):
         for claim, name in city.declaration.claims_of(scope).items():
-            stored = person.attributes.get(name)
+            stored = person.attributes.get(name) if scope in scopes or claim in names else None
             if stored is not None and (grant.made is None or city.since.get(f"{scope} {claim}", 0) <= grant.made):
                 claims[claim] = read_stored(stored, name, grant.user_id, box)
     return {name: value for name, value in claims.items() if name not in grant.details.get("withheld", ())}

@@ -112,7 +112,7 @@ def _claims(
     assert person is not None
     hidden = withheld_from(client, grant.details, grant.made)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
-    if wants_attributes(client, scopes):
-        about |= attribute_claims(client, person, scopes, grant, services.registry.city, services.box)
+    if wants_attributes(client, scopes, names):
+        about |= attribute_claims(client, person, scopes, names, grant, services.registry.city, services.box)
     about |= access_claims(client, grant.access, {*scopes, *names}, hidden)
     return client, {"sub": found_token.claims["sub"], **with_mapped(client, scopes, about)}

@@ -76,6 +76,10 @@ class PushServices(SigningServices, HasDatabase, HasBox, HasOutbound, Protocol):
         """Read what changed in the registered applications."""
 
 
+ClaimValue = str | tuple[str, ...] | None
+"""The value of a claim. None: the user has none any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialChange:
     """A change of a credential, in the words of CAEP section 3.3.1."""
@@ -196,7 +200,7 @@ async def credentials_changed(
 async def claims_changed(
     session: AsyncSession,
     services: EventServices,
-    changed: Mapping[Concerned, Mapping[str, Sequence[str]]],
+    changed: Mapping[Concerned, Mapping[str, ClaimValue]],
     by: Initiator,
 ) -> int:
     """Tell applications of changed claims of their users (CAEP section 3.2: token claims change).
@@ -204,8 +208,8 @@ async def claims_changed(
     Args:
         session: the transaction.
         services: the registered applications and their event streams.
-        changed: the new values of the claims, by the user and the application that is told. An application is told only
-            of the claims that are given here for it.
+        changed: the new values of the claims, by the user and the application that is told; None: the claim is gone. An
+            application is told only of the claims that are given here for it.
         by: who changed them.
 
     Returns:
@@ -223,8 +227,7 @@ async def claims_changed(
     for concerned, stream in addressed:
         if (stream.id, concerned.user_id) in excluded:
             continue
-        claims = {name: list(values) for name, values in changed[concerned].items()}
-        body = {"claims": claims, "initiating_entity": by, "event_timestamp": clock.timestamp()}
+        body = {"claims": dict(changed[concerned]), "initiating_entity": by, "event_timestamp": clock.timestamp()}
         send(session, stream, TOKEN_CLAIMS_CHANGE, body, about=concerned)
         count += 1
     return count

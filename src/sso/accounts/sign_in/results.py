@@ -130,7 +130,8 @@ class SessionStarted:
         remember: the new session is remembered on this device.
         device_id: the value by which the browser is known at the next sign-in.
         destination: where the sign-in leads when no application asked for it.
-        next_step: what the authorization request needs next; None: there is no request, or the account is locked.
+        next_step: what the authorization request needs next; None: there is no request, or something else is first.
+        lacks_attributes: the user is asked first for attributes that the city requires.
     """
 
     person: Person
@@ -140,6 +141,7 @@ class SessionStarted:
     device_id: str
     destination: Destination
     next_step: NextStep | None = None
+    lacks_attributes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from sso.accounts.attributes import lacking
 from sso.accounts.languages import page_language, territory_name
 from sso.accounts.sign_in.current_account import MAX_ACCOUNTS, Account, CurrentAccount, accounts_of_browser
 from sso.accounts.sign_in.devices import place_of
@@ -114,6 +115,8 @@ async def start_session(
     except AuthenticationOutdated:
         return ProofExpired()
     next_step: NextStep | None = answered
+    if started.lacks_attributes:
+        pending = None
     if pending is not None and answered is None and not current.signed_in.user.locked:
         next_step = await continue_request(services, visitor, pending, current)
     return replace(started, device_id=device_id, next_step=next_step)
@@ -159,11 +162,18 @@ async def _start(
             _notify_new_device(services, session, visitor, user, started.session.id)
         person = Person(user.id, user.name, user.locked_until, user.delete_at is not None)
         signed_in, answered = SignedIn(started.session, person, frozenset()), None
-        if pending is not None and not person.locked:
+        lacks = not person.locked and MARK not in proof.amr and await _lacks_attributes(session, services, user)
+        if pending is not None and not person.locked and not lacks:
             signed_in, answered = await _answer_at_once(services, session, visitor, pending, signed_in)
     tokens = [started.token, *(account.token for account in plan.kept)]
-    result = SessionStarted(person, started.session.id, tokens, remember, "", options.destination)
+    result = SessionStarted(
+        person, started.session.id, tokens, remember, "", options.destination, lacks_attributes=lacks
+    )
     return result, CurrentAccount(signed_in, started.token), answered
+
+
+async def _lacks_attributes(session: AsyncSession, services: SignInServices, user: User) -> bool:
+    return bool(await lacking(session, services.provider.registry.city, user.id))
 
 
 async def _answer_at_once(

@@ -28,6 +28,7 @@ from sso.http.developer.form import Typed, read_typed, requested_from, typed_fro
 from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import form_context
 from sso.http.developer.form_texts import NEW_SUBJECTS, subjects_shown
+from sso.http.developer.requested_data import offered_by
 from sso.platform.security.outbound_http import Outbound
 from sso.portal import applications as apps
 from sso.portal.administration import lock_both, register_at_once
@@ -63,7 +64,7 @@ async def settings_page(client_id: str, here: Sees, view: View) -> Response:
         return RedirectResponse(f"{APPLICATIONS}/{client_id.removesuffix(SANDBOX_END)}/settings", 303)
     row, application = await _present(view, client_id, here)
     registered = apps.registered_as(application, stored_metadata(row.metadata_))
-    return _page(view, here, row, typed_from(registered.kind, registered, client_id))
+    return _page(view, here, row, typed_from(registered.kind, registered, client_id, offered_by(view.registry.city)))
 
 
 @router.post(APPLICATIONS + "/{client_id}/settings")
@@ -73,9 +74,10 @@ async def change_settings(
     """Register other metadata at once. The sandbox and the requested metadata of the team follow."""
     row, application = await _present(view, client_id, here)
     present = apps.registered_as(application, stored_metadata(row.metadata_))
+    offered = offered_by(view.registry.city)
     if catalogue_of(row):  # the page has no button then
-        return _page(view, here, row, typed_from(present.kind, present, client_id), 409)
-    typed = read_typed(present.kind, sent.typed)
+        return _page(view, here, row, typed_from(present.kind, present, client_id, offered), 409)
+    typed = read_typed(present.kind, sent.typed, offered)
     requested = requested_from(typed, present)
     advise_typed(typed, requested, client_id, view.registry, view.settings)
     typed.values["note"] = sent.form.note

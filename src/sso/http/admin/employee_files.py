@@ -6,10 +6,7 @@ For an hour the file is kept encrypted for this browser and this administrator. 
 from __future__ import annotations
 
 import base64
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -19,11 +16,11 @@ from starlette.responses import Response
 from sso.accounts.employee_import import (
     IS_OVER,
     WITHDRAWN,
-    ImportRequest,
+    EmployeeBytes,
     LineResult,
     Outcome,
     TooManyEnd,
-    import_employees,
+    import_bytes,
 )
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
@@ -40,14 +37,13 @@ from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, tok
 from sso.http.console.texts import NOTE_MISSING
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
-from sso.identity.employees.rows import EmployeeFile, check_columns
+from sso.identity.employees.rules import MAX_FILE_BYTES
 from sso.identity.users.nip import printed_nip
 
 router = new_router()
 
 FILE = ADMIN + "/employees"
 FLOW_SECONDS = 3600
-MAX_BYTES = 256 * 1024
 MAX_ROWS = 1000
 ALSO_NEEDED = ("groups:write", "users:check_identity")
 NO_FILE = N_("Choose a file.")
@@ -56,7 +52,7 @@ NOT_READ = N_("The file cannot be read. %(detail)s")
 NOT_IMPORTED = N_("Nothing was imported. %(detail)s")
 TOO_MANY_END = N_("More than 5 percent of the employments would end. Check that the file is complete, then confirm it.")
 RESULTS = {
-    "made": N_("new account"),
+    "created": N_("new account"),
     "linked": N_("linked to an account"),
     "proposed": N_("waits for a decision"),
     "changed": N_("changed"),
@@ -111,7 +107,7 @@ async def preview(request: Request, here: Imports, accounts: AccountActor) -> Re
         return failure(request, "stale_form", 400, fields=fields)
     if not _may(here):
         return failure(request, "no_permission", 403)
-    if not body or len(body) > MAX_BYTES or body.count(b"\n") > MAX_ROWS:
+    if not body or len(body) > MAX_FILE_BYTES or body.count(b"\n") > MAX_ROWS:
         return _file_page(request, here, NO_FILE if not body else TOO_LARGE, status=400)
     verified = sorted(name for name in ("nik", "email", "phone") if fields.get(f"verified {name}") == "1")
     try:
@@ -145,22 +141,16 @@ async def _run(
     confirmed: bool = False,
     dry_run: bool = False,
 ) -> tuple[Outcome, list[LineResult]]:
-    lines: list[LineResult] = []
-    with _written(body) as path:
-        file = EmployeeFile(path, verified=frozenset(verified), time_zone=accounts.settings.time_zone)
-        checked, _ = check_columns(file)
-        import_request = ImportRequest(checked, reason, here.as_actor, complete, confirmed=confirmed, dry_run=dry_run)
-        outcome = await import_employees(accounts, import_request, report=lines.append)
-    return outcome, lines
-
-
-@contextmanager
-def _written(body: bytes) -> Iterator[Path]:
-    """Yield a file with these bytes, which only this process can read, and delete it."""
-    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
-        file.write(body)
-        file.flush()
-        yield Path(file.name)
+    given = EmployeeBytes(body, "auto", frozenset(verified))
+    return await import_bytes(
+        accounts,
+        given,
+        reason=reason,
+        actor=here.as_actor,
+        complete=complete,
+        confirmed=confirmed,
+        dry_run=dry_run,
+    )
 
 
 def _preview_page(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Query
@@ -13,6 +15,7 @@ from sso import clock
 from sso.accounts import access_reviews as reviews
 from sso.accounts.role_assignments import (
     NewAssignment,
+    RoleError,
     Sight,
     confirm_role,
     end_role,
@@ -31,7 +34,8 @@ from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import role_assignments as schemas
 from sso.http.common.late_routes import new_router
-from sso.http.common.services import AccountActor, Db, Outbox
+from sso.http.common.services import AccountActor, Db, Limits, Outbox
+from sso.http.common.state import RateLimits
 from sso.identity.groups import assignments as store
 from sso.identity.groups.assignments import AssignmentFilter, Listed, State
 from sso.identity.groups.models import AccessReview
@@ -55,6 +59,33 @@ async def _giver(access: CallerAccess, session: AsyncSession, client_id: str) ->
 
 async def _sight(access: CallerAccess, session: AsyncSession) -> Sight:
     return await sight_of(session, _actor(access), access.caller.user_id)
+
+
+@asynccontextmanager
+async def _counted(limits: RateLimits, access: CallerAccess, *, counts: bool) -> AsyncIterator[None]:
+    """Count one miss of a caller who does not see everybody, unless what follows finds the user: so that nobody tries
+    ids in bulk. Pages count towards the same limit. Enter this outside any transaction.
+
+    Args:
+        limits: the rate limits.
+        access: the caller.
+        counts: whether the request names a user.
+
+    Raises:
+        TooManyFailures: when there were too many misses.
+    """
+    if not counts or GIVES in access.rights:
+        yield
+        return
+    place, missed = await limits.lookups.take(access.caller.actor), False
+    try:
+        yield
+    except RoleError as error:
+        missed = error.code in ("not_found", "not_yours")
+        raise
+    finally:
+        if not missed:
+            await place.give_back()
 
 
 def _sees_application(sight: Sight, client_id: str) -> bool:
@@ -113,15 +144,21 @@ async def list_role_assignments(
     status_code=201,
     summary="Give roles of an application",
     response_model=schemas.RoleAssignmentList,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 429),
     **needs_or_administers(GIVES),
 )
 async def give(
-    body: schemas.RoleAssignmentsCreate, creation: Creation, access: Access, accounts: AccountActor, outbox: Outbox
+    body: schemas.RoleAssignmentsCreate,
+    creation: Creation,
+    access: Access,
+    accounts: AccountActor,
+    outbox: Outbox,
+    limits: Limits,
 ) -> Response:
     """All of them are given, or none. Besides callers with the permission, members of the team give the roles of their
     application where it allows that (`team_gives_roles`), and administrators of units the roles with `units_give`.
-    Nobody gives a role to themselves."""
+    Nobody gives a role to themselves. Callers without the permission wait for an hour after 30 requests that name a
+    user whom they may not name."""
 
     async def check(session: AsyncSession) -> None:
         giver = await _giver(access, session, body.client_id)
@@ -137,7 +174,9 @@ async def give(
         representation = schemas.RoleAssignmentList(items=[_shown(listed) for listed in rows if listed is not None])
         return Created(representation, f"{PREFIX}/role-assignments?client_id={body.client_id}")
 
-    response = await creation.once(check, make)
+    names_user = any(entry.user_id is not None for entry in body.assignments)
+    async with _counted(limits, access, counts=names_user):
+        response = await creation.once(check, make)
     outbox.nudge()
     return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sso.accounts.attributes import ShownAttribute
+from sso.accounts.attributes import MISSING, ShownAttribute
 from sso.clients.attributes import CityAttributes
 from sso.http.common.field_errors import FieldError
 from sso.http.common.i18n import N_
@@ -26,6 +26,7 @@ WRONG = {
     "list": N_("Enter at most %(items)d entries of at most %(longest)d characters, with semicolons (;) between them."),
 }
 """What to do about a value that an attribute cannot have, by its type."""
+NOT_FILLED_IN = N_("Fill in this field: %(title)s.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,41 @@ def attribute_errors(wrong: Collection[str], city: CityAttributes) -> list[Field
         for name, attribute in city.declaration.attributes.items()
         if name in wrong
     ]
+
+
+def required_errors(wrong: Mapping[str, str], city: CityAttributes, locale: str) -> list[FieldError]:
+    """Return the errors of a form that asks for required attributes, each of which has a value.
+
+    Args:
+        wrong: what is wrong, by the name of the attribute.
+        city: what the city declared.
+        locale: the language of the page.
+    """
+    titles = {
+        f"{PREFIX}{name}": city.declaration.attributes[name].titled(locale)
+        for name, text in wrong.items()
+        if text == MISSING
+    }
+    return [
+        FieldError(error.field, NOT_FILLED_IN, {"title": titles[error.field]}) if error.field in titles else error
+        for error in attribute_errors(wrong, city)
+    ]
+
+
+def required_fields(
+    city: CityAttributes, names: Collection[str], locale: str, typed: Mapping[str, str]
+) -> list[AttributeField]:
+    """Return the fields of attributes that a registration, or a sign-in, asks a user for.
+
+    Args:
+        city: what the city declared.
+        names: the attributes.
+        locale: the language of the page.
+        typed: what was typed where the form was refused.
+    """
+    declared = city.declaration.attributes
+    shown = [ShownAttribute(name, declared[name], None, readable=True, writable=True) for name in names]
+    return attribute_fields(shown, locale, typed)
 
 
 def _limits(attribute: Attribute) -> dict[str, object]:

@@ -29,6 +29,7 @@ from sso.http.common.request_checks import check_body, check_head
 from sso.http.common.responses import OPEN_PATHS, ReadyResponse
 from sso.http.common.server_protocol import WHOLE
 from sso.http.common.state import client_address, request_id_of_proxy
+from sso.identity.employees.rules import MAX_FILE_BYTES, MAX_LIST_BYTES
 from sso.logs import begin_context
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
 from sso.platform.metrics.labels import flow_of
@@ -126,6 +127,8 @@ class Shell:
             "/receipts/whatsapp": MAX_RECEIPTS_BYTES,
             "/admin/invitations/file": MAX_USER_FILE_BYTES + settings.max_body_size,
             "/admin/groups/import": MAX_UNIT_FILE_BYTES + settings.max_body_size,
+            "/admin/employees": MAX_FILE_BYTES + settings.max_body_size,
+            "/api/v1/employees/import": MAX_LIST_BYTES,
         }
         self._privacy = settings.ip_address_privacy
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]

@@ -24,6 +24,7 @@ from sso.http.developer.form import read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed
 from sso.http.developer.form_context import chosen_kind
 from sso.http.developer.form_texts import KIND_TEXTS
+from sso.http.developer.requested_data import offered_by
 from sso.http.developer.sample import NewSecret, secret_page
 from sso.http.developer.settings import form_page
 from sso.platform.db import Database
@@ -119,7 +120,8 @@ async def new(request: Request, here: Creator, clients: Clients) -> Response:
     kind = chosen_kind(request.query_params.get("kind", ""))
     if kind is None:
         return await new_application.new_page(request, here)
-    return await form_page(request, here, clients.registry, typed_from(kind, RequestedSettings(kind)), None)
+    typed = typed_from(kind, RequestedSettings(kind), offered=offered_by(clients.registry.city))
+    return await form_page(request, here, clients.registry, typed, None)
 
 
 @router.post(DEVELOPER + "/new")
@@ -133,7 +135,7 @@ async def begin(
     kind = chosen_kind(fields.get("kind", ""))
     if kind is None:
         return RedirectResponse(DEVELOPER + "/new", 303)
-    typed = read_typed(kind, fields)
+    typed = read_typed(kind, fields, offered_by(clients.registry.city))
     requested = requested_from(typed, RequestedSettings(kind))
     client_id = typed.values["client_id"].strip() or suggested_id(typed.values["client_name"])
     advise_typed(typed, requested, client_id, clients.registry, settings)

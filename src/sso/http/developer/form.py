@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
-from sso.http.developer.requested_data import kept_data, requested_data, requested_data_fields
+from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OFFERED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
+from sso.http.developer.requested_data import Offered, kept_data, requested_data, requested_data_fields
 from sso.http.developer.role_fields import INTEREST, SWITCHES, role_fields, roles_from
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.portal.applications import KINDS, Kind, RequestedSettings, texts_in
@@ -31,6 +31,7 @@ class Typed:
     values: dict[str, str] = field(default_factory=dict)
     mistakes: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
     advice: dict[str, list[Advice]] = field(default_factory=dict)
+    offered: Offered = field(default_factory=lambda: OFFERED)
     saved: bool = False
     """What is wrong was saved all the same: it is needed later, and nothing was refused."""
 
@@ -102,7 +103,7 @@ class Typed:
         return bool(self.mistakes) or any(self.advice_of(name) for name in self.advice)
 
 
-def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "") -> Typed:
+def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "", offered: Offered = OFFERED) -> Typed:
     """Return the form as it shows what is requested."""
     values = {"client_id": client_id}
     document = requested.document
@@ -113,16 +114,17 @@ def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "") ->
     for name in SANDBOX_FIELDS:
         value = requested.sandbox.get(name) or ""
         values[f"sandbox.{name}"] = "\n".join(value) if isinstance(value, list) else str(value)
-    values |= requested_data_fields(document)
+    values |= requested_data_fields(document, offered)
     values |= role_fields(document)
     values["jwks"] = orjson.dumps(document["jwks"], option=orjson.OPT_INDENT_2).decode() if document.get("jwks") else ""
-    return Typed(kind, values)
+    return Typed(kind, values, offered=offered)
 
 
-def read_typed(kind: Kind, fields: Mapping[str, str]) -> Typed:
+def read_typed(kind: Kind, fields: Mapping[str, str], offered: Offered = OFFERED) -> Typed:
     """Return the form as it was sent, cut to what fields may hold."""
-    empty = typed_from(kind, RequestedSettings(kind))
-    return Typed(kind, {name: fields.get(name, "")[:8000].replace("\r\n", "\n") for name in empty.values})
+    empty = typed_from(kind, RequestedSettings(kind), offered=offered)
+    values = {name: fields.get(name, "")[:8000].replace("\r\n", "\n") for name in empty.values}
+    return Typed(kind, values, offered=offered)
 
 
 def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings:
@@ -132,7 +134,10 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
         document[name] = values[name].strip()
     for name in LINES:
         document[name] = _lines(values[name])
-    requested = kept_data(before.document) if typed.kind == "service" else requested_data(values, before.document)
+    if typed.kind == "service":
+        requested = kept_data(before.document, OFFERED)
+    else:
+        requested = requested_data(values, before.document, typed.offered)
     document.update(requested)
     if typed.kind != "service":
         document.update(roles_from(values))

@@ -41,7 +41,8 @@ def form_context(
     }
     return {
         "role_rows": rows_shown(typed.values),
-        "typed": typed, "kinds": KIND_TEXTS, "asks": data_offered(), "labels": LABELS, "advice_texts": ADVICE,
+        "asks": data_offered(typed.offered, registry.city, locale_of(request)),
+        "typed": typed, "kinds": KIND_TEXTS, "labels": LABELS, "advice_texts": ADVICE,
         "groups": [(group, group) for group in groups], "opened": request.query_params.get("open", ""), **options,
     }  # fmt: skip
 

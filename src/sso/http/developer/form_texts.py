@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sso.clients.attributes import CityAttributes
 from sso.clients.claims import SCOPE_OF, data_of, with_its_parts
 from sso.clients.metadata import GROUPS
 from sso.clients.sectors import SubjectChange
@@ -168,9 +169,25 @@ def subjects_shown(change: SubjectChange) -> dict[str, str]:
     return {"before": before, "after": after, "users": str(change.users)}
 
 
-def data_offered() -> list[tuple[str, str, str, tuple[str, ...]]]:
-    """Return what can be asked for: the name, the text, the scope, and the claims that come with it."""
-    return [(name, text, SCOPE_OF.get(name, name), _claims(name)) for name, text in DATA.items()]
+def data_offered(
+    offered: Collection[str], city: CityAttributes, locale: str
+) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Return what can be asked for: the name, the text, the scope, and the claims that come with it.
+
+    Args:
+        offered: the scopes that the form offers.
+        city: what the city declared.
+        locale: the language of the page.
+    """
+    of_city = [scope for scope in offered if scope in city.declaration.scopes]
+    return [
+        *((name, text, SCOPE_OF.get(name, name), _claims(name)) for name, text in DATA.items()),
+        *((scope, city.declaration.scopes[scope].titled(locale), scope, _claims_of(city, scope)) for scope in of_city),
+    ]
+
+
+def _claims_of(city: CityAttributes, scope: str) -> tuple[str, ...]:
+    return (*city.claims.get(scope, ()), *(mapper.claim for mapper in city.mappers.get(scope, ())))
 
 
 def _claims(name: str) -> tuple[str, ...]:

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
+from sso.clients.attributes import CityAttributes
 from sso.clients.claims import SCOPE_OF
-from sso.http.developer.form_texts import OFFERED
+from sso.http.developer.form_texts import DATA, OFFERED
+from sso.platform.permissions import SPECIFIC_PREFIX
 from sso.portal.applications import named_texts_in
 
 Reasons = dict[str, str]
+Offered = Mapping[str, tuple[str, ...]]
+"""The scopes that a form offers, and what of each can be requested by itself."""
 NEW_APPLICATION = {"scope": "openid profile", "claim_reasons": {"name": ""}}
 """What a new application requests until its team changes it."""
 
@@ -49,17 +53,22 @@ class RegisteredData:
             named_texts_in(document.get("claim_reasons")),
         )
 
-    @property
-    def not_offered(self) -> list[str]:
-        """The scopes that the form does not offer, such as those of other servers: they stay."""
-        return [scope for scope in self.scopes if scope != "openid" and scope not in OFFERED]
+    def not_in(self, offered: Offered) -> list[str]:
+        """Return the scopes that the form does not offer, such as those of other servers: they stay."""
+        return [scope for scope in self.scopes if scope != "openid" and scope not in offered]
 
 
-def requested_data_fields(document: Mapping[str, object]) -> dict[str, str]:
+def offered_by(city: CityAttributes) -> Offered:
+    """Return what the form offers: also the scopes of attributes that need no grant."""
+    scopes = (name for name in city.declaration.scopes if not name.startswith(SPECIFIC_PREFIX) and name not in DATA)
+    return {**OFFERED, **{scope: (scope,) for scope in scopes}}
+
+
+def requested_data_fields(document: Mapping[str, object], offered: Offered) -> dict[str, str]:
     """Return the fields of the form: for each claim whether it is requested (``ask``), and why (``reason``)."""
     registered = RegisteredData.of(document if document.get("scope") else NEW_APPLICATION)
     fields = {}
-    for scope, claims in OFFERED.items():
+    for scope, claims in offered.items():
         by_claim = any(claim in registered.claim_reasons for claim in claims)
         for claim in claims:
             chosen = scope in registered.scopes and (not by_claim or claim in registered.claim_reasons)
@@ -69,10 +78,10 @@ def requested_data_fields(document: Mapping[str, object]) -> dict[str, str]:
     return fields
 
 
-def kept_data(document: Mapping[str, object]) -> DataRequest:
+def kept_data(document: Mapping[str, object], offered: Offered) -> DataRequest:
     """Return what stays of metadata, whatever the form requests: the scopes that it does not offer."""
     registered = RegisteredData.of(document)
-    scopes = registered.not_offered
+    scopes = registered.not_in(offered)
     return {
         "scope": " ".join(scopes),
         "scope_reasons": {
@@ -84,17 +93,18 @@ def kept_data(document: Mapping[str, object]) -> DataRequest:
     }
 
 
-def requested_data(fields: Mapping[str, str], document: Mapping[str, object]) -> DataRequest:
+def requested_data(fields: Mapping[str, str], document: Mapping[str, object], offered: Offered) -> DataRequest:
     """Return the scopes and reasons that the form requests, and those of ``document`` that it does not offer.
 
     Args:
         fields: of the form.
         document: the metadata until now.
+        offered: what the form offers.
     """
-    registered, unchanged = RegisteredData.of(document), kept_data(document)
+    registered, unchanged = RegisteredData.of(document), kept_data(document, offered)
     scope_reasons, claim_reasons = unchanged["scope_reasons"], unchanged["claim_reasons"]
     requested: list[str] = []
-    for scope, claims in OFFERED.items():
+    for scope, claims in offered.items():
         reasons = {claim: fields[f"reason {claim}"].strip() for claim in claims if fields[f"ask {claim}"] == "1"}
         if not reasons:
             continue
@@ -104,7 +114,7 @@ def requested_data(fields: Mapping[str, str], document: Mapping[str, object]) ->
         elif reason := next(iter(reasons.values())):
             scope_reasons[scope] = reason
     openid = ["openid"] if "openid" in registered.scopes else []
-    scopes = [*openid, *requested, *registered.not_offered]
+    scopes = [*openid, *requested, *registered.not_in(offered)]
     same = set(scopes) == set(registered.scopes)
     return {
         "scope": " ".join(registered.scopes if same else scopes),

@@ -17,6 +17,7 @@ from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Re
 from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import chosen_kind, form_context
+from sso.http.developer.requested_data import offered_by
 from sso.portal import applications as apps
 from sso.portal.applications import RequestedSettings, Stale, Unfinished, requested_settings_of
 from sso.portal.approval import missing_for_production, missing_for_sandbox
@@ -41,7 +42,8 @@ async def settings_page(request: Request, there: Reader, db: Db, settings: Curre
         row = await clients.get_client(session, application.application_id) if there.kept_by else None
     if row is not None:
         requested = apps.registered_as(application, stored_metadata(row.metadata_))
-    typed = typed_from(requested.kind, requested, application.application_id)
+    offered = offered_by(known.registry.city)
+    typed = typed_from(requested.kind, requested, application.application_id, offered)
     if request.query_params.get("check"):
         advise_typed(typed, requested, application.application_id, known.registry, settings)
         typed.refuse(missing_for_production(application, allow_http_loopback=settings.loopback))
@@ -58,7 +60,7 @@ async def change(request: Request, there: Member, db: Db, settings: CurrentSetti
     fields = await own_form(request, f"settings {application_id}")
     before = requested_settings_of(there.application)
     kind = chosen_kind(fields.get("kind", "")) or before.kind
-    typed = read_typed(kind, fields)
+    typed = read_typed(kind, fields, offered_by(known.registry.city))
     requested = requested_from(typed, before)
     if there.role != "owner":
         requested = _with_rule_of_owner(requested, before)

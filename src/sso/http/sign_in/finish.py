@@ -54,6 +54,8 @@ from sso.oidc.authorize.decision import Fail
 
 DEVICE_COOKIE_SECONDS = 365 * 86400
 SECOND_FACTOR = "/login/second"
+MORE_DATA = "/more-data"
+"""The page that asks for attributes which the city requires."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -166,6 +168,10 @@ def _with_session(
     elif started.person.locked:
         destination = started.destination if pending is None else destination_of(page, pending)
         response = locked_page(page, started.person, destination)
+    elif started.lacks_attributes and landing is None:
+        destination = started.destination if pending is None else destination_of(page, pending)
+        response = RedirectResponse(destination.address(MORE_DATA), 303, _NO_STORE)
+        with_browser_state(page.request, response, page.site.provider.browser_state(started.session_id))
     else:
         response = landing or RedirectResponse(address_of_destination(started.destination), 303)
         state = page.site.provider.browser_state(started.session_id)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.attributes import OWN, ValuesInvalid, why_not_registered
 from sso.accounts.contacts import read_contact
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
@@ -26,6 +27,7 @@ from sso.accounts.sign_up import (
     recall_sign_up,
     resend_sign_up_code,
 )
+from sso.http.common.attribute_fields import required_errors, required_fields, sent_attributes
 from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import read_destination, sign_in_address
@@ -160,6 +162,9 @@ async def _create(sign_up: SignUp) -> Response:
     name, passkey = read_name(fields.get("name", "")), fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
     typed, hashed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS], None
     errors = field_error("name", NO_NAME if not name else "")
+    city = page.site.provider.registry.city
+    values = sent_attributes(fields, city, OWN)
+    errors += required_errors(why_not_registered(city, values, city.declaration.required()), city, page.visitor.locale)
     try:
         if not passkey:
             hashed = await hash_new_password(services, page.visitor, flow, name or typed, fields.get("password", ""))
@@ -170,9 +175,13 @@ async def _create(sign_up: SignUp) -> Response:
     if errors:
         return _page(sign_up, errors, 400, name=typed)
     try:
-        account = await create_account(services, page.visitor, flow, name, password_hash=hashed, passkey=passkey)
+        account = await create_account(
+            services, page.visitor, flow, name, password_hash=hashed, passkey=passkey, attributes=values
+        )
     except FlowEnded:
         return page.failure("expired_interaction", 400)
+    except ValuesInvalid as error:  # the city changed what it requires this very moment
+        return _page(sign_up, required_errors(error.wrong, city, page.visitor.locale), 400, name=name)
     except FlowRefused as error:
         return _refused(sign_up, error, name=name)
     return await _sign_in(sign_up, account)
@@ -287,6 +296,7 @@ def _page(
 ) -> Response:
     page, data, token = sign_up.page, data_of(sign_up.flow), sign_up.flow.token
     settings, verified, passkey = page.site.settings, bool(data.get("verified")), ""
+    city = page.site.provider.registry.city
     if verified:
         stub = User(id=UUID(data["user_id"]), name=name or data["contact"])
         passkeys = page.site.provider.passkeys
@@ -306,6 +316,7 @@ def _page(
         errors=errors,
         sent_again=sent_again,
         passkey=passkey,
+        attributes=required_fields(city, city.declaration.required(), page.visitor.locale, page.fields),
         csrf_token=page.csrf_token(f"sign-up {token}"),
         **_common(page, sign_up.pending, sign_up.destination),
     )

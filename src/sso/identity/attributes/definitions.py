@@ -135,6 +135,11 @@ class Attribute(Texts):
         le=MAX_RETENTION_DAYS,
         description="The value is deleted so many days after its last change. Default: it is kept with the account.",
     )
+    required_at_registration: bool = Field(
+        False,
+        description="A registration needs a value, and a user who has none is asked for it at each sign-in. Not for "
+        "specific personal data. The user must be able to read and to write it.",
+    )
     scope: ScopeName | None = Field(
         None, description="The scope of the file with which applications receive it. Default: no application does."
     )
@@ -165,6 +170,19 @@ class Attribute(Texts):
             raise ValueError("minimum is greater than maximum: change one of them")
         if self.claim is not None and self.scope is None:
             raise ValueError("claim needs a scope: name the scope with which applications receive it")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_required(self) -> Self:
+        if self.required_at_registration and self.encrypted:
+            raise ValueError(
+                "required_at_registration: specific personal data is never required, because the consent to it must be "
+                "free: take it out"
+            )
+        if self.required_at_registration and not ("user" in self.read and "user" in self.write):
+            raise ValueError(
+                "required_at_registration: the user must be able to read and to write it: add user to read and write"
+            )
         return self
 
     @model_validator(mode="after")
@@ -200,6 +218,10 @@ class Declaration(BaseModel):
     attributes: dict[Name, Attribute] = Field(
         default_factory=dict, max_length=MAX_ATTRIBUTES, description="The attributes, by their names."
     )
+
+    def required(self) -> list[str]:
+        """Return the names of the attributes without which nobody registers, in the order of the file."""
+        return [name for name, each in self.attributes.items() if each.required_at_registration]
 
     def claims_of(self, scope: str) -> dict[str, str]:
         """Return the names of the attributes of a scope, by their claims."""

@@ -14,6 +14,8 @@ WITHOUT_NIP: tuple[Status, ...] = ("honorer", "other")
 """Who may have no NIP. They are found by their NIK."""
 MAX_GRADE_CHARS, MAX_POSITION_CHARS = 40, 200
 State = Literal["planned", "active", "ended"]
+MAX_FILE_BYTES, MAX_LIST_BYTES = 256 * 1024, 512 * 1024
+"""Of a file that is sent to a page, and of a list that is sent to the API."""
 _DAY = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[ T]00:00(?::00)?)?")
 _DAY_FIRST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})(?: 00:00(?::00)?)?")
 _STATUS_WORDS: dict[Status, tuple[str, ...]] = {

@@ -64,10 +64,22 @@ def with_employment(
     known = known_from(rows, attributes=attributes)
     if known is None:
         return None
-    claims = dict(zip(CLAIMS, rows[0][KNOWN_COLUMNS + attributes :], strict=True))
+    return replace(known, employment=_claims(rows[0][KNOWN_COLUMNS + attributes :]))
+
+
+async def claims_of(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> dict[str, str | None]:
+    """Return the claims of the employment of a user that is valid at a moment; None where there is none."""
+    statement = _with_employment(select().select_from(_users).where(_users.c.id == user_id))
+    row = (await session.execute(statement, {"now": now})).first()
+    return _claims(row if row is not None else [None] * len(CLAIMS))
+
+
+def _claims(columns: Sequence[Any]) -> dict[str, Any]:
+    """Return the claims from the columns of an employment. A position is one in a unit."""
+    claims = dict(zip(CLAIMS, columns, strict=True))
     if claims["unit"] is None:
         claims["position"] = None
-    return replace(known, employment=claims)
+    return claims
 
 
 async def of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Employment]:

@@ -317,31 +317,34 @@ async def looks_after_within(session: AsyncSession, user_id: uuid.UUID, roots: C
     return (await session.execute(statement.limit(1))).first() is not None
 
 
-async def left_units(session: AsyncSession, now: datetime, limit: int) -> list[RoleAssignment]:
+async def left_units(session: AsyncSession, since: datetime | None, now: datetime, limit: int) -> list[RoleAssignment]:
     """Return roles that an administrator of units gave to a user whose membership in these units has ended since.
 
     The time of the membership counts, not the place of the unit in the tree: when a unit moves, nobody has left it.
+    The statement begins at the memberships that ended after ``since`` and not after ``now``; None: at all that ended.
     """
-    gave, inside = aliased(UnitAdministrator), aliased(GroupAncestor)
-
-    def member(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        return (
-            select(Membership.id)
-            .join(inside, inside.group_id == Membership.group_id)
-            .where(Membership.user_id == RoleAssignment.user_id, inside.ancestor_id == gave.group_id, *conditions)
-            .exists()
-        )
-
-    name = func.replace(cast(gave.user_id, String), "-", "")
-    left = member(Membership.valid_until <= now, Membership.valid_until > RoleAssignment.created_at)
+    gave, inside, own = aliased(UnitAdministrator), aliased(GroupAncestor), aliased(GroupAncestor)
+    present = aliased(Membership)
+    goes_on = (
+        select(present.id)
+        .join(inside, inside.group_id == present.group_id)
+        .where(present.user_id == RoleAssignment.user_id, inside.ancestor_id == gave.group_id, not_over(present, now))
+        .exists()
+    )
+    giver = func.replace(cast(gave.user_id, String), "-", "") == func.replace(RoleAssignment.given_by, "-", "")
     statement = (
         select(RoleAssignment)
-        .join(gave, name == func.replace(RoleAssignment.given_by, "-", ""))
-        .where(RoleAssignment.user_id.is_not(None), not_over(RoleAssignment, now), left)
-        .where(~member(not_over(Membership, now)))
+        .select_from(Membership)
+        .join(RoleAssignment, RoleAssignment.user_id == Membership.user_id)
+        .join(own, own.group_id == Membership.group_id)
+        .join(gave, and_(gave.group_id == own.ancestor_id, giver))
+        .where(Membership.valid_until <= now, Membership.valid_until > RoleAssignment.created_at)
+        .where(not_over(RoleAssignment, now), ~goes_on)
         .order_by(RoleAssignment.id)
         .limit(limit)
     )
+    if since is not None:
+        statement = statement.where(Membership.valid_until > since)
     return list((await session.execute(statement)).scalars().unique())
 
 

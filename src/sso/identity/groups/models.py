@@ -151,7 +151,8 @@ class PendingAccessChange(Base):
 
 
 class AccessClock(Base):
-    """Until when a job has looked for roles and groups that began or ended by time: one row."""
+    """Until when a job has looked: for roles and groups that began or ended by time (``roles``), and for members who
+    left a unit (``left``, ``left_all``)."""
 
     __tablename__ = "access_clock"
 

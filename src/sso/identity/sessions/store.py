@@ -582,10 +582,14 @@ async def count_roughly_active(session: AsyncSession, now: datetime, idle_since:
     return await count_roughly(session, exact, select(SsoSession.id).where(SsoSession.ended_at.is_(None)))
 
 
-async def expired(session: AsyncSession, now: datetime, idle_since: datetime, limit: int) -> list[uuid.UUID]:
+async def expired(
+    session: AsyncSession, now: datetime, idle_since: datetime, limit: int, but: Collection[uuid.UUID] = ()
+) -> list[uuid.UUID]:
     """Return sessions that have expired, or were not used for too long, and have not ended yet. Two statements, because
-    each has an index."""
+    each has an index. ``but``: without these."""
     open_ = select(SsoSession.id).where(SsoSession.ended_at.is_(None))
+    if but:
+        open_ = open_.where(SsoSession.id.not_in(list(but)))
     over = open_.where(SsoSession.expires_at <= now).order_by(SsoSession.expires_at)
     unused = open_.where(SsoSession.remembered_until.is_(None), SsoSession.last_seen_at <= idle_since)
     ids: dict[uuid.UUID, None] = {}

@@ -451,7 +451,7 @@ async def _take_over(work: _Import, batch: _Batch, *, last: bool = False) -> Non
     progress = work.progress
     async with work.db.write() as session:
         key = await nik_key(session, work.box)
-        new_rows = Made()
+        new_rows = Created()
         if batch.rows:
             await _decide(session, work, batch, key, new_rows)
         progress.made += len(new_rows.users)
@@ -502,7 +502,7 @@ COLUMN_OF = {kind: column for column, kind in IDENTIFIERS}
 
 
 @dataclass(slots=True)
-class Made:
+class Created:
     """Rows of the tables, to be inserted together."""
 
     users: list[dict[str, Any]] = field(default_factory=list)
@@ -523,7 +523,7 @@ class Made:
                 await session.execute(table_of(table).insert(), rows)
 
 
-async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: bytes, new_rows: Made) -> None:
+async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: bytes, new_rows: Created) -> None:
     """Decide for each row: somebody new, somebody who seems to be here, somebody to be updated, or none of these."""
     options, box = work.options, work.box
     lookups = [[lookup_of(kind, value, key) for kind, value, _ in row.identifiers] for row in batch.rows]
@@ -691,7 +691,7 @@ def value_rows(
 
 
 def add_person(
-    new_rows: Made,
+    new_rows: Created,
     box: SecretBox,
     row: Row,
     identifiers: Sequence[tuple[Kind, str, bool]],

@@ -16,7 +16,7 @@ from sso.identity.users import store
 from sso.identity.users.choices import PROPOSAL_STATES as PROPOSAL_STATES
 from sso.identity.users.choices import ProposalState as ProposalState
 from sso.identity.users.identifiers import masked
-from sso.identity.users.importing import MATCHING, SEAL, Made, Row, add_person, holders_of, identifier_row, lookup_of
+from sso.identity.users.importing import MATCHING, SEAL, Created, Row, add_person, holders_of, identifier_row, lookup_of
 from sso.identity.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.identity.users.service import NIK, UserError, nik_key
 from sso.platform.actor import Actor
@@ -271,7 +271,7 @@ async def _separate(
     free = (await holders_of(session, [lookup for _, lookup in paired])).free(paired)
     if not free:
         raise UserError("nothing would be left to sign in with: both have the same. Merge them, or drop the row")
-    rows = Made()
+    rows = Created()
     user_id = add_person(rows, box, row, free, key, None)
     await rows.insert(session)
     await _account(session, proposal, user_id)

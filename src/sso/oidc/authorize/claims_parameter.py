@@ -30,8 +30,14 @@ class ClaimsRequest:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The scopes that hold these claims: what a person is asked to allow."""
-        return frozenset(SCOPE_OF[name] for name in (*self.userinfo, *self.id_token))
+        """The scopes that hold these claims: what a person is asked to allow. Those of attributes are allowed one by
+        one."""
+        return frozenset(SCOPE_OF[name] for name in self.names if name in SCOPE_OF)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every claim that is asked for."""
+        return (*self.userinfo, *self.id_token)
 
     def stored(self) -> GrantDetails:
         """Return what must be kept until the tokens are made."""
@@ -47,7 +53,10 @@ NOTHING = ClaimsRequest()
 
 
 def read_claims_request(
-    text: str | None, allowed_scopes: Collection[str], withheld: Collection[str] = ()
+    text: str | None,
+    allowed_scopes: Collection[str],
+    withheld: Collection[str] = (),
+    attributes: Collection[str] = (),
 ) -> ClaimsRequest:
     """Read the parameter.
 
@@ -55,6 +64,7 @@ def read_claims_request(
         text: its value, JSON.
         allowed_scopes: the scopes that the application registered: claims of others are left out, without an error.
         withheld: claims that it does not receive all the same: they are left out too.
+        attributes: the claims of attributes that the application may have.
 
     Raises:
         InvalidRequestError: when it is not what section 5.5 describes.
@@ -75,8 +85,8 @@ def read_claims_request(
     acr = id_token.get("acr") or {}
     values = _values("acr", acr)
     return ClaimsRequest(
-        userinfo=_names(userinfo, allowed_scopes, withheld),
-        id_token=_names(id_token, allowed_scopes, withheld),
+        userinfo=_names(userinfo, allowed_scopes, withheld, attributes),
+        id_token=_names(id_token, allowed_scopes, withheld, attributes),
         sub=_sub(userinfo, id_token),
         acr=frozenset(values) if acr.get("essential") is True and values else None,
         acr_values=values,
@@ -94,10 +104,17 @@ def _member(document: Mapping[str, object], name: str) -> ClaimsMember:
     return member
 
 
-def _names(member: Mapping[str, object], allowed_scopes: Collection[str], withheld: Collection[str]) -> tuple[str, ...]:
+def _names(
+    member: Mapping[str, object],
+    allowed_scopes: Collection[str],
+    withheld: Collection[str],
+    attributes: Collection[str],
+) -> tuple[str, ...]:
     """Return the claims of a person, without language tags (section 5.2): there is one of each."""
     bare = dict.fromkeys(name.partition("#")[0] for name in member)
-    return tuple(name for name in bare if SCOPE_OF.get(name) in allowed_scopes and name not in withheld)
+    return tuple(
+        name for name in bare if name in attributes or (SCOPE_OF.get(name) in allowed_scopes and name not in withheld)
+    )
 
 
 def _values(name: str, wish: Mapping[str, object]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class AuthorizationRequest:
     def permissions(self) -> frozenset[str]:
         """What a person is asked to allow: the scopes, and those that hold the claims asked for by name; of a scope of
         which the application has only some claims, these."""
-        return self.client.permissions(self.scopes | self.claims.scopes)
+        return self.client.permissions(self.scopes | self.claims.scopes, self.claims.names)
 
     @property
     def named_sub(self) -> str | None:
@@ -262,7 +262,7 @@ def _check_the_rest(
     grant.validate_authorization_request()
     if not request.scope:
         raise no_such_scope(client, data.get("scope", ""), "The client has not registered any of these scopes.")
-    claims = read_claims_request(data.get("claims"), client.scopes, client.withheld)
+    claims = read_claims_request(data.get("claims"), client.scopes, client.withheld, client.city_scope_of)
     request.asked_claims = claims.stored()
     return AuthorizationRequest(
         protocol=request,

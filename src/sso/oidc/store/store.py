@@ -557,6 +557,20 @@ async def scopes_known(
     return known
 
 
+async def granted_with(
+    session: AsyncSession, user_id: uuid.UUID, client_ids: Collection[str]
+) -> list[tuple[str, frozenset[str], GrantDetails]]:
+    """Return the grants of a user that hold: the application, the scopes, and the claims that were asked for by name or
+    that the grant does not give. One statement."""
+    statement = select(Grant.client_id, Grant.scope, Grant.details).where(
+        Grant.user_id == user_id, Grant.client_id.in_(client_ids), Grant.revoked_at.is_(None)
+    )
+    return [
+        (client_id, frozenset(scope.split()), details)
+        for client_id, scope, details in (await session.execute(statement)).all()
+    ]
+
+
 async def clients_of_user(session: AsyncSession, user_id: uuid.UUID) -> set[str]:
     """Return every application that a person has granted something that is still known."""
     granted = select(Grant.client_id).where(Grant.user_id == user_id)

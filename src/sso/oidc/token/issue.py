@@ -146,8 +146,8 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
         return {}
     hidden = withheld_from(client, grant.details, grant.made)
     about = user_claims(person, requested, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
-    if wants_attributes(client, requested):
-        about |= attribute_claims(client, person, requested, grant, provider.registry.city, provider.box)
+    if wants_attributes(client, requested, names):
+        about |= attribute_claims(client, person, requested, names, grant, provider.registry.city, provider.box)
     return about
 
 
