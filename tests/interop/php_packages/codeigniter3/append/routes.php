@@ -1,0 +1,4 @@
+<?php
+$route['default_controller'] = 'beranda';
+$route['login'] = 'beranda/login';
+$route['callback'] = 'sso_login';

@@ -1,0 +1,2 @@
+<?php
+$config['protected'] = array('loket' => true, 'operator' => 'operator');
