@@ -13,7 +13,7 @@ return [
     ],
 
     // The path of the redirect URI, which is the back-channel logout URI too.
-    'path' => env('OIDC_PATH', 'sso'),
+    'path' => parse_url((string) env('OIDC_REDIRECT_URI'), PHP_URL_PATH) ?: 'sso',
 
     // The model of users, for example App\Models\User. Null: every user may come in, and Auth::user() has the claims.
     'model' => null,
