@@ -46,6 +46,9 @@ has_nginx() { has nginx || [ -x "${SBIN:-/usr/sbin}/nginx" ]; }
 has_laravel() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/Illuminate/Foundation/Application.php" ]; }
 has_symfony() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/Symfony/Bundle/SecurityBundle/autoload.php" ]; }
 has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
+has_wordpress() { [ -e "${WORDPRESS:-/usr/share/wordpress}/wp-load.php" ]; }
+has_php_mysql() { has php && php -r 'exit(extension_loaded("mysqli") ? 0 : 1);'; }
+has_mariadb() { has mariadb-install-db && { has mariadbd || [ -x "${SBIN:-/usr/sbin}/mariadbd" ]; }; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -69,6 +72,9 @@ has_php_fpm|php-fpm|php-fpm
 has_nginx|nginx-light|nginx
 has_laravel|php-laravel-framework|Laravel
 has_symfony|php-symfony-framework-bundle php-symfony-security-bundle|Symfony
+has_wordpress|wordpress|WordPress
+has_php_mysql|php-mysql|PHP with MySQL
+has_mariadb|mariadb-server-core|MariaDB, the database of WordPress
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "
 

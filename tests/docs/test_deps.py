@@ -35,7 +35,11 @@ class Machine:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = {"APACHE": str(self.bin / "none"), "APACHE_MODULES": str(self.root), "TMPDIR": str(self.root)}
-        places |= {"PHP_LIBRARIES": str(self.root), "SBIN": str(self.root / "sbin")}
+        places |= {
+            "PHP_LIBRARIES": str(self.root),
+            "SBIN": str(self.root / "sbin"),
+            "WORDPRESS": str(self.root / "wordpress"),
+        }
         places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
             [self.bin / "sh", self.root / "scripts/deps.sh", *options],
@@ -62,6 +66,8 @@ def fill(machine: Machine) -> None:
         "systemd-analyze",
         "php",
         "nginx",
+        "mariadbd",
+        "mariadb-install-db",
     ):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
@@ -70,7 +76,7 @@ def fill(machine: Machine) -> None:
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
     for library in ("PhpParser/autoload.php", "Illuminate/Foundation/Application.php",
-                    "Symfony/Bundle/SecurityBundle/autoload.php", "sbin/php-fpm8.2"):  # fmt: skip
+                    "Symfony/Bundle/SecurityBundle/autoload.php", "sbin/php-fpm8.2", "wordpress/wp-load.php"):  # fmt: skip
         (machine.root / library).parent.mkdir(parents=True)
         (machine.root / library).touch()
     programs = machine.root / "postgresql/15/bin"
@@ -98,6 +104,9 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "php-parser",
         "php-sqlite3",
         "php-fpm",
+        "wordpress",
+        "php-mysql",
+        "mariadb-server-core",
         "nginx-light",
         "php-laravel-framework",
         "php-symfony-framework-bundle php-symfony-security-bundle",

@@ -141,7 +141,13 @@ def prepared(name: str, sandbox: Sandbox, folder: Path) -> None:
     (folder / "sessions").mkdir(parents=True)
     if name == "laravel":
         shutil.copytree(PROGRAMS / "laravel", folder, dirs_exist_ok=True)
-        made = ("bootstrap/cache", "storage/framework/views", "storage/framework/sessions", "vendor/composer", "database")
+        made = (
+            "bootstrap/cache",
+            "storage/framework/views",
+            "storage/framework/sessions",
+            "vendor/composer",
+            "database",
+        )
         for place in (*made, "routes"):
             (folder / place).mkdir(parents=True, exist_ok=True)
         package = (PACKAGE / "composer.json").read_text()
@@ -174,8 +180,17 @@ def laid_out_3(folder: Path) -> None:
         file.write_text(before + added.read_text().removeprefix("<?php"))
 
 
-def registered(server: Server, names: tuple[str, ...]) -> dict[str, Sandbox]:
-    """Register applications in the sandbox, all with one run of the command."""
+def registered(
+    server: Server, names: tuple[str, ...], page: str = "/callback", login: str = "/login"
+) -> dict[str, Sandbox]:
+    """Register applications in the sandbox, all with one run of the command.
+
+    Args:
+        server: the provider.
+        names: what each is called.
+        page: the path of the redirect URI, which is the back-channel logout URI too.
+        login: the path that begins a sign-in.
+    """
     port, sandboxes, commands = free_ports(len(names)), {}, []
     for number, name in enumerate(names):
         application, here = f"paket-{name}", f"http://localhost:{port + number}"
@@ -186,10 +201,10 @@ def registered(server: Server, names: tuple[str, ...]) -> dict[str, Sandbox]:
             "application_roles": {"operator": {"title": "Petugas loket", "title#en": "Clerk"}},
         }
         places = {
-            "redirect_uris": [f"{here}/callback"],
-            "initiate_login_uri": f"{here}/login",
+            "redirect_uris": [f"{here}{page}"],
+            "initiate_login_uri": f"{here}{login}",
             "post_logout_redirect_uris": [f"{here}/"],
-            "backchannel_logout_uri": f"{here}/callback",
+            "backchannel_logout_uri": f"{here}{page}",
         }
         said = {"application_id": application, "kind": "web", "document": document, "sandbox": places}
         file = server.directory / f"{application}.yaml"
@@ -248,7 +263,9 @@ def test_a_role_is_required(programs: dict[str, Program], server: Server, name: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sign_in_renews_the_session_and_forged_returns_are_refused(programs: dict[str, Program], server: Server, name: str) -> None:
+def test_a_sign_in_renews_the_session_and_forged_returns_are_refused(
+    programs: dict[str, Program], server: Server, name: str
+) -> None:
     program = programs[name]
     with program.browser() as browser:
         browser.get("/login")
