@@ -44,7 +44,11 @@ has_php_sqlite() { has php && php -r 'exit(extension_loaded("pdo_sqlite") ? 0 : 
 has_php_fpm() { ls "${SBIN:-/usr/sbin}"/php-fpm* >/dev/null 2>&1; }
 has_nginx() { has nginx || [ -x "${SBIN:-/usr/sbin}/nginx" ]; }
 has_laravel() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/Illuminate/Foundation/Application.php" ]; }
-has_symfony() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/Symfony/Bundle/SecurityBundle/autoload.php" ]; }
+has_symfony() {
+  for part in Bundle/FrameworkBundle Bundle/SecurityBundle Component/Yaml; do
+    [ -e "${PHP_LIBRARIES:-/usr/share/php}/Symfony/$part/autoload.php" ] || return 1
+  done
+}
 has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
 has_wordpress() { [ -e "${WORDPRESS:-/usr/share/wordpress}/wp-load.php" ]; }
 has_php_mysql() { has php && php -r 'exit(extension_loaded("mysqli") ? 0 : 1);'; }
@@ -71,7 +75,7 @@ has_php_sqlite|php-sqlite3|PHP with SQLite
 has_php_fpm|php-fpm|php-fpm
 has_nginx|nginx-light|nginx
 has_laravel|php-laravel-framework|Laravel
-has_symfony|php-symfony-framework-bundle php-symfony-security-bundle|Symfony
+has_symfony|php-symfony-framework-bundle php-symfony-security-bundle php-symfony-yaml|Symfony
 has_wordpress|wordpress|WordPress
 has_php_mysql|php-mysql|PHP with MySQL
 has_mariadb|mariadb-server-core|MariaDB, the database of WordPress

@@ -75,9 +75,17 @@ def fill(machine: Machine) -> None:
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
-    for library in ("PhpParser/autoload.php", "Illuminate/Foundation/Application.php",
-                    "Symfony/Bundle/SecurityBundle/autoload.php", "sbin/php-fpm8.2", "wordpress/wp-load.php"):  # fmt: skip
-        (machine.root / library).parent.mkdir(parents=True)
+    symfony = [
+        f"Symfony/{part}/autoload.php" for part in ("Bundle/FrameworkBundle", "Bundle/SecurityBundle", "Component/Yaml")
+    ]
+    php = [
+        "PhpParser/autoload.php",
+        "Illuminate/Foundation/Application.php",
+        "sbin/php-fpm8.2",
+        "wordpress/wp-load.php",
+    ]
+    for library in (*php, *symfony):
+        (machine.root / library).parent.mkdir(parents=True, exist_ok=True)
         (machine.root / library).touch()
     programs = machine.root / "postgresql/15/bin"
     programs.mkdir(parents=True)
@@ -109,7 +117,7 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "mariadb-server-core",
         "nginx-light",
         "php-laravel-framework",
-        "php-symfony-framework-bundle php-symfony-security-bundle",
+        "php-symfony-framework-bundle php-symfony-security-bundle php-symfony-yaml",
     ):
         assert f": sudo apt-get install {package}\n" in done.stdout
     for folder in FOLDERS:

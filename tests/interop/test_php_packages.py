@@ -1,16 +1,19 @@
-"""The package for PHP in programs of plain PHP (php-fpm behind nginx), Laravel, Symfony and CodeIgniter: signed in, kept out,
-told of the end, linked to a table, and checked."""
+"""The package for PHP in programs of plain PHP (php-fpm behind nginx), Laravel, Symfony and CodeIgniter: signed in,
+kept out, told of the end, linked to a table, and checked."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from textwrap import dedent
 
 import httpx2 as httpx
 import pytest
@@ -22,7 +25,8 @@ from tests.support import form_of
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.interop]
-PACKAGE = HERE.parents[1] / "packages" / "php"
+ROOT = HERE.parents[1]
+PACKAGE = ROOT / "packages" / "php"
 PROGRAMS = HERE / "php_packages"
 NAMES = ("plain", "laravel", "symfony", "codeigniter3", "codeigniter4")
 
@@ -61,6 +65,25 @@ http {{
   }}
 }}
 """
+
+
+@cache
+def blocks(page: Path = PACKAGE / "README.md") -> dict[str, str]:
+    """Return the code that a page shows, by the last file that the paragraph before it names."""
+    text, found = page.read_text(), {}
+    for block in re.finditer(r"^ *```(?:php|yaml)\n(.*?)^ *```", text, re.S | re.M):
+        before = text[: block.start()].rstrip().rpartition("\n\n")[2]
+        named = re.findall(r"`([\w/-]+\.(?:php|yaml))`", before)
+        if named and before.endswith(":"):
+            found[named[-1]] = dedent(block[1])
+    return found
+
+
+def lay(folder: Path, *names: str) -> None:
+    """Write files of a program as the README shows them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(blocks()[name])
 
 
 @dataclass
@@ -150,19 +173,25 @@ def prepared(name: str, sandbox: Sandbox, folder: Path) -> None:
         )
         for place in (*made, "routes"):
             (folder / place).mkdir(parents=True, exist_ok=True)
+        lay(folder, "config/sso.php")
         package = (PACKAGE / "composer.json").read_text()
         (folder / "vendor/composer/installed.json").write_text(f'{{"packages": [{package}]}}')  # as Composer writes it
         for part, text in shown(sandbox, "laravel").items():
             if part in (".env", "routes/web.php"):
                 (folder / part).write_text(text)
         with sqlite3.connect(folder / "database/users.sqlite") as database:
-            database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, sso_sub TEXT UNIQUE)")
+            database.execute(
+                "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, nip TEXT, email TEXT, sso_sub TEXT UNIQUE)"
+            )
+    if name == "symfony":
+        lay(folder, "config/packages/security.yaml", "config/services.yaml", "config/routes.yaml")
     if name == "codeigniter3":
         laid_out_3(folder)
     if name == "codeigniter4":
         if real := os.environ.get("CODEIGNITER4"):
             shutil.copytree(real, folder, dirs_exist_ok=True)
         shutil.copytree(PROGRAMS / "codeigniter4", folder, dirs_exist_ok=True)
+        lay(folder, "app/Config/Sso.php", "app/Config/Routes.php")
 
 
 def laid_out_3(folder: Path) -> None:
@@ -174,10 +203,13 @@ def laid_out_3(folder: Path) -> None:
     shutil.copytree(PACKAGE / "codeigniter3" / "application", folder / "application", dirs_exist_ok=True)
     (folder / "application/third_party").mkdir(exist_ok=True)
     shutil.copy(PACKAGE / "SsoClient.php", folder / "application/third_party")
-    for added in (folder / "append").iterdir():
-        file = folder / "application/config" / added.name
-        before = file.read_text() if file.exists() else "<?php\n"
-        file.write_text(before + added.read_text().removeprefix("<?php"))
+    added = {f"application/config/{file.name}": file.read_text() for file in (folder / "append").iterdir()}
+    for name in ("sso", "hooks", "routes"):
+        place = f"application/config/{name}.php"
+        added[place] = added.get(place, "") + blocks()[place].removeprefix("<?php")
+    for place, text in added.items():
+        before = (folder / place).read_text() if (folder / place).exists() else "<?php\n"
+        (folder / place).write_text(before + text.removeprefix("<?php"))
 
 
 def registered(
@@ -201,7 +233,7 @@ def registered(
             "application_roles": {"operator": {"title": "Petugas loket", "title#en": "Clerk"}},
         }
         places = {
-            "redirect_uris": [f"{here}{page}"],
+            "redirect_uris": [f"{here}{page}", f"{here}/sso.php"],
             "initiate_login_uri": f"{here}{login}",
             "post_logout_redirect_uris": [f"{here}/"],
             "backchannel_logout_uri": f"{here}{page}",
@@ -217,11 +249,18 @@ def registered(
 
 
 @pytest.fixture(scope="module")
-def programs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Program]]:
+def registrations(server: Server) -> dict[str, Sandbox]:
+    return registered(server, (*NAMES, "onefile"))
+
+
+@pytest.fixture(scope="module")
+def programs(
+    server: Server, registrations: dict[str, Sandbox], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Program]]:
     found: dict[str, Program] = {}
     folder = tmp_path_factory.mktemp("packages")
     try:
-        for name, sandbox in registered(server, NAMES).items():
+        for name, sandbox in ((name, registrations[name]) for name in NAMES):
             prepared(name, sandbox, folder / name)
             found[name] = Program(sandbox, folder / name, f"http://localhost:{sandbox.port}", [])
             found[name].running += started(name, sandbox, folder / name, server.issuer)
@@ -320,34 +359,40 @@ def test_each_program_passes_the_check(programs: dict[str, Program], server: Ser
         assert {case for case, outcome in outcomes.items() if outcome == "refused"} == FAULTS, (name, outcomes)
 
 
+@pytest.mark.parametrize("page", ["packages/php/README.md", "docs/php.id.md"])
+def test_the_pages_of_the_manuals_sign_in_as_they_are_shown(
+    server: Server, registrations: dict[str, Sandbox], tmp_path: Path, page: str
+) -> None:
+    sandbox = registrations["onefile"]
+    here = f"http://localhost:{sandbox.port}"
+    lines = (ROOT / "README.md").read_text().partition("```php\n")[2].partition("```")[0]
+    shutil.copy(PACKAGE / "SsoClient.php", tmp_path)
+    for name, text in (*blocks(ROOT / page).items(), ("front.php", f"<?php\n{lines}")):
+        if name in ("sso.php", "index.php", "front.php"):
+            values = {"https://masuk.kota.example": server.issuer, "'antrean'": "'paket-onefile-sandbox'"}
+            values |= {"'layanan-warga'": "'paket-onefile-sandbox'", "https://antrean.kota.example": here}
+            values |= {"https://layanan-warga.kota.example": here, "/var/lib": str(tmp_path / "lib")}
+            for example, value in values.items():
+                text = text.replace(example, value)
+            (tmp_path / name).write_text(text)
+    command = ["php", "-d", "display_errors=1", "-S", f"localhost:{sandbox.port}", "-t", str(tmp_path)]
+    running = Running(command, sandbox.environment, tmp_path, sandbox.port)
+    try:
+        with httpx.Client(base_url=here, timeout=30) as browser:
+            shown_page = signed_in(server, "/index.php", browser)
+            assert shown_page.text.startswith("Siti Rahmawati<form"), shown_page.text
+            assert browser.get("/front.php").text.startswith("Siti Rahmawati")
+        with httpx.Client(base_url=here, timeout=30) as browser:
+            assert signed_in(server, "/front.php", browser).text.startswith("Siti Rahmawati")
+    finally:
+        running.stop()
+
+
 def test_the_syntax_is_that_of_php_7_4() -> None:
-    """The files that Composer loads: PHP 7.4. Those for CodeIgniter 3 go with the one file: PHP 5.6."""
-    script = """
-    require '/usr/share/php/PhpParser/autoload.php';
-    $lexer = new PhpParser\\Lexer\\Emulative(['phpVersion' => $argv[1]]);
-    $parser = (new PhpParser\\ParserFactory())->create(constant('PhpParser\\ParserFactory::ONLY_PHP' . $argv[1][0]), $lexer);
-    class Names extends PhpParser\\NodeVisitorAbstract {
-        public function enterNode(PhpParser\\Node $node) {
-            $new = ['Enum_', 'Match', 'NullsafePropertyFetch', 'NullsafeMethodCall', 'UnionType', 'IntersectionType', 'Attribute'];
-            $promoted = $node instanceof PhpParser\\Node\\Param && $node->flags !== 0;
-            $named = $node instanceof PhpParser\\Node\\Arg && $node->name !== null;
-            if ($promoted || $named || array_filter($new, fn ($name) => substr(get_class($node), -strlen($name)) === $name)) {
-                throw new Exception(get_class($node) . ' in line ' . $node->getLine());
-            }
-        }
-    }
-    $walk = new PhpParser\\NodeTraverser();
-    $walk->addVisitor(new Names());
-    foreach (array_slice($argv, 2) as $file) {
-        try {
-            $walk->traverse($parser->parse(file_get_contents($file)));
-        } catch (Throwable $error) {
-            echo "$file: {$error->getMessage()}\n";
-        }
-    }
-    """
+    """The files that Composer loads: PHP 7.4. Those for CodeIgniter 3 and WordPress go with the one file: PHP 5.6."""
     for version, folders in (("7.4", ("src",)), ("5.6", ("codeigniter3", "wordpress"))):
         files = [str(file) for folder in folders for file in sorted((PACKAGE / folder).rglob("*.php"))]
         assert files
-        done = subprocess.run(["php", "-r", script, "--", version, *files], capture_output=True, text=True)
+        command = ["php", str(PROGRAMS / "syntax.php"), version, *files]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert (done.stdout, done.stderr) == ("", ""), done.stdout + done.stderr

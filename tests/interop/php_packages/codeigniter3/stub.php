@@ -64,8 +64,8 @@ function get_instance()
 }
 
 $route = $hook = array();
-require __DIR__ . '/append/routes.php';
-require __DIR__ . '/append/hooks.php';
+require APPPATH . 'config/routes.php';
+require APPPATH . 'config/hooks.php';
 $path = trim(parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH), '/');
 $target = $path === '' ? $route['default_controller'] : (isset($route[$path]) ? $route[$path] : $path);
 list($class, $method) = explode('/', $target) + array(1 => 'index');

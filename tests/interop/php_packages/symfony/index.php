@@ -1,24 +1,18 @@
 <?php
-// A program of Symfony 5.4 as Debian has it, without Composer, in one file.
+// A program of Symfony 5.4 as Debian has it, without Composer: its pages. The settings are those of the README.
 
 namespace App;
 
-use Sso\Symfony\SsoAuthenticator;
-use Sso\Symfony\SsoController;
-use Sso\Symfony\SymfonySession;
 use SsoClient;
 use Symfony\Bundle\FrameworkBundle\FrameworkBundle;
 use Symfony\Bundle\FrameworkBundle\Kernel\MicroKernelTrait;
 use Symfony\Bundle\SecurityBundle\SecurityBundle;
-use Symfony\Component\DependencyInjection\ContainerBuilder;
 use Symfony\Component\DependencyInjection\Loader\Configurator\ContainerConfigurator;
 use Symfony\Component\HttpFoundation\RedirectResponse;
 use Symfony\Component\HttpFoundation\Request;
 use Symfony\Component\HttpFoundation\Response;
 use Symfony\Component\HttpKernel\Kernel;
 use Symfony\Component\Routing\Loader\Configurator\RoutingConfigurator;
-
-use function Symfony\Component\DependencyInjection\Loader\Configurator\service;
 
 error_reporting(E_ALL & ~E_DEPRECATED & ~E_USER_DEPRECATED);
 foreach (['Bundle/FrameworkBundle', 'Bundle/SecurityBundle', 'Component/Security/Http', 'Component/Yaml'] as $part) {
@@ -78,27 +72,15 @@ final class App extends Kernel
             'secret' => 'S0ME_SECRET', 'router' => ['utf8' => true], 'http_method_override' => false,
             'session' => ['handler_id' => 'session.handler.native_file', 'save_path' => getenv('DATA') . '/sessions', 'cookie_samesite' => 'lax', 'storage_factory_id' => 'session.storage.factory.native'],
         ]);
-        // config/packages/security.yaml and services.yaml of the README, as PHP: Debian has php-symfony-yaml apart
-        $c->extension('security', [
-            'enable_authenticator_manager' => true,
-            'firewalls' => ['main' => ['stateless' => true, 'custom_authenticators' => [SsoAuthenticator::class], 'entry_point' => SsoAuthenticator::class]],
-            'access_control' => [['path' => '^/loket', 'roles' => 'ROLE_USER'], ['path' => '^/operator', 'roles' => 'ROLE_OPERATOR']],
-        ]);
-        $services = $c->services()->defaults()->autowire()->autoconfigure()->public();
-        $services->set(SymfonySession::class);
-        $services->set(SsoClient::class, SsoClient::class)->args([[
-            'issuer' => '%env(OIDC_ISSUER)%', 'client_id' => '%env(OIDC_CLIENT_ID)%', 'client_secret' => '%env(OIDC_CLIENT_SECRET)%',
-            'redirect_uri' => '%env(OIDC_REDIRECT_URI)%', 'post_logout_redirect_uri' => '%env(OIDC_POST_LOGOUT_REDIRECT_URI)%',
-            'scope' => '%env(OIDC_SCOPE)%', 'data_dir' => getenv('DATA') . '/sso',
-        ], service(SymfonySession::class)]);
-        $services->set(SsoAuthenticator::class)->arg('$roles', ['operator' => 'ROLE_OPERATOR'])->arg('$path', '/callback');
-        $services->set(SsoController::class)->tag('controller.service_arguments');
+        $c->import(getenv('DATA') . '/config/packages/security.yaml'); // as the README shows them
+        $c->import(getenv('DATA') . '/config/services.yaml');
+        $services = $c->services()->defaults()->autowire()->autoconfigure();
         $services->set(Pages::class)->tag('controller.service_arguments');
     }
 
     protected function configureRoutes(RoutingConfigurator $routes): void
     {
-        $routes->add('sso', '/callback')->controller(SsoController::class)->methods(['GET', 'POST']);
+        $routes->import(getenv('DATA') . '/config/routes.yaml');
         $routes->add('home', '/')->controller([Pages::class, 'home']);
         $routes->add('login', '/login')->controller([Pages::class, 'login']);
         $routes->add('loket', '/loket')->controller([Pages::class, 'page']);

@@ -1,4 +1,3 @@
 <?php
 $route['default_controller'] = 'beranda';
 $route['login'] = 'beranda/login';
-$route['callback'] = 'sso_login';

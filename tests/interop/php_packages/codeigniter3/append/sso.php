@@ -1,2 +1,0 @@
-<?php
-$config['protected'] = array('loket' => true, 'operator' => 'operator');

@@ -1,3 +1,0 @@
-<?php
-// What a program with users of its own changes of the published file.
-return ['model' => App\Models\User::class, 'create' => ['name' => 'name']];
