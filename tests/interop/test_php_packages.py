@@ -19,7 +19,7 @@ import httpx2 as httpx
 import pytest
 import yaml
 from tests.interop.conftest import HERE, Server, signed_in
-from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox, shown
+from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox, downloaded, shown
 from tests.journeys.conftest import free_ports
 from tests.support import form_of
 from tests.waiting import wait_until
@@ -110,7 +110,7 @@ class Program:
 def environment_of(sandbox: Sandbox, folder: Path, issuer: str) -> dict[str, str]:
     here = f"http://localhost:{sandbox.port}"
     return sandbox.environment | {
-        "SSO_PACKAGE": str(PACKAGE),
+        "SSO_PACKAGE": str(folder / "sso-php" if (folder / "sso-php").exists() else PACKAGE),
         "DATA": str(folder),
         "SESSIONS": str(folder / "sessions"),
         "OIDC_ISSUER": issuer,
@@ -173,12 +173,11 @@ def prepared(name: str, sandbox: Sandbox, folder: Path) -> None:
         )
         for place in (*made, "routes"):
             (folder / place).mkdir(parents=True, exist_ok=True)
+        downloaded(sandbox, "laravel", folder)
         lay(folder, "config/sso.php")
-        package = (PACKAGE / "composer.json").read_text()
+        package = (folder / "sso-php/composer.json").read_text()
         (folder / "vendor/composer/installed.json").write_text(f'{{"packages": [{package}]}}')  # as Composer writes it
-        for part, text in shown(sandbox, "laravel").items():
-            if part in (".env", "routes/web.php"):
-                (folder / part).write_text(text)
+        assert shown(sandbox, "laravel")["routes/web.php"] == (folder / "routes/web.php").read_text()
         with sqlite3.connect(folder / "database/users.sqlite") as database:
             database.execute(
                 "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, nip TEXT, email TEXT, sso_sub TEXT UNIQUE)"
