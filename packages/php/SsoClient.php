@@ -220,6 +220,24 @@ class SsoClient
     const MAX_BYTES = 1000000;
     const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
+    /** What users see where `ui_locales` is `id`, by error code or by the English text. */
+    private static $indonesian = array(
+        'login_required' => 'Masuk, lalu kirim lagi.',
+        'access_denied' => 'Anda tidak berhak membuka halaman ini.',
+        'invalid_request' => 'Permintaan ini tidak dapat diproses. Untuk keluar, pakai tombol Keluar.',
+        'invalid_state' => 'Proses masuk ini tidak dimulai di browser ini, atau terlalu lama. Mulai lagi.',
+        'provider_unavailable' => 'Layanan masuk tidak dapat dihubungi. Coba lagi nanti.',
+        'unknown_user' => 'Anda belum punya akun di aplikasi ini. Hubungi administrator aplikasi.',
+        'ambiguous_user' => 'Akun Anda tidak dapat dicocokkan dengan satu pengguna saja. Hubungi administrator aplikasi.',
+        'Sign-in' => 'Masuk',
+        'Start page' => 'Halaman awal',
+        'Local sign-in' => 'Masuk lokal',
+        'Password' => 'Kata sandi',
+        'Sign in' => 'Masuk',
+        'The password is wrong.' => 'Kata sandi salah.',
+        'Too many tries. Wait 15 minutes.' => 'Terlalu banyak percobaan. Tunggu 15 menit.',
+    );
+
     private $config;
     private $files;
     private $session;
@@ -393,7 +411,7 @@ class SsoClient
     /** Return the answer that tells a user of an error. */
     public function failure(array $server, SsoException $error)
     {
-        $denied = in_array($error->error, array('access_denied', 'unknown_user', 'ambiguous_user'), true);
+        $denied = in_array($error->error, array('access_denied', 'unknown_user', 'ambiguous_user', 'local_user'), true);
         $status = $denied ? 403 : ($error->error === 'provider_unavailable' ? 503 : 400);
         return $this->errorAnswer($server, $status, $error->error, $error->getMessage());
     }
@@ -1082,9 +1100,10 @@ class SsoClient
                 return self::redirection($this->config['home']);
             }
         }
-        return self::page(200, 'Local sign-in', ($problem !== '' ? '<p role="alert">' . self::html($problem) . '</p>' : '')
+        return $this->page(200, 'Local sign-in', ($problem !== '' ? '<p role="alert">' . self::html($this->say($problem)) . '</p>' : '')
             . '<form method="post"><input type="hidden" name="csrf" value="' . $this->csrfToken() . '">'
-            . '<label>Password <input type="password" name="password" autocomplete="current-password"></label> <button>Sign in</button></form>');
+            . '<label>' . $this->say('Password') . ' <input type="password" name="password" autocomplete="current-password"></label> <button>'
+            . $this->say('Sign in') . '</button></form>');
     }
 
     private function problemOfPassword(array $form, $hash)
@@ -1143,16 +1162,31 @@ class SsoClient
             return self::json($status, $error, $text);
         }
         $home = self::html($this->config['home']);
-        return self::page($status, 'Sign-in', '<p role="alert">' . self::html($text) . "</p><p><a href=\"$home\">Start page</a></p>");
+        $shown = self::html($this->say($text, $error));
+        return $this->page($status, 'Sign-in', "<p role=\"alert\">$shown</p><p><a href=\"$home\">" . $this->say('Start page') . '</a></p>');
     }
 
-    private static function page($status, $title, $body)
+    private function isIndonesian()
     {
+        return strncmp($this->config['ui_locales'], 'id', 2) === 0;
+    }
+
+    /** Return a text in the language of `ui_locales`. $error: the error code, for which there is a text of its own. */
+    private function say($text, $error = '')
+    {
+        $key = isset(self::$indonesian[$error]) ? $error : $text;
+        return $this->isIndonesian() && isset(self::$indonesian[$key]) ? self::$indonesian[$key] : $text;
+    }
+
+    private function page($status, $title, $body)
+    {
+        $language = $this->isIndonesian() ? 'id' : 'en';
+        $title = self::html($this->say($title));
         return self::answerOf($status, array(
             'Content-Type' => 'text/html; charset=utf-8',
             'Content-Security-Policy' => "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
-        ), '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>'
-            . self::html($title) . '</title><h1>' . self::html($title) . '</h1>' . $body . '</html>');
+        ), "<!doctype html><html lang=\"$language\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+            . "<title>$title</title><h1>$title</h1>$body</html>");
     }
 
     // ---- Small parts --------------------------------------------------------------------------------------------

@@ -202,10 +202,10 @@ def test_an_administrator_links_the_own_account_and_nobody_else_becomes_one(site
         ("['sub' => 'a', 'email' => 'lama@warga.example', 'email_verified' => true]", "lama"),
         ("['sub' => 'b', 'email' => 'lama@warga.example', 'email_verified' => true]", "ambiguous_user"),
         ("['sub' => 'a']", "lama"),
-        ("['sub' => 'c', 'email' => 'lama@warga.example', 'email_verified' => false]", "unknown_user"),
-        ("['sub' => 'c', 'email' => 'admin@warga.example', 'email_verified' => true]", "unknown_user"),
-        ("['sub' => 'c', 'local_user_id' => '1']", "unknown_user"),
-        ("['sub' => 'c', 'local_user_id' => '1 OR 1=1']", "unknown_user"),
+        ("['sub' => 'c', 'email' => 'lama@warga.example', 'email_verified' => false]", "local_user"),
+        ("['sub' => 'c', 'email' => 'admin@warga.example', 'email_verified' => true]", "local_user"),
+        ("['sub' => 'c', 'local_user_id' => '1']", "local_user"),
+        ("['sub' => 'c', 'local_user_id' => '1 OR 1=1']", "local_user"),
     ],
 )
 def test_a_user_of_before_is_found_by_what_is_vouched_for(site: Site, claims: str, expected: str) -> None:

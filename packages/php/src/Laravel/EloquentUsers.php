@@ -37,7 +37,8 @@ final class EloquentUsers implements LocalUsers
         if ($user === null && $this->create && !$isLocal) {
             $user = new $this->model();
             foreach ($this->create as $claim => $column) {
-                $user->forceFill([$column => $claims[$claim] ?? '']);
+                $isVouchedFor = $claim !== 'email' || ($claims['email_verified'] ?? false) === true;
+                $user->forceFill([$column => $isVouchedFor ? $claims[$claim] ?? null : null]);
             }
         }
         if ($user !== null && !$isLocal && isset($this->columns['sub'])) {

@@ -9,6 +9,7 @@ return [
         'redirect_uri' => env('OIDC_REDIRECT_URI'),
         'post_logout_redirect_uri' => env('OIDC_POST_LOGOUT_REDIRECT_URI', ''),
         'scope' => env('OIDC_SCOPE', 'openid profile email'),
+        'ui_locales' => config('app.locale', 'id'),
         'data_dir' => storage_path('sso'),
     ],
 

@@ -30,7 +30,7 @@ class Sso_Login_Users
         $user = get_user_by('id', (int) $row['ID']);
         if ($row[self::SUB] === '') {
             if (user_can($user, 'manage_options')) {
-                throw new SsoException('unknown_user', Sso_Login_Texts::get('An administrator of this site must first link the account: sign in with the password, and open the profile.'));
+                throw new SsoException('local_user', Sso_Login_Texts::get('An administrator of this site must first link the account: sign in with the password, and open the profile.'));
             }
             update_user_meta($user->ID, self::SUB, wp_slash($linked['sub']));
         }
@@ -43,7 +43,7 @@ class Sso_Login_Users
         $subject = self::subject($claims['sub']);
         foreach ($this->rows(self::SUB, $subject) as $row) {
             if ((int) $row['ID'] !== $user->ID) {
-                throw new SsoException('ambiguous_user', Sso_Login_Texts::get('This city account is linked to another user of this site.'));
+                throw new SsoException('local_user', Sso_Login_Texts::get('This city account is linked to another user of this site.'));
             }
         }
         update_user_meta($user->ID, self::SUB, wp_slash($subject));
@@ -81,7 +81,7 @@ class Sso_Login_Users
     private function create(array $claims, $subject)
     {
         if (!Sso_Login_Settings::get('create')) {
-            throw new SsoException('unknown_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
+            throw new SsoException('local_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
         }
         $name = isset($claims['name']) && is_string($claims['name']) ? sanitize_text_field($claims['name']) : '';
         $mail = isset($claims['email'], $claims['email_verified']) && $claims['email_verified'] === true ? $claims['email'] : '';
@@ -94,7 +94,7 @@ class Sso_Login_Users
             'role' => Sso_Login_Settings::get('role'),
         )));
         if (is_wp_error($id)) {
-            throw new SsoException('unknown_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
+            throw new SsoException('local_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
         }
         update_user_meta($id, self::SUB, wp_slash($subject));
         return get_user_by('id', $id);

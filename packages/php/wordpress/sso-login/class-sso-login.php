@@ -36,6 +36,7 @@ class Sso_Login
                 'post_logout_redirect_uri' => home_url('/'),
                 'scope' => Sso_Login_Settings::get('scope'),
                 'data_dir' => SSO_LOGIN_DATA_DIR,
+                'ui_locales' => strncmp(determine_locale(), 'id', 2) === 0 ? 'id' : '',
                 'home' => wp_parse_url(home_url('/'), PHP_URL_PATH),
             ), $this->session);
         }
@@ -93,12 +94,12 @@ class Sso_Login
         $claims = $this->client()->user();
         try {
             if ($claims === null) {
-                throw new SsoException('access_denied', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
+                throw new SsoException('local_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
             }
             $this->session->set('link', null);
             if (is_array($linking) && $linking[1] > time() - 900) {
                 if (get_current_user_id() !== $linking[0]) {
-                    throw new SsoException('access_denied', Sso_Login_Texts::get('You are no longer signed in to this site. Sign in, and link again.'));
+                    throw new SsoException('local_user', Sso_Login_Texts::get('You are no longer signed in to this site. Sign in, and link again.'));
                 }
                 $this->users->link(wp_get_current_user(), $claims);
             }
