@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, a font, Node.js 20 with
-# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, PHP, systemd-analyze, PostgreSQL, and the
-# Node.js packages of tests/interop. What is there stays.
+# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, PHP with php-fpm, Laravel, Symfony and
+# WordPress, nginx, MariaDB, systemd-analyze, PostgreSQL, and the Node.js packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -40,7 +40,19 @@ has_postgres() {
 has_fonts() { [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ]; }
 has_systemd() { has systemd-analyze; }
 has_php() { has php && php -r 'exit(extension_loaded("curl") ? 0 : 1);'; }
+has_php_sqlite() { has php && php -r 'exit(extension_loaded("pdo_sqlite") ? 0 : 1);'; }
+has_php_fpm() { ls "${SBIN:-/usr/sbin}"/php-fpm* >/dev/null 2>&1; }
+has_nginx() { has nginx || [ -x "${SBIN:-/usr/sbin}/nginx" ]; }
+has_laravel() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/Illuminate/Foundation/Application.php" ]; }
+has_symfony() {
+  for part in Bundle/FrameworkBundle Bundle/SecurityBundle Component/Yaml; do
+    [ -e "${PHP_LIBRARIES:-/usr/share/php}/Symfony/$part/autoload.php" ] || return 1
+  done
+}
 has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
+has_wordpress() { [ -e "${WORDPRESS:-/usr/share/wordpress}/wp-load.php" ]; }
+has_php_mysql() { has php && php -r 'exit(extension_loaded("mysqli") ? 0 : 1);'; }
+has_mariadb() { has mariadb-install-db && { has mariadbd || [ -x "${SBIN:-/usr/sbin}/mariadbd" ]; }; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -59,6 +71,14 @@ has_systemd|systemd|systemd-analyze
 has_postgres|postgresql|PostgreSQL of the machine
 has_php|php-cli php-curl|PHP with curl
 has_php_parser|php-parser|PHP-Parser, which reads the syntax of old versions of PHP
+has_php_sqlite|php-sqlite3|PHP with SQLite
+has_php_fpm|php-fpm|php-fpm
+has_nginx|nginx-light|nginx
+has_laravel|php-laravel-framework|Laravel
+has_symfony|php-symfony-framework-bundle php-symfony-security-bundle php-symfony-yaml|Symfony
+has_wordpress|wordpress|WordPress
+has_php_mysql|php-mysql|PHP with MySQL
+has_mariadb|mariadb-server-core|MariaDB, the database of WordPress
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "
 

@@ -90,8 +90,14 @@ class SsoPhpSession
     {
         if ($id === null) {
             $this->start();
+            if (headers_sent()) { // too late for a new cookie: the session stays, and is empty
+                $_SESSION = array();
+                return;
+            }
         } else {
-            if (session_status() === PHP_SESSION_ACTIVE) {
+            if (session_status() === PHP_SESSION_ACTIVE && empty($_COOKIE[session_name()])) {
+                session_destroy(); // the one that was begun for this notice, which comes from no browser
+            } elseif (session_status() === PHP_SESSION_ACTIVE) {
                 session_write_close();
             }
             ini_set('session.use_strict_mode', '0');
@@ -214,6 +220,24 @@ class SsoClient
     const MAX_BYTES = 1000000;
     const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
+    /** What users see where `ui_locales` is `id`, by error code or by the English text. */
+    private static $indonesian = array(
+        'login_required' => 'Masuk, lalu kirim lagi.',
+        'access_denied' => 'Anda tidak berhak membuka halaman ini.',
+        'invalid_request' => 'Permintaan ini tidak dapat diproses. Untuk keluar, pakai tombol Keluar.',
+        'invalid_state' => 'Proses masuk ini tidak dimulai di browser ini, atau terlalu lama. Mulai lagi.',
+        'provider_unavailable' => 'Layanan masuk tidak dapat dihubungi. Coba lagi nanti.',
+        'unknown_user' => 'Anda belum punya akun di aplikasi ini. Hubungi administrator aplikasi.',
+        'ambiguous_user' => 'Akun Anda tidak dapat dicocokkan dengan satu pengguna saja. Hubungi administrator aplikasi.',
+        'Sign-in' => 'Masuk',
+        'Start page' => 'Halaman awal',
+        'Local sign-in' => 'Masuk lokal',
+        'Password' => 'Kata sandi',
+        'Sign in' => 'Masuk',
+        'The password is wrong.' => 'Kata sandi salah.',
+        'Too many tries. Wait 15 minutes.' => 'Terlalu banyak percobaan. Tunggu 15 menit.',
+    );
+
     private $config;
     private $files;
     private $session;
@@ -230,7 +254,7 @@ class SsoClient
             'post_logout_redirect_uri' => '', 'data_dir' => null, 'scope' => 'openid profile email',
             'acr_values' => '', 'ui_locales' => '', 'timeout' => 10, 'ca_file' => '',
             'session_seconds' => 43200, 'recheck_seconds' => 300, 'logout_by_link' => false,
-            'local_door' => null, 'session_name' => 'sso',
+            'local_door' => null, 'session_name' => 'sso', 'home' => '/',
         );
         $unknown = array_diff(array_keys($config), array_keys($defaults));
         if ($unknown) {
@@ -263,10 +287,7 @@ class SsoClient
         if ($user !== null) {
             return $user;
         }
-        if (!$this->isPageRequest()) {
-            $this->sendError(401, 'login_required', 'Sign in, and send this again.');
-        }
-        $this->redirect($this->loginUrl($this->currentPath()));
+        $this->send($this->challenge($_SERVER));
     }
 
     /**
@@ -279,7 +300,7 @@ class SsoClient
     {
         $user = $this->requireLogin();
         if (!self::hasRole($user, $role, $unit)) {
-            $this->sendError(403, 'access_denied', "You need the role $role for this page.");
+            $this->send($this->refusal($_SERVER, $role));
         }
         return $user;
     }
@@ -314,6 +335,9 @@ class SsoClient
             $this->forget();
             return null;
         }
+        if (empty($kept['local']) && $kept['id'] !== $this->session->id()) { // a framework renews it now and then
+            $kept = $this->register($kept);
+        }
         if (empty($kept['local']) && $kept['checked'] + $this->config['recheck_seconds'] < time()) {
             return $this->checkAgain($kept);
         }
@@ -323,25 +347,85 @@ class SsoClient
     /** Answer a request for the redirect URI: the return from the sign-in, a logout, or a notice of the provider. */
     public function handle()
     {
-        $action = isset($_GET['sso']) ? $_GET['sso'] : '';
-        try {
-            if (isset($_POST['logout_token'])) {
-                $this->handleBackchannelLogout();
-            } elseif ($action === 'logout') {
-                $this->handleLogout();
-            } elseif ($action === 'local') {
-                $this->handleLocalDoor();
-            } elseif (isset($_GET['state']) || isset($_GET['code']) || isset($_GET['error'])) {
-                $this->redirect($this->finish($_GET));
-            }
-            $this->redirect($this->loginUrl('/'));
-        } catch (SsoException $error) {
-            $status = $error->error === 'access_denied' ? 403 : ($error->error === 'provider_unavailable' ? 503 : 400);
-            $this->sendError($status, $error->error, $error->getMessage());
-        }
+        $this->send($this->answer($_GET, $_POST, $_SERVER));
     }
 
     // ---- Steps, for frameworks: they return values and send nothing ---------------------------------------------
+
+    /**
+     * Return the answer to a request for the redirect URI: the start of a sign-in, the return from it, a logout, the local
+     * door, or a notice of the provider.
+     *
+     * @param array $query  the parameters of the address ($_GET)
+     * @param array $form   the fields of the body ($_POST)
+     * @param array $server what PHP says about the request ($_SERVER); of it REMOTE_ADDR, REQUEST_METHOD and headers
+     * @return array status, headers (name => value) and body
+     */
+    public function answer(array $query, array $form, array $server)
+    {
+        $action = isset($query['sso']) ? $query['sso'] : '';
+        try {
+            if (isset($form['logout_token'])) {
+                return $this->answerNotice($form['logout_token']);
+            }
+            if ($action === 'logout') {
+                return $this->answerLogout($form);
+            }
+            if ($action === 'local') {
+                return $this->answerLocalDoor($form, $server);
+            }
+            if (isset($query['state']) || isset($query['code']) || isset($query['error'])) {
+                return self::redirection($this->finish($query));
+            }
+            return self::redirection($this->loginUrl(isset($query['return_to']) ? $query['return_to'] : $this->config['home']));
+        } catch (SsoException $error) {
+            return $this->failure($server, $error);
+        }
+    }
+
+    /**
+     * Return the answer to a request of somebody who is not signed in: to a page a redirect, to everything else 401,
+     * because a redirect would lose what was sent.
+     *
+     * @param array $server what PHP says about the request ($_SERVER)
+     * @return array status, headers and body
+     */
+    public function challenge(array $server)
+    {
+        if (!self::isPageRequest($server)) {
+            return $this->errorAnswer($server, 401, 'login_required', 'Sign in, and send this again.');
+        }
+        try {
+            return self::redirection($this->loginUrl(isset($server['REQUEST_URI']) ? $server['REQUEST_URI'] : $this->config['home']));
+        } catch (SsoException $error) {
+            return $this->failure($server, $error);
+        }
+    }
+
+    /** Return the answer (403) to a user who lacks a role. */
+    public function refusal(array $server, $role)
+    {
+        return $this->errorAnswer($server, 403, 'access_denied', "You need the role $role for this page.");
+    }
+
+    /** Return the answer that tells a user of an error. */
+    public function failure(array $server, SsoException $error)
+    {
+        $denied = in_array($error->error, array('access_denied', 'unknown_user', 'ambiguous_user', 'local_user'), true);
+        $status = $denied ? 403 : ($error->error === 'provider_unavailable' ? 503 : 400);
+        return $this->errorAnswer($server, $status, $error->error, $error->getMessage());
+    }
+
+    /** Send an answer, and end the request. */
+    public function send(array $answer)
+    {
+        http_response_code($answer['status']);
+        foreach ($answer['headers'] as $name => $value) {
+            header("$name: $value");
+        }
+        echo $answer['body'];
+        exit;
+    }
 
     /**
      * Begin a sign-in and return the URL to send the browser to (OpenID Connect Core 3.1.2.1, RFC 7636).
@@ -498,28 +582,53 @@ class SsoClient
      */
     public static function findLocalUser(array $user, $database, $table, array $columns)
     {
-        foreach (array('local_user_id', 'nip', 'email') as $claim) {
+        foreach (array_merge(array($table), array_values($columns)) as $name) {
+            if (!preg_match('/^[A-Za-z_][A-Za-z0-9_]*$/D', $name)) {
+                throw new SsoException('configuration', "$name is not the name of a table or column.");
+            }
+        }
+        return self::matchLocalUser($user, $columns, function ($column, $value) use ($database, $table) {
+            $statement = $database->prepare("SELECT * FROM $table WHERE $column = ?");
+            $statement->execute(array($value));
+            return $statement->fetchAll(PDO::FETCH_ASSOC);
+        });
+    }
+
+    /**
+     * Return the user that the program had before, as findLocalUser does, wherever the program keeps its users.
+     *
+     * With a column for `sub` that is looked at first. Who is linked to another sub already is not found by anything else.
+     *
+     * @param array $user the claims of the user
+     * @param array $columns claim => column, of sub, local_user_id, nip and email
+     * @param callable $find a function of column and value that returns the rows (arrays, or objects with ArrayAccess)
+     * @return array|object|null
+     * @throws SsoException when more than one row fits
+     */
+    public static function matchLocalUser(array $user, array $columns, $find)
+    {
+        foreach (array('sub', 'local_user_id', 'nip', 'email') as $claim) {
             $usable = isset($columns[$claim]) && isset($user[$claim]) && is_string($user[$claim]) && $user[$claim] !== '';
             if (!$usable || ($claim === 'email' && (!isset($user['email_verified']) || $user['email_verified'] !== true))) {
                 continue;
             }
-            foreach (array($table, $columns[$claim]) as $name) {
-                if (!preg_match('/^[A-Za-z_][A-Za-z0-9_]*$/D', $name)) {
-                    throw new SsoException('configuration', "$name is not the name of a table or column.");
+            $column = $columns[$claim];
+            $rows = array();
+            foreach (call_user_func($find, $column, $user[$claim]) as $row) { // a database may find é for e
+                $kept = (string) $row[$column];
+                $same = $claim === 'email' ? strtolower($kept) === strtolower($user[$claim]) : $kept === $user[$claim];
+                if ($same) {
+                    $rows[] = $row;
                 }
             }
-            $statement = $database->prepare("SELECT * FROM $table WHERE {$columns[$claim]} = ?");
-            $statement->execute(array($user[$claim]));
-            $column = $columns[$claim];
-            $exact = function ($row) use ($column, $claim, $user) { // a database may find é for e
-                $same = strtolower((string) $row[$column]) === strtolower($user[$claim]);
-                return $claim === 'email' ? $same : (string) $row[$column] === $user[$claim];
-            };
-            $rows = array_values(array_filter($statement->fetchAll(PDO::FETCH_ASSOC), $exact));
             if (count($rows) > 1) {
-                throw new SsoException('ambiguous_user', "More than one user has the same {$columns[$claim]}. Ask the administrator of this program.");
+                throw new SsoException('ambiguous_user', "More than one user has the same $column. Ask the administrator of this program.");
             }
             if ($rows) {
+                $linked = isset($columns['sub']) ? (string) $rows[0][$columns['sub']] : '';
+                if ($linked !== '' && $linked !== (isset($user['sub']) ? $user['sub'] : '')) {
+                    throw new SsoException('ambiguous_user', 'This user of the program is linked to another account. Ask the administrator of this program.');
+                }
                 return $rows[0];
             }
         }
@@ -567,16 +676,26 @@ class SsoClient
             'began' => time(),
             'checked' => time(),
         );
-        $this->session->set($this->config['session_name'], $this->withTokens($kept, $tokens));
+        $this->register($this->withTokens($kept, $tokens));
         $this->session->set($this->config['session_name'] . '_csrf', null);
-        $id = $this->session->id();
+        $this->files->write('subject', $kept['sid'], $kept['sub']);
+    }
+
+    /** Keep under which id the session is found when the provider ends it. */
+    private function register(array $kept)
+    {
+        $before = isset($kept['id']) ? $kept['id'] : null;
+        $id = $kept['id'] = $this->session->id();
+        $this->session->set($this->config['session_name'], $kept);
         $sid = $kept['sid'];
-        $this->files->change('sessions', $kept['sub'], function ($known) use ($sid, $id) {
-            $known = is_array($known) ? $known : array();
-            $known[] = array($sid, $id, time());
-            return array_slice($known, -50);
+        $this->files->change('sessions', $kept['sub'], function ($known) use ($sid, $id, $before) {
+            $others = array_filter(is_array($known) ? $known : array(), function ($entry) use ($before) {
+                return $entry[1] !== $before;
+            });
+            $others[] = array($sid, $id, time());
+            return array_slice(array_values($others), -50);
         });
-        $this->files->write('subject', $sid, $kept['sub']);
+        return $kept;
     }
 
     private function withTokens(array $kept, array $tokens)
@@ -620,10 +739,10 @@ class SsoClient
         return $this->files->read('ended', 'sid ' . $kept['sid']) !== null || ($bySubject !== null && $bySubject >= $kept['began']);
     }
 
+    /** End the session here, with everything that the program kept in it. */
     private function forget()
     {
-        $this->session->set($this->config['session_name'], null);
-        $this->session->renew();
+        $this->session->destroy();
     }
 
     private function checkAgain(array $kept)
@@ -940,107 +1059,134 @@ class SsoClient
 
     // ---- Requests and answers -----------------------------------------------------------------------------------
 
-    private function handleBackchannelLogout()
+    private function answerNotice($token)
     {
-        header('Cache-Control: no-store');
         try {
-            $this->endSessions($_POST['logout_token']);
+            $this->endSessions($token);
         } catch (SsoException $error) {
-            http_response_code($error->error === 'provider_unavailable' ? 503 : 400);
-            header('Content-Type: application/json');
-            echo json_encode(array('error' => 'invalid_request', 'error_description' => $error->getMessage()));
-            exit;
+            $status = $error->error === 'provider_unavailable' ? 503 : 400;
+            return self::json($status, 'invalid_request', $error->getMessage());
         }
-        http_response_code(200);
-        exit;
+        return self::answerOf(200, array());
     }
 
-    private function handleLogout()
+    private function answerLogout(array $form)
     {
-        $sent = isset($_POST['csrf']) && is_string($_POST['csrf']) ? $_POST['csrf'] : '';
-        if (!hash_equals($this->csrfToken(), $sent) && !$this->config['logout_by_link']) {
+        if (!$this->hasCsrfToken($form) && !$this->config['logout_by_link']) {
             throw new SsoException('invalid_request', 'Use the button to sign out.');
         }
-        $this->redirect($this->logoutUrl());
+        return self::redirection($this->logoutUrl());
+    }
+
+    private function hasCsrfToken(array $form)
+    {
+        return hash_equals($this->csrfToken(), isset($form['csrf']) && is_string($form['csrf']) ? $form['csrf'] : '');
     }
 
     /** A sign-in for administrators of this program while the provider does not answer. Off unless it is configured. */
-    private function handleLocalDoor()
+    private function answerLocalDoor(array $form, array $server)
     {
         $door = $this->config['local_door'];
-        $address = isset($_SERVER['REMOTE_ADDR']) ? $_SERVER['REMOTE_ADDR'] : '';
+        $address = isset($server['REMOTE_ADDR']) ? $server['REMOTE_ADDR'] : '';
         if (!is_array($door) || empty($door['password_hash']) || !in_array($address, isset($door['addresses']) ? $door['addresses'] : array(), true)) {
             throw new SsoException('access_denied', 'There is no local sign-in here.');
         }
         $problem = '';
-        if (isset($_POST['password']) && is_string($_POST['password'])) {
-            $sent = isset($_POST['csrf']) && is_string($_POST['csrf']) ? $_POST['csrf'] : '';
-            $tries = $this->files->change('door', 'tries', function ($kept) {
-                $recent = array_filter(is_array($kept) ? $kept : array(), function ($at) {
-                    return $at > time() - 900;
-                });
-                $recent[] = time();
-                return array_slice(array_values($recent), -20);
-            });
-            if (count($tries) > 5) {
-                $problem = 'Too many tries. Wait 15 minutes.';
-            } elseif (hash_equals($this->csrfToken(), $sent) && password_verify($_POST['password'], $door['password_hash'])) {
-                error_log("SsoClient: local sign-in from $address");
-                $this->session->renew();
-                $user = array('sub' => 'local:administrator', 'name' => 'Administrator', 'roles' => isset($door['roles']) ? $door['roles'] : array());
-                $this->session->set($this->config['session_name'], array('user' => $user, 'local' => true, 'began' => time()));
-                $this->files->delete('door', 'tries');
-                $this->redirect('/');
-            } else {
-                error_log("SsoClient: refused local sign-in from $address");
-                $problem = 'The password is wrong.';
+        if (isset($form['password']) && is_string($form['password'])) {
+            $problem = $this->problemOfPassword($form, $door['password_hash']);
+            error_log('SsoClient: ' . ($problem === '' ? '' : 'refused ') . "local sign-in from $address");
+            if ($problem === '') {
+                $this->keepLocal($door);
+                return self::redirection($this->config['home']);
             }
         }
-        header('Cache-Control: no-store');
-        $this->page('Local sign-in', ($problem !== '' ? '<p role="alert">' . self::html($problem) . '</p>' : '')
+        return $this->page(200, 'Local sign-in', ($problem !== '' ? '<p role="alert">' . self::html($this->say($problem)) . '</p>' : '')
             . '<form method="post"><input type="hidden" name="csrf" value="' . $this->csrfToken() . '">'
-            . '<label>Password <input type="password" name="password" autocomplete="current-password"></label> <button>Sign in</button></form>');
+            . '<label>' . $this->say('Password') . ' <input type="password" name="password" autocomplete="current-password"></label> <button>'
+            . $this->say('Sign in') . '</button></form>');
     }
 
-    private function isPageRequest()
+    private function problemOfPassword(array $form, $hash)
     {
-        $method = isset($_SERVER['REQUEST_METHOD']) ? $_SERVER['REQUEST_METHOD'] : 'GET';
-        $mode = isset($_SERVER['HTTP_SEC_FETCH_MODE']) ? $_SERVER['HTTP_SEC_FETCH_MODE'] : 'navigate';
-        $script = isset($_SERVER['HTTP_X_REQUESTED_WITH']) && strtolower($_SERVER['HTTP_X_REQUESTED_WITH']) === 'xmlhttprequest';
+        $tries = $this->files->change('door', 'tries', function ($kept) {
+            $recent = array_filter(is_array($kept) ? $kept : array(), function ($at) {
+                return $at > time() - 900;
+            });
+            $recent[] = time();
+            return array_slice(array_values($recent), -20);
+        });
+        if (count($tries) > 5) {
+            return 'Too many tries. Wait 15 minutes.';
+        }
+        return $this->hasCsrfToken($form) && password_verify($form['password'], $hash) ? '' : 'The password is wrong.';
+    }
+
+    private function keepLocal(array $door)
+    {
+        $this->session->renew();
+        $user = array('sub' => 'local:administrator', 'name' => 'Administrator', 'roles' => isset($door['roles']) ? $door['roles'] : array());
+        if (isset($door['local_user_id'])) {
+            $user['local_user_id'] = (string) $door['local_user_id'];
+        }
+        $this->session->set($this->config['session_name'], array('user' => $user, 'local' => true, 'began' => time()));
+        $this->files->delete('door', 'tries');
+    }
+
+    private static function isPageRequest(array $server)
+    {
+        $method = isset($server['REQUEST_METHOD']) ? $server['REQUEST_METHOD'] : 'GET';
+        $mode = isset($server['HTTP_SEC_FETCH_MODE']) ? $server['HTTP_SEC_FETCH_MODE'] : 'navigate';
+        $script = isset($server['HTTP_X_REQUESTED_WITH']) && strtolower($server['HTTP_X_REQUESTED_WITH']) === 'xmlhttprequest';
         return $method === 'GET' && $mode === 'navigate' && !$script;
     }
 
-    private function currentPath()
+    private static function answerOf($status, array $headers, $body = '')
     {
-        return isset($_SERVER['REQUEST_URI']) ? $_SERVER['REQUEST_URI'] : '/';
+        return array('status' => $status, 'headers' => $headers + array('Cache-Control' => 'no-store'), 'body' => $body);
     }
 
-    private function redirect($url)
+    private static function redirection($url)
     {
-        header('Cache-Control: no-store');
-        header('Location: ' . $url, true, 303);
-        exit;
+        return self::answerOf(303, array('Location' => $url));
     }
 
-    private function sendError($status, $error, $text)
+    private static function json($status, $error, $text)
     {
-        http_response_code($status);
-        header('Cache-Control: no-store');
-        if (!$this->isPageRequest()) {
-            header('Content-Type: application/json');
-            echo json_encode(array('error' => $error, 'error_description' => $text));
-            exit;
+        $body = json_encode(array('error' => $error, 'error_description' => $text));
+        return self::answerOf($status, array('Content-Type' => 'application/json'), $body);
+    }
+
+    private function errorAnswer(array $server, $status, $error, $text)
+    {
+        if (!self::isPageRequest($server)) {
+            return self::json($status, $error, $text);
         }
-        $this->page('Sign-in', '<p role="alert">' . self::html($text) . '</p><p><a href="/">Start page</a></p>');
+        $home = self::html($this->config['home']);
+        $shown = self::html($this->say($text, $error));
+        return $this->page($status, 'Sign-in', "<p role=\"alert\">$shown</p><p><a href=\"$home\">" . $this->say('Start page') . '</a></p>');
     }
 
-    private function page($title, $body)
+    private function isIndonesian()
     {
-        header('Content-Type: text/html; charset=utf-8');
-        header("Content-Security-Policy: default-src 'none'; form-action 'self'; frame-ancestors 'none'");
-        echo '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>'
-            . self::html($title) . '</title><h1>' . self::html($title) . '</h1>' . $body . '</html>';
-        exit;
+        return strncmp($this->config['ui_locales'], 'id', 2) === 0;
+    }
+
+    /** Return a text in the language of `ui_locales`. $error: the error code, for which there is a text of its own. */
+    private function say($text, $error = '')
+    {
+        $key = isset(self::$indonesian[$error]) ? $error : $text;
+        return $this->isIndonesian() && isset(self::$indonesian[$key]) ? self::$indonesian[$key] : $text;
+    }
+
+    private function page($status, $title, $body)
+    {
+        $language = $this->isIndonesian() ? 'id' : 'en';
+        $title = self::html($this->say($title));
+        return self::answerOf($status, array(
+            'Content-Type' => 'text/html; charset=utf-8',
+            'Content-Security-Policy' => "default-src 'none'; form-action 'self'; frame-ancestors 'none'",
+        ), "<!doctype html><html lang=\"$language\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+            . "<title>$title</title><h1>$title</h1>$body</html>");
     }
 
     // ---- Small parts --------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root, self.bin = root, root / "bin"
         self.bin.mkdir(parents=True)
-        for name in ("sh", "sed", "dirname", "env", "mktemp"):
+        for name in ("sh", "sed", "dirname", "env", "mktemp", "ls"):
             (self.bin / name).symlink_to(shutil.which(name) or name)
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True)
@@ -35,7 +35,11 @@ class Machine:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = {"APACHE": str(self.bin / "none"), "APACHE_MODULES": str(self.root), "TMPDIR": str(self.root)}
-        places["PHP_LIBRARIES"] = str(self.root)
+        places |= {
+            "PHP_LIBRARIES": str(self.root),
+            "SBIN": str(self.root / "sbin"),
+            "WORDPRESS": str(self.root / "wordpress"),
+        }
         places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
             [self.bin / "sh", self.root / "scripts/deps.sh", *options],
@@ -61,6 +65,9 @@ def fill(machine: Machine) -> None:
         "apache2",
         "systemd-analyze",
         "php",
+        "nginx",
+        "mariadbd",
+        "mariadb-install-db",
     ):
         machine.program(name)
     machine.program("node", "echo v22.1.0")
@@ -68,8 +75,18 @@ def fill(machine: Machine) -> None:
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
-    (machine.root / "PhpParser").mkdir()
-    (machine.root / "PhpParser" / "autoload.php").touch()
+    symfony = [
+        f"Symfony/{part}/autoload.php" for part in ("Bundle/FrameworkBundle", "Bundle/SecurityBundle", "Component/Yaml")
+    ]
+    php = [
+        "PhpParser/autoload.php",
+        "Illuminate/Foundation/Application.php",
+        "sbin/php-fpm8.2",
+        "wordpress/wp-load.php",
+    ]
+    for library in (*php, *symfony):
+        (machine.root / library).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / library).touch()
     programs = machine.root / "postgresql/15/bin"
     programs.mkdir(parents=True)
     (programs / "initdb").symlink_to(machine.bin / "apache2")
@@ -93,6 +110,14 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "libapache2-mod-auth-openidc",
         "php-cli php-curl",
         "php-parser",
+        "php-sqlite3",
+        "php-fpm",
+        "wordpress",
+        "php-mysql",
+        "mariadb-server-core",
+        "nginx-light",
+        "php-laravel-framework",
+        "php-symfony-framework-bundle php-symfony-security-bundle php-symfony-yaml",
     ):
         assert f": sudo apt-get install {package}\n" in done.stdout
     for folder in FOLDERS:

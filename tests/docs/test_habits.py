@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,3 +111,6 @@ def test_the_image_is_built_from_files_that_its_builder_receives() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
     assert {name for line in copied for name in line.split()} == set(sent)
     assert all((ROOT / name).exists() for name in sent)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert not [part for part in included if not any(f"{part}/".startswith(f"{name}/") for name in sent)]

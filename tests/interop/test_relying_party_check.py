@@ -85,7 +85,9 @@ def downloaded(sandbox: Sandbox, stack: str, folder: Path) -> None:
         browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
         archive = zipfile.ZipFile(io.BytesIO(browser.get(path).content))
     for name in archive.namelist():
-        (folder / name.partition("/")[2]).write_bytes(archive.read(name))
+        file = folder / name.partition("/")[2]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(archive.read(name))
 
 
 def shown(sandbox: Sandbox, stack: str) -> dict[str, str]:

@@ -447,7 +447,7 @@ async def test_quick_starts_hold_the_values_of_the_application(city: City, dimas
         assert "antrean-sandbox" in page.text
         assert "{{" not in page.text
         other_method = "client_secret_post" in page.text
-        assert other_method == (stack in ("laravel", "dotnet")), "it says which authentication the library needs"
+        assert other_method == (stack == "dotnet"), "it says which authentication the library needs"
 
 
 @pytest.mark.parametrize("overrides", [SENDING])

@@ -41,7 +41,7 @@ class Stack:
         auth_method: the only ``token_endpoint_auth_method`` that the program uses.
         run: the command that runs the whole program; empty: there is no whole program, but parts of one.
         replayed: the test that sends the requests of the library instead; empty: none does.
-        library: the file of our own that the program needs, beside it; empty: none.
+        library: the file or folder of our own that the program needs, beside it; empty: none.
     """
 
     title: str
@@ -57,7 +57,7 @@ STACKS = {
     "python": Stack("Python, Authlib", ("web",), True, run="python app.py"),
     "node": Stack("Node, openid-client", ("web",), True, run="node server.mjs"),
     "php": Stack("PHP, SsoClient", ("web",), True, run="php -S localhost:3000 index.php", library="SsoClient.php"),
-    "laravel": Stack("Laravel", ("web",), False, "client_secret_post"),
+    "laravel": Stack("Laravel, SsoClient", ("web",), True, run="php -S localhost:3000 -t public", library="sso-php"),
     "spring": Stack("Java, Spring", ("web",), False),
     "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
     "android": Stack("Android, AppAuth", ("native",), False, "none", replayed="conformance/test_rfc8252_android.py"),
@@ -72,13 +72,14 @@ def source(name: str) -> str:
 
 
 @cache
-def library(name: str) -> str:
-    """Return a client library of ours: the file of ``packages`` that programs of a stack need."""
-    installed = files("sso") / "_packages" / name
-    if installed.is_file():
-        return installed.read_text(encoding="utf-8")
-    folder = "php" if name.endswith(".php") else ""
-    return (Path(__file__).parents[4] / "packages" / folder / name).read_text(encoding="utf-8")
+def library(name: str) -> dict[str, str]:
+    """Return a client library of ours: the files that programs of a stack need, by path beside the program."""
+    installed = files("sso") / "_packages" / "php"
+    root = Path(str(installed)) if installed.is_dir() else Path(__file__).parents[4] / "packages" / "php"
+    if name.endswith(".php"):
+        return {name: (root / name).read_text(encoding="utf-8")}
+    parts = [root / "composer.json", root / "SsoClient.php", root / "README.md", *sorted((root / "src").rglob("*.php"))]
+    return {f"{name}/{part.relative_to(root).as_posix()}": part.read_text(encoding="utf-8") for part in parts}
 
 
 def values_of(issuer: str, client: Client) -> dict[str, str]:

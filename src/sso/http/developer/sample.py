@@ -113,7 +113,7 @@ def zip_file(settings: Settings, client: Client, name: str, secret: str) -> byte
     """Return a sample program with the values of a client: its files, ``.env`` and a README."""
     files = dict(files_of(name, settings.issuer, client))
     if STACKS[name].library:
-        files[STACKS[name].library] = library(STACKS[name].library)
+        files |= library(STACKS[name].library)
     files[".env"] = env_file(settings, client, secret)
     files["README.md"] = _read_me(name, client, lacks_secret=client.meta.needs_secret and not secret)
     buffer = io.BytesIO()

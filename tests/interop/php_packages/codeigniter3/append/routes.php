@@ -1,0 +1,3 @@
+<?php
+$route['default_controller'] = 'beranda';
+$route['login'] = 'beranda/login';

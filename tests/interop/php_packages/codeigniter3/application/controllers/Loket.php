@@ -1,0 +1,9 @@
+<?php
+class Loket extends CI_Controller
+{
+    public function index()
+    {
+        $user = $this->sso->user();
+        echo 'Pengguna: ' . htmlspecialchars($user['name']);
+    }
+}
