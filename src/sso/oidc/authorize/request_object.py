@@ -36,7 +36,8 @@ from sso.platform.security.text import TextRefused, check_line
 from sso.platform.security.tokens import token_hash
 from sso.settings import Settings
 
-Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed"]
+Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed", "cas"]
+"""How a request came: ``cas``: at the login page of the CAS protocol, of which ``sso.cas`` makes a request."""
 """How the parameters came. ``signed``: within an object that the application signed."""
 
 PUSHED_PREFIX = "urn:ietf:params:oauth:request_uri:"

@@ -1,0 +1,96 @@
+"""Signing out in the CAS protocol: what the browser asks for, and what applications are told (CAS Protocol 3.0 section
+2.3)."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso import clock
+from sso.cas.logout_request import PURPOSE, logout_request
+from sso.cas.store import take_used
+from sso.clients.registry import Client, Registry
+from sso.clients.services import HasRegistry
+from sso.identity.sessions.store import ClientSession
+from sso.logout.rp_initiated import LogoutRequest
+from sso.platform.outbox import Abandon, ReceiverAnswered
+from sso.platform.security.outbound_errors import OutboundRefused
+from sso.platform.services import HasBox, HasOutbound
+
+Tickets = list[list[str]]
+"""Tickets in the payload of a delivery: each encrypted, in base64, and its service URL."""
+
+
+class TicketServices(HasBox, HasOutbound, Protocol):
+    """What sending logout requests needs."""
+
+
+def check_cas_logout(services: HasRegistry, data: Mapping[str, str]) -> LogoutRequest:
+    """Return what a request to sign out asks for: a redirect only to an address that an application of type ``cas``
+    registered, exactly, as a service URL or for the way back. Any other address is ignored (section 2.3.1)."""
+    address = data.get("service") or data.get("url") or ""
+    client = _client_for(services.registry, address)
+    if client is None or not client.enabled:
+        return LogoutRequest(None, None, None)
+    return LogoutRequest(client, None, address)
+
+
+def _client_for(registry: Registry, address: str) -> Client | None:
+    clients = registry.of_service(address) or registry.of_service(address, after_logout=True)
+    return clients[0] if len(clients) == 1 else None
+
+
+async def tickets_of(
+    session: AsyncSession, registry: Registry, parts: Sequence[ClientSession]
+) -> dict[tuple[uuid.UUID, str], Tickets]:
+    """Take the tickets by which applications know the parts of sessions that have ended. No statement where none of the
+    applications speaks CAS."""
+    names: Collection[str] = {part.client_id for part in parts if is_cas(registry.known(part.client_id))}
+    if not names:
+        return {}
+    taken = await take_used(session, {part.session_id for part in parts}, names)
+    return {
+        part: [[base64.b64encode(ticket).decode(), service] for ticket, service in tickets]
+        for part, tickets in taken.items()
+    }
+
+
+def is_cas(client: Client | None) -> bool:
+    """Tell whether an application speaks CAS."""
+    return client is not None and client.meta.type == "cas"
+
+
+def receiver_of(client: Client, tickets: Tickets) -> str:
+    """Return the host that the logout requests go to."""
+    return urlsplit(client.meta.backchannel_logout_uri or (tickets[0][1] if tickets else "")).netloc
+
+
+async def send_logout_requests(services: TicketServices, client: Client, tickets: Tickets) -> None:
+    """Send a logout request for each ticket: to the registered address, otherwise to the service URL of the ticket,
+    while it is registered. The protocol knows no confirmation: any answer below 400 counts, because mod_auth_cas
+    answers with a redirect.
+
+    Raises:
+        Abandon: when there is nothing that can be sent.
+        ReceiverAnswered: when the application answered with an error.
+    """
+    sent = 0
+    for ticket, service in tickets:
+        address = client.meta.backchannel_logout_uri or (service if client.check_redirect_uri(service) else "")
+        if not address:
+            continue
+        plain = services.box.decrypt(base64.b64decode(ticket), PURPOSE).decode()
+        try:
+            status = await services.outbound.post_form(address, {"logoutRequest": logout_request(plain, clock.now())})
+        except OutboundRefused as error:
+            raise Abandon(str(error)) from None
+        if not 200 <= status < 400:
+            raise ReceiverAnswered(f"the application answered {status}", status)
+        sent += 1
+    if not sent:
+        raise Abandon("the application has no registered address for this any more")
