@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, a font, Node.js 20 with
-# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, PHP, systemd-analyze, PostgreSQL, and the
+# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc and mod_auth_cas, PHP with phpCAS,
+# systemd-analyze, PostgreSQL, and the
 # Node.js packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
@@ -41,6 +42,8 @@ has_fonts() { [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ]; }
 has_systemd() { has systemd-analyze; }
 has_php() { has php && php -r 'exit(extension_loaded("curl") ? 0 : 1);'; }
 has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
+has_phpcas() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/CAS/CAS.php" ] && php -r 'exit(extension_loaded("dom") ? 0 : 1);'; }
+has_cas_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_cas.so" ]; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -60,6 +63,8 @@ has_postgres|postgresql|PostgreSQL of the machine
 has_php|php-cli php-curl|PHP with curl
 has_php_parser|php-parser|PHP-Parser, which reads the syntax of old versions of PHP
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
+has_phpcas|php-cas php-xml|phpCAS
+has_cas_module|libapache2-mod-auth-cas|mod_auth_cas for Apache
 "
 
 packages() {

@@ -68,6 +68,9 @@ def fill(machine: Machine) -> None:
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
+    (machine.root / "mod_auth_cas.so").touch()
+    (machine.root / "CAS").mkdir()
+    (machine.root / "CAS" / "CAS.php").touch()
     (machine.root / "PhpParser").mkdir()
     (machine.root / "PhpParser" / "autoload.php").touch()
     programs = machine.root / "postgresql/15/bin"
@@ -91,6 +94,8 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "systemd",
         "postgresql",
         "libapache2-mod-auth-openidc",
+        "libapache2-mod-auth-cas",
+        "php-cas php-xml",
         "php-cli php-curl",
         "php-parser",
     ):
