@@ -118,7 +118,7 @@ def about_sign_in(grant: LiveGrant) -> dict[str, object]:
 
 
 def username(client: Client, claims: Mapping[str, object]) -> str:
-    """Return the user name of the answer: the claim that the application has registered for it.
+    """Return the username of the answer: the claim that the application has registered for it.
 
     Raises:
         CasRefused: when the user has none.
@@ -128,5 +128,5 @@ def username(client: Client, claims: Mapping[str, object]) -> str:
     if name == "email" and claims.get("email_verified") is not True:
         value = None  # an address that nobody has proven opens no account
     if not isinstance(value, str) or not value:
-        raise CasRefused(Code.UNAUTHORIZED_SERVICE, f"The user has no {name}, which is the user name here.")
+        raise CasRefused(Code.UNAUTHORIZED_SERVICE, f"The user has no {name}, which is the username here.")
     return value

@@ -260,7 +260,7 @@ class MetadataFields(BaseModel):
 
     cas_username: Literal["sub", "preferred_username", "email", "local_user_id"] = Field(
         "sub",
-        description="For `type: cas`: the claim that is the user name of the answer (`cas:user`). `email` is only told "
+        description="For `type: cas`: the claim that is the username of the answer (`cas:user`). `email` is only told "
         "where it is verified. A user without it cannot sign in there.",
     )
     cas_logout_requests: bool = Field(

@@ -62,7 +62,7 @@ STACKS = {
     "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
     "android": Stack("Android, AppAuth", ("native",), False, "none", replayed="conformance/test_rfc8252_android.py"),
     "apache": Stack("Apache, mod_auth_openidc", ("proxy", "web"), True),
-    "phpcas": Stack("PHP, phpCAS", ("cas",), True, "none", run="php -S localhost:3000 index.php"),
+    "phpcas": Stack("PHP, phpCAS", ("cas",), True, "none"),
     "apache_cas": Stack("Apache, mod_auth_cas", ("cas",), True, "none"),
 }
 
