@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import threading
@@ -176,6 +177,9 @@ async def test_a_ticket_is_valid_once_for_its_service_and_for_a_short_time(city:
     ticket = await ticket_for(browser)
     assert outcome(await ask(city, ticket)) == "siti"
     assert outcome(await ask(city, ticket)) == "INVALID_TICKET", "replayed"
+    ticket = await ticket_for(browser)
+    at_once = await asyncio.gather(*[ask(city, ticket) for _ in range(8)])
+    assert sorted(map(outcome, at_once)) == ["INVALID_TICKET"] * 7 + ["siti"], "exactly one of many"
     ticket = await ticket_for(browser)
     assert outcome(await ask(city, ticket, OTHER)) == "INVALID_SERVICE"
     assert outcome(await ask(city, ticket)) == "INVALID_TICKET", "section 2.5.3: it is consumed all the same"
