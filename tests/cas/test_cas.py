@@ -31,6 +31,7 @@ from sso.jobs import clear_up
 from sso.logout.delivery_report import delivery_report_of
 from sso.logout.end_sessions import end_sessions
 from sso.oidc.store.models import Grant
+from sso.platform.metrics.models import ClientMistake
 from sso.platform.outbox.models import Delivery
 from sso.platform.security.outbound_http import Outbound
 
@@ -235,6 +236,22 @@ async def test_a_service_url_that_is_not_registered_gets_a_page_and_no_redirect(
         assert answer.status_code == 400, service
         assert "location" not in answer.headers
         assert "jahat.example/" not in re.sub(r"<code>.*?</code>|<pre>.*?</pre>", "", answer.text, flags=re.S)
+
+
+async def test_the_page_leads_back_to_the_application_whose_page_was_opened(city: City, browser: Browser) -> None:
+    page = await browser.http.get(login("https://lama.kota.example/halaman.php?id=7"))
+    assert 'href="https://lama.kota.example/"' in page.text
+    await city.provider.write_usage()
+    async with city.provider.db.read() as session:
+        mistake = (await session.execute(select(ClientMistake).where(ClientMistake.client_id == "cas"))).scalar_one()
+    assert mistake.code == "unregistered_service", "and its team sees it"
+
+
+async def test_a_form_of_another_site_is_read_once_more_by_get(city: City, browser: Browser) -> None:
+    answer = await browser.http.post("/cas/login", data={"service": SERVICE})
+    assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/login")
+    signed_in = await arrive(browser, answer.headers["location"])
+    assert signed_in.headers["location"].startswith(SERVICE + "&ticket=ST-")
 
 
 async def test_repeated_parameters_are_refused(browser: Browser) -> None:
