@@ -1,11 +1,10 @@
-"""Signing out in the CAS protocol: what the browser asks for, and what applications are told (CAS Protocol 3.0 section
-2.3)."""
+"""What applications that speak CAS are told of the end of a session (CAS Protocol 3.0 section 2.3.3)."""
 
 from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -15,9 +14,7 @@ from sso import clock
 from sso.cas.logout_request import PURPOSE, logout_request
 from sso.cas.store import take_used
 from sso.clients.registry import Client, Registry
-from sso.clients.services import HasRegistry
 from sso.identity.sessions.store import ClientSession
-from sso.logout.rp_initiated import LogoutRequest
 from sso.platform.outbox import Abandon, ReceiverAnswered
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.services import HasBox, HasOutbound
@@ -28,21 +25,6 @@ Tickets = list[list[str]]
 
 class TicketServices(HasBox, HasOutbound, Protocol):
     """What sending logout requests needs."""
-
-
-def check_cas_logout(services: HasRegistry, data: Mapping[str, str]) -> LogoutRequest:
-    """Return what a request to sign out asks for: a redirect only to an address that an application of type ``cas``
-    registered, exactly, as a service URL or for the way back. Any other address is ignored (section 2.3.1)."""
-    address = data.get("service") or data.get("url") or ""
-    client = _client_for(services.registry, address)
-    if client is None or not client.enabled:
-        return LogoutRequest(None, None, None)
-    return LogoutRequest(client, None, address)
-
-
-def _client_for(registry: Registry, address: str) -> Client | None:
-    clients = registry.of_service(address) or registry.of_service(address, after_logout=True)
-    return clients[0] if len(clients) == 1 else None
 
 
 async def tickets_of(

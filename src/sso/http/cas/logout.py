@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from sso.http.common.late_routes import new_router
 from sso.http.sign_in.logout import LogoutEndpoint, answer_logout
-from sso.logout.cas import check_cas_logout
+from sso.logout.cas_sign_out import check_cas_logout
 
 router = new_router()
 
