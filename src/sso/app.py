@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 from sso import clock
 from sso.accounts.attributes import apply_attributes_file
 from sso.accounts.services import AccountServices
+from sso.cas.request import check_cas_request
 from sso.errors import Refusal
-from sso.http import account, protocol, sign_in
+from sso.http import account, cas, protocol, sign_in
 from sso.http.common import pages, routes
 from sso.http.common.application import Application
 from sso.http.common.assets import Assets
@@ -78,7 +79,13 @@ def _api() -> tuple[APIRouter, ...]:
 
 
 # Routes are tried in their order: those of programs, which ask most, stand first.
-EARLY_ROUTERS: tuple[APIRouter, ...] = (*protocol.routers, *sign_in.routers, routes.router, *account.routers)
+EARLY_ROUTERS: tuple[APIRouter, ...] = (
+    *protocol.routers,
+    *sign_in.routers,
+    *cas.routers,
+    routes.router,
+    *account.routers,
+)
 LATE_AREAS: tuple[tuple[tuple[str, ...], Callable[[], tuple[APIRouter, ...]]], ...] = (
     (("/developer", "/check"), _developer),
     (("/admin", "/setup"), _admin),
@@ -180,6 +187,7 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
     """
     settings = provider.settings
     server = ProviderServer(provider)
+    server.check_cas_request = check_cas_request
     limits = _limits(settings, memory, durable)
     provider.attempts = limits.attempts
     provider.settings_followers.append(partial(_set_limits, limits, settings))

@@ -33,6 +33,11 @@ class Retention:
 RETENTION: dict[str, Retention] = {
     "access_tokens": Retention("time", "Until the token expires, or its grant is deleted."),
     "bulk_revocations": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end."),
+    "cas_tickets": Retention(
+        "time",
+        "Until the session, or the part that the application takes in it, ends; at most 20 for each session and "
+        "application.",
+    ),
     "client_mistakes": Retention("time", "14 days after the last time; at most 100 for each application."),
     "client_requests": Retention("time", "7 days; at most 500 for each application."),
     "deliveries": Retention(

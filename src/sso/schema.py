@@ -1,5 +1,6 @@
 """Every table, gathered in one place for migrations and tests."""
 
+from sso.cas import models as cas
 from sso.clients import models as clients
 from sso.identity.attributes import models as attributes
 from sso.identity.authn import models as authn
@@ -25,6 +26,7 @@ __all__ = [
     "attributes",
     "audit",
     "authn",
+    "cas",
     "clients",
     "delivery",
     "employees",

@@ -22,6 +22,7 @@ from tests.support import City
 from tests.waiting import until
 
 from sso import clock
+from sso.cas.models import UsedTicket
 from sso.clients.dynamic_registration import invite, register
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import (
@@ -47,6 +48,7 @@ from sso.identity.groups.models import (
     UnitAdministrator,
 )
 from sso.identity.groups.store import add_group
+from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.models import (
     Agreement,
@@ -151,6 +153,9 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         session.add(AttributeDeclaration(document="{}", since={}, applied_at=clock.now(), reason="test"))
         value = {"name": "size", "value": "4", "source": "user", "updated_at": clock.now()}
         session.add(AttributeValue(user_id=city.users["siti"], **value))
+        known = (await session.execute(select(SsoSession.id).limit(1))).scalar_one()
+        ticket = {"service": "https://a.example/", "ticket": b"x", "used_at": clock.now()}
+        session.add(UsedTicket(session_id=known, client_id="warga", **ticket))
         session.add_all(_of_the_portal(city))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())

@@ -15,6 +15,7 @@ from tests.support import City
 
 from sso import clock, jobs
 from sso.accounts.deletion import delete_user
+from sso.cas.models import UsedTicket
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
 from sso.identity.attributes.models import AttributeValue
@@ -292,6 +293,7 @@ def _session_rows(user_id: UUID, now: datetime, end: datetime, name: str, hashed
             auth_time=now, acr="a", amr=[], ended_at=now, end_reason="expired",
         ),
         SessionClient(client_id="warga", sid=name, **part),
+        UsedTicket(session_id=session_id, client_id="warga", service="https://a.example/", ticket=b"x", used_at=now),
         Grant(id=grant_id, **granted),
         Grant(id=revoked_id, offline=True, **{**granted, "session_id": None}),
         RefreshToken(token_hash=hashed, used_at=now, format=1, **token),

@@ -80,6 +80,7 @@ def fill(machine: Machine) -> None:
     ]
     php = [
         "PhpParser/autoload.php",
+        "CAS/CAS.php",
         "Illuminate/Foundation/Application.php",
         "sbin/php-fpm8.2",
         "wordpress/wp-load.php",
@@ -87,6 +88,7 @@ def fill(machine: Machine) -> None:
     for library in (*php, *symfony):
         (machine.root / library).parent.mkdir(parents=True, exist_ok=True)
         (machine.root / library).touch()
+    (machine.root / "mod_auth_cas.so").touch()
     programs = machine.root / "postgresql/15/bin"
     programs.mkdir(parents=True)
     (programs / "initdb").symlink_to(machine.bin / "apache2")
@@ -108,6 +110,8 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "systemd",
         "postgresql",
         "libapache2-mod-auth-openidc",
+        "libapache2-mod-auth-cas",
+        "php-cas php-xml",
         "php-cli php-curl",
         "php-parser",
         "php-sqlite3",

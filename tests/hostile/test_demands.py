@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
 import pyotp
+import pytest
 from sqlalchemy import update
 from tests.conformance.parties import KeyPair, key_set
 from tests.support import (
@@ -55,17 +56,30 @@ DOCUMENT: dict[str, Any] = {
     "redirect_uris": ["https://kantor.example/cb"], "scope": SCOPE, "audience": "https://api.example/surat",
     "grant_types": [*GRANTS], "response_types": ["code", "id_token token", "code id_token"],
 }  # fmt: skip
+SERVICE = "https://kantor.example/lama.php"
+OLD: dict[str, Any] = {
+    "type": "cas", "client_name": "Kantor lama", "first_party": True, "redirect_uris": [SERVICE],
+    "scope": "openid profile",
+}  # fmt: skip
+OF_OPENID = ("grant_types", "response_types", "token_endpoint_auth_method")
+
+
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    return {"cas_ticket_lifetime": timedelta(minutes=1)}
 
 
 @dataclass
 class Office:
-    """An application with every grant type, somebody who is signed in, and what the application has collected."""
+    """An application with every grant type and one that speaks CAS, somebody who is signed in, and what the
+    applications have collected."""
 
     city: City
     party: RelyingParty
     browser: Browser
     key: KeyPair
     code: str = ""
+    ticket: str = ""
     polled: dict[str, Any] = field(default_factory=dict)
     waiting: dict[str, Any] = field(default_factory=dict)
     page: Form | None = None
@@ -75,15 +89,20 @@ class Office:
     @property
     def client(self) -> Client:
         """The application in the registry: what is changed of it holds in this process."""
-        found = self.city.provider.registry.get("kantor")
-        assert found is not None
-        return found
+        return self.clients[0]
+
+    @property
+    def clients(self) -> list[Client]:
+        """The application, and the one that speaks CAS."""
+        found = [self.city.provider.registry.get(name) for name in ("kantor", "kantor-lama")]
+        return [client for client in found if client is not None]
 
     def change(self, **metadata: Any) -> None:
         """Change what is registered."""
-        client = self.client
-        client.meta = client.meta.model_copy(update=metadata)
-        client.first_party = client.meta.first_party and not client.sandbox
+        for client in self.clients:
+            its = {name: value for name, value in metadata.items() if name not in OF_OPENID or client is self.client}
+            client.meta = client.meta.model_copy(update=its)
+            client.first_party = client.meta.first_party and not client.sandbox
 
     async def person(self, **values: Any) -> None:
         async with self.city.provider.db.write() as session:
@@ -118,7 +137,15 @@ class Office:
         self.page = (await self.open(self.waiting))[1]
         made = await self.party.token(grant_type="client_credentials", scope="surat:baca")
         assert made.status == 200, made.body
+        self.ticket = await self.new_ticket()
+        assert self.ticket
         self.machine = made["access_token"]
+
+    async def new_ticket(self) -> str:
+        """Return a ticket of the CAS protocol; empty where none is made."""
+        answer = await self.browser.http.get("/cas/login", params={"service": SERVICE})
+        assert answer.status_code < 500, answer.text
+        return query_of(answer.headers.get("location", "")).get("ticket", "")
 
     def assertion(self) -> str:
         now = clock.timestamp()
@@ -154,6 +181,7 @@ async def authorize(office: Office) -> set[bool]:
         named = {"client_id": office.client.client_id, "request_uri": pushed.json()["request_uri"]}
         answer = await office.browser.http.get("/authorize", params=named)
         got.add("code" in query_of(answer.headers.get("location", "")))
+    got.add(bool(await office.new_ticket()))
     return got
 
 
@@ -185,6 +213,14 @@ async def refresh(office: Office) -> set[bool]:
     return seen(made)
 
 
+async def validation(office: Office) -> set[bool]:
+    asked = {"service": SERVICE, "ticket": office.ticket}
+    async with office.city.client("198.51.100.7") as server:
+        answer = await server.get("/cas/serviceValidate", params=asked)
+    assert answer.status_code == 200
+    return {"authenticationSuccess" in answer.text}
+
+
 async def jwt_bearer(office: Office) -> set[bool]:
     form = {"grant_type": Way.JWT_BEARER, "assertion": office.assertion(), "scope": "surat:baca"}
     return seen(await office.party.token(**form))
@@ -213,6 +249,7 @@ TRIES: dict[Way, Callable[[Office], Awaitable[set[bool]]]] = {
     Way.CLIENT_CREDENTIALS: client_credentials,
     Way.REFRESH: refresh,
     Way.CODE: exchange,
+    Way.TICKET: validation,
     Way.DEVICE_CODE: poll,
 }
 
@@ -221,12 +258,15 @@ TRIES: dict[Way, Callable[[Office], Awaitable[set[bool]]]] = {
 
 
 async def suspended(office: Office, broken: bool) -> None:
-    office.client.enabled = not broken
+    for client in office.clients:
+        client.enabled = not broken
 
 
 async def unregistered(office: Office, broken: bool) -> None:
     names = ("grant_types", "response_types")
     office.change(**{name: [] if broken else DOCUMENT[name] for name in names})
+    old = office.clients[1]
+    old.meta = old.meta.model_copy(update={"type": "web" if broken else "cas"})
 
 
 async def disabled(office: Office, broken: bool) -> None:
@@ -242,11 +282,13 @@ async def locked(office: Office, broken: bool) -> None:
 
 
 async def outside_a_sandbox(office: Office, broken: bool) -> None:
-    office.client.sandbox = not broken
+    for client in office.clients:
+        client.sandbox = not broken
 
 
 async def not_in_the_team(office: Office, broken: bool) -> None:
-    office.client.sandbox = broken
+    for client in office.clients:
+        client.sandbox = broken
 
 
 async def without_role(office: Office, broken: bool) -> None:
@@ -282,10 +324,11 @@ async def withdrawn(office: Office, broken: bool) -> None:
     office.change(first_party=False)
     async with office.city.provider.db.write() as session:
         user_id = office.city.users["siti"]
-        if broken:
-            await withdraw(session, office.city.provider, user_id, office.client.client_id, actor=Actor(str(user_id)))
-        else:
-            await remember_consent(session, user_id, office.client.client_id, SCOPE.split(), clock.now())
+        for client in office.clients:
+            if broken:
+                await withdraw(session, office.city.provider, user_id, client.client_id, actor=Actor(str(user_id)))
+            else:
+                await remember_consent(session, user_id, client.client_id, SCOPE.split(), clock.now())
 
 
 BROKEN: dict[Demand, Callable[[Office, bool], Awaitable[None]]] = {
@@ -313,6 +356,8 @@ async def opened(city: City, browser: Browser, **metadata: Any) -> Office:
     document = ClientMetadata.model_validate({**DOCUMENT, "assertion_issuers": trusted, **metadata})
     async with city.provider.db.write() as session:
         secret = await create_client(session, city.provider.box, "kantor", document, catalogue=HERE, actor="test")
+        old = ClientMetadata.model_validate(OLD)
+        await create_client(session, city.provider.box, "kantor-lama", old, catalogue=HERE, actor="test")
     await city.provider.refresh()
     city.secrets["kantor"] = secret or ""
     city.provider.refresh = _nothing_new  # type: ignore[method-assign]  # what is changed here is not read anew
@@ -365,7 +410,7 @@ async def test_every_demand_holds_on_every_way(city: City) -> None:
                 wrong.append(f"{demand}: the refresh token was used up by a refusal")
             if demand is Demand.TEST_USER:
                 await _mark(office, ["pwd"], {})
-                office.client.sandbox = False
+                await not_in_the_team(office, False)
     assert not wrong, "\n".join(["", *wrong])
 
 

@@ -9,12 +9,14 @@ import re
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import person_with
 from tests.api.test_access import ROUTES, call
 from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, notices, post, token_of
+from tests.delivery.test_proof import add
 from tests.routes import ROUTERS
 from tests.support import PASSWORD, City, form_of, query_of
 
@@ -34,14 +36,16 @@ PROTOCOL = {
     "/.well-known/oauth-authorization-server",
     "/.well-known/change-password", "/.well-known/passkey-endpoints", "/.well-known/security.txt",
     "/.well-known/assetlinks.json", "/robots.txt", "/receipts/whatsapp",
-    "/healthz", "/readyz", "/metrics",
+    "/healthz", "/readyz", "/metrics", "/cas/validate", "/cas/serviceValidate", "/cas/p3/serviceValidate",
+    "/cas/proxyValidate", "/cas/p3/proxyValidate", "/cas/proxy",
 }  # fmt: skip
 """Programs and applications call these; no cookie of a person counts there."""
 HELP = {
-    "/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/terms", "/privacy", "/accessibility",
-    "/outbox",
+    "/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/cas/logout", "/terms", "/privacy",
+    "/accessibility", "/outbox",
 }  # fmt: skip
 """What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
+SERVICE = "https://lama.example/masuk"
 FOR_EVERYBODY = {
     "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
 }  # fmt: skip
@@ -71,6 +75,7 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
         user = await lock_user(session, city.users["budi"])
         assert user is not None
         await set_roles(session, user, ["admin", "developer", "citizen"])
+    await add(city, "lama-cas", type="cas", redirect_uris=[SERVICE])
     party = city.relying_party("warga")
     async with city.browser() as browser:
         await here(city, browser, "budi")
@@ -83,14 +88,13 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
                 ("/ssf/", "/check/")
             ):
                 continue
-            path = party.url() if route.path == "/authorize" else address(route)
+            asks = {"/authorize": dict(party.parameters()), "/cas/login": {"service": SERVICE}}.get(route.path)
+            path = f"{route.path}?{urlencode(asks)}" if asks else address(route)
             for method in route.methods:
                 for language, text in (("id", "Akun Anda dikunci"), ("en", "Your account is locked")):
                     sent: dict[str, Any] = {"headers": {"Accept-Language": language}}
                     if method != "GET":
-                        sent["data"] = (
-                            dict(party.parameters()) if route.path == "/authorize" else {"x": "1", "i": waiting}
-                        )
+                        sent["data"] = asks or {"x": "1", "i": waiting}
                     answer = await browser.http.request(method, path, **sent)
                     if answer.status_code != 403 or text not in answer.text or "/recover" not in answer.text:
                         failed.append(f"{method} {route.path}: {answer.status_code}")

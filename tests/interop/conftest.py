@@ -29,7 +29,7 @@ from sso.settings import Settings
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
 CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport")
-LISTENING = ("apache", "php", "passport", "page", "allauth", "spring", "phpfile")
+LISTENING = ("apache", "php", "passport", "page", "allauth", "spring", "phpfile", "phpcas", "modcas")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
 

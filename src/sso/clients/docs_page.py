@@ -47,6 +47,7 @@ What follows from `type`, where a field is left out:
 | single_page | a browser application | authorization_code, refresh_token | none |
 | android | a native application: private-use schemes, loopback ports | authorization_code, refresh_token | none |
 | service | a program without people | client_credentials | client_secret_basic |
+| cas | a server that speaks [CAS](cas.md) | none | none |
 
 `subject_type` is `public` for the city's own applications (`first_party: true`) and services, `pairwise` otherwise.
 

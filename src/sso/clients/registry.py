@@ -197,6 +197,7 @@ class Registry:
         self._listed: list[Client] | None = None
         self._with_access: list[Client] | None = None
         self._with_employment: list[Client] | None = None
+        self._services: dict[str, list[str]] | None = None
         self._profiles: frozenset[Profile] | None = None
         self._seen = 0
         self._removals = 0
@@ -272,6 +273,30 @@ class Registry:
             self._with_employment = [client for client in clients if "employee" in client.scopes]
         return self._with_employment
 
+    def of_service(self, service: str, *, after_logout: bool = False) -> list[Client]:
+        """Return the applications of type ``cas`` that registered a service URL, or with ``after_logout`` an address
+        for the way back, exactly: enabled or not, sandboxes only where no application in production has it."""
+        if self._services is None:
+            self._services = {}
+            marked = [name for name, row in self._rows.items() if b'"cas"' in row.metadata]
+            for client in filter(None, map(self.get, marked)):
+                if client.meta.type == "cas":
+                    for uri in {*client.meta.redirect_uris, *client.meta.post_logout_redirect_uris}:
+                        self._services.setdefault(uri, []).append(client.client_id)
+        marked_clients = filter(None, map(self.get, self._services.get(service, [])))
+        check = Client.check_post_logout_redirect_uri if after_logout else Client.check_redirect_uri
+        known = [client for client in marked_clients if client.meta.type == "cas" and check(client, service)]
+        return [client for client in known if not client.sandbox] or known
+
+    def services_at(self, scheme: str, netloc: str) -> list[str]:
+        """Return the applications of type ``cas`` in production with a service URL at an origin."""
+        self.of_service("")
+        start, at_origin = f"{scheme}://{netloc}", set()
+        for uri, names in (self._services or {}).items():
+            if uri == start or uri.startswith((f"{start}/", f"{start}?")):
+                at_origin |= {name for name in names if (client := self.get(name)) is not None and not client.sandbox}
+        return sorted(at_origin)
+
     @property
     def profiles(self) -> frozenset[Profile]:
         """The profiles of the applications that are enabled."""
@@ -302,7 +327,7 @@ class Registry:
             self._rows.update(rows)
             for client_id in rows:
                 self._built.pop(client_id, None)
-        self._listed = self._profiles = self._with_access = self._with_employment = None
+        self._listed = self._profiles = self._with_access = self._with_employment = self._services = None
         self._seen, self._removals = versions.get("clients", 0), removals
         return len(rows)
 

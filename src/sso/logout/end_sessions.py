@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, NotRequired, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,6 +20,7 @@ from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import ClientSession, NotifiedBy, SessionFilter
+from sso.logout.cas import Tickets, is_cas, receiver_of, send_logout_requests, tickets_of
 from sso.oidc.models import EventStream
 from sso.oidc.services import SigningServices
 from sso.oidc.store import store as tokens
@@ -27,7 +28,7 @@ from sso.platform.actor import UNKNOWN, Actor
 from sso.platform.audit import record, record_by
 from sso.platform.outbox import Abandon, DeliveryKind, ReceiverAnswered, enqueue
 from sso.platform.security.outbound_errors import OutboundRefused
-from sso.platform.services import HasOutbound
+from sso.platform.services import HasBox, HasOutbound
 from sso.ssf import events as signals
 
 BACKCHANNEL_LOGOUT = DeliveryKind.BACKCHANNEL_LOGOUT
@@ -37,7 +38,7 @@ LOGOUT_TOKEN_SECONDS = 120
 BATCH = 200
 
 
-class LogoutServices(SigningServices, HasOutbound, Protocol):
+class LogoutServices(SigningServices, HasBox, HasOutbound, Protocol):
     """What notifying an application of an ended session needs."""
 
     async def look(self) -> int:
@@ -136,11 +137,19 @@ async def _tell(
     for way in dict.fromkeys(how.values()):
         await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
     notified = [replace(part, told_by=how[part.client_id]) for part in parts]
+    tickets = await tickets_of(session, services.registry, parts)
     for part in notified:
         client = services.registry.known(part.client_id)
         if client is not None and part.told_by == "back_channel":
-            payload = {"client_id": part.client_id, "sid": part.sid, "user_id": str(part.user_id)}
+            payload: dict[str, Any] = {
+                "client_id": part.client_id,
+                "sid": part.sid,
+                "user_id": str(part.user_id),
+            }
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
+            if is_cas(client):
+                payload["tickets"] = tickets.get((part.session_id, part.client_id), [])
+                receiver = receiver_of(client, payload["tickets"])
             about: dict[str, Any] = {"client_id": part.client_id, "session_id": part.session_id}
             enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
     await signals.session_revoked(session, services, streams, notified, reason, actor)
@@ -153,6 +162,8 @@ def how_told(registry: Registry, client_id: str, in_browser: bool, stream: Event
     client = registry.known(client_id)
     if client is None:
         return "not_at_all"
+    if is_cas(client):
+        return "back_channel" if client.meta.cas_logout_requests else "not_at_all"
     if client.meta.backchannel_logout_uri:
         return "back_channel"
     if signals.is_told(stream, signals.SESSION_REVOKED):
@@ -181,11 +192,13 @@ async def end_matching(
 
 
 class LogoutPayload(TypedDict):
-    """What is stored of a back-channel logout until it is delivered: the token is signed when it is sent."""
+    """What is stored of a back-channel logout until it is delivered: the token is signed when it is sent. ``tickets``:
+    of an application that speaks CAS, encrypted."""
 
     client_id: str
     sid: str
     user_id: str
+    tickets: NotRequired[Tickets]
 
 
 def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, object]], Awaitable[None]]:
@@ -197,7 +210,10 @@ def backchannel_logout(services: LogoutServices) -> Callable[[Mapping[str, objec
         if client is None:
             await services.look()
             client = services.registry.known(payload["client_id"])
-        if client is None or not client.meta.backchannel_logout_uri:
+        if client is not None and is_cas(client) and client.meta.cas_logout_requests:
+            await send_logout_requests(services, client, payload.get("tickets", []))
+            return
+        if client is None or is_cas(client) or not client.meta.backchannel_logout_uri:
             raise Abandon("the application is gone, or no longer asks to be told")
         token = logout_token(services, payload["client_id"], payload["sid"], uuid.UUID(payload["user_id"]))
         try:

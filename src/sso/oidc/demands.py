@@ -28,6 +28,7 @@ class Way(StrEnum):
     REFRESH = "refresh_token"
     JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
     CLIENT_CREDENTIALS = "client_credentials"
+    TICKET = "cas_ticket"
     IN_USE = "in_use"
     MACHINE_IN_USE = "machine_in_use"
 
@@ -41,6 +42,7 @@ WAYS: Mapping[Way, str] = {
     Way.REFRESH: "refresh",
     Way.JWT_BEARER: "JWT bearer",
     Way.CLIENT_CREDENTIALS: "client credentials",
+    Way.TICKET: "validation of a ticket of the CAS protocol, which is asked for as at 1",
     Way.IN_USE: "token of a user in use: userinfo, introspection, the API, Shared Signals",
     Way.MACHINE_IN_USE: "token of a program in use",
 }
@@ -57,7 +59,7 @@ GRANTS: Mapping[str, Way] = {
 """The way of every grant type. A test fails for a grant type of ``oidc/server.py`` that has none."""
 
 _FRONT = frozenset({Way.AUTHORIZE, Way.DEVICE})
-_RENEWAL = frozenset({Way.CODE, Way.DEVICE_CODE, Way.REFRESH})
+_RENEWAL = frozenset({Way.CODE, Way.DEVICE_CODE, Way.REFRESH, Way.TICKET})
 _USER = _FRONT | _RENEWAL | {Way.JWT_BEARER, Way.IN_USE}
 _EVERY = frozenset(Way)
 _BY_GRANT = _RENEWAL | {Way.IN_USE}
@@ -151,6 +153,8 @@ class Rule:
 
 
 def _grant_type(way: Way, client: Client, _: Facts) -> bool:
+    if way is Way.TICKET:
+        return bool(client.meta.type == "cas")
     return client.check_grant_type(DEVICE_CODE if way is Way.DEVICE else way.value)
 
 
@@ -253,7 +257,10 @@ RULES: Mapping[Demand, Rule] = {
             Way.IN_USE: "it was registered when the token was made, and the token is short-lived",
             Way.MACHINE_IN_USE: "it was registered when the token was made, and the token is short-lived",
         },
-        notes={Way.AUTHORIZE: "the check of the request refuses the response type"},
+        notes={
+            Way.AUTHORIZE: "the check of the request refuses the response type",
+            Way.TICKET: "the type `cas` stands for it",
+        },
         error="unauthorized_client",
     ),
     Demand.PERSON: Rule(
@@ -308,6 +315,7 @@ RULES: Mapping[Demand, Rule] = {
             Way.AUTHORIZE: "the network of the user; the grant records which one of the list",
             Way.DEVICE: "the network of the user; the grant records which one of the list",
             Way.CODE: "the recorded network; at a public application also that of the request, which is the user's",
+            Way.TICKET: "the recorded network",
             Way.DEVICE_CODE: "the recorded network; at a public application also that of the device",
             Way.REFRESH: "the recorded network; at a public application also that of the request, which is the user's",
             Way.JWT_BEARER: "the network of the program: no user is there",

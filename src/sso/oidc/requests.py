@@ -115,6 +115,8 @@ class ProtocolRequest(OAuth2Request):
         self._session = session
         self.sso_session: ActiveSession | None = None
         self.grant: LiveGrant | None = None
+        self.knows_errors = True
+        """Whether errors can be sent to the application: OAuth knows them, the CAS protocol does not."""
         self.by_consent = False
         """Whether what is granted is granted because the person allowed it, and ends when they withdraw that."""
         self.asked_claims: GrantDetails = {}

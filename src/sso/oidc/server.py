@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
@@ -25,6 +25,14 @@ from sso.oidc.token.introspection import IntrospectionEndpoint
 from sso.oidc.token.revocation import RevocationEndpoint
 from sso.platform.db import Work
 
+if TYPE_CHECKING:
+    from sso.oidc.authorize.request import AuthorizationRequest
+
+    CheckCasRequest = Callable[
+        ["ProviderServer", Client, str, list[tuple[str, str]]],
+        AuthorizationRequest,
+    ]
+
 # Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
 logging.getLogger("authlib").setLevel(logging.WARNING)
 
@@ -39,6 +47,8 @@ class ProviderServer(AuthorizationServer):
     def __init__(self, provider: Provider) -> None:
         super().__init__()
         self.provider = provider
+        self.check_cas_request: CheckCasRequest = _no_cas
+        """Checks a request of the CAS protocol, which this package does not know."""
         self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
         self.register_grant(HybridGrant, [S256Challenge(required=True)])
         self.register_grant(ImplicitGrant)
@@ -237,6 +247,10 @@ class ProviderServer(AuthorizationServer):
             "unauthorized_client": "The client has not registered this grant type.",
         }
         return {"error_description": words.get(error.error, "The request is not right.")}
+
+
+def _no_cas(*_: object) -> AuthorizationRequest:
+    raise NotImplementedError("the CAS protocol is connected by app.py")
 
 
 def _is_answered_from_memory(request: ProtocolRequest, client: Client) -> bool:

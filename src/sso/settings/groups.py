@@ -336,6 +336,14 @@ class TokenSettings(Group):
         description="Lifetime of an authorization code (RFC 6749 section 4.1.2).",
         examples=["30s"],
     )
+    cas_ticket_lifetime: Duration = Field(
+        timedelta(seconds=10),
+        ge=timedelta(seconds=5),
+        le=timedelta(minutes=5),
+        description="Lifetime of a service ticket of the CAS protocol until its application validates it (CAS Protocol "
+        "3.0 section 3.1.1).",
+        examples=["20s"],
+    )
     access_token_lifetime: Duration = Field(
         timedelta(minutes=10), ge=timedelta(seconds=30), description="Lifetime of an access token.", examples=["10m"]
     )

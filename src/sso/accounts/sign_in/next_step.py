@@ -214,7 +214,7 @@ def _answered(
     """Count an answer, and return it."""
     usage, client = services.provider.usage, pending.request.client
     note("client_id", client.client_id)
-    note("endpoint", "/authorize")
+    note("endpoint", pending.request.protocol.path)
     usage.count("authorize", client.client_id)
     if pending.request.redirect_uri in client.meta.redirect_uris:
         usage.count("returned", client.client_id, pending.request.redirect_uri)
@@ -224,7 +224,7 @@ def _answered(
 async def refuse_request(services: SignInServices, pending: PendingRequest, refusal: Fail) -> RequestAnswered:
     """Tell the application that it cannot have what it asked for."""
     note("client_id", pending.request.client.client_id)
-    note("endpoint", "/authorize")
+    note("endpoint", pending.request.protocol.path)
     note("outcome", refusal.error)
     if pending.waiting is not None:
         async with services.provider.db.write() as session:

@@ -80,7 +80,8 @@ class MetadataFields(BaseModel):
 
     type: ClientType = Field(
         description="web: a server that keeps a secret; single_page: a browser application; "
-        "service: a program without people; android: a native application."
+        "service: a program without people; android: a native application; cas: a server that speaks CAS instead of "
+        "OpenID Connect, see docs/cas.md."
     )
     profile: Profile = Field(
         "standard",
@@ -257,6 +258,17 @@ class MetadataFields(BaseModel):
         "`subject`: whether `sub` is an `identifier` (user name, e-mail, telephone) or a `user_id`.",
     )
 
+    cas_username: Literal["sub", "preferred_username", "email", "local_user_id"] = Field(
+        "sub",
+        description="For `type: cas`: the claim that is the username of the answer (`cas:user`). `email` is only told "
+        "where it is verified. A user without it cannot sign in there.",
+    )
+    cas_logout_requests: bool = Field(
+        True,
+        description="For `type: cas`: false sends it no logout requests when a session ends, because it cannot read "
+        "them.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_type(cls, data: object) -> object:
@@ -370,12 +382,12 @@ class MetadataFields(BaseModel):
 def with_defaults(data: dict[str, object]) -> dict[str, object]:
     """Fill in what follows from ``type`` and ``first_party`` where the application says nothing."""
     kind = data.get("type")
-    service = kind == "service"
-    public = kind in ("single_page", "android") or data.get("token_endpoint_auth_method") == "none"
+    service, cas = kind == "service", kind == "cas"
+    public = kind in ("single_page", "android", "cas") or data.get("token_endpoint_auth_method") == "none"
     response_types = data.get("response_types")
     defaults: dict[str, object] = {
-        "grant_types": _grant_types_for(response_types) if not service else ["client_credentials"],
-        "response_types": [] if service else ["code"],
+        "grant_types": ["client_credentials"] if service else [] if cas else _grant_types_for(response_types),
+        "response_types": [] if service or cas else ["code"],
         "token_endpoint_auth_method": "none" if public else "client_secret_basic",
         "subject_type": "public" if data.get("first_party") is True or service else "pairwise",
         "require_pkce": public or data.get("profile", "standard") == "standard",

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from sso.clients.access_policy import OWN_ROLE
 from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY, withheld
 from sso.clients.mappers import GROUPS, ROLES, mistakes_between
+from sso.clients.metadata.cas_rules import cas_rules
 from sso.clients.metadata.fields import MetadataFields, host_of
 from sso.clients.metadata.types import DEVICE_CODE, FIRST_PARTY_SCOPES, JWT_BEARER
 from sso.clients.profiles import RELAXATIONS, forbidden
@@ -292,6 +293,7 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _enc_has_alg,
     _unsigned_id_tokens_only_from_the_token_endpoint,
     _android_packages_are_the_citys,
+    cas_rules,
 )
 
 _NOT_OF_STORED = (_installed_keeps_no_secret, _mappers_read_what_it_may_have)

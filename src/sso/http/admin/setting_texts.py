@@ -97,6 +97,8 @@ INDONESIAN: dict[str, str] = {
     "authorization_request_lifetime": "Waktu bagi pengguna dari permintaan aplikasi sampai selesai masuk.",
     "pushed_request_lifetime": "Masa berlaku pushed authorization request (RFC 9126 bagian 2.2).",
     "authorization_code_lifetime": "Masa berlaku authorization code (RFC 6749 bagian 4.1.2).",
+    "cas_ticket_lifetime": "Masa berlaku service ticket protokol CAS sampai divalidasi aplikasinya (CAS Protocol 3.0 "
+    "bagian 3.1.1).",
     "access_token_lifetime": "Masa berlaku access token.",
     "token_access_claims_size": "Ukuran terbesar klaim `roles` dan `groups` di dalam token, sebagai JSON. Klaim yang "
     "lebih besar tidak dimuat di token agar header atau cookie aplikasi tidak terlalu besar; userinfo dan introspeksi "

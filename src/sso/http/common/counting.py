@@ -122,8 +122,8 @@ def count_redirect_error(error: RedirectError) -> None:
     usage, data = error.request.provider.usage, error.request.payload.data
     client_id = data.get("client_id", "")
     note("client_id", client_id)
-    note("endpoint", "/authorize")
+    note("endpoint", error.request.path)
     note("outcome", error.error)
     usage.count("authorize_error", client_id, error.error)
     sent = {name: data[name] for name in SHOWN if name in data}
-    usage.mistake(client_id, error.error, {"at": "/authorize", "said": error.text, **sent})
+    usage.mistake(client_id, error.error, {"at": error.request.path, "said": error.text, **sent})

@@ -36,6 +36,21 @@ FAILURES = {
             "application."
         ),
     ),
+    "unregistered_service": Failure(
+        N_("The service URL of this application is not registered"),
+        N_(
+            "For your security, we do not send you to that address. Open the application from its start page. If the "
+            "error occurs again, please report it to the operator of the application."
+        ),
+    ),
+    "ambiguous_service": Failure(N_("Several applications have registered this service URL"), _TELL),
+    "bad_service_request": Failure(N_("The request of the application is not valid"), _TELL),
+    "other_protocol": Failure(N_("This application signs users in with another protocol"), _TELL),
+    "not_let_in": Failure(
+        N_("You are not signed in to the application"),
+        N_("Nothing was sent to the application. To try again, go back to the application."),
+        "access_denied",
+    ),
     "bad_request_object": Failure(N_("The request of the application is not valid"), _TELL),
     "bad_logout_hint": Failure(
         N_("The sign-out request of the application is not valid"),
@@ -95,5 +110,13 @@ FAILURES = {
 }
 
 
-OF_AN_APPLICATION = ("expired_interaction", "no_cookies", "stale_form", "too_many", "unavailable", "broken")
+OF_AN_APPLICATION = (
+    "not_let_in",
+    "expired_interaction",
+    "no_cookies",
+    "stale_form",
+    "too_many",
+    "unavailable",
+    "broken",
+)
 """The failures of pages that may have been of an application, which is named then."""

@@ -322,6 +322,8 @@ def to_application(request: Request, answer: AuthorizationResponse, fields: Mapp
         answer: the answer to the application.
         fields: of the form that was sent; they hold the language of the page where the answer is a form.
     """
+    if answer.refusal:
+        return failure(request, "not_let_in", 403, answer.refusal, fields=fields)
     if answer.mode == "form_post":
         target = answer.redirect_uri
         parameters = answer.parameters

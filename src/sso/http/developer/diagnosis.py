@@ -33,6 +33,17 @@ WORDS: dict[str, tuple[str, str]] = {
         N_("The redirect URI is not registered."),
         N_("Register the redirect URI exactly as your application sends it, or send a registered one."),
     ),
+    "unregistered_service": (
+        N_("The service URL is not registered."),
+        N_(
+            "Register the service URL exactly as your application sends it, or set one fixed service URL in the "
+            "application."
+        ),
+    ),
+    "other_protocol": (
+        N_("The application is registered for another protocol."),
+        N_("An application of type cas uses the /cas endpoints only. Every other application uses OpenID Connect."),
+    ),
     "no_redirect_uri": (
         N_("The request has no redirect URI."),
         N_("Send redirect_uri in every request, exactly as it is registered."),
@@ -203,7 +214,7 @@ def _explained(mistake: ClientMistake, client: Client | None) -> ExplainedMistak
     near: Nearest | None = None
     meta = client.meta if client is not None else None
     scopes = client.scopes if client is not None else frozenset()
-    if meta is not None and mistake.code == "unregistered_redirect_uri":
+    if meta is not None and mistake.code in ("unregistered_redirect_uri", "unregistered_service"):
         expected = list(meta.redirect_uris)
         near = nearest(str(mistake.sent.get("said", "")), meta.redirect_uris)
     elif meta is not None and mistake.code == "invalid_client":
@@ -214,6 +225,8 @@ def _explained(mistake: ClientMistake, client: Client | None) -> ExplainedMistak
         expected = [f"grant_types: {' '.join(meta.grant_types)}"]
     sent = {name: value for name, value in mistake.sent.items() if name not in ("at", "said") and value}
     our_message = str(mistake.sent.get("said", ""))
+    if mistake.code == "unregistered_service":
+        sent, our_message = {"service": our_message}, ""
     if mistake.code == "unregistered_redirect_uri":
         sent, our_message = {"redirect_uri": our_message, **sent}, ""
     return {

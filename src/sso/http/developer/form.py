@@ -14,12 +14,14 @@ from sso.platform.security.json_documents import DocumentRefused, NotJson, read_
 from sso.portal.applications import KINDS, Kind, RequestedSettings, texts_in
 from sso.portal.redirect_uri_advice import Advice
 
+WITHOUT_SECRET: tuple[Kind, ...] = ("single_page", "native", "cas")
+"""Kinds of applications that do not authenticate."""
 SANDBOX_FIELDS = ("redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri")
 LINES = ("redirect_uris", "post_logout_redirect_uris", "contacts")
 SINGLE = (
     "client_name", "client_name#en", "description", "description#en", "group", "client_uri", "logo_uri", "policy_uri",
     "tos_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "token_endpoint_auth_method", "minimum_acr",
-    "minimum_identity", "sector_identifier_uri", "kept_sector",
+    "minimum_identity", "sector_identifier_uri", "kept_sector", "cas_username",
 )  # fmt: skip
 
 
@@ -57,7 +59,7 @@ class Typed:
             *SWITCHES,
         )  # fmt: skip
         of_authentication = plain in ("token_endpoint_auth_method", "jwks_uri", "jwks")
-        if (of_addresses and self.kind == "service") or (of_authentication and self.kind in ("single_page", "native")):
+        if (of_addresses and self.kind == "service") or (of_authentication and self.kind in WITHOUT_SECRET):
             return False
         return name in self.values or name in ("scope_reasons", "application_roles")
 
@@ -157,7 +159,7 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
 
 
 def _method(kind: Kind, chosen: str) -> str:
-    return "" if kind in ("single_page", "native") else chosen
+    return "" if kind in WITHOUT_SECRET else chosen
 
 
 def _json(typed: Typed, text: str) -> object:

@@ -17,6 +17,7 @@ from sso.http.developer.form_texts import (
     LABELS,
     LEVELS,
     METHODS,
+    USERNAMES,
     data_offered,
     groups_offered,
 )
@@ -35,7 +36,7 @@ def form_context(
     words = translations(locale_of(request))
     method = typed.values["token_endpoint_auth_method"]
     known = METHODS if method in ("", *METHODS) else {**METHODS, method: method}
-    texts = {"methods": known, "levels": LEVELS, "identities": IDENTITIES}
+    texts = {"methods": known, "levels": LEVELS, "identities": IDENTITIES, "usernames": USERNAMES}
     options = {
         name: [(value, words.gettext(text)) for value, text in choices.items()] for name, choices in texts.items()
     }

@@ -29,6 +29,10 @@ KIND_TEXTS: dict[Kind, tuple[str, str]] = {
         N_("Existing application behind a proxy"),
         N_("Apache with mod_auth_openidc signs users in. The application behind it does not change."),
     ),
+    "cas": (
+        N_("Application with CAS"),
+        N_("An existing program that has phpCAS or mod_auth_cas built in. It has no client secret."),
+    ),
 }
 DATA: dict[str, str] = {
     "name": N_("Name"),
@@ -68,6 +72,13 @@ IDENTITIES = {
     "urn:sso:identity:contact-verified": N_("Users with a verified e-mail address or phone number"),
     "urn:sso:identity:counter-verified": N_("Users whose identity card was checked at a service counter"),
 }
+USERNAMES = {
+    "": N_("Identifier that never changes (sub)"),
+    "preferred_username": N_("Username"),
+    "email": N_("Verified e-mail address"),
+    "local_user_id": N_("User ID in the application, from an import"),
+}
+"""What can be the user name of an application that speaks CAS."""
 ADVICE = {
     "http": N_("%(uri)s uses http, so others on the network can read it. Use https."),
     "wildcard": N_("%(uri)s has a wildcard (*). Wildcards are not allowed. List each redirect URI."),
@@ -130,6 +141,7 @@ LABELS = {
     "contacts": N_("Contacts"),
     "redirect_uris": N_("Redirect URIs after sign-in"),
     "post_logout_redirect_uris": N_("Redirect URIs after sign-out"),
+    "cas_username": N_("Username in the answer"),
     "initiate_login_uri": N_("Sign-in start URL"),
     "backchannel_logout_uri": N_("Back-channel logout URL"),
     "application_roles": N_("Roles of the application"),

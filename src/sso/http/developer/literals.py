@@ -67,6 +67,21 @@ def apache_path(text: str) -> str:
     return apache(re.sub(r"([\[\]*?\\])", r"\\\1", text))
 
 
+def apache_below(text: str) -> str:
+    """Return the regular expression of what is below a path."""
+    return apache("^" + re.escape(text))
+
+
+def apache_is_not(text: str) -> str:
+    """Return the pattern of a ``RewriteCond`` that is met by every text but one."""
+    return apache("!=" + text)
+
+
+def php_number(text: str) -> str:
+    """Return a number of PHP."""
+    return str(int(text))
+
+
 LANGUAGES: dict[str, Callable[[str], str]] = {
     "js": double_quoted,
     "python": python,
@@ -79,5 +94,8 @@ LANGUAGES: dict[str, Callable[[str], str]] = {
     "dotenv": dotenv,
     "apache": apache,
     "apache_path": apache_path,
+    "apache_below": apache_below,
+    "apache_is_not": apache_is_not,
+    "php_number": php_number,
 }
 """What writes a value, by the name that stands in the quick starts before it."""

@@ -62,6 +62,8 @@ STACKS = {
     "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
     "android": Stack("Android, AppAuth", ("native",), False, "none", replayed="conformance/test_rfc8252_android.py"),
     "apache": Stack("Apache, mod_auth_openidc", ("proxy", "web"), True),
+    "phpcas": Stack("PHP, phpCAS", ("cas",), True, "none"),
+    "apache_cas": Stack("Apache, mod_auth_cas", ("cas",), True, "none"),
 }
 
 
@@ -96,7 +98,13 @@ def values_of(issuer: str, client: Client) -> dict[str, str]:
     afterwards = [uri for uri in client.meta.post_logout_redirect_uris if not uri.startswith(own)]
     start_page = f"{parts.scheme}://{parts.netloc}/" if parts.netloc else redirect_uri
     named = [name for name in client.meta.scope.split() if name in client.scopes]
+    ours = urlsplit(issuer)
     return {
+        "issuer_host": ours.hostname or "",
+        "issuer_port": str(ours.port or (443 if ours.scheme == "https" else 80)),
+        "cas_login": f"{issuer}/cas/login",
+        "cas_validate": f"{issuer}/cas/serviceValidate",
+        "base_url": f"{parts.scheme}://{parts.netloc}",
         "issuer": issuer,
         "client_id": client.client_id,
         "redirect_uri": redirect_uri,

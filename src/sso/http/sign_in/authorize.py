@@ -39,8 +39,16 @@ async def authorize(request: Request) -> Response:
     """The authorization endpoint."""
     page = without_form(request)
     parameters = await form_pairs(request) if request.method == "POST" else query_pairs(request)
-    authorization = await flow.read_request(page.site.server, parameters)
-    if request.method == "POST" and not page.visitor.session_token:
+    return await begin(page, await flow.read_request(page.site.server, parameters))
+
+
+async def begin(page: PageRequest, authorization: AuthorizationRequest) -> Response:
+    """Do what a request needs that came a moment ago, in whatever protocol.
+
+    Raises:
+        AccountLocked: when the account is locked, and the application did not ask for silence.
+    """
+    if page.request.method == "POST" and not page.visitor.session_token:
         return await _repeat_by_get(page, authorization)
     try:
         current = await account_answering(page.site, page.visitor, authorization)

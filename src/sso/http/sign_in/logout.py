@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlencode
 from uuid import UUID
@@ -29,12 +31,24 @@ from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
 from sso.logs import note
 from sso.oidc.authorize.request import with_news
+from sso.oidc.provider import Provider
 from sso.platform.services import HasSettings
 from sso.platform.visitor import Visitor
 
 router = new_router()
 
-_PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales", "logout_hint")
+
+@dataclass(frozen=True, slots=True)
+class LogoutEndpoint:
+    """Where applications ask to sign a user out: its path, and the parameters of its requests."""
+
+    path: str
+    parameters: tuple[str, ...]
+
+
+END_SESSION = LogoutEndpoint(
+    "/logout", ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales", "logout_hint")
+)
 
 
 class SignedOutServices(HasSettings, HasRegistry, Protocol):
@@ -47,20 +61,36 @@ class SignedOutServices(HasSettings, HasRegistry, Protocol):
 @router.api_route("/logout", methods=["GET", "POST"])
 async def logout(request: Request) -> Response:
     """The end_session_endpoint (RP-Initiated Logout section 2), and the form of its own page."""
+    return await answer_logout(request, END_SESSION, check_logout)
+
+
+async def answer_logout(
+    request: Request, endpoint: LogoutEndpoint, check_request: Callable[[Provider, dict[str, str]], LogoutRequest]
+) -> Response:
+    """Sign the user out who asks for it, or ask them first.
+
+    Args:
+        request: a request of the browser, from an application or from our own page.
+        endpoint: where it came.
+        check_request: returns what its parameters ask for.
+
+    Raises:
+        PageError: when they are not right.
+    """
     pairs = await form_pairs(request) if request.method == "POST" else query_pairs(request)
     data = {name: value for name, value in pairs if value}
     visitor = visitor_of(request, data)
     cookie = visitor.session_token
-    repeated = _repeated(pairs)
+    repeated = _repeated(endpoint, pairs)
     if repeated:
         return failure(request, "repeated", 400, repeated, fields=data)
     if request.method == "POST" and not cookie and "csrf_token" not in data:
-        return _once_more_by_get(data)
+        return _once_more_by_get(endpoint, data)
     site = site_of(request)
     provider = site.provider
 
     async def check() -> LogoutRequest:
-        return check_logout(provider, data)
+        return check_request(provider, data)
 
     logout_request = await with_news(provider, check)
     if logout_request.client is not None:
@@ -71,7 +101,7 @@ async def logout(request: Request) -> Response:
     who = accounts[0]
     ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
     if not ours and not logout_request.may_end_without_asking(provider, who.person.id):
-        return _confirm(request, data, accounts, logout_request)
+        return _confirm(request, endpoint, data, accounts, logout_request)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
     ended = await _end(provider, visitor, leaving)
     site.worker.nudge()
@@ -110,11 +140,16 @@ async def _end(services: BulkServices, visitor: Visitor, leaving: list[Account])
 
 
 def _confirm(
-    request: Request, data: dict[str, str], accounts: list[Account], logout_request: LogoutRequest
+    request: Request,
+    endpoint: LogoutEndpoint,
+    data: dict[str, str],
+    accounts: list[Account],
+    logout_request: LogoutRequest,
 ) -> Response:
     return page(
         request,
         "sign_out.html",
+        action=endpoint.path,
         ui_locales=data.get("ui_locales", ""),
         fields=data,
         form_target=logout_request.redirect or "",
@@ -122,7 +157,7 @@ def _confirm(
         others=[account.person.name for account in accounts[1:]],
         client=logout_request.client,
         back=way_back(logout_request.client, signing_in=False),
-        kept=[(name, data[name]) for name in _PARAMETERS if name in data],
+        kept=[(name, data[name]) for name in endpoint.parameters if name in data],
         csrf_token=csrf_token(request, "logout", read_cookie(request, "session")),
     )
 
@@ -172,12 +207,12 @@ def _reached(registry: Registry, ended: list[ClientSession]) -> tuple[list[Clien
     return reached, [client for _, client in known if client not in reached]
 
 
-def _once_more_by_get(data: dict[str, str]) -> Response:
+def _once_more_by_get(endpoint: LogoutEndpoint, data: dict[str, str]) -> Response:
     """A form that another site posts brings no cookie (SameSite=Lax): look again by GET."""
-    parameters = {name: data[name] for name in _PARAMETERS if name in data}
-    return RedirectResponse(f"/logout?{urlencode(parameters)}", 303, {"Cache-Control": "no-store"})
+    parameters = {name: data[name] for name in endpoint.parameters if name in data}
+    return RedirectResponse(f"{endpoint.path}?{urlencode(parameters)}", 303, {"Cache-Control": "no-store"})
 
 
-def _repeated(pairs: Pairs) -> str:
+def _repeated(endpoint: LogoutEndpoint, pairs: Pairs) -> str:
     names = [name for name, _ in pairs]
-    return next((name for name in _PARAMETERS if names.count(name) > 1), "")
+    return next((name for name in endpoint.parameters if names.count(name) > 1), "")

@@ -206,7 +206,7 @@ async def _read_object(server: ProviderServer, parameters: list[tuple[str, str]]
 def check_request(
     server: ProviderServer, parameters: list[tuple[str, str]], source: Source = "plain"
 ) -> AuthorizationRequest:
-    """Check the parameters of an authorization request.
+    """Check the parameters of an authorization request, in the way of the protocol in which it came.
 
     Raises:
         PageError: before the redirect URI is proven.
@@ -216,6 +216,10 @@ def check_request(
     _check_named_once(request, ("client_id", "redirect_uri"))
     client = _check_client(server, request)
     redirect_uri = _check_redirect_uri(request, client)
+    if (client.meta.type == "cas") != (source == "cas"):
+        raise PageError("other_protocol", client.client_id, client.client_id)
+    if source == "cas":
+        return server.check_cas_request(server, client, redirect_uri, parameters)
     try:
         return _check_the_rest(server, request, client, redirect_uri, source)
     except OAuth2Error as error:
@@ -477,6 +481,9 @@ def error_answer(
     else:
         request, error, text = failed[0].protocol, failed[1].error, failed[1].description
     data = request.payload.data
+    if not request.knows_errors:
+        silent = data.get("prompt") == "none"
+        return AuthorizationResponse(data["redirect_uri"], "query", [], "" if silent else text or error)
     parameters = [("error", error)]
     if text:
         parameters.append(("error_description", description(text)))

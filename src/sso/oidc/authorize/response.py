@@ -18,11 +18,16 @@ RESPONSE_MODES: tuple[ResponseMode, ...] = ("query", "fragment", "form_post")
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """An answer to an application: success or error."""
+    """An answer to an application: success or error.
+
+    ``refusal``: why the person is not sent back, where the protocol of the application knows no errors; nothing is sent
+    to the application.
+    """
 
     redirect_uri: str
     mode: ResponseMode
     parameters: list[tuple[str, str]]
+    refusal: str = ""
 
     @property
     def location(self) -> str:

@@ -34,6 +34,12 @@ class FrontChannel:
     request: ProtocolRequest
     server: Any
 
+    @property
+    def code_lifetime(self) -> timedelta:
+        """How long a code is valid."""
+        lifetime: timedelta = self.request.provider.settings.authorization_code_lifetime
+        return lifetime
+
     def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, Any, Any]:
         """Return the answer as the body. Authlib's own would write the query of ``redirect_uri`` anew.
 
@@ -109,7 +115,7 @@ class FrontChannel:
             "created_at": now,
             "expires_at": now + _retention(settings, words),
             "code_hash": token_hash(code) if code else None,
-            "code_expires_at": now + settings.authorization_code_lifetime if code else None,
+            "code_expires_at": now + self.code_lifetime if code else None,
         }
         idle_since = now - request.provider.idle
         with_access = request.client.tells_access and words != {"code"}

@@ -11,7 +11,8 @@ class GrantDetails(TypedDict, total=False):
     ``userinfo`` and ``id_token`` are the claims that were requested by name (OpenID Connect Core section 5.5);
     ``withheld`` the claims that the client does not receive by this grant; ``network`` the registered network and
     ``level`` the authentication context of the sign-in, where access rules need them at renewal; ``assertion`` marks a
-    grant by an assertion, for which nobody signed in (RFC 7523).
+    grant by an assertion, for which nobody signed in (RFC 7523); ``renewed`` a ticket of the CAS protocol for which the
+    user signed in.
     """
 
     userinfo: list[str]
@@ -20,6 +21,7 @@ class GrantDetails(TypedDict, total=False):
     network: str
     level: str
     assertion: bool
+    renewed: bool
 
 
 class AccessTokenClaims(TypedDict, total=False):

@@ -18,6 +18,7 @@ _FLOWS = {
     "register": "client_registration",
     "ssf": "security_events",
     "authorize": "authorize",
+    "cas": "cas",
     "login": "sign_in",
     "select": "sign_in",
     "accounts": "sign_in",

@@ -79,7 +79,7 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, object]
     )
     sandbox_values = {name: value for name, value in granted.items() if name in IN_SANDBOX}
     values |= {**requested.sandbox, **sandbox_values, "type": KINDS[requested.kind]}
-    if own_uri and requested.kind != "service":
+    if own_uri and requested.kind not in ("service", "cas"):
         for name in ("redirect_uris", "post_logout_redirect_uris"):
             values[name] = [*texts_in(values.get(name)), own_uri]
     hosts = {urlsplit(uri).hostname for uri in texts_in(values.get("redirect_uris"))}

@@ -15,13 +15,14 @@ from sso.clients.validation_errors import not_a_list, not_text, unknown_field
 from sso.platform.security.json_documents import DocumentRefused, check_document
 from sso.portal.choices import State as State
 
-Kind = Literal["web", "single_page", "native", "service", "proxy"]
+Kind = Literal["web", "single_page", "native", "service", "proxy", "cas"]
 KINDS: dict[Kind, str] = {
     "web": "web",
     "single_page": "single_page",
     "native": "android",
     "service": "service",
     "proxy": "web",
+    "cas": "cas",
 }
 """What a team may choose, and the ``type`` that it is registered with."""
 
@@ -37,7 +38,7 @@ THEIRS = (
     "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
     "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
     "kept_sector", "subject_type", "grant_types", "application_roles", "groups_of_interest", "team_gives_roles",
-    "end_session_on_role_loss", "end_unconfirmed_roles",
+    "end_session_on_role_loss", "end_unconfirmed_roles", "cas_username", "cas_logout_requests",
 )  # fmt: skip
 """What a team decides."""
 TOGETHER = (
