@@ -61,15 +61,15 @@ async def employee_claims_changed(
     changed = {name: value for name, value in after.items() if value != before[name]}
     if not changed:
         return
-    told: dict[Concerned, dict[str, ClaimValue]] = {}
+    events: dict[Concerned, dict[str, ClaimValue]] = {}
     for client_id, scopes, details in await tokens.granted_with(session, user_id, followers):
         named = changed if "employee" in scopes else {*details.get("userinfo", ()), *details.get("id_token", ())}
         hidden = followers[client_id].withheld.union(details.get("withheld") or ())
         claims = {name: value for name, value in changed.items() if name in named and name not in hidden}
         if claims:
-            told.setdefault(Concerned(client_id, user_id), {}).update(claims)
-    if told:
-        await signals.claims_changed(session, services, told, "policy" if actor == SYSTEM else "admin")
+            events.setdefault(Concerned(client_id, user_id), {}).update(claims)
+    if events:
+        await signals.claims_changed(session, services, events, "policy" if actor == SYSTEM else "admin")
 
 
 def _followers(services: EventServices) -> dict[str, Client]:

@@ -152,7 +152,7 @@ async def employ_in_change(
     if employment is None:
         employment = Employment(id=new_id(), user_id=user.id, created_at=now)
     before = _recorded(employment) if not is_new else {}
-    told = await claims_before(session, services, employment, now)
+    former_claims = await claims_before(session, services, employment, now)
     employment.status, employment.nip, employment.grade = details.status, details.nip, details.grade
     employment.valid_from, employment.valid_until = details.valid_from, details.valid_until
     employment.source, employment.verified_at, employment.verified_by = source, now, actor.name or "system"
@@ -169,7 +169,7 @@ async def employ_in_change(
     type_ = "employment.recorded" if is_new else "employment.changed"
     _record(session, type_, user.id, actor, reason, {"source": source} if is_new else {"changed": changed})
     user.updated_at = now
-    await _follow_time(session, services, user, employment, told, now, actor, reason)
+    await _follow_time(session, services, user, employment, former_claims, now, actor, reason)
     return employment
 
 
@@ -289,29 +289,29 @@ async def _follow_time(
     services: AccountChanges,
     user: User,
     employment: Employment,
-    told: EmployeeClaims,
+    former_claims: EmployeeClaims,
     now: datetime,
     actor: Actor,
     reason: str,
 ) -> None:
     """Let an employment begin or end that has begun or ended by its time, and tell applications of everything that
-    changed since ``now``. ``told``: the claims of which they were told before."""
+    changed since ``now``. ``former_claims``: those of which they were told before."""
     state = state_of(employment.valid_from, employment.valid_until, now)
     if state == "ended":
-        await _end(session, services, user, employment, told, now, actor, reason)
+        await _end(session, services, user, employment, former_claims, now, actor, reason)
         return
     if state == "planned":
         employment.begun_at = None  # it begins again, and is told then
     elif employment.begun_at is None:
         await _begin(session, services, user, employment, actor)
-    await _tell_applications(session, services, user, told, now, actor)
+    await _tell_applications(session, services, user, former_claims, now, actor)
 
 
 async def _tell_applications(
     session: AsyncSession,
     services: AccountChanges,
     user: User,
-    told: EmployeeClaims,
+    former_claims: EmployeeClaims,
     now: datetime,
     actor: Actor,
     closed_to: Collection[str] = (),
@@ -319,7 +319,7 @@ async def _tell_applications(
     """Tell applications of what changed since ``now``, once: after this no row of the person may be changed, because
     grants and sessions are locked after these (:mod:`sso.platform.db.locks`)."""
     await session.flush()
-    await employee_claims_changed(session, services, user.id, told, actor)
+    await employee_claims_changed(session, services, user.id, former_claims, actor)
     await access_changed(
         session,
         services,
@@ -368,8 +368,8 @@ async def end_employment(
         raise UserError("the user has no employment that could end")
     now = clock.now()
     if at is None or at <= now:
-        told = await claims_before(session, services, employment, now)
-        await _end(session, services, user, employment, told, now, actor, reason)
+        former_claims = await claims_before(session, services, employment, now)
+        await _end(session, services, user, employment, former_claims, now, actor, reason)
         return employment
     if employment.valid_until is not None and at > employment.valid_until:
         refuse_own_employment(user.id, actor)
@@ -385,7 +385,7 @@ async def _end(
     services: AccountChanges,
     user: User,
     employment: Employment,
-    told: EmployeeClaims,
+    former_claims: EmployeeClaims,
     now: datetime,
     actor: Actor,
     reason: str,
@@ -409,7 +409,7 @@ async def _end(
     _record(session, "employment.ended", user.id, actor, reason, data)
     notify(session, services, user, "employment_ended")
     ends = [client.client_id for client in lost.values() if client.meta.end_session_on_role_loss]
-    await _tell_applications(session, services, user, told, now, actor, closed_to=ends)
+    await _tell_applications(session, services, user, former_claims, now, actor, closed_to=ends)
 
 
 def _for_employees(services: AccountChanges, roles: Set[str]) -> dict[str, Client]:
@@ -504,8 +504,8 @@ async def follow_employment(session: AsyncSession, services: AccountChanges, use
     employment = await store.open_of_user(session, user_id)
     if user is not None and employment is not None:
         now = clock.now()
-        told = await claims_before(session, services, employment, now)
-        await _follow_time(session, services, user, employment, told, now, SYSTEM, ENDED_BY_TIME)
+        former_claims = await claims_before(session, services, employment, now)
+        await _follow_time(session, services, user, employment, former_claims, now, SYSTEM, ENDED_BY_TIME)
     return False
 
 

@@ -93,10 +93,10 @@ class Client:
     def permissions(self, scopes: Iterable[str], names: Collection[str] = ()) -> frozenset[str]:
         """Return what a user is asked to allow where the application asks for ``scopes``, and for the claims ``names``
         of attributes."""
-        asked = permissions(scopes, self.meta.claim_reasons, self.city_scopes)
+        requested = permissions(scopes, self.meta.claim_reasons, self.city_scopes)
         if not self.city_scope_of or not names:
-            return asked
-        return asked.union(f"{scope} {name}" for name in names if (scope := self.city_scope_of.get(name)))
+            return requested
+        return requested.union(f"{scope} {name}" for name in names if (scope := self.city_scope_of.get(name)))
 
     def name(self, locale: str) -> str:
         """Return its name in the language of ``locale``."""

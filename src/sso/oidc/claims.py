@@ -151,9 +151,9 @@ def attribute_claims(
         box: opens values of specific data.
     """
     claims: dict[str, object] = {}
-    asked = {client.city_scope_of[name] for name in names if name in client.city_scope_of}
-    asked |= {scope for scope in scopes if scope in client.city_scopes}
-    for scope in client.still(sorted(asked), alone=False, granted_at=grant.made):
+    requested = {client.city_scope_of[name] for name in names if name in client.city_scope_of}
+    requested |= {scope for scope in scopes if scope in client.city_scopes}
+    for scope in client.still(sorted(requested), alone=False, granted_at=grant.made):
         for claim, name in city.declaration.claims_of(scope).items():
             stored = person.attributes.get(name) if scope in scopes or claim in names else None
             if stored is not None and (grant.made is None or city.since.get(f"{scope} {claim}", 0) <= grant.made):

@@ -172,8 +172,8 @@ def required_fields(
         typed: what was typed where the form was refused.
     """
     declared = city.declaration.attributes
-    shown = [ShownAttribute(name, declared[name], None, readable=True, writable=True) for name in names]
-    return attribute_fields(shown, locale, typed)
+    fields = [ShownAttribute(name, declared[name], None, readable=True, writable=True) for name in names]
+    return attribute_fields(fields, locale, typed)
 
 
 def _limits(attribute: Attribute) -> dict[str, object]:

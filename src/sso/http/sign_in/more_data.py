@@ -55,37 +55,37 @@ class _Asked:
 @router.get(MORE_DATA)
 async def more_data_page(page: CurrentPage) -> Response:
     """Ask for what is missing."""
-    asked = await _asked(page, page.query)
-    return asked if isinstance(asked, Response) else _page(asked)
+    missing = await _asked(page, page.query)
+    return missing if isinstance(missing, Response) else _page(missing)
 
 
 @router.post(MORE_DATA)
 async def save_more_data(page: CurrentPage) -> Response:
     """Store what was missing, all or nothing, and go on."""
-    asked = await _asked(page, page.fields)
-    if isinstance(asked, Response):
-        return asked
-    if not page.has_valid_csrf_token(PURPOSE, asked.current.token):
-        return _page(asked, field_error("", STALE), 400)
+    missing = await _asked(page, page.fields)
+    if isinstance(missing, Response):
+        return missing
+    if not page.has_valid_csrf_token(PURPOSE, missing.current.token):
+        return _page(missing, field_error("", STALE), 400)
     services, city, locale = page.site.accounts, page.site.provider.registry.city, page.visitor.locale
     sent = sent_attributes(page.fields, city, OWN)
-    values = {name: sent.get(name) for name in asked.names}
-    if wrong := why_not_registered(city, values, asked.names):
-        return _page(asked, required_errors(wrong, city, locale), 400)
-    own = _own_session(asked)
+    values = {name: sent.get(name) for name in missing.names}
+    if wrong := why_not_registered(city, values, missing.names):
+        return _page(missing, required_errors(wrong, city, locale), 400)
+    own = _own_session(missing)
     try:
         async with services.db.write() as session:
             user = await lock_own_account(session, own)
             actor = page.visitor.as_actor(user.id)
             await change_values(session, services.box, user.id, values, who=OWN, actor=actor)
     except ValuesInvalid as error:  # the declaration was changed this very moment
-        return _page(asked, required_errors(error.wrong, city, locale), 400)
-    return _to(asked.onward)
+        return _page(missing, required_errors(error.wrong, city, locale), 400)
+    return _to(missing.onward)
 
 
-def _own_session(asked: _Asked) -> OwnSession:
-    signed_in = asked.current.signed_in
-    return OwnSession(signed_in.user.id, signed_in.session.id, asked.page.site.settings.session_idle_timeout)
+def _own_session(missing: _Asked) -> OwnSession:
+    signed_in = missing.current.signed_in
+    return OwnSession(signed_in.user.id, signed_in.session.id, missing.page.site.settings.session_idle_timeout)
 
 
 async def _asked(page: PageRequest, fields: Mapping[str, str]) -> _Asked | Response:
@@ -106,19 +106,19 @@ def _to(address: str) -> Response:
     return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
 
-def _page(asked: _Asked, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
-    page = asked.page
+def _page(missing: _Asked, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
+    page = missing.page
     city = page.site.provider.registry.city
     return page.page(
         "more_data.html",
         status=status,
-        here=asked.destination.address(MORE_DATA),
-        header=page.header(asked.current.signed_in.user.name),
-        client=asked.client,
-        onward=asked.onward,
-        form_target=asked.form_target,
-        fields_onward=asked.destination.fields,
-        attributes=required_fields(city, asked.names, page.visitor.locale, page.fields),
+        here=missing.destination.address(MORE_DATA),
+        header=page.header(missing.current.signed_in.user.name),
+        client=missing.client,
+        onward=missing.onward,
+        form_target=missing.form_target,
+        fields_onward=missing.destination.fields,
+        attributes=required_fields(city, missing.names, page.visitor.locale, page.fields),
         errors=errors,
-        csrf_token=page.csrf_token(PURPOSE, asked.current.token),
+        csrf_token=page.csrf_token(PURPOSE, missing.current.token),
     )
