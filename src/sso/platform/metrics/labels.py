@@ -24,6 +24,7 @@ _FLOWS = {
     "accounts": "sign_in",
     "consent": "consent",
     "identity": "sign_in",
+    "more-data": "sign_in",
     "signup": "sign_up",
     "welcome": "sign_up",
     "invitation": "sign_up",
