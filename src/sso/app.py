@@ -18,7 +18,8 @@ from sso import clock
 from sso.accounts.attributes import apply_attributes_file
 from sso.accounts.services import AccountServices
 from sso.errors import Refusal
-from sso.http import account, admin, api, developer, protocol, sign_in
+from sso.gate.check import GateMemory
+from sso.http import account, admin, api, developer, gate, protocol, sign_in
 from sso.http.common import pages, routes
 from sso.http.common.application import Application
 from sso.http.common.assets import Assets
@@ -60,6 +61,7 @@ log = logging.getLogger("sso")
 # Routes are tried in their order: those of programs, which ask most, stand first.
 ROUTERS: tuple[APIRouter, ...] = (
     *protocol.routers,
+    *gate.routers,
     *sign_in.routers,
     routes.router,
     *account.routers,
@@ -171,6 +173,7 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
         worker=worker,
         assets=assets,
         discovery=discovery,
+        gate=GateMemory(),
         observer=observer_of(settings, provider, worker, passwords, memory.breaker),
     )
 

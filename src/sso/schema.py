@@ -1,6 +1,7 @@
 """Every table, gathered in one place for migrations and tests."""
 
 from sso.clients import models as clients
+from sso.gate import models as gate
 from sso.identity.attributes import models as attributes
 from sso.identity.authn import models as authn
 from sso.identity.employees import models as employees
@@ -29,6 +30,7 @@ __all__ = [
     "delivery",
     "employees",
     "ends",
+    "gate",
     "groups",
     "keys",
     "metadata",

@@ -107,6 +107,8 @@ def _check_headers(scope: Scope) -> None:
             raise Refused(415, "unreadable", text, {"Accept-Encoding": "identity"})
 
 
+GATE_CHECKS = "/gate/check/"
+"""Where proxies ask about requests: they send the headers of these requests, without their bodies."""
 SIGNED_BODIES = frozenset({"/receipts/whatsapp"})
 """Routes that verify the signature of a body before they read it, and read it with the same rules."""
 
@@ -133,8 +135,12 @@ async def check_body(scope: Scope, received: Received) -> None:
 
 
 def _body_is_ignored(scope: Scope) -> bool:
-    """Tell whether the route takes nothing from the body: userinfo, where the access token is in the header."""
-    return scope["path"] == "/userinfo" and has_bearer(header_of(scope, b"authorization"))
+    """Tell whether the route takes nothing from the body: userinfo, where the access token is in the header; the checks
+    of the gate, where headers of the body stand that the proxy keeps."""
+    path: str = scope["path"]
+    if path.startswith(GATE_CHECKS):
+        return True
+    return path == "/userinfo" and has_bearer(header_of(scope, b"authorization"))
 
 
 def has_bearer(authorization: str) -> bool:
