@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, a font, Node.js 20 with
-# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, PHP, systemd-analyze, PostgreSQL, and the
-# Node.js packages of tests/interop. What is there stays.
+# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc and LuaSocket, nginx, Caddy, HAProxy, PHP,
+# systemd-analyze, PostgreSQL, and the Node.js packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -41,6 +41,10 @@ has_fonts() { [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ]; }
 has_systemd() { has systemd-analyze; }
 has_php() { has php && php -r 'exit(extension_loaded("curl") ? 0 : 1);'; }
 has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
+has_nginx() { has nginx || [ -x "${NGINX:-/usr/sbin/nginx}" ]; }
+has_caddy() { has caddy; }
+has_haproxy() { has haproxy || [ -x "${HAPROXY:-/usr/sbin/haproxy}" ]; }
+has_lua_socket() { [ -e "${LUA_LIBRARIES:-/usr/share/lua/5.3}/socket.lua" ]; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -59,6 +63,10 @@ has_systemd|systemd|systemd-analyze
 has_postgres|postgresql|PostgreSQL of the machine
 has_php|php-cli php-curl|PHP with curl
 has_php_parser|php-parser|PHP-Parser, which reads the syntax of old versions of PHP
+has_nginx|nginx-light|nginx
+has_caddy|caddy|Caddy
+has_haproxy|haproxy|HAProxy
+has_lua_socket|lua-socket|LuaSocket for mod_lua
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 "
 

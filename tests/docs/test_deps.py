@@ -35,7 +35,8 @@ class Machine:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = {"APACHE": str(self.bin / "none"), "APACHE_MODULES": str(self.root), "TMPDIR": str(self.root)}
-        places["PHP_LIBRARIES"] = str(self.root)
+        places["PHP_LIBRARIES"] = places["LUA_LIBRARIES"] = str(self.root)
+        places["NGINX"] = places["HAPROXY"] = str(self.bin / "none")
         places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
             [self.bin / "sh", self.root / "scripts/deps.sh", *options],
@@ -59,6 +60,9 @@ def fill(machine: Machine) -> None:
         "prometheus",
         "promtool",
         "apache2",
+        "nginx",
+        "caddy",
+        "haproxy",
         "systemd-analyze",
         "php",
     ):
@@ -68,6 +72,7 @@ def fill(machine: Machine) -> None:
                            f">$folder/node_modules/.package-lock.json; done")  # fmt: skip
     (machine.bin / "mkdir").symlink_to(shutil.which("mkdir") or "mkdir")
     (machine.root / "mod_auth_openidc.so").touch()
+    (machine.root / "socket.lua").touch()
     (machine.root / "PhpParser").mkdir()
     (machine.root / "PhpParser" / "autoload.php").touch()
     programs = machine.root / "postgresql/15/bin"

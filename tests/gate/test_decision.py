@@ -7,7 +7,6 @@ from tests.gate.proxy import HOST
 
 from sso.clients.metadata import ClientMetadata
 from sso.clients.metadata.gate import GateSettings
-from sso.gate.config_names import spellings
 from sso.gate.decision import (
     Asked,
     Kind,
@@ -20,6 +19,7 @@ from sso.gate.decision import (
     without_session,
 )
 from sso.gate.headers import encoded
+from sso.gate.proxies.names import spellings
 
 GATE = GateSettings(
     hosts=[HOST],
@@ -153,9 +153,10 @@ def test_the_sign_out_path_is_one_path() -> None:
 
 def test_headers_have_one_line_each() -> None:
     values = {"name": "Siti\r\nX-SSO-Roles: admin", "roles": ["a", "b,c", "d"], "username": "sîti"}
-    assert encoded(values) == (
+    assert encoded(values, ["name", "roles", "username", "email"]) == (
         (b"x-sso-username", "sîti".encode()),
         (b"x-sso-name", b"SitiX-SSO-Roles: admin"),
+        (b"x-sso-email", b""),
         (b"x-sso-roles", b"a,d"),
     )
 

@@ -35,7 +35,7 @@ async def proxy(city: City) -> Proxy:
 
 def identity(answer: httpx.Response) -> dict[str, str]:
     """Return the headers for the application."""
-    return {name: value for name, value in answer.headers.items() if name.startswith("x-sso-")}
+    return {name: value for name, value in answer.headers.items() if name.startswith("x-sso-") and value}
 
 
 async def end_all(city: City) -> Any:

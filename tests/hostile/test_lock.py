@@ -35,6 +35,8 @@ PROTOCOL = {
     "/.well-known/change-password", "/.well-known/passkey-endpoints", "/.well-known/security.txt",
     "/.well-known/assetlinks.json", "/robots.txt", "/receipts/whatsapp",
     "/healthz", "/readyz", "/metrics",
+    "/gate/check/nginx", "/gate/check/redirect", "/gate/check/refused", "/gate/check/envoy{path:path}",
+    "/.sso/start", "/.sso/callback", "/.sso/sent", "/.sso/sign-out",
 }  # fmt: skip
 """Programs and applications call these; no cookie of a person counts there."""
 HELP = {

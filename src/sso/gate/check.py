@@ -45,7 +45,7 @@ class Verdict:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-_SIGN_IN, _FORBIDDEN, _PUBLIC = Verdict(Outcome.SIGN_IN), Verdict(Outcome.FORBIDDEN), Verdict(Outcome.PASS)
+_SIGN_IN, _FORBIDDEN = Verdict(Outcome.SIGN_IN), Verdict(Outcome.FORBIDDEN)
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ async def check(services: GateServices, memory: GateMemory, client: Client, aske
     if rule.kind is Kind.REFUSED:
         return _FORBIDDEN
     if rule.kind is Kind.PUBLIC:
-        return _PUBLIC
+        return Verdict(Outcome.PASS, encoded({}, gate.headers))
     if not asked.token or (is_sign_out(gate, asked.uri) and is_navigation(asked.headers)):
         return _SIGN_IN
     known = await _known(services, memory, client, gate, asked)
@@ -199,7 +199,7 @@ def _write_headers(
         if not same:
             known.jwt, known.jwt_at = signed(services, client, host, grant, values), known.at
         values = {**values, "jwt": known.jwt}
-    known.headers = encoded(values)
+    known.headers = encoded(values, gate.headers)
 
 
 async def _record_use(

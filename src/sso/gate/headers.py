@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sso import clock
 from sso.clients.metadata.gate import HEADERS, HeaderName
@@ -94,13 +94,16 @@ def signed(services: GateServices, client: Client, host: str, grant: LiveGrant, 
     return services.keys.sign(claims, "ES256", JWT_TYP)
 
 
-def encoded(values: Mapping[str, object]) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers for values, with names in small letters. Text is UTF-8; lists are separated by commas, and
-    entries that do not fit into 4096 bytes are left out."""
+def encoded(values: Mapping[str, object], names: Collection[HeaderName]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers ``names`` for values, with names in small letters.
+
+    Text is UTF-8; lists are separated by commas, and entries that do not fit into 4096 bytes are left out. A header
+    without a value is there, and empty: a proxy that copies headers writes it over whatever it has.
+    """
     pairs = []
     for name in HEADERS:
-        value = values.get(name)
-        if value is not None:
+        if name in names:
+            value = values.get(name, "")
             text = _joined(value) if isinstance(value, (list, tuple)) else str(value)
             line = "".join(char for char in text if char.isprintable()).strip()
             pairs.append((NAMES[name].lower().encode(), line.encode("utf-8", "replace")))

@@ -22,13 +22,13 @@ from sso.http.gate.proxy import FORWARDED, ORIGINAL, NotTheProxy, proxied, refus
 
 router = new_router(include_in_schema=False)
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "MKCOL", "COPY", "MOVE", "REPORT"]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "MKCOL", "COPY", "MOVE", "REPORT"]
 """The methods of requests that Envoy repeats here."""
 _NO_STORE = (b"cache-control", b"no-store")
 _STATUS = {Outcome.SIGN_IN: 401, Outcome.FORBIDDEN: 403}
 
 
-@router.api_route("/gate/check/nginx", methods=["GET", "POST"])
+@router.get("/gate/check/nginx")
 async def check_for_nginx(request: Request) -> Response:
     """Answer ``auth_request`` of nginx."""
     try:
@@ -41,7 +41,7 @@ async def check_for_nginx(request: Request) -> Response:
     return ReadyResponse(b"", _STATUS[verdict.outcome], [_NO_STORE])
 
 
-@router.api_route("/gate/check/redirect", methods=["GET", "POST"])
+@router.get("/gate/check/redirect")
 async def check_with_redirect(request: Request) -> Response:
     """Answer Traefik, Caddy, HAProxy and Apache."""
     try:
@@ -51,7 +51,7 @@ async def check_with_redirect(request: Request) -> Response:
     return _answer(request, client, asked, await _verdict(request, client, asked))
 
 
-@router.api_route("/gate/check/refused", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@router.get("/gate/check/refused")
 async def refused(request: Request) -> Response:
     """Answer a client that nginx has refused: what the other endpoints answer at once."""
     try:

@@ -1,0 +1,139 @@
+"""The configuration of Envoy, with ``ext_authz`` over HTTP."""
+
+from __future__ import annotations
+
+from sso.gate.proxies.names import every_spelling
+from sso.gate.proxies.plan import Files, Plan, bare, port_of
+
+_SENT = ("cookie", "accept", "accept-language", "referer", "upgrade", "x-requested-with", "sec-fetch-mode",
+         "sec-fetch-site", "x-forwarded-proto", "x-forwarded-for")  # fmt: skip
+_BACK = ("location", "cache-control", "content-type", "content-security-policy", "x-frame-options", "referrer-policy")
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+
+
+def envoy_files(plan: Plan) -> Files:
+    """Return the configuration: a static bootstrap."""
+    notes = ("Envoy 1.26 or newer.",)
+    return {"envoy.yaml": plan.head("#", *notes) + _listener(plan) + _clusters(plan)}
+
+
+def _listener(plan: Plan) -> str:
+    domains = ", ".join(f'"{name}"' for host in plan.hosts for name in _domains(host))
+    removed = "\n".join(f'                    - remove: "{name.lower()}"' for name in every_spelling())
+    sent = "\n".join(f"                      - exact: {name}" for name in _SENT)
+    back = "\n".join(f"                      - exact: {name}" for name in _BACK)
+    kept = "\n".join(f"                      - exact: {name.lower()}" for name in plan.headers)
+    return f"""\
+static_resources:
+  listeners:
+    - address: {{socket_address: {{address: 0.0.0.0, port_value: {plan.listen}}}}}
+      filter_chains:
+        - transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                tls_certificates:
+                  - certificate_chain: {{filename: {plan.certificate}}}
+                    private_key: {{filename: {plan.certificate_key}}}
+          filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": {_MANAGER}
+                stat_prefix: sso_gate
+                use_remote_address: true
+                normalize_path: true
+                path_with_escaped_slashes_action: KEEP_UNCHANGED
+                common_http_protocol_options: {{headers_with_underscores_action: DROP_HEADER}}
+                upgrade_configs: [{{upgrade_type: websocket}}]
+                http_filters:
+                  # What clients send under the names of the gate is removed, in every spelling.
+                  - name: envoy.filters.http.header_mutation
+                    typed_config:
+                      "@type": {_FILTERS}.header_mutation.v3.HeaderMutation
+                      mutations:
+                        request_mutations:
+{_indent(removed, 6)}
+                  - name: envoy.filters.http.ext_authz
+                    typed_config:
+                      "@type": {_FILTERS}.ext_authz.v3.ExtAuthz
+                      failure_mode_allow: false
+                      http_service:
+                        server_uri: {{uri: "{plan.provider}", cluster: sso_provider, timeout: 5s}}
+                        path_prefix: /gate/check/envoy
+                        authorization_request:
+                          headers_to_add:
+                            - {{key: x-sso-gate-key, value: "{plan.credential}"}}
+                        authorization_response:
+                          allowed_upstream_headers:
+                            patterns:
+{_indent(kept, 8)}
+                          allowed_client_headers:
+                            patterns:
+{_indent(back, 8)}
+                      allowed_headers:
+                        patterns:
+{_indent(sent, 4)}
+                  - name: envoy.filters.http.router
+                    typed_config:
+                      "@type": {_FILTERS}.router.v3.Router
+                route_config:
+                  virtual_hosts:
+                    - name: {plan.client_id}
+                      domains: [{domains}]
+                      routes:
+                        - match: {{prefix: "/.sso/"}}
+                          route: {{cluster: sso_provider, host_rewrite_literal: "{plan.provider_host}"}}
+                          request_headers_to_add:
+                            - header: {{key: x-sso-gate-key, value: "{plan.credential}"}}
+                              append_action: OVERWRITE_IF_EXISTS_OR_ADD
+                            - header: {{key: x-forwarded-host, value: "%REQ(:AUTHORITY)%"}}
+                              append_action: OVERWRITE_IF_EXISTS_OR_ADD
+                          typed_per_filter_config:
+                            envoy.filters.http.ext_authz:
+                              "@type": {_FILTERS}.ext_authz.v3.ExtAuthzPerRoute
+                              disabled: true
+                        - match: {{prefix: "/"}}
+                          route: {{cluster: application, timeout: 0s}}
+"""
+
+
+def _clusters(plan: Plan) -> str:
+    target = plan.application.partition("://")[2].partition(":")[0]
+    tls = ""
+    if plan.is_https:
+        tls = f"""
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+          sni: {bare(plan.provider_host)}
+          common_tls_context:
+            validation_context:
+              trusted_ca: {{filename: /etc/ssl/certs/ca-certificates.crt}}
+              match_typed_subject_alt_names:
+                - {{san_type: DNS, matcher: {{exact: {bare(plan.provider_host)}}}}}"""
+    return f"""\
+  clusters:
+    - name: application
+      type: STRICT_DNS
+      load_assignment:
+        cluster_name: application
+        endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address:
+          {{address: {target}, port_value: {port_of(plan.application)}}}}}}}}}]}}]
+    - name: sso_provider
+      type: STRICT_DNS
+      load_assignment:
+        cluster_name: sso_provider
+        endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address:
+          {{address: {bare(plan.provider_host)}, port_value: {plan.provider_port}}}}}}}}}]}}]{tls}
+"""
+
+
+def _domains(host: str) -> list[str]:
+    return [host] if ":" in host else [host, f"{host}:443"]
+
+
+def _indent(text: str, more: int) -> str:
+    return "\n".join(" " * more + line for line in text.split("\n"))
