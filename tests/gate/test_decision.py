@@ -8,8 +8,8 @@ from tests.gate.proxy import HOST
 from sso.clients.metadata import ClientMetadata
 from sso.clients.metadata.gate import GateSettings
 from sso.gate.decision import (
-    Asked,
     Kind,
+    ProxiedRequest,
     Redirect,
     is_navigation,
     is_sign_out,
@@ -130,8 +130,10 @@ def test_navigations_are_known(headers: dict[str, str], answer: bool) -> None:
 )
 def test_where_a_browser_without_a_session_goes(method: str, uri: str, referer: str, onward: Redirect) -> None:
     headers = {"sec-fetch-mode": "navigate", "referer": referer}
-    assert without_session(GATE, Asked(HOST, uri, method, "203.0.113.7", "", headers)) == onward
-    assert without_session(GATE, Asked(HOST, uri, method, "203.0.113.7", "", {"sec-fetch-mode": "cors"})) is None
+    assert without_session(GATE, ProxiedRequest(HOST, uri, method, "203.0.113.7", "", headers)) == onward
+    assert (
+        without_session(GATE, ProxiedRequest(HOST, uri, method, "203.0.113.7", "", {"sec-fetch-mode": "cors"})) is None
+    )
 
 
 @pytest.mark.parametrize(

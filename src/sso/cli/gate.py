@@ -21,30 +21,37 @@ KINDS = ("nginx", "traefik", "caddy", "haproxy", "envoy", "apache")
 ClientId = Annotated[str, typer.Argument(metavar="APP", help="The client_id of an application of the type gate.")]
 
 
+ProxyKind = Annotated[str, typer.Option("--for", metavar="PROXY", help="One of: " + ", ".join(KINDS) + ".")]
+Application = Annotated[
+    str, typer.Option("--application", metavar="URL", help="Where the proxy reaches the application.")
+]
+Service = Annotated[
+    str, typer.Option("--provider", metavar="URL", help="Where the proxy reaches this service; default: the issuer.")
+]
+Certificate = Annotated[
+    str, typer.Option("--certificate", metavar="PATH", help="The certificate; for haproxy with its key.")
+]
+CertificateKey = Annotated[str, typer.Option("--certificate-key", metavar="PATH", help="The key of the certificate.")]
+Listen = Annotated[int, typer.Option("--listen", metavar="PORT", help="The port of the proxy.")]
+Folder = Annotated[
+    str, typer.Option("--folder", metavar="PATH", help="Where the proxy finds the script (haproxy, apache).")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="DIR", help="Write the files there instead of printing them.")
+]
+
+
 @app.command("config")
 def config_command(
     client_id: ClientId,
-    kind: Annotated[str, typer.Option("--for", metavar="PROXY", help="One of: " + ", ".join(KINDS) + ".")],
-    application: Annotated[
-        str, typer.Option("--application", metavar="URL", help="Where the proxy reaches the application.")
-    ] = "http://127.0.0.1:8080",
-    provider: Annotated[
-        str,
-        typer.Option("--provider", metavar="URL", help="Where the proxy reaches this service; default: the issuer."),
-    ] = "",
-    certificate: Annotated[
-        str, typer.Option("--certificate", metavar="PATH", help="The certificate; for haproxy with its key.")
-    ] = "/etc/ssl/certs/gate.pem",
-    certificate_key: Annotated[
-        str, typer.Option("--certificate-key", metavar="PATH", help="The key of the certificate.")
-    ] = "/etc/ssl/private/gate.key",
-    listen: Annotated[int, typer.Option("--listen", metavar="PORT", help="The port of the proxy.")] = 443,
-    folder: Annotated[
-        str, typer.Option("--folder", metavar="PATH", help="Where the proxy finds the script (haproxy, apache).")
-    ] = "",
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Write the files there instead of printing them.")
-    ] = None,
+    kind: ProxyKind,
+    application: Application = "http://127.0.0.1:8080",
+    provider: Service = "",
+    certificate: Certificate = "/etc/ssl/certs/gate.pem",
+    certificate_key: CertificateKey = "/etc/ssl/private/gate.key",
+    listen: Listen = 443,
+    folder: Folder = "",
+    output: Output = None,
 ) -> None:
     """Print the complete configuration of a proxy in front of an application.
 
@@ -117,11 +124,11 @@ def check_command(
 
     findings = run_loaded(work)
     if json:
-        print_json([{"check": found.check, "ok": found.ok, "text": found.text} for found in findings])
+        print_json([{"check": finding.check, "ok": finding.ok, "text": finding.text} for finding in findings])
     else:
-        for found in findings:
-            print(f"{_('ok') if found.ok else _('wrong'):<6} {found.check}: {found.text}")
-    if not all(found.ok for found in findings):
+        for finding in findings:
+            print(f"{_('ok') if finding.ok else _('wrong'):<6} {finding.check}: {finding.text}")
+    if not all(finding.ok for finding in findings):
         complain(_("The gate of this application is not safe yet."))
         raise typer.Exit(CANNOT)
 

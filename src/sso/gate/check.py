@@ -11,7 +11,7 @@ from sso.clients.access_policy import Holds, may_use, network_of
 from sso.clients.metadata.gate import GateSettings
 from sso.clients.registry import Client
 from sso.gate import store
-from sso.gate.decision import Asked, Kind, is_navigation, is_sign_out, path_rule
+from sso.gate.decision import Kind, ProxiedRequest, is_navigation, is_sign_out, path_rule
 from sso.gate.headers import JWT_RENEWED_SECONDS, encoded, signed, values_of_grant, values_of_user
 from sso.gate.services import MEMORY, GateServices
 from sso.identity.sessions import service as sessions
@@ -83,7 +83,7 @@ class GateMemory:
         self._known.pop(key, None)
 
 
-async def check(services: GateServices, memory: GateMemory, client: Client, asked: Asked) -> Verdict:
+async def check(services: GateServices, memory: GateMemory, client: Client, proxied: ProxiedRequest) -> Verdict:
     """Decide whether a request may pass.
 
     One statement, or none where the same process has answered for this cookie within the last second.
@@ -91,8 +91,8 @@ async def check(services: GateServices, memory: GateMemory, client: Client, aske
     Args:
         services: what this needs of the process.
         memory: the answers of the last second.
-        client: the application, whose proxy asks; ``asked.host`` is one of its hosts.
-        asked: the request.
+        client: the application, whose proxy asks; ``proxied.host`` is one of its hosts.
+        proxied: the request.
 
     Raises:
         DatabaseUnavailable: when there is no database now.
@@ -101,14 +101,14 @@ async def check(services: GateServices, memory: GateMemory, client: Client, aske
     assert gate is not None
     if not client.enabled:
         return _FORBIDDEN
-    rule = path_rule(gate, asked.uri)
+    rule = path_rule(gate, proxied.uri)
     if rule.kind is Kind.REFUSED:
         return _FORBIDDEN
     if rule.kind is Kind.PUBLIC:
         return Verdict(Outcome.PASS, encoded({}, gate.headers))
-    if not asked.token or (is_sign_out(gate, asked.uri) and is_navigation(asked.headers)):
+    if not proxied.token or (is_sign_out(gate, proxied.uri) and is_navigation(proxied.headers)):
         return _SIGN_IN
-    known = await _known(services, memory, client, gate, asked)
+    known = await _known(services, memory, client, gate, proxied)
     if known is None:
         return _SIGN_IN
     if any(not may_use(roles, client.meta.application_roles, known.holds) for roles in rule.roles):
@@ -117,24 +117,26 @@ async def check(services: GateServices, memory: GateMemory, client: Client, aske
 
 
 async def _known(
-    services: GateServices, memory: GateMemory, client: Client, gate: GateSettings, asked: Asked
+    services: GateServices, memory: GateMemory, client: Client, gate: GateSettings, proxied: ProxiedRequest
 ) -> _Remembered | None:
     """Return what is known of the cookie of a request, at most a second old; None: it opens nothing."""
-    hashed = token_hash(asked.token)
-    key = (hashed, client.client_id, asked.host, asked.address)
+    hashed = token_hash(proxied.token)
+    key = (hashed, client.client_id, proxied.host, proxied.address)
     before, now = memory.find(key), clock.now()
     if before is not None and timedelta(0) <= now - before.at < MEMORY:
         return before
-    known, found = await services.db.run_read(lambda work: _read(services, work, client, asked, hashed, before, now))
+    known, gate_session = await services.db.run_read(
+        lambda work: _read(services, work, client, proxied, hashed, before, now)
+    )
     if known is None:
         memory.forget(key)
-        if found is not None and found.told_by == "gate" and found.refused_at is None:
+        if gate_session is not None and gate_session.told_by == "gate" and gate_session.refused_at is None:
             async with services.db.write() as session:
-                await store.record_refusal(session, found.session_id, client.client_id, clock.now())
+                await store.record_refusal(session, gate_session.session_id, client.client_id, clock.now())
         return None
     memory.keep(key, known)
-    assert found is not None
-    await _record_use(services, client, gate, hashed, found, now)
+    assert gate_session is not None
+    await _record_use(services, client, gate, hashed, gate_session, now)
     return known
 
 
@@ -142,22 +144,22 @@ def _read(
     services: GateServices,
     work: Work,
     client: Client,
-    asked: Asked,
+    proxied: ProxiedRequest,
     hashed: bytes,
     before: _Remembered | None,
     now: datetime,
-) -> tuple[_Remembered | None, store.Found | None]:
+) -> tuple[_Remembered | None, store.FoundSession | None]:
     """Read the gate session of a cookie, and what the application receives. ``before``: what was known before."""
     idle_since = now - services.idle
-    found = store.find(work, hashed, client.client_id, asked.host, now, idle_since, access=client.tells_access)
-    if found is None or found.grant is None or _is_over(client.meta.gate, found, now):
-        return None, found
-    grant, standing = found.grant, standing_of_grant(work, client, found.grant)
+    gate_session = store.find(work, hashed, client.client_id, proxied.host, now, idle_since, access=client.tells_access)
+    if gate_session is None or gate_session.grant is None or _is_over(client.meta.gate, gate_session, now):
+        return None, gate_session
+    grant, standing = gate_session.grant, standing_of_grant(work, client, gate_session.grant)
     networks = client.meta.allowed_networks
-    if networks and network_of(networks, asked.address) is None:
-        return None, found
+    if networks and network_of(networks, proxied.address) is None:
+        return None, gate_session
     if unmet_with_standing(services.settings, Way.IN_USE, client, grant, standing) is not None:
-        return None, found
+        return None, gate_session
     known = _Remembered(now, standing.holds if standing is not None else _NOBODY)
     if (
         before is not None
@@ -167,14 +169,16 @@ def _read(
         known.user, known.user_at = before.user, before.user_at
     else:
         known.user, known.user_at = values_of_user(services, work, client, grant), now
-    _write_headers(services, client, asked.host, grant, known, before)
-    return known, found
+    _write_headers(services, client, proxied.host, grant, known, before)
+    return known, gate_session
 
 
-def _is_over(gate: GateSettings | None, found: store.Found, now: datetime) -> bool:
+def _is_over(gate: GateSettings | None, gate_session: store.FoundSession, now: datetime) -> bool:
     """Tell whether the cookie has expired, or was not used for too long."""
     idle = gate.idle_seconds if gate is not None else None
-    return found.expires_at <= now or (idle is not None and now - found.last_used_at > timedelta(seconds=idle))
+    return gate_session.expires_at <= now or (
+        idle is not None and now - gate_session.last_used_at > timedelta(seconds=idle)
+    )
 
 
 def _write_headers(
@@ -203,17 +207,22 @@ def _write_headers(
 
 
 async def _record_use(
-    services: GateServices, client: Client, gate: GateSettings, hashed: bytes, found: store.Found, now: datetime
+    services: GateServices,
+    client: Client,
+    gate: GateSettings,
+    hashed: bytes,
+    gate_session: store.FoundSession,
+    now: datetime,
 ) -> None:
     """Record the use of the session, of the application's part and of the cookie, if the last record is old."""
     settings = services.settings
     interval = settings.session_last_seen_interval
     if gate.idle_seconds is not None:
         interval = min(interval, timedelta(seconds=gate.idle_seconds / 4))
-    seen = max(found.last_used_at, found.created_at)
+    seen = max(gate_session.last_used_at, gate_session.created_at)
     if now - seen < interval:
         return
     async with services.db.write() as session:
-        await sessions.touch(session, settings, found.session_id, now)
-        await store.record_use_of_part(session, found.session_id, client.client_id, now)
+        await sessions.touch(session, settings, gate_session.session_id, now)
+        await store.record_use_of_part(session, gate_session.session_id, client.client_id, now)
         await store.record_use(session, hashed, now)

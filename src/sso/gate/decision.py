@@ -144,7 +144,7 @@ def page_of_form(host: str, referer: str, uri: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ProxiedRequest:
     """A request that a proxy asks about.
 
     Args:
@@ -173,13 +173,13 @@ class Redirect:
     parameters: tuple[tuple[str, str], ...] = ()
 
 
-def without_session(gate: GateSettings, asked: Asked) -> Redirect | None:
+def without_session(gate: GateSettings, proxied: ProxiedRequest) -> Redirect | None:
     """Return where a browser without a session goes, or None: it gets the status 401."""
-    if not is_navigation(asked.headers):
+    if not is_navigation(proxied.headers):
         return None
-    if is_sign_out(gate, asked.uri):
+    if is_sign_out(gate, proxied.uri):
         return Redirect(303, SIGN_OUT_PATH)
-    if asked.method in ("GET", "HEAD"):
-        return Redirect(302, START_PATH, (("to", way_back(asked.uri)),))
-    page = page_of_form(asked.host, asked.headers.get("referer", ""), asked.uri)
+    if proxied.method in ("GET", "HEAD"):
+        return Redirect(302, START_PATH, (("to", way_back(proxied.uri)),))
+    page = page_of_form(proxied.host, proxied.headers.get("referer", ""), proxied.uri)
     return Redirect(303, START_PATH, (("to", page), ("sent", "1")))

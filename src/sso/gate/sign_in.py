@@ -234,11 +234,11 @@ async def sign_out(services: SignOutServices, client: Client, host: str, token: 
     if token:
         hashed, now = token_hash(token), clock.now()
         idle_since = now - services.idle
-        found = await services.db.run_read(
+        gate_session = await services.db.run_read(
             lambda work: store.find(work, hashed, client.client_id, host, now, idle_since, access=client.tells_access)
         )
-        if found is not None and found.grant is not None and asked_here:
-            parameters["id_token_hint"] = id_token(services, client, found.grant, None)
+        if gate_session is not None and gate_session.grant is not None and asked_here:
+            parameters["id_token_hint"] = id_token(services, client, gate_session.grant, None)
         async with services.db.write() as session:
             await store.remove(session, hashed, client.client_id, host)
     return f"{services.settings.issuer}/logout?{urlencode(parameters)}"

@@ -38,7 +38,7 @@ _GRANT = len(_COLUMNS) + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSession:
     """A gate session. ``told_by`` and ``refused_at`` are of the application's part in the session; ``last_seen_at`` is
     the last recorded use of the session. ``grant``: None where it does not hold any more."""
 
@@ -74,7 +74,7 @@ def find(
     idle_since: datetime,
     *,
     access: bool,
-) -> Found | None:
+) -> FoundSession | None:
     """Return the gate session with a cookie, at this application and host. One statement; for the bridge. ``access``:
     with the user's roles and groups."""
     values = {"token": token_hash, "client": client_id, "host": host, "now": now, "idle_since": idle_since}
@@ -82,7 +82,8 @@ def find(
     if row is None:
         return None
     grant = grant_of_row(row, _GRANT, access=access) if row[_GRANT - 1] else None
-    return Found(*row[: _GRANT - 1], grant=grant)
+    session_id, created_at, last_used_at, expires_at, told_by, refused_at, last_seen_at = row[: _GRANT - 1]
+    return FoundSession(session_id, created_at, last_used_at, expires_at, told_by, refused_at, last_seen_at, grant)
 
 
 def insert(session: Executor, values: GateColumns) -> None:

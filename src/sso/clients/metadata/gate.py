@@ -32,19 +32,22 @@ _SCOPES: Mapping[str, str] = {
     "groups": "groups",
 }
 """The scope that each header needs besides ``openid``."""
-_HOST = re.compile(
-    r"(?=.{1,253}(?::|$))[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
-)
+_LABEL = re.compile(r"[a-z0-9-]{1,63}")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@/-]*")
 
 
 def _check_host(value: str) -> str:
-    if not _HOST.fullmatch(value):
+    name, colon, port = value.partition(":")
+    labels = name.split(".")
+    if (colon and not _PORT.fullmatch(port)) or len(name) > 253:
+        raise ValueError("must be a host name such as arsip.kota.example, with a port if it has one")
+    if not all(_LABEL.fullmatch(label) and label.strip("-") == label for label in labels):
         raise ValueError("must be a host name in small letters, such as arsip.kota.example, with a port if it has one")
-    if value.endswith(":443"):
-        raise ValueError("must not name port 443, which https uses anyway")
-    if int(value.partition(":")[2] or 1) > 65535:
+    if colon and int(port) > 65535:
         raise ValueError("has a port that does not exist")
+    if port == "443":
+        raise ValueError("must not name port 443, which https uses anyway")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -109,3 +110,8 @@ def variable(header: str) -> str:
 def bare(host: str) -> str:
     """Return a host without its port."""
     return host.partition(":")[0]
+
+
+def filled(template: str, **values: str) -> str:
+    """Return a template with values in place of names such as ``@KEY@``. No value is read as a template."""
+    return re.sub("@([A-Z_]+)@", lambda match: values[match[1]], template)

@@ -3,69 +3,78 @@
 from __future__ import annotations
 
 from sso.gate.proxies.names import KEY_HEADER, every_spelling
-from sso.gate.proxies.plan import Files, Plan, bare
+from sso.gate.proxies.plan import Files, Plan, bare, filled
+
+_NOTES = (
+    "Traefik 2.11 or newer. In the static configuration, do not set forwardedHeaders.insecure, and list only your",
+    "own proxies in forwardedHeaders.trustedIPs: the provider reads X-Forwarded-Host and X-Forwarded-For.",
+)
+_CONFIG = """\
+http:
+  routers:
+    @ID@-gate:
+      rule: "@HOSTS@"
+      entryPoints: [websecure]
+      middlewares: [@ID@-remove, @ID@-key, @ID@-check, @ID@-no-key]
+      service: @ID@
+      tls: {}
+    @ID@-sso:
+      rule: "(@HOSTS@) && PathPrefix(`/.sso/`)"
+      entryPoints: [websecure]
+      priority: 10000
+      middlewares: [@ID@-remove, @ID@-key]
+      service: @ID@-provider
+      tls: {}
+  middlewares:
+    # What clients send under the names of the gate is removed, in every spelling. Case makes no difference.
+    @ID@-remove:
+      headers:
+        customRequestHeaders:
+@REMOVED@
+    @ID@-key:
+      headers:
+        customRequestHeaders:
+          @HEADER@: "@KEY@"
+    @ID@-check:
+      forwardAuth:
+        address: "@PROVIDER@/gate/check/redirect"
+        trustForwardHeader: false
+        authResponseHeaders:
+@PASSED@
+    @ID@-no-key:
+      headers:
+        customRequestHeaders:
+          @HEADER@: ""
+  services:
+    @ID@:
+      loadBalancer:
+        servers:
+          - url: "@APPLICATION@"
+    @ID@-provider:
+      loadBalancer:
+        passHostHeader: false
+        servers:
+          - url: "@PROVIDER@"
+tls:
+  certificates:
+    - certFile: @CERTIFICATE@
+      keyFile: @CERTIFICATE_KEY@
+"""
 
 
 def traefik_files(plan: Plan) -> Files:
     """Return the dynamic configuration."""
-    notes = (
-        "Traefik 2.11 or newer. In the static configuration, do not set forwardedHeaders.insecure, and list only your",
-        "own proxies in forwardedHeaders.trustedIPs: the provider reads X-Forwarded-Host and X-Forwarded-For.",
+    config = filled(
+        _CONFIG,
+        ID=plan.client_id,
+        HOSTS=" || ".join(f"Host(`{bare(host)}`)" for host in plan.hosts),
+        REMOVED="\n".join(f'          {name}: ""' for name in every_spelling()),
+        HEADER=KEY_HEADER,
+        KEY=plan.credential,
+        PROVIDER=plan.provider,
+        PASSED="\n".join(f"          - {name}" for name in plan.headers),
+        APPLICATION=plan.application,
+        CERTIFICATE=plan.certificate,
+        CERTIFICATE_KEY=plan.certificate_key,
     )
-    hosts = " || ".join(f"Host(`{bare(host)}`)" for host in plan.hosts)
-    removed = "\n".join(f'          {name}: ""' for name in every_spelling())
-    kept = "\n".join(f"          - {name}" for name in plan.headers)
-    return {
-        "sso-gate.yml": plan.head("#", *notes)
-        + f"""\
-http:
-  routers:
-    {plan.client_id}-gate:
-      rule: "{hosts}"
-      entryPoints: [websecure]
-      middlewares: [{plan.client_id}-remove, {plan.client_id}-key, {plan.client_id}-check, {plan.client_id}-no-key]
-      service: {plan.client_id}
-      tls: {{}}
-    {plan.client_id}-sso:
-      rule: "({hosts}) && PathPrefix(`/.sso/`)"
-      entryPoints: [websecure]
-      priority: 10000
-      middlewares: [{plan.client_id}-remove, {plan.client_id}-key]
-      service: {plan.client_id}-provider
-      tls: {{}}
-  middlewares:
-    # What clients send under the names of the gate is removed, in every spelling. Case makes no difference.
-    {plan.client_id}-remove:
-      headers:
-        customRequestHeaders:
-{removed}
-    {plan.client_id}-key:
-      headers:
-        customRequestHeaders:
-          {KEY_HEADER}: "{plan.credential}"
-    {plan.client_id}-check:
-      forwardAuth:
-        address: "{plan.provider}/gate/check/redirect"
-        trustForwardHeader: false
-        authResponseHeaders:
-{kept}
-    {plan.client_id}-no-key:
-      headers:
-        customRequestHeaders:
-          {KEY_HEADER}: ""
-  services:
-    {plan.client_id}:
-      loadBalancer:
-        servers:
-          - url: "{plan.application}"
-    {plan.client_id}-provider:
-      loadBalancer:
-        passHostHeader: false
-        servers:
-          - url: "{plan.provider}"
-tls:
-  certificates:
-    - certFile: {plan.certificate}
-      keyFile: {plan.certificate_key}
-"""
-    }
+    return {"sso-gate.yml": plan.head("#", *_NOTES) + config}

@@ -13,12 +13,12 @@ from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.gate.check import Outcome, Verdict, check
-from sso.gate.decision import Asked, Kind, Redirect, path_rule, without_session
+from sso.gate.decision import Kind, ProxiedRequest, Redirect, path_rule, without_session
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import ReadyResponse
 from sso.http.common.state import site_of
 from sso.http.gate.messages import forbidden_page
-from sso.http.gate.proxy import FORWARDED, ORIGINAL, NotTheProxy, proxied, refuse_stranger
+from sso.http.gate.proxy import FORWARDED, ORIGINAL, NotTheProxy, read_proxied, refuse_stranger
 
 router = new_router(include_in_schema=False)
 
@@ -32,10 +32,10 @@ _STATUS = {Outcome.SIGN_IN: 401, Outcome.FORBIDDEN: 403}
 async def check_for_nginx(request: Request) -> Response:
     """Answer ``auth_request`` of nginx."""
     try:
-        client, asked = proxied(request, ORIGINAL)
+        client, proxied = read_proxied(request, ORIGINAL)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
-    verdict = await _verdict(request, client, asked)
+    verdict = await _verdict(request, client, proxied)
     if verdict.outcome is Outcome.PASS:
         return _passed(verdict)
     return ReadyResponse(b"", _STATUS[verdict.outcome], [_NO_STORE])
@@ -45,23 +45,23 @@ async def check_for_nginx(request: Request) -> Response:
 async def check_with_redirect(request: Request) -> Response:
     """Answer Traefik, Caddy, HAProxy and Apache."""
     try:
-        client, asked = proxied(request, FORWARDED)
+        client, proxied = read_proxied(request, FORWARDED)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
-    return _answer(request, client, asked, await _verdict(request, client, asked))
+    return _answer(request, client, proxied, await _verdict(request, client, proxied))
 
 
 @router.get("/gate/check/refused")
 async def refused(request: Request) -> Response:
     """Answer a client that nginx has refused: what the other endpoints answer at once."""
     try:
-        client, asked = proxied(request, ORIGINAL)
+        client, proxied = read_proxied(request, ORIGINAL)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
-    verdict = await _verdict(request, client, asked)
+    verdict = await _verdict(request, client, proxied)
     if verdict.outcome is Outcome.PASS:  # somebody has signed in in another tab, this very moment
         verdict = Verdict(Outcome.SIGN_IN)
-    return _answer(request, client, asked, verdict)
+    return _answer(request, client, proxied, verdict)
 
 
 @router.api_route("/gate/check/envoy{path:path}", methods=METHODS)
@@ -71,34 +71,34 @@ async def check_for_envoy(request: Request) -> Response:
     uri = raw.decode("latin-1").partition("/gate/check/envoy")[2]
     query = request.scope["query_string"].decode("latin-1")
     try:
-        client, asked = proxied(request, FORWARDED, envoy_uri=f"{uri or '/'}{'?' + query if query else ''}")
+        client, proxied = read_proxied(request, FORWARDED, envoy_uri=f"{uri or '/'}{'?' + query if query else ''}")
     except NotTheProxy as error:
         return refuse_stranger(request, error)
-    return _answer(request, client, asked, await _verdict(request, client, asked))
+    return _answer(request, client, proxied, await _verdict(request, client, proxied))
 
 
-async def _verdict(request: Request, client: Client, asked: Asked) -> Verdict:
+async def _verdict(request: Request, client: Client, proxied: ProxiedRequest) -> Verdict:
     site = site_of(request)
-    return await check(site.provider, site.gate, client, asked)
+    return await check(site.provider, site.gate, client, proxied)
 
 
 def _passed(verdict: Verdict) -> Response:
     return ReadyResponse(b"", 200, [_NO_STORE, *verdict.headers])
 
 
-def _answer(request: Request, client: Client, asked: Asked, verdict: Verdict) -> Response:
+def _answer(request: Request, client: Client, proxied: ProxiedRequest, verdict: Verdict) -> Response:
     """Return the answer that a proxy passes on to the client, or that lets the request pass."""
     if verdict.outcome is Outcome.PASS:
         return _passed(verdict)
     gate = client.meta.gate
     assert gate is not None
     if verdict.outcome is Outcome.FORBIDDEN:
-        strange = client.enabled and path_rule(gate, asked.uri).kind is Kind.REFUSED
-        return forbidden_page(request, client, asked, strange=strange)
-    onward = without_session(gate, asked)
+        strange = client.enabled and path_rule(gate, proxied.uri).kind is Kind.REFUSED
+        return forbidden_page(request, client, proxied, strange=strange)
+    onward = without_session(gate, proxied)
     if onward is None:
         return ReadyResponse(b"", 401, [_NO_STORE])
-    return _redirect(asked.host, onward)
+    return _redirect(proxied.host, onward)
 
 
 def _redirect(host: str, onward: Redirect) -> Response:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
-from sso.gate.decision import Asked, is_navigation
+from sso.gate.decision import ProxiedRequest, is_navigation
 from sso.http.common.i18n import N_
 from sso.http.common.pages import environment, locale_of
 from sso.http.common.state import request_id_of, site_of
@@ -83,8 +83,8 @@ def message(
     return Response(html, status, _HEADERS, "text/html")
 
 
-def forbidden_page(request: Request, client: Client, asked: Asked, *, strange: bool) -> Response:
+def forbidden_page(request: Request, client: Client, proxied: ProxiedRequest, *, strange: bool) -> Response:
     """Return the answer to a request that the user may not make. ``strange``: because its path has tricks."""
-    if not is_navigation(asked.headers):
+    if not is_navigation(proxied.headers):
         return Response(status_code=403, headers={"Cache-Control": "no-store"})
     return message(request, client, 403, STRANGE_PATH if strange else NO_ROLE, ("/", START))

@@ -15,7 +15,7 @@ from sso.http.common.i18n import LOCALES
 from sso.http.common.late_routes import new_router
 from sso.http.common.state import site_of
 from sso.http.gate.messages import AGAIN, BACK, NOT_SIGNED_IN, SENT, message
-from sso.http.gate.proxy import BROWSER_COOKIE, COOKIE, FORWARDED, NotTheProxy, cookie_of, proxied, refuse_stranger
+from sso.http.gate.proxy import BROWSER_COOKIE, COOKIE, FORWARDED, NotTheProxy, cookie_of, read_proxied, refuse_stranger
 
 router = new_router(include_in_schema=False)
 
@@ -26,7 +26,7 @@ _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 async def start(request: Request) -> Response:
     """Begin a sign-in: an authorization request of the application."""
     try:
-        client, asked = proxied(request, FORWARDED)
+        client, proxied = read_proxied(request, FORWARDED)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
     if not client.enabled:
@@ -36,7 +36,7 @@ async def start(request: Request) -> Response:
     begun = begin(
         site_of(request).provider,
         client,
-        asked.host,
+        proxied.host,
         to=parameters.get("to", "/"),
         sent=parameters.get("sent") == "1",
         browser=_browser(request),
@@ -51,7 +51,7 @@ async def start(request: Request) -> Response:
 async def callback(request: Request) -> Response:
     """Finish a sign-in: the redirect URI of the application."""
     try:
-        client, asked = proxied(request, FORWARDED)
+        client, proxied = read_proxied(request, FORWARDED)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
     pairs = query_pairs(request)
@@ -60,14 +60,16 @@ async def callback(request: Request) -> Response:
     if len(parameters) != len(pairs) or not client.enabled:
         return _failed(request, client, "parameters")
     try:
-        done = await finish(provider, client, asked.host, parameters, browser=_browser(request), address=asked.address)
+        done = await finish(
+            provider, client, proxied.host, parameters, browser=_browser(request), address=proxied.address
+        )
     except GateSignInRefused as error:
         provider.usage.count("token_error", client.client_id, "gate")
         return _failed(request, client, str(error))
     provider.usage.count("token", client.client_id, "authorization_code")
-    target = f"https://{asked.host}{done.way_back}"
+    target = f"https://{proxied.host}{done.way_back}"
     if done.sent:
-        return _with_cookie(_onward(303, f"https://{asked.host}/.sso/sent?{_to(done.way_back)}"), done.token)
+        return _with_cookie(_onward(303, f"https://{proxied.host}/.sso/sent?{_to(done.way_back)}"), done.token)
     return _with_cookie(_onward(303, target), done.token)
 
 
@@ -75,7 +77,7 @@ async def callback(request: Request) -> Response:
 async def sent(request: Request) -> Response:
     """Say that a form must be sent again: it came without a session, and is lost."""
     try:
-        client, _ = proxied(request, FORWARDED)
+        client, _ = read_proxied(request, FORWARDED)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
     address = way_back(dict(query_pairs(request)).get("to", "/"))
@@ -86,11 +88,11 @@ async def sent(request: Request) -> Response:
 async def leave(request: Request) -> Response:
     """Sign out: here, and then at the provider, which ends the session in every application."""
     try:
-        client, asked = proxied(request, FORWARDED)
+        client, proxied = read_proxied(request, FORWARDED)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
-    here = asked.headers.get("sec-fetch-site") in ("same-origin", "none")
-    address = await sign_out(site_of(request).provider, client, asked.host, asked.token, asked_here=here)
+    here = proxied.headers.get("sec-fetch-site") in ("same-origin", "none")
+    address = await sign_out(site_of(request).provider, client, proxied.host, proxied.token, asked_here=here)
     response = _onward(303, address)
     response.headers.append("Set-Cookie", f"{COOKIE}=; Max-Age=0; {_ATTRIBUTES}")
     return response

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
-from sso.gate.decision import Asked
+from sso.gate.decision import ProxiedRequest
 from sso.gate.keys import client_of_credential
 from sso.http.common.state import address_of, request_id_of, site_of
 
@@ -45,7 +45,7 @@ class NotTheProxy(Exception):
     message is for the log."""
 
 
-def proxied(request: Request, names: Names, *, envoy_uri: str | None = None) -> tuple[Client, Asked]:
+def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None) -> tuple[Client, ProxiedRequest]:
     """Return the application whose proxy sent a request, and what it asks about.
 
     Args:
@@ -70,7 +70,7 @@ def proxied(request: Request, names: Names, *, envoy_uri: str | None = None) -> 
         raise NotTheProxy(f"the host is not registered for {client.client_id}")
     if headers.get(names.proto) != "https":
         raise NotTheProxy(f"{names.proto} is not https")
-    return client, Asked(
+    return client, ProxiedRequest(
         host=host,
         uri=headers.get(names.uri, "/") if envoy_uri is None else envoy_uri,
         method=headers.get(names.method, "GET").upper() if envoy_uri is None else request.method,
@@ -83,8 +83,8 @@ def proxied(request: Request, names: Names, *, envoy_uri: str | None = None) -> 
 def cookie_of(header: str, name: str) -> str:
     """Return a random value among the cookies of a request; empty: there is none."""
     for pair in header.split(";"):
-        found, _, value = pair.strip().partition("=")
-        if found == name:
+        cookie, _, value = pair.strip().partition("=")
+        if cookie == name:
             return value if len(value) == TOKEN_CHARS and value.isascii() else ""
     return ""
 
