@@ -17,6 +17,7 @@ from sso import clock, jobs
 from sso.accounts.deletion import delete_user
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
+from sso.gate.models import GateSession
 from sso.identity.attributes.models import AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery
 from sso.identity.employees.models import Employment
@@ -292,6 +293,10 @@ def _session_rows(user_id: UUID, now: datetime, end: datetime, name: str, hashed
             auth_time=now, acr="a", amr=[], ended_at=now, end_reason="expired",
         ),
         SessionClient(client_id="warga", sid=name, **part),
+        GateSession(
+            token_hash=hashed, client_id="warga", session_id=session_id, grant_id=grant_id, host="arsip.kota.example",
+            created_at=now, last_used_at=now, expires_at=end,
+        ),
         Grant(id=grant_id, **granted),
         Grant(id=revoked_id, offline=True, **{**granted, "session_id": None}),
         RefreshToken(token_hash=hashed, used_at=now, format=1, **token),
