@@ -218,5 +218,6 @@ def test_what_follows_from_a_gate_cannot_be_written() -> None:
         }
     )
     assert meta.redirect_uris == [f"https://{HOST}/.sso/callback"]
+    assert meta.initiate_login_uri == f"https://{HOST}/.sso/start"
     assert meta.scope == "openid profile email roles"
     assert (meta.grant_types, meta.token_endpoint_auth_method) == (["authorization_code"], "none")

@@ -221,6 +221,21 @@ async def test_a_sign_in_belongs_to_one_browser_host_and_time(city: City, proxy:
         assert (await proxy.open(late)).status_code == 400
 
 
+async def test_users_open_the_application_from_the_list(city: City) -> None:
+    await add_gate(city, group="E-Pemerintahan")
+    proxy = Proxy(city)
+    async with city.browser() as browser:
+        await browser.sign_in(city.relying_party("warga"))
+        opened = await browser.http.get("/open/arsip")
+        assert opened.headers["location"].startswith(f"https://{HOST}/.sso/start?")
+        begun = await proxy.open(opened.headers["location"])
+        done = await proxy.open((await browser.open(begun.headers["location"])).headers["location"])
+        assert done.headers["location"] == f"https://{HOST}/", "without a question"
+        connected = await browser.open("/account/applications")
+        assert "arsip" in connected.text
+    assert (await proxy.check()).status_code == 200
+
+
 async def test_the_token_endpoint_refuses_codes_of_gates(city: City, proxy: Proxy) -> None:
     async with city.browser() as browser:
         begun = (await proxy.open("/.sso/start?to=/")).headers["location"]

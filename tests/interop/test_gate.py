@@ -29,6 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.commands import run_commands
 from tests.interop.conftest import PASSWORD, Server
 from tests.journeys.conftest import free_ports
 from tests.support import form_of
@@ -161,6 +162,7 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # each visitor has its own
     made = Gates(server, f"http://127.0.0.1:{application.server_address[1]}", http)
     first, processes = free_ports(len(PROXIES)), []
+    commands: list[list[str]] = []
     with contextlib.ExitStack() as closing:
         closing.callback(http.close)
         closing.callback(application.server_close)
@@ -181,7 +183,11 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 "--output": str(folder),
                 "--provider": server.issuer.replace("localhost", "127.0.0.1"),
             }
-            server.sso("gate", "config", "gerbang", *itertools.chain(*options.items()))
+            commands.append(["gate", "config", "gerbang", *itertools.chain(*options.items())])
+            made.ports[kind], made.folders[kind] = port, folder
+        run_commands(server.environment, server.directory, *commands)
+        for kind, folder in made.folders.items():
+            port = made.ports[kind]
             for path in folder.iterdir():
                 path.chmod(0o644)  # this Apache runs as another user
             command, environment = prepared(kind, folder, port), {**os.environ, "XDG_DATA_HOME": str(folder)}
@@ -191,7 +197,6 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             processes.append(process)
             closing.callback(process.wait, 20)
             closing.callback(process.terminate)
-            made.ports[kind], made.folders[kind] = port, folder
         for process, kind in zip(processes, PROXIES, strict=True):
             wait_for(made.ports[kind], process, made.folders[kind] / "out.log")
         yield made

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from sso.clients.metadata.gate import GateSettings
+from sso.clients.metadata.gate import START_PATH, GateSettings
 
 MAX_WAY_BACK_CHARS = 1000
 OWN_PATHS = "/.sso/"
 """What belongs to the gate on the host of an application."""
-START_PATH, SIGN_OUT_PATH = "/.sso/start", "/.sso/sign-out"
+SIGN_OUT_PATH = "/.sso/sign-out"
 _TRICK = re.compile(r"%(?:2[ef5]|5c|0|1|7f)|%(?![0-9a-f]{2})", re.IGNORECASE)
 """Encodings that a proxy and an application may read differently: dots, slashes, backslashes, percent signs (double
 encoding), control characters; and what is no encoding at all."""

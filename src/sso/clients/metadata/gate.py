@@ -21,7 +21,7 @@ HEADERS: tuple[HeaderName, ...] = (
     "sub", "username", "name", "email", "phone", "nip", "local_user_id", "roles", "groups", "acr", "jwt",
 )  # fmt: skip
 """What an application can receive, in the order in which headers are sent."""
-CALLBACK_PATH = "/.sso/callback"
+START_PATH, CALLBACK_PATH = "/.sso/start", "/.sso/callback"
 _SCOPES: Mapping[str, str] = {
     "username": "profile",
     "name": "profile",
@@ -130,6 +130,7 @@ def derived(gate: object) -> dict[str, object]:
     scopes = dict.fromkeys(["openid", *(_SCOPES[name] for name in names if name in _SCOPES)])
     return {
         "redirect_uris": [callback_of(str(host)) for host in hosts] if isinstance(hosts, list) else [],
+        "initiate_login_uri": f"https://{hosts[0]}{START_PATH}" if isinstance(hosts, list) and hosts else None,
         "post_logout_redirect_uris": [],
         "grant_types": ["authorization_code"],
         "response_types": ["code"],

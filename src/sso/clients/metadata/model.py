@@ -24,7 +24,7 @@ _FOLLOWS = {
         "scope",
         "gate",
     ),
-    "gate": ("redirect_uris", "scope"),
+    "gate": ("redirect_uris", "initiate_login_uri", "scope"),
     "first_party": ("subject_type",),
     "response_types": ("grant_types",),
     "profile": ("require_pkce",),
