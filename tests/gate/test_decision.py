@@ -20,6 +20,8 @@ from sso.gate.decision import (
 )
 from sso.gate.headers import encoded
 from sso.gate.proxies.names import spellings
+from sso.portal.applications import RequestedSettings, Unfinished
+from sso.portal.applications.metadata import production_metadata, sandbox_metadata
 
 GATE = GateSettings(
     hosts=[HOST],
@@ -221,3 +223,16 @@ def test_what_follows_from_a_gate_cannot_be_written() -> None:
     assert meta.initiate_login_uri == f"https://{HOST}/.sso/start"
     assert meta.scope == "openid profile email roles"
     assert (meta.grant_types, meta.token_endpoint_auth_method) == (["authorization_code"], "none")
+
+
+def test_a_team_requests_a_gate_and_its_sandbox_gets_no_restricted_data() -> None:
+    reasons = {"profile": "Nama di surat", "employee": "NIP di surat"}
+    gate = {"hosts": [HOST], "headers": ["username", "nip"]}
+    document = {"client_name": "Arsip", "gate": gate, "scope_reasons": reasons}
+    requested = RequestedSettings("gate", document).checked()
+    production = production_metadata(requested, {"first_party": True})
+    assert production.scope == "openid profile employee"
+    sandbox = sandbox_metadata(requested, {}, "https://masuk.kota.example/developer/try")
+    assert (sandbox.type, sandbox.scope) == ("gate", "openid profile")
+    with pytest.raises(Unfinished, match="must be fields"):
+        RequestedSettings("gate", {**document, "gate": "x"}).checked()
