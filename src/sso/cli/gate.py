@@ -13,7 +13,7 @@ from sso.messages import _
 if TYPE_CHECKING:
     from sso.clients.registry import Client
     from sso.gate.outside import Finding
-    from sso.oidc.provider import Provider
+    from sso.gate.services import GateServices
 
 app = group()
 
@@ -64,7 +64,7 @@ def config_command(
     """
     check_choice("--for", kind, KINDS)
 
-    async def work(loaded: Provider) -> dict[str, str]:
+    async def work(loaded: GateServices) -> dict[str, str]:
         from sso.gate.proxies import files_for
         from sso.gate.proxies.plan import plan_for
 
@@ -111,7 +111,7 @@ def check_command(
     sign-out, caching, and with --direct the way around the proxy. Exit code 1: something is wrong.
     """
 
-    async def work(loaded: Provider) -> list[Finding]:
+    async def work(loaded: GateServices) -> list[Finding]:
         from sso.gate.outside import NotHere, try_gate
         from sso.gate.outside_http import sender
 
@@ -133,7 +133,7 @@ def check_command(
         raise typer.Exit(CANNOT)
 
 
-def _gate(provider: Provider, client_id: str) -> Client:
+def _gate(provider: GateServices, client_id: str) -> Client:
     client = provider.registry.get(client_id)
     if client is None or client.meta.gate is None:
         refuse(_("%(id)s is not an application of the type gate") % {"id": client_id})
