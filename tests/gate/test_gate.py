@@ -221,6 +221,23 @@ async def test_a_sign_in_belongs_to_one_browser_host_and_time(city: City, proxy:
         assert (await proxy.open(late)).status_code == 400
 
 
+async def test_the_answer_to_one_sign_in_is_none_to_another(city: City) -> None:
+    await add_gate(city, gate=gate_of(hosts=[HOST, "dua.kota.example"]))
+    proxy = Proxy(city)
+    async with city.browser() as browser:
+        await proxy.sign_in(browser)
+        parts = []
+        for _ in range(2):
+            begun = await proxy.open("/.sso/start?to=/")
+            parts.append(parse_qs(urlsplit((await browser.open(begun.headers["location"])).headers["location"]).query))
+        mixed = {"code": parts[0]["code"][0], "state": parts[1]["state"][0], "iss": ISSUER}
+        assert (await proxy.open(f"/.sso/callback?{urlencode(mixed)}")).status_code == 400, "the code of another tab"
+        rest = {name: values[0] for name, values in parts[1].items()}
+        other = Proxy(city, host="dua.kota.example", cookies=dict(proxy.cookies))
+        assert (await other.open(f"/.sso/callback?{urlencode(rest)}")).status_code == 400, "at another host"
+        assert (await proxy.open(f"/.sso/callback?{urlencode(rest)}")).status_code == 303
+
+
 async def test_users_open_the_application_from_the_list(city: City) -> None:
     await add_gate(city, group="E-Pemerintahan")
     proxy = Proxy(city)
