@@ -1,8 +1,8 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, a font, Node.js 20 with
-# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc and mod_auth_cas, PHP with php-fpm,
-# phpCAS, Laravel, Symfony and WordPress, nginx, MariaDB, systemd-analyze, PostgreSQL, and the Node.js packages of
-# tests/interop. What is there stays.
+# npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, mod_auth_cas and LuaSocket, PHP with
+# php-fpm, phpCAS, Laravel, Symfony and WordPress, nginx, Caddy, HAProxy, MariaDB, systemd-analyze, PostgreSQL, and the Node.js
+# packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
 #   sh scripts/deps.sh --no-sudo  install as root only: never ask for a password (make test)
@@ -56,6 +56,9 @@ has_php_mysql() { has php && php -r 'exit(extension_loaded("mysqli") ? 0 : 1);';
 has_mariadb() { has mariadb-install-db && { has mariadbd || [ -x "${SBIN:-/usr/sbin}/mariadbd" ]; }; }
 has_phpcas() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/CAS/CAS.php" ] && php -r 'exit(extension_loaded("dom") ? 0 : 1);'; }
 has_cas_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_cas.so" ]; }
+has_caddy() { has caddy; }
+has_haproxy() { has haproxy || [ -x "${HAPROXY:-/usr/sbin/haproxy}" ]; }
+has_lua_socket() { [ -e "${LUA_LIBRARIES:-/usr/share/lua/5.3}/socket.lua" ]; }
 has_module() { [ -e "${APACHE_MODULES:-/usr/lib/apache2/modules}/mod_auth_openidc.so" ]; }
 
 # One line for each: check, package of Debian, name.
@@ -82,6 +85,9 @@ has_symfony|php-symfony-framework-bundle php-symfony-security-bundle php-symfony
 has_wordpress|wordpress|WordPress
 has_php_mysql|php-mysql|PHP with MySQL
 has_mariadb|mariadb-server-core|MariaDB, the database of WordPress
+has_caddy|caddy|Caddy
+has_haproxy|haproxy|HAProxy
+has_lua_socket|lua-socket|LuaSocket for mod_lua
 has_module|libapache2-mod-auth-openidc|mod_auth_openidc for Apache
 has_phpcas|php-cas php-xml|phpCAS
 has_cas_module|libapache2-mod-auth-cas|mod_auth_cas for Apache

@@ -19,7 +19,8 @@ from sso.accounts.attributes import apply_attributes_file
 from sso.accounts.services import AccountServices
 from sso.cas.request import check_cas_request
 from sso.errors import Refusal
-from sso.http import account, cas, protocol, sign_in
+from sso.gate.check import GateMemory
+from sso.http import account, cas, gate, protocol, sign_in
 from sso.http.common import pages, routes
 from sso.http.common.application import Application
 from sso.http.common.assets import Assets
@@ -81,6 +82,7 @@ def _api() -> tuple[APIRouter, ...]:
 # Routes are tried in their order: those of programs, which ask most, stand first.
 EARLY_ROUTERS: tuple[APIRouter, ...] = (
     *protocol.routers,
+    *gate.routers,
     *sign_in.routers,
     *cas.routers,
     routes.router,
@@ -206,6 +208,7 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
         worker=worker,
         assets=assets,
         discovery=discovery,
+        gate=GateMemory(),
         observer=observer_of(settings, provider, worker, passwords, memory.breaker),
     )
 

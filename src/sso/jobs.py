@@ -30,6 +30,7 @@ from sso.clients import store as clients
 from sso.clients.dynamic_registration import delete_expired_invitations
 from sso.clients.models import SANDBOX_END, ClientSecret
 from sso.errors import Refusal
+from sso.gate import store as gate
 from sso.identity.authn import pending_flows
 from sso.identity.authn import recovery_requests as recovery
 from sso.identity.employees import store as employees
@@ -444,6 +445,7 @@ async def _empty_client(run: Run, client_id: str) -> None:
     await _delete_families(run, lambda session: cleanup.grants_of_client(session, client_id, BATCH))
     await with_client(cleanup.delete_access_tokens_of_client)
     await with_client(cleanup.delete_consents_of_client)
+    await with_client(gate.delete_of_client)
     await with_client(sessions.delete_client_sessions)
     await with_client(users.delete_local_accounts)
     await with_client(users.delete_favourites)
@@ -676,6 +678,7 @@ JOBS: tuple[Job, ...] = (
     Job("used_refresh_tokens", _older(cleanup.delete_used_refresh_tokens, _grace)),
     Job("old_refresh_tokens", _older(cleanup.delete_expired_refresh_tokens)),
     Job("ended_grants", _delete_ended_grants),
+    Job("gate_sessions", _older(gate.delete_expired)),
     Job("access_tokens", _older(cleanup.delete_expired_access_tokens)),
     Job("authorization_requests", _older(delete_expired_requests)),
     Job("pushed_requests", _older(delete_expired_pushed_requests)),

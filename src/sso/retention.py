@@ -49,6 +49,7 @@ RETENTION: dict[str, Retention] = {
         "time", "One day after the code expires. A code that nobody decided about: one hour after it expires."
     ),
     "ends": Retention("time", "15 minutes."),
+    "gate_sessions": Retention("time", "Until the cookie expires (`session_seconds` of the application)."),
     "grants": Retention(
         "time",
         "Until the grant is revoked, with its session or alone, or until its code and its newest refresh token have "

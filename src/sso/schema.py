@@ -2,6 +2,7 @@
 
 from sso.cas import models as cas
 from sso.clients import models as clients
+from sso.gate import models as gate
 from sso.identity.attributes import models as attributes
 from sso.identity.authn import models as authn
 from sso.identity.employees import models as employees
@@ -31,6 +32,7 @@ __all__ = [
     "delivery",
     "employees",
     "ends",
+    "gate",
     "groups",
     "keys",
     "metadata",

@@ -132,7 +132,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "c.yaml:19", "c.yaml:8", "c.yaml:10", "c.yaml:10", "c.yaml:12", "c.yaml:15", "c.yaml:16", "c.yaml:18",
     ]  # fmt: skip
     assert "kucing: is not known here" in found[0]
-    assert "dua: type: Input should be 'web', 'single_page', 'service', 'android' or 'cas'" in found[1]
+    assert "dua: type: Input should be 'web', 'single_page', 'service', 'android', 'cas' or 'gate'" in found[1]
     assert "entry 3: client_id: must be 1 to 100 letters" in found[2]
     assert "entry 3: redirect_uris: needs at least one for authorization_code" in found[3]
     assert "satu: client_id: is also used by entry 1" in found[4]

@@ -82,7 +82,10 @@ def test_every_kind_of_mistake_is_said_in_one_run(tmp_path: Path) -> None:
         (27, "entry 3: redirect_uris: needs at least one for authorization_code"),
         (30, "entry 4: must be fields with values"),
         (31, "dua: client_id: is also used by entry 1"),
-        (32, "dua: type: Input should be 'web', 'single_page', 'service', 'android' or 'cas'; web is probably meant"),
+        (
+            32,
+            "dua: type: Input should be 'web', 'single_page', 'service', 'android', 'cas' or 'gate'; web is probably meant",
+        ),
     ]
     found = mistakes(tmp_path, text)
     for line, said in expected:

@@ -35,6 +35,7 @@ from sso.clients.models import (
     TeamMember,
 )
 from sso.clients.privileges import held_by
+from sso.gate.models import GateSession
 from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery
 from sso.identity.employees.models import Employment
@@ -157,6 +158,10 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         ticket = {"service": "https://a.example/", "ticket": b"x", "used_at": clock.now()}
         session.add(UsedTicket(session_id=known, client_id="warga", **ticket))
         session.add_all(_of_the_portal(city))
+        session_id = (await session.execute(select(SsoSession.id).limit(1))).scalar_one()
+        times = dict.fromkeys(("created_at", "last_used_at", "expires_at"), clock.now())
+        cookie = {"token_hash": b"g" * 32, "client_id": "warga", "host": "arsip.kota.example", "grant_id": new_id()}
+        session.add(GateSession(session_id=session_id, **cookie, **times))
         session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
     await chain_audit_events(city.provider.db, city.provider.box)

@@ -18,6 +18,7 @@ from sso.accounts.deletion import delete_user
 from sso.cas.models import UsedTicket
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
+from sso.gate.models import GateSession
 from sso.identity.attributes.models import AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery
 from sso.identity.employees.models import Employment
@@ -294,6 +295,10 @@ def _session_rows(user_id: UUID, now: datetime, end: datetime, name: str, hashed
         ),
         SessionClient(client_id="warga", sid=name, **part),
         UsedTicket(session_id=session_id, client_id="warga", service="https://a.example/", ticket=b"x", used_at=now),
+        GateSession(
+            token_hash=hashed, client_id="warga", session_id=session_id, grant_id=grant_id, host="arsip.kota.example",
+            created_at=now, last_used_at=now, expires_at=end,
+        ),
         Grant(id=grant_id, **granted),
         Grant(id=revoked_id, offline=True, **{**granted, "session_id": None}),
         RefreshToken(token_hash=hashed, used_at=now, format=1, **token),

@@ -38,6 +38,8 @@ class Machine:
         places |= {
             "PHP_LIBRARIES": str(self.root),
             "SBIN": str(self.root / "sbin"),
+            "LUA_LIBRARIES": str(self.root),
+            "HAPROXY": str(self.bin / "none"),
             "WORDPRESS": str(self.root / "wordpress"),
         }
         places["POSTGRESQL"] = str(self.root / "postgresql")
@@ -63,9 +65,11 @@ def fill(machine: Machine) -> None:
         "prometheus",
         "promtool",
         "apache2",
+        "nginx",
+        "caddy",
+        "haproxy",
         "systemd-analyze",
         "php",
-        "nginx",
         "mariadbd",
         "mariadb-install-db",
     ):
@@ -81,6 +85,7 @@ def fill(machine: Machine) -> None:
     php = [
         "PhpParser/autoload.php",
         "CAS/CAS.php",
+        "socket.lua",
         "Illuminate/Foundation/Application.php",
         "sbin/php-fpm8.2",
         "wordpress/wp-load.php",

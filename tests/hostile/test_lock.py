@@ -38,6 +38,8 @@ PROTOCOL = {
     "/.well-known/assetlinks.json", "/robots.txt", "/receipts/whatsapp",
     "/healthz", "/readyz", "/metrics", "/cas/validate", "/cas/serviceValidate", "/cas/p3/serviceValidate",
     "/cas/proxyValidate", "/cas/p3/proxyValidate", "/cas/proxy",
+    "/gate/check/nginx", "/gate/check/redirect", "/gate/check/refused", "/gate/check/envoy{path:path}",
+    "/.sso/start", "/.sso/callback", "/.sso/sent", "/.sso/sign-out",
 }  # fmt: skip
 """Programs and applications call these; no cookie of a person counts there."""
 HELP = {

@@ -110,6 +110,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "SSO_DATABASE_URL": url,
         "SSO_DATA_DIR": str(directory),
         "SSO_LOG_LEVEL": "INFO",
+        "SSO_TRUSTED_PROXIES": "127.0.0.1,::1",
     }
     made = Server(f"http://localhost:{port}", environment, directory, ports)
     catalogue, text = directory / "interop.yaml", (HERE / "interop.yaml").read_text()

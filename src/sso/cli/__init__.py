@@ -42,6 +42,7 @@ GROUPS = {
     "db": ("database", "Upgrade and check the schema of the database."),
     "clients": ("clients", "Manage registered applications, their secrets and permissions."),
     "applications": ("applications", "Manage applications of teams, from the sandbox to production."),
+    "gate": ("gate", "Configure and check proxies in front of applications (forward authentication)."),
     "users": ("users", "Manage users: create, import, disable, recover."),
     "groups": ("groups", "Manage units and groups, and their members."),
     "employees": ("employees", "Import employees from a personnel system; show and end employments."),

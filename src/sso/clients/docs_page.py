@@ -44,6 +44,7 @@ What follows from `type`, where a field is left out:
 | type | application | grant_types | token_endpoint_auth_method |
 | --- | --- | --- | --- |
 | web | a server that keeps a secret | authorization_code, refresh_token | client_secret_basic |
+| gate | an application behind a proxy that asks about each request ([gate](gate.md)) | authorization_code | none |
 | single_page | a browser application | authorization_code, refresh_token | none |
 | android | a native application: private-use schemes, loopback ports | authorization_code, refresh_token | none |
 | service | a program without people | client_credentials | client_secret_basic |

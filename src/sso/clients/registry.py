@@ -83,8 +83,9 @@ class Client:
         self.scopes, self.scopes_alone = frozenset(scopes), frozenset(alone - city.claims.keys())
         self.withheld = withheld(meta.claim_reasons)
         self.tells_access = not self.scopes.isdisjoint(ACCESS_SCOPES)
-        self.limited_by_access = any(is_by_access(entry) for entry in meta.allowed_roles)
-        self.for_employees = "employee" in meta.allowed_roles
+        limits = [*meta.allowed_roles, *(meta.gate.every_role() if meta.gate is not None else ())]
+        self.limited_by_access = any(is_by_access(entry) for entry in limits)
+        self.for_employees = "employee" in limits
         self.city = city
         self.city_scopes = {scope: city.claims[scope] for scope in sorted(self.scopes & city.claims.keys())}
         self.city_scope_of = {claim: scope for scope, claims in self.city_scopes.items() for claim in claims}

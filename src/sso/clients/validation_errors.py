@@ -25,7 +25,7 @@ KNOWN_SCOPES = (*OIDC_SCOPES, "ssf.read", "ssf.manage", *(permission.scope for p
 """The scopes that this provider gives a meaning. Any other name belongs to a resource server of the city."""
 _INSTEAD = {
     "client_secret": "a secret is never written here; make one with: sso clients secret ID",
-    "application_type": "is not known; write type: web, single_page, service or android",
+    "application_type": "is not known; write type: web, single_page, service, android or gate",
     "callback_url": "is not known; write redirect_uris",
     "callback_urls": "is not known; write redirect_uris",
     "logout_uri": "is not known; write backchannel_logout_uri or post_logout_redirect_uris",

@@ -30,8 +30,8 @@ State = Literal["confirmed", "waiting", "given_up", "unconfirmed"]
 class Told:
     """One application of a session that is over.
 
-    ``state``: ``confirmed`` by an answer of 2xx; ``waiting`` to be told, or to be told once more; ``given_up``; or
-    ``unconfirmed``, where nobody can confirm.
+    ``state``: ``confirmed`` by an answer of 2xx, or by the first request that a gate refused; ``waiting`` to be told,
+    or to be told once more; ``given_up``; or ``unconfirmed``, where nobody can confirm.
     """
 
     client_id: str
@@ -143,6 +143,9 @@ def _name(registry: Registry, client_id: str) -> str:
 def _told(registry: Registry, client_session: ClientSession, sent: Delivery | None) -> Told:
     client = registry.known(client_session.client_id)
     name, how = client.meta.client_name if client else client_session.client_id, client_session.told_by or "not_at_all"
+    if how == "gate" and client_session.refused_at is not None:
+        refused_at = client_session.refused_at
+        return Told(client_session.client_id, name, how, "confirmed", told_at=refused_at, confirmed_at=refused_at)
     if sent is None or how not in ("back_channel", "shared_signals"):
         return Told(client_session.client_id, name, how, "unconfirmed")
     states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}

@@ -157,13 +157,16 @@ async def _tell(
 
 
 def how_told(registry: Registry, client_id: str, in_browser: bool, stream: EventStream | None = None) -> NotifiedBy:
-    """Return how an application learns that a session is over: by a notice, by an event, through the browser, or by
-    itself when it wants new tokens, or not at all until the person comes by again."""
+    """Return how an application learns that a session is over: by the gate, which lets no request pass, by a notice, by
+    an event, through the browser, or by itself when it wants new tokens, or not at all until the person comes by
+    again."""
     client = registry.known(client_id)
     if client is None:
         return "not_at_all"
     if is_cas(client):
         return "back_channel" if client.meta.cas_logout_requests else "not_at_all"
+    if client.meta.gate is not None:
+        return "gate"
     if client.meta.backchannel_logout_uri:
         return "back_channel"
     if signals.is_told(stream, signals.SESSION_REVOKED):

@@ -31,7 +31,9 @@ from sso.settings import Settings
 def must_read(client: Client, stated_acr: str = "") -> bool:
     """Tell whether a demand of ``client``, or the level ``told`` that a token names, needs a statement of its own."""
     meta = client.meta
-    return bool(client.sandbox or meta.allowed_roles or meta.minimum_identity or stated_acr in IDENTITY_LEVELS)
+    by_path = meta.gate is not None and meta.gate.role_paths
+    limited = meta.allowed_roles or meta.minimum_identity or by_path
+    return bool(client.sandbox or limited or stated_acr in IDENTITY_LEVELS)
 
 
 async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID) -> Standing:
@@ -106,7 +108,18 @@ def unmet_by_grant(
         address: where the request comes from. Of an application that keeps a secret it is its server's and tells
             nothing of the user.
     """
-    standing = _standing(session, client, grant)
+    return unmet_with_standing(settings, way, client, grant, standing_of_grant(session, client, grant), address)
+
+
+def unmet_with_standing(
+    settings: Settings,
+    way: Way,
+    client: Client,
+    grant: LiveGrant,
+    standing: Standing | None,
+    address: str | None = None,
+) -> Unmet | None:
+    """Return the same where the user's standing was read before (:func:`standing_of_grant`). No statement."""
     facts = Facts(
         moment=clock.now(),
         zone=settings.time_zone,
@@ -133,7 +146,8 @@ def unmet_by_assertion(request: ProtocolRequest, client: Client, standing: Stand
     return unmet(Way.JWT_BEARER, client, facts)
 
 
-def _standing(session: Executor, client: Client, grant: LiveGrant) -> Standing | None:
+def standing_of_grant(session: Executor, client: Client, grant: LiveGrant) -> Standing | None:
+    """Return what is known of the user of a grant. A statement only where the application asks for it."""
     if not must_read(client, grant.acr):
         return Standing(
             grant.user_id,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sso.clients.mappers import ClaimMappers, usable_mappers
+from sso.clients.metadata.gate import GateSettings, derived
 from sso.clients.metadata.types import (
     DEFAULT_ENC,
     MAX_REDIRECT_URIS,
@@ -81,7 +82,8 @@ class MetadataFields(BaseModel):
     type: ClientType = Field(
         description="web: a server that keeps a secret; single_page: a browser application; "
         "service: a program without people; android: a native application; cas: a server that speaks CAS instead of "
-        "OpenID Connect, see docs/cas.md."
+        "OpenID Connect, see docs/cas.md; gate: an application behind a proxy that asks this service about each "
+        "request."
     )
     profile: Profile = Field(
         "standard",
@@ -247,6 +249,12 @@ class MetadataFields(BaseModel):
         description="The SHA-256 fingerprints of the certificates that sign the package, as `keytool` or the Play "
         "Console shows them.",
     )
+    gate: GateSettings | None = Field(
+        None,
+        description="For `type: gate`: `hosts`, `public_paths`, `role_paths`, `headers`, `session_seconds`, "
+        "`idle_seconds` and `sign_out_path`; see docs/gate.md. Redirect URIs, grant type, scopes and authentication "
+        "follow from it.",
+    )
     require_pkce: bool = Field(True, description="false lets an old application send no code_challenge.")
     scope_claims_in_id_token: bool = Field(
         False, description="true puts what the scopes allow into the ID token too, for those that never ask userinfo."
@@ -399,7 +407,8 @@ def with_defaults(data: dict[str, object]) -> dict[str, object]:
             defaults[f"{what}_encrypted_response_enc"] = DEFAULT_ENC
     if data.get("request_object_encryption_alg"):
         defaults["request_object_encryption_enc"] = DEFAULT_ENC
-    return {**defaults, **{name: value for name, value in data.items() if value is not None}}
+    written = {name: value for name, value in data.items() if value is not None}
+    return {**defaults, **written, **(derived(data.get("gate")) if kind == "gate" else {})}
 
 
 def _grant_types_for(response_types: object) -> list[str]:

@@ -15,7 +15,16 @@ from sso.clients.metadata.rules import contradictions, without_unreadable
 from sso.clients.metadata.types import Problem, Problems
 
 _FOLLOWS = {
-    "type": ("grant_types", "response_types", "token_endpoint_auth_method", "subject_type", "require_pkce", "scope"),
+    "type": (
+        "grant_types",
+        "response_types",
+        "token_endpoint_auth_method",
+        "subject_type",
+        "require_pkce",
+        "scope",
+        "gate",
+    ),
+    "gate": ("redirect_uris", "initiate_login_uri", "scope"),
     "first_party": ("subject_type",),
     "response_types": ("grant_types",),
     "profile": ("require_pkce",),

@@ -13,6 +13,7 @@ from sso.clients.claims import COMES_WITH, SCOPE_OF, WITH_ANY, withheld
 from sso.clients.mappers import GROUPS, ROLES, mistakes_between
 from sso.clients.metadata.cas_rules import cas_rules
 from sso.clients.metadata.fields import MetadataFields, host_of
+from sso.clients.metadata.gate import gate_lists_are_distinct, roles_of_paths_are_defined, type_and_gate_fit
 from sso.clients.metadata.types import DEVICE_CODE, FIRST_PARTY_SCOPES, JWT_BEARER
 from sso.clients.profiles import RELAXATIONS, forbidden
 from sso.platform.permissions import PERMISSIONS, SCOPE_PREFIX, is_restricted_data
@@ -268,6 +269,7 @@ def _android_packages_are_the_citys(client: MetadataFields) -> Iterator[str]:
 
 
 _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
+    type_and_gate_fit,
     _permissions_exist,
     _scope_reasons_are_of_scopes,
     _claim_reasons_are_of_scopes,
@@ -294,6 +296,8 @@ _RULES: tuple[Callable[[MetadataFields], Iterator[str]], ...] = (
     _unsigned_id_tokens_only_from_the_token_endpoint,
     _android_packages_are_the_citys,
     cas_rules,
+    gate_lists_are_distinct,
+    roles_of_paths_are_defined,
 )
 
 _NOT_OF_STORED = (_installed_keeps_no_secret, _mappers_read_what_it_may_have)

@@ -13,7 +13,7 @@ from sso.clients.redirect_uris import ApplicationType, check_https_uri
 from sso.platform.security.public_keys import check_key_set
 from sso.platform.security.text import check_line, composed, one_line
 
-ClientType = Literal["web", "single_page", "service", "android", "cas"]
+ClientType = Literal["web", "single_page", "service", "android", "cas", "gate"]
 AuthMethod = Literal["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"]
 GrantType = Literal[
     "authorization_code",

@@ -53,6 +53,7 @@ HOW = {
     "back_channel": N_("back-channel logout to its server"),
     "shared_signals": N_("security event to its server"),
     "front_channel": N_("front-channel logout in the browser of the user"),
+    "gate": N_("closed by the gate"),
     "token_lifetime": N_("when it renews its tokens"),
     "not_at_all": N_("at the next sign-in of the user"),
 }

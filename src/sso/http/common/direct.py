@@ -22,6 +22,8 @@ DIRECT_PATHS: Final = (
     "/userinfo",
     "/introspect",
     "/revoke",
+    "/gate/check/nginx",
+    "/gate/check/redirect",
     "/jwks",
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",

@@ -40,7 +40,7 @@ from sso.settings import Settings, is_loopback_host
 log = logging.getLogger("sso.pages")
 
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
-AREAS = ("common", "sign_in", "account", "console", "developer", "admin")
+AREAS = ("common", "gate", "sign_in", "account", "console", "developer", "admin")
 """The packages of ``http`` that have pages: each keeps its templates beside its routes."""
 RARE = ("admin_", "developer")
 """How the names of templates begin that are shown to a few people."""

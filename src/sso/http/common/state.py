@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from sso.accounts.services import AccountServices
+from sso.gate.check import GateMemory
 from sso.http.common.assets import Assets
 from sso.http.common.images import Logos
 from sso.identity.authn.passwords import Passwords
@@ -98,6 +99,7 @@ class Site:
     worker: Worker
     assets: Assets
     discovery: Discovery
+    gate: GateMemory
     observer: Observer | None = None
 
 

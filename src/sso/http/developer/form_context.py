@@ -13,6 +13,7 @@ from sso.http.developer.form import Typed
 from sso.http.developer.form_texts import (
     ADVICE,
     IDENTITIES,
+    IN_FORM,
     KIND_TEXTS,
     LABELS,
     LEVELS,
@@ -22,7 +23,7 @@ from sso.http.developer.form_texts import (
     groups_offered,
 )
 from sso.http.developer.role_fields import rows_shown
-from sso.portal.applications import KINDS, Kind
+from sso.portal.applications import Kind
 
 
 def form_context(
@@ -55,4 +56,4 @@ def _groups_in_use(registry: Registry) -> set[str]:
 
 def chosen_kind(text: str) -> Kind | None:
     """Return the kind that a form or an address names; None: it is none."""
-    return next((kind for kind in KINDS if kind == text), None)
+    return next((kind for kind in IN_FORM if kind == text), None)

@@ -33,7 +33,13 @@ KIND_TEXTS: dict[Kind, tuple[str, str]] = {
         N_("Application with CAS"),
         N_("An existing program that has phpCAS or mod_auth_cas built in. It has no client secret."),
     ),
+    "gate": (
+        N_("Existing application behind the gate"),
+        N_("A proxy asks this service about each request. The hosts, paths and headers are set in the API."),
+    ),
 }
+IN_FORM = {kind: texts for kind, texts in KIND_TEXTS.items() if kind != "gate"}
+"""The kinds that the form can begin. A gate begins in the API or in a catalogue; the form shows no field of it."""
 DATA: dict[str, str] = {
     "name": N_("Name"),
     "nickname": N_("Nickname"),

@@ -14,7 +14,7 @@ from sso.http.console.access import Here, developer_page, token_for
 from sso.http.developer.form import Typed
 from sso.http.developer.form_advice import hosts_of_others
 from sso.http.developer.form_context import chosen_kind
-from sso.http.developer.form_texts import ADVICE, KIND_TEXTS, LABELS, OTHERWISE, PROBLEMS
+from sso.http.developer.form_texts import ADVICE, IN_FORM, LABELS, OTHERWISE, PROBLEMS
 from sso.portal.applications import Kind, RequestedSettings, sandbox_id, suggested_id
 from sso.portal.redirect_uri_advice import advise, is_local
 
@@ -107,7 +107,7 @@ async def new_page(request: Request, here: Here, typed: Typed | None = None, sta
         "developer_new.html",
         status,
         typed=typed or Typed("web", {**dict.fromkeys(FIELDS, ""), "kind": "web"}),
-        kinds=KIND_TEXTS,
+        kinds=IN_FORM,
         labels={**LABELS, "kind": N_("Type"), "redirect_uri": N_("Redirect URI")},
         advice_texts=ADVICE,
         csrf_token=token_for(request, "settings new"),

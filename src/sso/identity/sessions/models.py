@@ -50,7 +50,8 @@ class SessionClient(Base):
     """The use of a session by an application, which knows the session by ``sid``.
 
     ``told_by``: how the application is notified of the end of the session, set at the end. ``ended_at``: set if the
-    use ended before the session, because the application was suspended or removed.
+    use ended before the session, because the application was suspended or removed. ``refused_at``: when a gate
+    refused the first request after the end.
     """
 
     __tablename__ = "session_clients"
@@ -63,3 +64,4 @@ class SessionClient(Base):
     last_used_at: Mapped[datetime]
     told_by: Mapped[str | None] = mapped_column(String(16))
     ended_at: Mapped[datetime | None]
+    refused_at: Mapped[datetime | None]

@@ -20,15 +20,16 @@ from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock
 from sso.platform.db.ends import note_ends
 from sso.platform.security.tokens import random_token
 
-NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "token_lifetime", "not_at_all"]
-REACHED: frozenset[NotifiedBy] = frozenset({"back_channel", "front_channel", "shared_signals"})
-"""How applications are notified of the end of a session; the other applications find out at the next request."""
+NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "gate", "token_lifetime", "not_at_all"]
+REACHED: frozenset[NotifiedBy] = frozenset({"back_channel", "front_channel", "shared_signals", "gate"})
+"""How applications are notified of the end of a session, or closed by it; the others find out at the next request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSession:
     """The use of a session by an application. ``sid`` identifies the session for the application; ``told_by`` says how
-    the application learns of the end, None while the session has not ended."""
+    the application learns of the end, None while the session has not ended; ``refused_at`` when a gate refused the
+    first request after the end."""
 
     client_id: str
     sid: str
@@ -38,6 +39,7 @@ class ClientSession:
     first_used_at: datetime
     last_used_at: datetime
     ended_at: datetime | None
+    refused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _open_client_session(insert: Any) -> Any:
     statement = insert(_clients).from_select(names, active_session)
     return statement.on_conflict_do_update(
         index_elements=["session_id", "client_id"],
-        set_={"last_used_at": statement.excluded.last_used_at, "ended_at": None, "told_by": None},
+        set_={"last_used_at": statement.excluded.last_used_at, "ended_at": None, "told_by": None, "refused_at": None},
     ).returning(_c.sid)
 
 
@@ -419,6 +421,7 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
             SessionClient.first_used_at,
             SessionClient.last_used_at,
             SessionClient.ended_at,
+            SessionClient.refused_at,
         )
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
         .where(SessionClient.session_id.in_(session_ids))

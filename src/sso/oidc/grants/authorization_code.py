@@ -45,6 +45,8 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
     request: ProtocolRequest
 
     def query_authorization_code(self, code: str, client: Client) -> _Code | None:
+        if client.meta.gate is not None:  # its codes are exchanged within the provider alone
+            return None
         request, now = self.request, clock.now()
         settings = request.provider.settings
         keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime)

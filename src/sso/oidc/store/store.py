@@ -222,6 +222,17 @@ _FIND_ACCESS = (
         _a.grant_id.is_(None) | _HOLDS,
     )
 )
+
+
+def with_grants(table: Any, grant_id: Any, *columns: Any) -> dict[bool, Any]:
+    """Return the statements that read ``columns`` of a table whose rows may name a grant in ``grant_id``, whether the
+    grant holds, and the grant; True: with the user's roles and groups. Read the grant with :func:`grant_of_row`."""
+    behind = table.outerjoin(_BEHIND, _g.id == grant_id)
+    holds = (_HOLDS & _p.ended_at.is_(None)).label("holds")
+    statement = select(*columns, holds, *_GRANT, _p.sid, *_STANDING).select_from(behind)
+    return {False: statement, True: statement.add_columns(*_ACCESS)}
+
+
 _FIND_ACCESS_WITH = {False: _FIND_ACCESS, True: _FIND_ACCESS.add_columns(*_ACCESS)}
 
 
@@ -248,6 +259,11 @@ def _live_grant(values: Any, access: bool = False) -> LiveGrant:
     if not access:
         return LiveGrant(*values)
     return replace(LiveGrant(*values[:-_ACCESS_COLUMNS]), access=read_access(values[-_ACCESS_COLUMNS:]))
+
+
+def grant_of_row(row: Any, first: int, *, access: bool) -> LiveGrant:
+    """Return the grant in a row of :func:`with_grants`, which begins at the column ``first``."""
+    return _live_grant(row[first:], access)
 
 
 def find_session(

@@ -43,6 +43,8 @@ _FLOWS = {
     "readyz": "health",
     "metrics": "health",
     "receipts": "receipts",
+    "gate": "gate",
+    ".sso": "gate",
 }
 FLOWS = frozenset({*_FLOWS.values(), OTHER})
 OUTCOMES = ("ok", "refused", "limited", "unavailable", "failed")

@@ -102,6 +102,11 @@ def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
     scope_reasons, claim_reasons = values.get("scope_reasons"), values.get("claim_reasons")
     if isinstance(scope, str):
         unrestricted["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
+    gate = values.get("gate")
+    if isinstance(gate, dict) and isinstance(gate.get("headers"), list):
+        unrestricted["gate"] = {**gate, "headers": [name for name in gate["headers"] if name != "nip"]}
+        if isinstance(scope_reasons, dict):
+            scope_reasons = {name: text for name, text in scope_reasons.items() if name != "employee"}
     if isinstance(scope_reasons, dict):
         unrestricted["scope_reasons"] = {name: text for name, text in scope_reasons.items() if not is_restricted(name)}
     if isinstance(claim_reasons, dict):

@@ -15,7 +15,7 @@ from sso.clients.validation_errors import not_a_list, not_text, unknown_field
 from sso.platform.security.json_documents import DocumentRefused, check_document
 from sso.portal.choices import State as State
 
-Kind = Literal["web", "single_page", "native", "service", "proxy", "cas"]
+Kind = Literal["web", "single_page", "native", "service", "proxy", "cas", "gate"]
 KINDS: dict[Kind, str] = {
     "web": "web",
     "single_page": "single_page",
@@ -23,6 +23,7 @@ KINDS: dict[Kind, str] = {
     "service": "service",
     "proxy": "web",
     "cas": "cas",
+    "gate": "gate",
 }
 """What a team may choose, and the ``type`` that it is registered with."""
 
@@ -38,7 +39,7 @@ THEIRS = (
     "token_endpoint_auth_signing_alg", "jwks", "jwks_uri", "id_token_signed_response_alg", "minimum_acr",
     "minimum_identity", "default_max_age", "require_pushed_authorization_requests", "sector_identifier_uri",
     "kept_sector", "subject_type", "grant_types", "application_roles", "groups_of_interest", "team_gives_roles",
-    "end_session_on_role_loss", "end_unconfirmed_roles", "cas_username", "cas_logout_requests",
+    "end_session_on_role_loss", "end_unconfirmed_roles", "cas_username", "cas_logout_requests", "gate",
 )  # fmt: skip
 """What a team decides."""
 TOGETHER = (
@@ -135,6 +136,8 @@ def _shape_problem(name: str, value: object) -> str:
             return "must be roles by their names, each with title and description"
         texts_of_roles = (text for role in value.values() for text in role.values() if not isinstance(text, str))
         return next((not_text(text) for text in texts_of_roles), "")
+    if name == "gate":
+        return "" if isinstance(value, dict) else "must be fields with values"
     if name in ("scope_reasons", "claim_reasons", "jwks"):
         if not isinstance(value, dict):
             return "must be fields with values"

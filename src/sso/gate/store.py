@@ -1,0 +1,125 @@
+"""Every SQL statement about gate sessions."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict
+
+from sqlalchemy import bindparam, delete, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.gate.models import GateSession
+from sso.identity.sessions.models import SessionClient, SsoSession
+from sso.oidc.store.store import LiveGrant, grant_of_row, with_grants
+from sso.platform.db import Executor, delete_batch, table_of
+
+_gates, _parts = table_of(GateSession), table_of(SessionClient).alias("part")
+_t, _p = _gates.c, _parts.c
+_COLUMNS = (
+    _t.session_id, _t.created_at, _t.last_used_at, _t.expires_at, _p.told_by, _p.refused_at,
+    table_of(SsoSession).c.last_seen_at,
+)  # fmt: skip
+_MINE = (
+    (_t.token_hash == bindparam("token", type_=_t.token_hash.type))
+    & (_t.client_id == bindparam("client", type_=_t.client_id.type))
+    & (_t.host == bindparam("host", type_=_t.host.type))
+)
+_FIND = {
+    access: statement.where(_MINE)
+    for access, statement in with_grants(
+        _gates.outerjoin(_parts, (_p.session_id == _t.session_id) & (_p.client_id == _t.client_id)),
+        _t.grant_id,
+        *_COLUMNS,
+    ).items()
+}
+_GRANT = len(_COLUMNS) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSession:
+    """A gate session. ``told_by`` and ``refused_at`` are of the application's part in the session; ``last_seen_at`` is
+    the last recorded use of the session. ``grant``: None where it does not hold any more."""
+
+    session_id: uuid.UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    told_by: str | None
+    refused_at: datetime | None
+    last_seen_at: datetime | None
+    grant: LiveGrant | None
+
+
+class GateColumns(TypedDict):
+    """The columns of a new gate session."""
+
+    token_hash: bytes
+    client_id: str
+    session_id: uuid.UUID
+    grant_id: uuid.UUID
+    host: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+def find(
+    session: Executor,
+    token_hash: bytes,
+    client_id: str,
+    host: str,
+    now: datetime,
+    idle_since: datetime,
+    *,
+    access: bool,
+) -> FoundSession | None:
+    """Return the gate session with a cookie, at this application and host. One statement; for the bridge. ``access``:
+    with the user's roles and groups."""
+    values = {"token": token_hash, "client": client_id, "host": host, "now": now, "idle_since": idle_since}
+    row: Any = session.execute(_FIND[access], values).first()
+    if row is None:
+        return None
+    grant = grant_of_row(row, _GRANT, access=access) if row[_GRANT - 1] else None
+    session_id, created_at, last_used_at, expires_at, told_by, refused_at, last_seen_at = row[: _GRANT - 1]
+    return FoundSession(session_id, created_at, last_used_at, expires_at, told_by, refused_at, last_seen_at, grant)
+
+
+def insert(session: Executor, values: GateColumns) -> None:
+    """Store a gate session."""
+    session.execute(_gates.insert(), dict(values))
+
+
+async def record_use(session: AsyncSession, token_hash: bytes, now: datetime) -> None:
+    """Record that a gate session is used."""
+    await session.execute(update(_gates).where(_t.token_hash == token_hash).values(last_used_at=now))
+
+
+async def record_use_of_part(session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime) -> None:
+    """Record that an application uses a session."""
+    mine = (SessionClient.session_id == session_id) & (SessionClient.client_id == client_id)
+    await session.execute(update(SessionClient).where(mine, SessionClient.told_by.is_(None)).values(last_used_at=now))
+
+
+async def record_refusal(session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime) -> None:
+    """Record the first request that was refused after the end of an application's part in a session."""
+    mine = (SessionClient.session_id == session_id) & (SessionClient.client_id == client_id)
+    first = (SessionClient.told_by == "gate") & SessionClient.refused_at.is_(None)
+    await session.execute(update(SessionClient).where(mine, first).values(refused_at=now))
+
+
+async def remove(session: AsyncSession, token_hash: bytes, client_id: str, host: str) -> None:
+    """Delete a gate session: the person signs out of this application."""
+    values = {"token": token_hash, "client": client_id, "host": host}
+    await session.execute(delete(_gates).where(_MINE), values)
+
+
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete gate sessions whose cookie has expired, at most ``limit``; return how many."""
+    return await delete_batch(session, GateSession, GateSession.expires_at, limit, GateSession.expires_at < now)
+
+
+async def delete_of_client(session: AsyncSession, client_id: str, limit: int) -> int:
+    """Delete gate sessions of an application, at most ``limit``; return how many."""
+    return await delete_batch(session, GateSession, GateSession.client_id, limit, GateSession.client_id == client_id)
