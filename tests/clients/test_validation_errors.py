@@ -84,7 +84,8 @@ def test_every_kind_of_mistake_is_said_in_one_run(tmp_path: Path) -> None:
         (31, "dua: client_id: is also used by entry 1"),
         (
             32,
-            "dua: type: Input should be 'web', 'single_page', 'service', 'android', 'cas' or 'gate'; web is probably meant",
+            "dua: type: Input should be 'web', 'single_page', 'service', 'android', 'cas' or 'gate'; "
+            "web is probably meant",
         ),
     ]
     found = mistakes(tmp_path, text)
