@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from joserfc.errors import JoseError
-from joserfc.util import urlsafe_b64decode
 
 from sso.platform.security.json_documents import read_json
+from sso.platform.security.tokens import from_base64url
 
 # Imported where something is encrypted or decrypted: commands do without.
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _registry() -> JWERegistry:
 def _header(token: str) -> dict[str, object]:
     """Return the protected header, read more strictly than joserfc does: no member may stand in it twice."""
     try:
-        header = read_json(urlsafe_b64decode(token.partition(".")[0].encode()))
+        header = read_json(from_base64url(token.partition(".")[0]))
     except ValueError:
         raise CannotDecrypt("it is not an encrypted JWT") from None
     if not isinstance(header, dict):
