@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import literal_column, select, text
 from tests.conftest import settings_for
@@ -269,7 +270,7 @@ async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
                 device = f"sb{os.getpid()}"[:15]
                 waits = asyncio.create_task(db.run_read(lambda work: work.execute(SLEEP, {})))
                 await until(lambda: db.engine.pool.checkedout() == 1)  # type: ignore[attr-defined]
-                await asyncio.sleep(0.1)
+                await until(lambda: sleeps(server))
                 subprocess.run((*inside, "ip", "link", "set", device, "down"), check=True)
                 started = time.monotonic()
                 answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(3)), return_exceptions=True)
@@ -284,6 +285,16 @@ async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
             assert max(lost, back, noticed) < 10
         finally:
             away.close()
+
+
+async def sleeps(server: str) -> bool:
+    """Tell whether the server executes the statement that waits."""
+    connection = await asyncpg.connect(host=server, user="postgres", database="postgres")
+    try:
+        active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'"
+        return bool(await connection.fetchval(active))
+    finally:
+        await connection.close()
 
 
 def address_of(work: Work) -> str:

@@ -39,7 +39,7 @@ MAX_DELAY_SECONDS = 2.0
 MAILS = 150
 """More than the places of a kind and the slow deliveries that the mail server can hold."""
 MAIL_SERVER = """
-import sys, time
+import signal, sys
 from aiosmtpd.controller import Controller
 class Keep:
     async def handle_DATA(self, server, session, envelope):
@@ -47,7 +47,7 @@ class Keep:
             file.write(envelope.rcpt_tos[0] + "\\n")
         return "250 kept"
 Controller(Keep(), hostname="127.0.0.1", port=int(sys.argv[1])).start()
-time.sleep(3600)
+signal.pause()
 """
 
 
