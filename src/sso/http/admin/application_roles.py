@@ -90,7 +90,7 @@ async def change_roles(
     try:
         async with accounts.db.write() as session:
             done = await roles.carry_out(session, accounts, client_id, here, sent.form, dict(sent.typed))
-    except roles.PageError as error:
+    except roles.RoleFormRefused as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, client_id, here, accounts, [error.error], typed, error.status)
     outbox.nudge()

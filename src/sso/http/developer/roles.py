@@ -101,7 +101,7 @@ async def change_roles(
     try:
         async with counted(request, there.here, sent.form.user, GIVES), accounts.db.write() as session:
             done = await roles.carry_out(session, accounts, client.client_id, there.here, sent.form, dict(sent.typed))
-    except roles.PageError as error:
+    except roles.RoleFormRefused as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, there, accounts, [error.error], typed, error.status)
     outbox.nudge()

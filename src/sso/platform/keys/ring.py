@@ -171,7 +171,7 @@ class KeyRing:
         """Return the JWT in a JWE that is encrypted for a published key, active or retired.
 
         Raises:
-            CannotDecrypt: with a reason.
+            CannotDecryptJwe: with a reason.
         """
         return decrypt(token, {key.kid: (key.alg, key.private) for key in self._published_keys() if _decrypts(key)})
 
