@@ -24,6 +24,7 @@ from sso.app import create_app
 from sso.identity.sessions.store import SessionFilter
 from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin, work_once
+from sso.platform.actor import Actor
 from sso.platform.audit import verify
 from sso.platform.db.migrate import current_revision, downgrade, head_revision, upgrade
 
@@ -85,7 +86,7 @@ async def test_flows_and_migrations_on_every_version(city: City, server: tuple[i
         assert (await browser.open("/account/sessions")).status_code == 200
     assert (await city.relying_party("mesin").token(grant_type="client_credentials")).status == 200
     async with db.write() as session:
-        await begin(session, SessionFilter(client_id="warga"), "administrator", actor="test")
+        await begin(session, SessionFilter(client_id="warga"), "administrator", actor=Actor("test"))
     assert await work_once(city.provider)
     assert (await warga.refresh(refreshed["refresh_token"])).status == 400
     await chain_audit_events(db, city.provider.box)

@@ -21,9 +21,9 @@ def test_nothing_else_is_written_into_the_scope_or_the_state_of_a_request() -> N
             name = path.relative_to(SOURCE).as_posix()
             if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and _is_scope(node.value):
                 written.add((name, ast.literal_eval(node.slice)))
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                if ast.unparse(node.value) == "request.state":
-                    written.add((name, node.attr))
+            is_state = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "request.state"
+            if is_state and isinstance(node.ctx, ast.Store):
+                written.add((name, node.attr))
     written = {(name, key) for name, key in written if key not in STANDARD}
     middleware = {("http/common/middleware.py", key) for key in NOTED}
     assert written == {*middleware, ("http/common/header.py", "header_user")}

@@ -77,7 +77,13 @@ async def create(
     async def make(session: AsyncSession) -> Created:
         check_kept_sector(None, metadata)
         secret = await create_client(
-            session, box, body.client_id, metadata, catalogue=HERE, authority=access.authority, **access.audited
+            session,
+            box,
+            body.client_id,
+            metadata,
+            catalogue=HERE,
+            authority=access.authority,
+            actor=access.actor_with_address,
         )
         row = await store.lock_client(session, body.client_id)
         assert row is not None
@@ -135,8 +141,12 @@ async def put_client(
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
         before = stored_metadata(row.metadata_)
-        await check_subjects(session, client_id, before, metadata, accepted=body.accept_new_subjects, **access.audited)
-        await replace_client(session, row, metadata, catalogue=HERE, authority=access.authority, **access.audited)
+        await check_subjects(
+            session, client_id, before, metadata, accepted=body.accept_new_subjects, actor=access.actor_with_address
+        )
+        await replace_client(
+            session, row, metadata, catalogue=HERE, authority=access.authority, actor=access.actor_with_address
+        )
         await session.flush()
         application = await lock_application(session, client_id)
         if application is not None:
@@ -173,7 +183,7 @@ async def make_secret(
             client_id,
             overlap_seconds=body.overlap_seconds,
             authority=access.authority,
-            actor=access.caller.actor,
+            actor=access.actor_with_address,
         )
         return Created(schemas.ClientSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
 
@@ -310,7 +320,7 @@ async def add_privilege(
             reason=body.reason,
             without_person=body.without_person,
             authority=access.authority,
-            **access.audited,
+            actor=access.actor_with_address,
         )
         return Created(schemas.Privilege.model_validate(shown(granted)), f"{PREFIX}/clients/{client_id}/privileges")
 
@@ -339,7 +349,12 @@ async def end_privilege(
     async with db.write() as session:
         await _present(session, client_id)
         ended = await revoke_privilege(
-            session, client_id, privilege, reason=body.reason, authority=access.authority, **access.audited
+            session,
+            client_id,
+            privilege,
+            reason=body.reason,
+            authority=access.authority,
+            actor=access.actor_with_address,
         )
         answer = schemas.Privilege.model_validate(shown(ended))
     await known.refresh()

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from sso import clock
+from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditCheckpoint, AuditEvent
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.instance_secrets import instance_secret
@@ -82,6 +83,34 @@ def record(
             request_id=request_id[:MAX_REQUEST_ID_CHARS] if request_id else None,
             data=dict(data or {}),
         )
+    )
+
+
+def record_by(
+    session: AsyncSession | Session,
+    actor: Actor,
+    type_: str,
+    *,
+    outcome: str = "success",
+    subject: str | None = None,
+    client_id: str | None = None,
+    address: str | None = None,
+    data: Mapping[str, object] | None = None,
+) -> None:
+    """Add an event as :func:`record` does, with the name of the actor and the request.
+
+    The network address is stored only where it is named: ``address=actor.stored_ip_address``.
+    """
+    record(
+        session,
+        type_,
+        outcome=outcome,
+        actor=actor.name,
+        subject=subject,
+        client_id=client_id,
+        address=address,
+        request_id=actor.request_id,
+        data=data,
     )
 
 
