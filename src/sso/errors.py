@@ -53,6 +53,23 @@ class Refusal(Exception):
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
+class SeveralMistakes(Refusal):
+    """What was given has mistakes, and each of them is said.
+
+    Args:
+        mistakes: one line for each.
+    """
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self._mistakes = mistakes
+
+    @property
+    def mistakes(self) -> list[str]:
+        """One line for each mistake."""
+        return self._mistakes
+
+
 class SettingsError(Exception):
     """The settings cannot be used. ``mistakes`` holds one line for each."""
 

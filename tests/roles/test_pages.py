@@ -72,6 +72,11 @@ async def test_a_team_gives_ends_and_downloads(city: City, office: Office) -> No
         assert len(lines) == 3, file.text
         assert "hakim" not in file.text.lower()
         assert any("Joko" in line and ",PKM-2," in line and "'=1+1" in line for line in lines)
+        city.site.limits.downloads._maximum = 1
+        file = await browser.http.post(path + "/download", data={"csrf_token": token, "note": "Rekap"})
+        assert file.status_code == 429
+        assert 0 < int(file.headers["Retry-After"]) <= 86400
+        assert "besok" in main_of(file)
         async with city.provider.db.read() as session:
             chief = (
                 await session.execute(select(RoleAssignment.id).where(RoleAssignment.role == "chief"))
@@ -92,6 +97,11 @@ async def test_an_administrator_sees_where_each_role_comes_from(city: City, offi
         page = main_of(await browser.http.get(f"/admin/people/{office.user('dewi')}"))
         assert "DINKES" in page
         assert "PKM-1" in page
+        token = form_of(await browser.http.get(path)).fields["csrf_token"]
+        refused = await browser.http.post(path + "/download", data={"csrf_token": token})
+        assert (refused.status_code, "Retry-After" in refused.headers) == (400, False), "the reason is missing"
+        file = await browser.http.post(path + "/download", data={"csrf_token": token, "note": "Rekap"})
+        assert file.headers["Content-Disposition"] == 'attachment; filename="roles-sinyal.csv"'
         unit = f"/admin/unit-roles/{office.units['DINKES']}"
         assert "Pembaca" in (await browser.http.get(unit)).text
     async with city.browser() as browser:

@@ -48,7 +48,7 @@ class Kept(Report):
 
 
 async def run(
-    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, told: Any = None, **given: Any
+    city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, on_progress: Any = None, **given: Any
 ) -> Progress:
     kept = rejected if rejected is not None else []
     options = Options(
@@ -66,7 +66,7 @@ async def run(
         options,
         taken_over,
         reject=lambda *one: kept.append(one),
-        told=told or (lambda _: None),
+        on_progress=on_progress or (lambda _: None),
         is_current=lambda stored: stored.startswith("$argon2id$"),
         **given,
     )
@@ -212,7 +212,7 @@ async def test_it_goes_on_where_it_was_stopped(city: City, tmp_path: Path, monke
             raise Stopped
 
     with pytest.raises(Stopped):
-        await run(city, path, told=stop)
+        await run(city, path, on_progress=stop)
     assert await count(city) == before + 19
     rejected: list[tuple[int, str, str]] = []
     done = await run(city, path, rejected=rejected)

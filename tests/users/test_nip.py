@@ -17,7 +17,6 @@ from sso.identity.users.nip import (
     WRONG,
     Nip,
     NipRefused,
-    is_nip,
     normal_nip,
     normal_old_nip,
     printed_nip,
@@ -38,10 +37,18 @@ def numbers(draw: st.DrawFn) -> Nip:
     return Nip(birth, year, month, agreement, sex, draw(st.integers(1, 999)))
 
 
+def is_nip(text: str) -> bool:
+    try:
+        read_nip(text)
+    except NipRefused:
+        return False
+    return True
+
+
 @given(numbers(), st.sampled_from(["{}", " {} ", "'{}"]))
 def test_every_nip_is_read_as_it_was_written(nip: Nip, spelling: str) -> None:
     digits = str(nip)
-    assert (read_nip(digits), read_nip(printed_nip(digits)), is_nip(digits)) == (nip, nip, True)
+    assert (read_nip(digits), read_nip(printed_nip(digits))) == (nip, nip)
     assert normalise_as("nip", spelling.format(digits)).value == digits
     assert digits in [meaning.value for meaning in meanings(printed_nip(digits))]
     assert nip.is_pppk is (digits[12:14] > "12")

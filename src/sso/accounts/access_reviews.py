@@ -24,7 +24,7 @@ from sso.identity.groups.models import AccessReview, RoleAssignment
 from sso.identity.notifications import MessageServices, notify
 from sso.identity.users.models import User
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal import teams
 from sso.ssf.events import EventServices
 
@@ -73,7 +73,17 @@ async def start_review(
     await check_reviewer(session, client_id, giver)
     now, note = clock.now(), checked_reason(reason)
     await _check_time(session, client_id, now, ends_at)
-    review = AccessReview(
+    review = _new_review(client_id, now, ends_at, actor, note)
+    session.add(review)
+    await session.flush()
+    data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
+    record_by(session, actor, "access_review.started", client_id=client_id, data=data)
+    await _tell_owners(session, services, review, "access_review")
+    return review
+
+
+def _new_review(client_id: str, now: datetime, ends_at: datetime, actor: Actor, note: str) -> AccessReview:
+    return AccessReview(
         client_id=client_id,
         status="running",
         reason=note,
@@ -85,14 +95,6 @@ async def start_review(
         unconfirmed=None,
         ended_unconfirmed=False,
     )
-    session.add(review)
-    await session.flush()
-    data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
-    record(
-        session, "access_review.started", actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data
-    )
-    await _tell_owners(session, services, review, "access_review")
-    return review
 
 
 async def _check_time(session: AsyncSession, client_id: str, now: datetime, ends_at: datetime) -> None:
@@ -223,7 +225,7 @@ async def _finish(session: AsyncSession, review: AccessReview, status: str, acto
     review.status, review.finished_at = status, clock.now()
     event = "access_review.cancelled" if status == "cancelled" else "access_review.finished"
     about = {"review": str(review.id), **data}
-    record(session, event, actor=actor.name, client_id=review.client_id, request_id=actor.request_id, data=about)
+    record_by(session, actor, event, client_id=review.client_id, data=about)
 
 
 async def _tell_owners(session: AsyncSession, services: ReviewServices, review: AccessReview, notice: str) -> None:

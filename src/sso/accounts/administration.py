@@ -23,7 +23,7 @@ from sso.identity.users.service import UserError, change_user, keep_an_administr
 from sso.logout.end_sessions import end_matching, end_sessions
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.ssf import events as signals
 
 OPENS = frozenset({"username", "email", "email_verified", "phone_number", "phone_number_verified"})
@@ -74,7 +74,7 @@ async def enable_user(session: AsyncSession, services: AccountChanges, user: Use
         raise UserError("who was deleted cannot be enabled")
     await users.set_disabled(session, user.id, None, clock.now())
     await signals.about_person(session, services, user.id, signals.ACCOUNT_ENABLED, {})
-    record(session, "user.enabled", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
+    record_by(session, actor, "user.enabled", subject=str(user.id))
 
 
 async def give_roles(
@@ -127,14 +127,7 @@ async def _replace_groups(session: AsyncSession, user: User, groups: list[str], 
     if groups == await users.groups_of(session, user.id):
         return
     await users.replace_groups(session, user.id, groups)
-    record(
-        session,
-        "user.groups_changed",
-        actor=actor.name,
-        subject=str(user.id),
-        request_id=actor.request_id,
-        data={"groups": groups},
-    )
+    record_by(session, actor, "user.groups_changed", subject=str(user.id), data={"groups": groups})
 
 
 async def end_session_of_person(

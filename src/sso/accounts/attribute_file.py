@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from sso.clients.attributes import CityDeclaration, Mistake, mistakes_in
 from sso.clients.yaml_documents import line_of, read_yaml
-from sso.errors import Refusal, validation_message
+from sso.errors import SeveralMistakes, validation_message
 
 MAX_FILE_BYTES = 512 * 1024
 _HINTS = {
@@ -28,20 +28,11 @@ _HINTS = {
 }
 
 
-class DeclarationRefused(Refusal):
+class DeclarationRefused(SeveralMistakes):
     """A declaration cannot be used; each of ``mistakes`` says where, what is wrong, and what to do."""
 
     status = 422
     code = "invalid_attributes"
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self._mistakes = mistakes
-
-    @property
-    def mistakes(self) -> list[str]:
-        """One line for each mistake."""
-        return self._mistakes
 
 
 def read_declaration_file(path: Path) -> CityDeclaration:

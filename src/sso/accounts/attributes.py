@@ -32,7 +32,7 @@ from sso.identity.attributes.values import (
 )
 from sso.identity.users import store as users
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
 from sso.platform.services import Storage
@@ -190,21 +190,31 @@ async def apply_declaration(
         raise NeedsConfirmation(f"values of users would be deleted: {listed}; confirm with --yes")
     if not plan.lines:
         return plan
-    for name in plan.deleted:
-        await store.delete_attribute(session, name)
-    for name in sorted(city.declaration.attributes.keys() & new.attributes.keys()):
-        if city.declaration.attributes[name] != new.attributes[name]:
-            await _rewritten(session, box, name, new.attributes[name], write=True)
+    await _change_stored_values(session, box, city.declaration, new, plan.deleted)
     now, kept_reason = clock.now(), " ".join(reason.split())[:MAX_REASON_CHARS]
     row = AttributeDeclaration(
-        document=orjson.dumps(new.stored()).decode(), since=_since(city, new, now.timestamp()), applied_at=now,
-        applied_by=actor.name, reason=kept_reason,
-    )  # fmt: skip
+        document=orjson.dumps(new.stored()).decode(),
+        since=_since(city, new, now.timestamp()),
+        applied_at=now,
+        applied_by=actor.name,
+        reason=kept_reason,
+    )
     await store.add_declaration(session, row)
     changes = [f"{sign}{text}" for sign, text in plan.lines][:100]
     data = {"changes": changes, "deleted": dict(plan.deleted), "note": kept_reason}
-    record(session, APPLIED, actor=actor.name, request_id=actor.request_id, data=data)
+    record_by(session, actor, APPLIED, data=data)
     return plan
+
+
+async def _change_stored_values(
+    session: AsyncSession, box: SecretBox, old: CityDeclaration, new: CityDeclaration, deleted: Collection[str]
+) -> None:
+    """Delete the values of removed attributes, and store those of changed ones as the new declaration says."""
+    for name in deleted:
+        await store.delete_attribute(session, name)
+    for name in sorted(old.attributes.keys() & new.attributes.keys()):
+        if old.attributes[name] != new.attributes[name]:
+            await _rewritten(session, box, name, new.attributes[name], write=True)
 
 
 def _since(city: CityAttributes, new: CityDeclaration, now: float) -> dict[str, float]:
@@ -306,13 +316,13 @@ async def shown_attributes(
     if not may_see_any(city, who):
         return []
     stored = await store.values_of(session, user_id)
-    shown = []
+    visible = []
     for name, attribute in city.declaration.attributes.items():
         readable, writable = (not set(who).isdisjoint(rights) for rights in (attribute.read, attribute.write))
         if readable or writable:
             value = read_stored(stored[name].value, name, user_id, box) if readable and name in stored else None
-            shown.append(ShownAttribute(name, attribute, value, readable, writable))
-    return shown
+            visible.append(ShownAttribute(name, attribute, value, readable, writable))
+    return visible
 
 
 async def every_value(session: AsyncSession, box: SecretBox, user_id: uuid.UUID) -> list[dict[str, object]]:
@@ -365,7 +375,7 @@ async def change_values(
     stored = await store.values_of(session, user_id)
     before = {name: read_stored(stored[name].value, name, user_id, box) for name in checked if name in stored}
     changed = sorted(name for name, value in checked.items() if not _same(value, before.get(name)))
-    source = "import" if "import" in who else "user" if "user" in who else "manual"
+    source = _source_of(who)
     texts = {
         name: stored_text(declared[name], name, user_id, value, box)
         for name in changed
@@ -378,18 +388,24 @@ async def change_values(
     return changed
 
 
+def _source_of(who: Collection[Writer]) -> Literal["import", "user", "manual"]:
+    """Return where a value comes from, as it is stored with the value."""
+    if "import" in who:
+        return "import"
+    return "user" if "user" in who else "manual"
+
+
 async def _record_change(
     session: AsyncSession, user_id: uuid.UUID, changed: list[str], source: str, actor: Actor
 ) -> None:
     """Record which attributes of a user changed, never their values."""
     await users.mark_changed(session, user_id, clock.now())
-    record(
+    record_by(
         session,
+        actor,
         CHANGED,
-        actor=actor.name,
         subject=str(user_id),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={"attributes": changed, "source": source},
     )
 

@@ -3,6 +3,7 @@ contact is not told: then the code never comes."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TypedDict, cast
 
 from sqlalchemy.exc import IntegrityError
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.accounts.attempts import reserve_attempt
 from sso.accounts.contacts import MAX_CONTACTS, add_contact, read_contact
-from sso.accounts.flows import FlowEnded, FlowRefused, Problem
+from sso.accounts.flows import FlowEnded, FlowRefused, Problem, sending_refused
 from sso.accounts.own_account import OwnSession, lock_own_account
 from sso.accounts.services import AccountServices
 from sso.identity.authn import pending_flows
@@ -18,7 +19,6 @@ from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.notifications import send_code
 from sso.identity.users import store as users
 from sso.platform.actor import Actor
-from sso.platform.security.message_limits import NoMessagesLeft, TooManyNumbers
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 
@@ -50,14 +50,8 @@ async def begin_contact(services: AccountServices, visitor: Visitor, own: OwnSes
         raise FlowRefused(Problem.TOO_MANY_CONTACTS)
     data: ContactData = {"kind": contact.kind, "value": contact.value}
     allowed = None
-    try:
+    with sending_refused(), suppress(TooManyFailures):
         allowed = await _may_send(services, visitor, own, data)
-    except TooManyFailures:
-        pass
-    except NoMessagesLeft:
-        raise FlowRefused(Problem.NO_MESSAGES) from None
-    except TooManyNumbers:
-        raise FlowRefused(Problem.TOO_MANY_NUMBERS) from None
     async with services.db.write() as session:
         flow = await pending_flows.begin(
             session,
@@ -90,14 +84,8 @@ async def resend_contact_code(
     Raises:
         FlowRefused: when none may be sent now.
     """
-    try:
+    with sending_refused():
         allowed = await _may_send(services, visitor, own, data_of(flow))
-    except TooManyFailures as error:
-        raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
-    except NoMessagesLeft:
-        raise FlowRefused(Problem.NO_MESSAGES) from None
-    except TooManyNumbers:
-        raise FlowRefused(Problem.TOO_MANY_NUMBERS) from None
     async with services.db.write() as session:
         sent = await _send(services, visitor, session, flow, allowed=allowed, channel=channel)
     if not sent:

@@ -24,7 +24,7 @@ from sso.identity.users.identifiers import (
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import UserError, encrypt_nik
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record, record_by
 from sso.platform.security.message_limits import is_served
 
 MAX_CONTACTS = 10
@@ -140,7 +140,7 @@ async def remove_contact(
 
 def _contact_changed(session: AsyncSession, user: User, event: str, kind: str, actor: Actor) -> None:
     user.updated_at = clock.now()
-    record(session, event, actor=actor.name, subject=str(user.id), request_id=actor.request_id, data={"kind": kind})
+    record_by(session, actor, event, subject=str(user.id), data={"kind": kind})
 
 
 async def change_contact(
@@ -257,4 +257,4 @@ async def set_nik(session: AsyncSession, services: NikServices, user: User, nik:
 
 def _identifier_changed(session: AsyncSession, user: User, kind: str, actor: Actor) -> None:
     data = {"changed": [kind]}
-    record(session, "user.changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=data)
+    record_by(session, actor, "user.changed", subject=str(user.id), data=data)

@@ -26,7 +26,7 @@ from sso.identity.users.service import open_nik
 from sso.logout.end_sessions import end_client_sessions
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, content, page_of_events
 from sso.platform.security.encryption import SecretBox
@@ -39,14 +39,7 @@ EVENTS = 1000
 async def export_data(session: AsyncSession, services: AccountChanges, user: User, actor: Actor) -> dict[str, object]:
     """Return all personal data of a user, record the export, and tell the user."""
     document = await everything_about(session, services.box, services.registry, user.id)
-    record(
-        session,
-        "user.exported",
-        actor=actor.name,
-        subject=str(user.id),
-        address=actor.stored_ip_address,
-        request_id=actor.request_id,
-    )
+    record_by(session, actor, "user.exported", subject=str(user.id), address=actor.stored_ip_address)
     notify(session, services, user, "exported")
     return document
 
@@ -82,7 +75,7 @@ async def everything_about(
             }
             for check in await users.checks_of(session, user_id)
         ],
-        "employments": [_employment(shown) for shown in await employments_of(session, user_id)],
+        "employments": [_employment(entry) for entry in await employments_of(session, user_id)],
         "agreements": [
             {"document": agreement.document, "version": agreement.version, "agreed_at": agreement.agreed_at}
             for agreement in await users.agreements_of(session, user_id)
@@ -116,15 +109,15 @@ async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, o
     }
 
 
-def _employment(shown: ShownEmployment) -> dict[str, object]:
-    row = shown.employment
+def _employment(entry: ShownEmployment) -> dict[str, object]:
+    row = entry.employment
     return {
         "nip": row.nip,
         "status": row.status,
         "grade": row.grade,
-        "unit": shown.unit or None,
-        "unit_code": shown.unit_code or None,
-        "position": shown.position or None,
+        "unit": entry.unit or None,
+        "unit_code": entry.unit_code or None,
+        "position": entry.position or None,
         "from": row.valid_from,
         "until": row.valid_until,
         "source": row.source,
@@ -269,12 +262,6 @@ async def withdraw(
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.client_sessions_of_user(session, user_id, client_id)
     await end_client_sessions(session, services, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor)
-    record(
-        session,
-        "consent.withdrawn",
-        actor=actor.name,
-        subject=str(user_id),
-        client_id=client_id,
-        address=actor.stored_ip_address,
-        request_id=actor.request_id,
+    record_by(
+        session, actor, "consent.withdrawn", subject=str(user_id), client_id=client_id, address=actor.stored_ip_address
     )

@@ -19,7 +19,7 @@ from sso.identity.users.models import User
 from sso.identity.users.service import UserError, keep_an_administrator
 from sso.oidc.store import store as tokens
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record, redact
+from sso.platform.audit import record_by, redact
 from sso.portal import teams
 from sso.ssf import events as signals
 
@@ -35,9 +35,7 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     Raises:
         UserError: when no administrator would be left, or an application would have no owner.
     """
-    await end_pending(session, user)
-    await keep_an_administrator(session, user)
-    await refuse_only_owner(session, user)
+    await _prepare_deletion(session, user)
     await signals.about_person(session, services, user.id, signals.ACCOUNT_PURGED, {})
     await users.erase(session, user.id, clock.now())
     await employees.delete_of_user(session, user.id)
@@ -53,6 +51,17 @@ async def delete_user(session: AsyncSession, services: AccountChanges, user: Use
     return count
 
 
+async def _prepare_deletion(session: AsyncSession, user: User) -> None:
+    """End the pending flows of a user, and check that nobody needs the account.
+
+    Raises:
+        UserError: when no administrator would be left, or an application would have no owner.
+    """
+    await end_pending(session, user)
+    await keep_an_administrator(session, user)
+    await refuse_only_owner(session, user)
+
+
 async def plan_deletion(session: AsyncSession, services: AccountChanges, user: User, *, actor: Actor) -> int:
     """Plan the deletion of an account after the grace period; the user is signed out everywhere at once.
 
@@ -62,9 +71,7 @@ async def plan_deletion(session: AsyncSession, services: AccountChanges, user: U
     Raises:
         UserError: when no administrator would be left, or an application would have no owner.
     """
-    await end_pending(session, user)
-    await keep_an_administrator(session, user)
-    await refuse_only_owner(session, user)
+    await _prepare_deletion(session, user)
     user.delete_at = clock.now() + services.settings.deletion_grace_period
     notify(session, services, user, "deletion_planned", until=user.delete_at.isoformat())
     await session.flush()
@@ -75,7 +82,7 @@ async def cancel_deletion(session: AsyncSession, services: MessageServices, user
     """Keep the account of a user who had asked for its deletion."""
     user.delete_at = None
     notify(session, services, user, "deletion_cancelled")
-    record(session, "user.deletion_cancelled", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
+    record_by(session, actor, "user.deletion_cancelled", subject=str(user.id))
 
 
 async def delete_due(session: AsyncSession, services: AccountChanges, limit: int) -> int:

@@ -35,7 +35,7 @@ from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.rows import Row
 from sso.identity.users.service import UserError, nik_key
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -172,9 +172,7 @@ async def import_employees(
             about |= {"ended": outcome.ended} if outcome.ended else {}
             about |= {"not_ended": outcome.not_ended} if outcome.not_ended else {}
             data = {"counts": about, "note": request.reason}
-            record(
-                session, "employees.imported", actor=request.actor.name, request_id=request.actor.request_id, data=data
-            )
+            record_by(session, request.actor, "employees.imported", data=data)
     return outcome
 
 

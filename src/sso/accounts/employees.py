@@ -35,7 +35,7 @@ from sso.identity.users import store as users
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import UserError
 from sso.platform.actor import SYSTEM, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 
 ENDED_BY_TIME = "the last day of the employment is over"
@@ -418,8 +418,8 @@ async def end_nip(session: AsyncSession, user: User, employment: Employment, end
     """Let the NIP of a user, and its old form, sign in no more. Whoever has nothing else to sign in with keeps it until
     there is something else (``sso.accounts.contact_changes``)."""
     own = await users.identifiers_of(session, user.id)
-    kept = not has_other_sign_in_name(own)
-    await store.set_nip_times(session, user.id, employment.valid_from, None if kept else end)
+    is_last_sign_in_name = not has_other_sign_in_name(own)
+    await store.set_nip_times(session, user.id, employment.valid_from, None if is_last_sign_in_name else end)
     for identifier in own:
         if identifier.kind == "nip":
             identifier.is_primary = False
@@ -454,17 +454,17 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
     """Return the employments of a user, the newest first. Two statements, one where there are none."""
     rows, now = await store.of_user(session, user_id), clock.now()
     units = await store.memberships_with_units(session, [row.membership_id for row in rows if row.membership_id])
-    shown = []
+    employments = []
     for row in rows:
         state = "ended" if row.ended_at is not None else state_of(row.valid_from, row.valid_until, now)
         membership, unit = units.get(row.membership_id, (None, None)) if row.membership_id else (None, None)
         if state != "ended" and membership is not None and not _goes_on(membership, now):
             membership = None
         if membership is None or unit is None:
-            shown.append(ShownEmployment(row, state))
+            employments.append(ShownEmployment(row, state))
         else:
-            shown.append(ShownEmployment(row, state, unit.name_id, unit.code, membership.position or ""))
-    return shown
+            employments.append(ShownEmployment(row, state, unit.name_id, unit.code, membership.position or ""))
+    return employments
 
 
 def _goes_on(membership: Membership, now: datetime) -> bool:
@@ -485,12 +485,6 @@ async def follow_employment(session: AsyncSession, services: AccountChanges, use
 def _record(
     session: AsyncSession, type_: str, user_id: uuid.UUID, actor: Actor, reason: str, data: Mapping[str, object]
 ) -> None:
-    record(
-        session,
-        type_,
-        actor=actor.name,
-        subject=str(user_id),
-        address=actor.stored_ip_address,
-        request_id=actor.request_id,
-        data={**data, "note": reason},
+    record_by(
+        session, actor, type_, subject=str(user_id), address=actor.stored_ip_address, data={**data, "note": reason}
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+
+from sso.platform.security.message_limits import NoMessagesLeft, TooManyNumbers
+from sso.platform.security.rate_limits import TooManyFailures
 
 
 class Problem(StrEnum):
@@ -47,6 +51,23 @@ class FlowRefused(Exception):
         self.problem = problem
         self.retry_after = retry_after
         self.minutes = minutes
+
+
+@contextmanager
+def sending_refused() -> Iterator[None]:
+    """Turn the limits of messages into what the page says.
+
+    Raises:
+        FlowRefused: when no message may be sent now.
+    """
+    try:
+        yield
+    except TooManyFailures as error:
+        raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
+    except NoMessagesLeft:
+        raise FlowRefused(Problem.NO_MESSAGES) from None
+    except TooManyNumbers:
+        raise FlowRefused(Problem.TOO_MANY_NUMBERS) from None
 
 
 class FlowEnded(Exception):

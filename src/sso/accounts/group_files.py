@@ -7,7 +7,7 @@ name a parent that stands further down. What the file does not name stays.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from sso.identity.groups.schemas import Kind, NewGroup
 from sso.identity.users.readers.tabular import read_csv
 from sso.messages import N_
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 from sso.platform.security.numbers import read_day
 
@@ -140,27 +140,40 @@ def read_units_csv(path: Path, zone: str, encoding: str | None = None) -> tuple[
         Refusal: when it is no CSV file, is no text, or its encoding must be named.
         UnitFileRefused: when a column is unknown or missing, or there are no or too many units.
     """
+    return _sorted_out(_csv_entries(path, zone, encoding))
+
+
+def _sorted_out(lines: Iterable[Entry | Mistake]) -> tuple[list[Entry], list[Mistake]]:
+    """Return the units of a file and the errors of its lines, apart.
+
+    Raises:
+        UnitFileRefused: when it has neither.
+    """
     entries: list[Entry] = []
     mistakes: list[Mistake] = []
+    for line in lines:
+        if isinstance(line, Entry):
+            entries.append(line)
+        else:
+            mistakes.append(line)
+    if not entries and not mistakes:
+        raise UnitFileRefused(EMPTY)
+    return entries, mistakes
+
+
+def _csv_entries(path: Path, zone: str, encoding: str | None) -> Iterator[Entry | Mistake]:
     checked = False
     for count, row in enumerate(read_csv(path, encoding)):
         if count >= MAX_UNITS:
             raise UnitFileRefused(TOO_MANY, str(MAX_UNITS))
         if row.row is None:
-            mistakes.append(Mistake(row.line, "", NOT_READ, {"detail": row.reason}))
+            yield Mistake(row.line, "", NOT_READ, {"detail": row.reason})
             continue
         values = {name.lower(): str(value).strip() for name, value in row.row.items()}
         if not checked:
             _check_columns(list(values))
             checked = True
-        read = read_entry(row.line, values, zone)
-        if isinstance(read, Entry):
-            entries.append(read)
-        else:
-            mistakes.append(read)
-    if not entries and not mistakes:
-        raise UnitFileRefused(EMPTY)
-    return entries, mistakes
+        yield read_entry(row.line, values, zone)
 
 
 def _check_columns(names: Sequence[str]) -> None:
@@ -204,6 +217,10 @@ def read_units_yaml(path: Path, zone: str) -> tuple[list[Entry], list[Mistake]]:
     Raises:
         UnitFileRefused: when it is no such file.
     """
+    return _sorted_out(_yaml_entries(path, zone))
+
+
+def _yaml_entries(path: Path, zone: str) -> Iterator[Entry | Mistake]:
     import yaml
 
     from sso.clients.yaml_documents import read_yaml
@@ -215,22 +232,13 @@ def read_units_yaml(path: Path, zone: str) -> tuple[list[Entry], list[Mistake]]:
         raise UnitFileRefused(NOT_YAML, " ".join(str(error).split())[:300]) from None
     if not isinstance(document, dict) or not isinstance(root, yaml.MappingNode) or set(document) - {"units", "groups"}:
         raise UnitFileRefused(NOT_YAML, "units:, groups:")
-    entries: list[Entry] = []
-    mistakes: list[Mistake] = []
     for key, node in root.value:
         kind: Kind = "unit" if key.value == "units" else "group"
         items = document[key.value] or []
         if not isinstance(items, list) or len(items) > MAX_UNITS:
             raise UnitFileRefused(NOT_YAML, f"{key.value}:")
         for item, place in zip(items, node.value, strict=False):
-            read = _yaml_entry(place.start_mark.line + 1, item, zone, kind)
-            if isinstance(read, Entry):
-                entries.append(read)
-            else:
-                mistakes.append(read)
-    if not entries and not mistakes:
-        raise UnitFileRefused(EMPTY)
-    return entries, mistakes
+            yield _yaml_entry(place.start_mark.line + 1, item, zone, kind)
 
 
 def _yaml_entry(line: int, item: object, zone: str, kind: Kind) -> Entry | Mistake:
@@ -398,7 +406,7 @@ async def apply_plan(
     for change in plan.changes:
         _record(session, change, ids[change.entry.new.code], actor, reason)
     data = {"name": name[:200], "counts": plan.counted(), "note": reason}
-    record(session, "groups.imported", actor=actor.name, request_id=actor.request_id, data=data)
+    record_by(session, actor, "groups.imported", data=data)
     await access_changed_since(session, services, access, actor=actor)
 
 
@@ -461,7 +469,7 @@ def _record(session: AsyncSession, change: Change, group_id: uuid.UUID, actor: A
         type_, data = "group.moved", data | {"from": old, "to": parent}
     else:
         type_, data = "group.changed", data | {"changed": sorted(change.fields)}
-    record(session, type_, actor=actor.name, subject=str(group_id), request_id=actor.request_id, data=data)
+    record_by(session, actor, type_, subject=str(group_id), data=data)
 
 
 def day_text(moment: datetime | None, zone: str, *, end: bool = False) -> str:

@@ -31,7 +31,7 @@ from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.messages import N_
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
 
 MAX_ADMINISTRATORS = 50
@@ -111,9 +111,7 @@ async def change_group(
     Raises:
         GroupRefused: when the code is used, or the time is wrong.
     """
-    _check_reason(reason)
-    await tree.lock_tree(session)
-    group = await _present(session, group_id)
+    group = await _group_to_change(session, group_id, reason)
     values = {name: getattr(change, name) for name in change.model_fields_set}
     needed = {"name_id", "code"}
     changed = {
@@ -154,9 +152,7 @@ async def move_group(
     Raises:
         GroupRefused: when the new parent is the unit or below it, is closed, or the tree would be too deep.
     """
-    _check_reason(reason)
-    await tree.lock_tree(session)
-    group = await _present(session, group_id)
+    group = await _group_to_change(session, group_id, reason)
     if group.parent_id == parent_id:
         return group
     if parent_id is not None and await store.is_below(session, parent_id, group_id):
@@ -196,9 +192,7 @@ async def close_group(
     Raises:
         GroupRefused: when it is closed already, or units below it are open.
     """
-    _check_reason(reason)
-    await tree.lock_tree(session)
-    group, now = await _present(session, group_id), clock.now()
+    group, now = await _group_to_change(session, group_id, reason), clock.now()
     end = at or now
     if group.valid_until is not None and group.valid_until <= now:
         raise GroupRefused(CLOSED, code=group.code)
@@ -224,9 +218,7 @@ async def reopen_group(
     Raises:
         GroupRefused: when it has no end, or its parent is closed.
     """
-    _check_reason(reason)
-    await tree.lock_tree(session)
-    group = await _present(session, group_id)
+    group = await _group_to_change(session, group_id, reason)
     if group.valid_until is None:
         raise GroupRefused(NOT_CLOSED, code=group.code)
     await _parent_for(session, group.kind, group.parent_id)
@@ -434,6 +426,17 @@ async def may_manage(session: AsyncSession, user_id: uuid.UUID, group_id: uuid.U
     return bool(roots) and await tree.is_within(session, group_id, roots)
 
 
+async def _group_to_change(session: AsyncSession, group_id: uuid.UUID, reason: str) -> Group:
+    """Return a unit or group whose place in the tree may change, under the lock of the tree.
+
+    Raises:
+        GroupRefused: when there is no reason, or no such unit or group.
+    """
+    _check_reason(reason)
+    await tree.lock_tree(session)
+    return await _present(session, group_id)
+
+
 async def _present(session: AsyncSession, group_id: uuid.UUID) -> Group:
     group = await tree.get(session, group_id)
     if group is None:
@@ -479,13 +482,12 @@ def _check_time(valid_from: datetime | None, valid_until: datetime | None) -> No
 def _record(
     session: AsyncSession, type_: str, group: Group, actor: Actor, reason: str, data: Mapping[str, object]
 ) -> None:
-    record(
+    record_by(
         session,
+        actor,
         type_,
-        actor=actor.name,
         subject=str(group.id),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={"unit": group.code, **{name: value for name, value in data.items() if value is not None}, "note": reason},
     )
 
@@ -502,12 +504,11 @@ def _record_member(
         "until": until.isoformat(timespec="seconds") if until else None,
         "note": reason,
     }
-    record(
+    record_by(
         session,
+        actor,
         type_,
-        actor=actor.name,
         subject=str(membership.user_id),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={name: value for name, value in about.items() if value is not None},
     )

@@ -12,7 +12,7 @@ from sso.identity.notifications import MessageServices, notify
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 
 
 async def start_recovery(session: AsyncSession, services: MessageServices, user: User, *, actor: Actor) -> str:
@@ -31,11 +31,5 @@ async def start_recovery(session: AsyncSession, services: MessageServices, user:
     valid = services.settings.helpdesk_code_lifetime
     await recovery.add(session, user.id, "helpdesk", code, wait=timedelta(0), valid=valid, created_by=actor.name)
     notify(session, services, user, "helpdesk_recovery")
-    record(
-        session,
-        "recovery.helpdesk_code_made",
-        actor=actor.name,
-        subject=str(user.id),
-        request_id=actor.request_id,
-    )
+    record_by(session, actor, "recovery.helpdesk_code_made", subject=str(user.id))
     return code

@@ -18,7 +18,7 @@ from sso.identity.users.identifiers import nik_lookup, normal_nik
 from sso.identity.users.models import Identifier, IdentityCheck, User
 from sso.identity.users.service import UserError, encrypt_nik, nik_key
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 
 MIN_NUMBER_CHARS, MAX_NUMBER_CHARS, MAX_PLACE_CHARS = 4, 40, 200
 KEPT_NUMBER_CHARS = 4
@@ -84,12 +84,11 @@ async def check_identity(
     )
     session.add(checked)
     user.identity_checked_at = user.updated_at = now
-    record(
+    record_by(
         session,
+        actor,
         "user.identity_checked",
-        actor=actor.name,
         subject=str(user.id),
-        request_id=actor.request_id,
         data={"document": check.document, "place": check.place},
     )
     notify(session, services, user, "identity_checked", place=check.place)
@@ -136,11 +135,5 @@ async def revoke_identity_check(session: AsyncSession, services: NikServices, us
         check.revoked_at = now
     user.identity_checked_at, user.updated_at = None, now
     if checks:
-        record(
-            session,
-            "user.identity_check_revoked",
-            actor=actor.name,
-            subject=str(user.id),
-            request_id=actor.request_id,
-        )
+        record_by(session, actor, "user.identity_check_revoked", subject=str(user.id))
     return bool(checks)

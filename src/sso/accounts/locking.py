@@ -21,7 +21,7 @@ from sso.identity.users.models import User
 from sso.logout.end_sessions import end_matching
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.security.rate_limits import Purpose
 from sso.platform.security.replay import first_use
 from sso.platform.visitor import Visitor
@@ -54,29 +54,28 @@ async def not_me(
     link_ends = sso_session.created_at + timedelta(days=NOT_ME_DAYS)
     if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, link_ends)):
         return user if is_locked(user) else None
-    user_id, until = str(user.id), clock.now() + services.settings.account_lock_duration
     await end_pending(session, user)
-    user.locked_until = until
+    user.locked_until = clock.now() + services.settings.account_lock_duration
     await session.flush()
+    actor = Actor(str(user.id), request_id=visitor.request_id)
+    await _end_all_access(session, services, user, session_id, actor)
+    record_by(session, actor, "user.locked", subject=str(user.id), address=visitor.stored_ip_address)
+    notify(session, services, user, "locked", until=user.locked_until.isoformat())
+    return user
+
+
+async def _end_all_access(
+    session: AsyncSession, services: AccountChanges, user: User, reported_id: uuid.UUID, actor: Actor
+) -> None:
+    """End the recoveries, sessions, grants and trusted browsers of a user, and forget the device of the reported
+    session."""
     of_user = SessionFilter(user_id=user.id)
     await recovery.delete_of_user(session, user.id)
     await sessions.lock_matching(session, of_user)
-    await sessions.clear_device(session, session_id)
+    await sessions.clear_device(session, reported_id)
     await sessions.distrust(session, user.id)
     await tokens.revoke_grants_of_user(session, user.id, clock.now())
-    await end_matching(
-        session, services, of_user, EndReason.NOT_ME, actor=Actor(user_id, request_id=visitor.request_id)
-    )
-    record(
-        session,
-        "user.locked",
-        actor=user_id,
-        subject=user_id,
-        address=visitor.stored_ip_address,
-        request_id=visitor.request_id,
-    )
-    notify(session, services, user, "locked", until=until.isoformat())
-    return user
+    await end_matching(session, services, of_user, EndReason.NOT_ME, actor=actor)
 
 
 async def report_sign_in(services: AccountServices, visitor: Visitor, token: str) -> User | None:

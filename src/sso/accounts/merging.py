@@ -23,7 +23,7 @@ from sso.identity.users.merge_proposals import Decided
 from sso.identity.users.models import MergeProposal, User
 from sso.identity.users.service import UserError, keep_an_administrator
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal import teams
 from sso.portal.applications import lock_application
 
@@ -80,51 +80,47 @@ async def lock_to_merge(
 
 
 async def merge_users(
-    session: AsyncSession, services: AccountChanges, kept: User, other: User, *, actor: Actor
+    session: AsyncSession, services: AccountChanges, remaining: User, other: User, *, actor: Actor
 ) -> list[str]:
-    """Merge the account ``other`` into ``kept``: the identifiers, the ids by which applications knew the user, and the
-    places in teams move. Contacts must be verified again; passwords, second factors, roles and permissions do not move.
-    The other account is deleted: applications are notified, and know the user by ``kept`` from then on.
+    """Merge the account ``other`` into ``remaining``: the identifiers, the ids by which applications knew the user, and
+    the places in teams move. Contacts must be verified again; passwords, second factors, roles and permissions do not
+    move.
+    The other account is deleted: applications are notified, and know the user by ``remaining`` from then on.
 
     Returns:
-        The user names of the other account, with which the user signs in besides the one of ``kept``.
+        The user names of the other account, with which the user signs in besides the one of ``remaining``.
 
     Raises:
         UserError: when they are the same account, one was deleted or is a test user, or no administrator would be left.
     """
-    if kept.id == other.id:
+    if remaining.id == other.id:
         raise UserError("it is the same account")
-    if any(user.deleted_at is not None or user.preferences.get("test") for user in (kept, other)):
+    if any(user.deleted_at is not None or user.preferences.get("test") for user in (remaining, other)):
         raise UserError("one of them was deleted, or is a test person")
     if await employees.open_of_user(session, other.id) is not None:
         raise UserError("the other account is the one of an employee: keep that account, and merge this one into it")
-    for user in (kept, other):
+    for user in (remaining, other):
         refuse_locked(user)
     await end_pending(session, other)
     await keep_an_administrator(session, other)
-    async with contacts_told(session, services, kept, other):
-        await _move(session, services, kept, other, actor)
-    identifiers = await users.identifiers_of(session, kept.id)
+    async with contacts_told(session, services, remaining, other):
+        await _move(session, services, remaining, other, actor)
+    identifiers = await users.identifiers_of(session, remaining.id)
     return [
         identifier.value for identifier in identifiers if identifier.kind == "username" and not identifier.is_primary
     ]
 
 
-async def _move(session: AsyncSession, services: AccountChanges, kept: User, other: User, actor: Actor) -> None:
-    """Move everything that moves from ``other`` to ``kept``, and delete ``other``."""
+async def _move(session: AsyncSession, services: AccountChanges, remaining: User, other: User, actor: Actor) -> None:
+    """Move everything that moves from ``other`` to ``remaining``, and delete ``other``."""
     for application_id, other_role in (await teams.teams_with(session, other.id)).items():
         role: teams.Role = "owner" if other_role == "owner" else "member"
-        if await teams.role_of(session, application_id, kept.id) != "owner":
-            await teams.add_member(session, application_id, kept.id, role, actor=actor)
-    moved = await users.move_identity(session, other.id, kept.id, clock.now())
+        if await teams.role_of(session, application_id, remaining.id) != "owner":
+            await teams.add_member(session, application_id, remaining.id, role, actor=actor)
+    moved = await users.move_identity(session, other.id, remaining.id, clock.now())
     await session.flush()
-    record(
-        session,
-        "user.merged",
-        actor=actor.name,
-        subject=str(other.id),
-        request_id=actor.request_id,
-        data={"kept": str(kept.id), "identifiers": moved},
+    record_by(
+        session, actor, "user.merged", subject=str(other.id), data={"kept": str(remaining.id), "identifiers": moved}
     )
-    notify(session, services, kept, "merged")
+    notify(session, services, remaining, "merged")
     await delete_user(session, services, other, actor=actor)

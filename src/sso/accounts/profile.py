@@ -17,7 +17,7 @@ from sso.identity.users.models import Picture, User
 from sso.identity.users.regions import canonical
 from sso.identity.users.schemas import Address, Profile
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.security.tokens import random_token
 
 MAX_NAME_CHARS = 200
@@ -67,8 +67,8 @@ def read_profile(present: Mapping[str, object], typed: Mapping[str, str], name: 
     """
     asks_address = any(f"address_{field}" in typed for field in ADDRESS_FIELDS)
     values = {field: value for field, value in present.items() if field != "address" or not asks_address}
-    asked = [field for field in PROFILE_FIELDS if field in typed or field not in NAME_PARTS]
-    values |= {field: typed.get(field, "").strip() or None for field in asked}
+    form_fields = [field for field in PROFILE_FIELDS if field in typed or field not in NAME_PARTS]
+    values |= {field: typed.get(field, "").strip() or None for field in form_fields}
     values["birthdate"] = read_birthdate(str(values.get("birthdate") or "")) or None
     if name != before and parts_disagree(name, present, values):
         values |= dict.fromkeys(NAME_PARTS)
@@ -135,7 +135,7 @@ def profile_values(user: User) -> dict[str, str]:
 def change_profile(session: AsyncSession, user: User, name: str, profile: Profile, actor: Actor) -> None:
     """Change name and profile of a user who is locked."""
     user.name, user.profile, user.updated_at = name, profile.model_dump(exclude_none=True), clock.now()
-    record(session, "user.changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id)
+    record_by(session, actor, "user.changed", subject=str(user.id))
 
 
 async def change_picture(session: AsyncSession, user_id: uuid.UUID, image: bytes, actor: Actor) -> None:
@@ -155,7 +155,7 @@ async def change_picture(session: AsyncSession, user_id: uuid.UUID, image: bytes
         session.add(Picture(user_id=user_id, id=random_token(), image=image, updated_at=now))
     await users.mark_changed(session, user_id, now)
     data = {"changed": ["picture"]}
-    record(session, "user.changed", actor=actor.name, subject=str(user_id), request_id=actor.request_id, data=data)
+    record_by(session, actor, "user.changed", subject=str(user_id), data=data)
 
 
 def change_preferences(user: User, notices: Mapping[str, bool]) -> None:

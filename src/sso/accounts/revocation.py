@@ -20,7 +20,7 @@ from sso.identity.users.models import User
 from sso.logout.end_sessions import end_matching
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.ssf import events as signals
 from sso.ssf.events import CredentialChange
 
@@ -77,7 +77,7 @@ async def end_everything(
     Returns:
         How many sessions ended.
     """
-    record(session, cause.event, actor=actor.name, subject=str(user.id), request_id=actor.request_id)
+    record_by(session, actor, cause.event, subject=str(user.id))
     of_user = SessionFilter(user_id=user.id, but=keep)
     await sessions.lock_matching(session, of_user)
     await tokens.revoke_grants_of_user(session, user.id, clock.now(), but=keep)

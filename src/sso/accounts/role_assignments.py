@@ -27,7 +27,7 @@ from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal import teams
 from sso.ssf.events import EventServices
 
@@ -609,14 +609,13 @@ async def _record(session: AsyncSession, event: str, assignment: RoleAssignment,
         "until": until if event in ("role.given", "role.changed") else "",
         "note": _line(reason),
     }
-    record(
+    record_by(
         session,
+        actor,
         event,
-        actor=actor.name,
         subject=str(assignment.user_id or assignment.group_id),
         client_id=assignment.client_id,
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={name: value for name, value in data.items() if value}
         | ({"with_units_below": True} if assignment.with_units_below else {}),
     )

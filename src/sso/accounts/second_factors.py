@@ -20,7 +20,7 @@ from sso.identity.notifications import notify
 from sso.identity.users import store as users
 from sso.identity.users.models import Credential, User
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 from sso.ssf import events as signals
@@ -246,6 +246,6 @@ async def _changed(
     """
     event, notice = events
     data = {"kind": kind, **({"name": name} if name else {})}
-    record(session, event, actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=data)
+    record_by(session, actor, event, subject=str(user.id), data=data)
     notify(session, services, user, notice, what=f"{NAMES[kind]} ({name})" if name else NAMES[kind])
     await signals.credentials_changed(session, services, user.id, changes, "user")

@@ -7,6 +7,7 @@ belongs to an account receives a message that says so instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict, cast
 from uuid import UUID
@@ -15,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
+from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem, sending_refused
 from sso.accounts.second_factors import first_codes
 from sso.accounts.services import AccountServices
 from sso.identity.authn import pending_flows
@@ -27,9 +28,8 @@ from sso.identity.notifications import notify, send, send_code
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import NormalIdentifier
 from sso.identity.users.models import Agreement, Identifier, User, UserRole
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import new_id
-from sso.platform.security.message_limits import NoMessagesLeft
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.platform.visitor import Visitor
 
@@ -88,12 +88,8 @@ async def begin_sign_up(
         "user_id": str(new_id()),
     }
     allowed = None
-    try:
+    with sending_refused(), suppress(TooManyFailures):
         allowed = await _may_send(services, visitor, data)
-    except TooManyFailures:
-        pass
-    except NoMessagesLeft:
-        raise FlowRefused(Problem.NO_MESSAGES) from None
     async with services.db.write() as session:
         flow = await pending_flows.begin(
             session,
@@ -123,12 +119,8 @@ async def resend_sign_up_code(
     Raises:
         FlowRefused: when none may be sent now.
     """
-    try:
+    with sending_refused():
         allowed = await _may_send(services, visitor, data_of(flow))
-    except TooManyFailures as error:
-        raise FlowRefused(Problem.NOT_SENT, error.retry_after) from None
-    except NoMessagesLeft:
-        raise FlowRefused(Problem.NO_MESSAGES) from None
     async with services.db.write() as session:
         sent = await _send(services, session, flow, onward, allowed=allowed, channel=channel)
     if not sent:
@@ -258,13 +250,12 @@ async def _new_user(session: AsyncSession, visitor: Visitor, data: SignUpData, n
     session.add(UserRole(user_id=user.id, role="citizen"))
     for document in ("terms", "privacy"):
         session.add(Agreement(user_id=user.id, document=document, version=data["terms"], agreed_at=now))
-    record(
+    record_by(
         session,
+        visitor.as_actor(user.id),
         "user.registered",
-        actor=str(user.id),
         subject=str(user.id),
         address=visitor.stored_ip_address,
-        request_id=visitor.request_id,
         data={"with": kind, "terms": data["terms"]},
     )
     await session.flush()

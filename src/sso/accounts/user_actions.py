@@ -42,7 +42,7 @@ from sso.identity.users.schemas import UserChange
 from sso.identity.users.service import UserError, find
 from sso.logout.bulk import begin
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.permissions import ROLES, power_of
 from sso.platform.security.encryption import SecretBox
 
@@ -154,11 +154,10 @@ async def perform(services: AccountActions, request: ActionRequest) -> ActionDon
             return None
         await check_power_over(session, services.registry, [request.user_id], request.rights)
         code = await action(session, services, user, request)
-        record(
+        record_by(
             session,
+            request.actor,
             "user.administered",
-            actor=request.actor.name,
-            request_id=request.actor.request_id,
             subject=str(request.user_id),
             data={"act": request.name, "note": request.reason},
         )

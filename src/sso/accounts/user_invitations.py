@@ -34,7 +34,7 @@ from sso.identity.users.models import Agreement, Identifier, User, UserInvitatio
 from sso.identity.users.schemas import FullName, LanguageTag, Role
 from sso.identity.users.service import UserError
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.permissions import effective_permissions, lacking, permissions_of, power_of
 from sso.platform.security.rate_limits import Purpose
 from sso.platform.visitor import Visitor
@@ -323,13 +323,12 @@ async def _new_user(
     terms = services.settings.terms_version
     for document in ("terms", "privacy"):
         session.add(Agreement(user_id=user_id, document=document, version=terms, agreed_at=now))
-    record(
+    record_by(
         session,
+        visitor.as_actor(user_id),
         "user.invitation_accepted",
-        actor=str(user_id),
         subject=str(user_id),
         address=visitor.stored_ip_address,
-        request_id=visitor.request_id,
         data={"roles": invitation.roles, "with": "email", "terms": terms},
     )
     await session.flush()
@@ -380,7 +379,7 @@ def _send(session: AsyncSession, services: AccountActions, invitation: UserInvit
 def _record(
     session: AsyncSession, event: str, invitation: UserInvitation, actor: Actor, data: dict[str, object]
 ) -> None:
-    record(session, event, actor=actor.name, subject=str(invitation.id), request_id=actor.request_id, data=data)
+    record_by(session, actor, event, subject=str(invitation.id), data=data)
 
 
 def _hash(token: str) -> bytes:

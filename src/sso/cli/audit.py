@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sso.cli.common import Json, first_of, group, print_json, print_table, run
+from sso.cli.common import Json, first_of, group, print_json, print_rows, run
 from sso.messages import _
 
 if TYPE_CHECKING:
@@ -99,11 +99,8 @@ def list_command(
             ]
 
     rows = first_of(run(work), limit, "For more, give a greater --limit; the whole log: sso audit export")
-    if json:
-        print_json(rows)
-        return
     titles = ("at", "type", "outcome", "actor", "subject", "client_id")
-    print_table(titles, [tuple(row[title] for title in titles) for row in rows])
+    print_rows(titles, rows, json=json)
 
 
 @app.command("prune")

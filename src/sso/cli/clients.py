@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sso.cli.common import Json, complain, group, print_json, print_table, refuse, run, run_loaded
+from sso.cli.common import Json, complain, group, print_json, print_rows, print_table, refuse, run, run_loaded
 from sso.clients.profiles import PROFILES
 from sso.messages import _
 
@@ -293,11 +293,8 @@ def grants_command(
             return [{"client_id": privilege.client_id, **shown(privilege)} for privilege in privileges]
 
     rows = run(work)
-    if json:
-        print_json(rows)
-        return
     titles = ("client_id", "privilege", "without_person", "granted_by", "granted_at", "reason", "revoked_at")
-    print_table(titles, [tuple(row[name] for name in titles) for row in rows])
+    print_rows(titles, rows, json=json)
 
 
 @app.command("grant")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
@@ -158,6 +158,14 @@ def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> 
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def print_rows(titles: tuple[str, ...], rows: Sequence[Mapping[str, object]], *, json: bool) -> None:
+    """Print rows as JSON, or the columns of ``titles`` as a table."""
+    if json:
+        print_json(rows)
+    else:
+        print_table(titles, [tuple(row[title] for title in titles) for row in rows])
 
 
 @contextmanager

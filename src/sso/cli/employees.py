@@ -93,8 +93,8 @@ def import_command(
     outcome = run_loaded(work, begins=not dry_run)
     if json:
         counts: dict[str, object] = dict(outcome.counts.items())
-        shown = {"rows": outcome.rows, **counts, "ended": outcome.ended, "not_ended": outcome.not_ended}
-        print_json({**shown, "columns_not_read": unread, "report": str(listed)})
+        result = {"rows": outcome.rows, **counts, "ended": outcome.ended, "not_ended": outcome.not_ended}
+        print_json({**result, "columns_not_read": unread, "report": str(listed)})
         return
     if unread:
         names = ", ".join(map(one_line, unread[:50]))
@@ -166,9 +166,9 @@ def show(user: Who, json: Json = False) -> None:
             person = await find(session, user, services.box)
             return await employments_of(session, person.id)
 
-    shown = run_loaded(work)
+    employments = run_loaded(work)
     if json:
-        print_json([_as_json(row) for row in shown])
+        print_json([_as_json(row) for row in employments])
         return
     rows = [
         (
@@ -180,20 +180,20 @@ def show(user: Who, json: Json = False) -> None:
             row.employment.valid_from or "-",
             row.employment.valid_until or "-",
         )
-        for row in shown
+        for row in employments
     ]
     print_table(("nip", "status", "state", "unit", "position", "from", "until"), rows)
 
 
-def _as_json(shown: ShownEmployment) -> dict[str, object]:
-    row = shown.employment
+def _as_json(entry: ShownEmployment) -> dict[str, object]:
+    row = entry.employment
     return {
         "nip": row.nip,
         "employment_status": row.status,
-        "state": shown.state,
+        "state": entry.state,
         "grade": row.grade,
-        "unit_code": shown.unit_code or None,
-        "position": shown.position or None,
+        "unit_code": entry.unit_code or None,
+        "position": entry.position or None,
         "from": row.valid_from,
         "until": row.valid_until,
         "source": row.source,

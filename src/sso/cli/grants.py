@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso import clock
-from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run
+from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run
 from sso.messages import _
 
 if TYPE_CHECKING:
@@ -41,11 +41,8 @@ def list_command(
         return [{name: getattr(grant, name) for name in names} for grant in grants]
 
     rows = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
-    if json:
-        print_json(rows)
-        return
     titles = ("id", "client_id", "user_id", "scope", "offline")
-    print_table(titles, [tuple(row[title] for title in titles) for row in rows])
+    print_rows(titles, rows, json=json)
 
 
 @app.command("revoke")

@@ -14,6 +14,7 @@ from sso.cli.common import (
     first_of,
     group,
     print_json,
+    print_rows,
     print_table,
     refuse,
     run,
@@ -162,7 +163,7 @@ def members_command(
             return await members.page_of_members(session, chosen.id, narrowed, None, limit + 1, clock.now())
 
     rows = first_of(run(work), limit, "Use --limit to see more.")
-    shown = [
+    entries = [
         {
             "membership_id": row.membership.id,
             "user_id": row.membership.user_id,
@@ -175,11 +176,8 @@ def members_command(
         }
         for row in rows
     ]
-    if json:
-        print_json(shown)
-        return
     titles = ("name", "unit", "position", "from", "until", "source", "user_id")
-    print_table(titles, [tuple(row[title] for title in titles) for row in shown])
+    print_rows(titles, entries, json=json)
 
 
 @app.command("add-member")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sso.cli.common import Json, an_id, group, print_json, print_table, refuse, run_loaded
+from sso.cli.common import Json, an_id, group, print_rows, refuse, run_loaded
 
 if TYPE_CHECKING:
     from sso.accounts.services import AccountActions
@@ -39,10 +39,7 @@ def list_command(client: ClientId, json: Json = False) -> None:
             return rows
 
     rows = run_loaded(work)
-    if json:
-        print_json(rows)
-        return
-    print_table(COLUMNS, [tuple(row[name] for name in COLUMNS) for row in rows])
+    print_rows(COLUMNS, rows, json=json)
 
 
 @app.command("start")

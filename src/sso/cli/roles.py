@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from sso import clock
-from sso.cli.common import Json, an_id, first_of, group, print_json, print_table, refuse, run_loaded
+from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run_loaded
 from sso.messages import _
 
 if TYPE_CHECKING:
@@ -58,12 +58,13 @@ def list_command(
 ) -> None:
     """List role assignments, the newest first."""
     from sso.identity.groups import assignments as store
+    from sso.identity.groups import tree
     from sso.identity.users.service import find
 
     async def work(provider: AccountActions) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             user_id = (await find(session, user, provider.box)).id if user else None
-            unit = await store.group_by_code(session, of_group) if of_group else None
+            unit = await tree.of_code(session, of_group) if of_group else None
             if of_group and unit is None:
                 refuse(_("there is no unit or group %(code)s") % {"code": of_group})
             chosen = store.AssignmentFilter(
@@ -73,10 +74,7 @@ def list_command(
 
     more = _("For more, give --client, --user or --group, or a higher --limit.")
     rows = first_of(run_loaded(work), limit, more)
-    if json:
-        print_json(rows)
-        return
-    print_table(COLUMNS, [tuple(row[name] for name in COLUMNS) for row in rows])
+    print_rows(COLUMNS, rows, json=json)
 
 
 @app.command("show")
@@ -96,11 +94,8 @@ def show_command(
         ]
 
     rows = run_loaded(work)
-    if json:
-        print_json(rows)
-        return
     titles = ("name", "title", "title#en", "units_give")
-    print_table(titles, [tuple(row[title] for title in titles) for row in rows])
+    print_rows(titles, rows, json=json)
 
 
 @app.command("give")

@@ -238,7 +238,7 @@ def _import(
                 take_hash,
                 checked=checked,
                 report=written,
-                told=lambda progress: moved(progress.bytes),
+                on_progress=lambda progress: moved(progress.bytes),
                 dry_run=dry_run,
                 is_current=lambda stored: stored.startswith(ARGON2_ID),
                 contacts_told=lambda session, user: contacts_told(session, services, user),

@@ -23,7 +23,7 @@ from sso.clients.validation_errors import (
     unknown_field,
 )
 from sso.clients.yaml_documents import PlainLoader, WrittenInt, found_at, read_yaml
-from sso.errors import Refusal
+from sso.errors import SeveralMistakes
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}")
 ID_RULE = "must be 1 to 100 letters, digits, dots, hyphens or underscores, beginning with a letter or digit"
@@ -32,17 +32,8 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 _TOP = ("catalogue", "defaults", "applications")
 
 
-class CatalogueError(Refusal):
+class CatalogueError(SeveralMistakes):
     """The file cannot be used. ``mistakes`` holds one line for each: where, which field, what is allowed."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self._mistakes = mistakes
-
-    @property
-    def mistakes(self) -> list[str]:
-        """One line for each mistake."""
-        return self._mistakes
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sso.oidc.models import EventStream
 from sso.oidc.services import SigningServices
 from sso.oidc.store import store as tokens
 from sso.platform.actor import UNKNOWN, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record, record_by
 from sso.platform.outbox import Abandon, DeliveryKind, ReceiverAnswered, enqueue
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.services import HasOutbound
@@ -77,13 +77,12 @@ async def end_sessions(
     parts = [part for part in await sessions.participants(session, ended) if part.ended_at is None]
     notified = await _tell(session, services, parts, reason, actor.name, in_browser)
     for session_id in ended:
-        record(
+        record_by(
             session,
+            actor,
             "session.ended",
-            actor=actor.name,
             subject=str(session_id),
             address=actor.stored_ip_address,
-            request_id=actor.request_id,
             data={
                 "reason": reason,
                 "clients": [part.client_id for part in notified if part.session_id == session_id],

@@ -26,7 +26,7 @@ from sso.identity.users.models import User
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import ADMIN, UserError, check_free, create_users
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.visitor import Visitor
 from sso.setup.links import NewAdministrator, find_link, use_link
 
@@ -156,13 +156,12 @@ async def confirm_administrator(
 
 
 def _record(session: AsyncSession, user: User, visitor: Visitor) -> None:
-    record(
+    record_by(
         session,
+        visitor.as_actor(user.id),
         "setup.administrator_created",
-        actor=str(user.id),
         subject=str(user.id),
         address=visitor.stored_ip_address,
-        request_id=visitor.request_id,
     )
 
 

@@ -157,7 +157,7 @@ async def decide_deletion(
     services.worker.nudge()
     before = await _account_before(services, visitor, flow)
     return await start_session(
-        services, visitor, flow.proof_so_far, flow.options, pending=flow.pending, before=before, kept=True
+        services, visitor, flow.proof_so_far, flow.options, pending=flow.pending, before=before, keeps_account=True
     )
 
 

@@ -83,7 +83,7 @@ async def start_session(
     pending: PendingRequest | None,
     before: CurrentAccount | None,
     trust: bool = False,
-    kept: bool = False,
+    keeps_account: bool = False,
 ) -> SignInResult:
     """Start the session and, where nothing else is needed, answer the application in the same transaction.
 
@@ -95,13 +95,13 @@ async def start_session(
         pending: the authorization request; None: no application asked.
         before: the account that answered the request so far.
         trust: the person asks that this browser need no second factor from now on.
-        kept: a person whose account was to be deleted has decided to keep it.
+        keeps_account: a person whose account was to be deleted has decided to keep it.
 
     Raises:
         TooManyFailures: when too many flows or requests were stored because of this visitor.
         RedirectError: when the application cannot be answered.
     """
-    if proof.user.delete_at is not None and not kept:
+    if proof.user.delete_at is not None and not keeps_account:
         begun = await begin_second_factor(services, visitor, proof, DELETION, proof.acr, options)
         if begun is not None:
             return begun

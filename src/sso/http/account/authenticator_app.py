@@ -59,7 +59,7 @@ async def add_app(request: Request, here: HereRecently, sent: AppCode) -> Respon
     except FlowRefused as error:
         text, status = TEXTS[error.problem]
         response = _page(here, flow, text, status, minutes=error.minutes)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
     here.services.worker.nudge()
     return codes_page(here, codes) if codes else done(SECURITY, "totp")
 

@@ -62,7 +62,7 @@ async def contact_code(request: Request, here: Here, sent: ContactCode) -> Respo
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         response = _page(here, flow, text, status, minutes=error.minutes)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
 
 
 async def _resend(here: OwnVisit, flow: RunningFlow, channel: str) -> Response:

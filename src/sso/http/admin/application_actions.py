@@ -38,6 +38,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Box, OutboundHttp, Registration
 from sso.http.common.typed_forms import FormModel, Note, Revision, Sent, Ticked, cut, first, required
 from sso.http.console.access import Here, Needs, OwnForm
+from sso.http.console.texts import CANNOT, NOBODY
 from sso.http.developer.application_page import present
 from sso.identity.users.service import UserError, find
 from sso.platform.permissions import GRANTING
@@ -57,7 +58,6 @@ from sso.portal.lifecycle import remove_client, resume_client, suspend_client
 
 router = new_router()
 
-CANNOT = N_("The action was not carried out. %(detail)s")
 NOT_LIKE_THIS = N_("The value is not valid: %(detail)s.")
 NOTE_MISSING = N_("Write the reason. It is recorded in the audit log, and the team reads it.")
 WRONG_NAME = N_("Type the name of the application exactly as it is shown, to confirm that it is retired.")
@@ -65,7 +65,6 @@ NOT_ACCEPTED = N_(
     "Users would get new identifiers. Type the client ID to accept new identifiers, or send the application back."
 )
 TEAM_CHANGED = N_("The team has just changed the application. Check the new request, then decide again.")
-NOBODY = N_("No account has this verified identifier.")
 
 Reviews = Annotated[Here, Depends(Needs("applications:review"))]
 Changes = Annotated[Here, Depends(Needs("clients:write"))]

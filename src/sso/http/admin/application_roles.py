@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso import clock
-from sso.accounts.role_assignments import GIVES, READS, giver_of
+from sso.accounts.role_assignments import GIVES, READS
 from sso.accounts.services import AccountActions
 from sso.http.admin.applications import APPLICATIONS
-from sso.http.admin.csv_download import EXPORT, TOO_MANY, Downloads
-from sso.http.common.field_errors import FieldError
+from sso.http.admin.csv_download import EXPORT, Downloads
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.responses import to_wait
 from sso.http.common.services import AccountActor, Outbox
-from sso.http.common.state import site_of
 from sso.http.common.typed_forms import Sent
 from sso.http.console import roles
 from sso.http.console.access import Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.role_downloads import file_response
-from sso.http.console.role_texts import DONE, NOTE_MISSING, REVIEW_STATES
-from sso.identity.users.store import names_of
-from sso.platform.security.rate_limits import TooManyFailures
+from sso.http.console.role_texts import DONE
 
 router = new_router()
 
@@ -48,36 +43,39 @@ async def _roles_page(
     client_id: str,
     here: Here,
     accounts: AccountActions,
-    errors: Sequence[FieldError] = (),
-    typed: dict[str, str] | None = None,
-    status: int = 200,
+    refused: roles.RoleFormRefused | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Response:
+    """Return the page.
+
+    Args:
+        request: the request.
+        client_id: the application.
+        here: the administrator.
+        accounts: the database and the registered applications.
+        refused: why a form of the page was refused.
+        typed: the fields of that form.
+    """
     client = accounts.registry.get(client_id)
     if client is None:
         return failure(request, "not_found", 404, header=here.visit.header(request))
     async with accounts.db.read() as session:
-        giver = await giver_of(session, here.as_actor, client_id, here.visit.user.id)
-        view = await roles.view_of(session, client, giver, None, {})
-        actors = [row.assignment.given_by for row in view.rows] + [review.started_by for review in view.past]
-        view.names.update(await names_of(session, actors))
-    return admin_page(
+        view = await roles.view_of(session, client, here)
+    locale = locale_of(request)
+    page = admin_page(
         request,
         here,
         "applications",
         "admin_roles.html",
-        status,
+        refused.status if refused is not None else 200,
         client_id=client_id,
-        name=client.name(locale_of(request)),
-        view=view,
-        errors=roles.placed(errors, view),
-        typed=typed or {},
-        now_at=clock.now(),
+        name=client.name(locale),
         may_download=here.may(EXPORT),
-        role_options=roles.role_options(client, locale_of(request)),
-        review_states=REVIEW_STATES,
-        done=DONE.get(request.query_params.get("done", ""), "") if status == 200 else "",
+        done=DONE.get(request.query_params.get("done", ""), "") if refused is None else "",
         csrf_token=token_for(request, f"admin roles {client_id}"),
+        **roles.page_values(view, locale, refused, typed),
     )
+    return to_wait(page, refused.retry_after if refused is not None else 0)
 
 
 @router.post(ROLES)
@@ -92,7 +90,7 @@ async def change_roles(
             done = await roles.carry_out(session, accounts, client_id, here, sent.form, dict(sent.typed))
     except roles.RoleFormRefused as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}
-        return await _roles_page(request, client_id, here, accounts, [error.error], typed, error.status)
+        return await _roles_page(request, client_id, here, accounts, error, typed)
     outbox.nudge()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}/roles?done={done}", 303)
 
@@ -105,12 +103,7 @@ async def download_roles(
     client = accounts.registry.get(client_id)
     if client is None:
         return failure(request, "not_found", 404, header=here.visit.header(request))
-    if not sent.form.note:
-        error = FieldError("download-note", NOTE_MISSING)
-        return await _roles_page(request, client_id, here, accounts, [error], dict(sent.typed), 400)
     try:
-        await site_of(request).limits.downloads.take(here.actor)
-    except TooManyFailures as failed:
-        error = FieldError("download-note", TOO_MANY)
-        return to_wait(await _roles_page(request, client_id, here, accounts, [error], None, 429), failed.retry_after)
-    return await file_response(request, accounts.db, here, client, sent.form.note)
+        return await file_response(request, accounts.db, here, client, sent.form.note)
+    except roles.RoleFormRefused as error:
+        return await _roles_page(request, client_id, here, accounts, error, sent.typed)

@@ -38,6 +38,7 @@ from sso.http.common.services import Box, CurrentSettings, Db
 from sso.http.common.typed_forms import FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.delivery_texts import KINDS
+from sso.http.console.texts import NOBODY
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
 from sso.jobs import chain_audit_events
@@ -54,7 +55,6 @@ Words = Callable[[str], str]
 PAGE = 50
 CHECKED_AT_ONCE = 200_000
 """The longest chain, in events, that the page verifies; longer ones are verified by command."""
-NOBODY = N_("No account has this verified identifier.")
 NO_DAY = N_("Enter a day such as 2026-11-27.")
 FIELDS = {
     "type": 60,

@@ -16,18 +16,19 @@ from urllib.parse import urlencode
 
 from fastapi import Depends
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from sso.http.common.csv_rows import TOO_MANY_DOWNLOADS, csv_file
 from sso.http.common.csv_rows import Row as Row
 from sso.http.common.csv_rows import cell as cell
-from sso.http.common.csv_rows import lines_of
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_, translations
 from sso.http.common.services import Accounts
 from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, to_sign_in_again, token_for
-from sso.platform.audit import record
+from sso.http.console.texts import NOTE_MISSING
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import TooManyFailures
 
@@ -36,8 +37,6 @@ PART = 500
 """How many rows are read at a time."""
 CUT = N_("Not complete: the list has more than %(count)s rows. Use the filters to download the others.")
 PURPOSE = "download"
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
-TOO_MANY = N_("You have downloaded many lists today. Try again tomorrow.")
 EXPORT = "users:export"
 """The permission to download personal data."""
 _PAGES = {
@@ -114,7 +113,7 @@ async def refused_download(
         try:
             await site_of(request).limits.downloads.take(here.actor)
         except TooManyFailures:
-            problem, status = TOO_MANY, 429
+            problem, status = TOO_MANY_DOWNLOADS, 429
     if problem:
         entry, path = page or _PAGES[name]
         query = request.url.query
@@ -131,7 +130,7 @@ async def refused_download(
         )
     async with db.write() as session:
         data = {"list": name, "filters": sorted(filters), "note": sent.form.note}
-        record(session, "list.exported", actor=here.actor, request_id=here.request_id, data=data)
+        record_by(session, here.as_actor, "list.exported", data=data)
     return None
 
 
@@ -162,10 +161,9 @@ async def csv_response(
     """
     if refused := await refused_download(request, db, here, name, sent, filters, page):
         return refused
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
     words = translations("en" if (here.visit.user.locale or "").startswith("en") else "id").gettext
     note = words(CUT) % {"count": MAX_ROWS}
-    return StreamingResponse(_stream(header, parts, note), headers=headers, media_type="text/csv; charset=utf-8")
+    return csv_file(name, header, _limited(parts, note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +181,14 @@ class Download:
     allowed: bool
 
 
-async def _stream(header: Row, parts: AsyncIterator[Sequence[Row]], note: str) -> AsyncIterator[bytes]:
-    """Yield the file; where there are more rows than a file may have, its last line says so."""
-    yield b"\xef\xbb\xbf" + lines_of([header])  # a mark by which spreadsheets know UTF-8
+async def _limited(parts: AsyncIterator[Sequence[Row]], note: str) -> AsyncIterator[Sequence[Row]]:
+    """Yield the rows; where there are more than a file may have, the last row says so."""
     left = MAX_ROWS
     async for rows in parts:
-        yield lines_of(rows[:left])
         if len(rows) > left:
-            yield lines_of([[note]])
+            yield [*rows[:left], [note]]
             return
+        yield rows
         left -= len(rows)
 
 

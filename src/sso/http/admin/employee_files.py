@@ -27,7 +27,6 @@ from sso.accounts.employee_import import (
 )
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
-from sso.http.admin.invitations import NOTE_MISSING
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import has_valid_csrf_token
@@ -38,6 +37,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.employees.rows import EmployeeFile, check_columns

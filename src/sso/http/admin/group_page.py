@@ -37,6 +37,7 @@ from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.console.access import GROUPS, Here, admin_page, token_for
 from sso.http.console.lookups import counted
 from sso.http.console.roles import RoleFormRefused
+from sso.http.console.texts import CANNOT
 from sso.http.console.units import Units
 from sso.identity.groups import members, tree
 from sso.identity.groups.members import ListedMember, MemberFilter
@@ -47,7 +48,6 @@ from sso.platform.db import Database
 
 router = new_router()
 
-CANNOT = N_("The action was not carried out. %(detail)s")
 BELOW = 100
 """How many units below a unit its page shows."""
 TIMES = {

@@ -30,6 +30,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Box, Db
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.texts import CANNOT
 from sso.identity.users import merge_proposals as merging
 from sso.identity.users.models import ImportRun, MergeProposal
 from sso.identity.users.service import UserError
@@ -54,7 +55,6 @@ PROPOSALS = {
     "dropped": N_("discarded"),
 }
 REASON_TEXTS = {**KIND_TEXTS, "name": N_("Name")}
-CANNOT = N_("The action was not carried out. %(detail)s")
 COLUMNS = (
     "id", "state", "name", "application", "local_user_id", "identifiers", "user_id", "same", "created", "decided",
     "decided_by",

@@ -20,7 +20,7 @@ from sso.accounts.power import TooPowerful
 from sso.accounts.services import AccountActions
 from sso.accounts.user_files import COLUMNS, MAX_LINES, FileLine, FileRefused, read_file
 from sso.accounts.user_invitations import InvitedUser
-from sso.http.admin.invitations import INVITATIONS, NOTE_MISSING
+from sso.http.admin.invitations import INVITATIONS
 from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import has_valid_csrf_token
@@ -32,6 +32,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
 from sso.http.console.access import Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.service import UserError

@@ -29,11 +29,12 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, required, ticked
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.users import store as users
 from sso.identity.users import user_invitations
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.permissions import power_of
 from sso.settings import whole_days
@@ -45,7 +46,6 @@ PAGE = 50
 NO_NAME = N_("Enter the full name.")
 NO_EMAIL = N_("Enter the e-mail address that the invitation is sent to.")
 NO_USERNAME = N_("Enter a username. The user signs in with it.")
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 MAX_FIELD_CHARS = 254
 FIELDS = ("choice", "name", "email", "username", "phone_number", "locale", "note")
 """The fields of the form, in order."""
@@ -250,14 +250,7 @@ async def _create(accounts: AccountActions, here: Here, form: NewUserForm, roles
         (user,) = await create_users(session, [person], actor=here.actor, box=accounts.box)
         await session.flush()
         data = {"act": "create", "note": form.note}
-        record(
-            session,
-            "user.administered",
-            actor=here.actor,
-            request_id=here.request_id,
-            subject=str(user.id),
-            data=data,
-        )
+        record_by(session, here.as_actor, "user.administered", subject=str(user.id), data=data)
     return f"{PEOPLE}/{user.id}"
 
 

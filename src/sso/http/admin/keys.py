@@ -16,14 +16,14 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db
 from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
-from sso.platform.audit import record
+from sso.http.console.texts import NOTE_MISSING
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.keys.models import SigningKey
 from sso.platform.keys.service import KeyTooYoung, list_keys, rotate
 from sso.settings import Settings, whole_days
 
 router = new_router()
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 TOO_YOUNG = N_("The next keys were published a moment ago, and applications may not know them yet. Try again later.")
 COLUMNS = ("kid", "alg", "state", "created", "activated")
 SeesKeys = Annotated[Here, Depends(Needs("keys:read"))]
@@ -101,7 +101,7 @@ async def rotate_keys(
     try:
         async with db.write() as session:
             await rotate(session, box, force=sent.form.force, actor=here.as_actor)
-            record(session, "keys.rotation_asked", actor=here.actor, request_id=here.request_id, data={"note": note})
+            record_by(session, here.as_actor, "keys.rotation_asked", data={"note": note})
     except KeyTooYoung:
         return await _keys_page(request, here, db, settings, TOO_YOUNG, 409, note)
     await known.refresh()

@@ -24,7 +24,7 @@ from sso.identity.users import saved_searches
 from sso.identity.users.models import SavedSearch
 from sso.identity.users.saved_searches import MAX_NAME_CHARS, MAX_QUERY_CHARS
 from sso.identity.users.service import UserError
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.permissions import PERMISSIONS
 
@@ -138,7 +138,7 @@ async def save_search(request: Request, here: Anybody, sent: SaveSent, db: Db) -
         async with db.write() as session:
             await saved_searches.save(session, here.visit.user.id, sent.form.list, sent.form.name, query)
             data = {"list": sent.form.list, "name": sent.form.name}
-            record(session, "search.saved", actor=here.actor, request_id=here.request_id, data=data)
+            record_by(session, here.as_actor, "search.saved", data=data)
     except UserError:
         return _refused(request, here, sent, TOO_MANY, path, 409)
     return RedirectResponse(f"{path}?{query}", 303)

@@ -25,11 +25,11 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Db, Outbox, Registration
 from sso.http.common.typed_forms import one_line
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, own_form, to_sign_in_again, token_for
+from sso.http.console.texts import NOTE_MISSING
 from sso.platform.permissions import PERMISSIONS
 
 router = new_router()
 
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 NOTHING_SELECTED = N_("Select at least one row.")
 TOO_MANY = N_("Select at most %(maximum)s rows.")
 

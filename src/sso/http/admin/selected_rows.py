@@ -23,7 +23,7 @@ from sso.http.console.access import Here
 from sso.http.console.delivery_texts import KINDS
 from sso.identity.sessions import store as sessions
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.outbox import store as deliveries
 from sso.platform.outbox.models import Delivery
@@ -165,13 +165,12 @@ async def retry_deliveries(
             planned = await _delivery(session, delivery_id, locale)
             if not planned.refusal:
                 delivery = await deliveries.retry(session, delivery_id)
-                record(
+                record_by(
                     session,
+                    here.as_actor,
                     "delivery.retried",
-                    actor=here.actor,
                     subject=str(delivery_id),
                     client_id=delivery.client_id if delivery is not None else None,
-                    request_id=here.request_id,
                     data={"note": reason},
                 )
         results.append(planned)

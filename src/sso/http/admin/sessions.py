@@ -31,6 +31,7 @@ from sso.http.common.services import AccountActor, Box, Clients, CurrentSettings
 from sso.http.common.typed_forms import FormModel, Note, Sent, required
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.delivery_texts import reason_text
+from sso.http.console.texts import NOBODY, NOTE_MISSING
 from sso.identity.sessions import store
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users.service import UserError, find
@@ -86,8 +87,6 @@ ENDING_STATES = {"running": N_("running"), "stopped": N_("stopped"), "done": N_(
 SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "Windows": "Windows", "Macintosh": "macOS", "Linux": "Linux"}
 """What browsers say of their system, and what it is called."""
 AGES = {"1": N_("1 day"), "7": N_("7 days"), "30": N_("30 days")}
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
-NOBODY = N_("No account has this verified identifier.")
 NO_NETWORK = N_("Enter an address such as 203.0.113.7, or a network such as 203.0.113.0/24.")
 COLUMNS = ("id", "user_id", "user", "device", "network", "country", "signed_in", "last_used", "ended", "end_reason")
 

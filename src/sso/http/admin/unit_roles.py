@@ -30,7 +30,8 @@ from sso.http.common.user_roles import name_of_group
 from sso.http.console import roles
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, here_of, to_sign_in_again, token_for
 from sso.http.console.lookups import counted
-from sso.http.console.role_texts import DONE, NOTE_MISSING
+from sso.http.console.role_texts import DONE
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups import tree
 from sso.identity.groups.assignments import AssignmentFilter, Listed
@@ -138,15 +139,15 @@ async def _unit_page(
 ) -> Response:
     locale = locale_of(request)
     async with accounts.db.read() as session:
-        shown = await _seen(session, request, group_id, here, accounts, locale)
+        roles_of_unit = await _seen(session, request, group_id, here, accounts, locale)
     return admin_page(
         request,
         here,
         "groups",
         "admin_unit_roles.html",
         status,
-        shown=shown,
-        name=name_of_group(shown.group, locale),
+        roles_of_unit=roles_of_unit,
+        name=name_of_group(roles_of_unit.group, locale),
         errors=errors,
         typed=typed or {},
         now_at=clock.now(),
@@ -165,10 +166,10 @@ async def _seen(
     """
     chosen = read_id(group_id)
     group = await session.get(Group, chosen) if chosen is not None else None
-    shown = await unit_roles(session, accounts, here, group, locale) if group is not None else None
-    if shown is None or not shown.may_see:
+    roles_of_unit = await unit_roles(session, accounts, here, group, locale) if group is not None else None
+    if roles_of_unit is None or not roles_of_unit.may_see:
         raise Interrupted(failure(request, "not_found", 404, header=here.visit.header(request)))
-    return shown
+    return roles_of_unit
 
 
 @router.post(UNIT_ROLES + "/{group_id}")
@@ -178,25 +179,27 @@ async def change_unit_roles(
     """Give a role to the unit, or to one of its people; or end one."""
     try:
         async with counted(request, here, sent.form.user, GIVES), accounts.db.write() as session:
-            shown = await _seen(session, request, group_id, here, accounts, locale_of(request))
-            done = await _change(session, accounts, here, shown, sent)
+            roles_of_unit = await _seen(session, request, group_id, here, accounts, locale_of(request))
+            done = await _change(session, accounts, here, roles_of_unit, sent)
     except (roles.RoleFormRefused, RoleError) as error:
-        told = error.error if isinstance(error, roles.RoleFormRefused) else roles.refusal(error, sent.form.choice.act)
+        refused = (
+            error.error if isinstance(error, roles.RoleFormRefused) else roles.refusal(error, sent.form.choice.act)
+        )
         typed = {**sent.typed, "choice": sent.form.choice.act}
-        return await _unit_page(request, group_id, here, accounts, [told], typed, error.status)
+        return await _unit_page(request, group_id, here, accounts, [refused], typed, error.status)
     outbox.nudge()
     return RedirectResponse(f"{UNIT_ROLES}/{group_id}?done={done}", 303)
 
 
 async def _change(
-    session: AsyncSession, accounts: AccountActions, here: Here, shown: UnitRoles, sent: Sent[UnitRoleForm]
+    session: AsyncSession, accounts: AccountActions, here: Here, roles_of_unit: UnitRoles, sent: Sent[UnitRoleForm]
 ) -> Literal["give", "end"]:
     form = sent.form
     if not form.note:
         raise roles.RoleFormRefused(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
     if form.choice.act == "end":
         assignment_id = read_id(form.choice.target)
-        row = next((row for row in shown.rows if row.assignment.id == assignment_id), None)
+        row = next((row for row in roles_of_unit.rows if row.assignment.id == assignment_id), None)
         if row is None:
             raise RoleError("not_found", "this role has ended already")
         giver = await giver_of(session, here.as_actor, row.assignment.client_id, here.visit.user.id)
@@ -204,7 +207,7 @@ async def _change(
         return "end"
     client_id, _, role = form.role.partition(" ")
     giver = await giver_of(session, here.as_actor, client_id, here.visit.user.id)
-    target = {"role": role, "group": "" if form.user else shown.group.code}
+    target = {"role": role, "group": "" if form.user else roles_of_unit.group.code}
     new = await roles.read_assignment(session, accounts, client_id, giver, form.model_copy(update=target))
     await give_roles(session, accounts, client_id, [new], giver=giver, actor=here.as_actor)
     return "give"

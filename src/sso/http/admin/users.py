@@ -65,6 +65,7 @@ from sso.http.console.access import (
     token_for,
 )
 from sso.http.console.delivery_texts import CHANNELS, RECEIPTS, STATUS, reason_text
+from sso.http.console.texts import CANNOT, NOTE_MISSING
 from sso.identity.groups import members, tree
 from sso.identity.groups.models import Group, Membership
 from sso.identity.sessions import store as sessions
@@ -86,8 +87,6 @@ router = new_router()
 PEOPLE = ADMIN + "/people"
 MAX_FIELD_CHARS = 1000
 MAX_SESSIONS, MAX_EVENTS = 20, 30
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
-CANNOT = N_("The action was not carried out. %(detail)s")
 NOT_LIKE_THIS = N_("The value was not saved. %(detail)s")
 
 Sees = Annotated[Here, Depends(Needs("users:read"))]

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
+from starlette.responses import StreamingResponse
+
+from sso.http.common.i18n import N_
+
+TOO_MANY_DOWNLOADS = N_("You have downloaded many lists today. Try again tomorrow.")
+_MARK = b"\xef\xbb\xbf"
+"""By which spreadsheets know UTF-8."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 Row = Sequence[object]
 
@@ -31,3 +38,21 @@ def lines_of(rows: Sequence[Row]) -> bytes:
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows([[cell(value) for value in row] for row in rows])
     return buffer.getvalue().encode()
+
+
+def csv_file(name: str, header: Row, parts: AsyncIterator[Sequence[Row]]) -> StreamingResponse:
+    """Return a CSV file that is sent while it is made.
+
+    Args:
+        name: of the file, without its ending.
+        header: the titles of the columns.
+        parts: the rows, in parts.
+    """
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
+    return StreamingResponse(_stream(header, parts), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+async def _stream(header: Row, parts: AsyncIterator[Sequence[Row]]) -> AsyncIterator[bytes]:
+    yield _MARK + lines_of([header])
+    async for rows in parts:
+        yield lines_of(rows)

@@ -130,6 +130,7 @@ def problem_title(status: int) -> str:
 
 
 def to_wait(response: Response, seconds: int) -> Response:
-    """Say in a response after how many seconds to try again (RFC 9110 section 10.2.3)."""
-    response.headers["Retry-After"] = str(seconds)
+    """Say in a response after how many seconds to try again (RFC 9110 section 10.2.3); 0: it says nothing."""
+    if seconds:
+        response.headers["Retry-After"] = str(seconds)
     return response

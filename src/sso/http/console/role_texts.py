@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sso.accounts.role_rules import REFUSALS
 from sso.http.common.i18n import N_
+from sso.http.console.texts import NOTE_MISSING
 
 OTHERWISE = N_("The change was not made: %(detail)s.")
-NOTE_MISSING = N_("Write the reason. It is recorded in the audit log.")
 NOT_FOUND = N_(
     "You cannot give this role to a user with this e-mail address, phone number, username or user ID. A team can name "
     "members of the team, users of the application and employees."

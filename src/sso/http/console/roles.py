@@ -6,7 +6,7 @@ The portal and the console have a page each, with the same template, and the sam
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -36,18 +36,21 @@ from sso.http.console.role_texts import (
     NO_DATE,
     NO_UNIT,
     NOT_FOUND,
-    NOTE_MISSING,
     NOTHING_CHOSEN,
     ONE_OF_BOTH,
     OTHERWISE,
+    REVIEW_STATES,
     TEXTS,
 )
+from sso.http.console.texts import NOTE_MISSING
 from sso.identity.groups import assignments as store
+from sso.identity.groups import tree
 from sso.identity.groups.assignments import AssignmentFilter, HeldFrom, Listed
 from sso.identity.groups.models import AccessReview, Group
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
-from sso.platform.audit import record
+from sso.identity.users.store import names_of
+from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.security.numbers import read_day
 
@@ -72,12 +75,19 @@ class RoleForm(FormModel):
 
 
 class RoleFormRefused(Exception):
-    """What was asked for is refused: ``error`` says it at its field."""
+    """What was asked for is refused: ``error`` says it at its field.
 
-    def __init__(self, error: FieldError, status: int = 400) -> None:
+    Args:
+        error: why, and the field.
+        status: of the answer.
+        retry_after: seconds until it may be asked again; 0: nothing is said about it.
+    """
+
+    def __init__(self, error: FieldError, status: int = 400, retry_after: int = 0) -> None:
         super().__init__(error.text)
         self.error = error
         self.status = status
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class RolesView:
         review: the running review.
         unconfirmed: how many assignments it has yet to confirm.
         past: reviews that are over.
-        names: the names of users by their id.
+        names: the names of the users who gave a role or started a review, by their id.
         may_give: whether the user gives and ends roles here.
         may_review: whether the user starts and cancels reviews.
     """
@@ -108,11 +118,17 @@ class RolesView:
     may_review: bool
 
 
-async def view_of(
-    session: AsyncSession, client: Client, giver: Giver, team_role: str | None, names: dict[str, str]
-) -> RolesView:
-    """Return what the page of an application shows."""
+async def view_of(session: AsyncSession, client: Client, here: Here, team_role: str | None = None) -> RolesView:
+    """Return what the page of an application shows.
+
+    Args:
+        session: for reading.
+        client: the application, or its sandbox.
+        here: who sees the page.
+        team_role: what they are in the team of the application; None: the page is not one of the team.
+    """
     now = clock.now()
+    giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
     rows = await store.page_of(session, AssignmentFilter(client.client_id), None, now, SHOWN + 1)
     review = await reviews.running_review(session, client.client_id)
     confirmed = {
@@ -124,6 +140,7 @@ async def view_of(
         for review_row in await reviews.reviews_of(session, client.client_id, 6)
         if review_row.status != "running"
     ]
+    actors = [row.assignment.given_by for row in rows[:SHOWN]] + [review_row.started_by for review_row in past]
     in_team = giver.in_team and (client.meta.team_gives_roles or client.sandbox)
     return RolesView(
         client=client,
@@ -133,7 +150,7 @@ async def view_of(
         review=review,
         unconfirmed=left,
         past=past,
-        names=names,
+        names=await names_of(session, actors),
         may_give=giver.gives_all or in_team,
         may_review=reviews.is_reviewer(giver, team_role) and not client.sandbox,
     )
@@ -235,7 +252,7 @@ async def _user(session: AsyncSession, services: AccountActions, client_id: str,
 
 
 async def _group(session: AsyncSession, code: str, field: str) -> Group:
-    group = await store.group_by_code(session, code)
+    group = await tree.of_code(session, code)
     if group is None:
         raise RoleFormRefused(FieldError(field, NO_UNIT))
     return group
@@ -286,6 +303,28 @@ def placed(errors: Sequence[FieldError], view: RolesView) -> list[FieldError]:
     ]
 
 
+def page_values(
+    view: RolesView | None, locale: str, refused: RoleFormRefused | None, typed: Mapping[str, str] | None
+) -> dict[str, object]:
+    """Return what the templates of both pages need.
+
+    Args:
+        view: what the page shows; None: the application is not registered.
+        locale: of the page.
+        refused: why a form of the page was refused.
+        typed: the fields of that form.
+    """
+    errors = [refused.error] if refused is not None else []
+    return {
+        "view": view,
+        "errors": placed(errors, view) if view is not None else errors,
+        "typed": typed or {},
+        "now_at": clock.now(),
+        "role_options": role_options(view.client, locale) if view is not None else [],
+        "review_states": REVIEW_STATES,
+    }
+
+
 def role_options(client: Client, locale: str) -> list[tuple[str, str]]:
     """Return the roles of an application as the options of a select field."""
     roles = client.meta.application_roles
@@ -330,4 +369,4 @@ def _line(client: Client, row: HeldFrom, locale: str) -> Sequence[object]:
 def record_download(session: AsyncSession, client_id: str, here: Here, note: str) -> None:
     """Record that a list was downloaded."""
     data = {"list": "roles", "client_id": client_id, "note": note}
-    record(session, "list.exported", actor=here.actor, client_id=client_id, request_id=here.request_id, data=data)
+    record_by(session, here.as_actor, "list.exported", client_id=client_id, data=data)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso import clock
-from sso.accounts.role_assignments import GIVES, giver_of
+from sso.accounts.role_assignments import GIVES
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Client
 from sso.http.common.errors import Interrupted
-from sso.http.common.field_errors import FieldError
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.responses import to_wait
 from sso.http.common.services import AccountActor, Outbox
-from sso.http.common.state import site_of
 from sso.http.common.typed_forms import Sent
 from sso.http.console import roles
 from sso.http.console.access import OwnForm, Team, There
 from sso.http.console.lookups import counted
-from sso.http.console.role_downloads import TOO_MANY, file_response
-from sso.http.console.role_texts import DONE, NOTE_MISSING, REVIEW_STATES
+from sso.http.console.role_downloads import file_response
+from sso.http.console.role_texts import DONE
 from sso.http.developer.application_page import APPS, Reader, application_page
-from sso.identity.users.store import names_of
-from sso.platform.security.rate_limits import TooManyFailures
 
 router = new_router()
 
@@ -54,40 +49,40 @@ async def _roles_page(
     request: Request,
     there: There,
     accounts: AccountActions,
-    errors: Sequence[FieldError] = (),
-    typed: dict[str, str] | None = None,
-    status: int = 200,
+    refused: roles.RoleFormRefused | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> Response:
+    """Return the page.
+
+    Args:
+        request: the request.
+        there: who is here, and at which application.
+        accounts: the database and the registered applications.
+        refused: why a form of the page was refused.
+        typed: the fields of that form.
+    """
     client = _client_of(request, there, accounts)
     view = None
     if client is not None:
         async with accounts.db.read() as session:
-            here = there.here
-            giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
-            view = await roles.view_of(session, client, giver, there.role, {})
-            actors = [row.assignment.given_by for row in view.rows] + [review.started_by for review in view.past]
-            view.names.update(await names_of(session, actors))
+            view = await roles.view_of(session, client, there.here, there.role)
     is_sandbox = client is not None and client.sandbox
     both = (
         accounts.registry.get(there.application_id) is not None and accounts.registry.get(there.sandbox_id) is not None
     )
-    return await application_page(
+    page = await application_page(
         request,
         there,
         "roles",
         "developer_roles.html",
-        status,
+        refused.status if refused is not None else 200,
         purpose="roles",
-        view=view,
-        errors=roles.placed(errors, view) if view is not None else errors,
-        typed=typed or {},
-        now_at=clock.now(),
         query="?sandbox=1" if is_sandbox and both else "",
         both=both,
-        role_options=roles.role_options(client, locale_of(request)) if client is not None else [],
-        review_states=REVIEW_STATES,
-        done=DONE.get(request.query_params.get("done", ""), "") if status == 200 else "",
+        done=DONE.get(request.query_params.get("done", ""), "") if refused is None else "",
+        **roles.page_values(view, locale_of(request), refused, typed),
     )
+    return to_wait(page, refused.retry_after if refused is not None else 0)
 
 
 @router.post(ROLES)
@@ -103,7 +98,7 @@ async def change_roles(
             done = await roles.carry_out(session, accounts, client.client_id, there.here, sent.form, dict(sent.typed))
     except roles.RoleFormRefused as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}
-        return await _roles_page(request, there, accounts, [error.error], typed, error.status)
+        return await _roles_page(request, there, accounts, error, typed)
     outbox.nudge()
     sandbox = "&sandbox=1" if request.query_params.get("sandbox") else ""
     return RedirectResponse(f"{APPS}/{there.application_id}/roles?done={done}{sandbox}", 303)
@@ -115,12 +110,7 @@ async def download_roles(request: Request, there: Gives, sent: RolesSent, accoun
     client = _client_of(request, there, accounts)
     if client is None:
         raise Interrupted(failure(request, "not_found", 404))
-    if not sent.form.note:
-        error = FieldError("download-note", NOTE_MISSING)
-        return await _roles_page(request, there, accounts, [error], dict(sent.typed), 400)
     try:
-        await site_of(request).limits.downloads.take(there.here.actor)
-    except TooManyFailures as failed:
-        page = await _roles_page(request, there, accounts, [FieldError("download-note", TOO_MANY)], status=429)
-        return to_wait(page, failed.retry_after)
-    return await file_response(request, accounts.db, there.here, client, sent.form.note)
+        return await file_response(request, accounts.db, there.here, client, sent.form.note)
+    except roles.RoleFormRefused as error:
+        return await _roles_page(request, there, accounts, error, sent.typed)

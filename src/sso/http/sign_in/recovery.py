@@ -95,7 +95,7 @@ async def recover_form(page: CurrentPage) -> Response:
         text, status = RECOVERY_TEXTS[error.problem]
         errors = field_error("code", text, minutes=error.minutes)
         response = await _page(page, flow, errors, status)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
 
 
 async def _begin(page: PageRequest) -> Response:

@@ -150,7 +150,7 @@ async def _confirm_app(guest: Guest) -> Response:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         text = WRONG_APP_CODE if error.problem is Problem.WRONG_CODE else text
         response = _app_page(guest, flow, field_error("code", text, minutes=error.minutes), status)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
     page.site.worker.nudge()
     return codes_page(page, guest.destination, codes, guest.onward) if codes else _to(guest, done="app")
 
@@ -186,7 +186,7 @@ async def _check_code(guest: Guest) -> Response:
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         response = _code_page(guest, flow, field_error("code", text, minutes=error.minutes), status)
-        return to_wait(response, error.retry_after) if error.retry_after else response
+        return to_wait(response, error.retry_after)
     page.site.worker.nudge()
     if not added:
         return await _page(guest, field_error("contact", OWN_ACCOUNT_TEXTS[Problem.TAKEN][0]), 409)
@@ -231,58 +231,62 @@ async def _page(guest: Guest, errors: Sequence[FieldError] = (), status: int = 2
     passkeys = [credential for credential in known if credential.kind == "passkey"]
     options = services.passkeys.creation_options(guest.user, guest.user.name, passkeys, page.visitor.browser_id)
     missing = [kind for kind in services.settings.contact_kinds if kind not in contacts]
-    return page.page(
+    return _shown(
+        guest,
         "second_way.html",
-        status=status,
+        errors,
+        status,
         here=guest.destination.address(SECOND_WAY),
-        header=page.header(guest.user.name),
-        client=guest.client,
         onward=guest.onward,
-        fields_onward=guest.destination.fields,
         passkey="" if "passkey" in held else options,
         offers_app="totp" not in held,
         contact_kinds=missing or services.settings.contact_kinds,
         contact=contact,
         told=ADDED.get(page.query.get("done", ""), ""),
+    )
+
+
+def _shown(guest: Guest, template: str, errors: Sequence[FieldError], status: int, **context: object) -> Response:
+    """Return a page with what each of these pages needs."""
+    page = guest.page
+    return page.page(
+        template,
+        status=status,
+        header=page.header(guest.user.name),
+        client=guest.client,
+        fields_onward=guest.destination.fields,
         errors=errors,
         csrf_token=page.csrf_token("second way", guest.current.token),
+        **context,
     )
+
+
+def _shown_in_flow(
+    guest: Guest, flow: RunningFlow, template: str, errors: Sequence[FieldError], status: int, **context: object
+) -> Response:
+    """Return a page of a pending flow."""
+    address = guest.destination.address
+    here, back = address(SECOND_WAY, c=flow.token), address(SECOND_WAY)
+    return _shown(guest, template, errors, status, here=here, back=back, c=flow.token, **context)
 
 
 def _code_page(
     guest: Guest, flow: RunningFlow, errors: Sequence[FieldError] = (), status: int = 200, *, sent_again: bool = False
 ) -> Response:
     page, data = guest.page, data_of(flow)
-    return page.page(
+    return _shown_in_flow(
+        guest,
+        flow,
         "second_way_code.html",
-        status=status,
-        here=guest.destination.address(SECOND_WAY, c=flow.token),
-        header=page.header(guest.user.name),
-        client=guest.client,
-        fields_onward=guest.destination.fields,
-        c=flow.token,
-        back=guest.destination.address(SECOND_WAY),
+        errors,
+        status,
         shown=masked(data["kind"], data["value"]),
         **channels_shown(page.site.settings, data["kind"], flow.data.get("channel")),
         minutes=whole_minutes(page.site.settings.one_time_code_lifetime),
         sent_again=sent_again,
-        errors=errors,
-        csrf_token=page.csrf_token("second way", guest.current.token),
     )
 
 
 def _app_page(guest: Guest, flow: RunningFlow, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
-    page = guest.page
-    return page.page(
-        "second_way_app.html",
-        status=status,
-        here=guest.destination.address(SECOND_WAY, c=flow.token),
-        header=page.header(guest.user.name),
-        client=guest.client,
-        fields_onward=guest.destination.fields,
-        c=flow.token,
-        back=guest.destination.address(SECOND_WAY),
-        enrol=app_shown(page, str(flow.data["seed"]), guest.user.name),
-        errors=errors,
-        csrf_token=page.csrf_token("second way", guest.current.token),
-    )
+    enrol = app_shown(guest.page, str(flow.data["seed"]), guest.user.name)
+    return _shown_in_flow(guest, flow, "second_way_app.html", errors, status, enrol=enrol)

@@ -274,7 +274,7 @@ def _refused(sign_up: SignUp, error: FlowRefused, *, name: str = "") -> Response
     verified = bool(data_of(sign_up.flow).get("verified"))
     errors = field_error("" if verified else "code", text, minutes=error.minutes)
     response = _page(sign_up, errors, status, name=name)
-    return to_wait(response, error.retry_after) if error.retry_after else response
+    return to_wait(response, error.retry_after)
 
 
 def _page(

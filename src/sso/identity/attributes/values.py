@@ -125,13 +125,13 @@ def _list(attribute: Attribute, given: object) -> list[str]:
     items = given if isinstance(given, list) else items
     if not isinstance(given, list | str):
         raise ValueRefused("must be a list of text")
-    kept = [each.strip() if isinstance(each, str) else each for each in items[: most * 4 + 4]]
-    kept = [each for each in kept if each != ""]
-    if len(kept) > most or len(items) > most * 4 + 4:
+    entries = [each.strip() if isinstance(each, str) else each for each in items[: most * 4 + 4]]
+    entries = [each for each in entries if each != ""]
+    if len(entries) > most or len(items) > most * 4 + 4:
         raise ValueRefused(f"must have at most {most} texts")
-    if any(isinstance(each, str) and _BETWEEN in each for each in kept):
+    if any(isinstance(each, str) and _BETWEEN in each for each in entries):
         raise ValueRefused(f"must have no {_BETWEEN} within a text")
-    return list(dict.fromkeys(_text(attribute, each) for each in kept))
+    return list(dict.fromkeys(_text(attribute, each) for each in entries))
 
 
 _CHECKS: dict[str, Callable[[Attribute, object], Value]] = {

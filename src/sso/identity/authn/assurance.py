@@ -48,9 +48,9 @@ def is_met(level: str, acr: str, identity: str) -> bool:
     return level == acr
 
 
-def answered_acr(asked: Iterable[str], acr: str, identity: str) -> str:
+def answered_acr(levels: Iterable[str], acr: str, identity: str) -> str:
     """Return the ``acr`` of a token: the first that was asked for and is reached; otherwise the session's own."""
-    return next((level for level in asked if is_met(level, acr, identity)), acr)
+    return next((level for level in levels if is_met(level, acr, identity)), acr)
 
 
 def easiest(levels: Collection[str]) -> str | None:

@@ -52,9 +52,9 @@ def taken_over(text: str, *, salt: str = "", scheme: str = "", parameters: Mappi
     mark = no_password_mark(text)
     if mark is not None:
         raise NoPassword(f"is {mark!r}, which means that no password opens the account")
-    kept = take(text, salt)
-    read_hash(kept)
-    return kept
+    stored = take(text, salt)
+    read_hash(stored)
+    return stored
 
 
 def verify_imported(typed: Iterable[str], stored: str) -> bool:
@@ -194,13 +194,13 @@ def _of_formula(formula: str, uses_salt: bool, text: str, salt: str) -> str:
 
 
 def _of_family(name: str, text: str, salt: str) -> str:
-    kept = _told(text, salt)
+    stored = _told(text, salt)
     family = _FAMILIES[name]
-    if read_hash(kept).scheme not in family:
+    if read_hash(stored).scheme not in family:
         raise ValueError(f"is not what password_scheme {name} says")
-    if name == "bcrypt" and kept.startswith("$2"):
-        return f"$only{kept}"
-    return kept
+    if name == "bcrypt" and stored.startswith("$2"):
+        return f"$only{stored}"
+    return stored
 
 
 def _by_length(order: str) -> _Taken:

@@ -93,7 +93,7 @@ class FairQueue:
         """Let the newest that waits go, of the source that holds most, where that is more than ``source`` would."""
         if not self._waiting:
             return False
-        largest = max(self._waiting, key=lambda one: self._held[one])
+        largest = max(self._waiting, key=lambda waiting_source: self._held[waiting_source])
         if self._held[largest] <= self._held[source] + 1:
             return False
         turn = self._waiting[largest][-1]

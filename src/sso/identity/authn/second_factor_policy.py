@@ -41,19 +41,19 @@ class Situation:
 
 
 def second_step(
-    situation: Situation, wanted: str, roles_that_must: Collection[str], risk: str
+    situation: Situation, level: str, roles_that_must: Collection[str], risk: str
 ) -> tuple[Reason, str] | None:
     """Return why a second step is needed and the level that it must reach; None: the password is enough.
 
     Args:
         situation: what is known.
-        wanted: the level that the application asks for, or has as its minimum.
+        level: the level that the application asks for, or has as its minimum.
         roles_that_must: roles that need a second step.
         risk: ``none``, ``new_country`` or ``new_device``.
     """
-    if SIGN_IN_LEVELS.index(wanted) > SIGN_IN_LEVELS.index(ACR_PASSWORD):
+    if SIGN_IN_LEVELS.index(level) > SIGN_IN_LEVELS.index(ACR_PASSWORD):
         own = ACR_MFA if situation.factors & STRONG else ACR_PASSWORD
-        return "asked", highest([wanted, own])
+        return "asked", highest([level, own])
     if situation.trusted:
         return None
     if situation.factors & STRONG:

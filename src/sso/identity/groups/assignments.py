@@ -365,11 +365,6 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
     return (await session.execute(statement.limit(1))).first() is not None
 
 
-async def group_by_code(session: AsyncSession, code: str) -> Group | None:
-    """Return a unit or group by its code."""
-    return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
-
-
 async def is_reviewed(session: AsyncSession, client_id: str) -> bool:
     """Tell whether an access review of an application is running."""
     running = select(AccessReview.id).where(AccessReview.client_id == client_id, AccessReview.status == "running")

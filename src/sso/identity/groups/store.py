@@ -202,12 +202,6 @@ async def move_subtree(session: AsyncSession, root_id: uuid.UUID, parent_id: uui
     await session.execute(insert(GroupAncestor).from_select(["group_id", "ancestor_id", "depth"], pairs))
 
 
-async def count_below(session: AsyncSession, group_id: uuid.UUID) -> int:
-    """Return the number of units below a unit."""
-    statement = select(func.count()).select_from(_ancestors).where(_n.ancestor_id == group_id, _n.depth > 0)
-    return int((await session.execute(statement)).scalar_one())
-
-
 async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> None:
     """Delete the memberships of a user, the roles given to the user, and the units that the user looks after."""
     for table in (Membership, RoleAssignment, UnitAdministrator):

@@ -298,7 +298,7 @@ async def import_file(
     *,
     reject: Callable[[int, str, str], None] = lambda *_: None,
     report: Report | None = None,
-    told: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
     checked: Checked | None = None,
     dry_run: bool = False,
     is_current: Callable[[str], bool] = lambda _: True,
@@ -314,7 +314,7 @@ async def import_file(
         take_hash: turns a password hash into the stored form.
         reject: receives each row that cannot be imported: its line, its id in the application, and the reason.
         report: receives these rows and omitted values, in place of ``reject``.
-        told: receives the progress after each batch.
+        on_progress: receives the progress after each batch.
         checked: the result of :func:`check_file`, if known.
         dry_run: change nothing.
         is_current: whether a sign-in would create such a password hash; ``--update`` keeps these passwords.
@@ -335,7 +335,7 @@ async def import_file(
         db, box, checked.options, digests, report or _Told(reject), dry_run, progress, started, is_current,
         contacts_told, options.named(),
     )  # fmt: skip
-    await _run(work, path, take_hash, done, told)
+    await _run(work, path, take_hash, done, on_progress)
     if _state(path) != state:
         raise Refusal(f"{path} was changed while it was read: import it again, with --update where it has --from")
     return progress
@@ -382,7 +382,9 @@ async def _check_other_runs(session: AsyncSession, options: Options, digests: Di
         )
 
 
-async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: Callable[[Progress], None]) -> None:
+async def _run(
+    work: _Import, path: Path, take_hash: TakeHash, done: int, on_progress: Callable[[Progress], None]
+) -> None:
     """Read the rows after the first ``done`` and import them in batches."""
     progress, batch = work.progress, _Batch()
     begun = False
@@ -407,11 +409,11 @@ async def _run(work: _Import, path: Path, take_hash: TakeHash, done: int, told: 
         if progress.rows % BATCH == 0:
             await _take_over(work, batch)
             batch = _Batch()
-            told(progress)
+            on_progress(progress)
     if not begun:
         work.report.begin(None)
     await _take_over(work, batch, last=True)
-    told(progress)
+    on_progress(progress)
 
 
 def _local_id(given: dict[str, object] | None, options: Options) -> str:
@@ -484,8 +486,8 @@ def _tell(work: _Import, batch: _Batch) -> None:
         if row.order not in refused:
             batch.note(row, *row.notes)
             progress.said.update(row.said)
-    told: list[tuple[int, int, str, str | Note]] = [*batch.rejected, *batch.notes]
-    for order, line, local, what in sorted(told, key=lambda entry: entry[0]):
+    lines: list[tuple[int, int, str, str | Note]] = [*batch.rejected, *batch.notes]
+    for order, line, local, what in sorted(lines, key=lambda entry: entry[0]):
         work.report.at(order)
         if isinstance(what, Note):
             work.report.noted(line, local, what)
@@ -635,8 +637,8 @@ async def _update_person(
         known.account.imported_at = clock.now()
         batch.unchanged += 1
         return
-    told = changes.contacts and known.is_reached
-    async with work.contacts_told(session, known.user) if told else nullcontext():
+    notifies = changes.contacts and known.is_reached
+    async with work.contacts_told(session, known.user) if notifies else nullcontext():
         inserted = [
             identifier_row(work.box, known.user.id, kind, value, verified, known.key)
             for kind, value, verified in changes.added

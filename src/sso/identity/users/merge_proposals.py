@@ -20,7 +20,7 @@ from sso.identity.users.importing import MATCHING, SEAL, Made, Row, add_person, 
 from sso.identity.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.identity.users.service import NIK, UserError, nik_key
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.security.encryption import SecretBox
 
 MAX_PAGE = 200
@@ -158,13 +158,12 @@ async def decide(
     now = clock.now()
     proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor.name
     proposal.encrypted = box.encrypt(orjson.dumps({**row.stored(), "password": ""}), SEAL)
-    record(
+    record_by(
         session,
+        actor,
         f"user.import_{decision}",
-        actor=actor.name,
         subject=str(proposal.user_id),
         client_id=proposal.client_id,
-        request_id=actor.request_id,
         data={"proposal": str(proposal.id), "reasons": proposal.reasons},
     )
     return await _decided(session, proposal, user_id, left_out)
@@ -276,8 +275,8 @@ async def _separate(
     user_id = add_person(rows, box, row, free, key, None)
     await rows.insert(session)
     await _account(session, proposal, user_id)
-    kept = [(kind, value) for kind, value, _ in free]
-    return user_id, [(kind, value) for kind, value, _ in row.identifiers if (kind, value) not in kept]
+    taken_over = [(kind, value) for kind, value, _ in free]
+    return user_id, [(kind, value) for kind, value, _ in row.identifiers if (kind, value) not in taken_over]
 
 
 async def _account(session: AsyncSession, proposal: MergeProposal, user_id: uuid.UUID) -> None:

@@ -119,15 +119,6 @@ def normal_old_nip(text: str) -> str:
     return digits
 
 
-def is_nip(text: str) -> bool:
-    """Tell whether text is a NIP of 18 digits."""
-    try:
-        read_nip(text)
-    except NipRefused:
-        return False
-    return True
-
-
 def printed_nip(digits: str) -> str:
     """Return a NIP as it is printed: ``19850101 201001 1 001``, an old one ``130 119 400``."""
     if len(digits) == NIP_DIGITS:

@@ -16,7 +16,7 @@ from sso.identity.users.identifiers import NormalIdentifier, can_be_verified, ma
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.schemas import NewUser, UserChange
 from sso.platform.actor import CLI, Actor
-from sso.platform.audit import record
+from sso.platform.audit import record, record_by
 from sso.platform.permissions import ROLES
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.instance_secrets import instance_secret
@@ -145,14 +145,7 @@ async def change_user(session: AsyncSession, user: User, change: UserChange, *, 
         elif f"{field}_verified" in changed and kind in known:
             await _set_identifier(session, user, known[kind], kind, known[kind].lookup, verified)
     user.updated_at = now
-    record(
-        session,
-        "user.changed",
-        actor=actor.name,
-        subject=str(user.id),
-        request_id=actor.request_id,
-        data={"changed": sorted(changed)},
-    )
+    record_by(session, actor, "user.changed", subject=str(user.id), data={"changed": sorted(changed)})
 
 
 async def _set_identifier(
@@ -221,9 +214,7 @@ async def set_roles(
     await store.replace_roles(session, user.id, sorted(set(roles)))
     data = {"added": sorted(set(roles) - before), "removed": sorted(before - set(roles))}
     await store.mark_changed(session, user.id, clock.now())
-    record(
-        session, "user.roles_changed", actor=actor.name, subject=str(user.id), request_id=actor.request_id, data=data
-    )
+    record_by(session, actor, "user.roles_changed", subject=str(user.id), data=data)
 
 
 async def keep_an_administrator(session: AsyncSession, user: User) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.errors import Refusal
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version
 from sso.platform.stored_settings import store
 from sso.platform.stored_settings.models import MAX_REASON_CHARS, SettingChange
@@ -145,12 +145,11 @@ def _record(session: AsyncSession, changed: SettingChanged, reason: str, actor: 
     """Record a change in the audit log, with long values cut off."""
     values = {"from": changed.before, "to": changed.after}
     data = {name: text[:MAX_AUDIT_CHARS] if text is not None else None for name, text in values.items()}
-    record(
+    record_by(
         session,
+        actor,
         CHANGED,
-        actor=actor.name,
         subject=variable(changed.name),
         address=actor.stored_ip_address,
-        request_id=actor.request_id,
         data={**data, "note": reason},
     )

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients.models import Application, ApplicationNote
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal.applications.settings import MAX_NOTE_CHARS, State
 
 
@@ -30,7 +30,7 @@ def record_event(
     session: AsyncSession, event: str, client_id: str, actor: Actor, data: Mapping[str, object] | None = None
 ) -> None:
     """Add an audit event about an application or its sandbox."""
-    record(session, event, actor=actor.name, client_id=client_id, request_id=actor.request_id, data=data)
+    record_by(session, actor, event, client_id=client_id, data=data)
 
 
 def mark(session: AsyncSession, application: Application, state: State, actor: Actor, text: str = "") -> None:

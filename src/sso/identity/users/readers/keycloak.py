@@ -96,8 +96,8 @@ def _password(credentials: object, notes: list[str]) -> Row:
         if not isinstance(credential, Mapping):
             continue
         if credential.get("type") == "password" and not row:
-            kept = {name: credential[name] for name in _CREDENTIALS if credential.get(name) is not None}
-            row = {"password_hash": json.dumps(kept, separators=(",", ":")), "password_scheme": "keycloak"}
+            password = {name: credential[name] for name in _CREDENTIALS if credential.get(name) is not None}
+            row = {"password_hash": json.dumps(password, separators=(",", ":")), "password_scheme": "keycloak"}
             if credential.get("temporary") is True:
                 notes.append("password_hash: is temporary there (must be changed at the next sign-in); it is taken")
         elif credential.get("type") != "password":

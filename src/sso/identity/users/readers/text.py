@@ -151,9 +151,9 @@ class TextFile:
                     more = file.read(BLOCK)
                     if not more:
                         return base + len(block) if position >= 0 else None
-                    kept = block[position:] if position >= 0 else b""
-                    base += len(block) - len(kept)
-                    block, at = kept + more, 0
+                    rest = block[position:] if position >= 0 else b""
+                    base += len(block) - len(rest)
+                    block, at = rest + more, 0
                     continue
                 after = block[position + 1 : position + 2]
                 if after == b'"':
