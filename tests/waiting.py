@@ -1,6 +1,7 @@
 """Waiting for what another process or another task does: the only place in the tests that lets time pass.
 
-A test that waits for time itself moves the clock (``clock.advance``) and does not wait.
+A test that waits for time itself moves the clock (``clock.advance``) and does not wait. ``tests/docs/test_habits.py``
+finds every other sleep; ``asyncio.sleep(0)``, which only lets other tasks run, is none.
 """
 
 from __future__ import annotations

@@ -12,12 +12,13 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, get_args
 
 from sqlalchemy import select
 from sqlalchemy.pool import QueuePool
 
 from sso import clock
+from sso.clients.metadata.types import GrantType
 from sso.jobs import JOBS
 from sso.platform.db import DatabaseUnavailable, job_runs
 from sso.platform.db.replication import read_replication
@@ -25,6 +26,7 @@ from sso.platform.keys.models import SigningKey
 from sso.platform.metrics import labels
 from sso.platform.metrics.counters import Tallies
 from sso.platform.outbox import store as deliveries
+from sso.platform.outbox.models import DeliveryKind
 from sso.platform.security.message_limits import MessageBudgets
 from sso.platform.security.rate_limits import Counts, DatabaseStorage
 from sso.settings import Settings
@@ -46,6 +48,8 @@ CHECKLIST_SECONDS = 300.0
 """How often the checklist is worked through: it takes some short statements, and changes slowly."""
 LOCK_FILE = "gathering.lock"
 CHECKLIST_VALUES: dict[State, int] = {"good": 0, "warning": 1, "bad": 2}
+KNOWN = labels.Known(frozenset(DeliveryKind), frozenset(get_args(GrantType)))
+"""The values of labels that the outbox and the registry define."""
 JOB_NAMES = frozenset(job.name for job in JOBS) | {job_runs.JOBS}
 
 
@@ -70,7 +74,7 @@ class Observer:
         self._lock: IO[bytes] | None = None
         self._next_checklist = 0.0
         provider.usage.tallies = Tallies()
-        prometheus.prepare()
+        prometheus.prepare(KNOWN)
 
     def text(self) -> bytes:
         """Return the metrics of this host's server in the text format of Prometheus."""
@@ -99,13 +103,13 @@ class Observer:
             lag: by how many seconds the last timer of the event loop was late.
         """
         metrics, places = self._metrics, self._worker.places
-        metrics.add(self._provider.usage.take_tallies())
+        metrics.add(self._provider.usage.take_tallies(), KNOWN)
         metrics.LOOP_LAG.set(lag)
         metrics.CLOCK.set(abs(clock.difference() or 0.0))
         metrics.NOT_READY.set(len(self._provider.health.reasons()))
         metrics.PLACES.labels("at_a_place").set(places.used)
         metrics.PLACES.labels("slow").set(places.slow)
-        metrics.set_each(metrics.BREAKERS, places.open_breakers(), labels.KINDS)
+        metrics.set_each(metrics.BREAKERS, places.open_breakers(), KNOWN.kinds)
         if self._storage is not None:
             metrics.BREAKERS.labels("rate_limits").set(int(self._storage.is_open))
         if self._passwords is not None:
@@ -153,8 +157,8 @@ class Observer:
         now = clock.now()
         counts = {kind: float(count) for kind, (count, _) in waiting.items()}
         ages = {kind: max(0.0, (now - due).total_seconds()) for kind, (_, due) in waiting.items()}
-        self._metrics.set_each(self._metrics.PENDING, counts, labels.KINDS)
-        self._metrics.set_each(self._metrics.OLDEST, ages, labels.KINDS)
+        self._metrics.set_each(self._metrics.PENDING, counts, KNOWN.kinds)
+        self._metrics.set_each(self._metrics.OLDEST, ages, KNOWN.kinds)
         uses = await self._budgets.uses()
         for channel in labels.CHANNELS:
             used = [use.used / use.budget.maximum for use in uses if use.budget.channel == channel]

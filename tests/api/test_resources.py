@@ -37,6 +37,10 @@ async def signed_in(city: City, *clients: str, name: str = "siti") -> dict[str, 
 ANDROID = "Mozilla/5.0 (Linux; Android 13; SM-A057F) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile"
 
 
+ADDRESS = "203.0.113.0/24"
+"""The network of the test's requests, as the audit log stores it."""
+
+
 async def events(city: City, type_: str) -> list[AuditEvent]:
     async with city.provider.db.read() as session:
         found = select(AuditEvent).where(AuditEvent.type == type_).order_by(AuditEvent.id)
@@ -156,6 +160,9 @@ async def test_many_sessions_are_ended_in_the_background_watched_and_stopped(cit
     second = (await api("POST", "/session-endings", json={"everything": True})).json()
     stopped = await api("POST", f"/session-endings/{second['id']}/stop")
     assert stopped.json()["status"] == "stopped"
+    for type_, response in (("sessions.ending", answer), ("sessions.ending_stopped", stopped)):
+        event = (await events(city, type_))[0]
+        assert (event.request_id, event.address) == (response.headers["x-request-id"], ADDRESS), type_
     assert [one["id"] for one in await api.pages("/session-endings", limit=1)] == [second["id"], begun["id"]]
 
 

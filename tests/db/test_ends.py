@@ -51,6 +51,27 @@ async def test_fail_overs_are_told_from_quiet_nights(
         await db.close()
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"])  # on SQLite nothing is kept
+async def test_a_warning_says_when_more_has_ended_than_is_kept(
+    database: tuple[str, dict[str, Any]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sso.platform.db.ends.MAX_KEPT", 3)
+    db, ends = Database(settings_for(database[0], tmp_path)), Ends()
+    try:
+        with caplog.at_level(logging.WARNING, "sso.platform.db.ends"):
+            for number in range(1, 6):
+                await _end(db)
+                await ends.follow(db)
+                assert len(ends) == min(number, 3)
+                assert len(caplog.records) == (1 if number > 3 else 0), "once"
+        assert "more than 3 sign-outs and revocations within 10 minutes" in caplog.text
+    finally:
+        await db.close()
+
+
 async def _end(db: Database) -> None:
     async with db.write() as session:
         await note_ends(session, "session", [new_id()], clock.now())

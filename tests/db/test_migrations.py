@@ -68,7 +68,7 @@ from sso.identity.users.models import (
 from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
-from sso.platform.actor import CLI
+from sso.platform.actor import CLI, Actor
 from sso.platform.audit import prune
 from sso.platform.db import Database, JobRun, migrate, new_id
 from sso.platform.db.ends import Ended
@@ -136,14 +136,16 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         )
         made = await register(session, city.provider.box, metadata_of, address="")
         await invite(session, "standard", "test", days=1, uses=1)
-        await begin(session, SessionFilter(client_id="warga"), "test", actor="test")
+        await begin(session, SessionFilter(client_id="warga"), "test", actor=Actor("test"))
         codes = {"user_code": "BCDF-GHJK", "scope": "openid", "status": "pending", "interval": 5}
         later = {"created_at": clock.now(), "expires_at": clock.now()}
         session.add(DeviceCode(device_hash=b"d" * 32, client_id=made.client_id, **codes, **later))
         await begin_once(session, city.provider.box, "key", "request")
         await change_settings(session, city.settings, {"city_name": "Kota"}, reason="test", actor=CLI)
         await new_link(session, city.provider.box, NewAdministrator(), actor=CLI)
-        await add_webhook(session, city.provider.box, url="https://h.example", events=["*"], description="", actor="t")
+        await add_webhook(
+            session, city.provider.box, url="https://h.example", events=["*"], description="", actor=Actor("t")
+        )
         sinyal = city.provider.registry.get("sinyal")
         assert sinyal is not None
         stream = await streams.create(session, city.provider, sinyal, streams.StreamSettings())

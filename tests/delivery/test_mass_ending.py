@@ -17,6 +17,7 @@ from sso.identity.sessions.store import SessionFilter
 from sso.jobs import run_jobs
 from sso.logout.bulk import PART, begin, endings, get_ending, stop_ending, work, work_once
 from sso.oidc.models import BulkRevocation
+from sso.platform.actor import Actor
 from sso.platform.db import new_id, table_of
 from sso.platform.outbox.models import Delivery
 
@@ -69,7 +70,7 @@ async def notices(city: City) -> int:
 
 async def started(city: City, wanted: SessionFilter = SessionFilter()) -> BulkRevocation:
     async with city.provider.db.write() as session:
-        return await begin(session, wanted, "administrator", actor="ratna")
+        return await begin(session, wanted, "administrator", actor=Actor("ratna"))
 
 
 async def test_all_are_ended_part_by_part_and_every_application_is_told_once(city: City) -> None:
@@ -123,9 +124,9 @@ async def test_it_is_stopped_and_what_is_over_stays_over(city: City) -> None:
     begun = await started(city)
     await work_once(city.provider)
     async with city.provider.db.write() as session:
-        assert await stop_ending(session, begun.id, actor="ratna")
+        assert await stop_ending(session, begun.id, actor=Actor("ratna"))
     async with city.provider.db.write() as session:
-        assert not await stop_ending(session, begun.id, actor="ratna"), "it was stopped"
+        assert not await stop_ending(session, begun.id, actor=Actor("ratna")), "it was stopped"
     assert await work_once(city.provider) is None
     assert await active(city) == 200
     async with city.provider.db.read() as session:

@@ -17,6 +17,7 @@ from tests.support import City
 
 from sso import clock
 from sso.jobs import chain_audit_events
+from sso.platform.actor import Actor
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Delivery, Webhook
 from sso.platform.outbox.webhooks import WebhookError
@@ -62,7 +63,7 @@ def overrides() -> dict[str, Any]:
 async def add(city: City, hook: Hook, *events: str) -> str:
     async with city.provider.db.write() as session:
         _, secret = await rules.add_webhook(
-            session, city.provider.box, url=hook.url, events=events, description="", actor="test"
+            session, city.provider.box, url=hook.url, events=events, description="", actor=Actor("test")
         )
     await chain_audit_events(city.provider.db, city.provider.box)
     await city.site.worker.drain()
@@ -173,7 +174,7 @@ async def test_an_address_inside_is_not_reached(city: City, hook: Hook, override
     url = "https://127.0.0.1:9/x"
     async with city.provider.db.write() as session:
         made, _ = await rules.add_webhook(
-            session, city.provider.box, url=url, events=["*"], description="", actor="test"
+            session, city.provider.box, url=url, events=["*"], description="", actor=Actor("test")
         )
         rules.say(session, made, "webhook.test", {}, "now")
     await city.site.worker.drain()

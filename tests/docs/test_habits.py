@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -114,3 +115,16 @@ def test_the_image_is_built_from_files_that_its_builder_receives() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert not [part for part in included if not any(f"{part}/".startswith(f"{name}/") for name in sent)]
+
+
+def test_only_one_file_of_the_tests_lets_time_pass() -> None:
+    """``asyncio.sleep(0)`` lets other tasks run and is allowed."""
+    found = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and (getattr(node.func, "attr", "") or getattr(node.func, "id", "")) == "sleep"
+            ) and [ast.unparse(argument) for argument in node.args] != ["0"]:
+                found.add(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {place.partition(":")[0] for place in found} == {"tests/waiting.py"}, sorted(found)

@@ -10,7 +10,7 @@ from tests.groups.units import ACTOR, events, join, listening, parents, tree
 from tests.support import City, Statements
 
 from sso.accounts.group_files import (
-    FileRefused,
+    UnitFileRefused,
     UnitPlan,
     apply_plan,
     as_yaml,
@@ -158,7 +158,7 @@ async def test_yaml_is_read_as_it_is_exported(city: City, tmp_path: Path) -> Non
     again = written(tmp_path, exported, "lagi.yaml")
     assert (await planned(city, again)).counted() == {"create": 0, "update": 0, "move": 0, "unchanged": 3}
     for wrong in ("a: 1", "units: 5", "- x", "units: [", "groups: []"):
-        with pytest.raises(FileRefused):
+        with pytest.raises(UnitFileRefused):
             read_units_yaml(written(tmp_path, wrong, "salah.yaml"), ZONE)
     _, (mistake, other) = read_units_yaml(
         written(tmp_path, "units:\n - {code: A, name: x}\ngroups:\n - {code: B, name_id: b, parent: A}\n", "s.yaml"),

@@ -13,10 +13,11 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import literal_column, select, text
 from tests.conftest import settings_for
@@ -29,6 +30,8 @@ from tests.web.test_developer import signed_in
 from sso.app import create_app
 from sso.platform.db import Database, DatabaseUnavailable, TransactionLost, Work
 from sso.platform.db.migrate import current_revision, downgrade, head_revision, upgrade
+from sso.platform.db.postgres import ANSWER_SECONDS, CLOSE_SECONDS, Limits
+from sso.settings import Settings
 
 pytestmark = pytest.mark.own_connections
 
@@ -229,6 +232,78 @@ async def test_nothing_is_repeated_where_the_commit_may_have_arrived(
             assert (await session.execute(text("SELECT value FROM versions WHERE name = 'x'"))).all() == []
 
 
+class Relay:
+    """A host before PostgreSQL's socket that can fall silent: it keeps its connections and accepts new ones, and
+    nothing is answered any more."""
+
+    def __init__(self, server: str) -> None:
+        self._path = f"{server}/.s.PGSQL.5432"
+        self._passing: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port, self.accepted = 0, 0
+        self.silent = False
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        self.fall_silent()
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+    def fall_silent(self) -> None:
+        self.silent = True
+        for task in self._passing:
+            task.cancel()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        self._writers.append(writer)
+        if self.silent:
+            return
+        back, forth = await asyncio.open_unix_connection(self._path)
+        self._writers.append(forth)
+        self._passing += [asyncio.create_task(self._pass(reader, forth)), asyncio.create_task(self._pass(back, writer))]
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.CancelledError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+
+
+@pytest.mark.parametrize("requests", [2, 8], ids=["the pool's connections", "more requests than that"])
+async def test_a_host_that_falls_silent_costs_its_limits_on_a_direct_connection(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, requests: int
+) -> None:
+    relay, second = Relay(server), server.replace("/", "%2F")
+    await relay.open()
+    url = f"postgresql://postgres@127.0.0.1:{relay.port},{second}/{filled[0]}?sslmode=disable"
+    async with opened(url, tmp_path, database_pool_size=2) as db:
+        before = set(await asyncio.gather(*(db.run_read(pid_of) for _ in range(2))))
+        assert relay.accepted == len(before) == 2, "the pool is full of connections to the first host"
+        relay.fall_silent()
+        started = time.monotonic()
+        answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(requests)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2 + [int] * (requests - 2)
+        assert await db.run_write(pid_of) not in before
+        # The statement, its answer, the connection to the silent host and the one to the other.
+        assert time.monotonic() - started < 5
+        assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await relay.close()
+
+
+def test_the_limits_for_a_host_that_vanishes_are_less_than_ten_seconds() -> None:
+    """Its packets are dropped (the limit of TCP), or its system still acknowledges them (the limit of a statement)."""
+    limits = Limits.of(Settings(_env_file=None))  # type: ignore[call-arg]
+    until_lost = limits.statement + ANSWER_SECONDS + CLOSE_SECONDS
+    assert until_lost < 10
+    assert limits.user_timeout + CLOSE_SECONDS + limits.connect < 10, "lost, and the other host serves"
+    assert limits.connect * 2 < 10, "nothing is known of two hosts, and both are silent"
+
+
 @contextmanager
 def network() -> Iterator[tuple[str, tuple[str, ...]]]:
     """A second network: the address of its host, and what runs a program there. Only root may make one."""
@@ -269,7 +344,7 @@ async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
                 device = f"sb{os.getpid()}"[:15]
                 waits = asyncio.create_task(db.run_read(lambda work: work.execute(SLEEP, {})))
                 await until(lambda: db.engine.pool.checkedout() == 1)  # type: ignore[attr-defined]
-                await asyncio.sleep(0.1)
+                await until(lambda: sleeps(server))
                 subprocess.run((*inside, "ip", "link", "set", device, "down"), check=True)
                 started = time.monotonic()
                 answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(3)), return_exceptions=True)
@@ -284,6 +359,16 @@ async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
             assert max(lost, back, noticed) < 10
         finally:
             away.close()
+
+
+async def sleeps(server: str) -> bool:
+    """Tell whether the server executes the statement that waits."""
+    connection = await asyncpg.connect(host=server, user="postgres", database="postgres")
+    try:
+        active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'"
+        return bool(await connection.fetchval(active))
+    finally:
+        await connection.close()
 
 
 def address_of(work: Work) -> str:

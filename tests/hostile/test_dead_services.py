@@ -28,15 +28,18 @@ from sso.identity.notifications import send
 from sso.platform.outbox import Worker, enqueue
 from sso.platform.outbox import worker as worker_module
 from sso.platform.outbox.models import Delivery
+from sso.platform.outbox.places import SLOW_SECONDS, Place
 from sso.platform.security.outbound_http import Outbound
 from sso.platform.security.rate_limits import Counts, storage_for
 from sso.settings import Settings
 
 RECEIVERS, DEAD = 122, 61
+MANY_MAILS = 1500
+MAX_DELAY_SECONDS = 2.0
 MAILS = 150
 """More than the places of a kind and the slow deliveries that the mail server can hold."""
 MAIL_SERVER = """
-import sys, time
+import signal, sys
 from aiosmtpd.controller import Controller
 class Keep:
     async def handle_DATA(self, server, session, envelope):
@@ -44,7 +47,7 @@ class Keep:
             file.write(envelope.rcpt_tos[0] + "\\n")
         return "250 kept"
 Controller(Keep(), hostname="127.0.0.1", port=int(sys.argv[1])).start()
-time.sleep(3600)
+signal.pause()
 """
 
 
@@ -114,10 +117,9 @@ async def pending(city: City) -> int:
 
 
 async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
-    city: City, applications: Applications, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    city: City, applications: Applications, tmp_path: Path
 ) -> None:
     """61 of 122 applications and the mail server hang for longer than the test lasts: no time limit helps."""
-    monkeypatch.setattr(worker_module, "SLOW_SECONDS", 0.1)
     port = free_ports(1)
     mails = tmp_path / "mails"
     options = {"smtp_url": f"smtp://127.0.0.1:{port}", "outbound_timeout": "60s", "issuer": "http://localhost:8000"}
@@ -156,6 +158,77 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
     await outbound.close()
     sent = mails.read_text().split()
     assert sorted(sent) == sorted(f"u{number}@warga.example" for number in range(MAILS))
+
+
+class Hanging(Worker):
+    """A worker whose deliveries hang or end at once, and whose time passes where the test says so."""
+
+    def __init__(self, city: City) -> None:
+        super().__init__(city.provider.db, city.settings, {"message": self._hang, "backchannel_logout": self._tell})
+        self.told: set[str] = set()
+        self.hanging = 0
+        self.sending: dict[Place, None] = {}
+        self._take, self._leave = self.places.take, self.places.leave
+        self.places.take, self.places.leave = self._taken, self._left  # type: ignore[method-assign]
+
+    async def settle(self) -> None:
+        """Work until everything that may be sent was sent or hangs."""
+        while await self._round():
+            await until(lambda: len(self._sending) == self.hanging)
+
+    def let_the_slow_leave(self) -> None:
+        """What ``SLOW_SECONDS`` does."""
+        for place in list(self.sending):
+            self._is_slow(place)
+
+    async def end(self) -> None:
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    def _taken(self, *arguments: Any) -> Place | None:
+        place = self._take(*arguments)
+        if place is not None:
+            self.sending[place] = None
+        return place
+
+    def _left(self, place: Place, *arguments: Any, **named: Any) -> None:
+        del self.sending[place]
+        self._leave(place, *arguments, **named)
+
+    async def _hang(self, _: Mapping[str, Any]) -> None:
+        self.hanging += 1
+        await asyncio.Event().wait()
+
+    async def _tell(self, payload: Mapping[str, Any]) -> None:
+        if payload["dead"]:
+            await self._hang(payload)
+        self.told.add(payload["application"])
+
+
+async def test_what_hangs_delays_the_healthy_applications_by_less_than_two_seconds(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,500 mails and 61 of 122 applications hang, and nothing is known of any receiver. A healthy application waits
+    only for slow deliveries that leave their places, so the times that this takes are its whole delay."""
+    monkeypatch.setattr(worker_module, "SLOW_SECONDS", 3600.0)  # no timer: the test lets that time pass
+    async with city.provider.db.write() as session:
+        for number in range(MANY_MAILS):
+            enqueue(session, "message", {"n": number}, receiver="mail")
+    async with city.provider.db.write() as session:
+        for number in range(RECEIVERS):
+            payload = {"application": f"app{number}", "dead": number % 2 == 0}
+            enqueue(session, "backchannel_logout", payload, receiver=f"app{number}.example", client_id=f"app{number}")
+    worker, times = Hanging(city), 0
+    await worker.settle()
+    while len(worker.told) < RECEIVERS - DEAD:
+        assert times * SLOW_SECONDS < MAX_DELAY_SECONDS
+        worker.let_the_slow_leave()
+        await worker.settle()
+        times += 1
+    assert times * SLOW_SECONDS < MAX_DELAY_SECONDS
+    assert worker.hanging < MANY_MAILS, "the mails wait behind the mail server, and not in places"
+    await worker.end()
 
 
 async def pending_is_zero(city: City) -> bool:

@@ -355,9 +355,11 @@ async def opened(city: City, browser: Browser, **metadata: Any) -> Office:
     trusted = [{"issuer": EMPLOYER, "jwks": key_set(key)}]
     document = ClientMetadata.model_validate({**DOCUMENT, "assertion_issuers": trusted, **metadata})
     async with city.provider.db.write() as session:
-        secret = await create_client(session, city.provider.box, "kantor", document, catalogue=HERE, actor="test")
+        secret = await create_client(
+            session, city.provider.box, "kantor", document, catalogue=HERE, actor=Actor("test")
+        )
         old = ClientMetadata.model_validate(OLD)
-        await create_client(session, city.provider.box, "kantor-lama", old, catalogue=HERE, actor="test")
+        await create_client(session, city.provider.box, "kantor-lama", old, catalogue=HERE, actor=Actor("test"))
     await city.provider.refresh()
     city.secrets["kantor"] = secret or ""
     city.provider.refresh = _nothing_new  # type: ignore[method-assign]  # what is changed here is not read anew
@@ -544,7 +546,7 @@ async def test_a_scope_that_was_taken_away_is_left_out(city: City) -> None:
             row = await session.get(ClientRow, "kantor")
             assert row is not None
             narrow = office.client.meta.model_copy(update={"scope": "openid offline_access"})
-            await replace_client(session, row, narrow, catalogue=HERE, actor="test")
+            await replace_client(session, row, narrow, catalogue=HERE, actor=Actor("test"))
         await Provider.refresh(city.provider)
         assert "name" not in (await office.party.userinfo(tokens["access_token"])).json()
         told = await city.relying_party("surat").introspect(tokens["access_token"])

@@ -21,6 +21,7 @@ from sso.identity.sessions.reasons import EndReason
 from sso.logout import forgotten_ends
 from sso.logout.end_sessions import end_client_sessions
 from sso.oidc.store.models import Grant
+from sso.platform.actor import Actor
 from sso.platform.audit.service import AuditFilter, page_of_events
 from sso.platform.db.ends import Ends
 from sso.platform.db.replication import read_replication
@@ -156,7 +157,7 @@ async def test_ends_that_a_lagging_standby_has_lost_are_applied_again(
                 grants = select(Grant.session_id).where(Grant.client_id == "buram")
                 session_id = (await session.execute(grants)).scalar_one()
                 await end_client_sessions(
-                    session, first.provider, "buram", [session_id], EndReason.CLIENT_SUSPENDED, actor="cli"
+                    session, first.provider, "buram", [session_id], EndReason.CLIENT_SUSPENDED, actor=Actor("cli")
                 )
             for browser in browsers:
                 await browser.http.aclose()

@@ -12,6 +12,7 @@ from sso import clock
 from sso.clients.metadata import ClientMetadata
 from sso.clients.secrets import replace_client
 from sso.clients.store import lock_client
+from sso.platform.actor import Actor
 from sso.platform.keys import list_keys, rotate, withdraw
 from sso.platform.keys.ring import KeyRing
 
@@ -124,7 +125,7 @@ async def test_offline_access_ends_when_the_application_may_not_have_it_any_more
             row = await lock_client(session, "warga")
             assert row is not None
             metadata = ClientMetadata.model_validate({**row.metadata_, "scope": scope})
-            await replace_client(session, row, metadata, catalogue=row.catalogue, actor="cli")
+            await replace_client(session, row, metadata, catalogue=row.catalogue, actor=Actor("cli"))
         await city.provider.refresh()
         answer = await party.refresh(tokens["refresh_token"])
         assert (answer.status, answer.body["error"]) == (400, "invalid_grant")

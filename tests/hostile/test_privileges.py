@@ -66,7 +66,9 @@ async def prepare(city: City) -> None:
         for client_id, values in TARGETS.items():
             said = {**values, "client_name": client_id.title(), "group": "E-Kesehatan"}
             made = ClientMetadata.model_validate(said)
-            secret = await create_client(session, city.provider.box, client_id, made, catalogue=HERE, actor="test")
+            secret = await create_client(
+                session, city.provider.box, client_id, made, catalogue=HERE, actor=actors.Actor("test")
+            )
             city.secrets[client_id] = secret or ""
             await session.flush()
             row = await store.get_client(session, client_id)
@@ -74,7 +76,7 @@ async def prepare(city: City) -> None:
             await apps.adopt(session, row, actor=actors.Actor("test"))
             await teams.add_member(session, client_id, city.users["dimas"], "owner", actor=actors.Actor("test"))
             await teams.add_member(session, client_id, city.users["rina"], "member", actor=actors.Actor("test"))
-        alone = {"reason": "x", "without_person": True, "authority": OPERATOR, "actor": "test"}
+        alone = {"reason": "x", "without_person": True, "authority": OPERATOR, "actor": actors.Actor("test")}
         await grant_privilege(session, "penentu", "sso:users:roles", **alone)
     await city.provider.refresh()
 
@@ -507,7 +509,7 @@ async def test_what_is_not_granted_is_refused_wherever_it_is_asked_for(city: Cit
         }  # fmt: skip
         made = ClientMetadata.model_validate({**values, "scope_reasons": {}})
         city.secrets["semua"] = str(
-            await create_client(session, city.provider.box, "semua", made, catalogue=HERE, actor="test")
+            await create_client(session, city.provider.box, "semua", made, catalogue=HERE, actor=actors.Actor("test"))
         )
     await city.provider.refresh()
     party = city.relying_party("semua")
@@ -516,7 +518,7 @@ async def test_what_is_not_granted_is_refused_wherever_it_is_asked_for(city: Cit
         code = await browser.code(party, scope="openid profile nik")
         async with city.provider.db.write() as session:
             for name in ("nik", "sso:users:read"):
-                about = {"reason": "x", "authority": OPERATOR, "actor": "test"}
+                about = {"reason": "x", "authority": OPERATOR, "actor": actors.Actor("test")}
                 await revoke_privilege(session, "semua", name, **about)
         await city.provider.refresh()
         for scope in ("openid nik", "openid sso:users:read", "openid sso:clients:grant"):
@@ -546,7 +548,7 @@ async def test_what_is_not_granted_is_refused_wherever_it_is_asked_for(city: Cit
     # Granted again, what was given before does not come back.
     clock.advance(5)
     async with city.provider.db.write() as session:
-        again = {"reason": "x", "without_person": False, "authority": OPERATOR, "actor": "test"}
+        again = {"reason": "x", "without_person": False, "authority": OPERATOR, "actor": actors.Actor("test")}
         await grant_privilege(session, "semua", "nik", **again)
     await city.provider.refresh()
     assert (await party.introspect(token)) == {"active": False}
@@ -619,7 +621,7 @@ async def test_a_catalogue_grants_what_it_names_and_not_what_somebody_revoked(ci
         held = await held_by(session, "petugas")
         assert held["sso:users:roles"].without_person
         assert held["sso:users:roles"].granted_by == "catalogue tests"
-        about = {"reason": "Tidak lagi.", "authority": OPERATOR, "actor": "cli"}
+        about = {"reason": "Tidak lagi.", "authority": OPERATOR, "actor": actors.Actor("cli")}
         await revoke_privilege(session, "petugas", "sso:users:roles", **about)
         plan = await make_plan(session, catalogue)
         assert [(one.action, one.client_id, one.privilege) for one in plan.privileges] == [

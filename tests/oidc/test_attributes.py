@@ -42,7 +42,7 @@ from sso.identity.users import store as users
 from sso.identity.users.importing import Options, Report, import_file
 from sso.identity.users.models import User
 from sso.identity.users.rows import Note
-from sso.platform.actor import CLI
+from sso.platform.actor import CLI, Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
@@ -89,7 +89,7 @@ async def register(city: City, client_id: str, scope: str) -> None:
         assert row is not None
         kept = stored_metadata(row.metadata_).stored() | {"scope": scope}
         metadata = ClientMetadata.model_validate(kept)
-        await replace_client(session, row, metadata, catalogue=row.catalogue, actor="test")
+        await replace_client(session, row, metadata, catalogue=row.catalogue, actor=Actor("test"))
     await city.provider.refresh()
 
 
@@ -202,7 +202,7 @@ async def test_specific_data_needs_a_grant_as_a_nik_does(city: City) -> None:
             row = await clients.lock_client(session, "warga")
             assert row is not None
             held = await held_by(session, "warga")
-            end_grant(session, held["specific_health"], actor="test", reason="test", stays=True)
+            end_grant(session, held["specific_health"], actor=Actor("test"), reason="test", stays=True)
             row.version = await bump_version(session, "clients")
         await city.provider.refresh()
         assert "bloodType" not in (await own.userinfo(made["access_token"])).json(), "the grant was revoked"

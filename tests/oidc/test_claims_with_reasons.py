@@ -17,6 +17,7 @@ from sso.clients.models import SELF_REGISTERED
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import replace_client
 from sso.http.developer.form_texts import DATA, OFFERED
+from sso.platform.actor import Actor
 
 WEB: dict[str, Any] = {"type": "web", "client_name": "RP", "redirect_uris": ["https://rp.example/cb"]}
 NAME = {"name": "Nama di karcis."}
@@ -36,7 +37,7 @@ async def change(city: City, party: RelyingParty, **values: Any) -> None:
         kept = {name: value for name, value in stored_metadata(row.metadata_).stored().items() if name not in values}
         said = {name: value for name, value in values.items() if value is not None}
         metadata = ClientMetadata.model_validate({**kept, **said})
-        await replace_client(session, row, metadata, catalogue=SELF_REGISTERED, actor="test")
+        await replace_client(session, row, metadata, catalogue=SELF_REGISTERED, actor=Actor("test"))
     await city.provider.refresh()
 
 

@@ -283,7 +283,9 @@ async def test_the_proof_of_many_tells_of_those_alone_and_not_of_what_was_ended_
         ids = (await session.execute(select(SsoSession.id).order_by(SsoSession.id))).scalars().all()
         mine = update(SsoSession).where(SsoSession.id.in_(ids[:2]))
         await session.execute(mine.values(address="198.51.100.7"))
-        found = await mass_ending.begin(session, SessionFilter(network="198.51.100.7"), "administrator", actor="test")
+        found = await mass_ending.begin(
+            session, SessionFilter(network="198.51.100.7"), "administrator", actor=Actor("test")
+        )
         await end_session_of_person(session, city.provider, ids[3], actor=Actor("test"))
     clock.advance(1)
     await mass_ending.work_once(city.provider, found.id)

@@ -129,7 +129,7 @@ async def test_scopes_that_were_never_named_are_shown_and_do_not_count_as_change
     async with city.provider.db.write() as session:
         values = {"type": "web", "client_name": "Lama", "redirect_uris": ["https://kelurahan.example/cb"]}
         metadata = ClientMetadata.model_validate(values)
-        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor="test")
+        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor=Actor("test"))
         row = await clients.get_client(session, "kelurahan")
         assert row is not None
         await session.flush()
@@ -176,7 +176,7 @@ OTHERS: tuple[dict[str, Any], ...] = (
 async def test_saving_without_a_change_changes_nothing(city: City, admin: Browser, values: dict[str, Any]) -> None:
     async with city.provider.db.write() as session:
         metadata = ClientMetadata.model_validate({**values, "client_name": "Lama", "group": "Kelurahan"})
-        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor="test")
+        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor=Actor("test"))
     await city.provider.refresh()
     before, path = registered(city, "kelurahan"), "/admin/applications/kelurahan/settings"
     answer = await post(admin, await admin.open(path), note="Dilihat saja")

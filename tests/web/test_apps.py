@@ -12,6 +12,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE
 from sso.clients.secrets import create_client
 from sso.identity.users.service import find, set_roles
+from sso.platform.actor import Actor
 
 
 async def test_every_application_with_a_group_is_there_and_those_that_can_be_opened_have_a_link(city: City) -> None:
@@ -69,7 +70,8 @@ async def register(city: City, client_id: str, **members: Any) -> None:
     async with city.provider.db.write() as session:
         metadata = ClientMetadata.model_validate(document)
         city.secrets[client_id] = (
-            await create_client(session, city.provider.box, client_id, metadata, catalogue=HERE, actor="test") or ""
+            await create_client(session, city.provider.box, client_id, metadata, catalogue=HERE, actor=Actor("test"))
+            or ""
         )
     await city.provider.refresh()
 

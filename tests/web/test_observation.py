@@ -9,13 +9,15 @@ from typing import Any
 import httpx2 as httpx
 import orjson
 import pytest
+from authlib.oauth2.rfc6749 import OAuth2Error
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
+from tests.docs.scripts import ROOT
 from tests.routes import ROUTERS
 from tests.support import City
 
 from sso import logs
-from sso.observability import Observer
+from sso.observability import KNOWN, Observer
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.metrics import labels
@@ -106,13 +108,24 @@ async def test_flows_are_counted_by_outcome_and_no_label_is_made_up(city: City, 
     assert after["sso_outbox_pending", (("kind", "message"),)] == 1
     assert after["sso_database_up", ()] == 1
     assert after["sso_signing_key_age_seconds", (("alg", "ES256"),)] >= 0
-    known = FLOWS | labels.KINDS | labels.GRANT_TYPES | labels.ERRORS | labels.SIGN_IN_FAILURES
+    known = FLOWS | KNOWN.kinds | KNOWN.grant_types | labels.ERRORS | labels.SIGN_IN_FAILURES
     known |= {*labels.OUTCOMES, *labels.MESSAGE_OUTCOMES, "done", "retried", "given_up", "skipped", "rate_limits"}
     for name, pairs in after:
         for label, value in pairs:
             assert "made" not in value, name
             if label in ("flow", "outcome", "kind", "grant_type", "error"):
                 assert value in known, (name, label, value)
+
+
+def test_the_errors_in_labels_are_those_that_can_be_answered() -> None:
+    def kinds_of(error: type[OAuth2Error]) -> set[type[OAuth2Error]]:
+        return {error}.union(*(kinds_of(kind) for kind in error.__subclasses__()))
+
+    kinds = kinds_of(OAuth2Error)
+    ours = {str(kind.error) for kind in kinds if kind.__module__.startswith("sso.") and kind.error}
+    assert ours - {"invalid_client_metadata", "invalid_redirect_uri"} <= labels.ERRORS
+    source = " ".join(path.read_text() for path in (ROOT / "src/sso").rglob("*.py") if path.name != "labels.py")
+    assert {name for name in labels.ERRORS if f'"{name}"' not in source} <= {str(kind.error) for kind in kinds}
 
 
 def test_every_route_belongs_to_a_flow_and_a_histogram_has_the_parts_of_its_bounds() -> None:

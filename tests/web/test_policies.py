@@ -23,6 +23,7 @@ from sso.identity.groups.store import add_group
 from sso.identity.users.service import find, set_roles
 from sso.oidc.demands import Facts, Way, unmet
 from sso.oidc.store.standing import Standing
+from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import new_id
 from sso.settings import whole_seconds
@@ -88,7 +89,9 @@ async def office(city: City, **policies: Any) -> None:
     """Register the application, looked after here."""
     async with city.provider.db.write() as session:
         metadata = limited(**policies)
-        secret = await create_client(session, city.provider.box, "kantor", metadata, catalogue=HERE, actor="test")
+        secret = await create_client(
+            session, city.provider.box, "kantor", metadata, catalogue=HERE, actor=Actor("test")
+        )
     await city.provider.refresh()
     city.secrets["kantor"] = secret or ""
 

@@ -13,19 +13,23 @@ from sso.http.common.received import Received, TooLarge, TooSlow
 pytestmark = pytest.mark.unit
 
 
-class Body:
-    """The ``receive`` of a server: parts of a body, each with how long it takes."""
+AT_ONCE, LATER, NEVER = "", "later", "never"
 
-    def __init__(self, parts: Sequence[tuple[bytes, float]]) -> None:
+
+class Body:
+    """The ``receive`` of a server: parts of a body, each with when it comes."""
+
+    def __init__(self, parts: Sequence[tuple[bytes, str]]) -> None:
         self._parts = list(parts)
         self.cancelled = False
 
     async def __call__(self) -> dict[str, Any]:
-        body, seconds = self._parts.pop(0)
+        body, when = self._parts.pop(0)
         try:
-            if seconds:
+            if when:
                 await asyncio.sleep(0)
-                await asyncio.sleep(seconds)
+            if when is NEVER:
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled = True
             raise
@@ -33,23 +37,23 @@ class Body:
 
 
 async def test_parts_that_have_come_and_parts_that_come_later_are_one_body() -> None:
-    received = Received(Body([(b"a", 0), (b"b", 0.001), (b"c", 0), (b"d", 0.001)]), 10, 5)
+    received = Received(Body([(b"a", AT_ONCE), (b"b", LATER), (b"c", AT_ONCE), (b"d", LATER)]), 10, 5)
     assert await received.body() == b"abcd"
 
 
 async def test_a_body_that_comes_too_late_is_given_up() -> None:
     with pytest.raises(TooSlow):
-        await Received(Body([(b"a", 0), (b"b", 60)]), 10, 0.05).body()
+        await Received(Body([(b"a", AT_ONCE), (b"b", NEVER)]), 10, 0.05).body()
 
 
 async def test_a_body_that_is_too_large_is_refused_in_each_way_it_comes() -> None:
-    for seconds in (0, 0.001):
+    for when in (AT_ONCE, LATER):
         with pytest.raises(TooLarge):
-            await Received(Body([(b"abc", 0), (b"defg", seconds)]), 6, 5).body()
+            await Received(Body([(b"abc", AT_ONCE), (b"defg", when)]), 6, 5).body()
 
 
 async def test_a_request_that_is_cancelled_stops_waiting_for_its_body() -> None:
-    body = Body([(b"a", 60)])
+    body = Body([(b"a", NEVER)])
     reading = asyncio.create_task(Received(body, 10, 60).body())
     await asyncio.sleep(0)
     await asyncio.sleep(0)

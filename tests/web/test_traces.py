@@ -17,6 +17,7 @@ from tests.conftest import settings_for
 from tests.support import City
 
 from sso.app import create_app
+from sso.platform.actor import Actor
 from sso.platform.outbox.webhooks import add_webhook, say
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -81,7 +82,7 @@ async def test_requests_transactions_and_deliveries_are_spans_of_one_trace(
 
         async with provider.db.write() as session:
             webhook, _ = await add_webhook(
-                session, provider.box, url=f"{origin}/told", events=["*"], description="", actor="test"
+                session, provider.box, url=f"{origin}/told", events=["*"], description="", actor=Actor("test")
             )
             say(session, webhook, "session.ended", {}, "2026-01-01T00:00:00Z")
         await traced.site.worker.drain()

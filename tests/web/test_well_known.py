@@ -80,7 +80,7 @@ async def register(city: City, client_id: str, **values: Any) -> None:
     document = {"type": "android", "client_name": client_id, "redirect_uris": [f"id.{client_id}:/masuk"], **values}
     async with city.provider.db.write() as session:
         metadata = ClientMetadata.model_validate(document)
-        await create_client(session, city.provider.box, client_id, metadata, catalogue=HERE, actor="test")
+        await create_client(session, city.provider.box, client_id, metadata, catalogue=HERE, actor=Actor("test"))
     await city.provider.refresh()
 
 

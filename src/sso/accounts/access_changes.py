@@ -410,7 +410,7 @@ async def _end(
     for client_id, moments in sorted(lost.items()):
         parts = await sessions.parts_of_users(session, sorted(moments), client_id)
         over = [session_id for session_id, user_id, used in parts if used <= moments[user_id]]
-        await end_client_sessions(session, services, client_id, over, EndReason.ROLE_LOST, actor=actor.name)
+        await end_client_sessions(session, services, client_id, over, EndReason.ROLE_LOST, actor=actor)
 
 
 async def work_once(services: AccessServices, failed: dict[uuid.UUID, Exception]) -> bool:

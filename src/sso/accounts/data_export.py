@@ -261,7 +261,7 @@ async def withdraw(
     await tokens.delete_consents(session, user_id=user_id, client_id=client_id)
     await tokens.revoke_grants_of_user(session, user_id, clock.now(), client_id=client_id)
     parts = await sessions.client_sessions_of_user(session, user_id, client_id)
-    await end_client_sessions(session, services, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor.name)
+    await end_client_sessions(session, services, client_id, parts, EndReason.CONSENT_WITHDRAWN, actor=actor)
     record_by(
         session, actor, "consent.withdrawn", subject=str(user_id), client_id=client_id, address=actor.stored_ip_address
     )

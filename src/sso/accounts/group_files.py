@@ -56,7 +56,7 @@ NOT_YAML = N_("The file is not a YAML file of units and groups: %(detail)s")
 EMPTY = N_("The file has no units.")
 
 
-class FileRefused(Refusal):
+class UnitFileRefused(Refusal):
     """The file cannot be used at all. ``text``: why, as a message; ``detail``: what it names."""
 
     def __init__(self, text: str, detail: str = "") -> None:
@@ -138,7 +138,7 @@ def read_units_csv(path: Path, zone: str, encoding: str | None = None) -> tuple[
 
     Raises:
         Refusal: when it is no CSV file, is no text, or its encoding must be named.
-        FileRefused: when a column is unknown or missing, or there are no or too many units.
+        UnitFileRefused: when a column is unknown or missing, or there are no or too many units.
     """
     return _sorted_out(_csv_entries(path, zone, encoding))
 
@@ -147,7 +147,7 @@ def _sorted_out(lines: Iterable[Entry | Mistake]) -> tuple[list[Entry], list[Mis
     """Return the units of a file and the errors of its lines, apart.
 
     Raises:
-        FileRefused: when it has neither.
+        UnitFileRefused: when it has neither.
     """
     entries: list[Entry] = []
     mistakes: list[Mistake] = []
@@ -157,7 +157,7 @@ def _sorted_out(lines: Iterable[Entry | Mistake]) -> tuple[list[Entry], list[Mis
         else:
             mistakes.append(line)
     if not entries and not mistakes:
-        raise FileRefused(EMPTY)
+        raise UnitFileRefused(EMPTY)
     return entries, mistakes
 
 
@@ -165,7 +165,7 @@ def _csv_entries(path: Path, zone: str, encoding: str | None) -> Iterator[Entry 
     checked = False
     for count, row in enumerate(read_csv(path, encoding)):
         if count >= MAX_UNITS:
-            raise FileRefused(TOO_MANY, str(MAX_UNITS))
+            raise UnitFileRefused(TOO_MANY, str(MAX_UNITS))
         if row.row is None:
             yield Mistake(row.line, "", NOT_READ, {"detail": row.reason})
             continue
@@ -179,10 +179,10 @@ def _csv_entries(path: Path, zone: str, encoding: str | None) -> Iterator[Entry 
 def _check_columns(names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        raise FileRefused(UNKNOWN_COLUMN, unknown[0][:60])
+        raise UnitFileRefused(UNKNOWN_COLUMN, unknown[0][:60])
     missing = [name for name in REQUIRED if name not in names]
     if missing:
-        raise FileRefused(NO_COLUMN, missing[0])
+        raise UnitFileRefused(NO_COLUMN, missing[0])
 
 
 def read_entry(line: int, values: Mapping[str, str], zone: str, kind: Kind = "unit") -> Entry | Mistake:
@@ -215,7 +215,7 @@ def read_units_yaml(path: Path, zone: str) -> tuple[list[Entry], list[Mistake]]:
     """Return the units and groups of a YAML file (``units:`` and ``groups:``), and the errors of its entries.
 
     Raises:
-        FileRefused: when it is no such file.
+        UnitFileRefused: when it is no such file.
     """
     return _sorted_out(_yaml_entries(path, zone))
 
@@ -229,14 +229,14 @@ def _yaml_entries(path: Path, zone: str) -> Iterator[Entry | Mistake]:
         text = path.read_text(encoding="utf-8-sig")
         document, root = read_yaml(text), yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        raise FileRefused(NOT_YAML, " ".join(str(error).split())[:300]) from None
+        raise UnitFileRefused(NOT_YAML, " ".join(str(error).split())[:300]) from None
     if not isinstance(document, dict) or not isinstance(root, yaml.MappingNode) or set(document) - {"units", "groups"}:
-        raise FileRefused(NOT_YAML, "units:, groups:")
+        raise UnitFileRefused(NOT_YAML, "units:, groups:")
     for key, node in root.value:
         kind: Kind = "unit" if key.value == "units" else "group"
         items = document[key.value] or []
         if not isinstance(items, list) or len(items) > MAX_UNITS:
-            raise FileRefused(NOT_YAML, f"{key.value}:")
+            raise UnitFileRefused(NOT_YAML, f"{key.value}:")
         for item, place in zip(items, node.value, strict=False):
             yield _yaml_entry(place.start_mark.line + 1, item, zone, kind)
 

@@ -187,7 +187,7 @@ async def _enable(session: AsyncSession, services: AccountActions, user: User, r
 
 async def _end_sessions(session: AsyncSession, _: AccountActions, user: User, request: ActionRequest) -> None:
     of_user = SessionFilter(user_id=user.id)
-    await begin(session, of_user, EndReason.ADMINISTRATOR, actor=str(request.actor.name), note=request.reason)
+    await begin(session, of_user, EndReason.ADMINISTRATOR, actor=request.actor, note=request.reason)
 
 
 async def _make_recovery_code(

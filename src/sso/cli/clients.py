@@ -312,6 +312,7 @@ def grant_command(
     The scope must be registered for the application too.
     """
     from sso.clients.privileges import OPERATOR, grant_privilege
+    from sso.platform.actor import CLI
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
@@ -322,7 +323,7 @@ def grant_command(
                 reason=reason,
                 without_person=without_person,
                 authority=OPERATOR,
-                actor="cli",
+                actor=CLI,
             )
 
     run(work)
@@ -337,10 +338,11 @@ def revoke_grant_command(client_id: ClientId, privilege: Privilege, reason: Reas
     No catalogue grants it again; only "sso clients grant" does.
     """
     from sso.clients.privileges import OPERATOR, revoke_privilege
+    from sso.platform.actor import CLI
 
     async def work(storage: Storage) -> None:
         async with storage.db.write() as session:
-            await revoke_privilege(session, client_id, privilege, reason=reason, authority=OPERATOR, actor="cli")
+            await revoke_privilege(session, client_id, privilege, reason=reason, authority=OPERATOR, actor=CLI)
 
     run(work)
     print(_("revoked"))

@@ -181,7 +181,7 @@ def revoke(
             if chosen.session_id is not None:
                 ended = await end_session_of_person(session, services, chosen.session_id, actor=CLI, note=note[:200])
                 return int(ended)
-            begun = await begin(session, chosen, EndReason.ADMINISTRATOR, actor="cli", note=note[:200])
+            begun = await begin(session, chosen, EndReason.ADMINISTRATOR, actor=CLI, note=note[:200])
         return None if background else await _to_the_end(services, begun.id)
 
     count = run_loaded(work)
@@ -230,6 +230,7 @@ def endings_command(
 def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="See: sso sessions endings")]) -> None:
     """Stop a bulk revocation. Sessions that have ended stay ended."""
     from sso.logout.bulk import stop_ending
+    from sso.platform.actor import CLI
 
     try:
         chosen = read_uuid(ending_id)
@@ -238,7 +239,7 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
 
     async def work(storage: Storage) -> bool:
         async with storage.db.write() as session:
-            return await stop_ending(session, chosen, actor="cli")
+            return await stop_ending(session, chosen, actor=CLI)
 
     if not run(work):
         refuse(f"{ending_id} is not running; see: sso sessions endings")

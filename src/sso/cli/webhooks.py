@@ -30,13 +30,14 @@ def add_command(
     description: Annotated[str, typer.Option(help="Purpose of the webhook.")] = "",
 ) -> None:
     """Add a webhook and print its secret once."""
+    from sso.platform.actor import CLI
     from sso.platform.outbox import webhooks as rules
 
     async def work(storage: Storage) -> str:
         rules.check_webhook(url, event or [], allow_http_loopback=storage.settings.loopback)
         async with storage.db.write() as session:
             added, secret = await rules.add_webhook(
-                session, storage.box, url=url, events=event or [], description=description[:200], actor="cli"
+                session, storage.box, url=url, events=event or [], description=description[:200], actor=CLI
             )
         complain(_("Added: %(id)s. This secret is shown once.") % {"id": added.id})
         return secret
@@ -87,13 +88,14 @@ def test_command(webhook_id: WebhookId) -> None:
 @app.command("remove")
 def remove_command(webhook_id: WebhookId) -> None:
     """Remove a webhook."""
+    from sso.platform.actor import CLI
     from sso.platform.outbox import webhooks as rules
 
     chosen = an_id(webhook_id, "webhook")
 
     async def work(storage: Storage) -> bool:
         async with storage.db.write() as session:
-            return await rules.remove_webhook(session, chosen, actor="cli")
+            return await rules.remove_webhook(session, chosen, actor=CLI)
 
     if not run(work):
         refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")

@@ -21,7 +21,8 @@ from sso.clients.sectors import SubjectChange, check_kept_sector, subject_basis,
 from sso.clients.store import StoredClient
 from sso.clients.validation_errors import scope_warnings
 from sso.errors import Refusal
-from sso.platform.audit import record
+from sso.platform.actor import CLI, Actor
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version
 from sso.platform.permissions import needs_a_word, restricted
 
@@ -239,7 +240,7 @@ def _revoked_by_file(
             yield PrivilegeChange("revoke", client_id, privilege)
 
 
-async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -> None:
+async def apply_plan(session: AsyncSession, plan: Plan, *, actor: Actor = CLI) -> None:
     """Carry out a plan within the transaction of ``session``: all of it, or nothing. Secrets are never touched."""
     if plan.is_empty:
         return
@@ -259,10 +260,11 @@ async def apply_plan(session: AsyncSession, plan: Plan, *, actor: str = "cli") -
     for client_id in deleted:
         await end_all(session, client_id, actor=_acting_catalogue(plan), reason="the application was removed")
     await _apply_privileges(session, plan, version)
-    record(
+    record_by(
         session,
+        actor,
         "clients.applied",
-        actor=actor,
+        address=actor.stored_ip_address,
         subject=plan.catalogue.name,
         data={"counts": plan.counted(), "changed": [f"{c.action} {c.client_id}" for c in plan.changes[:1000]]},
     )
@@ -314,8 +316,8 @@ async def _apply_privileges(session: AsyncSession, plan: Plan, version: int) -> 
     await session.flush()
 
 
-def _acting_catalogue(plan: Plan) -> str:
-    return f"catalogue {plan.catalogue.name}"
+def _acting_catalogue(plan: Plan) -> Actor:
+    return Actor(f"catalogue {plan.catalogue.name}")
 
 
 def _difference(stored: dict[str, object], metadata: ClientMetadata) -> FieldChanges:

@@ -24,7 +24,8 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.models import REMOVED, SANDBOX, ClientPrivilege, ClientRow
 from sso.clients.profiles import relaxations
 from sso.errors import Refusal
-from sso.platform.audit import record
+from sso.platform.actor import Actor
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version, new_id
 from sso.platform.permissions import (
     GRANTING,
@@ -168,10 +169,9 @@ async def check_registration(
     after: ClientMetadata,
     authority: Authority,
     *,
-    actor: str,
+    actor: Actor,
     status: str = "active",
     decided: bool = False,
-    request_id: str | None = None,
 ) -> None:
     """Check that somebody may register ``after`` in place of ``before``, and grant or revoke the privileges that are
     registered with it, or no more.
@@ -185,7 +185,6 @@ async def check_registration(
         actor: who acts, for the audit log.
         status: the application's; a sandbox has no privileges.
         decided: every privilege in ``after`` needs a decision now, also one that was there before.
-        request_id: the reference for log and audit.
 
     Raises:
         PrivilegeRefused: when the act would yield more than the actor has.
@@ -205,12 +204,10 @@ async def check_registration(
             text = f"{', '.join(reserved)}: only somebody who may change every application decides this"
             raise PrivilegeRefused(text, ["clients:write"])
     new = sorted(name for name in needed - had if name not in held)
-    grant_rows(session, client_id, new, actor=actor, reason="registered with it", request_id=request_id)
+    grant_rows(session, client_id, new, actor=actor, reason="registered with it")
     for name in sorted(had - needed):
         if name in held:
-            end_grant(
-                session, held[name], actor=actor, reason="not registered any more", stays=False, request_id=request_id
-            )
+            end_grant(session, held[name], actor=actor, reason="not registered any more", stays=False)
 
 
 ANDROID_LINK = ("android_package", "android_certificate_fingerprints")
@@ -244,10 +241,9 @@ def grant_rows(
     client_id: str,
     privileges: Collection[str],
     *,
-    actor: str,
+    actor: Actor,
     reason: str,
     without_person: bool = False,
-    request_id: str | None = None,
 ) -> None:
     """Write grants and their audit events. Whether they may be given is checked before."""
     now = clock.now()
@@ -258,35 +254,36 @@ def grant_rows(
                 client_id=client_id,
                 privilege=name,
                 without_person=without_person,
-                granted_by=actor,
+                granted_by=str(actor.name),
                 granted_at=now,
                 reason=reason[:MAX_REASON_CHARS],
                 stays_revoked=False,
             )
         )
         data = {"privilege": name, "without_person": without_person, "reason": reason}
-        record(session, "client.privilege_granted", actor=actor, client_id=client_id, request_id=request_id, data=data)
+        record_by(
+            session, actor, "client.privilege_granted", address=actor.stored_ip_address, client_id=client_id, data=data
+        )
 
 
 def end_grant(
     session: AsyncSession,
     grant: ClientPrivilege,
     *,
-    actor: str,
+    actor: Actor,
     reason: str,
     stays: bool,
-    request_id: str | None = None,
 ) -> None:
     """Write that a grant is over, and its audit event."""
-    grant.revoked_at, grant.revoked_by, grant.stays_revoked = clock.now(), actor, stays
+    grant.revoked_at, grant.revoked_by, grant.stays_revoked = clock.now(), actor.name, stays
     grant.revoked_reason = reason[:MAX_REASON_CHARS]
     data = {"privilege": grant.privilege, "reason": reason}
-    record(
+    record_by(
         session,
+        actor,
         "client.privilege_revoked",
-        actor=actor,
+        address=actor.stored_ip_address,
         client_id=grant.client_id,
-        request_id=request_id,
         data=data,
     )
 
@@ -299,8 +296,7 @@ async def grant_privilege(
     reason: str,
     without_person: bool,
     authority: Authority,
-    actor: str,
-    request_id: str | None = None,
+    actor: Actor,
 ) -> ClientPrivilege:
     """Grant a privilege to a production application of the city. It has it where its scope is registered too.
 
@@ -322,7 +318,7 @@ async def grant_privilege(
     if privilege in held and held[privilege].without_person == without_person:
         raise PrivilegeError(f"{client_id!r} has {privilege} already")
     if privilege in held:
-        end_grant(session, held[privilege], actor=actor, reason="granted anew", stays=False, request_id=request_id)
+        end_grant(session, held[privilege], actor=actor, reason="granted anew", stays=False)
     grant_rows(
         session,
         client_id,
@@ -330,7 +326,6 @@ async def grant_privilege(
         actor=actor,
         reason=reason.strip(),
         without_person=without_person,
-        request_id=request_id,
     )
     row.version = await bump_version(session, "clients")
     await session.flush()
@@ -344,8 +339,7 @@ async def revoke_privilege(
     *,
     reason: str,
     authority: Authority,
-    actor: str,
-    request_id: str | None = None,
+    actor: Actor,
 ) -> ClientPrivilege:
     """Revoke a privilege. No catalogue grants it again.
 
@@ -360,13 +354,13 @@ async def revoke_privilege(
         raise PrivilegeError(f"{client_id!r} has not been granted {privilege!r}")
     if not reason.strip():
         raise PrivilegeError("say why")
-    end_grant(session, held, actor=actor, reason=reason.strip(), stays=True, request_id=request_id)
+    end_grant(session, held, actor=actor, reason=reason.strip(), stays=True)
     row.version = await bump_version(session, "clients")
     await session.flush()
     return held
 
 
-async def end_all(session: AsyncSession, client_id: str, *, actor: str, reason: str) -> None:
+async def end_all(session: AsyncSession, client_id: str, *, actor: Actor, reason: str) -> None:
     """Revoke every privilege of an application that is removed."""
     for grant in (await held_by(session, client_id)).values():
         end_grant(session, grant, actor=actor, reason=reason, stays=False)

@@ -14,7 +14,8 @@ from sso.clients.models import REMOVED, ClientRow, ClientSecret
 from sso.clients.privileges import OPERATOR, Authority, check_hold, check_registration
 from sso.clients.registry import stored_metadata
 from sso.errors import Refusal
-from sso.platform.audit import record
+from sso.platform.actor import CLI, Actor
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import random_token, token_hash
@@ -38,7 +39,7 @@ async def new_secret(
     client_id: str,
     *,
     overlap_seconds: int = 0,
-    actor: str = "cli",
+    actor: Actor = CLI,
     authority: Authority = OPERATOR,
 ) -> str:
     """Make a new secret for an application and return it: it is not shown again.
@@ -71,9 +72,16 @@ async def new_secret(
         elif old.expires_at is None or old.expires_at > end:
             old.expires_at = end
     secret = random_token()
-    session.add(secret_row(box, client_id, metadata, secret, created_by=actor))
+    session.add(secret_row(box, client_id, metadata, secret, created_by=actor.name))
     row.version = await bump_version(session, "clients")
-    record(session, "client.secret_made", actor=actor, client_id=client_id, data={"overlap_seconds": overlap_seconds})
+    record_by(
+        session,
+        actor,
+        "client.secret_made",
+        address=actor.stored_ip_address,
+        client_id=client_id,
+        data={"overlap_seconds": overlap_seconds},
+    )
     return secret
 
 
@@ -105,9 +113,8 @@ async def add_secret(
     client_id: str,
     *,
     valid_days: int | None,
-    actor: str,
+    actor: Actor,
     authority: Authority = OPERATOR,
-    request_id: str | None = None,
 ) -> str:
     """Make another secret for an application beside the one that it has, and return it: it is not shown again.
 
@@ -118,7 +125,6 @@ async def add_secret(
         valid_days: for how many days; None: until it is revoked.
         actor: who asks.
         authority: what the actor may do.
-        request_id: the reference for log and audit.
 
     Raises:
         ClientError: when there is no such application, it uses no secret, or two are valid already.
@@ -135,16 +141,14 @@ async def add_secret(
         raise ClientError("two secrets are valid already: revoke one first")
     secret = random_token()
     end = clock.now() + timedelta(days=valid_days) if valid_days else None
-    session.add(secret_row(box, client_id, metadata, secret, created_by=actor, expires_at=end))
+    session.add(secret_row(box, client_id, metadata, secret, created_by=actor.name, expires_at=end))
     row.version = await bump_version(session, "clients")
     data = {"valid_days": valid_days}
-    record(session, "client.secret_made", actor=actor, client_id=client_id, request_id=request_id, data=data)
+    record_by(session, actor, "client.secret_made", address=actor.stored_ip_address, client_id=client_id, data=data)
     return secret
 
 
-async def revoke_secret(
-    session: AsyncSession, client_id: str, secret_id: UUID, *, actor: str, request_id: str | None = None
-) -> None:
+async def revoke_secret(session: AsyncSession, client_id: str, secret_id: UUID, *, actor: Actor) -> None:
     """Let a secret be worth nothing any more, at once.
 
     Raises:
@@ -157,7 +161,7 @@ async def revoke_secret(
     await session.delete(revoked)
     row.version = await bump_version(session, "clients")
     data = {"hint": revoked.hint}
-    record(session, "client.secret_revoked", actor=actor, client_id=client_id, request_id=request_id, data=data)
+    record_by(session, actor, "client.secret_revoked", address=actor.stored_ip_address, client_id=client_id, data=data)
 
 
 async def create_client(
@@ -167,9 +171,8 @@ async def create_client(
     metadata: ClientMetadata,
     *,
     catalogue: str,
-    actor: str,
+    actor: Actor,
     authority: Authority = OPERATOR,
-    request_id: str | None = None,
 ) -> str | None:
     """Register an application and return its secret, which is not shown again; None where it needs none. The privileges
     among its scopes are granted with it.
@@ -192,11 +195,11 @@ async def create_client(
     }
     row |= {"version": await bump_version(session, "clients"), "created_at": now, "updated_at": now}
     await store.insert_clients(session, [row])
-    await check_registration(session, client_id, None, metadata, authority, actor=actor, request_id=request_id)
+    await check_registration(session, client_id, None, metadata, authority, actor=actor)
     secret = random_token() if metadata.needs_secret else None
     if secret is not None:
         session.add(secret_row(box, client_id, metadata, secret))
-    record(session, "client.created", actor=actor, client_id=client_id, request_id=request_id)
+    record_by(session, actor, "client.created", address=actor.stored_ip_address, client_id=client_id)
     return secret
 
 
@@ -206,9 +209,8 @@ async def replace_client(
     metadata: ClientMetadata,
     *,
     catalogue: str,
-    actor: str,
+    actor: Actor,
     authority: Authority = OPERATOR,
-    request_id: str | None = None,
 ) -> None:
     """Put other metadata in place of an application's. Privileges among its new scopes are granted with it; those of
     scopes that it has no more are revoked.
@@ -229,7 +231,6 @@ async def replace_client(
         authority,
         actor=actor,
         status=row.status,
-        request_id=request_id,
     )
     row.metadata_ = metadata.stored()
     if not metadata.needs_secret:
@@ -239,7 +240,7 @@ async def replace_client(
     after = row.metadata_
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     data = {"changed": changed}
-    record(session, "client.updated", actor=actor, client_id=row.client_id, request_id=request_id, data=data)
+    record_by(session, actor, "client.updated", address=actor.stored_ip_address, client_id=row.client_id, data=data)
 
 
 async def reencrypt_secrets(session: AsyncSession, box: SecretBox) -> int:

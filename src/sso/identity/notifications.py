@@ -22,7 +22,7 @@ from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
 from sso.platform.outbox import MAIL, SMS, DeliveryKind, enqueue
-from sso.platform.security.tokens import base64url, equal, keyed_token
+from sso.platform.security.tokens import base64url, equal, from_base64url, keyed_token
 from sso.platform.services import HasBox, HasSettings
 from sso.settings import Settings, whole_seconds
 
@@ -205,4 +205,4 @@ def not_me_session(services: MessageServices, token: str) -> uuid.UUID | None:
     length = None if is_old else MAC_CHARS
     if not any([equal(mac, keyed_token(key, named)[:length]) for key in keys]):
         return None
-    return uuid.UUID(hex=named) if is_old else uuid.UUID(bytes=base64.urlsafe_b64decode(named + "=="))
+    return uuid.UUID(hex=named) if is_old else uuid.UUID(bytes=from_base64url(named))

@@ -23,7 +23,7 @@ from sso.identity.sessions.store import SessionFilter
 from sso.logout.end_sessions import end_client_sessions, end_sessions
 from sso.oidc.models import BulkRevocation
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.platform.db import delete_batch
 from sso.platform.services import HasDatabase
 from sso.ssf.events import EventServices
@@ -37,7 +37,7 @@ class BulkServices(EventServices, HasDatabase, Protocol):
 
 
 async def begin(
-    session: AsyncSession, chosen: SessionFilter, reason: EndReason, *, actor: str, note: str | None = None
+    session: AsyncSession, chosen: SessionFilter, reason: EndReason, *, actor: Actor, note: str | None = None
 ) -> BulkRevocation:
     """Begin to end every session that matches and has begun by now, within the transaction of ``session``. ``note``:
     why, in the words of who asked for it."""
@@ -47,7 +47,7 @@ async def begin(
         client_id=chosen.client_id,
         network=chosen.network,
         reason=reason,
-        actor=actor,
+        actor=actor.name,
         status="running",
         total=await sessions.count_not_ended(session, replace(chosen, begun_by=now)),
         ended=0,
@@ -57,10 +57,11 @@ async def begin(
     await session.flush()
     about = {"total": revocation.total, "user_id": str(chosen.user_id or ""), "client_id": chosen.client_id or ""}
     about |= {"network": chosen.network} if chosen.network else {}
-    record(
+    record_by(
         session,
+        actor,
         "sessions.ending",
-        actor=actor,
+        address=actor.stored_ip_address,
         subject=str(revocation.id),
         data={"reason": reason, "note": note or "", **about},
     )
@@ -68,7 +69,7 @@ async def begin(
 
 
 async def begin_parts(
-    session: AsyncSession, services: EventServices, client_id: str, reason: EndReason, *, actor: str
+    session: AsyncSession, services: EventServices, client_id: str, reason: EndReason, *, actor: Actor
 ) -> BulkRevocation | None:
     """Begin to end the part that an application takes in sessions, and end the first hundred at once.
 
@@ -79,11 +80,11 @@ async def begin_parts(
     total = await sessions.count_open_client_sessions(session, client_id)
     if total == 0:
         return None
-    revocation = BulkRevocation(client_id=client_id, what="parts", reason=reason, actor=actor, status="running")
+    revocation = BulkRevocation(client_id=client_id, what="parts", reason=reason, actor=actor.name, status="running")
     revocation.total, revocation.ended, revocation.created_at = total, 0, now
     session.add(revocation)
     await session.flush()
-    await _do_part(session, services, revocation)
+    await _do_part(session, services, revocation, actor)
     return revocation if revocation.status == "running" else None
 
 
@@ -97,16 +98,19 @@ def wanted_by(revocation: BulkRevocation) -> SessionFilter:
     )
 
 
-async def _do_part(session: AsyncSession, services: EventServices, revocation: BulkRevocation) -> None:
+async def _do_part(
+    session: AsyncSession, services: EventServices, revocation: BulkRevocation, actor: Actor | None = None
+) -> None:
+    actor = actor or Actor(revocation.actor)
     if revocation.what == "parts":
         assert revocation.client_id is not None
         part = await sessions.open_client_sessions(session, revocation.client_id, revocation.created_at, PART)
         await end_client_sessions(
-            session, services, revocation.client_id, part, EndReason(revocation.reason), actor=revocation.actor
+            session, services, revocation.client_id, part, EndReason(revocation.reason), actor=actor
         )
     else:
         part = await sessions.not_ended(session, wanted_by(revocation), PART)
-        await end_sessions(session, services, part, EndReason(revocation.reason), actor=Actor(revocation.actor))
+        await end_sessions(session, services, part, EndReason(revocation.reason), actor=actor)
     revocation.ended += len(part)
     if len(part) < PART:
         revocation.status, revocation.finished_at = "done", clock.now()
@@ -147,7 +151,7 @@ async def work(services: BulkServices, stop: asyncio.Event, after_part: Callable
         await clock.pause(stop, min(time.monotonic() - started, LONGEST_PAUSE_SECONDS))
 
 
-async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: str) -> bool:
+async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: Actor) -> bool:
     """Stop what was begun; sessions that are over stay over. Tell whether it was running."""
     mine = (BulkRevocation.id == ending_id) & (BulkRevocation.status == "running")
     stopped = (
@@ -158,7 +162,7 @@ async def stop_ending(session: AsyncSession, ending_id: uuid.UUID, *, actor: str
     )
     if (await session.execute(stopped)).first() is None:
         return False
-    record(session, "sessions.ending_stopped", actor=actor, subject=str(ending_id))
+    record_by(session, actor, "sessions.ending_stopped", subject=str(ending_id), address=actor.stored_ip_address)
     return True
 
 

@@ -100,7 +100,7 @@ async def end_client_sessions(
     session_ids: Sequence[uuid.UUID],
     reason: EndReason,
     *,
-    actor: str | None = None,
+    actor: Actor = UNKNOWN,
 ) -> list[ClientSession]:
     """End the part that one application takes in sessions: it was suspended or removed. It is told as if the sessions
     were over; for everybody else they go on (docs/decisions/0014)."""
@@ -108,11 +108,13 @@ async def end_client_sessions(
     if not ended:
         return []
     parts = [part for part in await sessions.participants(session, ended) if part.client_id == client_id]
-    notified = await _tell(session, services, parts, reason, actor, in_browser=False)
+    notified = await _tell(session, services, parts, reason, actor.name, in_browser=False)
     record(
         session,
         "session.part_ended",
-        actor=actor,
+        actor=actor.name,
+        address=actor.stored_ip_address,
+        request_id=actor.request_id,
         client_id=client_id,
         data={"reason": reason, "sessions": [str(session_id) for session_id in ended]},
     )

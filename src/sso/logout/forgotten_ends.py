@@ -114,9 +114,7 @@ async def _end_client_sessions(session: AsyncSession, services: EndServices, end
         if end.client_id is None or await sessions.is_used_since(session, _id(end), end.client_id, end.at):
             continue
         reason = EndReason(end.reason or EndReason.CLIENT_SUSPENDED)
-        count += bool(
-            await end_client_sessions(session, services, end.client_id, [_id(end)], reason, actor=SYSTEM.name)
-        )
+        count += bool(await end_client_sessions(session, services, end.client_id, [_id(end)], reason, actor=SYSTEM))
     return count
 
 

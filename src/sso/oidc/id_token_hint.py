@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sso.oidc.token.issue import ID_TOKEN_TYP
 from sso.platform.keys import InvalidToken, KeyRing
-from sso.platform.security.jwe import CannotDecrypt, is_encrypted
+from sso.platform.security.jwe import CannotDecryptJwe, is_encrypted
 from sso.settings import Settings
 
 
@@ -23,7 +23,7 @@ def read_hint(settings: Settings, keys: KeyRing, hint: str, audience: str | None
     """
     try:
         token = keys.decrypt(hint) if is_encrypted(hint) else hint
-    except CannotDecrypt as error:
+    except CannotDecryptJwe as error:
         raise InvalidToken(str(error)) from None
     issuer = settings.issuer
     return keys.verify(token, typ=ID_TOKEN_TYP, issuer=issuer, audience=audience, expired=True)

@@ -18,6 +18,7 @@ from sso.oidc.requests import NO_STORE, Answer, description
 from sso.oidc.services import RegistrationServices
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
+from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.settings import Settings
@@ -90,7 +91,9 @@ async def _check_subjects(session: AsyncSession, present: Registered, metadata: 
         text = "kept_sector: is for the city to decide: prove the sector with a sector_identifier_uri on its host."
         raise RegistrationRefused("invalid_client_metadata", text)
     try:
-        await check_subjects(session, present.client_id, before, metadata, accepted=accepted, actor="registration")
+        await check_subjects(
+            session, present.client_id, before, metadata, accepted=accepted, actor=Actor("registration")
+        )
     except SubjectsWouldChange as error:
         raise RegistrationRefused(
             "invalid_client_metadata", f"{SubjectsWouldChange(error.changes, ACCEPT, may_keep=False)}."

@@ -105,7 +105,7 @@ class ProtocolRequest(OAuth2Request):
         query: list[tuple[str, str]] | None = None,
         session: Executor | None = None,
     ) -> None:
-        self.__dict__.update(_blank(method, provider.settings.issuer, path))
+        super().__init__(method, _uri(provider.settings.issuer, path))
         self.headers = headers or {}
         self.provider = provider
         self.path = path
@@ -151,12 +151,6 @@ class ProtocolRequest(OAuth2Request):
 
 
 @lru_cache(maxsize=200)
-def _blank(method: str, issuer: str, path: str) -> dict[str, Any]:
-    """Return the attributes of a request of Authlib, which checks the address and reads the environment for each."""
-    attributes: dict[str, Any] = OAuth2Request(method, _uri(issuer, path)).__dict__
-    return attributes
-
-
 def _uri(issuer: str, path: str) -> str:
     """Return the address of an endpoint as Authlib checks it: https, or http on this machine. The settings allow http
     for loopback issuers alone; Authlib knows fewer names of the loopback interface, so one that it knows stands

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from authlib.oauth2 import AuthorizationServer
-from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+from authlib.oauth2.rfc6749 import BaseGrant, InvalidRequestError, OAuth2Error
 
 from sso.clients.registry import Client
 from sso.oidc.device.service import DeviceAuthorizationEndpoint
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 logging.getLogger("authlib").setLevel(logging.WARNING)
 
 Result = TypeVar("Result")
+Extension = Callable[[BaseGrant], object]
+"""Adds a check to a grant."""
 _OF_REGISTRATION = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_target"})
 """Errors that say what an application has not registered: at these nothing was consumed that must stay so."""
 
@@ -49,6 +51,8 @@ class ProviderServer(AuthorizationServer):
         self.provider = provider
         self.check_cas_request: CheckCasRequest = _no_cas
         """Checks a request of the CAS protocol, which this package does not know."""
+        self._grants: dict[str, tuple[type[BaseGrant], Sequence[Extension] | None]] = {}
+        self._front_grants: list[type[BaseGrant]] = []
         self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
         self.register_grant(HybridGrant, [S256Challenge(required=True)])
         self.register_grant(ImplicitGrant)
@@ -56,10 +60,17 @@ class ProviderServer(AuthorizationServer):
         self.register_grant(ClientCredentialsGrant)
         self.register_grant(DeviceCodeGrant)
         self.register_grant(JwtBearerGrant)
-        self._grants = {grant.GRANT_TYPE: (grant, extensions) for grant, extensions in self._token_grants}
         self.register_endpoint(DeviceAuthorizationEndpoint)
         self.register_endpoint(IntrospectionEndpoint)
         self.register_endpoint(RevocationEndpoint)
+
+    def register_grant(self, grant_cls: type[BaseGrant], extensions: Sequence[Extension] | None = None) -> None:
+        """Register a grant, with Authlib and for the lists that discovery shows."""
+        super().register_grant(grant_cls, extensions)
+        if hasattr(grant_cls, "check_token_endpoint"):
+            self._grants[grant_cls.GRANT_TYPE] = (grant_cls, extensions)
+        if hasattr(grant_cls, "check_authorization_endpoint"):
+            self._front_grants.append(grant_cls)
 
     def grant_types(self) -> list[str]:
         """Return the grant types that are registered."""
@@ -68,11 +79,11 @@ class ProviderServer(AuthorizationServer):
 
     def token_grant_types(self) -> list[str]:
         """Return the grant types of the token endpoint."""
-        return [grant.GRANT_TYPE for grant, _ in self._token_grants]
+        return list(self._grants)
 
     def response_types(self) -> list[str]:
         """Return the response types that are registered."""
-        return sorted({kind for grant, _ in self._authorization_grants for kind in grant.RESPONSE_TYPES})
+        return sorted({kind for grant in self._front_grants for kind in grant.RESPONSE_TYPES})
 
     async def respond(
         self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], *, reads: bool = False

@@ -17,7 +17,8 @@ from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectChange, SubjectsWouldChange, check_kept_sector, subject_basis, subject_change
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.oidc.store.models import Consent, Grant
-from sso.platform.audit import record
+from sso.platform.actor import Actor
+from sso.platform.audit import record_by
 
 ACCEPT = "accept_new_subjects:"
 """How a program accepts the change, followed by the client_id."""
@@ -83,9 +84,8 @@ async def check_subjects(
     after: ClientMetadata,
     *,
     accepted: str,
-    actor: str,
+    actor: Actor,
     accept: str = ACCEPT,
-    request_id: str | None = None,
 ) -> None:
     """Refuse a change of an application that gives its users a new ``sub``, unless it was accepted.
 
@@ -97,7 +97,6 @@ async def check_subjects(
         accepted: the client_id, where somebody accepts the change.
         actor: who changes it.
         accept: how the change is accepted there, for the message.
-        request_id: the reference for log and audit.
 
     Raises:
         SubjectsWouldChange: when people are affected and nobody has accepted it.
@@ -106,7 +105,7 @@ async def check_subjects(
     await check_kept(session, client_id, before, after)
     change = await change_of(session, client_id, before, after)
     if change is not None:
-        require_acceptance(session, [change], {accepted}, actor=actor, accept=accept, request_id=request_id)
+        require_acceptance(session, [change], {accepted}, actor=actor, accept=accept)
 
 
 def require_acceptance(
@@ -114,9 +113,8 @@ def require_acceptance(
     changes: Sequence[SubjectChange],
     accepted: Collection[str],
     *,
-    actor: str,
+    actor: Actor,
     accept: str,
-    request_id: str | None = None,
 ) -> None:
     """Refuse changes that affect people and were not accepted; write those that happen into the audit log.
 
@@ -128,7 +126,7 @@ def require_acceptance(
         raise SubjectsWouldChange(refused, accept)
     for change in changes:
         data = {"before": change.before or "public", "after": change.after or "public", "users": change.users}
-        record(session, EVENT, actor=actor, client_id=change.client_id, request_id=request_id, data=data)
+        record_by(session, actor, EVENT, address=actor.stored_ip_address, client_id=change.client_id, data=data)
 
 
 EVENT = "client.subjects_changed"

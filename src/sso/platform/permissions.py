@@ -127,7 +127,7 @@ GIVES_POWER = frozenset(
 (``without_person``); never :data:`GRANTING`."""
 
 
-class AccessRefused(Exception):
+class PermissionRefused(Exception):
     """Access is denied. ``code``: ``insufficient_scope``, ``no_permission`` or ``sign_in_again``."""
 
     def __init__(self, code: Literal["insufficient_scope", "no_permission", "sign_in_again"], name: str) -> None:
@@ -239,14 +239,14 @@ def check_access(
         since: the earliest authentication that is accepted for dangerous permissions (RFC 9470 section 3).
 
     Raises:
-        AccessRefused: when the permission is missing, or the authentication is too old.
+        PermissionRefused: when the permission is missing, or the authentication is too old.
     """
     permission = PERMISSIONS[name]
     if scopes is not None and permission.scope not in scopes:
-        raise AccessRefused("insufficient_scope", name)
+        raise PermissionRefused("insufficient_scope", name)
     if roles is None and scopes is None:
-        raise AccessRefused("no_permission", name)
+        raise PermissionRefused("no_permission", name)
     if roles is not None and name not in permissions_of(roles):
-        raise AccessRefused("no_permission", name)
+        raise PermissionRefused("no_permission", name)
     if permission.dangerous and roles is not None and (signed_in is None or signed_in < since):
-        raise AccessRefused("sign_in_again", name)
+        raise PermissionRefused("sign_in_again", name)

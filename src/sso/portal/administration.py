@@ -18,7 +18,7 @@ from sso.identity.notifications import MessageServices, notify
 from sso.identity.users.models import User
 from sso.oidc.subjects import check_subjects
 from sso.platform.actor import Actor
-from sso.platform.audit import record
+from sso.platform.audit import record_by
 from sso.portal import applications, teams
 from sso.portal.applications import Stale
 from sso.portal.approval import approve_application
@@ -132,15 +132,14 @@ async def register_at_once(
         ClientError: when a catalogue file manages the client, or the sandbox cannot follow.
     """
     before, client_id = stored_metadata(row.metadata_), row.client_id
-    name, request_id = actor.name or "", actor.request_id
-    await check_subjects(session, client_id, before, metadata, accepted=accepted, actor=name, request_id=request_id)
-    await replace_client(session, row, metadata, catalogue=HERE, authority=authority, actor=name, request_id=request_id)
+    await check_subjects(session, client_id, before, metadata, accepted=accepted, actor=actor)
+    await replace_client(session, row, metadata, catalogue=HERE, authority=authority, actor=actor)
     if application is not None:
         own_uri = own_redirect_uri(services.settings)
         await applications.follow_client(session, application, before, metadata, own_uri=own_uri)
         applications.mark_changed(session, application, actor, note)
         await notify_team(session, services, application)
-    record(session, event, client_id=client_id, data={"note": note}, actor=name, request_id=request_id)
+    record_by(session, actor, event, client_id=client_id, address=actor.stored_ip_address, data={"note": note})
 
 
 def with_policies(before: ClientMetadata, policies: Mapping[str, object]) -> ClientMetadata:

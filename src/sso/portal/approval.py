@@ -142,8 +142,7 @@ async def _require_acceptance(
         await _present_metadata(session, application),
         production_metadata(requested_settings_of(application), decided, allow_http_loopback=settings.loopback),
         accepted=accepted,
-        actor=str(actor.name),
-        request_id=actor.request_id,
+        actor=actor,
     )
 
 

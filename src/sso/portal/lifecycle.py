@@ -53,11 +53,11 @@ async def apply_catalogue(
     from sso.clients.catalogue_apply import apply_plan  # with YAML, which servers do not read
 
     changes = await subjects.counted(session, plan.subjects)
-    subjects.require_acceptance(session, changes, accepted, actor=str(actor.name), accept="--accept-new-subjects")
-    await apply_plan(session, plan, actor=str(actor.name))
+    subjects.require_acceptance(session, changes, accepted, actor=actor, accept="--accept-new-subjects")
+    await apply_plan(session, plan, actor=actor)
     for action, reason in (("suspend", EndReason.CLIENT_SUSPENDED), ("delete", EndReason.CLIENT_REMOVED)):
         gone = [change.client_id for change in plan.changes if change.action == action]
-        await end_client_sessions_everywhere(session, services, gone, reason, actor=str(actor.name))
+        await end_client_sessions_everywhere(session, services, gone, reason, actor=actor)
 
 
 async def suspend_client(
@@ -93,19 +93,13 @@ async def suspend_client(
     data = {"end_sessions": end_sessions, "note": note}
     record_event(session, "client.suspended", client_id, actor, data)
     if end_sessions:
-        await mass_ending.begin(
-            session, SessionFilter(client_id=client_id), EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
-        )
+        await mass_ending.begin(session, SessionFilter(client_id=client_id), EndReason.CLIENT_SUSPENDED, actor=actor)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
     else:
-        await end_client_sessions_everywhere(
-            session, services, [client_id], EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
-        )
+        await end_client_sessions_everywhere(session, services, [client_id], EndReason.CLIENT_SUSPENDED, actor=actor)
     if application is not None:
         sandbox = [sandbox_id(client_id)]
-        await end_client_sessions_everywhere(
-            session, services, sandbox, EndReason.CLIENT_SUSPENDED, actor=str(actor.name)
-        )
+        await end_client_sessions_everywhere(session, services, sandbox, EndReason.CLIENT_SUSPENDED, actor=actor)
 
 
 async def resume_client(
@@ -162,15 +156,15 @@ async def remove_client(
         )
     names = [client_id, *([sandbox_id(client_id)] if application is not None else [])]
     await clients.remove_clients(session, names, clock.now())
-    await end_all(session, client_id, actor=str(actor.name), reason="the application was removed")
+    await end_all(session, client_id, actor=actor, reason="the application was removed")
     if application is not None:
         mark(session, application, "retired", actor, note)
     record_event(session, "client.removed", client_id, actor, {"note": note})
-    await end_client_sessions_everywhere(session, services, names, EndReason.CLIENT_REMOVED, actor=str(actor.name))
+    await end_client_sessions_everywhere(session, services, names, EndReason.CLIENT_REMOVED, actor=actor)
 
 
 async def end_client_sessions_everywhere(
-    session: AsyncSession, services: EventServices, client_ids: Sequence[str], reason: EndReason, *, actor: str
+    session: AsyncSession, services: EventServices, client_ids: Sequence[str], reason: EndReason, *, actor: Actor
 ) -> None:
     """Revoke the grants of clients and end their client sessions: many of them in the background."""
     for client_id in client_ids:

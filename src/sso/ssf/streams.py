@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.errors import Refusal
+from sso.errors import Refusal, validation_message
 from sso.identity.users.identifiers import Kind, normalise_as
 from sso.identity.users.store import verified_owner
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
@@ -140,7 +140,7 @@ def read_message(kind: type[BaseModel], document: object) -> object:
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"]) or "the body"
-        raise StreamRefused(400, f"{field}: {problem['msg']}") from None
+        raise StreamRefused(400, f"{field}: {validation_message(problem)}") from None
 
 
 class NewStreamServices(Storage, Protocol):

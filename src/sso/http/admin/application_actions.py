@@ -280,7 +280,7 @@ async def change_privileges(
         await find_both(request, session, client_id, here)
         if form.choice == "revoke":
             await revoke_privilege(
-                session, client_id, form.privilege, reason=form.note, request_id=here.request_id, **here.acts
+                session, client_id, form.privilege, reason=form.note, actor=here.as_actor, authority=here.authority
             )
         elif form.choice == "grant":
             await grant_privilege(
@@ -289,8 +289,8 @@ async def change_privileges(
                 form.privilege,
                 reason=form.note,
                 without_person=form.without_person,
-                request_id=here.request_id,
-                **here.acts,
+                actor=here.as_actor,
+                authority=here.authority,
             )
     await registered.follow()
     return RedirectResponse(f"{APPLICATIONS}/{client_id}#privileges", 303)

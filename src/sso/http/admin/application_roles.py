@@ -43,7 +43,7 @@ async def _roles_page(
     client_id: str,
     here: Here,
     accounts: AccountActions,
-    refused: roles.PageError | None = None,
+    refused: roles.RoleFormRefused | None = None,
     typed: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the page.
@@ -88,7 +88,7 @@ async def change_roles(
     try:
         async with accounts.db.write() as session:
             done = await roles.carry_out(session, accounts, client_id, here, sent.form, dict(sent.typed))
-    except roles.PageError as error:
+    except roles.RoleFormRefused as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, client_id, here, accounts, error, typed)
     outbox.nudge()
@@ -105,5 +105,5 @@ async def download_roles(
         return failure(request, "not_found", 404, header=here.visit.header(request))
     try:
         return await file_response(request, accounts.db, here, client, sent.form.note)
-    except roles.PageError as error:
+    except roles.RoleFormRefused as error:
         return await _roles_page(request, client_id, here, accounts, error, sent.typed)

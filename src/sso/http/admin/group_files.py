@@ -21,8 +21,8 @@ from sso.accounts.group_files import (
     MAX_BYTES,
     MAX_UNITS,
     Entry,
-    FileRefused,
     Mistake,
+    UnitFileRefused,
     UnitPlan,
     apply_plan,
     make_plan,
@@ -160,7 +160,7 @@ def _read(body: bytes, zone: str) -> UnitFile:
         copy.flush()
         try:
             entries, mistakes = read_units_csv(Path(copy.name), zone)
-        except FileRefused as error:
+        except UnitFileRefused as error:
             raise _Unreadable(error.text, error.detail) from None
         except Refusal:
             raise _Unreadable(_why(body)) from None

@@ -36,7 +36,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import AccountActor, Db, Outbox
 from sso.http.console.access import GROUPS, Here, admin_page, token_for
 from sso.http.console.lookups import counted
-from sso.http.console.roles import PageError
+from sso.http.console.roles import RoleFormRefused
 from sso.http.console.texts import CANNOT
 from sso.http.console.units import Units
 from sso.identity.groups import members, tree
@@ -200,7 +200,7 @@ async def _act(
         perform = act_on_members if allowed is MEMBER_ACTS else act_on_group
         async with counted(request, here, sent.form.user if act == "add" else "", "groups:write"):
             target = await perform(accounts, chosen, sent, here.as_actor)
-    except PageError as error:
+    except RoleFormRefused as error:
         refused = RefusedAction(act, sent.typed, error.error.text, f"{act}-user")
         return await _group_page(request, accounts, group_id, here, error.status, refused)
     except (GroupRefused, UserError, ValidationError) as error:

@@ -100,7 +100,7 @@ async def rotate_keys(
         return await _keys_page(request, here, db, settings, sent.mistakes["note"], 400)
     try:
         async with db.write() as session:
-            await rotate(session, box, force=sent.form.force, actor=here.actor)
+            await rotate(session, box, force=sent.form.force, actor=here.as_actor)
             record_by(session, here.as_actor, "keys.rotation_asked", data={"note": note})
     except KeyTooYoung:
         return await _keys_page(request, here, db, settings, TOO_YOUNG, 409, note)

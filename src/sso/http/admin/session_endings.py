@@ -120,7 +120,7 @@ async def begin(here: EndsMany, sent: BulkEnding, view: View, accounts: AccountA
     async with view.db.write() as session:
         if chosen.user_id is not None:
             await check_power_over(session, view.registry, [chosen.user_id], here.rights)
-        revocation = await mass_ending.begin(session, chosen, EndReason.ADMINISTRATOR, actor=here.actor, note=note)
+        revocation = await mass_ending.begin(session, chosen, EndReason.ADMINISTRATOR, actor=here.as_actor, note=note)
         revocation_id = revocation.id
     if revocation.total <= mass_ending.PART:  # few sessions end at once, without the background job
         await mass_ending.work_once(accounts, revocation_id)
@@ -191,5 +191,5 @@ async def stop(request: Request, ending_id: str, here: EndsMany, db: Db) -> Resp
         return failure(request, "not_found", 404)
     await own_form(request, f"ending {chosen}")
     async with db.write() as session:
-        await mass_ending.stop_ending(session, chosen, actor=here.actor)
+        await mass_ending.stop_ending(session, chosen, actor=here.as_actor)
     return RedirectResponse(f"{ENDINGS}/{chosen}", 303)

@@ -181,8 +181,10 @@ async def change_unit_roles(
         async with counted(request, here, sent.form.user, GIVES), accounts.db.write() as session:
             roles_of_unit = await _seen(session, request, group_id, here, accounts, locale_of(request))
             done = await _change(session, accounts, here, roles_of_unit, sent)
-    except (roles.PageError, RoleError) as error:
-        refused = error.error if isinstance(error, roles.PageError) else roles.refusal(error, sent.form.choice.act)
+    except (roles.RoleFormRefused, RoleError) as error:
+        refused = (
+            error.error if isinstance(error, roles.RoleFormRefused) else roles.refusal(error, sent.form.choice.act)
+        )
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _unit_page(request, group_id, here, accounts, [refused], typed, error.status)
     outbox.nudge()
@@ -194,7 +196,7 @@ async def _change(
 ) -> Literal["give", "end"]:
     form = sent.form
     if not form.note:
-        raise roles.PageError(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
+        raise roles.RoleFormRefused(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
     if form.choice.act == "end":
         assignment_id = read_id(form.choice.target)
         row = next((row for row in roles_of_unit.rows if row.assignment.id == assignment_id), None)

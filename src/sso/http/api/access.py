@@ -18,7 +18,7 @@ from sso.http.api.problems import Problem
 from sso.http.common.state import kept_address_of, request_id_of, site_of
 from sso.oidc.token.bearer import REALM, Caller, caller_of
 from sso.platform.actor import Actor
-from sso.platform.permissions import PERMISSIONS, AccessRefused, check_access, effective_permissions, permissions_of
+from sso.platform.permissions import PERMISSIONS, PermissionRefused, check_access, effective_permissions, permissions_of
 from sso.settings import whole_seconds
 
 PREFIX = "/api/v1"
@@ -99,7 +99,7 @@ class CallerAccess:
                 signed_in=caller.signed_in,
                 since=clock.now() - self.max_age,
             )
-        except AccessRefused as error:
+        except PermissionRefused as error:
             raise _access_problem(error, whole_seconds(self.max_age)) from None
 
 
@@ -152,7 +152,7 @@ def needs_nothing() -> RouteOptions:
     return {"dependencies": [Depends(_access)], "openapi_extra": {"security": [{"sso": []}], "x-permission": ""}}
 
 
-def _access_problem(error: AccessRefused, seconds: int) -> Problem:
+def _access_problem(error: PermissionRefused, seconds: int) -> Problem:
     scope = error.permission.scope
     if error.code == "sign_in_again":
         text = f"This needs somebody who signed in within {seconds} seconds: ask for max_age={seconds}."

@@ -136,7 +136,12 @@ async def make_secret(
     async def make(session: AsyncSession) -> Created:
         with metadata_problems():
             secret = await add_secret(
-                session, box, client_id, valid_days=body.valid_days, authority=access.authority, **access.audited
+                session,
+                box,
+                client_id,
+                valid_days=body.valid_days,
+                authority=access.authority,
+                actor=access.actor_with_address,
             )
         location = f"{PREFIX}/applications/{application_id}/secrets"
         return Created(schemas.ApplicationSecret(client_id=client_id, client_secret=secret), location)
@@ -159,7 +164,7 @@ async def delete_secret(application_id: str, secret_id: uuid.UUID, access: Acces
         await team_application(access, session, application_id, owner=True)
         for client_id in (sandbox_id(application_id), application_id):
             if any(secret.id == secret_id for secret in await clients.secrets_of(session, client_id)):
-                await revoke_secret(session, client_id, secret_id, **access.audited)
+                await revoke_secret(session, client_id, secret_id, actor=access.actor_with_address)
                 revoked = True
     if not revoked:
         raise not_found("secret")

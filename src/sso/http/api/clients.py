@@ -76,8 +76,9 @@ async def create(
 
     async def make(session: AsyncSession) -> Created:
         check_kept_sector(None, metadata)
+        actor, authority = access.actor_with_address, access.authority
         secret = await create_client(
-            session, box, body.client_id, metadata, catalogue=HERE, authority=access.authority, **access.audited
+            session, box, body.client_id, metadata, catalogue=HERE, authority=authority, actor=actor
         )
         row = await store.lock_client(session, body.client_id)
         assert row is not None
@@ -135,8 +136,9 @@ async def put_client(
         row = await _present(session, client_id)
         check_etag(if_match, _shown(row))
         before = stored_metadata(row.metadata_)
-        await check_subjects(session, client_id, before, metadata, accepted=body.accept_new_subjects, **access.audited)
-        await replace_client(session, row, metadata, catalogue=HERE, authority=access.authority, **access.audited)
+        actor, accepted = access.actor_with_address, body.accept_new_subjects
+        await check_subjects(session, client_id, before, metadata, accepted=accepted, actor=actor)
+        await replace_client(session, row, metadata, catalogue=HERE, authority=access.authority, actor=actor)
         await session.flush()
         application = await lock_application(session, client_id)
         if application is not None:
@@ -173,7 +175,7 @@ async def make_secret(
             client_id,
             overlap_seconds=body.overlap_seconds,
             authority=access.authority,
-            actor=access.caller.actor,
+            actor=access.actor_with_address,
         )
         return Created(schemas.ClientSecret(client_id=client_id, client_secret=secret), f"{PREFIX}/clients/{client_id}")
 
@@ -310,7 +312,7 @@ async def add_privilege(
             reason=body.reason,
             without_person=body.without_person,
             authority=access.authority,
-            **access.audited,
+            actor=access.actor_with_address,
         )
         return Created(schemas.Privilege.model_validate(shown(granted)), f"{PREFIX}/clients/{client_id}/privileges")
 
@@ -338,8 +340,9 @@ async def end_privilege(
     grant it again."""
     async with db.write() as session:
         await _present(session, client_id)
+        actor = access.actor_with_address
         ended = await revoke_privilege(
-            session, client_id, privilege, reason=body.reason, authority=access.authority, **access.audited
+            session, client_id, privilege, reason=body.reason, authority=access.authority, actor=actor
         )
         answer = schemas.Privilege.model_validate(shown(ended))
     await known.refresh()

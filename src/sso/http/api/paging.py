@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
@@ -14,6 +12,7 @@ from sso.http.api.problems import Problem, ProblemError
 from sso.http.api.schemas.base import ResponseModel
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.text import check_line
+from sso.platform.security.tokens import base64url, from_base64url
 
 MAX_PAGE = 200
 Item = TypeVar("Item")
@@ -40,8 +39,8 @@ def read_cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return check_line(base64.b64decode(text, altchars=b"-_", validate=True).decode())
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return check_line(from_base64url(text).decode())
+    except ValueError:
         raise _bad_cursor() from None
 
 
@@ -63,7 +62,7 @@ def cut(rows: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[list
     page_rows = list(rows[:limit])
     if len(rows) <= limit:
         return page_rows, None
-    return page_rows, base64.urlsafe_b64encode(str(key(page_rows[-1])).encode()).decode()
+    return page_rows, base64url(str(key(page_rows[-1])).encode())
 
 
 def _bad_cursor() -> Problem:

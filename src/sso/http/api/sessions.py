@@ -141,7 +141,7 @@ async def begin_ending(
     async def make(session: AsyncSession) -> Created:
         chosen = SessionFilter(user_id=body.user_id, client_id=body.client_id, network=network)
         revocation = await mass_ending.begin(
-            session, chosen, EndReason.ADMINISTRATOR, actor=access.caller.actor, note=body.note or None
+            session, chosen, EndReason.ADMINISTRATOR, actor=access.actor_with_address, note=body.note or None
         )
         return Created(shown_ending(revocation), f"{PREFIX}/session-endings/{revocation.id}", 202)
 
@@ -180,7 +180,7 @@ async def stop_ending(ending_id: uuid.UUID, access: Access, db: Db) -> Response:
         revocation = await mass_ending.get_ending(session, ending_id)
         if revocation is None:
             raise not_found("ending")
-        if not await mass_ending.stop_ending(session, ending_id, actor=access.caller.actor):
+        if not await mass_ending.stop_ending(session, ending_id, actor=access.actor_with_address):
             raise Problem(409, "not_running", "It is done or was stopped already.")
         revocation = await mass_ending.get_ending(session, ending_id)
         assert revocation is not None

@@ -50,7 +50,12 @@ async def add_webhook(
     async def make(session: AsyncSession) -> Created:
         rules.check_webhook(body.url, body.events, allow_http_loopback=settings.loopback)
         added, secret = await rules.add_webhook(
-            session, box, url=body.url, events=body.events, description=body.description, **access.audited
+            session,
+            box,
+            url=body.url,
+            events=body.events,
+            description=body.description,
+            actor=access.actor_with_address,
         )
         return Created(schemas.WebhookWithSecret(webhook=_shown(added), secret=secret), f"{PREFIX}/webhooks/{added.id}")
 
@@ -93,7 +98,7 @@ async def test_webhook(webhook_id: uuid.UUID, access: Access, db: Db, outbox: Ou
 )
 async def remove_webhook(webhook_id: uuid.UUID, access: Access, db: Db) -> Response:
     async with db.write() as session:
-        done = await rules.remove_webhook(session, webhook_id, **access.audited)
+        done = await rules.remove_webhook(session, webhook_id, actor=access.actor_with_address)
     if not done:
         raise not_found("webhook")
     return Response(status_code=204)

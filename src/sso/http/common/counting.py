@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from starlette.types import Scope
 
+from sso.clients.metadata.types import GrantType
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client, Registry
 from sso.logs import note, noted
@@ -11,7 +14,6 @@ from sso.oidc.authorize.request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
 from sso.platform.metrics import Usage
-from sso.platform.metrics.labels import GRANT_TYPES
 from sso.platform.metrics.request_log import OK
 from sso.platform.security.ip_privacy import network_of
 
@@ -28,7 +30,7 @@ AFTER_AUTHENTICATION = frozenset(
 def known_grant_type(request: ProtocolRequest) -> str:
     """Return the grant type of a request, where it is one of ours: free text of strangers is shown to nobody."""
     grant_type = request.form.get("grant_type", "")
-    return grant_type if grant_type in GRANT_TYPES else ""
+    return grant_type if grant_type in get_args(GrantType) else ""
 
 
 def _note_proof(client: Client, status: int, *, authenticated: bool) -> None:

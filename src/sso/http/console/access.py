@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypedDict
+from typing import Any, Generic
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -41,20 +41,6 @@ from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, effective_p
 from sso.portal.access import RequiredRole, access_to, team_application
 from sso.portal.applications import sandbox_id
 from sso.portal.teams import teams_with
-
-
-class Acts(TypedDict):
-    """Who acts, and what they may do with applications, as arguments."""
-
-    actor: str
-    authority: Authority
-
-
-class Asks(TypedDict):
-    """Who asks, for log and audit, as arguments."""
-
-    actor: str
-    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +92,6 @@ class Here:
         everywhere = self.groups is None
         return Authority(permissions_of(self.visit.roles), everywhere=everywhere)
 
-    @property
-    def acts(self) -> Acts:
-        """Who acts, and what they may do: as the arguments ``actor`` and ``authority``."""
-        return {"actor": self.actor, "authority": self.authority}
-
     def may(self, permission: str) -> bool:
         """Tell whether they may do something."""
         return permission in self.permissions
@@ -157,11 +138,6 @@ async def here_of(request: Request, services: AccountServices) -> Here:
             units = await administered_by(session, signed_in.user.id)
     recent = is_recent(services.settings, signed_in.who)
     return Here(signed_in, permissions, groups, recent, request_id_of(request), kept_address_of(request), units)
-
-
-def by(here: Here) -> Asks:
-    """Return who asks, for log and audit: as the arguments ``actor`` and ``request_id``."""
-    return {"actor": here.actor, "request_id": here.request_id}
 
 
 class Needs:

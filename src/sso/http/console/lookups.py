@@ -14,7 +14,7 @@ from sso.http.common.field_errors import FieldError
 from sso.http.common.state import site_of
 from sso.http.console.access import Here
 from sso.http.console.role_texts import NOT_FOUND
-from sso.http.console.roles import PageError
+from sso.http.console.roles import RoleFormRefused
 from sso.platform.security.rate_limits import TooManyFailures
 
 
@@ -29,7 +29,7 @@ async def counted(request: Request, here: Here, typed: str, finds_all: str) -> A
         finds_all: the permission of those who find every user, and are not counted.
 
     Raises:
-        PageError: when there were too many misses.
+        RoleFormRefused: when there were too many misses.
     """
     if not typed or here.may(finds_all):
         yield
@@ -37,11 +37,11 @@ async def counted(request: Request, here: Here, typed: str, finds_all: str) -> A
     try:
         place = await site_of(request).limits.lookups.take(here.actor)
     except TooManyFailures:
-        raise PageError(FieldError("user", TOO_MANY_UNKNOWN), 429) from None
+        raise RoleFormRefused(FieldError("user", TOO_MANY_UNKNOWN), 429) from None
     missed = False
     try:
         yield
-    except PageError as error:
+    except RoleFormRefused as error:
         missed = error.error.text == NOT_FOUND
         raise
     except GroupRefused as error:

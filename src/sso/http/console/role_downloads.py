@@ -31,11 +31,11 @@ async def file_response(request: Request, db: Database, here: Here, client: Clie
         PageError: without a reason, or when they downloaded too many lists today.
     """
     if not note:
-        raise roles.PageError(FieldError("download-note", NOTE_MISSING))
+        raise roles.RoleFormRefused(FieldError("download-note", NOTE_MISSING))
     try:
         await site_of(request).limits.downloads.take(here.actor)
     except TooManyFailures as failed:
-        raise roles.PageError(FieldError("download-note", TOO_MANY_DOWNLOADS), 429, failed.retry_after) from None
+        raise roles.RoleFormRefused(FieldError("download-note", TOO_MANY_DOWNLOADS), 429, failed.retry_after) from None
     async with db.write() as session:
         roles.record_download(session, client.client_id, here, note)
     rows = roles.rows_of_file(db, client, locale_of(request))

@@ -74,7 +74,7 @@ class RoleForm(FormModel):
     until: Annotated[str, cut(10)] = ""
 
 
-class PageError(Exception):
+class RoleFormRefused(Exception):
     """What was asked for is refused: ``error`` says it at its field.
 
     Args:
@@ -162,10 +162,10 @@ async def carry_out(
     """Do what a form of the page asks for; return what was done, a key of ``DONE``.
 
     Raises:
-        PageError: when it is refused.
+        RoleFormRefused: when it is refused.
     """
     if not form.note and form.choice.act != "confirm":
-        raise PageError(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
+        raise RoleFormRefused(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
     giver = await giver_of(session, here.as_actor, client_id, here.visit.user.id)
     try:
         if form.choice.act == "give":
@@ -176,7 +176,7 @@ async def carry_out(
         elif form.choice.act == "review":
             until = _last_moment(form.until, services.settings.time_zone, "review-until")
             if until is None:
-                raise PageError(FieldError("review-until", NO_DATE))
+                raise RoleFormRefused(FieldError("review-until", NO_DATE))
             await reviews.start_review(
                 session, services, client_id, ends_at=until, giver=giver, actor=here.as_actor, reason=form.note
             )
@@ -189,7 +189,7 @@ async def carry_out(
                 session, services, review_id, giver=giver, actor=here.as_actor, reason=form.note
             )
     except RoleError as error:
-        raise PageError(refusal(error, form.choice.act), error.status) from None
+        raise RoleFormRefused(refusal(error, form.choice.act), error.status) from None
     return form.choice.act
 
 
@@ -206,7 +206,7 @@ async def _each(
     if form.choice.target and (alone := read_id(form.choice.target)):
         chosen = [alone]
     if not chosen:
-        raise PageError(FieldError(f"{form.choice.act}-note", NOTHING_CHOSEN))
+        raise RoleFormRefused(FieldError(f"{form.choice.act}-note", NOTHING_CHOSEN))
     chosen, actor = chosen[:SHOWN], here.as_actor
     if form.choice.act == "end":
         await end_roles(session, services, chosen, giver=giver, actor=actor, reason=form.note, client_id=client_id)
@@ -221,10 +221,10 @@ async def read_assignment(
     """Return the role that the form gives.
 
     Raises:
-        PageError: when it names nobody, or no unit.
+        RoleFormRefused: when it names nobody, or no unit.
     """
     if bool(form.user) == bool(form.group):
-        raise PageError(FieldError("user", ONE_OF_BOTH))
+        raise RoleFormRefused(FieldError("user", ONE_OF_BOTH))
     user = await _user(session, services, client_id, giver, form.user) if form.user else None
     group = await _group(session, form.group, "group") if form.group else None
     unit = await _group(session, form.unit, "unit") if form.unit else None
@@ -247,14 +247,14 @@ async def _user(session: AsyncSession, services: AccountActions, client_id: str,
         account = None
     user = await find_user_of(session, giver, client_id, account)
     if user is None:
-        raise PageError(FieldError("user", NOT_FOUND))
+        raise RoleFormRefused(FieldError("user", NOT_FOUND))
     return user
 
 
 async def _group(session: AsyncSession, code: str, field: str) -> Group:
     group = await tree.of_code(session, code)
     if group is None:
-        raise PageError(FieldError(field, NO_UNIT))
+        raise RoleFormRefused(FieldError(field, NO_UNIT))
     return group
 
 
@@ -265,9 +265,9 @@ def _last_moment(text: str, time_zone: str, field: str) -> datetime | None:
     try:
         end = read_day(text, time_zone, end=True)
     except (ValueError, OverflowError):
-        raise PageError(FieldError(field, NO_DATE)) from None
+        raise RoleFormRefused(FieldError(field, NO_DATE)) from None
     if end <= clock.now():
-        raise PageError(FieldError(field, NO_DATE))
+        raise RoleFormRefused(FieldError(field, NO_DATE))
     return end
 
 
@@ -304,7 +304,7 @@ def placed(errors: Sequence[FieldError], view: RolesView) -> list[FieldError]:
 
 
 def page_values(
-    view: RolesView | None, locale: str, refused: PageError | None, typed: Mapping[str, str] | None
+    view: RolesView | None, locale: str, refused: RoleFormRefused | None, typed: Mapping[str, str] | None
 ) -> dict[str, object]:
     """Return what the templates of both pages need.
 

@@ -49,7 +49,7 @@ async def _roles_page(
     request: Request,
     there: There,
     accounts: AccountActions,
-    refused: roles.PageError | None = None,
+    refused: roles.RoleFormRefused | None = None,
     typed: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the page.
@@ -96,7 +96,7 @@ async def change_roles(
     try:
         async with counted(request, there.here, sent.form.user, GIVES), accounts.db.write() as session:
             done = await roles.carry_out(session, accounts, client.client_id, there.here, sent.form, dict(sent.typed))
-    except roles.PageError as error:
+    except roles.RoleFormRefused as error:
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, there, accounts, error, typed)
     outbox.nudge()
@@ -112,5 +112,5 @@ async def download_roles(request: Request, there: Gives, sent: RolesSent, accoun
         raise Interrupted(failure(request, "not_found", 404))
     try:
         return await file_response(request, accounts.db, there.here, client, sent.form.note)
-    except roles.PageError as error:
+    except roles.RoleFormRefused as error:
         return await _roles_page(request, there, accounts, error, sent.typed)

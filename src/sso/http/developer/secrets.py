@@ -20,7 +20,7 @@ from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import Box, Clients, CurrentSettings, Db, OutboundHttp
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, one_of
-from sso.http.console.access import Here, OwnForm, There, by
+from sso.http.console.access import Here, OwnForm, There
 from sso.http.developer.application_page import APPS, CANNOT, Owner, Reader, application_page
 from sso.http.developer.sample import NewSecret, secret_page
 from sso.identity.users.store import names_of
@@ -141,7 +141,7 @@ async def change_secrets(
             secret = await _create_secret(db, box, there.here, client_id, sent.form.days)
         elif act == "revoke" and (revoked := read_id(secret_id)) is not None:
             async with db.write() as session:
-                await revoke_secret(session, client_id, revoked, **by(there.here))
+                await revoke_secret(session, client_id, revoked, actor=there.here.as_actor)
     except ClientError as error:
         return await _secrets_page(request, there, db, known.registry, CANNOT, 409, detail=str(error))
     await known.refresh()
@@ -153,4 +153,6 @@ async def change_secrets(
 
 async def _create_secret(db: Database, box: SecretBox, here: Here, client_id: str, days: int) -> str:
     async with db.write() as session:
-        return await add_secret(session, box, client_id, valid_days=days or None, authority=here.authority, **by(here))
+        return await add_secret(
+            session, box, client_id, valid_days=days or None, authority=here.authority, actor=here.as_actor
+        )

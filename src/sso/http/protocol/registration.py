@@ -17,6 +17,7 @@ from sso.http.protocol.current import CallerAddress, CurrentSite, StoredAddress
 from sso.identity.sessions.reasons import EndReason
 from sso.oidc import registration
 from sso.oidc.requests import Answer
+from sso.platform.actor import Actor
 from sso.platform.security.rate_limits import Purpose, TooManyFailures
 from sso.portal.lifecycle import end_client_sessions_everywhere
 
@@ -77,7 +78,7 @@ async def delete(
 
     async def end_client_sessions(session: AsyncSession, removed: str) -> None:
         reason = EndReason.CLIENT_REMOVED
-        await end_client_sessions_everywhere(session, provider, [removed], reason, actor="registration")
+        await end_client_sessions_everywhere(session, provider, [removed], reason, actor=Actor("registration"))
 
     work = registration.delete(provider, client_id, _authorization(request), stored_address, end_client_sessions)
     return await _counted(site, address, work)

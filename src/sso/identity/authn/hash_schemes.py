@@ -26,7 +26,7 @@ from passlib.utils.binary import ab64_encode, bcrypt64, h64
 from sso.identity.authn import yescrypt
 from sso.identity.authn.formulas import DIGESTS, PHP_BLANKS, Formula, read_formula
 from sso.platform.security.hash_costs import argon2_costs, check_costs
-from sso.platform.security.tokens import base64url
+from sso.platform.security.tokens import base64url, from_base64url
 
 MAX_CHARS = 2000
 BCRYPT_BYTES = 72
@@ -115,7 +115,7 @@ def _same(computed: bytes, expected: bytes) -> bool:
     return hmac.compare_digest(computed, expected)
 
 
-def unpadded(text: str, altchars: bytes | None = None) -> bytes:
+def unpadded(text: str) -> bytes:
     """Return the bytes of base64, padded or not.
 
     Raises:
@@ -125,10 +125,10 @@ def unpadded(text: str, altchars: bytes | None = None) -> bytes:
     if len(bare) % 4 == 1:
         raise ValueError("has broken base64")
     try:
-        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars, validate=True)
+        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except binascii.Error:
         raise ValueError("has broken base64") from None
-    if base64.b64encode(decoded, altchars).rstrip(b"=").decode() != bare:
+    if base64.b64encode(decoded).rstrip(b"=").decode() != bare:
         raise ValueError("has broken base64")
     return decoded
 
@@ -185,10 +185,6 @@ def firebase_form(key: Mapping[str, Any], salt: bytes, result: bytes) -> str:
 def symfony_form(rounds: int, salt: bytes, result: bytes) -> str:
     """Return the form in which a hash of Symfony's message digest encoder (SHA-512) is kept."""
     return f"$symfony$sha512${rounds}${base64url(salt)}${base64url(result)}"
-
-
-def _frombase64url(text: str) -> bytes:
-    return unpadded(text, b"-_")
 
 
 # --- bcrypt ---------------------------------------------------------------------------------------------------------
@@ -462,7 +458,7 @@ def _scrypt_django(match: re.Match[str]) -> Hash:
 )
 def _firebase(match: re.Match[str]) -> Hash:
     ln, r = int(match[1]), int(match[2])
-    separator, signer, salt, expected = (_frombase64url(part) for part in match.groups()[2:])
+    separator, signer, salt, expected = (from_base64url(part) for part in match.groups()[2:])
     if len(expected) != len(signer):
         raise ValueError("is malformed: the digest is not as long as the signer key")
 
@@ -603,14 +599,14 @@ def _bare_digest(match: re.Match[str]) -> Hash:
 
 @_form(re.compile(r"\$digest\$([\w-]*)\$([0-9a-fA-F]{32,128})", re.ASCII))
 def _salted_digest(match: re.Match[str]) -> Hash:
-    return _digest_hash(match[2], _frombase64url(match[1]))
+    return _digest_hash(match[2], from_base64url(match[1]))
 
 
 @_form(
     re.compile(r"\$salted\$(md5|sha1|sha224|sha256|sha384|sha512)\$(pre|post)\$([\w-]*)\$([0-9a-f]{32,128})", re.ASCII)
 )
 def _ordered_digest(match: re.Match[str]) -> Hash:
-    digest, salt, expected = match[1], _frombase64url(match[3]), match[4].encode()
+    digest, salt, expected = match[1], from_base64url(match[3]), match[4].encode()
     if BY_LENGTH.get(len(expected)) != digest:
         raise ValueError(f"is malformed: it is not as long as {digest}")
     first = match[2] == "pre"
@@ -688,7 +684,7 @@ _LDAP_PLAIN = ("sha", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 @_form(re.compile(r"\$symfony\$sha512\$([0-9]{1,9})\$([\w-]*)\$([\w-]+)", re.ASCII))
 def _symfony(match: re.Match[str]) -> Hash:
-    rounds, salt, expected = int(match[1]), _frombase64url(match[2]), _frombase64url(match[3])
+    rounds, salt, expected = int(match[1]), from_base64url(match[2]), from_base64url(match[3])
     if rounds < 1 or len(expected) != 64:
         raise ValueError("is malformed: impossible rounds or digest")
 
@@ -707,7 +703,7 @@ def _symfony(match: re.Match[str]) -> Hash:
 
 @_form(re.compile(r"\$formula\$([\w-]+)\$([\w-]*)\$(.+)", re.ASCII))
 def _by_formula(match: re.Match[str]) -> Hash:
-    formula, salt, rest = read_formula(_frombase64url(match[1]).decode()), _frombase64url(match[2]), match[3]
+    formula, salt, rest = read_formula(from_base64url(match[1]).decode()), from_base64url(match[2]), match[3]
     if formula.slow:
         inner = read_hash(rest)
         if inner.scheme != formula.slow:

@@ -29,7 +29,7 @@ from sso.oidc.token.assertions import (
 from sso.oidc.token.client_keys import ClientKeys, KeysUnavailable
 from sso.platform.db import Database
 from sso.platform.keys import KeyRing
-from sso.platform.security.jwe import CannotDecrypt, is_encrypted, is_type
+from sso.platform.security.jwe import CannotDecryptJwe, is_encrypted, is_type
 from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
 from sso.platform.security.text import TextRefused, check_line
 from sso.platform.security.tokens import token_hash
@@ -153,7 +153,7 @@ async def _opened(
                 raise AssertionRefused("has a signature although it names no algorithm")
             return unverified.claims, "unsigned"
         await _check_object_signature(client_keys, client, unverified)
-    except (AssertionRefused, CannotDecrypt, KeysUnavailable) as error:
+    except (AssertionRefused, CannotDecryptJwe, KeysUnavailable) as error:
         raise _invalid(str(error)) from None
     return unverified.claims, "signed"
 

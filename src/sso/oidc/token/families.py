@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hmac
 import os
-from base64 import urlsafe_b64decode
 from uuid import UUID
 
-from sso.platform.security.tokens import base64url
+from sso.platform.security.tokens import base64url, from_base64url
 
 REFRESH_PREFIX = "rt-"
 FORMAT = 1
@@ -41,11 +40,11 @@ def family_of(family_key: bytes, refresh_token: str, client_id: str) -> UUID | N
     """Return the grant that a token of ``client_id`` names; None where the token was not issued here."""
     text = refresh_token.removeprefix(REFRESH_PREFIX)
     try:
-        data = urlsafe_b64decode(text + "==")
+        data = from_base64url(text)
     except ValueError:
         return None
-    if len(data) != FAMILY_BYTES + SECRET_BYTES + TAG_BYTES or base64url(data) != text:
-        return None  # one token has one spelling
+    if len(data) != FAMILY_BYTES + SECRET_BYTES + TAG_BYTES:
+        return None
     body, tag = data[:-TAG_BYTES], data[-TAG_BYTES:]
     return UUID(bytes=body[:FAMILY_BYTES]) if hmac.compare_digest(tag, _tag(family_key, body, client_id)) else None
 

@@ -35,7 +35,7 @@ KEPT = timedelta(minutes=10)
 STORED = timedelta(minutes=15)
 """How long the row is kept: longer, so that a row that is missing was not deleted."""
 MAX_KEPT = 20_000
-"""How many ends a process keeps, the newest."""
+"""How many ends a process keeps, the newest; a warning says when there were more."""
 OVERLAP = 200
 """How many numbers before the newest are read again: a transaction with a lower number may commit later."""
 LOOK_SECONDS = 60.0
@@ -128,6 +128,7 @@ class Ends:
         self._newest = 0
         self._timeline: str | None = None
         self._looked_at: float | None = None
+        self._is_cut = False
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -178,10 +179,22 @@ class Ends:
     async def _read(self, session: AsyncSession, after: int) -> None:
         """Read the ends with a number above ``after`` that are young enough."""
         young: Select[Any] = select(*_COLUMNS).where(_e.seq > after, _e.at > clock.now() - KEPT)
-        for row in reversed((await session.execute(young.order_by(_e.seq.desc()).limit(MAX_KEPT))).all()):
+        rows = (await session.execute(young.order_by(_e.seq.desc()).limit(MAX_KEPT + 1))).all()
+        for row in reversed(rows):
             self.remember(End(*row))
+        self._tell_of_cut(cut=len(self._kept) > MAX_KEPT)
         while len(self._kept) > MAX_KEPT:
             del self._kept[next(iter(self._kept))]
+
+    def _tell_of_cut(self, *, cut: bool) -> None:
+        """Log once for each time that more has ended than is kept."""
+        if cut and not self._is_cut:
+            log.warning(
+                "more than %d sign-outs and revocations within %d minutes: after a fail-over that loses some, this "
+                "process can apply only the newest again; see docs/operations.md",
+                MAX_KEPT, KEPT.total_seconds() // 60,
+            )  # fmt: skip
+        self._is_cut = cut
 
     async def _missing(self, session: AsyncSession) -> list[End]:
         """Return the ends whose rows are not there."""

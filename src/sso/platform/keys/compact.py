@@ -1,20 +1,17 @@
-"""Writing and reading a signed token in compact form (RFC 7515 section 7.1), each part once.
+"""Reading a signed token in compact form (RFC 7515 section 7.1), each part once.
 
-PyJWT's own writer encodes and checks the same header and key for every token, and its reader walks over every character
-in Python. Its algorithms sign and verify here too.
+PyJWT's own reader walks over every character in Python, and needs the key before the header is read
+(docs/decisions/0050). Its algorithms verify here too.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
-from functools import lru_cache
 
 import jwt
 import orjson
 
-from sso.platform.security.tokens import base64url_bytes
+from sso.platform.security.tokens import from_base64url
 
 _JWS = jwt.PyJWS()
 
@@ -33,27 +30,6 @@ class Compact:
     signature: bytes
 
 
-def write_compact(payload: bytes, key: object, alg: str, typ: str, kid: str | None) -> str:
-    """Return a payload as a signed token.
-
-    Args:
-        payload: what is signed.
-        key: the private key, which belongs to ``alg``; for ``none`` it does not count.
-        alg: the algorithm.
-        typ: of the header.
-        kid: of the header; None: the header has none.
-    """
-    signing_input = b"%b.%b" % (_header(typ, alg, kid), base64url_bytes(payload))
-    signature = _JWS.get_algorithm_by_name(alg).sign(signing_input, key)
-    return (b"%b.%b" % (signing_input, base64url_bytes(signature))).decode("ascii")
-
-
-@lru_cache(maxsize=100)
-def _header(typ: str, alg: str, kid: str | None) -> bytes:
-    header = {"typ": typ, "alg": alg}
-    return base64url_bytes(orjson.dumps(header if kid is None else {**header, "kid": kid}))
-
-
 def read_compact(token: str) -> Compact:
     """Split a token and read its header.
 
@@ -64,7 +40,7 @@ def read_compact(token: str) -> Compact:
     try:
         signing_input, _, signature = token.encode("ascii").rpartition(b".")
         first, _, payload = signing_input.partition(b".")
-        header = orjson.loads(decoded(first))
+        header = orjson.loads(from_base64url(first))
     except ValueError as error:  # other than ASCII, no base64url, no JSON
         raise Malformed(str(error)) from None
     if not isinstance(header, dict) or "crit" in header or "b64" in header:
@@ -81,25 +57,9 @@ def payload_of(token: Compact, key: object, alg: str) -> bytes:
         alg: the algorithm of the key; what the header names does not count (RFC 8725 section 3.1).
 
     Raises:
-        Malformed: when a part is not base64url, or the signature is wrong.
+        ValueError: when a part is not base64url, or the signature is wrong (:class:`Malformed`).
     """
-    payload, signature = decoded(token.payload), decoded(token.signature)
+    payload, signature = from_base64url(token.payload), from_base64url(token.signature)
     if not _JWS.get_algorithm_by_name(alg).verify(token.signing_input, key, signature):
         raise Malformed("the signature is wrong")
     return payload
-
-
-def decoded(segment: bytes) -> bytes:
-    """Return what a part of a token encodes in base64url without padding (RFC 7515 section 2).
-
-    Raises:
-        Malformed: when encoding that again does not give the same text: other characters, padding, bits that are left
-            over.
-    """
-    try:
-        data = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
-    except binascii.Error:
-        raise Malformed("a part is not base64url") from None
-    if base64url_bytes(data) != segment:
-        raise Malformed("a part is not base64url")
-    return data

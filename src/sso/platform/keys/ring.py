@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import jwt
 import orjson
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.platform.keys.compact import payload_of, read_compact, write_compact
+from sso.platform.keys.compact import payload_of, read_compact
 from sso.platform.keys.kept import Kept, KeptClaims
 from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
@@ -23,6 +24,7 @@ from sso.platform.security.numbers import is_time
 JWKS_MAX_AGE_SECONDS = 300
 MAX_TOKEN_CHARS = 16_384
 LEEWAY_SECONDS = 10
+_JWS = jwt.PyJWS()
 _ORDER = ("active", "next", "retired")
 
 
@@ -104,9 +106,9 @@ class KeyRing:
         """
         payload = orjson.dumps(claims)
         if alg == "none":
-            return write_compact(payload, None, alg, typ, None)
+            return _JWS.encode(payload, "", alg, {"typ": typ})
         key = self._active[alg]
-        return write_compact(payload, key.private, alg, typ, key.kid)
+        return _JWS.encode(payload, key.private, alg, {"typ": typ, "kid": key.kid})
 
     def verify(
         self, token: str, *, typ: str, issuer: str, audience: str | None = None, expired: bool = False
@@ -169,7 +171,7 @@ class KeyRing:
         """Return the JWT in a JWE that is encrypted for a published key, active or retired.
 
         Raises:
-            CannotDecrypt: with a reason.
+            CannotDecryptJwe: with a reason.
         """
         return decrypt(token, {key.kid: (key.alg, key.private) for key in self._published_keys() if _decrypts(key)})
 

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.errors import Refusal
-from sso.platform.audit import record
+from sso.platform.actor import CLI, SYSTEM, Actor
+from sso.platform.audit import record_by
 from sso.platform.db import bump_version
 from sso.platform.keys.models import SigningKey
 from sso.platform.keys.ring import JWKS_MAX_AGE_SECONDS
@@ -40,7 +41,7 @@ async def ensure_keys(session: AsyncSession, box: SecretBox) -> int:
     # Finding primes is slow and releases the interpreter lock: all keys at once, on every core.
     created = await asyncio.gather(*(asyncio.to_thread(_new_key, alg, status, box) for alg, status in missing))
     session.add_all(created)
-    record(session, "keys.made", actor="system", data={"count": len(missing)})
+    record_by(session, SYSTEM, "keys.made", data={"count": len(missing)})
     return len(missing)
 
 
@@ -62,7 +63,7 @@ async def rotate(
     *,
     algs: Collection[str] | None = None,
     force: bool = False,
-    actor: str = "cli",
+    actor: Actor = CLI,
 ) -> None:
     """Retire the active key of each algorithm, make the next key active, and publish a new next key.
 
@@ -99,10 +100,11 @@ async def rotate(
             row.status, row.activated_at = "active", now
             session.add(_new_key(row.alg, "next", box))
     data = {"kids": [row.kid for row in rows if row.status == "active"]}
-    record(session, "keys.rotated", actor=actor, data={**data, "algs": sorted(algs)} if algs is not None else data)
+    data |= {"algs": sorted(algs)} if algs is not None else {}
+    record_by(session, actor, "keys.rotated", address=actor.stored_ip_address, data=data)
 
 
-async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: str = "cli") -> str:
+async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: Actor = CLI) -> str:
     """Delete a key that may have leaked: tokens that it signed are refused, and JWTs that are encrypted for it cannot
     be decrypted. Another key replaces it at once.
 
@@ -130,7 +132,8 @@ async def withdraw(session: AsyncSession, box: SecretBox, kid: str, *, actor: st
             key.status, key.activated_at = "active", now
     await session.flush()
     session.add_all(_new_key(alg, missing, box) for alg, missing in await _missing(session))
-    record(session, "keys.withdrawn", actor=actor, data={"kid": kid, "alg": row.alg, "status": status})
+    data = {"kid": kid, "alg": row.alg, "status": status}
+    record_by(session, actor, "keys.withdrawn", address=actor.stored_ip_address, data=data)
     return status
 
 
@@ -143,7 +146,7 @@ async def rotate_when_due(session: AsyncSession, box: SecretBox, interval: timed
     due = await _due(session, interval)
     if not due:
         return False
-    await rotate(session, box, algs=due, actor="system")
+    await rotate(session, box, algs=due, actor=SYSTEM)
     return True
 
 

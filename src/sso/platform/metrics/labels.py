@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 OTHER = "other"
@@ -48,23 +49,12 @@ _FLOWS = {
 }
 FLOWS = frozenset({*_FLOWS.values(), OTHER})
 OUTCOMES = ("ok", "refused", "limited", "unavailable", "failed")
-KINDS = frozenset({"backchannel_logout", "ssf_push", "ssf_poll", "webhook", "application_webhook", "notice", "message"})
 CHANNELS = ("sms", "whatsapp")
 MESSAGE_OUTCOMES = (
     "accepted", "sent", "delivered", "read", "failed", "refused", "budget", "prefix", "alarm", "forged",
 )  # fmt: skip
 """What happens to a message to a telephone number: taken by the provider, confirmed by it, or not sent."""
 MESSAGES = frozenset(f"{channel}:{outcome}" for channel in CHANNELS for outcome in MESSAGE_OUTCOMES)
-GRANT_TYPES = frozenset(
-    {
-        "authorization_code",
-        "refresh_token",
-        "client_credentials",
-        "urn:ietf:params:oauth:grant-type:device_code",
-        "urn:ietf:params:oauth:grant-type:token-exchange",
-        "urn:ietf:params:oauth:grant-type:jwt-bearer",
-    }
-)
 SIGN_IN_FAILURES = frozenset({"password", "too_many", "totp", "passkey", "recovery_code", "email", "phone", OTHER})
 ERRORS = frozenset(
     {
@@ -73,8 +63,8 @@ ERRORS = frozenset(
         "consent_required",
         "expired_token",
         "interaction_required",
+        "invalid_authorization_details",
         "invalid_client",
-        "invalid_dpop_proof",
         "invalid_grant",
         "invalid_request",
         "invalid_request_object",
@@ -83,15 +73,28 @@ ERRORS = frozenset(
         "invalid_target",
         "login_required",
         "redirect_uri",
+        "registration_not_supported",
         "server_error",
         "temporarily_unavailable",
         "unauthorized_client",
         "unmet_authentication_requirements",
         "unsupported_grant_type",
         "unsupported_response_type",
-        "use_dpop_nonce",
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Values of labels that other packages define.
+
+    Args:
+        kinds: the kinds of deliveries.
+        grant_types: the grant types.
+    """
+
+    kinds: frozenset[str]
+    grant_types: frozenset[str]
 
 
 @cache

@@ -23,10 +23,9 @@ from sso.platform.metrics.labels import (
     CHANNELS,
     ERRORS,
     FLOWS,
-    GRANT_TYPES,
-    KINDS,
     MESSAGES,
     SIGN_IN_FAILURES,
+    Known,
     flow_of,
     outcome_of,
 )
@@ -84,18 +83,18 @@ CHECKLIST = _gauge("sso_checklist_state", "Checklist of the installation: 0 good
 BUILD = _gauge("sso_build_info", "The version of the provider.", ("version",))
 
 
-def prepare() -> None:
+def prepare(known: Known) -> None:
     """Make the series of every combination of labels that alerts compare with, so that they exist before the first
     event."""
     BUILD.labels(__version__).set(1)
     for flow in FLOWS:
         REQUESTS.labels(flow, "ok")
-    for kind in KINDS:
+    for kind in known.kinds:
         for outcome in ("done", "given_up"):
             DELIVERIES.labels(kind, outcome)
         BREAKERS.labels(kind).set(0)
     BREAKERS.labels("rate_limits").set(0)
-    for name in GRANT_TYPES:
+    for name in known.grant_types:
         TOKENS.labels(name)
     for error in ERRORS:
         TOKEN_ERRORS.labels(error)
@@ -108,12 +107,12 @@ def prepare() -> None:
         BUDGET.labels(channel).set(0)
 
 
-def add(tallies: Tallies) -> None:
+def add(tallies: Tallies, known: Known) -> None:
     """Add what a process has counted."""
     for (path, status), durations in tallies.requests.items():
         _add_durations(REQUESTS.labels(flow_of(path), outcome_of(status)), durations)
     for (kind, outcome), durations in tallies.deliveries.items():
-        _add_durations(DELIVERIES.labels(_known(kind, KINDS), outcome), durations)
+        _add_durations(DELIVERIES.labels(_known(kind, known.kinds), outcome), durations)
     for (name, label), times in tallies.events.items():
         match name:
             case "sign_in":
@@ -121,7 +120,7 @@ def add(tallies: Tallies) -> None:
             case "sign_in_failed":
                 SIGN_INS.labels(_known(label, SIGN_IN_FAILURES)).inc(times)
             case "token":
-                TOKENS.labels(_known(label, GRANT_TYPES)).inc(times)
+                TOKENS.labels(_known(label, known.grant_types)).inc(times)
             case "token_error":
                 TOKEN_ERRORS.labels(_known(label, ERRORS)).inc(times)
             case "authorize_error":

@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.errors import Refusal
-from sso.platform.audit import record
+from sso.platform.actor import Actor
+from sso.platform.audit import record_by
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import content
 from sso.platform.db import Database, new_id
@@ -77,8 +78,7 @@ async def add_webhook(
     url: str,
     events: Sequence[str],
     description: str,
-    actor: str,
-    request_id: str | None = None,
+    actor: Actor,
 ) -> tuple[Webhook, str]:
     """Store a webhook and return it with its secret, which is not shown again.
 
@@ -101,18 +101,16 @@ async def add_webhook(
     session.add(webhook)
     await session.flush()
     data = {"webhook": str(webhook_id), "url": url, "events": webhook.events}
-    record(session, "webhook.added", actor=actor, subject=str(webhook_id), request_id=request_id, data=data)
+    record_by(session, actor, "webhook.added", subject=str(webhook_id), address=actor.stored_ip_address, data=data)
     return webhook, SECRET_PREFIX + base64.b64encode(key).decode()
 
 
-async def remove_webhook(
-    session: AsyncSession, webhook_id: uuid.UUID, *, actor: str, request_id: str | None = None
-) -> bool:
+async def remove_webhook(session: AsyncSession, webhook_id: uuid.UUID, *, actor: Actor) -> bool:
     """Delete a webhook; tell whether there was one."""
     gone = await session.execute(delete(Webhook).where(Webhook.id == webhook_id).returning(Webhook.id))
     if gone.first() is None:
         return False
-    record(session, "webhook.removed", actor=actor, subject=str(webhook_id), request_id=request_id)
+    record_by(session, actor, "webhook.removed", subject=str(webhook_id), address=actor.stored_ip_address)
     return True
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from joserfc.errors import JoseError
-from joserfc.util import urlsafe_b64decode
 
 from sso.platform.security.json_documents import read_json
+from sso.platform.security.tokens import from_base64url
 
 # Imported where something is encrypted or decrypted: commands do without.
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class CannotEncrypt(Exception):
     """The recipient has no suitable key."""
 
 
-class CannotDecrypt(Exception):
+class CannotDecryptJwe(Exception):
     """A JWE is not encrypted for a key of the provider, or is of a kind that is not accepted."""
 
 
@@ -71,15 +71,15 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
         keys: private keys of the provider by key id, each with its algorithm.
 
     Raises:
-        CannotDecrypt: with a reason.
+        CannotDecryptJwe: with a reason.
     """
     from joserfc import jwe
 
     if len(token) > MAX_JWE_CHARS:
-        raise CannotDecrypt("the encrypted JWT is too long")
+        raise CannotDecryptJwe("the encrypted JWT is too long")
     header = _header(token)
     if "zip" in header:
-        raise CannotDecrypt("compressed content is not opened")
+        raise CannotDecryptJwe("compressed content is not opened")
     alg, kid = header.get("alg"), header.get("kid")
     for known, (key_alg, private) in keys.items():
         if key_alg != alg or (kid is not None and kid != known):
@@ -88,7 +88,7 @@ def decrypt(token: str, keys: dict[str, tuple[str, Key]]) -> str:
             return bytes(jwe.decrypt_compact(token, private, registry=_registry()).plaintext or b"").decode("ascii")
         except (JoseError, ValueError, TypeError, UnicodeDecodeError):
             continue
-    raise CannotDecrypt("it is not encrypted for one of our keys")
+    raise CannotDecryptJwe("it is not encrypted for one of our keys")
 
 
 def private_key(der: bytes, alg: str) -> Key:
@@ -129,11 +129,11 @@ def _registry() -> JWERegistry:
 def _header(token: str) -> dict[str, object]:
     """Return the protected header, read more strictly than joserfc does: no member may stand in it twice."""
     try:
-        header = read_json(urlsafe_b64decode(token.partition(".")[0].encode()))
+        header = read_json(from_base64url(token.partition(".")[0]))
     except ValueError:
-        raise CannotDecrypt("it is not an encrypted JWT") from None
+        raise CannotDecryptJwe("it is not an encrypted JWT") from None
     if not isinstance(header, dict):
-        raise CannotDecrypt("it is not an encrypted JWT")
+        raise CannotDecryptJwe("it is not an encrypted JWT")
     return header
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from joserfc.util import urlsafe_b64decode
-
 from sso.platform.security.text import TextRefused, check_line
+from sso.platform.security.tokens import from_base64url
 
 MAX_KEYS = 20
 RSA_BITS = (2048, 8192)
@@ -144,7 +143,7 @@ def _bytes(key: Mapping[str, object], name: str) -> bytes:
     text = key.get(name)
     try:
         if isinstance(text, str) and _BASE64URL.fullmatch(text):
-            return urlsafe_b64decode(text.encode())
+            return from_base64url(text)
     except ValueError:
         pass
     raise ValueError(f"holds a key that cannot be used: {name} must be base64url (RFC 7518 section 6)")

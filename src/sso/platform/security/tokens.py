@@ -5,13 +5,13 @@ Tokens have 256 random bits, so a plain SHA-256 is enough: there is nothing to g
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 import secrets
 
+from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
+
 TOKEN_BYTES = 32
-_TO_URL_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 
 def random_token() -> str:
@@ -38,12 +38,20 @@ def keyed_token(key: bytes, *parts: str) -> str:
 
 def base64url(data: bytes) -> str:
     """Return ``data`` in base64url without padding (RFC 7515 section 2)."""
-    return base64url_bytes(data).decode("ascii")
+    return urlsafe_b64encode(data).decode("ascii")
 
 
-def base64url_bytes(data: bytes) -> bytes:
-    """Return the same as bytes."""
-    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL_ALPHABET)
+def from_base64url(text: str | bytes) -> bytes:
+    """Return what ``text`` encodes in base64url without padding.
+
+    Raises:
+        ValueError: when it is not the one text that :func:`base64url` gives: other characters, padding, bits that are
+            left over.
+    """
+    try:
+        return urlsafe_b64decode(text.encode("ascii") if isinstance(text, str) else text)
+    except ValueError:
+        raise ValueError("is not base64url (RFC 7515 section 2)") from None
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -150,9 +150,8 @@ async def _register_production(
         stored_metadata(row.metadata_) if row is not None and row.status != REMOVED else None,
         metadata,
         authority,
-        actor=str(actor.name),
+        actor=actor,
         decided=True,
-        request_id=actor.request_id,
     )
     await put_client(session, client_id, metadata, row.status if row else "active")
 

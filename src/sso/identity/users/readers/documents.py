@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sso.errors import Refusal
-from sso.identity.users.readers.json_files import _Array, read_json_lines
+from sso.identity.users.readers.json_files import Array, read_json_lines
 from sso.identity.users.readers.text import TextFile
 from sso.identity.users.records import Record
 
@@ -38,7 +38,7 @@ def read_lines_or_elements(path: Path, encoding: str | None, member: str) -> Ite
     yield from read_elements(path, encoding, member) if is_document else read_json_lines(path, encoding)
 
 
-class _Document(_Array):
+class _Document(Array):
     inside = False
 
     def elements(self, member: str, others: Collection[str]) -> Iterator[Record]:

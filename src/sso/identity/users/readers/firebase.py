@@ -9,7 +9,7 @@ from typing import Any
 
 from sso.identity.users.readers.documents import read_elements
 from sso.identity.users.readers.people import NotTaken, Row, flag, left_out, people, refuse_disabled
-from sso.identity.users.readers.tabular import _Open, split
+from sso.identity.users.readers.tabular import Opening, split
 from sso.identity.users.readers.text import TextFile
 from sso.identity.users.records import Record
 
@@ -43,7 +43,7 @@ def _csv(path: Path, encoding: str | None) -> Iterator[Record]:
                 continue
             try:
                 cells = split(line.text, ",")
-            except (ValueError, _Open) as error:
+            except (ValueError, Opening) as error:
                 yield Record(line.number, None, str(error) or "a quotation mark is opened and not closed", read)
                 continue
             if len(cells) < MIN_CELLS:

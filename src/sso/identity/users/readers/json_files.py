@@ -128,10 +128,10 @@ def read_json_array(path: Path, encoding: str | None = None) -> Iterator[Record]
         Refusal: where the array is broken: nobody can say where the next element begins.
     """
     with TextFile(path, encoding) as file:
-        yield from _Array(path, file).records()
+        yield from Array(path, file).records()
 
 
-class _Array:
+class Array:
     """An array that is read in blocks; as much is kept as one element needs."""
 
     def __init__(self, path: Path, file: TextFile) -> None:

@@ -20,7 +20,7 @@ _ONE_NAME = re.compile(r'(")?[^\W\d_][\w .\-]{0,63}(?(1)")')
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
-class _Open(Exception):
+class Opening(Exception):
     """A quoted value does not end with the text."""
 
 
@@ -59,7 +59,7 @@ def _records(
     read = line.offset + line.size
     try:
         cells = _cells(file, line, delimiter)
-    except _Open:
+    except Opening:
         ahead = _ahead(file, line, delimiter, len(names))
         if ahead is None:
             yield Record(line.number, None, line.reason or "a quotation mark is opened and not closed", read)
@@ -89,13 +89,13 @@ def _cells(file: TextFile, line: TextLine, delimiter: str) -> list[str]:
     told by the number of its quotation marks.
 
     Raises:
-        _Open: when a quoted value does not end with the line.
+        Opening: when a quoted value does not end with the line.
         ValueError: when a quotation mark stands where none may.
     """
     if line.loose is not None:
         return split(line.loose, delimiter)
     if file.count_marks(line.offset, line.offset + line.size) % 2:
-        raise _Open
+        raise Opening
     return []
 
 
@@ -120,7 +120,7 @@ def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> _Foun
         text, reason = file.decoded(file.bytes_between(first.offset, end))
         try:
             cells = split(text.rstrip("\r\n"), delimiter)
-        except _Open:
+        except Opening:
             continue
         except ValueError:
             return None
@@ -146,7 +146,7 @@ def split(text: str, delimiter: str) -> list[str]:
     """Return the values of one record (RFC 4180 section 2).
 
     Raises:
-        _Open: when a quoted value does not end.
+        Opening: when a quoted value does not end.
         ValueError: when a quotation mark stands where none may.
     """
     if '"' not in text:
@@ -158,7 +158,7 @@ def split(text: str, delimiter: str) -> list[str]:
             while mark >= 0 and text.startswith('"', mark + 1):
                 mark = text.find('"', mark + 2)
             if mark < 0:
-                raise _Open
+                raise Opening
             cells.append(text[at + 1 : mark].replace('""', '"'))
             at = mark + 1
             if at < end and not text.startswith(delimiter, at):
@@ -194,7 +194,7 @@ def _header(path: Path, lines: Iterator[TextLine]) -> tuple[str, list[str]]:
     for delimiter in declared or DELIMITERS:
         try:
             names = split(text, delimiter)
-        except (_Open, ValueError):
+        except (Opening, ValueError):
             continue
         if len(names) > max(len(best[1]), 1):
             best = delimiter, names
