@@ -106,7 +106,7 @@ def test_the_clients_of_a_realm_are_a_catalogue_that_can_be_applied(cli: Cli, tm
         "the implicit flow is not taken over", "id_token_signed_response_alg HS256: does not exist here",
         "Left out: account-console: is part of Keycloak itself", "Left out: api: only receives tokens",
         "Left out: http: redirect_uris: 'http://dalam.kota.example/cb' must use https",
-        "Left out: mati: is disabled there", "speaks saml", "address after sign-out /keluar/*",
+        "Left out: mati: is disabled in Keycloak", "speaks saml", "address after sign-out /keluar/*",
     ):  # fmt: skip
         assert warning in answer.out, warning
     (tmp_path / "kota.yaml").write_text(answer.out)

@@ -80,9 +80,9 @@ def test_what_is_no_telephone_number_is_refused_and_never_another_number(text: s
 def test_a_refusal_says_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"spreadsheet.*column as text"):
         phone("8.12E+11")
-    with pytest.raises(ValueError, match="two telephone numbers: give one"):
+    with pytest.raises(ValueError, match="two phone numbers: enter one"):
         phone("0812 7777 0003 / 0813 7777 0003")
-    with pytest.raises(ValueError, match="user name has no @"):
+    with pytest.raises(ValueError, match="username has no @"):
         normalise_as("username", "siti@warga.example")
 
 

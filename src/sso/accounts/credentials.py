@@ -74,7 +74,7 @@ async def require_new_password(session: AsyncSession, services: AccountChanges, 
     if not any(
         identifier.kind in ("email", "phone") and identifier.verified_at is not None for identifier in identifiers
     ):
-        raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
+        raise UserError("the user has no verified e-mail address or phone number and could not choose a new password")
     passwords = [
         credential for credential in await users.credentials_of(session, user.id) if credential.kind == "password"
     ]

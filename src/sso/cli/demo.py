@@ -334,5 +334,5 @@ def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     lines += ["", f"Mails and SMS are kept, not sent: {settings.issuer}/outbox"]
     lines += [f"As developer, register applications at {settings.issuer}/developer"]
     lines += [f"As admin, manage everything at {settings.issuer}/admin"]
-    lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
+    lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins with new data.", ""]
     return "\n".join(lines)

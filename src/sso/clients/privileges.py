@@ -316,13 +316,13 @@ async def grant_privilege(
     await check_hold(session, client_id, authority)
     authority.check_grant([privilege])
     if without_person and not usable_alone(privilege, True):
-        raise PrivilegeError(f"{privilege} always needs a person")
+        raise PrivilegeError(f"{privilege} always needs a user")
     without_person = without_person and needs_a_word(privilege)
     held = await held_by(session, client_id)
     if privilege in held and held[privilege].without_person == without_person:
         raise PrivilegeError(f"{client_id!r} has {privilege} already")
     if privilege in held:
-        end_grant(session, held[privilege], actor=actor, reason="granted anew", stays=False, request_id=request_id)
+        end_grant(session, held[privilege], actor=actor, reason="granted again", stays=False, request_id=request_id)
     grant_rows(
         session,
         client_id,

@@ -236,7 +236,7 @@ def _typed(text: str) -> str:
 
 def _username(value: str) -> str:
     if "@" in value:
-        raise ValueError("is an e-mail address: a user name has no @. Put an e-mail address into the field for it")
+        raise ValueError("is an e-mail address: a username has no @. Enter an e-mail address in its own field")
     if _SPREADSHEET_NAME.fullmatch(value):
         raise ValueError(REWRITTEN)
     if not _USERNAME.fullmatch(value):
@@ -260,7 +260,7 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> NormalIdentifier:
-    """Return a telephone number in E.164, an extension after it as in RFC 3966. Read are RFC 3966 (``tel:``), E.123
+    """Return a phone number in E.164, an extension after it as in RFC 3966. Read are RFC 3966 (``tel:``), E.123
     (``(021) 555-0100``) and what people write; one value holds one number."""
     from sso.identity.users import numbering_plans
 
@@ -274,14 +274,14 @@ def _phone(value: str) -> NormalIdentifier:
     if not _TEL_NUMBER.fullmatch(value) or "+" in value[2:]:
         raise ValueError(numbering_plans.NOT_A_NUMBER)
     if min((len(re.sub("[^0-9]", "", part)) for part in value.split("/", 1)), default=0) > 6 and "/" in value:
-        raise ValueError("holds two telephone numbers: give one")
+        raise ValueError("has two phone numbers: enter one")
     digits = re.sub("[^0-9]", "", value)
     area = re.sub("[^+0-9]", "", context[1]) if context else ""
     plus = area if area and "+" not in value else "+" if "+" in value else ""
     # 00 and 62 begin an international number where that gives a valid one.
     international = ["+" + digits.removeprefix("00")] if not plus and digits.startswith(_INTERNATIONAL) else []
     e164, valid = numbering_plans.parse([*international, plus + digits])
-    warnings = () if valid else ("no numbering plan has this telephone number: it cannot count as verified",)
+    warnings = () if valid else ("this is not a valid phone number: it cannot be marked as verified",)
     return NormalIdentifier("phone", f"{e164};ext={extension}" if extension else e164, warnings, valid)
 
 

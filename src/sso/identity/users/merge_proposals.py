@@ -241,7 +241,7 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
     are unverified; a free user name is added after the existing one."""
     user = await store.lock_user(session, proposal.user_id)
     if user is None or user.deleted_at is not None:
-        raise UserError("the person was deleted")
+        raise UserError("the user was deleted")
     now, key = clock.now(), await nik_key(session, box)
     known = await store.identifiers_of(session, user.id)
     verified_here = {row.lookup for row in known if row.verified_at is not None or row.kind == "nip"}

@@ -11,7 +11,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 E164_CHARS = 16
 """A plus sign and 15 digits."""
-NOT_A_NUMBER = "is not a telephone number: write it as in 0812 3456 7890 or +62 812 3456 7890"
+NOT_A_NUMBER = "is not a phone number: write it as in 0812 3456 7890 or +62 812 3456 7890"
 _REGION = "ID"
 _NO_SMS = {
     PhoneNumberType.FIXED_LINE, PhoneNumberType.TOLL_FREE, PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST,

@@ -52,7 +52,7 @@ AUTHORIZATION_ERRORS = Counter(
 ACCOUNTS = Counter("sso_accounts_created", "Accounts that people created.", registry=REGISTRY)
 
 PHONE_MESSAGES = Counter(
-    "sso_messages", "Messages to telephone numbers by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
+    "sso_messages", "Messages to phone numbers by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
 )
 
 
