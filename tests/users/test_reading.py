@@ -216,7 +216,7 @@ def test_names_that_people_choose_have_a_letter_and_one_meaning() -> None:
 def test_a_contact_is_an_address_or_a_number() -> None:
     assert normalise_contact("Siti＠Warga.example").kind == "email"
     assert normalise_contact("0812 7777 0003").kind == "phone"
-    with pytest.raises(ValueError, match="telephone"):
+    with pytest.raises(ValueError, match="phone number"):
         normalise_contact("siti")
 
 

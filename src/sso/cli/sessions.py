@@ -98,7 +98,7 @@ def _cells(row: ListedSession) -> tuple[object, ...]:
     return (row["id"], row["name"], last_used, row["device"], row["address"], len(row["clients"]))
 
 
-@app.command("proof")
+@app.command("delivery-report")
 def report_command(
     session_id: Annotated[str, typer.Argument(metavar="ID", help="An ended session; see: sso sessions list --ended")],
     json: Json = False,
@@ -189,7 +189,7 @@ def revoke(
         print(_("started; see: sso sessions endings"))
         return
     text = _("%(count)s sessions were ended; applications are being notified")
-    print(text % {"count": count} + " (sso sessions list --ended, sso sessions proof ID)")
+    print(text % {"count": count} + " (sso sessions list --ended, sso sessions delivery-report ID)")
 
 
 async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:

@@ -38,7 +38,7 @@ class Told:
     name: str
     how: NotifiedBy
     state: State
-    told_at: datetime | None = None
+    notified_at: datetime | None = None
     confirmed_at: datetime | None = None
     attempts: int = 0
     failure: str | None = None
@@ -152,7 +152,7 @@ def _told(registry: Registry, client_session: ClientSession, sent: Delivery | No
         name,
         how,
         state,
-        told_at=sent.first_attempt_at,
+        notified_at=sent.first_attempt_at,
         confirmed_at=sent.finished_at if state == "confirmed" else None,
         attempts=sent.attempts,
         failure=sent.last_error if state != "confirmed" else None,

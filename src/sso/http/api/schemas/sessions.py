@@ -78,7 +78,7 @@ class ClientNotification(ResponseModel):
     name: str
     how: NotifiedBy
     state: State
-    told_at: datetime | None
+    notified_at: datetime | None
     confirmed_at: datetime | None
     attempts: int
     failure: str | None
