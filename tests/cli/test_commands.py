@@ -84,7 +84,7 @@ def test_privileges_are_granted_by_the_file_and_by_hand_listed_and_revoked(cli: 
     )
     assert wider != text
     (tmp_path / "c.yaml").write_text(wider)
-    line = "  mesin: grant sso:users:roles (also without a person)"
+    line = "  mesin: grant sso:users:roles (also without a user)"
     assert line in cli("clients", "apply", "c.yaml", "--dry-run").out.splitlines()
     assert not cli("clients", "grants", "mesin", "--json").json
     assert line in cli("clients", "apply", "c.yaml").out.splitlines()
