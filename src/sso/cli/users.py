@@ -270,10 +270,10 @@ def _check_imported_password(file: Path, options: Options, who: str, from_stdin:
         refuse(_("line %(line)s: %(text)s") % {"line": row.number, "text": reason})
     password = read_password(True) if from_stdin else str(typer.prompt(_("Password"), hide_input=True))
     right, _new_hash = asyncio.run(Passwords(load_settings()).verify(password, row.password))
-    found = {"line": row.number, "kind": kind_of_hash(row.password)}
+    values = {"line": row.number, "kind": kind_of_hash(row.password)}
     if not right:
-        refuse(_("line %(line)s: the password does not match the hash: %(kind)s") % found)
-    print(_("line %(line)s: the password matches the hash: %(kind)s") % found)
+        refuse(_("line %(line)s: the password does not match the hash: %(kind)s") % values)
+    print(_("line %(line)s: the password matches the hash: %(kind)s") % values)
 
 
 @app.command("recovery")
