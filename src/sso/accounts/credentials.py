@@ -97,7 +97,7 @@ async def reset_factors(session: AsyncSession, services: AccountChanges, user: U
     known = await users.credentials_of(session, user.id)
     kinds = {credential.kind for credential in known}
     if "password" not in kinds and "passkey" in kinds:
-        raise UserError("a passkey is their only way to sign in: make a recovery code instead")
+        raise UserError("a passkey is the only sign-in method of the user: create a recovery code instead")
     await users.remove_credentials(session, user.id, SECOND_FACTORS)
     changes = signals.factor_changes(known, "revoke")
     return await credentials_changed(session, services, user, FACTORS_RESET, changes, actor)

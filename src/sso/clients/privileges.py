@@ -312,7 +312,7 @@ async def grant_privilege(
     if privilege not in PRIVILEGES:
         raise PrivilegeError(f"{privilege!r} is no privilege: name one of {', '.join(PRIVILEGES)}")
     if not reason.strip():
-        raise PrivilegeError("say why")
+        raise PrivilegeError("a reason is required")
     await check_hold(session, client_id, authority)
     authority.check_grant([privilege])
     if without_person and not usable_alone(privilege, True):
@@ -359,7 +359,7 @@ async def revoke_privilege(
     if row is None or held is None:
         raise PrivilegeError(f"{client_id!r} has not been granted {privilege!r}")
     if not reason.strip():
-        raise PrivilegeError("say why")
+        raise PrivilegeError("a reason is required")
     end_grant(session, held, actor=actor, reason=reason.strip(), stays=True, request_id=request_id)
     row.version = await bump_version(session, "clients")
     await session.flush()

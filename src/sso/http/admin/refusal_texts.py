@@ -51,7 +51,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("The user has no verified e-mail address or phone number and could not choose a new password."),
     ),
     (
-        re.compile(r"a passkey is their only way to sign in:.*", re.S),
+        re.compile(r"a passkey is the only sign-in method of the user:.*", re.S),
         N_("A passkey is the only sign-in method of the user. Create a recovery code instead."),
     ),
     (
@@ -62,7 +62,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"the user has another NIK that was verified before", re.S),
         N_("The user has another NIK that was verified before."),
     ),
-    (re.compile(r"nobody checks their own identity", re.S), N_("You cannot verify your own identity.")),
+    (re.compile(r"you cannot verify your own identity", re.S), N_("You cannot verify your own identity.")),
     (re.compile(r"tick the box if you are sure", re.S), N_("Tick the box to confirm the deletion.")),
     (re.compile(r"(?P<value>.+) is already used", re.S), N_("%(value)s belongs to another account.")),
     (re.compile(r"(?P<value>.+) is already invited", re.S), N_("%(value)s is already invited.")),
@@ -89,11 +89,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("Several users have this identifier, and none has verified it. Use the user ID."),
     ),
     (
-        re.compile(r"nothing that is verified on both sides is the same:.*", re.S),
+        re.compile(r"the row and the account have no verified identifier in common:.*", re.S),
         N_("The row and the account have no verified identifier in common, so they cannot be merged."),
     ),
     (
-        re.compile(r"nothing would be left to sign in with:.*", re.S),
+        re.compile(r"the row has no identifier of its own:.*", re.S),
         N_("The row has no identifier of its own. Merge it or discard it."),
     ),
     (
@@ -131,13 +131,16 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"it has not passed the relying-party check as it is now", re.S),
         N_("The application has not passed the sign-in check for this revision."),
     ),
-    (re.compile(r"nothing waits for a decision", re.S), N_("The application is not waiting for a decision.")),
-    (re.compile(r"say what must be different", re.S), N_("Write what the team must change.")),
+    (
+        re.compile(r"the application is not waiting for a decision", re.S),
+        N_("The application is not waiting for a decision."),
+    ),
+    (re.compile(r"write what the team must change", re.S), N_("Write what the team must change.")),
     (
         re.compile(r".+, which needs permissions that you do not have: (?P<missing>.+)", re.S),
         N_("The application has permissions that you do not have: %(missing)s."),
     ),
-    (re.compile(r"say something", re.S), N_("Write a message.")),
+    (re.compile(r"write a message", re.S), N_("Write a message.")),
     (re.compile(r"is not an e-mail address.*", re.S), N_("This is not an e-mail address.")),
     (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Enter 1 to %(maximum)s characters.")),
     (
@@ -183,7 +186,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"a quotation mark is opened and not closed", re.S), N_("a quotation mark is not closed")),
     (re.compile(r"Input should be .*", re.S), N_("This value is not allowed here.")),
     (
-        re.compile(r"somebody else changed it meanwhile", re.S),
+        re.compile(r"the application has just been changed: read the application again", re.S),
         N_("The application has just been changed. Check it again."),
     ),
     (re.compile(r"a team has at most (?P<count>\d+) members", re.S), N_("A team has at most %(count)s members.")),
