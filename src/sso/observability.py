@@ -118,7 +118,7 @@ class Observer:
         pools = [engine.sync_engine.pool for engine in self._provider.db.engines]
         queues = [pool for pool in pools if isinstance(pool, QueuePool)]
         metrics.CONNECTIONS.labels("in_use").set(sum(pool.checkedout() for pool in queues))
-        metrics.CONNECTIONS.labels("most").set(sum(pool.size() for pool in queues))
+        metrics.CONNECTIONS.labels("max").set(sum(pool.size() for pool in queues))
 
     def _gathers(self) -> bool:
         """Tell whether this process reads the database for the metrics of its host: the first that asks does, until it

@@ -70,7 +70,7 @@ RETENTION: dict[str, Retention] = {
         "used: as long as its grant. A used token of a release before 0015: until it expires.",
     ),
     "replay": Retention("time", "Until the JWT or the revoked token expires."),
-    "session_clients": Retention("time", "As long as the session: it is the proof of the logout."),
+    "session_clients": Retention("time", "As long as the session: it is the delivery report of the logout."),
     "sessions": Retention("time", "`SSO_ENDED_SESSION_RETENTION` after the end of the session."),
     "setup_links": Retention("time", "Until the link is used or expires (24 hours)."),
     "team_invitations": Retention("time", "Until the invitation expires."),

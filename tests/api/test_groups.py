@@ -94,7 +94,7 @@ async def test_members_are_added_listed_and_ended(city: City, api: Api) -> None:
     assert (event.actor, event.subject) == ("petugas", siti)
 
 
-async def test_administrators_are_set_and_get_no_right_in_the_api(city: City, api: Api) -> None:
+async def test_administrators_are_set_and_cannot_use_this_api(city: City, api: Api) -> None:
     ids, budi = await tree(city), str(city.users["budi"])
     path = f"/groups/{ids['DINKES']}/administrators"
     body = {"user_ids": [budi], **WHY}

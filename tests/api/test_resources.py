@@ -76,7 +76,7 @@ async def test_a_session_says_who_where_how_and_which_applications(city: City, a
 async def test_a_session_is_ended_and_the_proof_is_the_answer(city: City, api: Api) -> None:
     tokens = await signed_in(city, "warga", "sehat")
     (found,) = await api.pages("/sessions", client_id="warga")
-    problem(await api("GET", f"/sessions/{found['id']}/proof"), 409, "not_ended")
+    problem(await api("GET", f"/sessions/{found['id']}/delivery-report"), 409, "not_ended")
     answer = await api("POST", f"/sessions/{found['id']}/end", json={"note": "Telepon dicuri"})
     assert answer.status_code == 200
     how = {one["client_id"]: (one["how"], one["state"]) for one in answer.json()["applications"]}
@@ -226,7 +226,7 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
     answer = await api("DELETE", f"/users/{siti}")
     assert answer.json()["sessions_ended"] == 1
     assert (await city.relying_party("warga").introspect(tokens["warga"]["access_token"])) == {"active": False}
-    proof = await api.get(f"/sessions/{active['id']}/proof")
+    proof = await api.get(f"/sessions/{active['id']}/delivery-report")
     assert (proof["reason"], proof["person"]["name"], len(proof["applications"])) == ("user_deleted", "", 2)
     async with city.browser() as browser:
         page = await browser.open("/login")
@@ -407,7 +407,7 @@ async def test_an_application_is_told_that_its_part_is_over_and_others_go_on(cit
         assert (notice["kind"], notice["session_id"]) == ("backchannel_logout", found["id"])
         await api("POST", f"/sessions/{found['id']}/end", json={})
         assert len(await api.pages("/deliveries", client_id="warga")) == 1, "it was told already"
-        proof = await api.get(f"/sessions/{found['id']}/proof")
+        proof = await api.get(f"/sessions/{found['id']}/delivery-report")
         assert {one["client_id"] for one in proof["applications"]} == {"warga", "sehat"}
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("sehat"))

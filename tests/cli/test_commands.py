@@ -84,7 +84,7 @@ def test_privileges_are_granted_by_the_file_and_by_hand_listed_and_revoked(cli: 
     )
     assert wider != text
     (tmp_path / "c.yaml").write_text(wider)
-    line = "  mesin: grant sso:users:roles (also without a person)"
+    line = "  mesin: grant sso:users:roles (also without a user)"
     assert line in cli("clients", "apply", "c.yaml", "--dry-run").out.splitlines()
     assert not cli("clients", "grants", "mesin", "--json").json
     assert line in cli("clients", "apply", "c.yaml").out.splitlines()
@@ -348,16 +348,16 @@ def in_a_session(cli: Cli) -> str:
 
 def test_the_end_of_a_session_is_proven(cli: Cli) -> None:
     session_id = in_a_session(cli)
-    assert cli("sessions", "proof", session_id).code == 1, "it has not ended"
-    assert cli("sessions", "proof", "x").code == 1
+    assert cli("sessions", "delivery-report", session_id).code == 1, "it has not ended"
+    assert cli("sessions", "delivery-report", "x").code == 1
     assert cli("sessions", "revoke", "--session", session_id).out.startswith("1 sessions")
     assert cli("sessions", "list", "--json").json == []
     ended = cli("sessions", "list", "--ended", "--json").json
     assert (ended[0]["id"], ended[0]["reason"]) == (session_id, "administrator")
-    shown = cli("sessions", "proof", session_id)
+    shown = cli("sessions", "delivery-report", session_id)
     assert "Siti Rahmawati: ended" in shown.out
     assert "1 applications have not been notified yet" in shown.out
-    found = cli("sessions", "proof", session_id, "--json").json
+    found = cli("sessions", "delivery-report", session_id, "--json").json
     told = {one["client_id"]: (one["how"], one["state"]) for one in found["applications"]}
     assert told == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
 
@@ -372,7 +372,7 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
 
             def has_failed() -> bool:
                 # Where it goes (warga.example) there is nobody, so it is tried, fails, and waits to be tried again.
-                told = cli("sessions", "proof", session_id, "--json").json["applications"]
+                told = cli("sessions", "delivery-report", session_id, "--json").json["applications"]
                 assert process.poll() is None, (tmp_path / "log").read_text()
                 return any(one["attempts"] and one["failure"] for one in told)
 

@@ -61,7 +61,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
         assert text in trial, trial
     assert "lama1" not in cli("users", "show", "lama1").out
 
-    for password, code, said in (("sandi lama", 0, "line 2: the password fits"), ("salah", 1, "does not fit")):
+    for password, code, said in (("sandi lama", 0, "line 2: the password matches"), ("salah", 1, "does not match")):
         answer = cli(*words, "--check-password", "LAMA1", "--password-stdin", stdin=password)
         assert (answer.code, said in answer.out + answer.err) == (code, True)
     for who, said in (("3", "line 4: password_hash:"), ("4", "would be rejected: email_verified:"), ("x", "no row of")):
@@ -75,7 +75,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
         "2 rows were rejected; the reasons are in p.csv.rejected.csv",
         "3 values were left out (birthdate 1, password_hash 1, website 1); the reasons are in p.csv.rejected.csv",
         "email_verified: a time is read as yes (1 rows)",
-        "4 rows read = 2 made + 0 proposed for merging + 2 rejected",
+        "4 rows read = 2 created + 0 proposed for merging + 2 rejected",
     ]
     with (tmp_path / "p.csv.rejected.csv").open() as file:
         listed = [(one["line"], one["kind"], one["reason"].partition(":")[0]) for one in csv.DictReader(file)]

@@ -98,7 +98,7 @@ def test_grants_are_listed_and_revoked(cli: Cli) -> None:
     assert cli("grants", "revoke", grant["id"]).code == 0
     assert not active(cli, tokens)
     assert "no active grant" in cli("grants", "revoke", grant["id"]).err
-    assert "is not the id" in cli("grants", "revoke", "x").err
+    assert "is not a valid ID" in cli("grants", "revoke", "x").err
 
 
 def test_deliveries_are_listed_and_sent_once_more(cli: Cli) -> None:

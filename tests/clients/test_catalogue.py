@@ -58,7 +58,7 @@ BAD = {
     "fragment": ("['https://satu.example/cb#x']", "must not have a fragment"),
     "javascript": ("['javascript:alert(1)']", "must not use the scheme javascript:"),
     "data": ("['data:text/html,x']", "must not use the scheme data:"),
-    "user name": ("['https://satu.example@evil.example/cb']", "must not have a user name"),
+    "user name": ("['https://satu.example@evil.example/cb']", "must not have a username"),
     "capitals": ("['https://Satu.example/cb']", "lower case"),
     "trailing dot": ("['https://satu.example./cb']", "without a final dot"),
     "dots": ("['https://satu.example/a/../cb']", "must not have . or .. in its path"),

@@ -206,7 +206,7 @@ async def test_login_hint(city: City) -> None:
     assert form_of(page).fields["username"] == "siti@warga.example"
 
 
-@demand("Core 3.1.2.2", "a request without response_type is an error for the client whose redirect URI is proven")
+@demand("Core 3.1.2.2", "a request without response_type is an error for the client whose redirect URI is known")
 async def test_no_response_type(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:

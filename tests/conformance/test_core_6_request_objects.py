@@ -80,7 +80,7 @@ async def test_the_type_of_an_object(city: City) -> None:
             assert answer["error"] == "invalid_request_object", typ
 
 
-@demand("RFC 8707 2", "resources may be a list in an object; what is not known there is ignored, whatever its type")
+@demand("RFC 8707 2", "resources may be a list in an object; an unknown member is ignored, of any type")
 async def test_members_of_an_object_that_are_no_texts(city: City) -> None:
     party, pair = await signed(city)
     async with city.browser() as browser:

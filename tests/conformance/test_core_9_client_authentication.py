@@ -75,7 +75,7 @@ async def by_reference(city: City, world: World, *pairs: KeyPair) -> RelyingPart
     return await registered(city, token_endpoint_auth_method="private_key_jwt", jwks_uri=jwks_uri)
 
 
-@demand("Core 10.1.1", "keys at jwks_uri are fetched once and kept; an unknown kid makes them be fetched anew at once")
+@demand("Core 10.1.1", "keys at jwks_uri are fetched once and kept; an unknown kid makes them be fetched again at once")
 async def test_keys_by_reference(city: City, world: World) -> None:
     first, second = KeyPair("ES256"), KeyPair("RS256")
     party = await by_reference(city, world, first)
@@ -104,7 +104,7 @@ async def test_a_floor_between_fetches(city: City, world: World) -> None:
     assert (await exchange(city, party, pair))[0] == 200
 
 
-@demand("Core 10.1.1", "keys are fetched again when they are old, and the old ones serve while the server is away")
+@demand("Core 10.1.1", "old keys are fetched again, and serve while the server is unavailable")
 async def test_old_keys(city: City, world: World) -> None:
     pair = KeyPair("ES256")
     party = await by_reference(city, world, pair)

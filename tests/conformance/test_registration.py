@@ -348,7 +348,7 @@ async def test_reading(city: City) -> None:
     assert answer.json()["registration_access_token"] == party.registration["registration_access_token"]
 
 
-@demand("RFC 7592 2", "another token is 401, whatever it belongs to")
+@demand("RFC 7592 2", "every other token is 401")
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_another_token(city: City, method: str) -> None:
     one, other = await registered(city), await registered(city)

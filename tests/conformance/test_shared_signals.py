@@ -281,7 +281,7 @@ async def test_events_are_pushed(city: City, receiver: Receiver, world: World) -
 
 
 @demand("RFC 8935 2.3", "400 with an error is a refusal: it is not sent again, and the error is kept")
-@demand("RFC 8935 2.4", "whatever else fails is tried again later, with the same jti")
+@demand("RFC 8935 2.4", "any other failure is tried again later, with the same jti")
 async def test_a_push_that_is_refused_and_one_that_fails(city: City, receiver: Receiver, world: World) -> None:
     url = world.publish("/events", b'{"err": "invalid_audience", "description": "wrong"}', status=400)
     await receiver.make_stream(method=PUSH, endpoint_url=url)
@@ -339,7 +339,7 @@ async def test_the_status_of_a_stream(city: City, receiver: Receiver, world: Wor
 @demand("Shared Signals 8.1.3", "of a person that was removed nothing is told, until they are added again")
 @demand(
     "RFC 9493 3.2",
-    "a person is named by iss and sub, opaquely, by a verified e-mail or telephone, or by several of these",
+    "a person is named by iss and sub, opaquely, by a verified e-mail address or phone number, or by several of these",
 )
 async def test_people_are_left_out_and_taken_in_again(city: City, receiver: Receiver) -> None:
     stream = await receiver.make_stream()

@@ -132,7 +132,7 @@ async def test_each_application_is_named_truthfully(city: City, receiver: Receiv
     found = await proof(city, session_id)
     told = by_name(found)["belakang"]
     assert (told.state, told.attempts, told.failure, found.open) == ("confirmed", 1, None, 0)
-    assert told.told_at is not None
+    assert told.notified_at is not None
     assert told.confirmed_at is not None
     assert found.seconds_to_last_confirmation is not None
     assert receiver.got == ["/belakang"]
@@ -157,14 +157,14 @@ async def test_a_receiver_that_refuses_is_said_to_until_it_confirms(
     told = by_name(await proof(city, session_id))["belakang"]
     assert (told.state, told.attempts) == ("waiting", 1)
     assert str(status) in (told.failure or "")
-    first = told.told_at
+    first = told.notified_at
     receiver.status = 204
     clock.advance(pause_after(1) + 1)
     await city.site.worker.drain()
     found = await proof(city, session_id)
     told = by_name(found)["belakang"]
     assert (told.state, told.attempts, told.failure) == ("confirmed", 2, None)
-    assert told.told_at == first
+    assert told.notified_at == first
     assert (found.seconds_to_last_confirmation or 0) > pause_after(1)
 
 

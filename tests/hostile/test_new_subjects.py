@@ -245,7 +245,7 @@ def test_a_catalogue_is_refused_until_it_keeps_the_sector(cli: Cli, tmp_path: Pa
 
     created = cli("clients", "apply", write())
     assert created.code == 0, created.err
-    assert "third party, pairwise subjects for lama.example, client_secret_basic, PKCE required" in created.out
+    assert "third party, subject_type pairwise (lama.example), client_secret_basic, PKCE required" in created.out
     # Nobody has used it: the plan says what changes, and it is applied.
     moved = cli("clients", "apply", write(redirect_uris=["https://sementara.example/cb"]))
     assert "every sub changes from the sector lama.example to the sector sementara.example: no user yet" in moved.out
@@ -312,7 +312,5 @@ def test_a_plan_shows_what_holds_and_warns_of_misspelt_scopes(cli: Cli, tmp_path
     assert second["require_pkce"] == [False, True]
     assert apply()["changes"] == []
     longer = apply(access_token_seconds=86400)["warnings"]
-    assert longer == [
-        "ketiga: access_token_seconds: 86400 is more than the city's: 600 holds (SSO_ACCESS_TOKEN_LIFETIME)"
-    ]
+    assert longer == ["ketiga: access_token_seconds: 86400 is more than SSO_ACCESS_TOKEN_LIFETIME allows: 600 is used"]
     assert "emial" not in json.dumps(apply(scope="openid kirim")["warnings"])

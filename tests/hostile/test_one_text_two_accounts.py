@@ -164,7 +164,7 @@ async def test_whoever_acts_on_a_text_that_means_two_people_names_the_id(city: C
         shown = (await browser.open(f"/admin/people?q={DIGITS}")).text
         assert (a in shown, b in shown) == (True, True)
     async with city.provider.db.read() as session:
-        with pytest.raises(UserError, match=f"several people.*{a}, {b}"):
+        with pytest.raises(UserError, match=f"several users.*{a}, {b}"):
             await find(session, DIGITS)
     # A hint fills in the field, and chooses nobody.
     async with city.browser() as browser:

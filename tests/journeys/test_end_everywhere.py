@@ -132,8 +132,8 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
     assert "Chrome" in session["device"]["browser"]
 
     proof = town.api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
-    await until(lambda: town.api("GET", f"/sessions/{session['id']}/proof")["open"] == 0)
-    proof = town.api("GET", f"/sessions/{session['id']}/proof")
+    await until(lambda: town.api("GET", f"/sessions/{session['id']}/delivery-report")["open"] == 0)
+    proof = town.api("GET", f"/sessions/{session['id']}/delivery-report")
     assert {one["client_id"]: one["how"] for one in proof["applications"]} == HOW
     for one in proof["applications"]:
         told = one["how"] == "back_channel"
@@ -146,7 +146,7 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
         await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
         await page.get_by_role("link", name="Masuk").click()
         await expect(page.locator("#password")).to_be_visible()
-    told = json.loads(town.sso("sessions", "proof", session["id"], "--json"))
+    told = json.loads(town.sso("sessions", "delivery-report", session["id"], "--json"))
     assert {one["client_id"]: one["state"] for one in told["applications"]} == {
         one["client_id"]: one["state"] for one in proof["applications"]
     }, "the command says the same as the API"
@@ -166,7 +166,7 @@ async def test_signing_out_in_the_browser_reaches_the_one_that_is_told_through_i
     await page.get_by_role("button", name="Keluar").click()
     await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
     await expect(page.get_by_text("Aplikasi tiga")).to_be_visible()
-    proof = town.api("GET", f"/sessions/{session['id']}/proof")
+    proof = town.api("GET", f"/sessions/{session['id']}/delivery-report")
     assert {one["client_id"]: one["how"] for one in proof["applications"]} == {
         "satu": "back_channel",
         "tiga": "front_channel",

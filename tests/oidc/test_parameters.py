@@ -99,7 +99,7 @@ async def test_what_is_not_supported_has_an_error_of_its_own(city: City) -> None
 
 
 @demand(
-    "RFC 6750 2.1", "with the token in the header nothing in the body of a userinfo request counts, whatever its type"
+    "RFC 6750 2.1", "with the token in the header the body of a userinfo request is not read, whichever type it has"
 )
 async def test_userinfo_with_a_header_reads_no_body(city: City) -> None:
     party = city.relying_party("warga")

@@ -74,7 +74,7 @@ def check_review(cli: Cli) -> None:
     refused = cli("reviews", "start", "antrean", "--until", "2020-01-01", "--reason", "Tahunan")
     assert "tomorrow at the earliest" in refused.err
     last_day = (clock.now() + timedelta(days=30)).date().isoformat()
-    assert cli("reviews", "start", "antrean", "--until", last_day, "--reason", "Tahunan").out.startswith("started ")
+    assert cli("reviews", "start", "antrean", "--until", last_day, "--reason", "Tahunan").out.startswith("started: ")
     (review,) = cli("reviews", "list", "antrean", "--json").json
     assert (review["status"], review["unconfirmed"]) == ("running", 1)
     (role,) = cli("roles", "list", "--client", "antrean", "--json").json

@@ -15,7 +15,6 @@ from sso.http.admin import attention, sessions
 from sso.http.admin.application_check import CHECK_STATES
 from sso.http.admin.applications import SHOWN, SHOWN_TEXTS
 from sso.http.admin.audit_labels import EVENT_GROUPS, EVENT_TEXTS, OUTCOME_TEXTS, STATE_TEXTS
-from sso.http.admin.csv_download import cell, lines_of
 from sso.http.admin.dashboard import BEFORE, LEVELS, SERIES_TEXTS, TRENDS
 from sso.http.admin.imports import DECISIONS, PROPOSALS, REASON_TEXTS
 from sso.http.admin.invitation_files import LINE_MISTAKES, REFUSED
@@ -24,6 +23,7 @@ from sso.http.admin.refusal_texts import REFUSALS, is_known, refusal_text
 from sso.http.admin.selected import TEXTS
 from sso.http.admin.users import CONTACT_PROBLEMS
 from sso.http.common.charts import round_up
+from sso.http.common.csv_rows import cell, lines_of
 from sso.http.common.i18n import translations
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, LEVEL_TEXTS, ROLE_NAMES, ROLE_TEXTS, SPANS
 from sso.http.console.delivery_texts import CHANNELS, KINDS, STATUS, reason_text

@@ -254,7 +254,7 @@ def _address(route: APIRoute, unit: uuid.UUID) -> str:
 
 
 @ONE_DATABASE
-async def test_a_unit_administrator_has_no_right_in_the_api(city: City) -> None:
+async def test_a_unit_administrator_cannot_use_the_api_of_units(city: City) -> None:
     ids = await tree(city)
     async with city.provider.db.write() as session:
         await groups.set_unit_administrators(session, ids["DINKES"], [city.users["budi"]], actor=ACTOR, reason="SK")

@@ -386,7 +386,7 @@ async def test_who_can_be_reached_proves_that_first(city: City) -> None:
         assert browser.session is None
 
 
-@demand("RFC 9470 5", "acr_values asks somebody who is signed in for the second step alone")
+@demand("RFC 9470 5", "acr_values asks somebody who is signed in for the second factor alone")
 async def test_an_application_asks_for_a_higher_level(city: City) -> None:
     app, _ = await with_app(city)
     party = city.relying_party("warga")
@@ -415,7 +415,7 @@ async def test_a_wish_that_cannot_be_fulfilled(city: City) -> None:
     assert claims["acr"] == "urn:sso:acr:password"
 
 
-@demand("Core 5.5.1.1", "an essential acr that needs a second step is reached, or the application is told")
+@demand("Core 5.5.1.1", "an essential acr that needs a second factor is reached, or the application is told")
 async def test_an_essential_level(city: City) -> None:
     app, _ = await with_app(city)
     party = city.relying_party("warga")

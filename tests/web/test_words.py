@@ -1,8 +1,10 @@
-"""The words of docs/glossary.md: none that it bans stands in a message, a template, a command or the changelog; and no
-text of a page is left without its translation."""
+"""The words of docs/glossary.md: none that it bans stands in a message, a template, a command, a document, a text of
+the code, the description of the API or the changelog; and no text of a page is left without its translation."""
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -19,7 +21,8 @@ from sso.http.common.i18n import translations
 from sso.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-HTTP = ROOT / "src/sso/http"
+SOURCE = ROOT / "src/sso"
+HTTP = SOURCE / "http"
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
 LEFT: frozenset[str] = frozenset()
 SAME_IN_BOTH = re.compile(
@@ -115,16 +118,101 @@ def test_no_description_of_a_setting_has_a_banned_word() -> None:
     report(found)
 
 
-def test_no_command_and_no_new_line_of_the_changelog_has_a_banned_word() -> None:
+LINK_ADDRESS = re.compile(r"\]\([^)]*\)")
+CODE_SPAN = re.compile(r"```.*?```|``[^`\n]*``|`[^`\n]*`", re.DOTALL)
+"""Code in a document: names of the protocol, of files and of tests."""
+
+
+def documents() -> list[Path]:
+    """Return the documents in plain words: all but the decisions, which tell history, and the glossary."""
+    found = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/security").glob("*.md")]
+    return sorted(path for path in found if path.name != "glossary.md")
+
+
+def prose_of(markdown: str) -> str:
+    """Return a document without its code and the addresses of its links."""
+    return LINK_ADDRESS.sub("]", CODE_SPAN.sub("`", markdown))
+
+
+def paragraphs_of(text: str) -> list[str]:
+    """Return the paragraphs, list items and rows of a document: a banned phrase may stand on two lines."""
+    return re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.) ?)", text)
+
+
+def test_code_in_documents_is_no_prose() -> None:
+    assert (
+        prose_of("See [why](0036-proven.md), `proven`, and\n```\nwhoever\n```\nthe end.")
+        == "See [why], `, and\n`\nthe end."
+    )
+    assert paragraphs_of("One\ntwo.\n\n- Three\n| four |") == ["One\ntwo.", "- Three", "| four |"]
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_no_document_has_a_banned_word(path: Path) -> None:
+    language = "Indonesian" if path.name.endswith(".id.md") else "English"
+    report(
+        f"{path.name}: {paragraph!r}: {faults}"
+        for paragraph in paragraphs_of(prose_of(path.read_text()))
+        if (faults := faults_in(paragraph, language))
+    )
+
+
+def test_no_new_line_of_the_changelog_has_a_banned_word() -> None:
     newest = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1]
-    newest = re.sub(r"\]\([^)]*\)", "]", newest)  # addresses of links
-    found = [
-        f"CHANGELOG.md: {line}: {faults}" for line in newest.splitlines() if (faults := faults_in(line, "English"))
-    ]
-    if "commands" not in LEFT:
-        commands = (ROOT / "docs/commands.md").read_text().splitlines()
-        found += [f"docs/commands.md: {line}: {faults}" for line in commands if (faults := faults_in(line, "English"))]
-    report(found)
+    report(
+        f"{paragraph!r}: {faults}"
+        for paragraph in paragraphs_of(LINK_ADDRESS.sub("]", newest))
+        if (faults := faults_in(paragraph, "English"))
+    )
+
+
+def texts_of_code(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield each string of a module that may be shown, and its line: strings with a space that are no docstring."""
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    skipped |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        text = ""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        elif isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        if " " in text:
+            yield node.lineno, text
+
+
+def test_texts_of_code_are_found() -> None:
+    code = 'def f(x):\n    """Seal anew."""\n    raise E("a user name") if x == "proven" else E(f"{x} anew")\n'
+    assert list(texts_of_code(ast.parse(code))) == [(3, "a user name"), (3, "… anew")]
+
+
+def test_no_text_of_the_code_has_a_banned_word() -> None:
+    """Refusals, error descriptions, descriptions of the API and what commands print."""
+    report(
+        f"{path.relative_to(SOURCE)}:{line}: {text!r}: {faults}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        if path != HTTP / "admin/setting_texts.py"  # Indonesian, read above
+        for line, text in texts_of_code(ast.parse(path.read_text()))
+        if (faults := faults_in(text, "English"))
+    )
+
+
+def _strings(value: object, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, below in value.items():
+            if name != "title":  # made of the name of a member
+                yield from _strings(below, f"{where}/{name}")
+    elif isinstance(value, list):
+        for below in value:
+            yield from _strings(below, where)
+    elif isinstance(value, str) and " " in value:
+        yield where, value
+
+
+def test_no_description_of_the_api_has_a_banned_word() -> None:
+    found = _strings(json.loads((ROOT / "docs/openapi.json").read_text()), "")
+    report(f"{where}: {text!r}: {faults}" for where, text in found if (faults := faults_in(prose_of(text), "English")))
 
 
 def test_no_message_is_its_own_translation() -> None:

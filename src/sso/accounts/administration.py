@@ -71,7 +71,7 @@ async def enable_user(session: AsyncSession, services: AccountChanges, user: Use
         UserError: when the account was deleted.
     """
     if user.deleted_at is not None:
-        raise UserError("who was deleted cannot be enabled")
+        raise UserError("the user was deleted")
     await users.set_disabled(session, user.id, None, clock.now())
     await signals.about_person(session, services, user.id, signals.ACCOUNT_ENABLED, {})
     record_by(session, actor, "user.enabled", subject=str(user.id))

@@ -82,7 +82,7 @@ async def _planned(
         except TooPowerful as error:
             refusal = str(error)
     if not refusal and act == "new_password" and not await _has_verified_contact(session, user_id):
-        refusal = "no e-mail address or telephone number of theirs is proven, so they could not get back in"
+        refusal = "the user has no verified e-mail address or phone number and could not choose a new password"
     return Selected(str(user_id), user.name, refusal)
 
 

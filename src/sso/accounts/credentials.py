@@ -74,7 +74,7 @@ async def require_new_password(session: AsyncSession, services: AccountChanges, 
     if not any(
         identifier.kind in ("email", "phone") and identifier.verified_at is not None for identifier in identifiers
     ):
-        raise UserError("no e-mail address or telephone number of theirs is proven, so they could not get back in")
+        raise UserError("the user has no verified e-mail address or phone number and could not choose a new password")
     passwords = [
         credential for credential in await users.credentials_of(session, user.id) if credential.kind == "password"
     ]
@@ -97,7 +97,7 @@ async def reset_factors(session: AsyncSession, services: AccountChanges, user: U
     known = await users.credentials_of(session, user.id)
     kinds = {credential.kind for credential in known}
     if "password" not in kinds and "passkey" in kinds:
-        raise UserError("a passkey is their only way to sign in: make a recovery code instead")
+        raise UserError("a passkey is the only sign-in method of the user: create a recovery code instead")
     await users.remove_credentials(session, user.id, SECOND_FACTORS)
     changes = signals.factor_changes(known, "revoke")
     return await credentials_changed(session, services, user, FACTORS_RESET, changes, actor)

@@ -31,7 +31,7 @@ def refuse_locked(user: User) -> None:
         UserError: when the account is locked.
     """
     if is_locked(user):
-        raise UserError("the account is locked: the person recovers it, or an administrator ends the lock first")
+        raise UserError("the account is locked: the user recovers the account, or an administrator ends the lock first")
 
 
 def refuse_test_user(user: User) -> None:
@@ -42,7 +42,7 @@ def refuse_test_user(user: User) -> None:
         UserError: when the account is a test user.
     """
     if user.preferences.get("test"):
-        raise UserError("a test person is nobody: the account cannot be changed, checked or recovered")
+        raise UserError("this is a test user: the account cannot be changed, verified or recovered")
 
 
 async def refuse_only_owner(session: AsyncSession, user: User) -> None:

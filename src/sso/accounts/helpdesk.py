@@ -25,7 +25,7 @@ async def start_recovery(session: AsyncSession, services: MessageServices, user:
         UserError: when the account is disabled or deleted.
     """
     if user.disabled_at is not None:
-        raise UserError("the person is disabled")
+        raise UserError("the account is disabled")
     refuse_test_user(user)
     code = recovery.new_helpdesk_code()
     valid = services.settings.helpdesk_code_lifetime

@@ -103,12 +103,12 @@ async def _verify_nik(
     lookup = nik_lookup(digits, key)
     owner = await users.verified_owner(session, lookup)
     if owner is not None and owner != user.id:
-        raise UserError("somebody else has proven that this NIK is theirs")
+        raise UserError("another account has this NIK, and it is verified")
     known = [identifier for identifier in await users.identifiers_of(session, user.id) if identifier.kind == "nik"]
     for identifier in known:
         if identifier.lookup != lookup:
             if identifier.verified_at is not None:
-                raise UserError("the person has another NIK, which was checked before")
+                raise UserError("the user has another NIK that was verified before")
             await session.delete(identifier)
     present = next((identifier for identifier in known if identifier.lookup == lookup), None)
     if present is None:

@@ -94,9 +94,9 @@ async def merge_users(
         UserError: when they are the same account, one was deleted or is a test user, or no administrator would be left.
     """
     if remaining.id == other.id:
-        raise UserError("it is the same account")
+        raise UserError("both are the same account")
     if any(user.deleted_at is not None or user.preferences.get("test") for user in (remaining, other)):
-        raise UserError("one of them was deleted, or is a test person")
+        raise UserError("one of the accounts was deleted or is a test user")
     if await employees.open_of_user(session, other.id) is not None:
         raise UserError("the other account is the one of an employee: keep that account, and merge this one into it")
     for user in (remaining, other):

@@ -19,7 +19,7 @@ REFUSALS: dict[Refused, str] = {
     "not_defined": "the application does not define this role",
     "own_role": "nobody gives or confirms a role for themselves: ask somebody else who may",
     "not_allowed": "you do not give the roles of this application",
-    "other_unit": "you give roles only to people and units below a unit that you look after",
+    "other_unit": "you give roles only to users and units below a unit that you manage",
     "whole_role": "you give this role only for one of your units: name the unit",
     "not_of_unit": "you end only roles that are limited to one of your units, or that its administrators gave",
 }

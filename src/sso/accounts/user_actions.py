@@ -257,7 +257,7 @@ async def _changes(session: AsyncSession, user: User, values: ActionValues) -> d
 
 async def _check(session: AsyncSession, services: AccountActions, user: User, request: ActionRequest) -> None:
     if str(user.id) == request.actor.name:
-        raise UserError("nobody checks their own identity")
+        raise UserError("you cannot verify your own identity")
     values = request.values
     seen = read_check(values.document, values.document_number, values.place)
     await check_identity(session, services, user, seen, actor=request.actor)

@@ -72,7 +72,7 @@ def show(application_id: ApplicationId) -> None:
         async with storage.db.read() as session:
             application = await session.get(Application, application_id)
             if application is None:
-                refuse(f"no team manages {application_id!r}; see: sso applications list")
+                refuse(_("no team manages %(client_id)s; see: sso applications list") % {"client_id": application_id})
             changes, missing = await apps.outlook(session, application, allow_http_loopback=storage.settings.loopback)
             team = await teams.team_of(session, application_id)
             return {
@@ -152,10 +152,11 @@ def _document_of(file: Path) -> dict[str, Any]:
     try:
         document = read_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        refuse(f"{file} cannot be read: {error}")
+        refuse(_("%(file)s cannot be read: %(error)s") % {"file": file, "error": error})
     names = {"application_id", "kind", "document", "sandbox"}
     if not isinstance(document, dict) or "application_id" not in document or set(document) - names:
-        refuse(f"{file} must hold application_id, kind, document and sandbox, and nothing else")
+        text = _("%(file)s must have the keys application_id, kind, document and sandbox, and no others")
+        refuse(text % {"file": file})
     return document
 
 
@@ -288,7 +289,9 @@ def member(
                 member_role: Role = "owner" if role == "owner" else "member"
                 await teams.add_member(session, application_id, user.id, member_role, actor=COMMAND_LINE)
             else:
-                refuse("--role must be owner, member or none")
+                refuse(
+                    _("%(option)s must be one of %(values)s") % {"option": "--role", "values": "owner, member, none"}
+                )
 
     run(work)
 
@@ -298,5 +301,5 @@ async def _present(session: AsyncSession, application_id: str) -> Application:
 
     application = await apps.lock_application(session, application_id)
     if application is None:
-        refuse(f"no team manages {application_id!r}; see: sso applications list")
+        refuse(_("no team manages %(client_id)s; see: sso applications list") % {"client_id": application_id})
     return application

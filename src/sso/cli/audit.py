@@ -98,7 +98,7 @@ def list_command(
                 {**content(event), "seq": event.seq} for event in await page_of_events(session, chosen, None, limit + 1)
             ]
 
-    rows = first_of(run(work), limit, "For more, give a greater --limit; the whole log: sso audit export")
+    rows = first_of(run(work), limit, _("For more, use a higher --limit; the whole log: sso audit export"))
     titles = ("at", "type", "outcome", "actor", "subject", "client_id")
     print_rows(titles, rows, json=json)
 

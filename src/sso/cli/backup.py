@@ -55,7 +55,7 @@ def backup(
             {"file": str(path), "bytes": path.stat().st_size, "verified": verify, **manifest.model_dump(mode="json")}
         )
     else:
-        print(f"{path}: {path.stat().st_size} bytes; {described(manifest)}")
+        print(f"{path}: " + _("%(count)s bytes") % {"count": path.stat().st_size} + f"; {described(manifest)}")
         if checked is not None:
             print(_("verified: a scratch database has the same rows, and its audit log is intact"))
     if keep is not None and file.is_dir():

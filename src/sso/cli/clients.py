@@ -125,19 +125,32 @@ def convert_command(
     from sso.settings import load_settings
 
     if format != "keycloak":
-        refuse(f"--format {format}: must be keycloak")
+        refuse(_("%(option)s must be one of %(values)s") % {"option": "--format", "values": "keycloak"})
     if not CATALOGUE_NAME.fullmatch(catalogue):
-        refuse(f"--catalogue {catalogue}: must be a name in small letters, such as tangerang")
+        refuse(_("--catalogue %(name)s: use a name in small letters, such as tangerang") % {"name": catalogue})
     elements = list(read_elements(file, encoding, "clients"))
-    unread = [f"line {element.line}: {element.reason}" for element in elements if element.row is None]
+    unread = [
+        _("line %(line)s: %(text)s") % {"line": element.line, "text": element.reason}
+        for element in elements
+        if element.row is None
+    ]
     converted = convert(
         [element.row for element in elements if element.row is not None], allow_http_loopback=load_settings().loopback
     )
     print(as_yaml(converted, catalogue), end="")
+    counts = {
+        "count": len(converted.entries),
+        "warnings": sum(map(len, converted.warnings.values())),
+        "left_out": len(converted.left_out),
+        "unread": len(unread),
+    }
     complain(
-        *[f"a client cannot be read: {problem}" for problem in unread],
-        f"{len(converted.entries)} clients converted with {sum(map(len, converted.warnings.values()))} warnings, "
-        f"{len(converted.left_out)} left out, {len(unread)} not read; every warning is a comment in the catalogue",
+        *[_("a client cannot be read: %(problem)s") % {"problem": problem} for problem in unread],
+        _(
+            "%(count)s clients converted with %(warnings)s warnings, %(left_out)s left out, %(unread)s not read; every "
+            "warning is a comment in the catalogue"
+        )
+        % counts,
     )
 
 
@@ -164,7 +177,7 @@ def show(client_id: ClientId) -> None:
 
     client = next((each for each in _load() if each.client_id == client_id), None)
     if client is None:
-        refuse(f"there is no application {client_id!r}; see: sso clients list")
+        refuse(_("there is no application %(client_id)s; see: sso clients list") % {"client_id": client_id})
     metadata = client.meta.model_dump(mode="json", by_alias=True, exclude_none=True)
     relaxed = {"profile": client.meta.profile, "relaxed": relaxations(client.meta)}
     privileges = restricted(client.scopes)
@@ -262,7 +275,7 @@ def invite_command(
     from sso.clients.dynamic_registration import invite
 
     if profile not in PROFILES:
-        refuse(f"--profile must be one of {', '.join(PROFILES)}")
+        refuse(_("%(option)s must be one of %(values)s") % {"option": "--profile", "values": ", ".join(PROFILES)})
 
     async def work(storage: Storage) -> str:
         async with storage.db.write() as session:
@@ -387,31 +400,33 @@ def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
             for name, (old, new) in change.fields.items():
                 print(f"      {name}: {old!r} -> {new!r}")
     if len(plan.changes) > SHOWN_CHANGES:
-        print(f"  ... and {len(plan.changes) - SHOWN_CHANGES} more; --json shows all")
+        print("  " + _("... and %(count)s more; --json shows all") % {"count": len(plan.changes) - SHOWN_CHANGES})
     for privilege in plan.privileges[:SHOWN_CHANGES]:
         print(_privilege_line(privilege))
     if len(plan.privileges) > SHOWN_CHANGES:
-        print(f"  ... and {len(plan.privileges) - SHOWN_CHANGES} more privileges; --json shows all")
+        more = _("... and %(count)s more privileges; --json shows all")
+        print("  " + more % {"count": len(plan.privileges) - SHOWN_CHANGES})
     for one_change in plan.subjects:
         accepted = f"--accept-new-subjects {one_change.client_id}"
-        print(f"  WARNING {one_change.client_id}: {one_change.text()}; {one_change.advice(accepted)}")
+        text = f"{one_change.client_id}: {one_change.text()}; {one_change.advice(accepted)}"
+        print("  " + _("WARNING: %(text)s") % {"text": text})
     for warning in warnings[:SHOWN_CHANGES]:
-        print(f"  WARNING {warning}")
+        print("  " + _("WARNING: %(text)s") % {"text": warning})
     counts = plan.counted()
-    words = {
-        "create": "new",
-        "update": "changed",
-        "resume": "active again",
-        "suspend": "suspended",
-        "delete": "deleted",
+    texts = {
+        "create": _("%(count)s new"),
+        "update": _("%(count)s changed"),
+        "resume": _("%(count)s active again"),
+        "suspend": _("%(count)s suspended"),
+        "delete": _("%(count)s deleted"),
+        "unchanged": _("%(count)s unchanged"),
     }
-    parts = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
-    verb = "would be applied" if dry_run else "applied"
-    total = len(plan.catalogue.applications)
-    print(
-        f"{plan.catalogue.name}: {total} applications; {', '.join([*parts, str(counts['unchanged']) + ' unchanged'])}; "
-        + ("nothing to do" if plan.is_empty else verb)
-    )
+    parts = [
+        text % {"count": counts[action]} for action, text in texts.items() if counts[action] or action == "unchanged"
+    ]
+    result = _("nothing to do") if plan.is_empty else _("would be applied") if dry_run else _("applied")
+    total = _("%(count)s applications") % {"count": len(plan.catalogue.applications)}
+    print(f"{plan.catalogue.name}: {total}; {', '.join(parts)}; {result}")
 
 
 _LIFETIMES = {"access_token_seconds": "access_token_lifetime", "refresh_token_seconds": "refresh_token_lifetime"}
@@ -423,7 +438,8 @@ def _shortened(plan: Plan, settings: Settings) -> list[str]:
     from sso.settings import variable, whole_seconds
 
     return [
-        f"{client_id}: {name}: {value} is more than the city's: {limit} holds ({variable(setting)})"
+        _("%(client_id)s: %(name)s: %(value)s is more than %(setting)s allows: %(limit)s is used")
+        % {"client_id": client_id, "name": name, "value": value, "setting": variable(setting), "limit": limit}
         for client_id, metadata in plan.catalogue.applications.items()
         for name, setting in _LIFETIMES.items()
         if (value := getattr(metadata, name)) is not None
@@ -433,30 +449,32 @@ def _shortened(plan: Plan, settings: Settings) -> list[str]:
 
 def _holds(metadata: ClientMetadata) -> str:
     """Return what holds for an application that its entry may not say, in one line."""
-    sector = f" for {metadata.sector_identifier}" if metadata.subject_type == "pairwise" else ""
+    pairwise = metadata.subject_type == "pairwise"
     parts = [
-        "first party" if metadata.first_party else "third party",
-        f"{metadata.subject_type} subjects{sector}",
+        _("first party") if metadata.first_party else _("third party"),
+        f"subject_type {metadata.subject_type}" + (f" ({metadata.sector_identifier})" if pairwise else ""),
         metadata.token_endpoint_auth_method,
-        "PKCE required" if metadata.require_pkce else "PKCE not required",
-        f"scope {metadata.scope}" if metadata.scope else "no scope",
+        _("PKCE required") if metadata.require_pkce else _("PKCE not required"),
+        f"scope {metadata.scope}" if metadata.scope else _("no scope"),
     ]
     return ", ".join(parts)
 
 
 def _privilege_line(change: PrivilegeChange) -> str:
-    alone = " (also without a person)" if change.without_person else ""
+    names = {"client_id": change.client_id, "privilege": change.privilege}
     if change.action == "kept":
-        return (
-            f"  {change.client_id}: {change.privilege} stays revoked; to grant it again: "
-            f"sso clients grant {change.client_id} {change.privilege} --reason TEXT"
+        text = _(
+            "%(client_id)s: %(privilege)s stays revoked; to grant it again: "
+            "sso clients grant %(client_id)s %(privilege)s --reason TEXT"
         )
+        return "  " + text % names
+    alone = " " + _("(also without a user)") if change.without_person else ""
     return f"  {change.client_id}: {change.action} {change.privilege}{alone}"
 
 
 def _change_line(plan: Plan, change: Change) -> str:
     application = plan.catalogue.applications.get(change.client_id)
     description = (
-        f"  {application.client_name} ({application.group or 'no group'}, {application.type})" if application else ""
+        f"  {application.client_name} ({application.group or _('no group')}, {application.type})" if application else ""
     )
     return f"  {_SIGNS[change.action]} {change.client_id}{description}"

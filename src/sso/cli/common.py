@@ -15,7 +15,7 @@ import orjson
 import typer
 
 from sso.errors import Refusal, SettingsError
-from sso.messages import _
+from sso.messages import N_, _
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ async def opened_storage(settings: Settings, *, begins: bool = False) -> AsyncIt
     db = Database(settings, create=begins)
     try:
         if not begins and db.is_sqlite and await current_revision(db) is None:
-            raise NoDatabase(f"the database at {db.url.database} is empty; run: sso db upgrade")
+            text = _("the database at %(place)s is empty; run: sso db upgrade")
+            raise NoDatabase(text % {"place": db.url.database})
         await check_schema(db, settings)
         async with db.read() as session:
             for mistake in settings.adopt(await stored_values(session)):
@@ -225,13 +226,13 @@ def an_id(text: str, what: str) -> uuid.UUID:
     try:
         return read_uuid(text)
     except ValueError:
-        refuse(f"{text!r} is not the id of a {what}")
+        refuse(_("%(value)s is not a valid ID (%(what)s)") % {"value": repr(text), "what": _(what)})
 
 
-def read_password(from_stdin: bool, what: str = "Password") -> str:
+def read_password(from_stdin: bool, what: str = N_("Password")) -> str:
     """Return a password: the first line of standard input, or typed twice without being shown."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         refuse(_("There is no terminal at which the password can be typed: use --password-stdin."))
-    return str(typer.prompt(what, hide_input=True, confirmation_prompt=True))
+    return str(typer.prompt(_(what), hide_input=True, confirmation_prompt=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
-from sso.messages import _
+from sso.messages import N_, _
 from sso.platform.outbox.models import DeliveryKind, DeliveryStatus
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def list_command(
         check_choice("--status", status, STATUSES)
     if kind is not None:
         check_choice("--kind", kind, KINDS)
-    start = an_id(before, "delivery") if before else None
+    start = an_id(before, N_("delivery")) if before else None
 
     async def work(storage: Storage) -> list[Delivery]:
         async with storage.db.read() as session:
             return await store.page_of(session, DeliveryFilter(status, kind, client), start, limit + 1)
 
-    listed = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
+    listed = first_of(run(work), limit, _("For more, use --before with the last ID, or a higher --limit."))
     if json:
         print_json([{name: getattr(delivery, name) for name in NAMES} for delivery in listed])
         return
@@ -71,7 +71,7 @@ def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help=
     from sso.platform.audit import record
     from sso.platform.outbox import store
 
-    chosen = an_id(delivery_id, "delivery")
+    chosen = an_id(delivery_id, N_("delivery"))
 
     async def work(storage: Storage) -> bool:
         async with storage.db.write() as session:
@@ -81,5 +81,6 @@ def retry_command(delivery_id: Annotated[str, typer.Argument(metavar="ID", help=
             return delivery is not None
 
     if not run(work):
-        refuse(f"there is no delivery {delivery_id} that can be sent again; see: sso deliveries list")
+        text = _("there is no delivery %(id)s that can be sent again; see: sso deliveries list")
+        refuse(text % {"id": delivery_id})
     print(_("queued: a server or a worker sends the delivery again"))

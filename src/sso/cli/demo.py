@@ -35,6 +35,7 @@ from sso.identity.users.nip import read_nip
 from sso.identity.users.schemas import Address, NewUser, Profile
 from sso.identity.users.service import create_users
 from sso.logs import configure_logging
+from sso.messages import _
 from sso.platform.actor import CLI
 from sso.platform.db import Database, new_id
 from sso.platform.db.migrate import upgrade
@@ -134,7 +135,8 @@ def _check_free(ports: list[int]) -> None:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                refuse(f"port {port} is in use; choose another with --port (three in a row are needed)")
+                text = _("port %(port)s is in use; choose another with --port (three ports in a row are needed)")
+                refuse(text % {"port": port})
 
 
 def _people() -> list[Person]:
@@ -219,7 +221,8 @@ async def _employ(session: AsyncSession, provider: AccountChanges, users: dict[P
 
 
 def _say_what_was_made(settings: Settings, applications: int) -> None:
-    print(f"Created {settings.data_dir / 'sso.db'} with {applications} applications", flush=True)
+    created = {"file": settings.data_dir / "sso.db", "count": applications}
+    print(_("Created %(file)s with %(count)s applications") % created, flush=True)
 
 
 def _new_user(person: Person) -> NewUser:
@@ -327,12 +330,17 @@ def _called(person: Person) -> str:
 def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
     lines = ["", f"{settings.service_name} is at {settings.issuer}", "", "Open the two sample apps:"]
     lines += [f"  http://localhost:{port}  {name}" for name, port in zip(APPS.values(), ports[1:], strict=True)]
-    lines += ["", "Sign in once, for both, as:"]
+    lines += ["", _("Sign in once, for both, as:")]
     width = max(len(person.username) for person in people)
     lines += [f"  {person.username:<{width}}  {person.password:<24} {_called(person)}" for person in people]
-    lines += ["Employees can also sign in with the NIP."]
-    lines += ["", f"Mails and SMS are kept, not sent: {settings.issuer}/outbox"]
-    lines += [f"As developer, register applications at {settings.issuer}/developer"]
-    lines += [f"As admin, manage everything at {settings.issuer}/admin"]
-    lines += ["", "Everything listens on this machine only. Ctrl-C ends it; the next start begins anew.", ""]
+    lines += [_("Employees can also sign in with the NIP.")]
+    lines += ["", _("Mails and SMS are kept, not sent: %(address)s") % {"address": f"{settings.issuer}/outbox"}]
+    developer, console = f"{settings.issuer}/developer", f"{settings.issuer}/admin"
+    lines += [_("As developer, register applications at %(address)s") % {"address": developer}]
+    lines += [_("As admin, manage everything at %(address)s") % {"address": console}]
+    lines += [
+        "",
+        _("Everything listens on this machine only. Ctrl-C ends it; the next start begins with new data."),
+        "",
+    ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run
-from sso.messages import _
+from sso.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.platform.services import Storage
@@ -29,7 +29,7 @@ def list_command(
     from sso.oidc.store import store
     from sso.oidc.store.store import GrantFilter
 
-    start = an_id(before, "grant") if before else None
+    start = an_id(before, N_("grant")) if before else None
 
     async def work(storage: Storage) -> list[dict[str, object]]:
         async with storage.db.read() as session:
@@ -40,7 +40,7 @@ def list_command(
         names = ("id", "client_id", "user_id", "session_id", "scope", "offline", "created_at", "expires_at")
         return [{name: getattr(grant, name) for name in names} for grant in grants]
 
-    rows = first_of(run(work), limit, "For more, give the id of the last one with --before, or a greater --limit.")
+    rows = first_of(run(work), limit, _("For more, use --before with the last ID, or a higher --limit."))
     titles = ("id", "client_id", "user_id", "scope", "offline")
     print_rows(titles, rows, json=json)
 
@@ -51,7 +51,7 @@ def revoke_command(grant_id: Annotated[str, typer.Argument(metavar="ID", help="S
     from sso.oidc.store import store
     from sso.platform.audit import record
 
-    chosen = an_id(grant_id, "grant")
+    chosen = an_id(grant_id, N_("grant"))
 
     async def work(storage: Storage) -> bool:
         now = clock.now()

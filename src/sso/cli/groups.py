@@ -71,7 +71,7 @@ def list_groups(
             now = clock.now()
             return await tree.counted(session, await tree.page_of_groups(session, chosen, after, limit + 1, now), now)
 
-    rows = first_of(run(work), limit, "Use --after CODE to see the others.")
+    rows = first_of(run(work), limit, _("Use --after CODE to see the others."))
     if json:
         print_json([{**_as_json(row.group), "units_below": row.units_below, "members": row.members} for row in rows])
         return
@@ -162,7 +162,7 @@ def members_command(
             narrowed = members.MemberFilter(below=below, status=time)
             return await members.page_of_members(session, chosen.id, narrowed, None, limit + 1, clock.now())
 
-    rows = first_of(run(work), limit, "Use --limit to see more.")
+    rows = first_of(run(work), limit, _("Use --limit to see more."))
     entries = [
         {
             "membership_id": row.membership.id,
@@ -211,7 +211,7 @@ def add_member_command(
             )
 
     run_loaded(work)
-    print("added")
+    print(_("added"))
 
 
 @app.command("end-member")
@@ -242,8 +242,8 @@ def end_member_command(
             return len(rows)
 
     if not run_loaded(work):
-        refuse(f"the user is not a member of {code!r}")
-    print("ended")
+        refuse(_("the user is not a member of %(code)s") % {"code": repr(code)})
+    print(_("ended"))
 
 
 @app.command("administrators")
@@ -264,7 +264,7 @@ def administrators_command(
             await set_unit_administrators(session, chosen.id, ids, actor=CLI, reason=reason)
 
     run_loaded(work)
-    print(f"{len(users)} administrators")
+    print(_("%(count)s administrators") % {"count": len(users)})
 
 
 @app.command("apply")
@@ -355,15 +355,14 @@ def _show_plan(plan: UnitPlan, dry_run: bool, json: bool) -> None:
             details = ", ".join(f"{name}: {_short(old)} → {_short(new)}" for name, (old, new) in change.fields.items())
             print(f"  {signs[change.action]} {change.entry.new.code}  {details or change.entry.new.name_id}")
         counts = plan.counted()
-        print(
-            f"{counts['create']} new, {counts['update']} changed, {counts['move']} moved, {counts['unchanged']} "
-            f"unchanged; {'applied' if applied else 'nothing was changed'}"
-        )
+        text = _("%(create)s new, %(update)s changed, %(move)s moved, %(unchanged)s unchanged")
+        print(text % counts + "; " + (_("applied") if applied else _("nothing was changed")))
     if plan.mistakes:
         for mistake in plan.mistakes:
             column = f"{mistake.column}: " if mistake.column else ""
-            complain(f"line {mistake.line}: {column}{_(mistake.text) % mistake.named}")
-        refuse(f"{len(plan.mistakes)} errors; nothing was changed")
+            text = column + _(mistake.text) % mistake.named
+            complain(_("line %(line)s: %(text)s") % {"line": mistake.line, "text": text})
+        refuse(_("%(count)s errors; nothing was changed") % {"count": len(plan.mistakes)})
 
 
 def _short(value: object) -> str:
@@ -389,5 +388,5 @@ async def _present(session: AsyncSession, code: str) -> Group:
 
     chosen = await tree.of_code(session, code)
     if chosen is None:
-        refuse(f"there is no unit or group {code!r}; see: sso groups list")
+        refuse(_("there is no unit or group %(code)s; see: sso groups list") % {"code": repr(code)})
     return chosen

@@ -97,7 +97,7 @@ def report_file(file: Path, report: Path | None, *, dry_run: bool) -> Path:
     """Return the file for rejected rows: the one that was named, or one beside the imported file."""
     listed = report or file.with_name(f"{file.name}.{'dry-run' if dry_run else 'rejected'}.csv")
     if listed.resolve() == file.resolve():
-        refuse(f"--report {listed}: this is the file that is imported")
+        refuse(_("--report %(file)s: this is the file that is imported") % {"file": listed})
     return listed
 
 
@@ -107,9 +107,9 @@ def read_columns(given: Sequence[str]) -> dict[str, str]:
     for option in given:
         ours, sign, theirs = option.partition("=")
         if not sign or not ours.strip():
-            refuse(f"--column {option}: write OURS=THEIRS, for example --column email=mail")
+            refuse(_("--column %(value)s: write OURS=THEIRS, for example --column email=mail") % {"value": option})
         if ours.strip() in columns:
-            refuse(f"--column {ours.strip()} is given twice")
+            refuse(_("--column %(value)s is given twice") % {"value": ours.strip()})
         columns[ours.strip()] = theirs.strip()
     return columns
 
@@ -118,10 +118,10 @@ def chosen_format(format: str, table: str | None) -> str:
     """Return the name of the reader for ``--format`` and ``--table``."""
     if table is None:
         if format == SQL:
-            refuse("--format sql: name the table with --table, for example --table users")
+            refuse(_("--format sql: name the table with --table, for example --table users"))
         return format
     if format not in (SQL, "auto"):
-        refuse(f"--table is for --format sql, not for --format {format}")
+        refuse(_("--table is for --format sql, not for --format %(value)s") % {"value": format})
     return sql_format(table)
 
 
@@ -129,20 +129,22 @@ def hash_parameters(path: Path | None, format: str) -> dict[str, object]:
     """Return what all the password hashes of an export have in common, from a file: as Firebase shows it, or JSON."""
     if path is None:
         if format == "firebase":
-            refuse(
+            text = _(
                 "--format firebase: name the file with the password hash parameters of the project with "
                 "--hash-parameters (Firebase console, Authentication, Users, menu at the top right); "
-                "--hash-parameters none takes the people without their passwords"
+                "--hash-parameters none imports the users without their passwords"
             )
+            refuse(text)
         return {}
     if str(path) == "none":
         return {}
     text = path.read_text(encoding="utf-8")[:MAX_PARAMETERS]
     parameters = dict(re.findall(r'"?(\w+)"?\s*[:=]\s*"?([A-Za-z0-9+/=_-]+)"?', text))
     if missing := [name for name in FIREBASE if name not in parameters]:
-        refuse(f"--hash-parameters {path}: lacks {', '.join(missing)}")
+        text = _("--hash-parameters %(file)s: these parameters are missing: %(names)s")
+        refuse(text % {"file": path, "names": ", ".join(missing)})
     if not parameters["rounds"].isdigit() or not parameters["mem_cost"].isdigit():
-        refuse(f"--hash-parameters {path}: rounds and mem_cost must be numbers")
+        refuse(_("--hash-parameters %(file)s: rounds and mem_cost must be numbers") % {"file": path})
     return {name: parameters[name] for name in FIREBASE}
 
 
@@ -211,27 +213,32 @@ def kind_of_hash(stored: str) -> str | None:
         return f"{stored.partition('}')[0]}}}"
     if "$" in stored:
         return "$".join(stored.split("$")[:2]) + "$"
-    return f"a hash of {len(stored)} characters"
+    return _("a hash of %(count)s characters") % {"count": len(stored)}
 
 
 def print_sample(rows: Sequence[Row]) -> None:
     """Print rows as they would be stored."""
     for document in map(show_row, rows):
-        print(f"line {document['line']}, as it would be stored:")
-        print(f"  name: {one_line(document['name'])}")
+        print(_("line %(line)s, as it would be stored:") % {"line": document["line"]})
+        _print_field("name", document["name"])
         for identifier in document["identifiers"]:
-            print(f"  {identifier['kind']}: {identifier['value']}{'' if identifier['verified'] else ' (not verified)'}")
+            unverified = "" if identifier["verified"] else " " + _("(not verified)")
+            print(f"  {identifier['kind']}: {identifier['value']}{unverified}")
         for name, value in document["profile"].items():
-            print(f"  {name}: {one_line(str(value))}")
+            _print_field(name, str(value))
         for name, shown_text in (
             ("locale", document["locale"]),
             ("password", document["password"]),
             ("local_user_id", document["local_user_id"]),
             ("attributes", ", ".join(document["attributes"]) or None),
         ):
-            print(f"  {name}: {one_line(shown_text or 'none')}")
+            _print_field(name, shown_text or _("none"))
         for note in document["notes"]:
             print(f"  {one_line(note)}")
+
+
+def _print_field(name: str, value: str) -> None:
+    print(f"  {name}: {one_line(value)}")
 
 
 def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequence[Row]) -> dict[str, object]:
@@ -278,11 +285,18 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
         left_out = {"count": sum(done.left_out.values()), "columns": columns, "file": str(listed)}
         print(_("%(count)s values were left out (%(columns)s); the reasons are in %(file)s") % left_out)
     for message, count in sorted(done.said.items()):
-        print(f"{message} ({count} rows)")
-    print(f"{done.rows} rows read = {balance(done, update=update)}")
+        print(_("%(message)s (%(count)s rows)") % {"message": message, "count": count})
+    print(_("%(count)s rows read") % {"count": done.rows} + f" = {balance(done, update=update)}")
 
 
 def balance(done: Progress, *, update: bool) -> str:
     """Return the counts whose sum is the number of rows."""
-    parts = [f"{done.made} made", f"{done.proposed} proposed for merging", f"{done.rejected} rejected"]
-    return " + ".join([*parts, f"{done.updated} updated", f"{done.unchanged} unchanged"] if update else parts)
+    parts = [
+        _("%(count)s created") % {"count": done.made},
+        _("%(count)s proposed for merging") % {"count": done.proposed},
+        _("%(count)s rejected") % {"count": done.rejected},
+    ]
+    if update:
+        parts.append(_("%(count)s updated") % {"count": done.updated})
+        parts.append(_("%(count)s unchanged") % {"count": done.unchanged})
+    return " + ".join(parts)

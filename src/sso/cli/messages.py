@@ -41,7 +41,8 @@ def send_test_message(
     check_choice("--channel", channel, PHONE_CHANNELS)
     check_choice("--locale", locale, ("id", "en"))
     if channel not in settings.phone_channels:
-        refuse(f"{channel} is not set up: set {'SSO_SMS_URL' if channel == SMS else 'SSO_WHATSAPP_PHONE_NUMBER_ID'}")
+        setting = "SSO_SMS_URL" if channel == SMS else "SSO_WHATSAPP_PHONE_NUMBER_ID"
+        refuse(_("%(channel)s is not set up: set %(setting)s") % {"channel": channel, "setting": setting})
     try:
         contact = normalise_contact(number)
     except ValueError:

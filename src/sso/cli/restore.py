@@ -31,7 +31,7 @@ def restore(
     Exit code 1: the backup cannot be restored, or SSO_SECRET_KEY cannot decrypt the keys in it.
     """
     if check_only and replace:
-        refuse("--check restores nothing: leave out --replace")
+        refuse(_("--check restores nothing: leave out --replace"))
     settings = load_settings()
     if check_only:
         restored = asyncio.run(check(settings, file))
@@ -42,7 +42,8 @@ def restore(
     else:
         print(described(restored.manifest))
         if restored.upgraded_to:
-            print(f"schema {restored.manifest.contents.revision} -> {restored.upgraded_to}")
+            versions = {"old": restored.manifest.contents.revision, "new": restored.upgraded_to}
+            print(_("schema %(old)s -> %(new)s") % versions)
         print(_("checked: every table has its rows") if check_only else _("restored: every table has its rows"))
     problems(restored)
     if not json:

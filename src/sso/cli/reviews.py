@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, an_id, group, print_rows, refuse, run_loaded
+from sso.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.accounts.services import AccountActions
@@ -56,7 +57,7 @@ def start_command(
     try:
         last_day = date.fromisoformat(until)
     except ValueError:
-        refuse("--until: write a day such as 2027-01-31")
+        refuse(_("--until: write a day such as 2027-01-31"))
     ends_at = datetime.combine(last_day + timedelta(days=1), time(), UTC)
 
     async def work(provider: AccountActions) -> str:
@@ -66,7 +67,7 @@ def start_command(
             )
             return str(review.id)
 
-    print(f"started {run_loaded(work)}")
+    print(_("started: %(id)s") % {"id": run_loaded(work)})
 
 
 @app.command("confirm")
@@ -78,7 +79,7 @@ def confirm_command(
     from sso.accounts.role_files import EVERYTHING
     from sso.platform.actor import CLI
 
-    chosen = [an_id(assignment, "role assignment") for assignment in assignments]
+    chosen = [an_id(assignment, N_("role assignment")) for assignment in assignments]
 
     async def work(provider: AccountActions) -> None:
         async with provider.db.write() as session:
@@ -86,7 +87,7 @@ def confirm_command(
                 await confirm_role(session, provider, assignment_id, giver=EVERYTHING, actor=CLI)
 
     run_loaded(work)
-    print(f"confirmed: {len(chosen)}")
+    print(_("confirmed: %(count)s") % {"count": len(chosen)})
 
 
 @app.command("cancel")
@@ -98,11 +99,11 @@ def cancel_command(
     from sso.accounts.role_files import EVERYTHING
     from sso.platform.actor import CLI
 
-    chosen = an_id(review, "access review")
+    chosen = an_id(review, N_("access review"))
 
     async def work(provider: AccountActions) -> None:
         async with provider.db.write() as session:
             await cancel_review(session, provider, chosen, giver=EVERYTHING, actor=CLI, reason=reason)
 
     run_loaded(work)
-    print("cancelled")
+    print(_("cancelled"))

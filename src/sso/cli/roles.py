@@ -10,7 +10,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run_loaded
-from sso.messages import _
+from sso.messages import N_, _
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -144,7 +144,7 @@ def end_command(
     from sso.accounts.role_files import EVERYTHING
     from sso.platform.actor import CLI
 
-    chosen = an_id(assignment_id, "role assignment")
+    chosen = an_id(assignment_id, N_("role assignment"))
 
     async def work(provider: AccountActions) -> None:
         async with provider.db.write() as session:

@@ -86,7 +86,7 @@ def list_command(
                 for sso_session, person in listed
             ]
 
-    rows = first_of(run(work), limit, "For more, narrow the list with --user or --client, or give a greater --limit.")
+    rows = first_of(run(work), limit, _("For more, narrow the list with --user or --client, or use a higher --limit."))
     if json:
         print_json(rows)
         return
@@ -98,7 +98,7 @@ def _cells(row: ListedSession) -> tuple[object, ...]:
     return (row["id"], row["name"], last_used, row["device"], row["address"], len(row["clients"]))
 
 
-@app.command("proof")
+@app.command("delivery-report")
 def report_command(
     session_id: Annotated[str, typer.Argument(metavar="ID", help="An ended session; see: sso sessions list --ended")],
     json: Json = False,
@@ -111,7 +111,10 @@ def report_command(
     try:
         chosen = read_uuid(session_id)
     except ValueError:
-        refuse(f"{session_id!r} is not a session id; see: sso sessions list --ended")
+        refuse(
+            _("%(id)s is not a session ID; see: %(command)s")
+            % {"id": repr(session_id), "command": "sso sessions list --ended"}
+        )
 
     async def work(services: BulkServices) -> DeliveryReport | None:
         async with services.db.read() as session:
@@ -124,7 +127,8 @@ def report_command(
         seconds = {"open": report.open, "seconds_to_last_confirmation": report.seconds_to_last_confirmation}
         print_json({**asdict(report), **seconds})
         return
-    print(f"{report.person}: ended {report.ended_at.isoformat(timespec='seconds')} ({report.reason})")
+    ended = {"person": report.person, "time": report.ended_at.isoformat(timespec="seconds"), "reason": report.reason}
+    print(_("%(person)s: ended %(time)s (%(reason)s)") % ended)
     rows = [
         (
             application.client_id,
@@ -188,8 +192,11 @@ def revoke(
     if count is None:
         print(_("started; see: sso sessions endings"))
         return
-    text = _("%(count)s sessions were ended; applications are being notified")
-    print(text % {"count": count} + " (sso sessions list --ended, sso sessions proof ID)")
+    text = _(
+        "%(count)s sessions were ended; applications are being notified "
+        "(sso sessions list --ended, sso sessions delivery-report ID)"
+    )
+    print(text % {"count": count})
 
 
 async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:
@@ -203,7 +210,7 @@ async def _to_the_end(services: AccountActions, ending_id: uuid.UUID) -> int:
                 now = await get_ending(session, ending_id)
         if now is None or now.status != "running":
             return now.ended if now else 0
-        complain(f"{now.ended} of {now.total}")
+        complain(_("%(count)s of %(total)s") % {"count": now.ended, "total": now.total})
         await asyncio.sleep(REST_SECONDS)
 
 
@@ -218,7 +225,7 @@ def endings_command(
         async with storage.db.read() as session:
             return await endings(session, limit + 1)
 
-    revocations = first_of(run(work), limit, "For more, give a greater --limit.")
+    revocations = first_of(run(work), limit, _("For more, use a higher --limit."))
     names = ("id", "status", "ended", "total", "client_id", "user_id", "reason", "actor", "created_at", "finished_at")
     if json:
         print_json([{name: getattr(ending, name) for name in names} for ending in revocations])
@@ -235,14 +242,14 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
     try:
         chosen = read_uuid(ending_id)
     except ValueError:
-        refuse(f"{ending_id!r} is not an id; see: sso sessions endings")
+        refuse(_("%(id)s is not a valid ID; see: sso sessions endings") % {"id": repr(ending_id)})
 
     async def work(storage: Storage) -> bool:
         async with storage.db.write() as session:
             return await stop_ending(session, chosen, actor=CLI)
 
     if not run(work):
-        refuse(f"{ending_id} is not running; see: sso sessions endings")
+        refuse(_("%(id)s is not running; see: sso sessions endings") % {"id": ending_id})
     print(_("stopped"))
 
 
@@ -255,6 +262,8 @@ async def _wanted(
     try:
         chosen = read_uuid(session_id) if session_id else None
     except ValueError:
-        refuse(f"{session_id!r} is not a session id; see: sso sessions list")
+        refuse(
+            _("%(id)s is not a session ID; see: %(command)s") % {"id": repr(session_id), "command": "sso sessions list"}
+        )
     person = (await find(session, user, box)).id if user else None
     return SessionFilter(session_id=chosen, user_id=person, client_id=client)

@@ -30,7 +30,7 @@ from sso.cli.common import (
 from sso.errors import validation_message
 from sso.identity.users.choices import DOCUMENTS, PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
-from sso.messages import _
+from sso.messages import N_, _
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 app = group()
 
 NAMES_OF_ROLES = ", ".join(get_args(RoleName))
-MORE_AFTER = "For more, give the id of the last one with --after, or a greater --limit."
+MORE_AFTER = N_("For more, use --after with the last ID, or a higher --limit.")
+DECIDED = {"merged": N_("merged"), "separate": N_("separate"), "dropped": N_("dropped")}
 
 Who = Annotated[str, typer.Argument(metavar="USER", help="Username, verified e-mail or phone number, or user ID.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -95,11 +96,11 @@ def create(
 
     created = run(partial(_created, person=person, password=password), begins=True)
     for warning in warnings_of(person):
-        typer.echo(f"warning: {warning}", err=True)
+        complain(_("WARNING: %(text)s") % {"text": warning})
     if json:
         print_json(created)
     else:
-        print(f"created {username} ({created['id']})")
+        print(_("created %(name)s (%(id)s)") % {"name": username, "id": created["id"]})
 
 
 async def _created(storage: Storage, person: NewUser, password: str) -> DescribedUser:
@@ -191,7 +192,7 @@ def import_people(
     from sso.identity.users.importing import Options, check_file, sample_of
 
     if not file.is_file():
-        refuse(f"{file}: there is no such file")
+        refuse(_("%(file)s: there is no such file") % {"file": file})
     columns = imports.read_columns(column or ())
     common = imports.hash_parameters(parameters, format)
     format = imports.chosen_format(format, table)
@@ -205,7 +206,7 @@ def import_people(
         return
     listed = imports.report_file(file, report, dry_run=dry_run)
     if client is None and "local_user_id" in checked.options.columns:
-        complain("local_user_id is not stored: name the application that has these ids with --from")
+        complain(_("local_user_id is not stored: name the application that has these IDs with --from"))
     sample = sample_of(file, checked.options, take_hash, imports.SAMPLE) if dry_run else []
     progress = _import(file, options, checked, take_hash, listed, dry_run=dry_run)
     if json:
@@ -228,7 +229,8 @@ def _import(
 
     async def work(services: AccountActions) -> Progress:
         if options.client_id is not None and services.registry.get(options.client_id) is None:
-            refuse(f"there is no application {options.client_id}: register it first")
+            text = _("there is no application %(client_id)s: register the application first")
+            refuse(text % {"client_id": options.client_id})
         with imports.report_to(listed) as written, progress_bar(size) as moved:
             return await import_file(
                 services.db,
@@ -258,17 +260,20 @@ def _check_imported_password(file: Path, options: Options, who: str, from_stdin:
     try:
         row = find_row(file, options, who, take_hash)
     except RowRefused as error:
-        refuse(f"the row of {who} would be rejected: {error}")
+        refuse(_("the row of %(user)s would be rejected: %(error)s") % {"user": who, "error": error})
     if row is None:
-        refuse(f"no row of {file} has this username, e-mail, phone number, NIK or local_user_id")
+        text = _("no row of %(file)s has this username, e-mail address, phone number, NIK or local_user_id")
+        refuse(text % {"file": file})
     if not row.password:
         lost = [note.text for note in row.notes if note.text.startswith("password")]
-        refuse(f"line {row.number}: {'; '.join(lost) or 'the row has no password'}")
-    password = read_password(True) if from_stdin else str(typer.prompt("Password", hide_input=True))
-    right, _ = asyncio.run(Passwords(load_settings()).verify(password, row.password))
+        reason = "; ".join(lost) or _("the row has no password")
+        refuse(_("line %(line)s: %(text)s") % {"line": row.number, "text": reason})
+    password = read_password(True) if from_stdin else str(typer.prompt(_("Password"), hide_input=True))
+    right, _new_hash = asyncio.run(Passwords(load_settings()).verify(password, row.password))
+    values = {"line": row.number, "kind": kind_of_hash(row.password)}
     if not right:
-        refuse(f"line {row.number}: the password does not fit the hash: {kind_of_hash(row.password)}")
-    print(f"line {row.number}: the password fits the hash: {kind_of_hash(row.password)}")
+        refuse(_("line %(line)s: the password does not match the hash: %(kind)s") % values)
+    print(_("line %(line)s: the password matches the hash: %(kind)s") % values)
 
 
 @app.command("recovery")
@@ -341,7 +346,7 @@ def list_proposals(
     """List imported users who may have an account already."""
     from sso.identity.users import merge_proposals as merging
 
-    start = an_id(after, "proposal") if after else None
+    start = an_id(after, N_("proposal")) if after else None
 
     async def work(storage: Storage) -> list[merging.ShownProposal]:
         async with storage.db.read() as session:
@@ -349,7 +354,7 @@ def list_proposals(
         return [merging.shown(storage.box, proposal) for proposal in proposals]
 
     check_choice("--status", status, PROPOSAL_STATES)
-    proposals = first_of(run(work), limit, MORE_AFTER)
+    proposals = first_of(run(work), limit, _(MORE_AFTER))
     if json:
         print_json(proposals)
         return
@@ -370,27 +375,28 @@ def list_proposals(
 def _same(proposal: merging.ShownProposal) -> str:
     """Return what is the same, and what of it nobody vouches for."""
     verified = {identifier["kind"] for identifier in proposal["identifiers"] if identifier["verified"]}
-    return ", ".join(kind if kind in verified else f"{kind} (not verified)" for kind in proposal["reasons"])
+    return ", ".join(kind if kind in verified else f"{kind} {_('(not verified)')}" for kind in proposal["reasons"])
 
 
 def _decide(proposal: str, decision: str) -> None:
     from sso.accounts.merging import decide_proposal
     from sso.platform.actor import CLI
 
-    chosen = an_id(proposal, "proposal")
+    chosen = an_id(proposal, N_("proposal"))
 
     async def work(services: AccountActions) -> merging.Decided:
         async with services.db.write() as session:
             return await decide_proposal(session, services, chosen, decision, actor=CLI)
 
     result = run_loaded(work)
-    print(decision)
+    print(_(DECIDED[decision]))
     if result.other_usernames:
-        print(f"username: {result.username}; the user can also sign in with: {', '.join(result.other_usernames)}")
+        text = _("username: %(username)s; the user can also sign in with: %(others)s")
+        print(text % {"username": result.username, "others": ", ".join(result.other_usernames)})
     for identifier in result.said()["left_out"]:
-        print(f"left out: {identifier['kind']} {identifier['value']}")
+        print(_("left out: %(kind)s %(value)s") % identifier)
     if len(result.local_user_ids) > 1:
-        print(f"the application receives: {', '.join(result.local_user_ids)}")
+        print(_("the application receives: %(ids)s") % {"ids": ", ".join(result.local_user_ids)})
 
 
 Which = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The id of a proposal.")]
@@ -429,7 +435,7 @@ def list_people(
             users = await store.page_of_users(session, read_uuid(after) if after else None, limit + 1)
             return [await describe(session, user) for user in users]
 
-    people = first_of(run(work), limit, MORE_AFTER)
+    people = first_of(run(work), limit, _(MORE_AFTER))
     if json:
         print_json(people)
         return
@@ -508,7 +514,7 @@ def roles_command(
             await give_roles(session, services, person, role or [], actor=CLI)
             return await store.roles_of(session, person.id)
 
-    print(f"roles: {', '.join(run_loaded(work)) or 'none'}")
+    print(_("roles: %(roles)s") % {"roles": ", ".join(run_loaded(work)) or _("none")})
 
 
 @app.command("delete")

@@ -8,7 +8,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
-from sso.messages import _
+from sso.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.platform.outbox.models import Webhook
@@ -71,7 +71,7 @@ def test_command(webhook_id: WebhookId) -> None:
     from sso.platform.outbox import webhooks as rules
     from sso.platform.outbox.models import Webhook
 
-    chosen = an_id(webhook_id, "webhook")
+    chosen = an_id(webhook_id, N_("webhook"))
 
     async def work(storage: Storage) -> bool:
         async with storage.db.write() as session:
@@ -81,7 +81,7 @@ def test_command(webhook_id: WebhookId) -> None:
             return webhook is not None
 
     if not run(work):
-        refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")
+        refuse(_("there is no webhook %(id)s; see: sso webhooks list") % {"id": webhook_id})
     print(_("queued: a server or a worker sends the test event"))
 
 
@@ -91,12 +91,12 @@ def remove_command(webhook_id: WebhookId) -> None:
     from sso.platform.actor import CLI
     from sso.platform.outbox import webhooks as rules
 
-    chosen = an_id(webhook_id, "webhook")
+    chosen = an_id(webhook_id, N_("webhook"))
 
     async def work(storage: Storage) -> bool:
         async with storage.db.write() as session:
             return await rules.remove_webhook(session, chosen, actor=CLI)
 
     if not run(work):
-        refuse(f"there is no webhook {webhook_id}; see: sso webhooks list")
+        refuse(_("there is no webhook %(id)s; see: sso webhooks list") % {"id": webhook_id})
     print(_("removed"))

@@ -117,7 +117,7 @@ def _reason_to_leave_out(client: Mapping[str, object], name: str, seen: set[str]
     if name in seen:
         return "stands twice"
     if client.get("enabled") is False:
-        return "is disabled there; write it by hand if it shall work here"
+        return "is disabled in Keycloak; add the application by hand if users need it"
     if client.get("bearerOnly") is True:
         return "only receives tokens: name it as resource_identifier of a service that introspects, or as audience"
     flows = ("standardFlowEnabled", "implicitFlowEnabled", "serviceAccountsEnabled")

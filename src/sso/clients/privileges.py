@@ -308,17 +308,17 @@ async def grant_privilege(
     if privilege not in PRIVILEGES:
         raise PrivilegeError(f"{privilege!r} is no privilege: name one of {', '.join(PRIVILEGES)}")
     if not reason.strip():
-        raise PrivilegeError("say why")
+        raise PrivilegeError("a reason is required")
     await check_hold(session, client_id, authority)
     authority.check_grant([privilege])
     if without_person and not usable_alone(privilege, True):
-        raise PrivilegeError(f"{privilege} always needs a person")
+        raise PrivilegeError(f"{privilege} always needs a user")
     without_person = without_person and needs_a_word(privilege)
     held = await held_by(session, client_id)
     if privilege in held and held[privilege].without_person == without_person:
         raise PrivilegeError(f"{client_id!r} has {privilege} already")
     if privilege in held:
-        end_grant(session, held[privilege], actor=actor, reason="granted anew", stays=False)
+        end_grant(session, held[privilege], actor=actor, reason="granted again", stays=False)
     grant_rows(
         session,
         client_id,
@@ -353,7 +353,7 @@ async def revoke_privilege(
     if row is None or held is None:
         raise PrivilegeError(f"{client_id!r} has not been granted {privilege!r}")
     if not reason.strip():
-        raise PrivilegeError("say why")
+        raise PrivilegeError("a reason is required")
     end_grant(session, held, actor=actor, reason=reason.strip(), stays=True)
     row.version = await bump_version(session, "clients")
     await session.flush()

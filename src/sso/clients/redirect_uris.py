@@ -133,6 +133,6 @@ def _check_characters(uri: str) -> None:
 
 def _check_host(netloc: str, host: str) -> None:
     if "@" in netloc:
-        raise ValueError("must not have a user name before the host (@)")
+        raise ValueError("must not have a username before the host (@)")
     if not host or host.endswith(".") or host != host.lower() or netloc != netloc.lower():
         raise ValueError("must have a host in lower case, without a final dot")

@@ -38,7 +38,7 @@ class Told:
     name: str
     how: NotifiedBy
     state: State
-    told_at: datetime | None = None
+    notified_at: datetime | None = None
     confirmed_at: datetime | None = None
     attempts: int = 0
     failure: str | None = None
@@ -145,7 +145,7 @@ def _told(registry: Registry, client_session: ClientSession, sent: Delivery | No
     name, how = client.meta.client_name if client else client_session.client_id, client_session.told_by or "not_at_all"
     if how == "gate" and client_session.refused_at is not None:
         refused_at = client_session.refused_at
-        return Told(client_session.client_id, name, how, "confirmed", told_at=refused_at, confirmed_at=refused_at)
+        return Told(client_session.client_id, name, how, "confirmed", notified_at=refused_at, confirmed_at=refused_at)
     if sent is None or how not in ("back_channel", "shared_signals"):
         return Told(client_session.client_id, name, how, "unconfirmed")
     states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}
@@ -155,7 +155,7 @@ def _told(registry: Registry, client_session: ClientSession, sent: Delivery | No
         name,
         how,
         state,
-        told_at=sent.first_attempt_at,
+        notified_at=sent.first_attempt_at,
         confirmed_at=sent.finished_at if state == "confirmed" else None,
         attempts=sent.attempts,
         failure=sent.last_error if state != "confirmed" else None,

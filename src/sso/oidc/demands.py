@@ -446,7 +446,7 @@ token:
 """
 _MEANING = """
 `refused`: without it there is no token (and one in use is not valid). `led`: the page leads the user to what is
-missing: to sign in, to take a second step, to a counter, to a decision; `prompt=none` gets an error. `no`: not asked
+missing: to sign in, to use a second factor, to a counter, to a decision; `prompt=none` gets an error. `no`: not asked
 for; the reason is below.
 
 Scopes: a token holds only scopes that the application has registered. A scope that was taken away is left out at

@@ -33,7 +33,7 @@ PERMISSIONS: Mapping[str, Permission] = MappingProxyType(
     {
         permission.name: permission
         for permission in (
-            Permission("sessions:read", "See sessions, and the proof of their end."),
+            Permission("sessions:read", "See sessions, and the report of deliveries."),
             Permission("sessions:end", "End one session."),
             Permission("sessions:end_many", "End every session of a person, of an application, or all.", True),
             Permission("users:read", "Look people up, with their identifiers and roles."),

@@ -75,7 +75,7 @@ async def review_application(
         )
     elif review.choice == "send_back":
         if review.revision != application.revision:
-            raise Stale("somebody else changed it meanwhile")
+            raise Stale("the application has just been changed: read the application again")
         await applications.send_back(session, application, review.text, actor=actor)
     else:
         await applications.comment(session, application, review.text, actor=actor)

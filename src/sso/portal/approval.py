@@ -206,7 +206,7 @@ async def check_sector_of(
     if application is None or application.state != "submitted" or not application.document.get("sector_identifier_uri"):
         return
     if application.revision != revision:
-        raise Stale("somebody else changed it meanwhile")
+        raise Stale("the application has just been changed: read the application again")
     metadata = production_metadata(
         requested_settings_of(application), application.granted, allow_http_loopback=allow_http_loopback
     )

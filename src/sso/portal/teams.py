@@ -71,7 +71,7 @@ async def add_member(
         team[user_id].role = role
     else:
         if len(team) >= MAX_MEMBERS:
-            raise ClientError(f"a team has at most {MAX_MEMBERS} people")
+            raise ClientError(f"a team has at most {MAX_MEMBERS} members")
         session.add(TeamMember(application_id=application_id, user_id=user_id, role=role, since=clock.now()))
     await session.flush()
     data = {"role": role, "new": is_new}
@@ -155,7 +155,7 @@ async def invite(
     await check_hold(session, application_id, authority)
     invited = await invitations_of(session, application_id)
     if len(await _locked_team(session, application_id)) + len(invited) >= MAX_MEMBERS:
-        raise ClientError(f"a team has at most {MAX_MEMBERS} people")
+        raise ClientError(f"a team has at most {MAX_MEMBERS} members")
     await withdraw_invitation(session, application_id, lookup)
     now = clock.now()
     invitation = TeamInvitation(

@@ -157,18 +157,18 @@ class MetadataFields(BaseModel):
     )
     kept_sector: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[a-z0-9.+:-]+$")] | None = Field(
         None,
-        description="The sector that pairwise subjects are made for, whatever the redirect URIs are now: the host that "
-        "it had before, so that every `sub` stays. Only its own of until now.",
+        description="The sector of pairwise subjects, also when the redirect URIs change: the host that the "
+        "application had before, so that every `sub` stays the same. Only a host of its own can be named.",
     )
-    default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which people sign in anew.")
+    default_max_age: Seconds | None = Field(None, ge=0, description="Seconds after which users must sign in again.")
     default_acr_values: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=10, description="Which `acr` it asks for where a request names none."
     )
     minimum_acr: Literal["urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey"] | None = Field(
-        None, description="The least level of a sign-in: with a second step by code, by app, or a passkey."
+        None, description="The lowest level of a sign-in: a code as second factor, an authenticator app, or a passkey."
     )
     minimum_identity: Literal["urn:sso:identity:contact-verified", "urn:sso:identity:counter-verified"] | None = Field(
-        None, description="How surely it must be known who the person is: reached by mail or SMS, or seen at a counter."
+        None, description="The lowest identity assurance level: a verified contact, or a check at a counter."
     )
     allowed_roles: list[AllowedText] = Field(
         default_factory=list,
@@ -263,7 +263,7 @@ class MetadataFields(BaseModel):
         default_factory=list,
         max_length=10,
         description="Whose JWTs it may exchange for access tokens (RFC 7523): `issuer`, `jwks` or `jwks_uri`, and "
-        "`subject`: whether `sub` is an `identifier` (user name, e-mail, telephone) or a `user_id`.",
+        "`subject`: whether `sub` is an `identifier` (username, e-mail address, phone number) or a `user_id`.",
     )
 
     cas_username: Literal["sub", "preferred_username", "email", "local_user_id"] = Field(

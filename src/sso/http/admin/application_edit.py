@@ -129,7 +129,7 @@ async def _register(
     async with view.db.write() as session:
         locked, application = await lock_both(session, client_id)
         if locked is None or form.revision != str(locked.version):
-            raise Stale("somebody else changed it meanwhile")
+            raise Stale("the application has just been changed: read the application again")
         await register_at_once(
             session,
             registration.changes,

@@ -21,7 +21,7 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("The account has the permission %(permission)s, which you do not have."),
     ),
     (re.compile(r"this is your own account", re.S), N_("This is your own account.")),
-    (re.compile(r"the (user|person) was deleted|who was deleted cannot be enabled", re.S), N_("The user was deleted.")),
+    (re.compile(r"the user was deleted", re.S), N_("The user was deleted.")),
     (re.compile(r"the session has ended", re.S), N_("The session has already ended.")),
     (
         re.compile(r"the delivery was delivered, is fetched by its receiver, or is not sent", re.S),
@@ -30,11 +30,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"the user does not exist", re.S), N_("The user does not exist.")),
     (re.compile(r"the account is already disabled", re.S), N_("The account is already disabled.")),
     (re.compile(r"the account is not disabled", re.S), N_("The account is not disabled.")),
-    (re.compile(r"the person is disabled", re.S), N_("The account is disabled. Enable the account first.")),
+    (re.compile(r"the account is disabled", re.S), N_("The account is disabled. Enable the account first.")),
     (re.compile(r"there is no such proposal.*", re.S), N_("The row was decided before.")),
-    (re.compile(r"it is the same account", re.S), N_("Both are the same account.")),
+    (re.compile(r"both are the same account", re.S), N_("Both are the same account.")),
     (
-        re.compile(r"one of them was deleted, or is a test person", re.S),
+        re.compile(r"one of the accounts was deleted or is a test user", re.S),
         N_("One of the accounts was deleted or is a test user."),
     ),
     (
@@ -42,36 +42,36 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("The account is locked. The user recovers the account, or an administrator ends the lock first."),
     ),
     (
-        re.compile(r"a test person is nobody:.*", re.S),
+        re.compile(r"this is a test user:.*", re.S),
         N_("This is a test user. The account cannot be changed, verified or recovered."),
     ),
     (re.compile(r"last_contact", re.S), N_("This is the only contact of the account. Add another one first.")),
     (
-        re.compile(r"no e-mail address or telephone number of theirs is proven.*", re.S),
+        re.compile(r"the user has no verified e-mail address or phone number.*", re.S),
         N_("The user has no verified e-mail address or phone number and could not choose a new password."),
     ),
     (
-        re.compile(r"a passkey is their only way to sign in:.*", re.S),
+        re.compile(r"a passkey is the only sign-in method of the user:.*", re.S),
         N_("A passkey is the only sign-in method of the user. Create a recovery code instead."),
     ),
     (
-        re.compile(r"somebody else has proven that this NIK is theirs", re.S),
+        re.compile(r"another account has this NIK, and it is verified", re.S),
         N_("Another account has this NIK, and it is verified."),
     ),
     (
-        re.compile(r"the person has another NIK, which was checked before", re.S),
+        re.compile(r"the user has another NIK that was verified before", re.S),
         N_("The user has another NIK that was verified before."),
     ),
-    (re.compile(r"nobody checks their own identity", re.S), N_("You cannot verify your own identity.")),
+    (re.compile(r"you cannot verify your own identity", re.S), N_("You cannot verify your own identity.")),
     (re.compile(r"tick the box if you are sure", re.S), N_("Tick the box to confirm the deletion.")),
     (re.compile(r"(?P<value>.+) is already used", re.S), N_("%(value)s belongs to another account.")),
     (re.compile(r"(?P<value>.+) is already invited", re.S), N_("%(value)s is already invited.")),
     (
-        re.compile(r"(?P<value>.+) cannot count as verified:.*", re.S),
+        re.compile(r"(?P<value>.+) cannot be marked as verified:.*", re.S),
         N_("%(value)s cannot be marked as verified: this is not a valid phone number."),
     ),
     (re.compile(r"'(?P<value>.+)' is not a role:.*", re.S), N_("There is no role %(value)s.")),
-    (re.compile(r"a test person has no roles:.*", re.S), N_("A test user cannot have roles.")),
+    (re.compile(r"a test user cannot have roles:.*", re.S), N_("A test user cannot have roles.")),
     (
         re.compile(r"this is the last administrator:.*", re.S),
         N_("This is the last administrator. Make another user an administrator first."),
@@ -81,19 +81,19 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         N_("No account has the verified identifier %(value)s."),
     ),
     (
-        re.compile(r"'?(?P<value>.+?)'? means several people: name one by the user id: (?P<ids>.+)", re.S),
+        re.compile(r"'?(?P<value>.+?)'? can mean several users: use the user ID: (?P<ids>.+)", re.S),
         N_("%(value)s can mean several users. Use the user ID: %(ids)s"),
     ),
     (
-        re.compile(r"several people say that this is theirs; name one by the user id", re.S),
+        re.compile(r"several users have this identifier, and none has verified it: use the user ID", re.S),
         N_("Several users have this identifier, and none has verified it. Use the user ID."),
     ),
     (
-        re.compile(r"nothing that is verified on both sides is the same:.*", re.S),
+        re.compile(r"the row and the account have no verified identifier in common:.*", re.S),
         N_("The row and the account have no verified identifier in common, so they cannot be merged."),
     ),
     (
-        re.compile(r"nothing would be left to sign in with:.*", re.S),
+        re.compile(r"the row has no identifier of its own:.*", re.S),
         N_("The row has no identifier of its own. Merge it or discard it."),
     ),
     (
@@ -131,13 +131,16 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"it has not passed the relying-party check as it is now", re.S),
         N_("The application has not passed the sign-in check for this revision."),
     ),
-    (re.compile(r"nothing waits for a decision", re.S), N_("The application is not waiting for a decision.")),
-    (re.compile(r"say what must be different", re.S), N_("Write what the team must change.")),
+    (
+        re.compile(r"the application is not waiting for a decision", re.S),
+        N_("The application is not waiting for a decision."),
+    ),
+    (re.compile(r"write what the team must change", re.S), N_("Write what the team must change.")),
     (
         re.compile(r".+, which needs permissions that you do not have: (?P<missing>.+)", re.S),
         N_("The application has permissions that you do not have: %(missing)s."),
     ),
-    (re.compile(r"say something", re.S), N_("Write a message.")),
+    (re.compile(r"write a message", re.S), N_("Write a message.")),
     (re.compile(r"is not an e-mail address.*", re.S), N_("This is not an e-mail address.")),
     (re.compile(r"must have 1 to (?P<maximum>\d+) characters", re.S), N_("Enter 1 to %(maximum)s characters.")),
     (
@@ -152,7 +155,10 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"has the form of a number that a spreadsheet rewrote.*|.*spreadsheet.*", re.S),
         N_("A spreadsheet program changed this value. Format the column as text."),
     ),
-    (re.compile(r"is not a telephone number.*|.*telephone number.*", re.S), N_("This is not a valid phone number.")),
+    (
+        re.compile(r"is not a phone number.*|has two phone numbers.*|this is not a valid phone number.*", re.S),
+        N_("This is not a valid phone number."),
+    ),
     (re.compile(r"is not a language tag: .*", re.S), N_("This is not a language tag. Write it as in id or id-ID.")),
     (re.compile(r"must not begin with =, \+, - or @", re.S), N_("A name must not begin with =, +, - or @.")),
     (re.compile(r"String should match pattern .*", re.S), N_("The value must not contain < or >.")),
@@ -180,10 +186,10 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"a quotation mark is opened and not closed", re.S), N_("a quotation mark is not closed")),
     (re.compile(r"Input should be .*", re.S), N_("This value is not allowed here.")),
     (
-        re.compile(r"somebody else changed it meanwhile", re.S),
+        re.compile(r"the application has just been changed: read the application again", re.S),
         N_("The application has just been changed. Check it again."),
     ),
-    (re.compile(r"a team has at most (?P<count>\d+) people", re.S), N_("A team has at most %(count)s members.")),
+    (re.compile(r"a team has at most (?P<count>\d+) members", re.S), N_("A team has at most %(count)s members.")),
     (
         re.compile(r"'[^']+' is managed by the catalogue '[^']+': remove it from that file, .*", re.S),
         N_("To retire this application, remove it from its catalogue file and run “sso clients apply --delete”."),

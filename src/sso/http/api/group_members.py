@@ -144,7 +144,7 @@ async def list_memberships(user_id: uuid.UUID, db: Db) -> list[schemas.Membershi
 
 @router.get(
     "/groups/{group_id}/administrators",
-    summary="List who looks after a unit",
+    summary="List the administrators of a unit",
     response_model=schemas.Administrators,
     responses=problems(404),
     **needs("groups:read"),
@@ -158,7 +158,7 @@ async def list_administrators(group_id: uuid.UUID, db: Db) -> Response:
 
 @router.put(
     "/groups/{group_id}/administrators",
-    summary="Set who looks after a unit",
+    summary="Set the administrators of a unit",
     response_model=schemas.Administrators,
     responses=problems(404, 409, 412, 428),
     **needs("groups:write"),

@@ -85,7 +85,7 @@ async def check(
     async with db.write() as session:
         user = await present_person(access, accounts.registry, session, user_id)
         if access.caller.actor == str(user_id):
-            raise UserError("nobody checks their own identity")
+            raise UserError("you cannot verify your own identity")
         seen = read_check(body.document, body.document_number, body.place)
         recorded = await check_identity(session, accounts, user, seen, actor=access.actor)
         warning = place_warning(seen.nik) if seen.nik else ""

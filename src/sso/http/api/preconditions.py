@@ -43,7 +43,7 @@ def names_any_version(if_match: str | None) -> bool:
 
 def changed_meanwhile() -> Problem:
     """Return the refusal of a change by somebody who saw an earlier version."""
-    return Problem(412, "precondition_failed", "It was changed since you saw it: read it again, and decide anew.")
+    return Problem(412, "precondition_failed", "The resource changed after you read it: read it again, then decide.")
 
 
 def _tags(if_match: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sessions, the proof of their end, and the ending of very many."""
+"""Sessions, their delivery reports, and bulk revocation."""
 
 from __future__ import annotations
 
@@ -100,17 +100,17 @@ async def end_session(
             note=body.note or None,
         )
     outbox.nudge()
-    return await _proof(db, known.registry, session_id)
+    return await _delivery_report(db, known.registry, session_id)
 
 
 @router.get(
-    "/sessions/{session_id}/proof",
+    "/sessions/{session_id}/delivery-report",
     summary="Show the delivery report of an ended session",
     responses=problems(404, 409),
     **needs("sessions:read"),
 )
-async def get_proof(session_id: uuid.UUID, db: Db, known: Clients) -> schemas.DeliveryReport:
-    return await _proof(db, known.registry, session_id)
+async def get_delivery_report(session_id: uuid.UUID, db: Db, known: Clients) -> schemas.DeliveryReport:
+    return await _delivery_report(db, known.registry, session_id)
 
 
 @router.post(
@@ -227,7 +227,7 @@ def shown_ending(revocation: BulkRevocation) -> schemas.SessionEnding:
     return schemas.SessionEnding.model_validate(revocation, from_attributes=True)
 
 
-def shown_proof(proof: DeliveryReport) -> schemas.DeliveryReport:
+def shown_delivery_report(proof: DeliveryReport) -> schemas.DeliveryReport:
     """Return a proof as it is shown."""
     return schemas.DeliveryReport(
         session_id=proof.session_id,
@@ -251,11 +251,11 @@ def _shown_part(registry: Registry, part: ClientSession) -> schemas.ClientSessio
     return schemas.ClientSession(client_id=part.client_id, name=name, sid=part.sid, **times)
 
 
-async def _proof(db: Database, registry: Registry, session_id: uuid.UUID) -> schemas.DeliveryReport:
+async def _delivery_report(db: Database, registry: Registry, session_id: uuid.UUID) -> schemas.DeliveryReport:
     async with db.read() as session:
         if await store.get(session, session_id) is None:
             raise not_found("session")
         report = await delivery_report_of(session, registry, session_id)
     if report is None:
         raise Problem(409, "not_ended", "This session has not been ended.")
-    return shown_proof(report)
+    return shown_delivery_report(report)

@@ -40,7 +40,7 @@ async def list_users(
         Query(
             max_length=254,
             description="Find the user who verified this identifier, or the only user who has it unverified (see "
-            "`verified`). Two users where it is the user name of one and the telephone number or NIK of another.",
+            "`verified`). Two users where the text is the username of one and the phone number or NIK of the other.",
         ),
     ] = None,
     role: Annotated[RoleName | None, Query()] = None,

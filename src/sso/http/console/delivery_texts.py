@@ -55,7 +55,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"it is of no use any more", re.S), N_("The code expired before the message could be sent.")),
     (re.compile(r"it was never fetched", re.S), N_("The receiver never fetched the event.")),
     (
-        re.compile(r"the webhook (was removed or disabled|is gone, or switched off)", re.S),
+        re.compile(r"the webhook was removed or disabled", re.S),
         N_("The webhook was removed or disabled."),
     ),
     (re.compile(r"it answered 410: .*", re.S), N_("The receiver answered 410. The webhook was disabled.")),

@@ -282,10 +282,10 @@ class Passkeys:
         external_id, named = _named_in(answer)
         stored = await store.find_passkey(session, external_id)
         if stored is None or stored[0].disabled_at is not None or (user_id is not None and stored[0].id != user_id):
-            raise PasskeyRefused("it is nobody's, or somebody else's")
+            raise PasskeyRefused("the passkey is unknown, or belongs to another user")
         user, credential, roles = stored
         if named is not None and named != user.id.bytes:
-            raise PasskeyRefused("it was made for somebody else")
+            raise PasskeyRefused("the passkey was created for another user")
         count = int(credential.data.get("sign_count", 0))
         try:
             verified = verify_authentication_response(

@@ -238,7 +238,7 @@ def _phpbb(text: str, salt: str) -> str:
 
 def _postgresql(digits: str, salt: str) -> str:
     if not salt:
-        raise ValueError("is md5 of PostgreSQL, which needs the user name of the database in password_salt")
+        raise ValueError("is md5 of PostgreSQL, which needs the name of the database user in password_salt")
     return schemes.salted_form("md5", "post", salt.encode(), digits)
 
 

@@ -46,7 +46,7 @@ _NOTHING = {
     "", "null", "(null)", "\\n", "n/a", "#n/a", "n.a.", "na", "nil", "none", "nan", "undefined", "tidak ada",
     "tidak punya", "belum ada", "kosong", "unknown", "'", '""', "?",
 }  # fmt: skip
-NOT_A_NUMBER = "is not a telephone number: write it as in 0812 3456 7890 or +62 812 3456 7890"
+NOT_A_NUMBER = "is not a phone number: write it as in 0812 3456 7890 or +62 812 3456 7890"
 REWRITTEN = (
     "was rewritten by a spreadsheet, and its digits may be lost: format the column as text, and write the file again"
 )
@@ -237,7 +237,7 @@ def _typed(text: str) -> str:
 
 def _username(value: str) -> str:
     if "@" in value:
-        raise ValueError("is an e-mail address: a user name has no @. Put an e-mail address into the field for it")
+        raise ValueError("is an e-mail address: a username has no @. Enter an e-mail address in its own field")
     if _SPREADSHEET_NAME.fullmatch(value):
         raise ValueError(REWRITTEN)
     if not _USERNAME.fullmatch(value):
@@ -261,7 +261,7 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> NormalIdentifier:
-    """Return a telephone number in E.164, an extension after it as in RFC 3966. Read are RFC 3966 (``tel:``), E.123
+    """Return a phone number in E.164, an extension after it as in RFC 3966. Read are RFC 3966 (``tel:``), E.123
     (``(021) 555-0100``) and what people write; one value holds one number."""
     if _SPREADSHEET.fullmatch(value):
         raise ValueError(REWRITTEN)
@@ -273,7 +273,7 @@ def _phone(value: str) -> NormalIdentifier:
     if not _TEL_NUMBER.fullmatch(value) or "+" in value[2:]:
         raise ValueError(NOT_A_NUMBER)
     if min((len(re.sub("[^0-9]", "", part)) for part in value.split("/", 1)), default=0) > 6 and "/" in value:
-        raise ValueError("holds two telephone numbers: give one")
+        raise ValueError("has two phone numbers: enter one")
     digits = re.sub("[^0-9]", "", value)
     area = re.sub("[^+0-9]", "", context[1]) if context else ""
     plus = area if area and "+" not in value else "+" if "+" in value else ""
@@ -282,7 +282,7 @@ def _phone(value: str) -> NormalIdentifier:
     from sso.identity.users import numbering_plans
 
     e164, valid = numbering_plans.parse([*international, plus + digits])
-    warnings = () if valid else ("no numbering plan has this telephone number: it cannot count as verified",)
+    warnings = () if valid else ("this is not a valid phone number: it cannot be marked as verified",)
     return NormalIdentifier("phone", f"{e164};ext={extension}" if extension else e164, warnings, valid)
 
 

@@ -241,14 +241,14 @@ async def _merge(session: AsyncSession, box: SecretBox, proposal: MergeProposal,
     are unverified; a free user name is added after the existing one."""
     user = await store.lock_user(session, proposal.user_id)
     if user is None or user.deleted_at is not None:
-        raise UserError("the person was deleted")
+        raise UserError("the user was deleted")
     now, key = clock.now(), await nik_key(session, box)
     known = await store.identifiers_of(session, user.id)
     verified_here = {row.lookup for row in known if row.verified_at is not None or row.kind == "nip"}
     paired = [(entry, lookup_of(entry[0], entry[1], key)) for entry in row.identifiers]
     verified_in_row = {lookup for (kind, _, verified), lookup in paired if verified and kind in MATCHING}
     if not verified_here & verified_in_row:
-        raise UserError("nothing that is verified on both sides is the same: unverified identifiers merge nobody")
+        raise UserError("the row and the account have no verified identifier in common: verify one first")
     kinds, lookups = {identifier.kind for identifier in known}, {identifier.lookup for identifier in known}
     holders = await holders_of(session, [lookup for _, lookup in paired])
     new = [(entry, lookup) for entry, lookup in paired if lookup not in lookups]
@@ -270,7 +270,7 @@ async def _separate(
     paired = [(entry, lookup_of(entry[0], entry[1], key)) for entry in row.identifiers]
     free = (await holders_of(session, [lookup for _, lookup in paired])).free(paired)
     if not free:
-        raise UserError("nothing would be left to sign in with: both have the same. Merge them, or drop the row")
+        raise UserError("the row has no identifier of its own: merge or discard the row")
     rows = Created()
     user_id = add_person(rows, box, row, free, key, None)
     await rows.insert(session)

@@ -376,7 +376,7 @@ def _identifiers(
         verified = kind == "username" or (_is_verified(column, kind, text, options, heard) and normal.provable)
         identifiers.append((kind, normal.value, verified))
     if not identifiers:
-        raise RowRefused("; ".join(wrong) or "has no user name, e-mail, telephone number or NIK to sign in with")
+        raise RowRefused("; ".join(wrong) or "has no username, e-mail address, phone number or NIK to sign in with")
     notes += [Note("left out", message) for message in wrong]
     return identifiers
 
@@ -429,7 +429,7 @@ def _name(text: Mapping[str, str], profile: Mapping[str, Any]) -> str:
     for name in (parts, text.get("username", ""), text.get("email", "").partition("@")[0]):
         if _is_name(name):
             return name
-    raise RowRefused("name: is missing, and there is no user name or e-mail address to use instead")
+    raise RowRefused("name: is missing, and there is no username or e-mail address to use instead")
 
 
 def _is_name(text: str) -> bool:

@@ -178,7 +178,7 @@ async def _set_identifier(
 
 def _check_verified(kind: str, value: str, verified: bool) -> None:
     if value and verified and not can_be_verified(kind, value):
-        raise UserError(f"{value} cannot count as verified: no numbering plan has this telephone number")
+        raise UserError(f"{value} cannot be marked as verified: this is not a valid phone number")
 
 
 def _assert_verified(present: Identifier, verified: bool) -> None:
@@ -206,7 +206,7 @@ async def set_roles(
     if unknown:
         raise UserError(f"{unknown[0]!r} is not a role: {', '.join(ROLES)}")
     if roles and user.preferences.get("test"):
-        raise UserError("a test person has no roles: every team may sign in as one")
+        raise UserError("a test user cannot have roles: every team can sign in as a test user")
     await store.lock_user(session, user.id)
     before = set(await store.roles_of(session, user.id))
     if ADMIN in before and ADMIN not in roles:
@@ -259,7 +259,7 @@ async def find(session: AsyncSession, text: str, box: SecretBox | None = None, *
         raise UserError(f"nobody has the verified identifier {text!r}")
     if len(users) > 1:
         ids = ", ".join(str(user.id) for user in users)
-        raise UserError(f"{text!r} means several people: name one by the user id: {ids}")
+        raise UserError(f"{text!r} can mean several users: use the user ID: {ids}")
     return users[0]
 
 
@@ -355,7 +355,7 @@ async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None
     # An unverified NIK never identifies a user.
     claimed = await store.claimants(session, [meaning.lookup(key) for meaning in possible if meaning.kind != NIK])
     if len(claimed) > 1:
-        raise UserError("several people say that this is theirs; name one by the user id")
+        raise UserError("several users have this identifier, and none has verified it: use the user ID")
     return claimed
 
 

@@ -199,7 +199,7 @@ def _lacking(requested: Asked, present: Present, progress: Progress, silent: boo
         return CheckIdentity(next(iter(sorted(unmet[steps.index(None)]))))
     if unmet:
         if silent:
-            return Fail("login_required", "The person must sign in with a second step.")
+            return Fail("login_required", "The user must sign in with a second factor.")
         return StepUp(highest(step for step in steps if step))
     wish = easiest(requested.wished)
     if silent or wish is None or "step_up" in progress.done or _meets(requested.wished, present):

@@ -80,7 +80,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         )
         self._row.status = "used"
         if grant is None:
-            raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+            raise InvalidGrantError("The grant has ended: the user signed out, or the access was withdrawn.")
         if (
             unmet_by_grant(provider.settings, request.session, Way.DEVICE_CODE, client, grant, request.caller)
             is not None

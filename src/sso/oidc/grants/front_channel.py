@@ -123,7 +123,7 @@ class FrontChannel:
             request.session, row, now, idle_since, by_consent=request.by_consent, access=with_access
         )
         if access is None:
-            raise OAuth2Error("The session, or the person's consent, is over.", error="login_required")
+            raise OAuth2Error("The session, or the consent of the user, has ended.", error="login_required")
         return LiveGrant(**values, access=access)
 
 

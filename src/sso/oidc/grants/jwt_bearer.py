@@ -135,7 +135,7 @@ class JwtBearerGrant(JWTBearerGrant):
                     else standing_with(session, _lookups(request, sub), *names, now, **reads)
                 )
         if standing is None or not standing.usable:
-            raise InvalidGrantError("sub of the assertion is nobody that we know.")
+            raise InvalidGrantError("The sub of the assertion is not a known user.")
         unmet = unmet_by_assertion(request, client, standing, ACR_ASSERTION)
         if unmet is not None:
             raise InvalidGrantError(unmet.text)

@@ -77,7 +77,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
             successor = retried
             grant = store.find_grant(request.session, family, now, idle_since, lock="share", access=access)
         if grant is None:
-            raise InvalidGrantError("What was granted is over: the person signed out, or access was withdrawn.")
+            raise InvalidGrantError("The grant has ended: the user signed out, or the access was withdrawn.")
         unmet = self._unmet(grant)
         if unmet is not None:
             # The demand may be met again, such as at the next opening hour: the application keeps its token.

@@ -51,7 +51,7 @@ AUTHORIZATION_ERRORS = Counter(
 ACCOUNTS = Counter("sso_accounts_created", "Accounts that people created.", registry=REGISTRY)
 
 PHONE_MESSAGES = Counter(
-    "sso_messages", "Messages to telephone numbers by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
+    "sso_messages", "Messages to phone numbers by channel and outcome.", ["channel", "outcome"], registry=REGISTRY
 )
 
 
@@ -60,7 +60,7 @@ def _gauge(name: str, text: str, labels: tuple[str, ...] = (), mode: str = "live
 
 
 HASHES = _gauge("sso_password_hashes", "Password hashes that run or wait.", ("state",), "livesum")
-CONNECTIONS = _gauge("sso_database_connections", "Database connections in use, and the most.", ("state",), "livesum")
+CONNECTIONS = _gauge("sso_database_connections", "Database connections in use, and the maximum.", ("state",), "livesum")
 PLACES = _gauge("sso_worker_deliveries", "Deliveries under way: at a place, or slow.", ("state",), "livesum")
 BREAKERS = _gauge("sso_breakers_open", "Receivers whose breaker is open, by kind.", ("kind",), "livemax")
 LOOP_LAG = _gauge("sso_event_loop_lag_seconds", "Delay of a timer of the event loop.", (), "livemax")

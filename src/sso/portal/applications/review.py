@@ -77,7 +77,7 @@ async def send_back(session: AsyncSession, application: Application, text: str, 
         ClientError: when nothing was submitted, or ``text`` is empty.
     """
     if not text.strip():
-        raise ClientError("say what must be different")
+        raise ClientError("write what the team must change")
     _leave_review(application)
     add_note(session, application, "sent_back", actor, text)
     data = {"text": text[:MAX_AUDITED_CHARS]}
@@ -86,7 +86,7 @@ async def send_back(session: AsyncSession, application: Application, text: str, 
 
 def _leave_review(application: Application) -> None:
     if application.state != "submitted":
-        raise ClientError("nothing waits for a decision")
+        raise ClientError("the application is not waiting for a decision")
     application.state = "approved" if application.approved_at else "sandbox"
     application.revision += 1  # a decision about what was submitted does not hold for what is submitted later
     application.updated_at = clock.now()
@@ -159,9 +159,9 @@ async def _register_production(
 def _check_decision(application: Application, granted: Mapping[str, object], revision: int) -> None:
     """Check that a decision is about what waits for one, and decides only what administrators decide."""
     if application.state != "submitted":
-        raise ClientError("nothing waits for a decision")
+        raise ClientError("the application is not waiting for a decision")
     if revision != application.revision:
-        raise Stale("somebody else changed it meanwhile")
+        raise Stale("the application has just been changed: read the application again")
     foreign = [name for name in granted if name not in GRANTED]
     if foreign:
         raise Unfinished(dict.fromkeys(foreign, "cannot be granted"))

@@ -120,7 +120,7 @@ async def change_application(
     """
     await check_managed_here(session, application)
     if revision is not None and revision != application.revision:
-        raise Stale("somebody else changed it meanwhile")
+        raise Stale("the application has just been changed: read the application again")
     if application.state not in ("draft", "sandbox", "approved"):
         raise ClientError(f"it is {application.state}: it cannot be changed now")
     requested = requested.checked()
@@ -202,6 +202,6 @@ async def comment(session: AsyncSession, application: Application, text: str, *,
         ClientError: when it is empty.
     """
     if not text.strip():
-        raise ClientError("say something")
+        raise ClientError("write a message")
     add_note(session, application, "comment", actor, text)
     record_event(session, "application.commented", application.application_id, actor)

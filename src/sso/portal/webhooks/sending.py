@@ -40,7 +40,7 @@ def send_application_webhook(services: WebhookServices) -> Callable[[Mapping[str
         async with services.db.read() as session:
             webhook = await session.get(ApplicationWebhook, uuid.UUID(payload["webhook_id"]))
             if webhook is None or not webhook.enabled:
-                raise NotNeeded("the webhook is gone, or switched off")
+                raise NotNeeded("the webhook was removed or disabled")
             actor = await _actor(session, webhook.application_id, payload)
         event = {"type": payload["type"], "timestamp": payload["timestamp"]}
         body = orjson.dumps({**event, "data": {**payload["data"], "actor": actor}})
@@ -55,7 +55,7 @@ def send_application_webhook(services: WebhookServices) -> Callable[[Mapping[str
             raise
         if status == GONE:
             await _disable(services, webhook.id, "gone")
-            raise Abandon("it answered 410: it wants nothing any more, so the webhook is switched off")
+            raise Abandon("it answered 410: the receiver accepts no more events, so the webhook was disabled")
         if not 200 <= status < 300:
             await _failed(services, webhook)
             raise ReceiverAnswered(f"it answered {status}", status)

@@ -80,7 +80,7 @@ class ApplicationCreate(BaseModel):
 
 
 class ApplicationUpdate(BaseModel):
-    """The metadata that shall replace the requested metadata."""
+    """The metadata that replaces the requested metadata."""
 
     model_config = ConfigDict(
         extra="forbid",

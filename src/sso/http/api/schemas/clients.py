@@ -51,7 +51,7 @@ class ClientCreate(BaseModel):
 
 
 class ClientUpdate(BaseModel):
-    """The metadata that shall replace the registered metadata."""
+    """The metadata that replaces the registered metadata."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"metadata": _EXAMPLE["metadata"]}]})
 
@@ -113,7 +113,7 @@ class Privilege(ResponseModel):
 
 
 class PrivilegeCreate(BaseModel):
-    """A privilege that shall be granted."""
+    """A privilege to grant."""
 
     model_config = ConfigDict(
         extra="forbid",

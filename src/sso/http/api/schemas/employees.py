@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from sso.accounts.employee_import import MAX_ENDED_PERCENT
 from sso.http.api.schemas.base import ResponseModel
@@ -64,7 +64,7 @@ class EmployeeImport(BaseModel):
     verified: list[Literal["nik", "email", "phone"]] = Field(
         default_factory=list, max_length=3, description="What the personnel office verified besides the NIP."
     )
-    complete: bool = Field(
+    complete: StrictBool = Field(
         False, description="The list names every employee: the employments of others that came from an import end."
     )
     max_ended_percent: int = Field(
@@ -73,7 +73,7 @@ class EmployeeImport(BaseModel):
         le=100,
         description="With `complete`: the largest percentage of employments that may end.",
     )
-    dry_run: bool = Field(False, description="Answer what the import would do, and change nothing.")
+    dry_run: StrictBool = Field(False, description="Answer what the import would do, and change nothing.")
 
 
 Result = Literal["created", "linked", "proposed", "changed", "unchanged", "rejected"]

@@ -86,7 +86,7 @@ class GroupCreate(NewGroup):
 
 
 class GroupUpdate(GroupChange):
-    """The members that shall change; members that are left out stay. A new code changes tokens."""
+    """The members to change; members that are left out stay. A new code changes tokens."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -156,21 +156,21 @@ class MembershipEnd(_WithReason):
 
 
 class Administrator(ResponseModel):
-    """A user who looks after a unit."""
+    """A user who manages a unit."""
 
     user: UserReference
-    group: GroupReference = Field(description="The unit itself, or the unit above it that the user looks after.")
+    group: GroupReference = Field(description="The unit itself, or the unit above it that the user manages.")
     since: datetime
 
 
 class Administrators(ResponseModel):
-    """Everybody who looks after a unit."""
+    """All administrators of a unit."""
 
     items: list[Administrator]
 
 
 class AdministratorsUpdate(_WithReason):
-    """The users who shall look after the unit, and no others."""
+    """The users who manage the unit from now on, and no others."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -92,8 +92,8 @@ class UnmergedIdentifier(ResponseModel):
 class MergeProposalResult(MergeProposal):
     """A decided proposal and the result of the decision."""
 
-    username: str | None = Field(description="The user name that applications receive, if there is one.")
-    other_usernames: list[str] = Field(description="Other user names, which still sign in.")
+    username: str | None = Field(description="The username that applications receive, if there is one.")
+    other_usernames: list[str] = Field(description="Other usernames with which the user can sign in.")
     left_out: list[UnmergedIdentifier]
     local_user_ids: list[str] = Field(description="The local user ids that the application receives, the oldest first.")
 
@@ -107,7 +107,7 @@ class MergeDecision(BaseModel):
 
 
 class UserMergeRequest(BaseModel):
-    """The account that shall be merged into this one."""
+    """The account to merge into this one."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"other_id": "01a212d5-bf21-73d5-9346-8f736cc3568b"}]}

@@ -78,7 +78,7 @@ class ClientNotification(ResponseModel):
     name: str
     how: NotifiedBy
     state: State
-    told_at: datetime | None
+    notified_at: datetime | None
     confirmed_at: datetime | None
     attempts: int
     failure: str | None
@@ -104,13 +104,13 @@ class DeliveryReport(ResponseModel):
 class SessionEndRequest(BaseModel):
     """The reason for ending a session."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "The telephone was stolen."}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"note": "The phone was stolen."}]})
 
     note: Note = ""
 
 
 class SessionEndingCreate(BaseModel):
-    """The sessions that shall end: exactly one of the four members."""
+    """The sessions to end: exactly one of the four members."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"client_id": "e-puskesmas", "note": "A leak of its keys."}]}

@@ -22,7 +22,7 @@ class UserInvitation(ResponseModel):
     username: str | None
     roles: list[str]
     locale: str | None
-    created_by: str = Field(description="The user ID or the client_id of whoever invited.")
+    created_by: str = Field(description="The user ID or the client_id of the inviter.")
     created_at: datetime
     sent_at: datetime
     times_sent: int

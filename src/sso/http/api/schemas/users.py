@@ -60,12 +60,12 @@ class UserWithWarnings(User):
 
 
 class UserUpdate(UserChange):
-    """The members of a user that shall change; members that are left out stay. null removes an e-mail address or a
-    telephone number."""
+    """The members of a user to change; members that are left out stay. null removes an e-mail address or a phone
+    number."""
 
 
 class RolesUpdate(BaseModel):
-    """All roles that the user shall have."""
+    """All roles of the user from now on."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"roles": ["citizen", "helpdesk"]}]})
 

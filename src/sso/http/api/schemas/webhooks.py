@@ -27,7 +27,7 @@ class Webhook(ResponseModel):
 
 
 class WebhookCreate(BaseModel):
-    """The server that shall receive events, and their types."""
+    """The server that receives events, and their types."""
 
     model_config = ConfigDict(
         extra="forbid",
