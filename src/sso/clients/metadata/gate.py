@@ -88,7 +88,7 @@ class GateSettings(BaseModel):
         description="The headers that the application receives: " + ", ".join(f"`{name}`" for name in HEADERS) + ".",
     )
     session_seconds: int = Field(
-        12 * 3600, ge=60, le=30 * 86400, description="Seconds after which the sign-in is checked anew at the provider."
+        12 * 3600, ge=60, le=30 * 86400, description="Seconds after which the sign-in is checked again at the provider."
     )
     idle_seconds: int | None = Field(
         None, ge=60, le=30 * 86400, description="Seconds without a request after which the same happens."

@@ -158,7 +158,7 @@ async def give(
     """All of them are given, or none. Besides callers with the permission, members of the team give the roles of their
     application where it allows that (`team_gives_roles`), and administrators of units the roles with `units_give`.
     Nobody gives a role to themselves. Callers without the permission wait for an hour after 30 requests that name a
-    user whom they may not name."""
+    user that they may not name."""
 
     async def check(session: AsyncSession) -> None:
         giver = await _giver(access, session, body.client_id)
