@@ -24,8 +24,8 @@ from sso.http.common.typed_forms import Sent
 from sso.http.console import roles
 from sso.http.console.access import Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.role_downloads import file_response
+from sso.http.console.role_lists import read_query
 from sso.http.console.role_texts import DONE, NOTE_MISSING, REVIEW_STATES
-from sso.identity.users.store import names_of
 from sso.platform.security.rate_limits import TooManyFailures
 
 router = new_router()
@@ -57,9 +57,7 @@ async def _roles_page(
         return failure(request, "not_found", 404, header=here.visit.header(request))
     async with accounts.db.read() as session:
         giver = await giver_of(session, here.as_actor, client_id, here.visit.user.id)
-        view = await roles.view_of(session, client, giver, None, {})
-        actors = [row.assignment.given_by for row in view.rows] + [review.started_by for review in view.past]
-        view.names.update(await names_of(session, actors))
+        view = await roles.view_of(session, client, giver, None, read_query(request.query_params))
     return admin_page(
         request,
         here,
@@ -69,6 +67,7 @@ async def _roles_page(
         client_id=client_id,
         name=client.name(locale_of(request)),
         view=view,
+        roles_at=f"{APPLICATIONS}/{client_id}/roles",
         errors=roles.placed(errors, view),
         typed=typed or {},
         now_at=clock.now(),
@@ -94,7 +93,7 @@ async def change_roles(
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, client_id, here, accounts, [error.error], typed, error.status)
     outbox.nudge()
-    return RedirectResponse(f"{APPLICATIONS}/{client_id}/roles?done={done}", 303)
+    return RedirectResponse(read_query(request.query_params).done(f"{APPLICATIONS}/{client_id}/roles", done), 303)
 
 
 @router.post(ROLES + "/download")

@@ -25,9 +25,9 @@ from sso.http.console import roles
 from sso.http.console.access import OwnForm, Team, There
 from sso.http.console.lookups import counted
 from sso.http.console.role_downloads import TOO_MANY, file_response
+from sso.http.console.role_lists import read_query
 from sso.http.console.role_texts import DONE, NOTE_MISSING, REVIEW_STATES
 from sso.http.developer.application_page import APPS, Reader, application_page
-from sso.identity.users.store import names_of
 from sso.platform.security.rate_limits import TooManyFailures
 
 router = new_router()
@@ -60,17 +60,13 @@ async def _roles_page(
 ) -> Response:
     client = _client_of(request, there, accounts)
     view = None
+    both = accounts.registry.get(there.application_id) and accounts.registry.get(there.sandbox_id)
+    asked = read_query(request.query_params, sandbox=bool(both and client and client.sandbox))
     if client is not None:
         async with accounts.db.read() as session:
             here = there.here
             giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
-            view = await roles.view_of(session, client, giver, there.role, {})
-            actors = [row.assignment.given_by for row in view.rows] + [review.started_by for review in view.past]
-            view.names.update(await names_of(session, actors))
-    is_sandbox = client is not None and client.sandbox
-    both = (
-        accounts.registry.get(there.application_id) is not None and accounts.registry.get(there.sandbox_id) is not None
-    )
+            view = await roles.view_of(session, client, giver, there.role, asked)
     return await application_page(
         request,
         there,
@@ -82,7 +78,8 @@ async def _roles_page(
         errors=roles.placed(errors, view) if view is not None else errors,
         typed=typed or {},
         now_at=clock.now(),
-        query="?sandbox=1" if is_sandbox and both else "",
+        roles_at=f"{APPS}/{there.application_id}/roles",
+        query="?sandbox=1" if asked.sandbox else "",
         both=both,
         role_options=roles.role_options(client, locale_of(request)) if client is not None else [],
         review_states=REVIEW_STATES,
@@ -105,8 +102,8 @@ async def change_roles(
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, there, accounts, [error.error], typed, error.status)
     outbox.nudge()
-    sandbox = "&sandbox=1" if request.query_params.get("sandbox") else ""
-    return RedirectResponse(f"{APPS}/{there.application_id}/roles?done={done}{sandbox}", 303)
+    asked = read_query(request.query_params, sandbox=bool(request.query_params.get("sandbox")))
+    return RedirectResponse(asked.done(f"{APPS}/{there.application_id}/roles", done), 303)
 
 
 @router.post(ROLES + "/download")
