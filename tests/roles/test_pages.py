@@ -172,6 +172,9 @@ async def test_a_review_of_more_roles_than_a_page_is_done_on_the_page(city: City
         await signed_in(city, browser, "ratna")
         until = f"{clock.now() + timedelta(days=10):%Y-%m-%d}"
         assert (await send(browser, path, choice="review", until=until, note="Tahunan")).status_code == 303
+        todo = main_of(await browser.http.get("/admin"))
+        assert f"{SHOWN + 22} peran sinyal belum dikonfirmasi" in todo
+        assert f"{path}?unconfirmed=1" in todo
         first = await browser.http.get(path + "?unconfirmed=1")
         following = re.search(r'href="([^"]*unconfirmed=1&amp;before=[^"]*)"', first.text)
         assert following is not None, main_of(first)
