@@ -227,8 +227,8 @@ async def start_access_review(
     body: schemas.AccessReviewCreate, creation: Creation, access: Access, accounts: AccountActor, outbox: Outbox
 ) -> Response:
     """The owners of the application are told, and reminded 7 days and 1 day before the end. Where it has no owner,
-    who starts the review and the administrators with `assignments:write` are told. What nobody confirms by then ends, where
-    the application has `end_unconfirmed_roles`."""
+    who starts the review and the administrators with `assignments:write` are told. What nobody confirms by then
+    ends, where the application has `end_unconfirmed_roles`."""
 
     async def check(session: AsyncSession) -> None:
         if accounts.registry.get(body.client_id) is None or body.client_id.endswith(SANDBOX_END):
