@@ -227,6 +227,25 @@ async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city:
     assert client.meta.scope_reasons == {"profile": "Kartu keluarga.", "email": "Kabar."}, "one reason for all of it"
 
 
+async def test_mistakes_of_roles_stand_at_their_row(city: City, dimas: Browser) -> None:
+    """In Indonesian, at the field of the row; and at the field of units and groups."""
+    await register(dimas)
+    page = await dimas.open("/developer/apps/antrean/settings")
+    rows = {
+        "role-0-name": "Petugas Loket", "role-0-title": "Petugas", "role-1-name": "reader", "role-1-title": "",
+        "role-2-name": "reader", "role-2-title": "Pembaca", "groups_of_interest": "dinas kesehatan!",
+    }  # fmt: skip
+    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    answer = await dimas.http.post("/developer/apps/antrean/settings", data={**fields, **rows}, follow_redirects=True)
+    for name, text in (
+        ("role-0-name", "Masukkan nama dengan huruf kecil"), ("role-1-title", "Masukkan judul dalam bahasa Indonesia"),
+        ("role-2-name", "Peran lain memakai nama ini"), ("groups_of_interest", "Masukkan satu kode per baris"),
+    ):  # fmt: skip
+        assert text in answer.text.partition(f'id="{name}-wrong"')[2].partition("</p>")[0], name
+    assert 'id="role-2-title-wrong"' not in answer.text
+    assert "must be" not in answer.text
+
+
 async def test_production_needs_the_check_where_the_city_requires_it(city: City, dimas: Browser) -> None:
     await register(dimas)
     page = await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="Mulai Januari.")

@@ -113,6 +113,10 @@ PROBLEMS = {
     "client_id": N_(
         "Use lower-case letters, digits and single hyphens. Another application may already use this client ID."
     ),
+    "application_roles": N_(
+        "Check the roles: each needs a name in tokens and a title in Indonesian. Texts have no < and >."
+    ),
+    "groups_of_interest": N_("Enter one code on each line, such as DINKES or DINKES/*."),
     "jwks": N_('Paste a JWK Set with public keys only: {"keys": [...]}.'),
 }
 LABELS = {
