@@ -329,6 +329,22 @@ async def test_the_api_keeps_to_the_rights(city: City) -> None:
     assert (await citizen("GET", shown)).status_code == 403
 
 
+async def test_the_privacy_notice_lists_what_the_city_declared(city: City) -> None:
+    await declare(city)
+    for language, employee, specific in (
+        ("id", "Jika Anda bekerja untuk kota: NIP Anda", "data pribadi spesifik"),
+        ("en", "If you work for the city: your NIP", "specific personal data"),
+    ):
+        async with city.browser() as browser:
+            page = (await browser.http.get("/privacy", headers={"Accept-Language": language})).text
+        assert employee in page
+        for name, attribute in city.provider.registry.city.declaration.attributes.items():
+            line = page.partition(f"<li>{attribute.titled(language)}")[2].partition("</li>")[0]
+            assert line.endswith("."), name
+            assert (specific in line) == (attribute.personal_data == "specific"), name
+            assert (str(attribute.retention_days) in line) == (attribute.retention_days is not None), name
+
+
 async def recorded(city: City) -> list[tuple[str, str | None]]:
     """Return the source and the reason of each change by an administrator, from the audit log."""
     async with city.provider.db.read() as session:
