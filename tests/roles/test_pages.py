@@ -22,6 +22,7 @@ from sso.identity.groups.models import AccessReview, RoleAssignment
 from sso.identity.users.service import find, set_roles
 from sso.jobs import clear_up
 from sso.platform.outbox.models import Delivery
+from sso.setup.content_checks import unit_codes
 
 
 async def signed_in(city: City, browser: Browser, name: str, *roles: str) -> None:
@@ -195,6 +196,31 @@ async def test_a_review_of_more_roles_than_a_page_is_done_on_the_page(city: City
     assert len(left) == SHOWN
     only = {"client_id": "sinyal", "unconfirmed": "true", "unit_id": str(office.units["PKM-2"])}
     assert [row["id"] for row in await api.pages("/role-assignments", **only)] == [last["id"]]
+
+
+async def test_codes_that_applications_name_are_checked(city: City, office: Office) -> None:
+    """In the form of the application, by ``sso doctor``, and where a unit changes its code or is created."""
+    await office.set("warga", groups_of_interest=["DISDIK", "LAMA/*"], allowed_roles=["unit:HILANG", "group:DINKES"])
+    finding = await unit_codes(city.provider.db, city.provider.registry)
+    assert [words.values for words in finding.words] == [{"names": "warga: HILANG, LAMA"}]
+    await office.team("warga", dewi="owner")
+    new = {"kind": "unit", "name_id": "Unit baru", "parent": "KOTA", "note": "SOTK"}
+    async with city.browser() as browser:
+        await signed_in(city, browser, "ratna")
+        unit = f"/admin/groups/{office.units['DINKES']}"
+        assert "sinyal</a>" in (await browser.http.get(unit)).text.partition('id="act-code"')[2].partition("</form>")[0]
+        for path, fields in (("/admin/groups/new", new), (f"{unit}/change", {"act": "code", "note": "r"})):
+            page = await browser.http.get("/admin/groups/new" if path.endswith("new") else unit)
+            sent = {"csrf_token": token_of(page), **fields, "code": "HILANG" if path.endswith("new") else "LAMA"}
+            refused = await browser.http.post(path, data=sent)
+            assert (refused.status_code, "warga" in main_of(refused), 'name="named"' in refused.text) == (
+                409,
+                True,
+                True,
+            )
+            assert (await browser.http.post(path, data={**sent, "named": "1"})).status_code == 303
+    finding = await unit_codes(city.provider.db, city.provider.registry)
+    assert "sinyal: DINKES; warga: DINKES" in str([words.values for words in finding.words]), "LAMA was DINKES before"
 
 
 async def test_every_role_of_a_unit_is_shown_in_parts(city: City, office: Office) -> None:

@@ -243,6 +243,11 @@ async def test_mistakes_of_roles_stand_at_their_row(city: City, dimas: Browser) 
     ):  # fmt: skip
         assert text in answer.text.partition(f'id="{name}-wrong"')[2].partition("</p>")[0], name
     assert 'id="role-2-title-wrong"' not in answer.text
+    interest = {"role-0-name": "petugas", "role-0-title": "Petugas", "groups_of_interest": "TIDAK-ADA/*"}
+    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    await dimas.http.post("/developer/apps/antrean/settings", data={**fields, **interest})
+    page = await dimas.open("/developer/apps/antrean/settings")
+    assert "Tidak ada unit atau grup dengan kode TIDAK-ADA" in page.text, "a hint, and no refusal"
     assert "must be" not in answer.text
 
 

@@ -93,6 +93,7 @@ ADVICE = {
     "private": N_("%(uri)s: only Android and iOS apps can use a private-use scheme. Use https."),
     "characters": N_("%(uri)s has characters that are not allowed in a URL, such as spaces or accented letters."),
     "other": N_("%(uri)s cannot be used: %(detail)s."),
+    "unknown_code": N_("No unit or group has the code %(uri)s. Check the code."),
 }
 PROBLEMS = {
     "client_name": N_("Enter a name of up to 100 characters, without < and >."),
