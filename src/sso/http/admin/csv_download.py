@@ -20,7 +20,6 @@ from starlette.responses import Response
 
 from sso.http.common.csv_rows import TOO_MANY_DOWNLOADS, csv_file
 from sso.http.common.csv_rows import Row as Row
-from sso.http.common.csv_rows import cell as cell
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_, translations
 from sso.http.common.services import Accounts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -16,14 +16,16 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.groups import NO_PARENT, NO_REASON, GroupRefused, create_group
+from sso.clients.access_policy import codes_named
+from sso.clients.registry import Client
 from sso.errors import validation_message
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
-from sso.http.common.services import CurrentSettings, Db
-from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
+from sso.http.common.services import Clients, CurrentSettings, Db
+from sso.http.common.typed_forms import FormModel, Note, Sent, Ticked, cut, required
 from sso.http.console.access import GROUPS, Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.units import Units
 from sso.identity.groups import tree
@@ -41,6 +43,10 @@ WHOLE = 300
 """Up to so many units, the whole tree is one page; of a larger one each page has one level."""
 NEW = "group new"
 NO_DAY = N_("Write the day as 2026-01-31.")
+CODE_NAMED = N_(
+    "Applications name the code %(code)s: %(names)s. They treat members of this unit as those of the earlier one. "
+    "Choose another code, or tick the box below the code."
+)
 INVALID = N_("The value was not saved. %(detail)s")
 IMPORTED = N_("The file was imported.")
 KINDS = {"unit": N_("unit"), "group": N_("group")}
@@ -67,6 +73,7 @@ class NewForm(FormModel):
     parent: Annotated[str, cut(100)] = ""
     valid_from: Annotated[str, cut(20)] = ""
     note: Annotated[Note, required(NO_REASON)] = ""
+    named: Ticked = False
 
 
 NewSent = Annotated[Sent[NewForm], Depends(OwnForm(NewForm, NEW))]
@@ -172,19 +179,42 @@ def _new_page(
 
 
 @router.post(GROUPS + "/new")
-async def create(request: Request, here: Writes, sent: NewSent, db: Db, settings: CurrentSettings) -> Response:
+async def create(
+    request: Request, here: Writes, sent: NewSent, db: Db, settings: CurrentSettings, known: Clients
+) -> Response:
     """Create a unit or group."""
     typed = dict(sent.typed)
     if sent.mistakes:
         return _new_page(request, here, typed, errors_in_order(sent.mistakes, FIELDS), 400)
     try:
-        group = await _create(db, settings, here, sent.form)
+        group = await _create(db, settings, here, sent.form, known.registry)
     except GroupRefused as error:
         field_name = {"parent_id": "parent"}.get(error.field, error.field)
         return _new_page(request, here, typed, [FieldError(field_name, error.text, error.named)], error.status)
     except ValidationError as error:
         return _new_page(request, here, typed, [invalid_field(request, error)], 400)
     return RedirectResponse(f"{GROUPS}/{group.id}?done=create", 303)
+
+
+def clients_naming(registry: Iterable[Client], code: str) -> list[str]:
+    """Return the applications that name a unit or group by its code, in ``groups_of_interest`` or ``allowed_roles``."""
+    return sorted(
+        client.client_id
+        for client in registry
+        if code in codes_named(client.meta.allowed_roles, client.meta.groups_of_interest)
+    )
+
+
+async def check_not_named(session: AsyncSession, registry: Iterable[Client], code: str) -> None:
+    """Check that no application names the new code of a unit or group: it meant another unit.
+
+    Raises:
+        GroupRefused: naming the applications.
+    """
+    names = clients_naming(registry, code)
+    if names and await tree.of_code(session, code) is None:
+        shown = ", ".join(names[:10]) + ("…" if len(names) > 10 else "")
+        raise GroupRefused(CODE_NAMED, "code", code=code, names=shown)
 
 
 def read_form_day(text: str, zone: str, field: str, *, end: bool = False) -> datetime | None:
@@ -201,9 +231,11 @@ def read_form_day(text: str, zone: str, field: str, *, end: bool = False) -> dat
         raise GroupRefused(NO_DAY, field) from None
 
 
-async def _create(db: Database, settings: Settings, here: Here, form: NewForm) -> Group:
+async def _create(db: Database, settings: Settings, here: Here, form: NewForm, registry: Iterable[Client]) -> Group:
     first_day = read_form_day(form.valid_from, settings.time_zone, "valid_from")
     async with db.write() as session:
+        if not form.named:
+            await check_not_named(session, registry, form.code)
         parent = await tree.of_code(session, form.parent) if form.parent else None
         if form.parent and parent is None:
             raise GroupRefused(NO_PARENT, "parent")

@@ -6,6 +6,7 @@ the provider: each route checks that they look after the unit.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -16,7 +17,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.accounts.role_assignments import GIVES, READS, RoleError, end_role, give_roles, giver_of, seen_by, sight_of
+from sso.accounts.role_assignments import (
+    GIVES,
+    READS,
+    RoleError,
+    Sight,
+    end_role,
+    give_roles,
+    giver_of,
+    seen_by,
+    sight_of,
+)
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Client, Registry
 from sso.http.common.errors import Interrupted
@@ -40,7 +51,8 @@ from sso.identity.groups.models import Group
 router = new_router()
 
 UNIT_ROLES = ADMIN + "/unit-roles"
-SHOWN = 100
+SHOWN = 50
+"""How many roles of a unit a page shows."""
 
 
 class NeedsOrLooksAfter(Needs):
@@ -82,6 +94,7 @@ class UnitRoles:
         clients: the applications by client_id, for their names and titles.
         givable: (value, text) of the roles that the user may give here; the value is ``client_id role``.
         may_see: whether the user sees the roles at all.
+        following: the last role of this part of the list; None: there are no older ones.
     """
 
     group: Group
@@ -89,19 +102,25 @@ class UnitRoles:
     clients: dict[str, Client]
     givable: list[tuple[str, str]]
     may_see: bool
+    following: uuid.UUID | None = None
 
 
 async def unit_roles(
-    session: AsyncSession, accounts: AccountActions, here: Here, group: Group, locale: str
+    session: AsyncSession,
+    accounts: AccountActions,
+    here: Here,
+    group: Group,
+    locale: str,
+    before: uuid.UUID | None = None,
 ) -> UnitRoles:
-    """Return the roles of a unit as its page shows them, to this user."""
+    """Return the roles of a unit as its page shows them, to this user. ``before``: those older than this one."""
     sight = await sight_of(session, here.as_actor, here.visit.user.id)
     looks_after = bool(sight.units & await store.above(session, group.id))
     if not (sight.everything or looks_after):
         return UnitRoles(group, [], {}, [], may_see=False)
-    chosen = await seen_by(session, accounts, sight, AssignmentFilter(group_id=group.id))
-    chosen = replace(chosen, group_id=None, at_unit=group.id)
-    rows = await store.page_of(session, chosen, None, clock.now(), SHOWN)
+    chosen = await _filter_of(session, accounts, sight, group)
+    page = await store.page_of(session, chosen, before, clock.now(), SHOWN + 1)
+    rows = page[:SHOWN]
     clients = {row.assignment.client_id: accounts.registry.get(row.assignment.client_id) for row in rows}
     return UnitRoles(
         group,
@@ -109,7 +128,14 @@ async def unit_roles(
         {client_id: client for client_id, client in clients.items() if client is not None},
         _givable(accounts.registry, gives_all=here.may(GIVES), looks_after=looks_after, locale=locale),
         may_see=True,
+        following=rows[-1].assignment.id if len(page) > SHOWN else None,
     )
+
+
+async def _filter_of(session: AsyncSession, accounts: AccountActions, sight: Sight, group: Group) -> AssignmentFilter:
+    """Return the filter of the roles of a unit that somebody sees."""
+    chosen = await seen_by(session, accounts, sight, AssignmentFilter(group_id=group.id))
+    return replace(chosen, group_id=None, at_unit=group.id)
 
 
 def _givable(registry: Registry, *, gives_all: bool, looks_after: bool, locale: str) -> list[tuple[str, str]]:
@@ -137,7 +163,7 @@ async def _unit_page(
     typed: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    locale = locale_of(request)
+    locale, before = locale_of(request), read_id(request.query_params.get("before", ""))
     async with accounts.db.read() as session:
         roles_of_unit = await _seen(session, request, group_id, here, accounts, locale)
     return admin_page(
@@ -147,6 +173,7 @@ async def _unit_page(
         "admin_unit_roles.html",
         status,
         roles_of_unit=roles_of_unit,
+        query=f"?before={before}" if before is not None else "",
         name=name_of_group(roles_of_unit.group, locale),
         errors=errors,
         typed=typed or {},
@@ -166,7 +193,8 @@ async def _seen(
     """
     chosen = read_id(group_id)
     group = await session.get(Group, chosen) if chosen is not None else None
-    roles_of_unit = await unit_roles(session, accounts, here, group, locale) if group is not None else None
+    before = read_id(request.query_params.get("before", ""))
+    roles_of_unit = await unit_roles(session, accounts, here, group, locale, before) if group is not None else None
     if roles_of_unit is None or not roles_of_unit.may_see:
         raise Interrupted(failure(request, "not_found", 404, header=here.visit.header(request)))
     return roles_of_unit
@@ -197,7 +225,10 @@ async def _change(
         raise roles.PageError(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
     if form.choice.act == "end":
         assignment_id = read_id(form.choice.target)
-        row = next((row for row in roles_of_unit.rows if row.assignment.id == assignment_id), None)
+        sight = await sight_of(session, here.as_actor, here.visit.user.id)
+        shown = await _filter_of(session, accounts, sight, roles_of_unit.group)
+        chosen = replace(shown, only=assignment_id or roles_of_unit.group.id)
+        row = next(iter(await store.page_of(session, chosen, None, clock.now(), 1)), None)
         if row is None:
             raise RoleError("not_found", "this role has ended already")
         giver = await giver_of(session, here.as_actor, row.assignment.client_id, here.visit.user.id)
