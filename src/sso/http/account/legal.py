@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -41,7 +43,7 @@ async def accessibility(request: Request) -> Response:
     return page(request, "accessibility.html", here="/accessibility")
 
 
-def _document(request: Request, settings: Settings, name: str, address: str, **more: object) -> Response:
+def _document(request: Request, settings: Settings, name: str, address: str, **more: Any) -> Response:
     if address:
         return RedirectResponse(address, 303)
     return page(
