@@ -21,6 +21,7 @@ from sso.http.console.roles import SHOWN
 from sso.identity.groups.models import AccessReview, RoleAssignment
 from sso.identity.users.service import find, set_roles
 from sso.jobs import clear_up
+from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
 from sso.setup.content_checks import unit_codes
 
@@ -242,11 +243,28 @@ async def test_every_role_of_a_unit_is_shown_in_parts(city: City, office: Office
         following = re.search(rf'href="({path}\?before=[^"]*)"', first.text)
         assert following is not None, main_of(first)
         assert following[0] in (await browser.http.get(f"/admin/groups/{office.units['PKM-1']}")).text
+        assert 'action="/admin/unit-roles/' not in first.text.replace(f'action="{path}"', ""), "no export for Joko"
         second = await browser.http.get(following[1])
         ends = re.findall(r'value="(end [0-9a-f-]{36})"', second.text)
         assert (first.text.count('value="end '), len(ends), "?before=" in main_of(second)) == (UNIT_SHOWN, 10, True)
         answer = await send(browser, path, choice=ends[0], note="Selesai")
         assert answer.status_code == 303, "also a role that is not on the first page"
+        assert (await browser.http.post(f"{path}/download", data={"note": "r"})).status_code == 403
+    async with city.browser() as browser:
+        await signed_in(city, browser, "ratna")
+        for list_path, rows in ((path, UNIT_SHOWN + 9), ("/admin/groups", 5)):
+            page = await browser.http.get(list_path)
+            forms = [form for form in Forms(page.text).forms if form.action == f"{list_path}/download"]
+            assert len(forms) == 1, list_path
+            assert "/admin/audit?" in main_of(page)
+            assert (await browser.http.post(forms[0].action, data=forms[0].fields)).status_code == 400, "no reason"
+            file = await browser.http.post(forms[0].action, data={**forms[0].fields, "note": "Rekap"})
+            assert (file.status_code, len(file.text.splitlines())) == (200, rows + 1), file.text[:400]
+        assert "PKM-1,unit,Unit PKM-1,,KOTA/DINKES," in file.text
+    async with city.provider.db.read() as session:
+        statement = select(AuditEvent.data).where(AuditEvent.type == "list.exported").order_by(AuditEvent.id)
+        exported = [data["list"] for data in (await session.execute(statement)).scalars()]
+    assert exported == ["unit-roles", "units"]
 
 
 @pytest.mark.parametrize("overrides", [SENDING])

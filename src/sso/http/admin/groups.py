@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -19,6 +19,8 @@ from sso.accounts.groups import NO_PARENT, NO_REASON, GroupRefused, create_group
 from sso.clients.access_policy import codes_named
 from sso.clients.registry import Client
 from sso.errors import validation_message
+from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
+from sso.http.admin.list_tools import list_tools
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.i18n import N_, translations
@@ -61,6 +63,8 @@ STATES = {"open": N_("open"), "closed": N_("closed"), "all": N_("open and closed
 
 Sees = Annotated[Here, Depends(Units("groups:read"))]
 Writes = Annotated[Here, Depends(Needs("groups:write"))]
+Exports = Annotated[Here, Depends(Downloads("groups:read", personal=False))]
+COLUMNS = ("code", "kind", "name_id", "name_en", "above", "from", "until", "units_below", "members")
 
 
 class NewForm(FormModel):
@@ -92,11 +96,7 @@ class Branch:
 async def groups_page(request: Request, here: Sees, db: Db) -> Response:
     """Show the tree of units and the groups, or what a search finds."""
     query, now = request.query_params, clock.now()
-    kind, state = query.get("kind", ""), query.get("state", "")
-    typed = query.get("q", "").strip()[:200]
-    status: tree.Status = "closed" if state == "closed" else "all" if state == "all" else "open"
-    chosen = GroupFilter(typed, kind if kind in KINDS else None, within=here.units_seen, status=status)
-    filters = {"q": typed, "kind": chosen.kind or "", "state": state if state in STATES else ""}
+    chosen, filters = _asked(request, here)
     searched = any(filters.values())
     async with db.read() as session:
         if searched:
@@ -125,8 +125,46 @@ async def groups_page(request: Request, here: Sees, db: Db) -> Response:
         kinds=KINDS,
         states=STATES,
         told_text=IMPORTED if query.get("done") == "import" else "",
+        tools=await list_tools(request, here, db, "groups", GROUPS, filters) if here.may("groups:read") else None,
         following=f"{GROUPS}?{urlencode({**filters, 'after': following})}" if following else "",
     )
+
+
+def _asked(request: Request, here: Here) -> tuple[GroupFilter, dict[str, str]]:
+    """Return the filter of the list, and its fields as they were typed."""
+    query = request.query_params
+    kind, state, typed = query.get("kind", ""), query.get("state", ""), query.get("q", "").strip()[:200]
+    status: tree.Status = "closed" if state == "closed" else "all" if state == "all" else "open"
+    chosen = GroupFilter(typed, kind if kind in KINDS else None, within=here.units_seen, status=status)
+    return chosen, {"q": typed, "kind": chosen.kind or "", "state": state if state in STATES else ""}
+
+
+@router.post(GROUPS + "/download")
+async def download(request: Request, here: Exports, sent: DownloadSent, db: Db) -> Response:
+    """Download the units and groups that the filter shows; without one, all that are open."""
+    chosen, filters = _asked(request, here)
+    in_effect = [name for name, value in filters.items() if value]
+    return await csv_response(request, db, here, "units", COLUMNS, _csv_rows(db, chosen), in_effect, sent)
+
+
+async def _csv_rows(db: Database, chosen: GroupFilter) -> AsyncIterator[Sequence[Row]]:
+    after, now = None, clock.now()
+    while True:
+        async with db.read() as session:
+            page = await tree.page_of_groups(session, chosen, after, PART, now)
+            rows = await tree.counted(session, page, now)
+            ways = await tree.way_to(session, [row.group.id for row in rows]) if rows else {}
+        yield [
+            (
+                row.group.code, row.group.kind, row.group.name_id, row.group.name_en,
+                "/".join(upper.code for upper in ways[row.group.id][:-1]), row.group.valid_from,
+                row.group.valid_until, row.units_below, row.members,
+            )
+            for row in rows
+        ]  # fmt: skip
+        if len(page) < PART:
+            return
+        after = page[-1].code
 
 
 async def _tree(session: AsyncSession, here: Here) -> tuple[list[Branch], bool]:

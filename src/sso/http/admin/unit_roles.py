@@ -7,7 +7,7 @@ the provider: each route checks that they look after the unit.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -30,6 +30,7 @@ from sso.accounts.role_assignments import (
 )
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Client, Registry
+from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.common.errors import Interrupted
 from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import read_id
@@ -72,6 +73,11 @@ class NeedsOrLooksAfter(Needs):
 
 Sees = Annotated[Here, Depends(NeedsOrLooksAfter(READS))]
 Gives = Annotated[Here, Depends(NeedsOrLooksAfter(GIVES))]
+Takes = Annotated[Here, Depends(Downloads(READS))]
+COLUMNS = (
+    "application", "role", "user", "user_id", "group", "with_units_below", "unit", "from", "until", "given_by",
+    "reason",
+)  # fmt: skip
 
 
 class UnitRoleForm(roles.RoleForm):
@@ -174,6 +180,7 @@ async def _unit_page(
         status,
         roles_of_unit=roles_of_unit,
         query=f"?before={before}" if before is not None else "",
+        download=download_of(request, here, f"{UNIT_ROLES}/{roles_of_unit.group.id}", {}) if here.may(READS) else None,
         name=name_of_group(roles_of_unit.group, locale),
         errors=errors,
         typed=typed or {},
@@ -181,6 +188,41 @@ async def _unit_page(
         done=DONE.get(request.query_params.get("done", ""), "") if status == 200 else "",
         csrf_token=token_for(request, f"unit roles {group_id}"),
     )
+
+
+@router.post(UNIT_ROLES + "/{group_id}/download")
+async def download(
+    request: Request, group_id: str, here: Takes, sent: DownloadSent, accounts: AccountActor
+) -> Response:
+    """Download the roles of a unit that the administrator sees."""
+    locale = locale_of(request)
+    async with accounts.db.read() as session:
+        roles_of_unit = await _seen(session, request, group_id, here, accounts, locale)
+        sight = await sight_of(session, here.as_actor, here.visit.user.id)
+        chosen = await _filter_of(session, accounts, sight, roles_of_unit.group)
+    rows, about = _csv_rows(accounts, chosen), [f"unit {roles_of_unit.group.code}"]
+    page = ("groups", f"{UNIT_ROLES}/{roles_of_unit.group.id}")
+    return await csv_response(request, accounts.db, here, "unit-roles", COLUMNS, rows, about, sent, page=page)
+
+
+async def _csv_rows(accounts: AccountActions, chosen: AssignmentFilter) -> AsyncIterator[Sequence[Row]]:
+    before = None
+    while True:
+        async with accounts.db.read() as session:
+            page = await store.page_of(session, chosen, before, clock.now(), PART)
+        yield [
+            (
+                row.assignment.client_id, row.assignment.role, row.user_name, row.assignment.user_id,
+                row.group.code if row.group is not None else None, row.assignment.with_units_below,
+                row.unit.code if row.unit is not None else None, row.assignment.valid_from,
+                row.assignment.valid_until, row.assignment.given_by, row.assignment.reason,
+            )
+            for row in page
+            if accounts.registry.get(row.assignment.client_id) is not None
+        ]  # fmt: skip
+        if len(page) < PART:
+            return
+        before = page[-1].assignment.id
 
 
 async def _seen(
