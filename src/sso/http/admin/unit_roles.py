@@ -196,12 +196,12 @@ async def download(
     """Download the roles of a unit that the administrator sees."""
     locale = locale_of(request)
     async with accounts.db.read() as session:
-        shown = await _seen(session, request, group_id, here, accounts, locale)
+        unit = await _seen(session, request, group_id, here, accounts, locale)
         chosen = await _filter_of(
-            session, accounts, await sight_of(session, here.as_actor, here.visit.user.id), shown.group
+            session, accounts, await sight_of(session, here.as_actor, here.visit.user.id), unit.group
         )
-    rows, about = _csv_rows(accounts, chosen), [f"unit {shown.group.code}"]
-    page = ("groups", f"{UNIT_ROLES}/{shown.group.id}")
+    rows, about = _csv_rows(accounts, chosen), [f"unit {unit.group.code}"]
+    page = ("groups", f"{UNIT_ROLES}/{unit.group.id}")
     return await csv_response(request, accounts.db, here, "unit-roles", COLUMNS, rows, about, sent, page=page)
 
 

@@ -118,12 +118,12 @@ async def view_of(
     client: Client,
     giver: Giver,
     team_role: str | None,
-    asked: RoleQuery,
+    query: RoleQuery,
 ) -> RolesView:
     """Return what the page of an application shows."""
     now = clock.now()
-    chosen = await filter_of(session, client.client_id, asked)
-    rows = await store.page_of(session, chosen, asked.before, now, SHOWN + 1)
+    chosen = await filter_of(session, client.client_id, query)
+    rows = await store.page_of(session, chosen, query.before, now, SHOWN + 1)
     review = await reviews.running_review(session, client.client_id)
     confirmed = {
         row.assignment.id for row in rows if review is not None and reviews.is_confirmed(row.assignment, review)
@@ -134,17 +134,20 @@ async def view_of(
         for review_row in await reviews.reviews_of(session, client.client_id, 6)
         if review_row.status != "running"
     ]
+    actors = [row.assignment.given_by for row in rows] + [review_row.started_by for review_row in past]
     in_team = giver.in_team and (client.meta.team_gives_roles or client.sandbox)
     return RolesView(
         client=client,
-        asked=asked,
+        asked=query,
         rows=rows[:SHOWN],
-        following=asked.older(rows[SHOWN - 1].assignment.id) if len(rows) > SHOWN else None,
+        following=query.older(rows[SHOWN - 1].assignment.id) if len(rows) > SHOWN else None,
         confirmed=frozenset(confirmed),
         review=review,
         unconfirmed=left,
         past=past,
-        names=await names_of(session, [row.assignment.given_by for row in rows] + [one.started_by for one in past]),
+        names=await names_of(
+            session, [row.assignment.given_by for row in rows] + [review_row.started_by for review_row in past]
+        ),
         may_give=giver.gives_all or in_team,
         may_review=reviews.is_reviewer(giver, team_role) and not client.sandbox,
     )

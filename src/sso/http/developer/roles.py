@@ -38,7 +38,7 @@ RolesSent = Annotated[Sent[roles.RoleForm], Depends(OwnForm(roles.RoleForm, "rol
 
 
 def _client_of(request: Request, there: There, accounts: AccountActions) -> Client | None:
-    """Return the application that the page shows: in production; in the sandbox, where that is asked for or the only
+    """Return the application that the page shows: in production; in the sandbox, where that is query for or the only
     one."""
     sandbox, production = accounts.registry.get(there.sandbox_id), accounts.registry.get(there.application_id)
     return sandbox if request.query_params.get("sandbox") or production is None else production
@@ -61,12 +61,12 @@ async def _roles_page(
     client = _client_of(request, there, accounts)
     view = None
     both = accounts.registry.get(there.application_id) and accounts.registry.get(there.sandbox_id)
-    asked = read_query(request.query_params, sandbox=bool(both and client and client.sandbox))
+    query = read_query(request.query_params, sandbox=bool(both and client and client.sandbox))
     if client is not None:
         async with accounts.db.read() as session:
             here = there.here
             giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
-            view = await roles.view_of(session, client, giver, there.role, asked)
+            view = await roles.view_of(session, client, giver, there.role, query)
     return await application_page(
         request,
         there,
@@ -79,7 +79,7 @@ async def _roles_page(
         typed=typed or {},
         now_at=clock.now(),
         roles_at=f"{APPS}/{there.application_id}/roles",
-        query="?sandbox=1" if asked.sandbox else "",
+        query="?sandbox=1" if query.sandbox else "",
         both=both,
         role_options=roles.role_options(client, locale_of(request)) if client is not None else [],
         review_states=REVIEW_STATES,
@@ -102,8 +102,8 @@ async def change_roles(
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, there, accounts, [error.error], typed, error.status)
     outbox.nudge()
-    asked = read_query(request.query_params, sandbox=bool(request.query_params.get("sandbox")))
-    return RedirectResponse(asked.done(f"{APPS}/{there.application_id}/roles", done), 303)
+    query = read_query(request.query_params, sandbox=bool(request.query_params.get("sandbox")))
+    return RedirectResponse(query.done(f"{APPS}/{there.application_id}/roles", done), 303)
 
 
 @router.post(ROLES + "/download")
