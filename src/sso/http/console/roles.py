@@ -145,9 +145,7 @@ async def view_of(
         review=review,
         unconfirmed=left,
         past=past,
-        names=await names_of(
-            session, [row.assignment.given_by for row in rows] + [review_row.started_by for review_row in past]
-        ),
+        names=await names_of(session, actors),
         may_give=giver.gives_all or in_team,
         may_review=reviews.is_reviewer(giver, team_role) and not client.sandbox,
     )
