@@ -251,8 +251,8 @@ async def check_not_named(session: AsyncSession, registry: Iterable[Client], cod
     """
     names = clients_naming(registry, code)
     if names and await tree.of_code(session, code) is None:
-        shown = ", ".join(names[:10]) + ("…" if len(names) > 10 else "")
-        raise GroupRefused(CODE_NAMED, "code", code=code, names=shown)
+        listed = ", ".join(names[:10]) + ("…" if len(names) > 10 else "")
+        raise GroupRefused(CODE_NAMED, "code", code=code, names=listed)
 
 
 def read_form_day(text: str, zone: str, field: str, *, end: bool = False) -> datetime | None:

@@ -268,8 +268,8 @@ async def _change(
     if form.choice.act == "end":
         assignment_id = read_id(form.choice.target)
         sight = await sight_of(session, here.as_actor, here.visit.user.id)
-        shown = await _filter_of(session, accounts, sight, roles_of_unit.group)
-        chosen = replace(shown, only=assignment_id or roles_of_unit.group.id)
+        filter_ = await _filter_of(session, accounts, sight, roles_of_unit.group)
+        chosen = replace(filter_, only=assignment_id or roles_of_unit.group.id)
         row = next(iter(await store.page_of(session, chosen, None, clock.now(), 1)), None)
         if row is None:
             raise RoleError("not_found", "this role has ended already")

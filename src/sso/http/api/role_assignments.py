@@ -139,8 +139,8 @@ async def list_role_assignments(
     before = read_id_cursor(cursor)
     async with db.read() as session:
         sight = await _sight(access, session)
-        wanted = AssignmentFilter(client_id, user_id, group_id, role, state, unit_id=unit_id, unconfirmed=unconfirmed)
-        chosen = await seen_by(session, accounts, sight, wanted)
+        filter_ = AssignmentFilter(client_id, user_id, group_id, role, state, unit_id=unit_id, unconfirmed=unconfirmed)
+        chosen = await seen_by(session, accounts, sight, filter_)
         rows = await store.page_of(session, chosen, before, clock.now(), limit + 1)
     page_rows, following = cut(rows, limit, lambda listed: listed.assignment.id)
     return schemas.RoleAssignmentPage(items=[_shown(listed) for listed in page_rows], next_cursor=following)

@@ -54,8 +54,8 @@ class RoleQuery:
             "before": str(self.before or ""),
             **more,
         }
-        query = urlencode({name: value for name, value in parameters.items() if value})
-        return f"{path}?{query}" if query else path
+        encoded = urlencode({name: value for name, value in parameters.items() if value})
+        return f"{path}?{encoded}" if encoded else path
 
     def older(self, before: uuid.UUID) -> RoleQuery:
         """Return the part that follows this assignment."""
@@ -63,8 +63,8 @@ class RoleQuery:
 
     def done(self, path: str, act: str) -> str:
         """Return the address of the page after a form."""
-        kept = self if act in KEEPS_PLACE else RoleQuery(sandbox=self.sandbox)
-        return kept.address(path, done=act)
+        part = self if act in KEEPS_PLACE else RoleQuery(sandbox=self.sandbox)
+        return part.address(path, done=act)
 
 
 def read_query(parameters: Mapping[str, str], *, sandbox: bool = False) -> RoleQuery:
@@ -79,13 +79,13 @@ def read_query(parameters: Mapping[str, str], *, sandbox: bool = False) -> RoleQ
     )
 
 
-async def filter_of(session: AsyncSession, client_id: str, asked: RoleQuery) -> AssignmentFilter:
+async def filter_of(session: AsyncSession, client_id: str, query: RoleQuery) -> AssignmentFilter:
     """Return the filter of an application's list. The code of no unit finds nothing."""
-    unit = await tree.of_code(session, asked.unit) if asked.unit else None
+    unit = await tree.of_code(session, query.unit) if query.unit else None
     return AssignmentFilter(
         client_id,
-        role=asked.role or None,
-        unit_id=unit.id if unit is not None else NOBODY if asked.unit else None,
-        words=asked.words,
-        unconfirmed=asked.unconfirmed,
+        role=query.role or None,
+        unit_id=unit.id if unit is not None else NOBODY if query.unit else None,
+        words=query.words,
+        unconfirmed=query.unconfirmed,
     )

@@ -123,7 +123,7 @@ class RolesView:
 
 
 async def view_of(
-    session: AsyncSession, client: Client, here: Here, asked: RoleQuery, team_role: str | None = None
+    session: AsyncSession, client: Client, here: Here, query: RoleQuery, team_role: str | None = None
 ) -> RolesView:
     """Return what the page of an application shows.
 
@@ -131,13 +131,13 @@ async def view_of(
         session: for reading.
         client: the application, or its sandbox.
         here: who sees the page.
-        asked: which part of the list the page shows.
+        query: which part of the list the page shows.
         team_role: what they are in the team of the application; None: the page is not one of the team.
     """
     now = clock.now()
     giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
-    chosen = await filter_of(session, client.client_id, asked)
-    rows = await store.page_of(session, chosen, asked.before, now, SHOWN + 1)
+    chosen = await filter_of(session, client.client_id, query)
+    rows = await store.page_of(session, chosen, query.before, now, SHOWN + 1)
     review = await reviews.running_review(session, client.client_id)
     confirmed = {
         row.assignment.id for row in rows if review is not None and reviews.is_confirmed(row.assignment, review)
@@ -152,9 +152,9 @@ async def view_of(
     in_team = giver.in_team and (client.meta.team_gives_roles or client.sandbox)
     return RolesView(
         client=client,
-        asked=asked,
+        asked=query,
         rows=rows[:SHOWN],
-        following=asked.older(rows[SHOWN - 1].assignment.id) if len(rows) > SHOWN else None,
+        following=query.older(rows[SHOWN - 1].assignment.id) if len(rows) > SHOWN else None,
         confirmed=frozenset(confirmed),
         review=review,
         unconfirmed=left,

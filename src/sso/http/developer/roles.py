@@ -65,10 +65,10 @@ async def _roles_page(
     client = _client_of(request, there, accounts)
     view = None
     both = accounts.registry.get(there.application_id) and accounts.registry.get(there.sandbox_id)
-    asked = read_query(request.query_params, sandbox=bool(both and client and client.sandbox))
+    query = read_query(request.query_params, sandbox=bool(both and client and client.sandbox))
     if client is not None:
         async with accounts.db.read() as session:
-            view = await roles.view_of(session, client, there.here, asked, there.role)
+            view = await roles.view_of(session, client, there.here, query, there.role)
     page = await application_page(
         request,
         there,
@@ -77,7 +77,7 @@ async def _roles_page(
         refused.status if refused is not None else 200,
         purpose="roles",
         roles_at=f"{APPS}/{there.application_id}/roles",
-        query="?sandbox=1" if asked.sandbox else "",
+        query="?sandbox=1" if query.sandbox else "",
         both=both,
         done=DONE.get(request.query_params.get("done", ""), "") if refused is None else "",
         **roles.page_values(view, locale_of(request), refused, typed),
@@ -100,8 +100,8 @@ async def change_roles(
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, there, accounts, error, typed)
     outbox.nudge()
-    asked = read_query(request.query_params, sandbox=bool(request.query_params.get("sandbox")))
-    return RedirectResponse(asked.done(f"{APPS}/{there.application_id}/roles", done), 303)
+    query = read_query(request.query_params, sandbox=bool(request.query_params.get("sandbox")))
+    return RedirectResponse(query.done(f"{APPS}/{there.application_id}/roles", done), 303)
 
 
 @router.post(ROLES + "/download")
