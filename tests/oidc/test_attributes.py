@@ -326,7 +326,11 @@ async def test_the_api_keeps_to_the_rights(city: City) -> None:
     path = f"/users/{city.users['lengkap']}/attributes"
     admin = await program(city)
     assert (await admin.get(path))["attributes"] == {"family_card_number": KK, "household_size": 4}
-    answer = await admin("PATCH", path, json={"family_card_number": None})
+    body = {"family_card_number": None}
+    for without in (path, path + "?reason=", path + "?reason=%20"):
+        assert (await admin("PATCH", without, json=body)).status_code == 422, "the reason is missing"
+    shown, path = path, path + "?reason=Surat%2012"
+    answer = await admin("PATCH", path, json=body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["attributes"]["family_card_number"] is None
     for body, wrong in (
@@ -343,13 +347,37 @@ async def test_the_api_keeps_to_the_rights(city: City) -> None:
         assert wrong in answer.text
         assert "x" * 100 not in answer.text
     assert "family_card_number" not in await stored(city)
+    assert await recorded(city) == [("manual", "Surat 12")]
     helpdesk = await person_with(city, "helpdesk")
-    assert (await helpdesk.get(path))["attributes"] == {"family_card_number": None}
+    assert (await helpdesk.get(shown))["attributes"] == {"family_card_number": None}
     assert (await helpdesk("PATCH", path, json={"family_card_number": KK})).status_code == 403
     auditor = await person_with(city, "auditor", name="siti")
-    assert (await auditor.get(path))["attributes"] == {}
+    assert (await auditor.get(shown))["attributes"] == {}
     citizen = await person_with(city, "citizen", name="budi", scope=ALL_SCOPES)
-    assert (await citizen("GET", path)).status_code == 403
+    assert (await citizen("GET", shown)).status_code == 403
+
+
+async def test_the_privacy_notice_lists_what_the_city_declared(city: City) -> None:
+    await declare(city)
+    for language, employee, specific in (
+        ("id", "Jika Anda bekerja untuk kota: NIP Anda", "data pribadi spesifik"),
+        ("en", "If you work for the city: your NIP", "specific personal data"),
+    ):
+        async with city.browser() as browser:
+            page = (await browser.http.get("/privacy", headers={"Accept-Language": language})).text
+        assert employee in page
+        for name, attribute in city.provider.registry.city.declaration.attributes.items():
+            line = page.partition(f"<li>{attribute.titled(language)}")[2].partition("</li>")[0]
+            assert line.endswith("."), name
+            assert (specific in line) == (attribute.personal_data == "specific"), name
+            assert (str(attribute.retention_days) in line) == (attribute.retention_days is not None), name
+
+
+async def recorded(city: City) -> list[tuple[str, str | None]]:
+    """Return the source and the reason of each change by an administrator, from the audit log."""
+    async with city.provider.db.read() as session:
+        rows = (await session.execute(select(AuditEvent).where(AuditEvent.type == "user.attributes_changed"))).scalars()
+        return [(row.data["source"], row.data.get("note")) for row in rows if row.actor not in ("cli", None)]
 
 
 async def test_a_user_reads_and_writes_what_the_city_lets_them(city: City) -> None:
@@ -424,6 +452,7 @@ async def test_the_console_keeps_to_the_rights(city: City) -> None:
     async with city.provider.db.read() as session:
         rows = (await session.execute(select(AuditEvent).where(AuditEvent.type == "user.administered"))).scalars()
         assert {"act": "attributes", "note": "Diminta warga."} in [row.data for row in rows]
+    assert await recorded(city) == [("manual", "Diminta warga.")]
 
 
 async def test_an_import_takes_attributes_by_the_names_of_columns(city: City, tmp_path: Path) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from datetime import timedelta
 from typing import Any, cast
 
 import jwt
 import pytest
+from sqlalchemy import select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg
+from tests.api.conftest import person_with
 from tests.conformance.parties import ALL_TYPES, KeyPair, go_on, key_set
+from tests.conformance.test_shared_signals import Receiver
 from tests.demands import demand
 from tests.given_access import change, end, give, member, register, unit
-from tests.support import ISSUER, Browser, City, RelyingParty, Statements, Tokens, query_of
+from tests.roles.conftest import Office
+from tests.support import ISSUER, PASSWORD, Browser, City, RelyingParty, Statements, Tokens, query_of
 
 from sso import clock
+from sso.accounts.role_assignments import end_role
+from sso.accounts.role_rules import Giver
 from sso.clients.access_policy import Holds, check_allowed, may_use
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
@@ -24,6 +31,8 @@ from sso.identity.groups.models import Membership, RoleAssignment
 from sso.identity.groups.store import NO_ACCESS, Access, read_access
 from sso.oidc.claims import MAX_ENTRIES, access_claims, that_fit
 from sso.oidc.store import store
+from sso.platform.actor import CLI
+from sso.ssf.events import TOKEN_CLAIMS_CHANGE
 
 SCOPE = "openid roles groups"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -152,8 +161,8 @@ def test_the_statements_with_roles_are_prepared(dialect: Any) -> None:
 
 TYPES: dict[str, Any] = {
     "response_types": ALL_TYPES,
-    "grant_types": ["authorization_code", "implicit", "refresh_token", DEVICE],
-    "scope": SCOPE + " offline_access",
+    "grant_types": ["authorization_code", "implicit", "refresh_token", "client_credentials", DEVICE],
+    "scope": SCOPE + " offline_access ssf.read ssf.manage",
 }
 
 
@@ -233,6 +242,61 @@ async def test_no_application_sees_what_another_is_told(city: City) -> None:
                 assert [one for one in seen if one != its] == [], (client_id, response_type)
             await by_device(browser, party, its)
         await other_ways(browser, city.relying_party("satu"), expected["satu"])
+    await to_its_team(city)
+    await by_events(city)
+
+
+async def to_its_team(city: City) -> None:
+    """The team of an application sees its roles in the API and in the portal, and nothing of the other's."""
+    office, teams = Office(city), {"satu": "budi", "dua": "bambang"}
+    await office.add_people("bambang")
+    for client_id, name in teams.items():
+        await office.team(client_id, **{name: "owner"})
+    for client_id, name in teams.items():
+        (other,) = set(teams) - {client_id}
+        its, own = OWN_ROLES[client_id], {"hilang"}
+        api = await person_with(city, "developer", name=name, scope="sso:assignments:read")
+        answers = [json.dumps(await api.pages("/role-assignments"))]
+        for path in (f"/applications/{client_id}/roles", f"/role-assignments?client_id={client_id}"):
+            answers.append((await api("GET", path)).text)
+        answers += [(await api("GET", f"/role-assignments?client_id={other}")).text]
+        assert (await api("GET", f"/applications/{other}/roles")).status_code == 404
+        async with city.browser() as browser:
+            await browser.submit(await browser.open("/login"), username=name, password=PASSWORD)
+            page = await browser.open(f"/developer/apps/{client_id}/roles")
+            assert page.status_code == 200
+            answers += [page.text, (await browser.open("/account/access")).text]
+            assert (await browser.http.get(f"/developer/apps/{other}/roles")).status_code in (403, 404)
+        for text in answers:
+            assert not [word for word in WORDS[client_id] - own if re.search(rf'[">]{word}["<@]', text)], text
+        assert all(f">{role}<" in page.text and f'"{role}"' in answers[0] for role in its)
+
+
+async def by_events(city: City) -> None:
+    """An event about changed claims has those of the application whose stream it is in."""
+    receivers = {}
+    for client_id in ("satu", "dua"):
+        party = city.relying_party(client_id)
+        tokens = await party.token(grant_type="client_credentials", scope="ssf.read ssf.manage")
+        receiver = Receiver(city, tokens["access_token"])
+        receivers[client_id] = (receiver, await receiver.make_stream(TOKEN_CLAIMS_CHANGE))
+    async with city.provider.db.write() as session:
+        everything = Giver(None, gives_all=True)
+        for assignment in (
+            await session.execute(select(RoleAssignment).where(RoleAssignment.role != "operator"))
+        ).scalars():
+            await end_role(session, city.provider, assignment.id, giver=everything, actor=CLI, reason="Selesai")
+    for client_id, (receiver, stream) in receivers.items():
+        got = await receiver.poll(stream)
+        events = [claims(token)["events"][TOKEN_CLAIMS_CHANGE] for token in got["sets"].values()]
+        assert events, client_id
+        changed = [told(client_id, event["claims"]) for event in events]
+        assert {"roles": AFTER[client_id]} in [{"roles": one["roles"]} for one in changed if "roles" in one]
+
+
+OWN_ROLES = {"satu": ["operator", "pembaca"], "dua": ["petugas"]}
+AFTER = {"satu": ["operator@PKM-1"], "dua": []}
+"""What is left of the roles when all but one have ended."""
 
 
 async def by_device(browser: Browser, party: RelyingParty, its: dict[str, Any]) -> None:

@@ -78,6 +78,19 @@ def check_review(cli: Cli) -> None:
     (review,) = cli("reviews", "list", "antrean", "--json").json
     assert (review["status"], review["unconfirmed"]) == ("running", 1)
     (role,) = cli("roles", "list", "--client", "antrean", "--json").json
+    options = ("roles", "list", "--client", "antrean", "--json")
+    given = cli("roles", "give", "antrean", "reader", "--user", "siti", "--reason", "Loket")
+    assert given.code == 0, given.err
+    for more, names in (
+        (("--role", "reader"), ["reader"]), (("--unconfirmed",), ["operator"]), (("--before", role["id"]), []),
+        (("--limit", "1"), ["reader"]),
+    ):  # fmt: skip
+        assert [row["role"] for row in cli(*options, *more).json] == names, more
+    assert "--before" in cli(*options, "--limit", "1").err
+    (new,) = cli(*options, "--role", "reader").json
+    assert [row["id"] for row in cli(*options, "--before", new["id"]).json] == [role["id"]], "the older ones"
+    assert "there is no unit or group NONE" in cli(*options, "--unit", "NONE").err
+    assert cli("roles", "end", new["id"], "--reason", "Salah").code == 0
     confirmed = cli("reviews", "confirm", role["id"])
     assert confirmed.out == "confirmed: 1\n", confirmed.err
     assert cli("reviews", "list", "antrean", "--json").json[0]["unconfirmed"] == 0

@@ -15,7 +15,7 @@ from tests.api.conftest import person_with, program
 from tests.api.test_applications import OFFERED, WANTED, begun
 from tests.roles.conftest import Office
 from tests.roles.test_assignments import TOLD, end, give, given
-from tests.roles.test_pages import send, signed_in
+from tests.roles.test_pages import send, signed_in, token_of
 from tests.support import PASSWORD, Browser, City, Forms, Statements, main_of
 
 from sso import clock
@@ -150,7 +150,7 @@ async def test_a_sandbox_tells_nobody_who_works_for_the_city(city: City, office:
             assert answer.status_code == 400, who
         assert (await send(browser, path, choice="give", role="x", user="budi", note="r")).status_code == 303
         page = await browser.http.get(path)
-        token = Forms(page.text).forms[0].fields["csrf_token"]
+        token = token_of(page)
         file = await browser.http.post(path + "/download", data={"csrf_token": token, "note": "Rekap"})
         rows = file.text.splitlines()[1:]
         assert [line.split(",")[3] for line in rows] == [office.user("budi")], file.text

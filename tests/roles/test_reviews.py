@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from tests.citizens import SENDING
 from tests.roles.conftest import Office
 from tests.support import City
 
@@ -16,7 +17,9 @@ from sso.accounts.role_files import EVERYTHING
 from sso.clients.models import ClientRow
 from sso.clients.registry import SANDBOX
 from sso.identity.groups.models import AccessReview
-from sso.platform.actor import CLI
+from sso.jobs import clear_up
+from sso.platform.actor import CLI, Actor
+from sso.platform.outbox.models import Delivery
 
 
 async def test_reviews_and_ends_have_a_reason(city: City, office: Office) -> None:
@@ -54,6 +57,38 @@ async def test_a_sandbox_has_no_review(city: City, office: Office) -> None:
                 actor=CLI,
                 reason="Tahunan",
             )
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_administrators_review_an_application_without_an_owner(city: City, office: Office) -> None:
+    """The one who starts it and the administrators are told when it begins, ends soon and is over; an owner alone."""
+    await office.team("warga", dewi="owner", joko="member")
+    starter = Actor(office.user("joko"), None, None, None, None)
+    for client_id, role in (("sinyal", "chief"), ("warga", "hakim")):
+        async with city.provider.db.write() as session:
+            new = [NewAssignment(role, "Surat tugas", user_id=city.users["siti"])]
+            await give_roles(session, city.provider, client_id, new, giver=EVERYTHING, actor=CLI)
+        clock.advance(timedelta(seconds=1))
+        async with city.provider.db.write() as session:
+            ends_at = clock.now() + timedelta(days=10)
+            await reviews.start_review(
+                session, city.provider, client_id, ends_at=ends_at, giver=EVERYTHING, actor=starter, reason="Tahunan"
+            )
+    async with city.provider.db.read() as session:
+        assert await reviews.waiting_for_administrators(session, clock.now(), 5) == [("sinyal", 1)]
+    for days in (4, 8):
+        clock.advance(timedelta(days=days))
+        await clear_up(city.provider)
+    async with city.provider.db.read() as session:
+        rows = (
+            await session.execute(select(Delivery).where(Delivery.kind == "notice").order_by(Delivery.id))
+        ).scalars()
+        told = [(row.payload["notice"], row.payload["user_id"]) for row in rows if "review" in row.payload["notice"]]
+        assert await reviews.waiting_for_administrators(session, clock.now(), 5) == []
+    for notice in ("access_review", "access_review_ends", "access_review_over"):
+        assert [user for name, user in told if name == notice] == [office.user("dewi")]
+        unowned = sorted(user for name, user in told if name == notice + "_admin")
+        assert unowned == sorted([office.user("joko"), office.user("ratna")])
 
 
 async def test_every_review_is_reminded_of(city: City, office: Office) -> None:

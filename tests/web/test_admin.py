@@ -570,6 +570,8 @@ async def test_every_list_and_page_of_the_console_links_to_its_events(city: City
         ("/admin/mails", "type=deliveries.*"), ("/admin/system", "type=system.*"),
         ("/admin/system/brand", "type=settings.changed"), ("/admin/setup", "type=system.*"),
         ("/admin/invitations", "type=accounts.*"), ("/admin/keys", "type=keys.*"),
+        ("/admin/groups", "type=groups.*"), ("/admin/employees", "type=employees.imported"),
+        ("/admin/applications/warga/roles", "client=warga"),
     ):  # fmt: skip
         assert f'href="/admin/audit?{query}"' in main_of(await admin.open(path)), path
         events = await admin.open(f"/admin/audit?{query}")

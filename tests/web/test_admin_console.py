@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 from tests.citizens import NEW_PASSWORD, SENDING, Authenticator, options_of, token_of
 from tests.setup.test_setup_link import own_token
-from tests.support import Browser, City
+from tests.support import Browser, City, main_of
 from tests.web.test_admin import act, said, selection_token
 from tests.web.test_console_access import browser_of
 from tests.web.test_developer import person, post, register, signed_in
@@ -337,6 +337,26 @@ async def test_selected_applications_are_suspended_and_resumed(city: City, admin
     again = await admin.http.post("/admin/applications/selected", data={**data, "act": "resume", "note": "Selesai"})
     assert "nobody" in again.text
     assert city.provider.registry.get("warga").enabled  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("overrides", [SENDING])
+async def test_searches_of_units_and_invitations_are_saved(city: City, admin: Browser) -> None:
+    """And the filter of invitations finds by name, e-mail address and username, on the page and in the file."""
+    for name in ("Rina Wulandari", "Tono 100%"):
+        await invited(city, admin, name=name, email=f"{name[:4]}@x.example")
+    for words, count in (("rina", 1), ("wulan rina@x", 1), ("%25", 1), ("nobody", 0), ("", 2)):
+        assert main_of(await admin.open(f"/admin/invitations?q={words}")).count('value="withdraw"') == count, words
+    page = await admin.open("/admin/invitations?q=rina")
+    file = await post(admin, page, "/admin/invitations/download?q=rina", note="Rekap")
+    assert (file.text.count("Rina"), "Tono" in file.text) == (1, False)
+    for list_, path in (("groups", "/admin/groups"), ("invitations", "/admin/invitations")):
+        page = await admin.open(f"{path}?q=rina")
+        saved = await post(admin, page, "/admin/searches", list=list_, query="q=rina", name="Rina")
+        assert (saved.url.path, f'href="{path}?q=rina"' in saved.text) == (path, True)
+    async with await browser_of(city, "auditor") as auditor:
+        page = await auditor.open("/admin/groups?q=rina")
+        sent = {"csrf_token": token_in(page, 'name="list"'), "list": "invitations", "query": "q=x", "name": "x"}
+        assert (await auditor.http.post("/admin/searches", data=sent)).status_code == 404, "not a list that they see"
 
 
 async def test_a_search_is_saved_for_its_owner_alone(city: City, admin: Browser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +11,7 @@ import pytest
 
 import sso
 from sso.accounts.bulk_actions import BULK_ACTIONS
+from sso.accounts.role_rules import REFUSALS as ROLE_RULES
 from sso.accounts.user_actions import ACTIONS
 from sso.http.admin import attention, sessions
 from sso.http.admin.application_check import CHECK_STATES
@@ -28,6 +30,7 @@ from sso.http.common.i18n import translations
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, LEVEL_TEXTS, ROLE_NAMES, ROLE_TEXTS, SPANS
 from sso.http.console.delivery_texts import CHANNELS, KINDS, STATUS, reason_text
 from sso.http.console.entries import ADMIN_PAGES, PAGE_TEXTS
+from sso.http.console.role_texts import TEXTS as TEXTS_OF_ROLES
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import CREDENTIAL_KINDS
 from sso.platform.outbox.models import SHARED_RECEIVERS, DeliveryKind, DeliveryStatus
@@ -107,8 +110,62 @@ def _text(argument: ast.Constant | ast.JoinedStr) -> str:
         if isinstance(part, ast.Constant):
             parts.append(str(part.value))
         elif isinstance(part, ast.FormattedValue):
-            parts.append("'x'" if part.conversion == ord("r") else "5")
+            of_file = ast.unparse(part.value).endswith("path")
+            parts.append("/tmp/x.csv" if of_file else "'x'" if part.conversion == ord("r") else "5")
     return "".join(parts)
+
+
+NO_PAGE = {
+    "LookupError", "Busy",  # inside the program
+    "NeedsConfirmation", "DeclarationRefused", "RoleFileError",  # commands alone
+    "NoPassword", "NotAFormula", "SchemeUnknown", "OptionsRefused", "NotTaken", "PatternRefused", "_Broken", "_refused",
+    "RowRefused",  # files of many users, which commands alone import
+    "FlowRefused", "NipRefused", "PasskeyRefused", "ProfileInvalid", "ValueRefused", "WeakPassword", "RequestExpired",
+    "ValuesInvalid", "AccountLocked", "WrongPassword",  # pages know these by a code, not by their text
+    "TooManyEnd", "TooPowerful", "OnlyOwner",  # their text is made where they are defined
+    "RowWrong", "ValueError",  # a value of a line: read with the line
+}  # fmt: skip
+"""Families of refusals of use cases whose texts the console does not show. A new family is translated, or named
+here."""
+SHOWN_REFUSALS = {
+    "UserError", "ClientError", "Stale", "NotChecked", "RoleError", "NotYours", "GroupRefused", "FileRefused",
+    "Refusal",
+}  # fmt: skip
+COMMANDS_ONLY = (
+    "--encoding", "--format", "--column", "this file was", "'x' is not a format", "'x' is none of our columns",
+    "5 rows were read", "valid_from: ",
+)  # fmt: skip
+"""How refusals begin that only a command can get: of an option, or of an import that was begun before."""
+
+
+def test_every_refusal_of_the_use_cases_is_shown_in_words() -> None:
+    """No family of refusals, and no text of those that pages show, is missing from the tables of texts."""
+    known = {re.sub(r"\d+", "5", text) for text in TEXTS_OF_ROLES}
+    families, missing = set(), set()
+    for path in [*(SOURCE / "accounts").rglob("*.py"), *(SOURCE / "identity").rglob("*.py")]:
+        tree = ast.parse(path.read_text())
+        texts = {target.id: node.value for node in ast.walk(tree) if isinstance(node, ast.Assign)
+                 for target in node.targets if isinstance(target, ast.Name)}  # fmt: skip
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
+                continue
+            family = ast.unparse(node.exc.func).rpartition(".")[2]
+            families.add(family)
+            if family in SHOWN_REFUSALS:
+                of_role = family == "RoleError"
+                argument = node.exc.args[1 if of_role else 0]
+                argument = texts.get(argument.id, argument) if isinstance(argument, ast.Name) else argument
+                if isinstance(argument, ast.Call) and ast.unparse(argument.func) == "N_":
+                    argument = argument.args[0]
+                if isinstance(argument, (ast.Constant, ast.JoinedStr)):
+                    text = _text(argument)
+                    found = re.sub(r"\d+", "5", text) in known if of_role else is_known(text) or WORDS(text) != text
+                    found = found or text in REFUSED
+                    missing |= set() if found or text.startswith(COMMANDS_ONLY) else {f"{path.name}: {text}"}
+    assert families - NO_PAGE - SHOWN_REFUSALS == set(), "translate these, or say why no page shows them"
+    assert sorted(missing) == [], "add these to refusal_texts.py, or to role_texts.py"
+    assert set(ROLE_RULES.values()) <= set(TEXTS_OF_ROLES)
+    assert [text for text in TEXTS_OF_ROLES.values() if WORDS(text) == text] == []
 
 
 def test_every_refusal_that_the_console_shows_is_translated() -> None:

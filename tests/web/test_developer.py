@@ -248,6 +248,30 @@ async def test_attributes_of_the_city_are_asked_for_by_their_scope(city: City, d
     assert client.meta.scope_reasons == {"city_profile": "Lain."}
 
 
+async def test_mistakes_of_roles_stand_at_their_row(city: City, dimas: Browser) -> None:
+    """In Indonesian, at the field of the row; and at the field of units and groups."""
+    await register(dimas)
+    page = await dimas.open("/developer/apps/antrean/settings")
+    rows = {
+        "role-0-name": "Petugas Loket", "role-0-title": "Petugas", "role-1-name": "reader", "role-1-title": "",
+        "role-2-name": "reader", "role-2-title": "Pembaca", "groups_of_interest": "dinas kesehatan!",
+    }  # fmt: skip
+    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    answer = await dimas.http.post("/developer/apps/antrean/settings", data={**fields, **rows}, follow_redirects=True)
+    for name, text in (
+        ("role-0-name", "Masukkan nama dengan huruf kecil"), ("role-1-title", "Masukkan judul dalam bahasa Indonesia"),
+        ("role-2-name", "Peran lain memakai nama ini"), ("groups_of_interest", "Masukkan satu kode per baris"),
+    ):  # fmt: skip
+        assert text in answer.text.partition(f'id="{name}-wrong"')[2].partition("</p>")[0], name
+    assert 'id="role-2-title-wrong"' not in answer.text
+    interest = {"role-0-name": "petugas", "role-0-title": "Petugas", "groups_of_interest": "TIDAK-ADA/*"}
+    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    await dimas.http.post("/developer/apps/antrean/settings", data={**fields, **interest})
+    page = await dimas.open("/developer/apps/antrean/settings")
+    assert "Tidak ada unit atau grup dengan kode TIDAK-ADA" in page.text, "a hint, and no refusal"
+    assert "must be" not in answer.text
+
+
 async def test_production_needs_the_check_where_the_city_requires_it(city: City, dimas: Browser) -> None:
     await register(dimas)
     page = await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="Mulai Januari.")

@@ -8,23 +8,27 @@ confirmed, where the application wants that (``end_unconfirmed_roles``).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.role_assignments import RoleError, checked_reason, end_assignments
+from sso.accounts.role_assignments import GIVES, RoleError, checked_reason, end_assignments
 from sso.accounts.role_rules import Giver
 from sso.clients import store as clients
-from sso.clients.models import SANDBOX_END
+from sso.clients.models import SANDBOX_END, TeamMember
 from sso.identity.groups import assignments
 from sso.identity.groups.models import AccessReview, RoleAssignment
 from sso.identity.notifications import MessageServices, notify
+from sso.identity.users import store as users
 from sso.identity.users.models import User
 from sso.platform.actor import SYSTEM, Actor
 from sso.platform.audit import record_by
+from sso.platform.permissions import roles_with
+from sso.platform.security.numbers import read_uuid
 from sso.portal import teams
 from sso.ssf.events import EventServices
 
@@ -34,6 +38,7 @@ REMINDERS = (timedelta(days=7), timedelta(days=1))
 """How long before the last moment owners are reminded, where something is left."""
 UNCONFIRMED = "Not confirmed in the access review."
 """The reason that is recorded with a role that a review ended."""
+MAX_ADMINISTRATORS = 100
 PART = 50
 """How many assignments one transaction ends: each may have thousands of users."""
 
@@ -52,7 +57,7 @@ async def start_review(
     actor: Actor,
     reason: str,
 ) -> AccessReview:
-    """Begin a review of an application, and tell its owners.
+    """Begin a review of an application, and tell its owners; without one, the starter and administrators.
 
     Args:
         session: the transaction.
@@ -78,7 +83,7 @@ async def start_review(
     await session.flush()
     data = {"review": str(review.id), "until": ends_at.isoformat(), "note": note}
     record_by(session, actor, "access_review.started", client_id=client_id, data=data)
-    await _tell_owners(session, services, review, "access_review")
+    await _tell(session, services, review, "access_review")
     return review
 
 
@@ -191,7 +196,7 @@ async def follow_review(session: AsyncSession, services: ReviewServices, review_
         return await _finish_over(session, services, review, now)
     review.reminders = _reminders_due(review.ends_at, now)
     if await assignments.count_unconfirmed(session, review.client_id, review.started_at, now):
-        await _tell_owners(session, services, review, "access_review_ends")
+        await _tell(session, services, review, "access_review_ends")
     return False
 
 
@@ -217,7 +222,7 @@ async def _finish_over(session: AsyncSession, services: ReviewServices, review: 
     review.ended_unconfirmed = ends
     await _finish(session, review, "done", SYSTEM, unconfirmed=review.unconfirmed, ended=ends)
     if client is not None:
-        await _tell_owners(session, services, review, "access_review_over")
+        await _tell(session, services, review, "access_review_over")
     return False
 
 
@@ -228,12 +233,54 @@ async def _finish(session: AsyncSession, review: AccessReview, status: str, acto
     record_by(session, actor, event, client_id=review.client_id, data=about)
 
 
-async def _tell_owners(session: AsyncSession, services: ReviewServices, review: AccessReview, notice: str) -> None:
+async def _tell(session: AsyncSession, services: ReviewServices, review: AccessReview, notice: str) -> None:
+    """Send a notice about a review to the owners of its application. Where there is none, send it to the user who began
+    the review and to the administrators who give roles."""
     client = services.registry.get(review.client_id)
     if client is None:
         return
-    for member in await teams.team_of(session, review.client_id.removesuffix(SANDBOX_END)):
-        user = await session.get(User, member.user_id) if member.role == "owner" else None
-        if user is not None and user.disabled_at is None:
-            until = review.ends_at.isoformat()
-            notify(session, services, user, notice, what=client.meta.client_name, until=until)
+    team = await teams.team_of(session, review.client_id.removesuffix(SANDBOX_END))
+    receivers = await _active(session, [member.user_id for member in team if member.role == "owner"])
+    if not receivers:
+        notice += "_admin"
+        receivers = await _active(session, [] if (starter := _starter(review)) is None else [starter])
+        for role in roles_with(GIVES):
+            for user in await users.page_of_users(session, None, MAX_ADMINISTRATORS, role=role, status="active"):
+                receivers[user.id] = user
+    until = review.ends_at.isoformat()
+    for user in receivers.values():
+        notify(session, services, user, notice, what=client.meta.client_name, until=until)
+
+
+async def _active(session: AsyncSession, user_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, User]:
+    found = await users.users_with_ids(session, user_ids)
+    return {user_id: user for user_id, user in found.items() if user.disabled_at is None}
+
+
+def _starter(review: AccessReview) -> uuid.UUID | None:
+    """Return the user who began a review; None: a program or the command line did."""
+    try:
+        return read_uuid(review.started_by)
+    except ValueError:
+        return None
+
+
+async def waiting_for_administrators(session: AsyncSession, now: datetime, limit: int) -> list[tuple[str, int]]:
+    """Return applications without an owner whose running review has roles to confirm, with their number, the review
+    that ends next first."""
+    owner = (
+        select(TeamMember.user_id)
+        .join(User, User.id == TeamMember.user_id)
+        .where(TeamMember.application_id == AccessReview.client_id, TeamMember.role == "owner")
+        .where(User.disabled_at.is_(None))
+    )
+    statement = (
+        select(AccessReview.client_id, func.count(RoleAssignment.id))
+        .join(RoleAssignment, RoleAssignment.client_id == AccessReview.client_id)
+        .where(AccessReview.status == "running", ~owner.exists())
+        .where(*assignments.to_review(AccessReview.started_at, now))
+        .group_by(AccessReview.client_id)
+        .order_by(func.min(AccessReview.ends_at))
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]

@@ -391,6 +391,7 @@ async def change_values(
     *,
     who: Collection[Writer],
     actor: Actor,
+    reason: str = "",
 ) -> list[str]:
     """Change values of a user who is locked, all or none; None or empty deletes a value.
 
@@ -403,6 +404,7 @@ async def change_values(
         given: the new values by the names of the attributes.
         who: what the actor is for the rights of attributes.
         actor: who changes them.
+        reason: why, for the audit log; empty: users change their own.
 
     Returns:
         The attributes whose values are others now.
@@ -426,7 +428,7 @@ async def change_values(
     await store.set_values(session, user_id, texts, source, clock.now())
     await store.delete_values(session, user_id, [name for name in changed if checked[name] is None])
     if changed:
-        await _record_change(session, user_id, changed, source, actor)
+        await _record_change(session, user_id, changed, source, actor, reason)
     return changed
 
 
@@ -438,7 +440,7 @@ def _source_of(who: Collection[Writer]) -> Literal["import", "user", "manual"]:
 
 
 async def _record_change(
-    session: AsyncSession, user_id: uuid.UUID, changed: list[str], source: str, actor: Actor
+    session: AsyncSession, user_id: uuid.UUID, changed: list[str], source: str, actor: Actor, reason: str
 ) -> None:
     """Record which attributes of a user changed, never their values."""
     await users.mark_changed(session, user_id, clock.now())
@@ -448,7 +450,7 @@ async def _record_change(
         CHANGED,
         subject=str(user_id),
         address=actor.stored_ip_address,
-        data={"attributes": changed, "source": source},
+        data={"attributes": changed, "source": source} | ({"note": reason} if reason else {}),
     )
 
 

@@ -89,13 +89,22 @@ class LineResult:
 @dataclass(slots=True)
 class Outcome:
     """What came of an import: how many rows had each result, how many employments ended, and how many could not be
-    ended."""
+    ended.
+
+    Of a complete list also ``missing``: the users whose employment ends, and ``total``: how many employments came from
+    imports.
+    """
 
     rows: int = 0
     counts: dict[Result, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     ended: int = 0
     not_ended: int = 0
     total: int = 0
+    missing: Sequence[uuid.UUID] = ()
+
+    def ends_too_many(self, max_ended_percent: int = MAX_ENDED_PERCENT) -> bool:
+        """Tell whether more employments end than the limit allows."""
+        return len(self.missing) * 100 > max_ended_percent * self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,8 @@ async def import_employees(
         await _check_complete(services, request, seen)
     outcome = await _run(services, request, seen, report, moved)
     if request.complete:
-        missing = await _missing(services, seen)
+        missing = outcome.missing = await _missing(services, seen)
+        outcome.total = await _total(services)
         to_end = [] if request.dry_run else missing
         failed = [user_id for user_id in to_end if not await _end(services, request, user_id)]
         outcome.ended, outcome.not_ended = len(missing) - len(failed), len(failed)
@@ -248,14 +258,17 @@ async def _check_complete(services: AccountActions, request: ImportRequest, seen
             "so the file does not say who is missing. Correct these lines first"
         )
     await _run(services, request, seen, lambda _: None, lambda _: None, dry_run=True)
-    missing = await _missing(services, seen)
-    async with services.db.read() as session:
-        total = await store.count_imported(session)
-    too_many = len(missing) * 100 > request.max_ended_percent * total
-    if too_many and not request.confirmed and not request.dry_run:
-        ended = f"{len(missing)} of {total} employments would end, more than {request.max_ended_percent} %"
+    outcome = Outcome(total=await _total(services), missing=await _missing(services, seen))
+    if outcome.ends_too_many(request.max_ended_percent) and not request.confirmed and not request.dry_run:
+        missing, total = len(outcome.missing), outcome.total
+        ended = f"{missing} of {total} employments would end, more than {request.max_ended_percent} %"
         text = f"{ended}: is the file complete? See who with --dry-run, then confirm with --yes"
         raise TooManyEnd(text, ended)
+
+
+async def _total(services: AccountActions) -> int:
+    async with services.db.read() as session:
+        return await store.count_imported(session)
 
 
 async def _missing(services: AccountActions, seen: Collection[uuid.UUID]) -> list[uuid.UUID]:

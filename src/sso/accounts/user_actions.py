@@ -345,7 +345,8 @@ async def _change_attributes(
     session: AsyncSession, services: AccountActions, user: User, request: ActionRequest
 ) -> None:
     who = staff_of(request.rights)
-    await change_values(session, services.box, user.id, request.values.attributes or {}, who=who, actor=request.actor)
+    given, reason = request.values.attributes or {}, request.reason
+    await change_values(session, services.box, user.id, given, who=who, actor=request.actor, reason=reason)
 
 
 ACTIONS: dict[str, tuple[str, Action]] = {

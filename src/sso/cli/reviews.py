@@ -49,7 +49,7 @@ def start_command(
     until: Annotated[str, typer.Option(help="The last day to confirm, such as 2027-01-31 (UTC).")],
     reason: Reason,
 ) -> None:
-    """Start an access review of an application, and tell its owners."""
+    """Start an access review of an application, and tell its owners, or administrators where it has none."""
     from sso.accounts.access_reviews import start_review
     from sso.accounts.role_files import EVERYTHING
     from sso.platform.actor import CLI

@@ -14,6 +14,9 @@ from sso.messages import N_, _
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from sso.accounts.role_assignments import NewAssignment
     from sso.accounts.role_files import FileRow, Step
@@ -52,29 +55,47 @@ def list_command(
     client: Annotated[str | None, typer.Option("--client", help="Only roles of this application.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="Only roles that were given to this user.")] = None,
     of_group: Annotated[str | None, typer.Option("--group", help="Only roles of this unit or group (code).")] = None,
+    role: Annotated[str | None, typer.Option("--role", help="Only this role, by its name in tokens.")] = None,
+    unit: Annotated[
+        str | None, typer.Option("--unit", help="Only roles of, or limited to, this unit or group (code).")
+    ] = None,
+    unconfirmed: Annotated[
+        bool, typer.Option("--unconfirmed", help="Only roles that a running access review has yet to confirm.")
+    ] = False,
     ended: Annotated[bool, typer.Option("--ended", help="List ended roles instead.")] = False,
+    before: Annotated[str | None, typer.Option(help="Start after this role assignment of the list.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number.", min=1, max=1000)] = 100,
     json: Json = False,
 ) -> None:
     """List role assignments, the newest first."""
     from sso.identity.groups import assignments as store
-    from sso.identity.groups import tree
     from sso.identity.users.service import find
+
+    start = an_id(before, "role assignment") if before else None
 
     async def work(provider: AccountActions) -> list[dict[str, object]]:
         async with provider.db.read() as session:
             user_id = (await find(session, user, provider.box)).id if user else None
-            unit = await tree.of_code(session, of_group) if of_group else None
-            if of_group and unit is None:
-                refuse(_("there is no unit or group %(code)s") % {"code": of_group})
+            group_id, unit_id = await _id_of(session, of_group), await _id_of(session, unit)
+            state: store.State = "ended" if ended else "current"
             chosen = store.AssignmentFilter(
-                client, user_id, unit.id if unit is not None else None, state="ended" if ended else "current"
+                client, user_id, group_id, role, state, unit_id=unit_id, unconfirmed=unconfirmed
             )
-            return [_row(row) for row in await store.page_of(session, chosen, None, clock.now(), limit + 1)]
+            return [_row(row) for row in await store.page_of(session, chosen, start, clock.now(), limit + 1)]
 
-    more = _("For more, give --client, --user or --group, or a higher --limit.")
+    more = _("For more, give the ID of the last one with --before, or a higher --limit.")
     rows = first_of(run_loaded(work), limit, more)
     print_rows(COLUMNS, rows, json=json)
+
+
+async def _id_of(session: AsyncSession, code: str | None) -> UUID | None:
+    """Return the id of the unit or group with a code; None: no code was given."""
+    from sso.identity.groups import tree
+
+    unit = await tree.of_code(session, code) if code else None
+    if code and unit is None:
+        refuse(_("there is no unit or group %(code)s") % {"code": code})
+    return unit.id if unit is not None else None
 
 
 @app.command("show")

@@ -93,6 +93,11 @@ class Holds:
     within: Collection[str] = ()
 
 
+def codes_named(allowed_roles: Collection[str], groups_of_interest: Collection[str]) -> set[str]:
+    """Return the codes of units and groups that an application names."""
+    return {*groups_in(allowed_roles), *(entry.removesuffix(BELOW) for entry in groups_of_interest)}
+
+
 def groups_in(allowed_roles: Collection[str]) -> list[str]:
     """Return the codes of the units and groups in ``allowed_roles``."""
     entries = (entry.partition(":") for entry in allowed_roles)

@@ -210,6 +210,11 @@ def lacking(actor: Collection[str], yielded: Collection[str]) -> list[str]:
     return sorted(set(yielded) - set(actor))
 
 
+def roles_with(permission: str) -> list[str]:
+    """Return the roles that have a permission."""
+    return [role for role, permissions in ROLES.items() if permission in permissions]
+
+
 def power_of(roles: Collection[str], scopes: Collection[str]) -> frozenset[str]:
     """Return the permissions of anybody who controls an account.
 

@@ -15,6 +15,7 @@ from sso.clients.redirect_uris import ApplicationType, check_redirect_uri, is_lo
 Code = Literal[
     "http", "wildcard", "fragment", "localhost", "look_alike", "trailing_slash", "user_name", "upper_case",
     "whole_address", "dots", "two_slashes", "scheme", "characters", "private", "other",
+    "unknown_code",
 ]  # fmt: skip
 MIN_CHARS = 8
 """Shorter hosts are not compared: too many are near each other."""

@@ -117,6 +117,26 @@ def privileges(registry: Registry) -> Finding:
     return either("privileges", not missing, *words, page="/admin/applications")
 
 
+async def unit_codes(db: Database, registry: Registry) -> Finding:
+    """Check that the units and groups that applications name exist, in their list or in ``allowed_roles``."""
+    from sso.clients.access_policy import codes_named
+    from sso.identity.groups.tree import unknown_codes
+
+    named = {
+        client.client_id: codes_named(client.meta.allowed_roles, client.meta.groups_of_interest)
+        for client in registry
+        if client.enabled
+    }
+    async with db.read() as session:
+        unknown = await unknown_codes(session, set().union(*named.values()))
+    lines = {client_id: ", ".join(sorted(codes & unknown)) for client_id, codes in named.items()}
+    wrong = [f"{client_id}: {line}" for client_id, line in sorted(lines.items()) if line]
+    if not wrong:
+        return good("unit codes", says("every code that applications name is one of a unit or group"))
+    text = says("applications name codes of no unit or group: %(names)s", names="; ".join(wrong[:NAMED]))
+    return warning("unit codes", text, page="/admin/groups")
+
+
 async def subjects(settings: Settings, db: Database, registry: Registry) -> Finding:
     """Say which applications keep a sector, and of which every ``sub`` changes when a submitted change is approved."""
     from sso.clients.sectors import subject_basis

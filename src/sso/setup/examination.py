@@ -112,6 +112,7 @@ def _of_content(settings: Settings, db: Database, box: SecretBox, registry: Regi
         ("logout", lambda: at_once(content_checks.logout)),
         ("privileges", lambda: at_once(content_checks.privileges)),
         ("subjects", lambda: content_checks.subjects(settings, db, registry)),
+        ("unit codes", lambda: content_checks.unit_codes(db, registry)),
         ("people", lambda: content_checks.people(settings, db)),
         ("deliveries", lambda: content_checks.deliveries(db)),
         ("receivers", lambda: content_checks.receivers(db)),

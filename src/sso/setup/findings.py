@@ -29,6 +29,7 @@ TITLES: dict[str, str] = {
     "logout": N_("Logout of applications"),
     "privileges": N_("Permissions of applications"),
     "subjects": N_("User identifiers of applications"),
+    "unit codes": N_("Codes of units that applications name"),
     "people": N_("Administrators"),
     "deliveries": N_("Deliveries"),
     "receivers": N_("Receivers that fail"),

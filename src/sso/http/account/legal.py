@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
-from sso.http.common.services import CurrentSettings
+from sso.http.common.services import Clients, CurrentSettings
+from sso.identity.attributes.definitions import Attribute
 from sso.platform.outbox.dev_mailbox import kept
 from sso.settings import Settings, whole_days
 
@@ -29,9 +32,10 @@ async def terms(request: Request, settings: CurrentSettings) -> Response:
 
 
 @router.get("/privacy")
-async def privacy(request: Request, settings: CurrentSettings) -> Response:
-    """The privacy notice: the city's own page, or our short one."""
-    return _document(request, settings, "privacy", settings.privacy_url)
+async def privacy(request: Request, settings: CurrentSettings, known: Clients) -> Response:
+    """The privacy notice: the city's own page, or our short one, with the attributes that the city declared."""
+    attributes = known.registry.city.declaration.attributes.values()
+    return _document(request, settings, "privacy", settings.privacy_url, attributes=list(attributes))
 
 
 @router.get("/accessibility")
@@ -40,7 +44,9 @@ async def accessibility(request: Request) -> Response:
     return page(request, "accessibility.html", here="/accessibility")
 
 
-def _document(request: Request, settings: Settings, name: str, address: str) -> Response:
+def _document(
+    request: Request, settings: Settings, name: str, address: str, attributes: Sequence[Attribute] = ()
+) -> Response:
     if address:
         return RedirectResponse(address, 303)
     return page(
@@ -50,4 +56,5 @@ def _document(request: Request, settings: Settings, name: str, address: str) -> 
         version=settings.terms_version,
         days=whole_days(settings.deletion_grace_period),
         kept_days=whole_days(settings.ended_session_retention),
+        attributes=attributes,
     )

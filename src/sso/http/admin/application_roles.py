@@ -21,6 +21,7 @@ from sso.http.common.typed_forms import Sent
 from sso.http.console import roles
 from sso.http.console.access import Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.role_downloads import file_response
+from sso.http.console.role_lists import read_query
 from sso.http.console.role_texts import DONE
 
 router = new_router()
@@ -60,7 +61,7 @@ async def _roles_page(
     if client is None:
         return failure(request, "not_found", 404, header=here.visit.header(request))
     async with accounts.db.read() as session:
-        view = await roles.view_of(session, client, here)
+        view = await roles.view_of(session, client, here, read_query(request.query_params))
     locale = locale_of(request)
     page = admin_page(
         request,
@@ -70,6 +71,7 @@ async def _roles_page(
         refused.status if refused is not None else 200,
         client_id=client_id,
         name=client.name(locale),
+        roles_at=f"{APPLICATIONS}/{client_id}/roles",
         may_download=here.may(EXPORT),
         done=DONE.get(request.query_params.get("done", ""), "") if refused is None else "",
         csrf_token=token_for(request, f"admin roles {client_id}"),
@@ -92,7 +94,7 @@ async def change_roles(
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, client_id, here, accounts, error, typed)
     outbox.nudge()
-    return RedirectResponse(f"{APPLICATIONS}/{client_id}/roles?done={done}", 303)
+    return RedirectResponse(read_query(request.query_params).done(f"{APPLICATIONS}/{client_id}/roles", done), 303)
 
 
 @router.post(ROLES + "/download")

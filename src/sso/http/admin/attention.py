@@ -12,6 +12,8 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.accounts.access_reviews import waiting_for_administrators
+from sso.accounts.role_assignments import GIVES
 from sso.clients import store as clients
 from sso.http.common.i18n import N_
 from sso.http.console.access import ADMIN, Here
@@ -25,6 +27,8 @@ from sso.settings import Settings
 MANY = 1000
 LATE_KEYS = timedelta(days=7)
 """How long after the rotation was due the keys are late."""
+REVIEWS = 5
+"""How many applications with an access review are named."""
 FAILING = 5
 """How many failing receivers are named."""
 
@@ -65,6 +69,11 @@ async def attention_of(session: AsyncSession, settings: Settings, here: Here) ->
         items.append(Item(secrets, N_("%(count)s client secrets expire within 14 days"), ADMIN + "/applications"))
     if here.may("keys:read"):
         items += await _keys(session, settings)
+    if here.may(GIVES):
+        for client_id, count in await waiting_for_administrators(session, clock.now(), REVIEWS):
+            link = f"{ADMIN}/applications/{client_id}/roles?unconfirmed=1"
+            text = N_("%(count)s roles of %(detail)s are not confirmed in the access review")
+            items.append(Item(count, text, link, detail=client_id))
     if here.may("users:merge"):
         proposals = await merging.count_open(session)
         items.append(Item(proposals, N_("%(count)s imported users may have an account already"), ADMIN + "/imports"))

@@ -20,13 +20,12 @@ from starlette.responses import Response
 
 from sso.http.common.csv_rows import TOO_MANY_DOWNLOADS, csv_file
 from sso.http.common.csv_rows import Row as Row
-from sso.http.common.csv_rows import cell as cell
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_, translations
 from sso.http.common.services import Accounts
 from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Note, Sent, cut, required
-from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, to_sign_in_again, token_for
+from sso.http.console.access import ADMIN, GROUPS, Here, Needs, OwnForm, admin_page, to_sign_in_again, token_for
 from sso.http.console.texts import NOTE_MISSING
 from sso.platform.audit import record_by
 from sso.platform.db import Database
@@ -46,6 +45,8 @@ _PAGES = {
     "applications": ("applications", ADMIN + "/applications"),
     "deliveries": ("deliveries", ADMIN + "/deliveries"),
     "audit": ("audit", ADMIN + "/audit"),
+    "units": ("groups", GROUPS),
+    "unit-roles": ("groups", GROUPS),
     "keys": ("keys", ADMIN + "/keys"),
     "imports": ("imports", ADMIN + "/imports"),
     "imported_files": ("imports", ADMIN + "/imports"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends
@@ -38,6 +39,8 @@ from sso.http.console.texts import NOTE_MISSING
 from sso.identity.authn import pending_flows
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.employees.rules import MAX_FILE_BYTES
+from sso.identity.employees.store import open_of_users
+from sso.identity.users import store as users
 from sso.identity.users.nip import printed_nip
 
 router = new_router()
@@ -51,6 +54,9 @@ TOO_LARGE = N_("The file is too large for this page. Import it with the command 
 NOT_READ = N_("The file cannot be read. %(detail)s")
 NOT_IMPORTED = N_("Nothing was imported. %(detail)s")
 TOO_MANY_END = N_("More than 5 percent of the employments would end. Check that the file is complete, then confirm it.")
+OTHERS_END = N_("Since the preview, the employments that end have changed. Check the new preview, then confirm it.")
+NAMED = 1000
+"""How many users whose employment ends the preview names."""
 RESULTS = {
     "created": N_("new account"),
     "linked": N_("linked to an account"),
@@ -74,7 +80,6 @@ class ConfirmForm(FormModel):
 
     c: Annotated[str, cut(200)] = ""
     note: Annotated[Note, required(NOTE_MISSING)] = ""
-    complete: Ticked = False
     sure: Ticked = False
 
 
@@ -110,13 +115,30 @@ async def preview(request: Request, here: Imports, accounts: AccountActor) -> Re
     if not body or len(body) > MAX_FILE_BYTES or body.count(b"\n") > MAX_ROWS:
         return _file_page(request, here, NO_FILE if not body else TOO_LARGE, status=400)
     verified = sorted(name for name in ("nik", "email", "phone") if fields.get(f"verified {name}") == "1")
+    complete = fields.get("complete") == "1"
     try:
-        outcome, lines = await _run(accounts, here, body, verified, "preview", dry_run=True)
+        outcome, lines = await _run(accounts, here, body, verified, "preview", complete=complete, dry_run=True)
     except Refusal as error:
         return _file_page(
             request, here, NOT_READ, refusal_text(str(error), translations(locale_of(request)).gettext), 400
         )
+    token = await _keep(accounts, request, here, body, verified, outcome, complete=complete)
+    return await _preview_page(request, here, accounts, outcome, lines, token)
+
+
+async def _keep(
+    accounts: AccountActions,
+    request: Request,
+    here: Here,
+    body: bytes,
+    verified: Sequence[str],
+    outcome: Outcome,
+    *,
+    complete: bool,
+) -> str:
+    """Keep a file with the employments that its preview ends; return the token of the preview."""
     data: dict[str, object] = {"file": base64.b64encode(body).decode(), "verified": verified}
+    data |= {"complete": complete, "ends": _digest(outcome)}
     async with accounts.db.write() as session:
         flow = await pending_flows.begin(
             session,
@@ -127,7 +149,12 @@ async def preview(request: Request, here: Imports, accounts: AccountActor) -> Re
             user_id=here.visit.user.id,
             seconds=FLOW_SECONDS,
         )
-    return _preview_page(request, here, outcome, lines, flow.token)
+    return flow.token
+
+
+def _digest(outcome: Outcome) -> str:
+    """Return what tells whether the same employments end."""
+    return sha256(b"".join(sorted(user_id.bytes for user_id in outcome.missing))).hexdigest()
 
 
 async def _run(
@@ -153,9 +180,10 @@ async def _run(
     )
 
 
-def _preview_page(
+async def _preview_page(
     request: Request,
     here: Here,
+    accounts: AccountActions,
     outcome: Outcome,
     lines: Sequence[LineResult],
     token: str,
@@ -165,6 +193,9 @@ def _preview_page(
 ) -> Response:
     """Return the page with the result of each line; without ``token``, they were imported."""
     words = translations(locale_of(request)).gettext
+    async with accounts.db.read() as session:
+        leaving = await users.users_with_ids(session, outcome.missing[:NAMED])
+        employments = await open_of_users(session, list(leaving))
     line_texts = [
         (line, words(LINE_TEXTS[line.text]) if line.text in LINE_TEXTS else refusal_text(line.text, words))
         for line in lines
@@ -178,6 +209,9 @@ def _preview_page(
         status,
         outcome=outcome,
         lines=line_texts,
+        leaving=sorted(leaving.values(), key=lambda user: (user.name or "").casefold()),
+        nips={user_id: employment.nip for user_id, employment in employments.items()},
+        too_many=outcome.ends_too_many(),
         results=RESULTS,
         printed_nip=printed_nip,
         c=token,
@@ -195,22 +229,26 @@ async def confirm(
     flow = await _kept(accounts, request, here, sent.form.c)
     if flow is None or not _may(here):
         return failure(request, "expired_interaction", 400)
-    body, verified, form = base64.b64decode(flow.data["file"]), flow.data["verified"], sent.form
+    body, verified, complete = base64.b64decode(flow.data["file"]), flow.data["verified"], flow.data["complete"]
     problem, detail = sent.mistakes.get("note", ""), ""
-    if not problem:
-        try:
-            outcome, lines = await _run(
-                accounts, here, body, verified, form.note, complete=form.complete, confirmed=form.sure
-            )
-        except TooManyEnd:
-            problem = TOO_MANY_END
-        except Refusal as error:
-            problem, detail = NOT_IMPORTED, str(error)
-        else:
+    try:
+        outcome, lines = await _run(accounts, here, body, verified, "preview", complete=complete, dry_run=True)
+        if not problem and _digest(outcome) != flow.data["ends"]:
+            problem = OTHERS_END
+        if not problem:
+            reason, sure = sent.form.note, sent.form.sure
+            outcome, lines = await _run(accounts, here, body, verified, reason, complete=complete, confirmed=sure)
             outbox.nudge()
-            return _preview_page(request, here, outcome, lines, "")
-    outcome, lines = await _run(accounts, here, body, verified, "preview", dry_run=True)
-    return _preview_page(request, here, outcome, lines, form.c, problem, 400, detail)
+            return await _preview_page(request, here, accounts, outcome, lines, "")
+    except TooManyEnd:
+        problem = TOO_MANY_END
+    except Refusal as error:
+        detail = refusal_text(str(error), translations(locale_of(request)).gettext)
+        return _file_page(request, here, NOT_IMPORTED, detail, 400)
+    token = sent.form.c
+    if problem == OTHERS_END:
+        token = await _keep(accounts, request, here, body, verified, outcome, complete=complete)
+    return await _preview_page(request, here, accounts, outcome, lines, token, problem, 400, detail)
 
 
 async def _kept(accounts: AccountActions, request: Request, here: Here, token: str) -> RunningFlow | None:

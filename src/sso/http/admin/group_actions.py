@@ -13,7 +13,7 @@ from sso.accounts import groups
 from sso.accounts.groups import NO_MEMBERSHIP, NO_PARENT, NO_REASON, GroupRefused
 from sso.accounts.services import AccountActions
 from sso.accounts.unit_members import check_new_member, find_new_member
-from sso.http.admin.groups import read_form_day
+from sso.http.admin.groups import check_not_named, read_form_day
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.typed_forms import FormModel, IdField, Note, Sent, Ticked, cut, required, ticked
@@ -54,6 +54,7 @@ class GroupForm(FormModel):
     parent: Annotated[str, cut(100)] = ""
     below: Ticked = False
     sure: Ticked = False
+    named: Ticked = False
     user: Annotated[str, cut(254)] = ""
     user_id: IdField = None
     position: Annotated[str, cut(300)] = ""
@@ -78,6 +79,8 @@ async def act_on_group(accounts: AccountActions, group_id: UUID, sent: Sent[Grou
             )
             await groups.change_group(session, accounts, group_id, change, actor=actor, reason=form.note)
         elif form.act == "code":
+            if not form.named:
+                await check_not_named(session, accounts.registry, form.code)
             change = GroupChange(code=form.code)
             await groups.change_group(session, accounts, group_id, change, actor=actor, reason=form.note)
         elif form.act == "move":

@@ -25,7 +25,7 @@ from sso.http.admin.group_actions import (
     act_on_group,
     act_on_members,
 )
-from sso.http.admin.groups import PAGE, SOURCES, Sees, Writes, invalid_field
+from sso.http.admin.groups import PAGE, SOURCES, Sees, Writes, clients_naming, invalid_field
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.admin.unit_roles import unit_roles
@@ -119,6 +119,7 @@ async def _group_page(
         way=_visible(way, here),
         below=below,
         below_max=BELOW,
+        named_by=clients_naming(accounts.registry, group.code),
         administrators=administrators,
         unit_roles_shown=shown_roles,
         members=rows[:PAGE],

@@ -17,7 +17,8 @@ from sso.accounts.power import TooPowerful, check_power, invited_power
 from sso.accounts.services import AccountActions
 from sso.accounts.user_invitations import GIVES_ROLES, InvitedUser
 from sso.errors import validation_message
-from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response, download_of
+from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
+from sso.http.admin.list_tools import list_tools
 from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.user_list import PEOPLE
 from sso.http.common.field_errors import FieldError
@@ -87,7 +88,14 @@ async def invitations_page(request: Request, here: Invites, db: Db) -> Response:
 @router.post(INVITATIONS + "/download")
 async def download(request: Request, here: Exports, sent: DownloadSent, db: Db) -> Response:
     """Download the invitations that wait."""
-    return await csv_response(request, db, here, "invitations", COLUMNS, _csv_rows(db), (), sent)
+    words = _words(request)
+    return await csv_response(
+        request, db, here, "invitations", COLUMNS, _csv_rows(db, words), ["q"] if words else [], sent
+    )
+
+
+def _words(request: Request) -> str:
+    return request.query_params.get("q", "").strip()[:200]
 
 
 async def _list(
@@ -98,11 +106,12 @@ async def _list(
     status: int = 200,
     values: Mapping[str, str] | None = None,
 ) -> Response:
-    query = request.query_params
+    query, words = request.query_params, _words(request)
+    filters = {"q": words} if words else {}
     async with db.read() as session:
-        rows = await user_invitations.page_of(session, read_id(query.get("before", "")), PAGE + 1)
+        rows = await user_invitations.page_of(session, read_id(query.get("before", "")), PAGE + 1, words)
         names = await users.names_of(session, [row.created_by for row in rows])
-    following = urlencode({"before": str(rows[PAGE - 1].id)}) if len(rows) > PAGE else ""
+    following = urlencode({**filters, "before": str(rows[PAGE - 1].id)}) if len(rows) > PAGE else ""
     return admin_page(
         request,
         here,
@@ -118,7 +127,8 @@ async def _list(
         problem=problem,
         values=values or {},
         following=f"{INVITATIONS}?{following}" if following else "",
-        download=download_of(request, here, INVITATIONS, {}),
+        words=words,
+        tools=await list_tools(request, here, db, "invitations", INVITATIONS, filters),
         csrf_token=token_for(request, "invitations"),
     )
 
@@ -131,11 +141,11 @@ DONE = {
 """What the list says after an action."""
 
 
-async def _csv_rows(db: Database) -> AsyncIterator[Sequence[Row]]:
+async def _csv_rows(db: Database, words: str) -> AsyncIterator[Sequence[Row]]:
     before = None
     while True:
         async with db.read() as session:
-            page = await user_invitations.page_of(session, before, PART)
+            page = await user_invitations.page_of(session, before, PART, words)
         yield [
             (
                 row.id, row.name, row.email, row.username, row.roles, row.sent_at, row.times_sent, row.expires_at,

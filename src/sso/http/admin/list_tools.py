@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.user_invitations import INVITES
 from sso.http.admin.csv_download import Download, download_of
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
@@ -30,8 +31,11 @@ from sso.platform.permissions import PERMISSIONS
 
 router = new_router()
 
-LISTS = ("people", "sessions", "applications", "deliveries", "audit")
+LISTS = ("people", "sessions", "groups", "applications", "deliveries", "audit", "invitations")
 """The lists whose searches can be saved."""
+NOT_PERSONAL = ("applications", "groups")
+INVITATIONS = ("invitations", ADMIN + "/invitations", "", INVITES)
+"""The list of invitations, which has no entry of its own in the menu."""
 POSITION = frozenset({"before", "after", "as", "lang"})
 """Parameters of a list that are no filters."""
 NO_NAME = N_("Enter a name for the search.")
@@ -106,7 +110,7 @@ async def list_tools(
         path,
         query,
         tuple(parameters),
-        download_of(request, here, path, parameters, personal=name != "applications"),
+        download_of(request, here, path, parameters, personal=name not in NOT_PERSONAL),
         searches,
         token_for(request, "searches"),
         f"{issuer}{path}?{query}" if query else "",
@@ -117,7 +121,8 @@ def _list_path(here: Here, name: str) -> str | None:
     """Return the address of a list; None: there is no such list, or the administrator may not see it."""
     if name not in LISTS:
         return None
-    return next((path for key, path, _, permission in ADMIN_PAGES if key == name and here.may(permission)), None)
+    pages = (*ADMIN_PAGES, INVITATIONS)
+    return next((path for key, path, _, permission in pages if key == name and here.may(permission)), None)
 
 
 def filters_of(query: str) -> str:
@@ -148,7 +153,7 @@ def _refused(request: Request, here: Here, sent: Sent[SaveForm], problem: str, p
     return admin_page(
         request,
         here,
-        sent.form.list,
+        "people" if sent.form.list == "invitations" else sent.form.list,
         "admin_search.html",
         status,
         problem=problem,

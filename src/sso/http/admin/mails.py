@@ -61,6 +61,9 @@ SENT_FOR = {
     "access_review": N_("Access review started"),
     "access_review_ends": N_("Access review about to end"),
     "access_review_over": N_("Access review over"),
+    "access_review_admin": N_("Access review of an application without an owner started"),
+    "access_review_ends_admin": N_("Access review of an application without an owner about to end"),
+    "access_review_over_admin": N_("Access review of an application without an owner over"),
     "application_decided": N_("Decision about an application"),
     "webhook_disabled": N_("Webhook of an application disabled"),
     "user_invitation": N_("Invitation to create an account"),
@@ -75,7 +78,7 @@ SAMPLES = {
         ("application_connected", "team_invitation", "application_decided", "webhook_disabled"), "Antrean Puskesmas"
     ),
     **dict.fromkeys(
-        ("secret_expires", "access_review", "access_review_ends", "access_review_over"), "Antrean Puskesmas"
+        ("secret_expires", *(name for name in SENT_FOR if name.startswith("access_review"))), "Antrean Puskesmas"
     ),
     "message_budget": "SMS",
     "sign_in_name_changed": "siti.rahmawati",

@@ -271,6 +271,31 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"the other account is the one of an employee.*", re.S),
         N_("The other account belongs to an employee. Keep that account, and merge this one into it."),
     ),
+    (
+        re.compile(r"--complete: (?P<count>\d+) lines have no NIP .* \(the first is line (?P<line>\d+)\).*", re.S),
+        N_(
+            "A complete list needs a NIP in every line. %(count)s lines have no NIP that can be read; the first is "
+            "line %(line)s. Correct these lines first."
+        ),
+    ),
+    (
+        re.compile(r"the file has no column (?P<column>\w+): name it with --column .*", re.S),
+        N_("The file has no column %(column)s."),
+    ),
+    (
+        re.compile(r"the file has several columns for (?P<column>\w+): choose with --column .*", re.S),
+        N_("The file has several columns for %(column)s. Keep one of them."),
+    ),
+    (re.compile(r"\S+ holds no row that can be read.*", re.S), N_("The file has no row that can be read.")),
+    (re.compile(r"\S+ is empty", re.S), N_("The file is empty.")),
+    (
+        re.compile(r"\S+ is not UTF-8.*|\S+ seems to be UTF-16.*", re.S),
+        N_("The file is not UTF-8. Save it as CSV UTF-8."),
+    ),
+    (
+        re.compile(r"\S+/\S+\.csv:? .*", re.S),
+        N_("The file is not a CSV file with the names of the columns in its first line. Save it as CSV UTF-8."),
+    ),
     (re.compile(r"the file names? .*", re.S), N_("The document of the sector does not name the redirect URIs.")),
 )
 """(pattern of the whole text, text with the values that the pattern names)."""

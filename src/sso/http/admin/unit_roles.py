@@ -6,7 +6,8 @@ the provider: each route checks that they look after the unit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -16,9 +17,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.accounts.role_assignments import GIVES, READS, RoleError, end_role, give_roles, giver_of, seen_by, sight_of
+from sso.accounts.role_assignments import (
+    GIVES,
+    READS,
+    RoleError,
+    Sight,
+    end_role,
+    give_roles,
+    giver_of,
+    seen_by,
+    sight_of,
+)
 from sso.accounts.services import AccountActions
 from sso.clients.registry import Client, Registry
+from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.common.errors import Interrupted
 from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import read_id
@@ -40,7 +52,8 @@ from sso.identity.groups.models import Group
 router = new_router()
 
 UNIT_ROLES = ADMIN + "/unit-roles"
-SHOWN = 100
+SHOWN = 50
+"""How many roles of a unit a page shows."""
 
 
 class NeedsOrLooksAfter(Needs):
@@ -60,6 +73,11 @@ class NeedsOrLooksAfter(Needs):
 
 Sees = Annotated[Here, Depends(NeedsOrLooksAfter(READS))]
 Gives = Annotated[Here, Depends(NeedsOrLooksAfter(GIVES))]
+Takes = Annotated[Here, Depends(Downloads(READS))]
+COLUMNS = (
+    "application", "role", "user", "user_id", "group", "with_units_below", "unit", "from", "until", "given_by",
+    "reason",
+)  # fmt: skip
 
 
 class UnitRoleForm(roles.RoleForm):
@@ -82,6 +100,7 @@ class UnitRoles:
         clients: the applications by client_id, for their names and titles.
         givable: (value, text) of the roles that the user may give here; the value is ``client_id role``.
         may_see: whether the user sees the roles at all.
+        following: the last role of this part of the list; None: there are no older ones.
     """
 
     group: Group
@@ -89,19 +108,25 @@ class UnitRoles:
     clients: dict[str, Client]
     givable: list[tuple[str, str]]
     may_see: bool
+    following: uuid.UUID | None = None
 
 
 async def unit_roles(
-    session: AsyncSession, accounts: AccountActions, here: Here, group: Group, locale: str
+    session: AsyncSession,
+    accounts: AccountActions,
+    here: Here,
+    group: Group,
+    locale: str,
+    before: uuid.UUID | None = None,
 ) -> UnitRoles:
-    """Return the roles of a unit as its page shows them, to this user."""
+    """Return the roles of a unit as its page shows them, to this user. ``before``: those older than this one."""
     sight = await sight_of(session, here.as_actor, here.visit.user.id)
     looks_after = bool(sight.units & await store.above(session, group.id))
     if not (sight.everything or looks_after):
         return UnitRoles(group, [], {}, [], may_see=False)
-    chosen = await seen_by(session, accounts, sight, AssignmentFilter(group_id=group.id))
-    chosen = replace(chosen, group_id=None, at_unit=group.id)
-    rows = await store.page_of(session, chosen, None, clock.now(), SHOWN)
+    chosen = await _filter_of(session, accounts, sight, group)
+    page = await store.page_of(session, chosen, before, clock.now(), SHOWN + 1)
+    rows = page[:SHOWN]
     clients = {row.assignment.client_id: accounts.registry.get(row.assignment.client_id) for row in rows}
     return UnitRoles(
         group,
@@ -109,7 +134,14 @@ async def unit_roles(
         {client_id: client for client_id, client in clients.items() if client is not None},
         _givable(accounts.registry, gives_all=here.may(GIVES), looks_after=looks_after, locale=locale),
         may_see=True,
+        following=rows[-1].assignment.id if len(page) > SHOWN else None,
     )
+
+
+async def _filter_of(session: AsyncSession, accounts: AccountActions, sight: Sight, group: Group) -> AssignmentFilter:
+    """Return the filter of the roles of a unit that somebody sees."""
+    chosen = await seen_by(session, accounts, sight, AssignmentFilter(group_id=group.id))
+    return replace(chosen, group_id=None, at_unit=group.id)
 
 
 def _givable(registry: Registry, *, gives_all: bool, looks_after: bool, locale: str) -> list[tuple[str, str]]:
@@ -137,7 +169,7 @@ async def _unit_page(
     typed: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    locale = locale_of(request)
+    locale, before = locale_of(request), read_id(request.query_params.get("before", ""))
     async with accounts.db.read() as session:
         roles_of_unit = await _seen(session, request, group_id, here, accounts, locale)
     return admin_page(
@@ -147,6 +179,8 @@ async def _unit_page(
         "admin_unit_roles.html",
         status,
         roles_of_unit=roles_of_unit,
+        query=f"?before={before}" if before is not None else "",
+        download=download_of(request, here, f"{UNIT_ROLES}/{roles_of_unit.group.id}", {}) if here.may(READS) else None,
         name=name_of_group(roles_of_unit.group, locale),
         errors=errors,
         typed=typed or {},
@@ -154,6 +188,41 @@ async def _unit_page(
         done=DONE.get(request.query_params.get("done", ""), "") if status == 200 else "",
         csrf_token=token_for(request, f"unit roles {group_id}"),
     )
+
+
+@router.post(UNIT_ROLES + "/{group_id}/download")
+async def download(
+    request: Request, group_id: str, here: Takes, sent: DownloadSent, accounts: AccountActor
+) -> Response:
+    """Download the roles of a unit that the administrator sees."""
+    locale = locale_of(request)
+    async with accounts.db.read() as session:
+        roles_of_unit = await _seen(session, request, group_id, here, accounts, locale)
+        sight = await sight_of(session, here.as_actor, here.visit.user.id)
+        chosen = await _filter_of(session, accounts, sight, roles_of_unit.group)
+    rows, about = _csv_rows(accounts, chosen), [f"unit {roles_of_unit.group.code}"]
+    page = ("groups", f"{UNIT_ROLES}/{roles_of_unit.group.id}")
+    return await csv_response(request, accounts.db, here, "unit-roles", COLUMNS, rows, about, sent, page=page)
+
+
+async def _csv_rows(accounts: AccountActions, chosen: AssignmentFilter) -> AsyncIterator[Sequence[Row]]:
+    before = None
+    while True:
+        async with accounts.db.read() as session:
+            page = await store.page_of(session, chosen, before, clock.now(), PART)
+        yield [
+            (
+                row.assignment.client_id, row.assignment.role, row.user_name, row.assignment.user_id,
+                row.group.code if row.group is not None else None, row.assignment.with_units_below,
+                row.unit.code if row.unit is not None else None, row.assignment.valid_from,
+                row.assignment.valid_until, row.assignment.given_by, row.assignment.reason,
+            )
+            for row in page
+            if accounts.registry.get(row.assignment.client_id) is not None
+        ]  # fmt: skip
+        if len(page) < PART:
+            return
+        before = page[-1].assignment.id
 
 
 async def _seen(
@@ -166,7 +235,8 @@ async def _seen(
     """
     chosen = read_id(group_id)
     group = await session.get(Group, chosen) if chosen is not None else None
-    roles_of_unit = await unit_roles(session, accounts, here, group, locale) if group is not None else None
+    before = read_id(request.query_params.get("before", ""))
+    roles_of_unit = await unit_roles(session, accounts, here, group, locale, before) if group is not None else None
     if roles_of_unit is None or not roles_of_unit.may_see:
         raise Interrupted(failure(request, "not_found", 404, header=here.visit.header(request)))
     return roles_of_unit
@@ -199,7 +269,10 @@ async def _change(
         raise roles.RoleFormRefused(FieldError(f"{form.choice.act}-note", NOTE_MISSING))
     if form.choice.act == "end":
         assignment_id = read_id(form.choice.target)
-        row = next((row for row in roles_of_unit.rows if row.assignment.id == assignment_id), None)
+        sight = await sight_of(session, here.as_actor, here.visit.user.id)
+        filter_ = await _filter_of(session, accounts, sight, roles_of_unit.group)
+        chosen = replace(filter_, only=assignment_id or roles_of_unit.group.id)
+        row = next(iter(await store.page_of(session, chosen, None, clock.now(), 1)), None)
         if row is None:
             raise RoleError("not_found", "this role has ended already")
         giver = await giver_of(session, here.as_actor, row.assignment.client_id, here.visit.user.id)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import uuid
 from typing import Annotated
 
-from fastapi import Body
+from fastapi import Body, Query
 from pydantic import JsonValue
 
 from sso.accounts.attributes import change_values, shown_attributes, staff_of
+from sso.accounts.role_assignments import checked_reason
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import attributes as schemas
+from sso.http.api.schemas.groups import REASON
 from sso.http.api.users import present_person
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import AccountActor, Db
+from sso.identity.groups.schemas import MAX_REASON_CHARS
 from sso.identity.users.models import User
 
 router = new_router(prefix=PREFIX, tags=["users"])
@@ -50,13 +53,16 @@ async def patch_attributes(
         dict[str, JsonValue],
         Body(max_length=MAX_CHANGED, examples=[{"household_size": 4, "languages": None}]),
     ],
+    reason: Annotated[str, Query(min_length=1, max_length=MAX_REASON_CHARS, description=REASON)],
     access: Access,
     db: Db,
     accounts: AccountActor,
 ) -> schemas.UserAttributes:
     """Change the attributes that the body names (RFC 7396), all or none; `null` deletes a value. The caller must be
     allowed to write each of them."""
+    note = checked_reason(reason)
     async with db.write() as session:
         await present_person(access, accounts.registry, session, user_id, opens=False)
-        await change_values(session, accounts.box, user_id, body, who=staff_of(access.rights), actor=access.actor)
+        who = staff_of(access.rights)
+        await change_values(session, accounts.box, user_id, body, who=who, actor=access.actor, reason=note)
     return await get_attributes(user_id, access, db, accounts)

@@ -124,6 +124,12 @@ async def list_role_assignments(
     user_id: Annotated[uuid.UUID | None, Query()] = None,
     group_id: Annotated[uuid.UUID | None, Query()] = None,
     role: Annotated[str | None, Query(max_length=64)] = None,
+    unit_id: Annotated[
+        uuid.UUID | None, Query(description="Given to this unit or group, or limited to this unit.")
+    ] = None,
+    unconfirmed: Annotated[
+        bool, Query(description="Only those that a running access review has yet to confirm.")
+    ] = False,
     state: Annotated[State, Query(description="`current`: those that have not ended.")] = "current",
     limit: Limit = 50,
     cursor: CursorText = None,
@@ -133,7 +139,8 @@ async def list_role_assignments(
     before = read_id_cursor(cursor)
     async with db.read() as session:
         sight = await _sight(access, session)
-        chosen = await seen_by(session, accounts, sight, AssignmentFilter(client_id, user_id, group_id, role, state))
+        filter_ = AssignmentFilter(client_id, user_id, group_id, role, state, unit_id=unit_id, unconfirmed=unconfirmed)
+        chosen = await seen_by(session, accounts, sight, filter_)
         rows = await store.page_of(session, chosen, before, clock.now(), limit + 1)
     page_rows, following = cut(rows, limit, lambda listed: listed.assignment.id)
     return schemas.RoleAssignmentPage(items=[_shown(listed) for listed in page_rows], next_cursor=following)
@@ -258,8 +265,9 @@ async def list_access_reviews(
 async def start_access_review(
     body: schemas.AccessReviewCreate, creation: Creation, access: Access, accounts: AccountActor, outbox: Outbox
 ) -> Response:
-    """The owners of the application are told, and reminded 7 days and 1 day before the end. What nobody confirms by
-    then ends, where the application has `end_unconfirmed_roles`."""
+    """The owners of the application are told, and reminded 7 days and 1 day before the end. Where it has no owner,
+    who starts the review and the administrators with `assignments:write` are told. What nobody confirms by then
+    ends, where the application has `end_unconfirmed_roles`."""
 
     async def check(session: AsyncSession) -> None:
         if accounts.registry.get(body.client_id) is None or body.client_id.endswith(SANDBOX_END):

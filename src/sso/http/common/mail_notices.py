@@ -267,6 +267,30 @@ NOTICES = {
         N_("See the result in the developer portal."),
         N_("Open the developer portal"),
     ),
+    "access_review_admin": Notice(
+        N_("Review who has the roles of an application"),
+        N_("An access review of %(what)s has started. Confirm each role or end it before %(until)s."),
+        N_(
+            "The application has no owner. Depending on its settings, roles that nobody confirms end on that day. The "
+            "console lists them under Needs attention."
+        ),
+        N_("Open the console"),
+    ),
+    "access_review_ends_admin": Notice(
+        N_("An access review ends soon"),
+        N_("The access review of %(what)s ends on %(until)s. Some roles are not confirmed yet."),
+        N_(
+            "The application has no owner. Depending on its settings, roles that nobody confirms end on that day. The "
+            "console lists them under Needs attention."
+        ),
+        N_("Open the console"),
+    ),
+    "access_review_over_admin": Notice(
+        N_("An access review is over"),
+        N_("The access review of %(what)s ended on %(until)s."),
+        N_("See the result in the console: application, Users and roles."),
+        N_("Open the console"),
+    ),
     "application_decided": Notice(
         N_("News about your application"),
         N_("On %(at)s, an administrator made a decision or wrote a note about %(what)s."),
@@ -319,6 +343,9 @@ LINKS = {
     "access_review": "/developer",
     "access_review_ends": "/developer",
     "access_review_over": "/developer",
+    "access_review_admin": "/admin",
+    "access_review_ends_admin": "/admin",
+    "access_review_over_admin": "/admin",
     "application_decided": "/developer",
     "webhook_disabled": "/developer",
 }

@@ -42,13 +42,29 @@ TEXTS: dict[str, str] = {
         "Only an owner of the application can start or cancel an access review."
     ),
     "there is no such unit or group": NO_UNIT,
+    "a role begins and ends within ten years": N_("The first and the last day must be within ten years."),
+    "the end must be after the beginning": N_("The last day must be after the first day."),
+    "there is no such user": NOT_FOUND,
+    "there is no such role assignment": N_("This role does not exist any more."),
+    "there is no such application": N_("The application does not exist any more."),
+    "there is no such application in production": N_("The application is not in production."),
+    "there is no such access review": N_("This access review does not exist."),
+    "name either a user or a group": ONE_OF_BOTH,
+    "give 1 to 100 roles at once": N_("You can give 1 to 100 roles at once."),
+    "this role has begun already: end it, and give it again": N_(
+        "The role has begun. To change its first day, end it and give it again."
+    ),
+    "a role of the plan has ended meanwhile": N_("One of the roles has ended in the meantime. Check the list again."),
 }
 """What the use cases refuse, as the pages say it."""
 DONE = {
     "give": N_("The role was given."),
     "end": N_("The selected roles were ended."),
     "confirm": N_("The selected roles were confirmed."),
-    "review": N_("The access review was started. The owners of the application are notified."),
+    "review": N_(
+        "The access review was started. The owners of the application are notified. If the application has no owner, "
+        "you and the administrators who give roles are notified."
+    ),
     "cancel": N_("The access review was cancelled."),
 }
 REVIEW_STATES = {"running": N_("running"), "done": N_("finished"), "cancelled": N_("cancelled")}

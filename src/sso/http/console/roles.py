@@ -32,6 +32,7 @@ from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import read_id
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Note, Ticked, cut, ticked
 from sso.http.console.access import Here
+from sso.http.console.role_lists import RoleQuery, filter_of
 from sso.http.console.role_texts import (
     NO_DATE,
     NO_UNIT,
@@ -45,7 +46,7 @@ from sso.http.console.role_texts import (
 from sso.http.console.texts import NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups import tree
-from sso.identity.groups.assignments import AssignmentFilter, HeldFrom, Listed
+from sso.identity.groups.assignments import HeldFrom, Listed
 from sso.identity.groups.models import AccessReview, Group
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
@@ -54,8 +55,8 @@ from sso.platform.audit import record_by
 from sso.platform.db import Database
 from sso.platform.security.numbers import read_day
 
-SHOWN = 200
-"""How many assignments the page shows; the file has all."""
+SHOWN = 100
+"""How many assignments a page shows."""
 PART = 500
 MAX_ROWS = 10_000
 HEADER = ("role", "title", "user", "user_id", "from", "unit", "until", "given_by", "reason")
@@ -96,7 +97,9 @@ class RolesView:
 
     Args:
         client: the application, or its sandbox.
-        rows: who has which role; ``more``: there are others, which the file has.
+        asked: which part of the list is shown.
+        rows: who has which role.
+        following: the next part of the list; None: this is the last one.
         confirmed: the rows that the running review has nothing to ask of.
         review: the running review.
         unconfirmed: how many assignments it has yet to confirm.
@@ -107,8 +110,9 @@ class RolesView:
     """
 
     client: Client
+    asked: RoleQuery
     rows: list[Listed]
-    more: bool
+    following: RoleQuery | None
     confirmed: frozenset[uuid.UUID]
     review: AccessReview | None
     unconfirmed: int
@@ -118,18 +122,22 @@ class RolesView:
     may_review: bool
 
 
-async def view_of(session: AsyncSession, client: Client, here: Here, team_role: str | None = None) -> RolesView:
+async def view_of(
+    session: AsyncSession, client: Client, here: Here, query: RoleQuery, team_role: str | None = None
+) -> RolesView:
     """Return what the page of an application shows.
 
     Args:
         session: for reading.
         client: the application, or its sandbox.
         here: who sees the page.
+        query: which part of the list the page shows.
         team_role: what they are in the team of the application; None: the page is not one of the team.
     """
     now = clock.now()
     giver = await giver_of(session, here.as_actor, client.client_id, here.visit.user.id)
-    rows = await store.page_of(session, AssignmentFilter(client.client_id), None, now, SHOWN + 1)
+    chosen = await filter_of(session, client.client_id, query)
+    rows = await store.page_of(session, chosen, query.before, now, SHOWN + 1)
     review = await reviews.running_review(session, client.client_id)
     confirmed = {
         row.assignment.id for row in rows if review is not None and reviews.is_confirmed(row.assignment, review)
@@ -144,8 +152,9 @@ async def view_of(session: AsyncSession, client: Client, here: Here, team_role: 
     in_team = giver.in_team and (client.meta.team_gives_roles or client.sandbox)
     return RolesView(
         client=client,
+        asked=query,
         rows=rows[:SHOWN],
-        more=len(rows) > SHOWN,
+        following=query.older(rows[SHOWN - 1].assignment.id) if len(rows) > SHOWN else None,
         confirmed=frozenset(confirmed),
         review=review,
         unconfirmed=left,
@@ -296,7 +305,8 @@ def placed(errors: Sequence[FieldError], view: RolesView) -> list[FieldError]:
     }
     gives = view.may_give and bool(view.client.meta.application_roles)
     ends = bool(view.rows) and (view.may_give or view.may_review)
-    forms_shown |= {"end": ends, "confirm": ends and view.review is not None, "download": bool(view.rows)}
+    downloads = bool(view.rows) or view.asked.filters
+    forms_shown |= {"end": ends, "confirm": ends and view.review is not None, "download": downloads}
     return [
         error if forms_shown.get(error.field.partition("-")[0], gives) else FieldError("", error.text, error.values)
         for error in errors

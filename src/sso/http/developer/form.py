@@ -9,7 +9,7 @@ import orjson
 
 from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OFFERED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
 from sso.http.developer.requested_data import Offered, kept_data, requested_data, requested_data_fields
-from sso.http.developer.role_fields import INTEREST, SWITCHES, role_fields, roles_from
+from sso.http.developer.role_fields import INTEREST, SWITCHES, role_fields, roles_from, row_mistakes
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.portal.applications import KINDS, Kind, RequestedSettings, texts_in
 from sso.portal.redirect_uri_advice import Advice
@@ -44,7 +44,9 @@ class Typed:
             if self.advice_of(name) or name in self.mistakes:
                 continue
             plain = name.removeprefix("sandbox.")
-            if plain == "subject_type":
+            if name == "application_roles" and (rows := row_mistakes(self.values)):
+                self.mistakes.update({row: (text, {}) for row, text in rows.items()})
+            elif plain == "subject_type":
                 self.mistakes["redirect_uris"] = (NO_HOST_SHARED, {})
             elif name in PROBLEMS_OF_SERVICES or (plain in PROBLEMS and self.kind != "service"):
                 self.mistakes[name] = (PROBLEMS[plain], {"detail": detail})

@@ -111,6 +111,7 @@ ADVICE = {
     "private": N_("%(uri)s: only Android and iOS apps can use a private-use scheme. Use https."),
     "characters": N_("%(uri)s has characters that are not allowed in a URL, such as spaces or accented letters."),
     "other": N_("%(uri)s cannot be used: %(detail)s."),
+    "unknown_code": N_("No unit or group has the code %(uri)s. Check the code."),
 }
 PROBLEMS = {
     "client_name": N_("Enter a name of up to 100 characters, without < and >."),
@@ -131,6 +132,10 @@ PROBLEMS = {
     "client_id": N_(
         "Use lower-case letters, digits and single hyphens. Another application may already use this client ID."
     ),
+    "application_roles": N_(
+        "Check the roles: each needs a name in tokens and a title in Indonesian. Texts have no < and >."
+    ),
+    "groups_of_interest": N_("Enter one code on each line, such as DINKES or DINKES/*."),
     "jwks": N_('Paste a JWK Set with public keys only: {"keys": [...]}.'),
 }
 LABELS = {

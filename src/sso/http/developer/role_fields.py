@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sso.clients.roles import check_role_name
+from sso.http.common.i18n import N_
 from sso.portal.applications import texts_in
 
+NAME_WRONG = N_("Enter a name of small letters, digits, dots, hyphens and underscores. It begins with a letter.")
+NAME_TWICE = N_("Another role has this name. Enter another name.")
+TITLE_MISSING = N_("Enter a title in Indonesian.")
 MAX_ROLES = 50
 EMPTY_ROWS = 2
 """How many empty rows the form shows after the defined roles."""
@@ -48,6 +53,32 @@ def roles_from(values: Mapping[str, str]) -> dict[str, object]:
     interest = [line.strip() for line in values[INTEREST].split("\n") if line.strip()]
     switches: dict[str, object] = {name: True if values[name] == "1" else None for name in SWITCHES}
     return {"application_roles": roles, INTEREST: list(dict.fromkeys(interest)), **switches}
+
+
+def row_mistakes(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what is wrong with the rows of roles, by the field that is wrong."""
+    wrong: dict[str, str] = {}
+    names: set[str] = set()
+    for number in range(MAX_ROLES):
+        name, title = (values[field_of(number, part)].strip() for part in ("name", "title"))
+        if not any(values[field_of(number, part)] for part in PARTS):
+            continue
+        if not _is_role_name(name):
+            wrong[field_of(number, "name")] = NAME_WRONG
+        elif name in names:
+            wrong[field_of(number, "name")] = NAME_TWICE
+        if not title:
+            wrong[field_of(number, "title")] = TITLE_MISSING
+        names.add(name)
+    return wrong
+
+
+def _is_role_name(name: str) -> bool:
+    try:
+        check_role_name(name)
+    except ValueError:
+        return False
+    return True
 
 
 def rows_shown(values: Mapping[str, str]) -> list[int]:

@@ -22,6 +22,7 @@ from sso.http.console import roles
 from sso.http.console.access import OwnForm, Team, There
 from sso.http.console.lookups import counted
 from sso.http.console.role_downloads import file_response
+from sso.http.console.role_lists import read_query
 from sso.http.console.role_texts import DONE
 from sso.http.developer.application_page import APPS, Reader, application_page
 
@@ -63,13 +64,11 @@ async def _roles_page(
     """
     client = _client_of(request, there, accounts)
     view = None
+    both = accounts.registry.get(there.application_id) and accounts.registry.get(there.sandbox_id)
+    query = read_query(request.query_params, sandbox=bool(both and client and client.sandbox))
     if client is not None:
         async with accounts.db.read() as session:
-            view = await roles.view_of(session, client, there.here, there.role)
-    is_sandbox = client is not None and client.sandbox
-    both = (
-        accounts.registry.get(there.application_id) is not None and accounts.registry.get(there.sandbox_id) is not None
-    )
+            view = await roles.view_of(session, client, there.here, query, there.role)
     page = await application_page(
         request,
         there,
@@ -77,7 +76,8 @@ async def _roles_page(
         "developer_roles.html",
         refused.status if refused is not None else 200,
         purpose="roles",
-        query="?sandbox=1" if is_sandbox and both else "",
+        roles_at=f"{APPS}/{there.application_id}/roles",
+        query="?sandbox=1" if query.sandbox else "",
         both=both,
         done=DONE.get(request.query_params.get("done", ""), "") if refused is None else "",
         **roles.page_values(view, locale_of(request), refused, typed),
@@ -100,8 +100,8 @@ async def change_roles(
         typed = {**sent.typed, "choice": sent.form.choice.act}
         return await _roles_page(request, there, accounts, error, typed)
     outbox.nudge()
-    sandbox = "&sandbox=1" if request.query_params.get("sandbox") else ""
-    return RedirectResponse(f"{APPS}/{there.application_id}/roles?done={done}{sandbox}", 303)
+    query = read_query(request.query_params, sandbox=bool(request.query_params.get("sandbox")))
+    return RedirectResponse(query.done(f"{APPS}/{there.application_id}/roles", done), 303)
 
 
 @router.post(ROLES + "/download")

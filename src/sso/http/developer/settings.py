@@ -12,10 +12,11 @@ from sso.http.common.forms import read_revision
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.services import Clients, CurrentSettings, Db
+from sso.http.common.state import site_of
 from sso.http.console.access import Here, There, developer_page, own_form, token_for
 from sso.http.developer.application_page import APPS, CANNOT, STATES, Member, Reader, present
 from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
-from sso.http.developer.form_advice import advise_typed, impersonates
+from sso.http.developer.form_advice import advise_codes, advise_typed, impersonates
 from sso.http.developer.form_context import chosen_kind, form_context
 from sso.http.developer.requested_data import offered_by
 from sso.portal import applications as apps
@@ -108,6 +109,8 @@ async def form_page(
     request: Request, here: Here, registry: Registry, typed: Typed, there: There | None, status: int = 200
 ) -> Response:
     """Return the page with the settings form; ``there``: the application; None: it is not begun yet."""
+    async with site_of(request).provider.db.read() as session:
+        await advise_codes(session, typed)
     application = there.application if there is not None else None
     kept_by = there.kept_by if there is not None else ""
     may_change = there is None or (there.role is not None and not kept_by)

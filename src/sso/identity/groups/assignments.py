@@ -32,7 +32,10 @@ Own = aliased(Group, name="own_group")
 @dataclass(frozen=True, slots=True)
 class AssignmentFilter:
     """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all. ``at_unit``:
-    those that were given to a unit or group, or to one of its members for this unit only.
+    those that were given to a unit or group, or to one of its members for this unit only. ``only``: this one, if the
+    other fields fit it. ``unit_id``: those that were
+    given to this unit or group, or are limited to it. ``words``: parts of the name of the user, unit or group, or its
+    code, or the whole user id. ``unconfirmed``: those that the running review of their application has yet to confirm.
 
     ``limited_below``: and, whatever ``clients`` says, those of the applications ``of_units`` that are limited to one of
     these units or to a unit below it.
@@ -45,6 +48,10 @@ class AssignmentFilter:
     state: State = "current"
     clients: frozenset[str] | None = None
     at_unit: uuid.UUID | None = None
+    unit_id: uuid.UUID | None = None
+    words: str = ""
+    only: uuid.UUID | None = None
+    unconfirmed: bool = False
     limited_below: frozenset[uuid.UUID] = frozenset()
     of_units: frozenset[str] = frozenset()
 
@@ -103,6 +110,7 @@ def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]
         RoleAssignment.user_id: chosen.user_id,
         RoleAssignment.group_id: chosen.group_id,
         RoleAssignment.role: chosen.role,
+        RoleAssignment.id: chosen.only,
     }
     conditions: list[ColumnElement[bool]] = [column == value for column, value in values.items() if value is not None]
     if chosen.state == "current":
@@ -121,7 +129,26 @@ def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]
         )
         limited = and_(RoleAssignment.unit_id == chosen.at_unit, RoleAssignment.user_id.in_(people))
         conditions.append(or_(RoleAssignment.group_id == chosen.at_unit, limited))
+    if chosen.unit_id is not None:
+        conditions.append(or_(RoleAssignment.group_id == chosen.unit_id, RoleAssignment.unit_id == chosen.unit_id))
+    conditions += _named_with(chosen.words)
+    if chosen.unconfirmed:
+        running = (AccessReview.client_id == RoleAssignment.client_id, AccessReview.status == "running")
+        conditions.append(select(null()).where(*running, *to_review(AccessReview.started_at, now)).exists())
     return conditions
+
+
+def _named_with(words: str) -> list[ColumnElement[bool]]:
+    """Return the conditions that an assignment was given to a user or group with these words in the name or code."""
+    try:
+        return [RoleAssignment.user_id == uuid.UUID(words)]
+    except ValueError:
+        pass
+    columns = (User.name, Group.name_id, Group.name_en, Group.code)
+    return [
+        or_(*(func.lower(column).contains(word, autoescape=True) for column in columns))
+        for word in words.lower().split()[:5]
+    ]
 
 
 async def get(session: AsyncSession, assignment_id: uuid.UUID) -> Listed | None:
@@ -393,8 +420,9 @@ async def count_unconfirmed(session: AsyncSession, client_id: str, started_at: d
     return int((await session.execute(statement)).scalar_one())
 
 
-def to_review(started_at: datetime, now: datetime) -> list[ColumnElement[bool]]:
-    """Return the conditions that a review, begun at a moment, has yet to confirm an assignment."""
+def to_review(started_at: Any, now: datetime) -> list[ColumnElement[bool]]:
+    """Return the conditions that a review, begun at a moment or at the value of a column, has yet to confirm an
+    assignment."""
     return [
         RoleAssignment.created_at <= started_at,
         not_over(RoleAssignment, now),

@@ -85,6 +85,15 @@ async def all_groups(session: AsyncSession) -> list[Group]:
     return list((await session.execute(select(Group).order_by(Group.code))).scalars())
 
 
+async def unknown_codes(session: AsyncSession, codes: Collection[str]) -> set[str]:
+    """Return those of some codes that no unit and no group has."""
+    wanted, known = sorted(codes), set[str]()
+    for start in range(0, len(wanted), 500):
+        rows = await session.execute(select(Group.code).where(Group.code.in_(wanted[start : start + 500])))
+        known |= set(rows.scalars())
+    return set(wanted) - known
+
+
 def _conditions(chosen: GroupFilter, now: datetime) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if chosen.kind is not None:

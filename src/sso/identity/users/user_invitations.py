@@ -48,9 +48,13 @@ async def remove(session: AsyncSession, invitation_id: uuid.UUID) -> None:
     await session.execute(delete(UserInvitation).where(UserInvitation.id == invitation_id))
 
 
-async def page_of(session: AsyncSession, before: uuid.UUID | None, limit: int) -> list[UserInvitation]:
-    """Return invitations that are older than ``before``, the newest first."""
+async def page_of(session: AsyncSession, before: uuid.UUID | None, limit: int, words: str = "") -> list[UserInvitation]:
+    """Return invitations that are older than ``before``, the newest first; with these words in the name, the e-mail
+    address or the username."""
     statement = select(UserInvitation).order_by(UserInvitation.id.desc()).limit(limit)
+    columns = (UserInvitation.name, UserInvitation.email, UserInvitation.username)
+    for word in words.lower().split()[:5]:
+        statement = statement.where(or_(*(func.lower(column).contains(word, autoescape=True) for column in columns)))
     if before is not None:
         statement = statement.where(UserInvitation.id < before)
     return list((await session.execute(statement)).scalars())
