@@ -386,6 +386,7 @@ OWN = [
     "/security",
     "/sessions",
     "/applications",
+    "/access",
     "/activity",
     "/notifications",
     "/data",
