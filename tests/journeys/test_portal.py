@@ -183,7 +183,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
 
 LINK = "link "
-"""Before the beginning of an address: the first link to such an address on the page before."""
+"""Before the beginning of an address: the first link to such an address on the page before; ``{id}`` is its end."""
 PAGES = {
     "dimas": [
         "/developer", "/developer/new", "/developer/new?kind=web", "/developer/new?kind=native", "/developer/docs",
@@ -201,7 +201,10 @@ PAGES = {
         "/admin/applications/contoh-layanan-warga", "/admin/applications/contoh-layanan-warga/settings",
         "/admin/applications/kelola-uji/settings?done=1", "/admin/deliveries", "/admin/audit", "/admin/keys",
         "/admin/imports", "/admin/mails", "/admin/system", "/admin/setup", "/admin/system/brand",
-        "/admin/system/limits", "/admin/invitations/new", "/admin/invitations/file",
+        "/admin/system/limits", "/admin/invitations", "/admin/invitations/new", "/admin/invitations/file",
+        "/admin/people?q=siti", f"{LINK}/admin/people/", "/admin/groups/new", "/admin/groups/import",
+        "/admin/employees", "/admin/applications/contoh-layanan-warga/roles", "/admin/groups", f"{LINK}/admin/groups/",
+        "/admin/unit-roles/{id}",
     ],
 }  # fmt: skip
 DISPLAYS = {
@@ -243,7 +246,7 @@ async def test_every_page_of_developers_and_administrators_is_accessible_and_fit
     demo: Demo, chromium: Browser, example: str, name: str, locale: str
 ) -> None:
     """Each page in both sizes and both languages, light and dark."""
-    displays, wrong = DISPLAYS[locale], []
+    displays, wrong, linked = DISPLAYS[locale], [], ""
     context = await new_context(chromium, viewport={"width": 360, "height": 740}, locale=locale)
     page = await context.new_page()
     await page.goto(demo.issuer + "/login")
@@ -253,6 +256,8 @@ async def test_every_page_of_developers_and_administrators_is_accessible_and_fit
             beginning = path.removeprefix(LINK)
             links = page.locator(f"main a[href^='{beginning}']:not([href$='new'], [href$='import'])")
             path = await links.first.get_attribute("href") or ""
+            linked = path.rpartition("/")[2]
+        path = path.format(id=linked)
         answer = await page.goto(demo.issuer + path)
         assert answer is not None
         assert answer.status == 200, path

@@ -18,7 +18,7 @@ def sent(**reasons: str) -> dict[str, str]:
 
 
 def test_a_new_application_requests_the_name() -> None:
-    fields = requested_data_fields({})
+    fields = requested_data_fields({}, OFFERED)
     assert [name for name, value in fields.items() if value == "1"] == ["ask name"]
 
 
@@ -31,21 +31,21 @@ def test_a_new_application_requests_the_name() -> None:
     ],
 )
 def test_what_is_registered_stays_when_the_form_is_sent_unchanged(document: dict[str, Any]) -> None:
-    written = requested_data(requested_data_fields(document), document)
+    written = requested_data(requested_data_fields(document, OFFERED), document, OFFERED)
     assert written == document
 
 
 def test_one_claim_of_a_scope_is_requested_by_itself() -> None:
-    written = requested_data(sent(name="Karcis"), {"scope": "openid"})
+    written = requested_data(sent(name="Karcis"), {"scope": "openid"}, OFFERED)
     assert written == {"scope": "openid profile", "scope_reasons": {}, "claim_reasons": {"name": "Karcis"}}
 
 
 def test_a_scope_with_one_reason_for_all_of_it_is_requested_as_a_whole() -> None:
     reasons = dict.fromkeys(OFFERED["profile"], "Formulir")
-    written = requested_data(sent(**reasons), {"scope": "openid"})
+    written = requested_data(sent(**reasons), {"scope": "openid"}, OFFERED)
     assert written == {"scope": "openid profile", "scope_reasons": {"profile": "Formulir"}, "claim_reasons": {}}
 
 
 def test_a_program_keeps_the_scopes_that_the_form_does_not_offer() -> None:
-    kept = kept_data({"scope": "openid lain email", "scope_reasons": {"lain": "Server", "email": "Kabar"}})
+    kept = kept_data({"scope": "openid lain email", "scope_reasons": {"lain": "Server", "email": "Kabar"}}, OFFERED)
     assert kept == {"scope": "lain", "scope_reasons": {"lain": "Server"}, "claim_reasons": {}}
