@@ -221,7 +221,8 @@ def api_calls(ids: dict[str, uuid.UUID], other: uuid.UUID) -> Iterator[tuple[API
         path = route.path.replace("{user_id}", str(ids["user"])).replace("{session_id}", str(ids["session"]))
         path = path.replace("{proposal_id}", str(ids["proposal"]))
         assert "{" not in path, f"{path}: name what it acts on"
-        yield route, path.removeprefix("/api/v1"), bodies.get(route.name)
+        reason = "?reason=x" if any(field.name == "reason" for field in route.dependant.query_params) else ""
+        yield route, path.removeprefix("/api/v1") + reason, bodies.get(route.name)
 
 
 def acts_on_an_account(route: APIRoute) -> bool:
