@@ -253,8 +253,8 @@ async def _tell(session: AsyncSession, services: ReviewServices, review: AccessR
 
 
 async def _active(session: AsyncSession, user_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, User]:
-    found = await users.users_with_ids(session, user_ids)
-    return {user_id: user for user_id, user in found.items() if user.disabled_at is None}
+    by_id = await users.users_with_ids(session, user_ids)
+    return {user_id: user for user_id, user in by_id.items() if user.disabled_at is None}
 
 
 def _starter(review: AccessReview) -> uuid.UUID | None:

@@ -87,11 +87,11 @@ async def all_groups(session: AsyncSession) -> list[Group]:
 
 async def unknown_codes(session: AsyncSession, codes: Collection[str]) -> set[str]:
     """Return those of some codes that no unit and no group has."""
-    wanted, known = sorted(codes), set[str]()
-    for start in range(0, len(wanted), 500):
-        rows = await session.execute(select(Group.code).where(Group.code.in_(wanted[start : start + 500])))
+    sorted_codes, known = sorted(codes), set[str]()
+    for start in range(0, len(sorted_codes), 500):
+        rows = await session.execute(select(Group.code).where(Group.code.in_(sorted_codes[start : start + 500])))
         known |= set(rows.scalars())
-    return set(wanted) - known
+    return set(sorted_codes) - known
 
 
 def _conditions(chosen: GroupFilter, now: datetime) -> list[ColumnElement[bool]]:
