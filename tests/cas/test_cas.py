@@ -166,7 +166,7 @@ async def test_the_forms_of_the_answer(city: City, browser: Browser) -> None:
     ("user", "answer"),
     [
         ("siti", "yes\nsiti\n"),
-        ("Siti & <Budi> \"O'Neil\"", "yes\nSiti & <Budi> \"O'Neil\"\n"),
+        ('Siti & <Budi> "O\'Neil"', 'yes\nSiti & <Budi> "O\'Neil"\n'),
         ("Sítí\U0001f600", "yes\nSítí\U0001f600\n"),
         *((f"siti{char}admin", "no\n\n") for char in "\n\r\0\t\x1b\x7f\x85\u2028\u2029\ud800"),
     ],
