@@ -184,16 +184,19 @@ class Run:
 
     async def alone(
         self, ids: Sequence[uuid.UUID], work: Callable[[AsyncSession, uuid.UUID], Awaitable[bool]]
-    ) -> dict[uuid.UUID, Exception]:
-        """Call ``work`` with each id, in a transaction of its own; return why it failed, for those for which it did."""
-        failed: dict[uuid.UUID, Exception] = {}
+    ) -> tuple[int, dict[uuid.UUID, Exception]]:
+        """Call ``work`` with each id, in a transaction of its own, until the run is to stop; return how many were done,
+        and why it failed, for those for which it did."""
+        done, failed = 0, dict[uuid.UUID, Exception]()
         for row_id in ids:
             if self.stop.is_set():
                 break
             error = await self._one_row(row_id, work)
-            if error is not None:
+            if error is None:
+                done += 1
+            else:
                 failed[row_id] = error
-        return failed
+        return done, failed
 
     @staticmethod
     def result(done: int, failures: Sequence[Exception]) -> int:
@@ -401,14 +404,15 @@ async def _end_expired_sessions(run: Run) -> int:
             async with run.provider.db.write() as session:
                 ids = await sessions.expired(session, now, now - run.provider.idle, PART, failed)
                 await end(session, ids)
+            count += len(ids)
         except Exception as failure:
             if isinstance(failure, DatabaseUnavailable):
                 await _check_database(run.provider.db)
             if not ids:
                 raise
             log.warning("%d expired sessions are ended one by one: %r", len(ids), failure)
-            failed |= await run.alone(ids, end_one)
-        count += sum(session_id not in failed for session_id in ids)
+            done, failures = await run.alone(ids, end_one)
+            count, failed = count + done, failed | failures
         if len(ids) < PART:
             break
         await run.keep()
@@ -567,8 +571,9 @@ async def _delayed_requests(run: Run) -> int:
         await delete_if_due(session, provider, user_id)
         return False
 
-    failures = [*(await run.alone(list(requests), recover)).values(), *(await run.alone(deletions, delete)).values()]
-    return run.result(len(requests) + len(deletions) - len(failures), failures)
+    recovered, not_recovered = await run.alone(list(requests), recover)
+    deleted, not_deleted = await run.alone(deletions, delete)
+    return run.result(recovered + deleted, [*not_recovered.values(), *not_deleted.values()])
 
 
 async def _follow_roles(run: Run) -> int:

@@ -21,7 +21,7 @@ from tests.delivery.test_proof import add
 from tests.support import PASSWORD, Browser, City, Statements, form_of
 
 from sso import clock
-from sso.cas.answers import as_xml
+from sso.cas.answers import Validated, as_text, as_xml
 from sso.cas.models import UsedTicket
 from sso.cas.parameters import CasRefused, read_validation
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -160,6 +160,19 @@ async def test_the_forms_of_the_answer(city: City, browser: Browser) -> None:
     form = form_of(page)
     assert (form.action, form.method) == (SERVICE, "post")
     assert outcome(await ask(city, form.fields["ticket"])) == "siti"
+
+
+@pytest.mark.parametrize(
+    ("user", "answer"),
+    [
+        ("siti", "yes\nsiti\n"),
+        ('Siti & <Budi> "O\'Neil"', 'yes\nSiti & <Budi> "O\'Neil"\n'),
+        ("Sítí\U0001f600", "yes\nSítí\U0001f600\n"),
+        *((f"siti{char}admin", "no\n\n") for char in "\n\r\0\t\x1b\x7f\x85\u2028\u2029\ud800"),
+    ],
+)
+def test_a_username_in_plain_text_is_a_line_of_its_own(user: str, answer: str) -> None:
+    assert as_text(Validated(user)) == answer
 
 
 async def test_text_of_users_cannot_break_the_answer(city: City, browser: Browser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
@@ -122,9 +123,18 @@ async def test_deletions_of_accounts_stop_and_extend_the_lease(city: City, monke
         names = (city.users["siti"], city.users["budi"])
         await session.execute(update(User).where(User.id.in_(names)).values(delete_at=clock.now()))
     deletions = next(job for job in jobs.JOBS if job.name == "delayed_requests")
-    stop = asyncio.Event()
-    stop.set()
+    stop, delete = asyncio.Event(), jobs.delete_if_due
+
+    async def delete_and_stop(*args: Any) -> None:
+        await delete(*args)
+        stop.set()
+
+    monkeypatch.setattr(jobs, "delete_if_due", delete_and_stop)
     assert await deletions.work(jobs.Run(city.provider, stop)) == 1, "the run ends after the account"
+    assert await deletions.work(jobs.Run(city.provider, stop)) == 0, "a run that is to stop begins no other one"
+    async with city.provider.db.read() as session:
+        left = (await session.execute(select(User.id).where(User.delete_at.is_not(None)))).scalars().all()
+    assert len(left) == 1
     monkeypatch.setattr(jobs, "EXTEND_SECONDS", 0.0)
     with pytest.raises(jobs.LeaseLost):
         await deletions.work(jobs.Run(city.provider, leased=True))

@@ -134,6 +134,8 @@ def started(name: str, sandbox: Sandbox, folder: Path, issuer: str) -> list[Runn
     if name.startswith("codeigniter"):
         real = name.upper() in os.environ
         script = ("public/index.php" if name == "codeigniter4" else "index.php") if real else "stub.php"
+    if name == "codeigniter3":
+        environment |= {"OIDC_DATA_DIR": str(folder.with_name("codeigniter3-data"))}
     command = ["php", "-d", "display_errors=1", "-S", f"localhost:{sandbox.port}", str(folder / str(script))]
     return [Running(command, environment, folder, sandbox.port)]
 
@@ -356,6 +358,34 @@ def test_each_program_passes_the_check(programs: dict[str, Program], server: Ser
         assert passed, (name, outcomes)
         assert outcomes["honest"] == "passed", name
         assert {case for case, outcome in outcomes.items() if outcome == "refused"} == FAULTS, (name, outcomes)
+
+
+def test_codeigniter_3_keeps_its_data_outside_of_the_web_root(tmp_path: Path) -> None:
+    root = tmp_path / "public"
+    laid_out_3(root)
+    (root / "sessions").mkdir()
+    (tmp_path / "link").symlink_to(root)
+    environment = {"PATH": os.environ["PATH"], "REQUEST_URI": "/", "SESSIONS": str(root / "sessions")}
+    environment |= {
+        "OIDC_ISSUER": "https://masuk.kota.example",
+        "OIDC_CLIENT_ID": "a",
+        "OIDC_REDIRECT_URI": "https://a.example/",
+    }
+
+    def answer(data: dict[str, str]) -> str:
+        code = f"$_SERVER['DOCUMENT_ROOT'] = (string) getenv('ROOT'); require '{root}/stub.php';"
+        command = ["php", "-d", "display_errors=1", "-r", code]
+        return subprocess.run(command, env=environment | data, cwd=root, capture_output=True, text=True).stdout
+
+    for data in ("", "sso", "../sso"):
+        assert "data_dir: set the environment variable OIDC_DATA_DIR" in answer({"OIDC_DATA_DIR": data}), data
+    assert "data_dir: set the environment variable OIDC_DATA_DIR" in answer({})
+    for place in (root, root / "application/cache/sso", tmp_path / "link/sso"):
+        assert "is in the web root" in answer({"OIDC_DATA_DIR": str(place)}), place
+    other = {"OIDC_DATA_DIR": str(tmp_path / "web/sso"), "ROOT": str(tmp_path)}
+    assert "is in the web root" in answer(other), "another front controller"
+    for place in (tmp_path / "sso", tmp_path / "public-sso"):
+        assert answer({"OIDC_DATA_DIR": str(place)}) == "Belum masuk: /login"
 
 
 @pytest.mark.parametrize("page", ["packages/php/README.md", "docs/php.id.md"])

@@ -129,7 +129,7 @@ NO_PAGE = {
 here."""
 SHOWN_REFUSALS = {
     "UserError", "ClientError", "Stale", "NotChecked", "RoleError", "NotYours", "GroupRefused", "FileRefused",
-    "Refusal",
+    "Refusal", "UnitFileRefused",
 }  # fmt: skip
 COMMANDS_ONLY = (
     "--encoding", "--format", "--column", "this file was", "'x' is not a format", "'x' is none of our columns",

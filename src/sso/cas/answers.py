@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
@@ -14,6 +15,8 @@ from sso.cas.parameters import CasRefused
 NAMESPACE = "http://www.yale.edu/tp/cas"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_OF_NAMES = re.compile("[^A-Za-z0-9_.-]")
+_NOT_OF_LINES = {"Cc", "Cs", "Zl", "Zp"}
+"""Categories of characters that a line of text cannot hold: control characters, separators of lines, and halves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,11 @@ def as_json(result: Validated | CasRefused) -> bytes:
 
 
 def as_text(result: Validated | CasRefused) -> str:
-    """Return the answer of ``/validate`` (section 2.4.2)."""
-    return "no\n\n" if isinstance(result, CasRefused) else f"yes\n{_text(result.user)}\n"
+    """Return the answer of ``/validate`` (section 2.4.2): lines of plain text, in which nothing is escaped. A username
+    that is no line of its own is refused."""
+    if isinstance(result, CasRefused) or any(unicodedata.category(char) in _NOT_OF_LINES for char in result.user):
+        return "no\n\n"
+    return f"yes\n{result.user}\n"
 
 
 def proxy_refusal(refused: CasRefused) -> str:

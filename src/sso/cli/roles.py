@@ -71,7 +71,7 @@ def list_command(
     from sso.identity.groups import assignments as store
     from sso.identity.users.service import find
 
-    start = an_id(before, "role assignment") if before else None
+    start = an_id(before, N_("role assignment")) if before else None
 
     async def work(provider: AccountActions) -> list[dict[str, object]]:
         async with provider.db.read() as session:

@@ -2,6 +2,7 @@
 // The parts of CodeIgniter 3 that the adapter uses, for machines that cannot have it. CODEIGNITER3 names the real one.
 define('BASEPATH', __DIR__);
 define('APPPATH', __DIR__ . '/application/');
+define('FCPATH', __DIR__ . '/');
 
 class Test_session
 {

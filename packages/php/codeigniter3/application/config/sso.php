@@ -9,7 +9,7 @@ $config['client'] = array(
     'redirect_uri' => getenv('OIDC_REDIRECT_URI'),
     'post_logout_redirect_uri' => (string) getenv('OIDC_POST_LOGOUT_REDIRECT_URI'),
     'scope' => getenv('OIDC_SCOPE') ? getenv('OIDC_SCOPE') : 'openid profile email',
-    'data_dir' => APPPATH . 'cache/sso', // a directory that no browser can open
+    'data_dir' => getenv('OIDC_DATA_DIR'), // a directory outside of the web root, such as /var/lib/antrean/sso
 );
 
 // Which controllers need a sign-in, for the hook: the name in small letters, with its folder => true, or a role.

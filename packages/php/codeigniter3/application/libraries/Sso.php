@@ -32,6 +32,7 @@ class Sso
     /** @param array $config the values of config/sso.php */
     public function __construct(array $config = array())
     {
+        self::check_data_dir(isset($config['client']['data_dir']) ? $config['client']['data_dir'] : '');
         get_instance()->load->library('session');
         $this->protected = isset($config['protected']) ? $config['protected'] : array();
         $this->client = new SsoClient($config['client'], new Sso_session());
@@ -100,6 +101,25 @@ class Sso
             $this->require_role($needed);
         } elseif ($needed) {
             $this->require_login();
+        }
+    }
+
+    /** @throws SsoException when the directory is not set, or a browser may open its files */
+    private static function check_data_dir($path)
+    {
+        if (!is_string($path) || !preg_match('#^(/|[A-Za-z]:[/\\\\])#', $path)) {
+            throw new SsoException('configuration', 'data_dir: set the environment variable OIDC_DATA_DIR to a directory outside of the web root, such as /var/lib/antrean/sso.');
+        }
+        $existing = $path;
+        while (realpath($existing) === false && dirname($existing) !== $existing) {
+            $existing = dirname($existing);
+        }
+        $existing = realpath($existing) . DIRECTORY_SEPARATOR;
+        foreach (array(FCPATH, isset($_SERVER['DOCUMENT_ROOT']) ? $_SERVER['DOCUMENT_ROOT'] : '') as $root) {
+            $root = $root === '' ? false : realpath($root);
+            if ($root !== false && dirname($root) !== $root && strpos($existing, $root . DIRECTORY_SEPARATOR) === 0) {
+                throw new SsoException('configuration', "data_dir: $path is in the web root $root. Choose a directory outside of it.");
+            }
         }
     }
 
