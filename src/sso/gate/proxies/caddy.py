@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from sso.gate.proxies.names import PREFIXES, TOKEN_MARKS
 from sso.gate.proxies.plan import Files, Plan, bare, variable
+
+_REMOVED = "\n".join(f'\t\trequest_header "-X{mark}{prefix}*"' for prefix in PREFIXES for mark in TOKEN_MARKS)
 
 
 def caddy_files(plan: Plan) -> Files:
@@ -21,8 +24,17 @@ https://{bare(host)}{port} {{
 	tls {plan.certificate} {plan.certificate_key}
 	route {{
 		# What clients send under the names of the gate is removed, in every spelling.
-		request_header -X-SSO*
-		request_header -X_SSO*
+{_REMOVED}
+		request_header -Forwarded
+
+		# A web socket may follow, and no other protocol. Connection names no header that is removed later.
+		@socket header_regexp Upgrade (?i)^websocket$
+		@no_socket not header_regexp Upgrade (?i)^websocket$
+		request_header @no_socket -Upgrade
+		request_header @no_socket -Connection
+		request_header @socket Upgrade websocket
+		request_header @socket Connection Upgrade
+		request_header -HTTP2-Settings
 
 		handle /.sso/* {{
 			reverse_proxy {plan.provider} {{
@@ -44,7 +56,10 @@ https://{bare(host)}{port} {{
 				copy_headers {" ".join(plan.headers)}
 			}}
 {removed}
-			reverse_proxy {plan.application}
+			reverse_proxy {plan.application} {{
+				header_up Host "{host}"
+				header_up X-Forwarded-Host "{host}"
+			}}
 		}}
 	}}
 }}
