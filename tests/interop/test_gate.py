@@ -189,7 +189,10 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             }
             commands.append(["gate", "config", "gerbang", *itertools.chain(*options.items())])
             made.ports[kind], made.folders[kind] = port, folder
+        old = made.folders["nginx"] / "sso-gate.conf"
+        old.touch(mode=0o644)
         run_commands(server.environment, server.directory, *commands)
+        assert old.stat().st_mode & 0o777 == 0o600, "also where the file was there before"
         for kind, folder in made.folders.items():
             port = made.ports[kind]
             for path in folder.iterdir():
@@ -465,7 +468,7 @@ def test_signing_out_and_the_end_of_a_session_close_the_gate(visitor: Visitor) -
     visitor.open("/")
     left = visitor.get("/keluar", {**NAVIGATION, "Sec-Fetch-Site": "same-origin"})
     assert left.headers["location"] == f"https://{visitor.host}/.sso/sign-out", left.status_code
-    out = visitor.get(left.headers["location"], {**NAVIGATION, "Sec-Fetch-Site": "same-origin"})
+    out = visitor.get(left.headers["location"], {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"})
     assert out.headers["location"].startswith(f"{visitor.gates.server.issuer}/logout?")
     visitor.get(out.headers["location"])
     assert visitor.get("/", SCRIPT).status_code == 401
