@@ -466,9 +466,10 @@ def test_the_check_from_outside_finds_nothing_and_finds_what_is_wrong(visitor: V
 
 def test_signing_out_and_the_end_of_a_session_close_the_gate(visitor: Visitor) -> None:
     visitor.open("/")
-    left = visitor.get("/keluar", {**NAVIGATION, "Sec-Fetch-Site": "same-origin"})
+    here = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
+    left = visitor.get("/keluar", here)
     assert left.headers["location"] == f"https://{visitor.host}/.sso/sign-out", left.status_code
-    out = visitor.get(left.headers["location"], {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"})
+    out = visitor.get(left.headers["location"], here)
     assert out.headers["location"].startswith(f"{visitor.gates.server.issuer}/logout?")
     visitor.get(out.headers["location"])
     assert visitor.get("/", SCRIPT).status_code == 401

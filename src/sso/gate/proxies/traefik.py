@@ -114,5 +114,5 @@ def traefik_files(plan: Plan) -> Files:
 
 
 def _each(template: str, plan: Plan, named: list[tuple[str, str]]) -> str:
-    made = (filled(template, ID=plan.client_id, NAME=name, HOST=host, BARE=bare(host)) for name, host in named)
-    return "".join(made).rstrip()
+    parts = (filled(template, ID=plan.client_id, NAME=name, HOST=host, BARE=bare(host)) for name, host in named)
+    return "".join(parts).rstrip()
