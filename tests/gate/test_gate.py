@@ -24,6 +24,7 @@ from sso.jobs import clear_up
 from sso.logout.delivery_report import delivery_report_of
 from sso.logout.end_sessions import end_sessions
 
+HERE = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 pytestmark = pytest.mark.parametrize("overrides", [TRUSTED])
 
 
@@ -268,7 +269,7 @@ async def test_signing_out_ends_the_session_everywhere(city: City, proxy: Proxy)
     async with city.browser() as browser:
         await proxy.sign_in(browser)
         before = dict(proxy.cookies)
-        left = await proxy.send("/.sso/sign-out", "/.sso/sign-out", "GET", {"sec-fetch-site": "same-origin"})
+        left = await proxy.send("/.sso/sign-out", "/.sso/sign-out", "GET", HERE)
         assert left.status_code == 303
         assert "__Host-sso-gate" not in proxy.cookies
         assert left.headers["location"].startswith(f"{ISSUER}/logout?")
@@ -283,10 +284,35 @@ async def test_signing_out_ends_the_session_everywhere(city: City, proxy: Proxy)
 async def test_a_link_of_others_to_the_sign_out_asks_first(city: City, proxy: Proxy) -> None:
     async with city.browser() as browser:
         await proxy.sign_in(browser)
-        left = await proxy.send("/.sso/sign-out", "/.sso/sign-out", "GET", {"sec-fetch-site": "cross-site"})
-        assert "id_token_hint" not in left.headers["location"]
+        for changes in (
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+            {"sec-fetch-dest": "iframe"},
+            {"sec-fetch-site": "", "sec-fetch-mode": "", "sec-fetch-dest": ""},
+        ):
+            left = await proxy.send("/.sso/sign-out", "/.sso/sign-out", "GET", {**HERE, **changes})
+            assert left.headers["location"] == f"{ISSUER}/logout?client_id=arsip", changes
+            assert "set-cookie" not in left.headers
+            clock.advance(timedelta(seconds=2))
+            assert (await proxy.check()).status_code == 200, "nothing has ended yet"
         page = await browser.open(left.headers["location"])
         assert "csrf_token" in page.text
+
+
+async def test_a_cookie_that_another_host_can_set_does_not_count(city: City, proxy: Proxy) -> None:
+    async with city.browser() as browser:
+        await proxy.sign_in(browser)
+    token = proxy.cookies["__Host-sso-gate"]
+    mine = f"__Host-sso-gate={token}"
+    for blank in ("\xa0", "\x85"):
+        about = proxy.about("/", "GET") | {"cookie": f"{blank}{mine}"}
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in about.items()]
+        async with city.client(proxy.peer) as http:
+            assert (await http.get("/gate/check/nginx", headers=sent)).status_code == 401, repr(blank)
+    for cookies, status in ((f"a=b;\t{mine} ;c=d", 200), (f"{mine}; {mine}", 401), (f"{mine}; __Host-sso-gate=x", 401)):
+        answer = await proxy.send("/gate/check/nginx", "/", "GET", {"cookie": cookies})
+        assert answer.status_code == status, cookies
 
 
 async def test_demands_hold_at_each_request(city: City) -> None:

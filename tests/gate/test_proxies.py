@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.support import City
 
 from sso.gate.keys import proxy_credential
 from sso.gate.proxies import KINDS, Files, Kind, Plan, files_for
-from sso.gate.proxies.names import every_spelling
+from sso.gate.proxies.names import removed_names
 
 PLAN = Plan(
     client_id="arsip",
@@ -31,9 +32,8 @@ PLAN = Plan(
 def test_a_configuration_is_complete(kind: Kind) -> None:
     files = files_for(kind, PLAN)
     text = "".join(files.values())
-    assert "@" not in text.replace("@type", "").replace("@sso_refused", "").replace("@no_", "").replace(
-        "@system-ca", ""
-    )
+    assert set(re.findall(r"@[\w-]+", text)) <= {"@type", "@sso_refused", "@system-ca", "@socket", "@no_socket",
+                                                "@no_sso_jwt", "@no_sso_username"}  # fmt: skip
     for part in (
         HOST,
         "dua.kota.example",
@@ -50,8 +50,63 @@ def test_a_configuration_is_complete(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", ["nginx", "traefik", "envoy", "apache"])
 def test_every_spelling_of_every_header_is_removed(kind: Kind) -> None:
     text = "".join(files_for(kind, PLAN).values()).lower()
-    for name in every_spelling():
+    for name in removed_names():
         assert name.lower() in text, name
+
+
+def test_names_are_removed_by_pattern_where_a_proxy_knows_patterns() -> None:
+    caddy = files_for("caddy", PLAN)["Caddyfile"]
+    for mark in "!#$%&'*+-.^_`|~":
+        for prefix in ("SSO", "Forwarded", "Original", "Rewrite"):
+            assert f'request_header "-X{mark}{prefix}*"' in caddy
+    haproxy = files_for("haproxy", PLAN)["haproxy.cfg"]
+    patterns = [line.split()[2] for line in haproxy.splitlines() if line.endswith("-m reg")]
+    for name in removed_names():
+        if name != "HTTP2-Settings":
+            assert any(re.search(pattern, name) for pattern in patterns), name
+    for mark in "!#$%&'*+-.^_`|~":
+        assert any(re.search(pattern, f"x{mark}sso~username") for pattern in patterns), mark
+    assert "^x%Wsso" in files_for("apache", PLAN)["sso-gate.lua"]
+    assert "^x%Wsso" in files_for("envoy", PLAN)["envoy.yaml"]
+    nginx = files_for("nginx", PLAN)["sso-gate.conf"]
+    assert "underscores_in_headers off;" in nginx
+    assert "ignore_invalid_headers on;" in nginx
+
+
+SOCKETS: dict[Kind, tuple[str, ...]] = {
+    "nginx": ("proxy_set_header Upgrade $sso_upgrade;", "~*^websocket$ websocket;", 'HTTP2-Settings "";'),
+    "traefik": ("HeaderRegexp(`Upgrade`, `^(?i:websocket)$`)", 'Upgrade: ""', 'HTTP2-Settings: ""'),
+    "caddy": ("@no_socket not header_regexp Upgrade (?i)^websocket$", "@no_socket -Upgrade", "-HTTP2-Settings"),
+    "haproxy": ("del-header upgrade unless { var(txn.sso_socket) -m bool }", "del-header http2-settings"),
+    "envoy": ("upgrade_configs: [{upgrade_type: websocket}]", 'remove: "http2-settings"'),
+    "apache": ('== "websocket"', "^http2%Wsettings$", "upgrade=websocket"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_web_sockets_pass_and_no_other_protocol(kind: Kind) -> None:
+    text = "".join(files_for(kind, PLAN).values())
+    assert [part for part in SOCKETS[kind] if part not in text] == []
+    assert "$http_upgrade;" not in text
+
+
+HOSTS: dict[Kind, str] = {
+    "nginx": 'proxy_set_header Host "HOST";',
+    "traefik": 'Host: "HOST"',
+    "caddy": 'header_up Host "HOST"',
+    "haproxy": "set-var(txn.sso_host) str(HOST) if { req.fhdr(host),",
+    "envoy": 'host_rewrite_literal: "HOST"',
+    "apache": '= "HOST"',
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_application_gets_a_registered_host(kind: Kind) -> None:
+    text = "".join(files_for(kind, PLAN).values())
+    for host in PLAN.hosts:
+        assert HOSTS[kind].replace("HOST", host) in text
+    assert "$http_host" not in text
+    assert ":AUTHORITY" not in text
 
 
 def yaml_of(kind: Kind, plan: Plan = PLAN) -> dict[str, Any]:
@@ -62,11 +117,14 @@ def yaml_of(kind: Kind, plan: Plan = PLAN) -> dict[str, Any]:
 
 def test_traefik_removes_then_asks_then_sets_and_the_application_never_gets_the_key() -> None:
     http = yaml_of("traefik")["http"]
-    order = ["arsip-remove", "arsip-key", "arsip-check", "arsip-no-key"]
-    assert http["routers"]["arsip-gate"]["middlewares"] == order
+    for name, first, kind in (("gate", "arsip", "plain"), ("socket", "arsip-2", "socket")):
+        order = ["arsip-remove", f"arsip-{kind}", f"{first}-host", "arsip-key", "arsip-check", "arsip-no-key"]
+        assert http["routers"][f"{first}-{name}"]["middlewares"] == order
+    assert sorted(http["routers"]) == [f"{first}-{name}" for first in ("arsip-2", "arsip") for name in
+                                       ("gate", "socket", "sso")]  # fmt: skip
     middlewares = http["middlewares"]
     removed = middlewares["arsip-remove"]["headers"]["customRequestHeaders"]
-    assert removed == dict.fromkeys(every_spelling(), "")
+    assert removed == dict.fromkeys(removed_names(), "")
     check = middlewares["arsip-check"]["forwardAuth"]
     assert check["address"] == "https://masuk.kota.example/gate/check/redirect"
     assert check["trustForwardHeader"] is False
@@ -78,16 +136,17 @@ def test_envoy_removes_then_asks() -> None:
     listener = yaml_of("envoy")["static_resources"]["listeners"][0]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager["common_http_protocol_options"]["headers_with_underscores_action"] == "DROP_HEADER"
-    removal, check, _ = (entry["typed_config"] for entry in manager["http_filters"])
-    assert [one["remove"] for one in removal["mutations"]["request_mutations"]] == [
-        name.lower() for name in every_spelling()
-    ]
+    removal, _, check, _ = (entry["typed_config"] for entry in manager["http_filters"])
+    *removed, address = removal["mutations"]["request_mutations"]
+    assert [one["remove"] for one in removed] == [name.lower() for name in removed_names()]
+    assert address["append"]["header"]["value"] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
+    assert address["append"]["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
     service = check["http_service"]
     assert (service["path_prefix"], check["failure_mode_allow"]) == ("/gate/check/envoy", False)
     kept = service["authorization_response"]["allowed_upstream_headers"]["patterns"]
     assert kept == [{"exact": "x-sso-username"}, {"exact": "x-sso-jwt"}]
-    host = manager["route_config"]["virtual_hosts"][0]
-    assert host["domains"] == [HOST, f"{HOST}:443", "dua.kota.example:8443"]
+    host, other = manager["route_config"]["virtual_hosts"]
+    assert (host["domains"], other["domains"]) == ([HOST, f"{HOST}:443"], ["dua.kota.example:8443"])
     own, _ = host["routes"]
     assert own["typed_per_filter_config"]["envoy.filters.http.ext_authz"]["disabled"] is True
 

@@ -19,6 +19,7 @@ import pyotp
 import pytest
 from sqlalchemy import update
 from tests.conformance.parties import KeyPair, key_set
+from tests.gate.proxy import TRUSTED, Proxy
 from tests.support import (
     ISSUER,
     PASSWORD,
@@ -61,18 +62,22 @@ OLD: dict[str, Any] = {
     "type": "cas", "client_name": "Kantor lama", "first_party": True, "redirect_uris": [SERVICE],
     "scope": "openid profile",
 }  # fmt: skip
+BEHIND: dict[str, Any] = {
+    "type": "gate", "client_name": "Kantor di balik gerbang", "first_party": True, "scope": "openid profile",
+    "gate": {"hosts": ["gerbang.kota.example"], "headers": ["username"]},
+}  # fmt: skip
 OF_OPENID = ("grant_types", "response_types", "token_endpoint_auth_method")
 
 
 @pytest.fixture
 def overrides() -> dict[str, Any]:
-    return {"cas_ticket_lifetime": timedelta(minutes=1)}
+    return {"cas_ticket_lifetime": timedelta(minutes=1), **TRUSTED}
 
 
 @dataclass
 class Office:
-    """An application with every grant type and one that speaks CAS, somebody who is signed in, and what the
-    applications have collected."""
+    """An application with every grant type, one that speaks CAS and one behind the gate; somebody who is signed in;
+    and what the applications have collected."""
 
     city: City
     party: RelyingParty
@@ -85,6 +90,7 @@ class Office:
     page: Form | None = None
     tokens: dict[str, Any] = field(default_factory=dict)
     machine: str = ""
+    gate: Proxy | None = None
 
     @property
     def client(self) -> Client:
@@ -93,8 +99,8 @@ class Office:
 
     @property
     def clients(self) -> list[Client]:
-        """The application, and the one that speaks CAS."""
-        found = [self.city.provider.registry.get(name) for name in ("kantor", "kantor-lama")]
+        """The application, the one that speaks CAS, and the one behind the gate."""
+        found = [self.city.provider.registry.get(name) for name in ("kantor", "kantor-lama", "kantor-gerbang")]
         return [client for client in found if client is not None]
 
     def change(self, **metadata: Any) -> None:
@@ -140,6 +146,8 @@ class Office:
         self.ticket = await self.new_ticket()
         assert self.ticket
         self.machine = made["access_token"]
+        self.gate = Proxy(self.city, "kantor-gerbang", "gerbang.kota.example", user=HOME)
+        await self.gate.sign_in(self.browser)
 
     async def new_ticket(self) -> str:
         """Return a ticket of the CAS protocol; empty where none is made."""
@@ -239,10 +247,16 @@ async def machine_in_use(office: Office) -> set[bool]:
     return {(await office.city.relying_party("surat").introspect(office.machine))["active"]}
 
 
+async def at_gate(office: Office) -> set[bool]:
+    assert office.gate is not None
+    return {(await office.gate.check()).status_code == 200}
+
+
 TRIES: dict[Way, Callable[[Office], Awaitable[set[bool]]]] = {
     # What would use something up stands last: the code, the decision.
     Way.IN_USE: in_use,
     Way.MACHINE_IN_USE: machine_in_use,
+    Way.GATE: at_gate,
     Way.AUTHORIZE: authorize,
     Way.DEVICE: device,
     Way.JWT_BEARER: jwt_bearer,
@@ -360,6 +374,8 @@ async def opened(city: City, browser: Browser, **metadata: Any) -> Office:
         )
         old = ClientMetadata.model_validate(OLD)
         await create_client(session, city.provider.box, "kantor-lama", old, catalogue=HERE, actor=Actor("test"))
+        behind = ClientMetadata.model_validate(BEHIND)
+        await create_client(session, city.provider.box, "kantor-gerbang", behind, catalogue=HERE, actor=Actor("test"))
     await city.provider.refresh()
     city.secrets["kantor"] = secret or ""
     city.provider.refresh = _nothing_new  # type: ignore[method-assign]  # what is changed here is not read anew

@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -16,6 +17,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +37,8 @@ from tests.journeys.conftest import free_ports
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
 
+from sso.gate.proxies.names import MARKS, TOKEN_MARKS, spellings
+
 pytestmark = [pytest.mark.interop]
 PROXIES = ("nginx", "caddy", "haproxy", "apache")
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
@@ -48,7 +52,7 @@ class Application(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        if self.headers.get("Upgrade", "").lower() == "websocket":
+        if self.headers.get("Upgrade"):
             self._socket()
             return
         length = int(self.headers.get("Content-Length") or 0)
@@ -64,9 +68,9 @@ class Application(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_GET
 
     def _socket(self) -> None:
-        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        key = self.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         self.send_response(101)
-        self.send_header("Upgrade", "websocket")
+        self.send_header("Upgrade", self.headers["Upgrade"])
         self.send_header("Connection", "Upgrade")
         self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
         self.end_headers()
@@ -185,7 +189,10 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             }
             commands.append(["gate", "config", "gerbang", *itertools.chain(*options.items())])
             made.ports[kind], made.folders[kind] = port, folder
+        old = made.folders["nginx"] / "sso-gate.conf"
+        old.touch(mode=0o644)
         run_commands(server.environment, server.directory, *commands)
+        assert old.stat().st_mode & 0o777 == 0o600, "also where the file was there before"
         for kind, folder in made.folders.items():
             port = made.ports[kind]
             for path in folder.iterdir():
@@ -271,11 +278,8 @@ def visitor(request: pytest.FixtureRequest, gates: Gates) -> Visitor:
 
 def told(said: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of the gate that an application got, under the names that CGI makes of them."""
-    return {
-        name.upper().replace("-", "_"): value
-        for name, value in said["headers"]
-        if name.upper().replace("-", "_").startswith("X_SSO_") and value
-    }
+    heard = ((re.sub("[^A-Z0-9]", "_", name.upper()), value) for name, value in said["headers"])
+    return {name: value for name, value in heard if name.startswith("X_SSO_") and value}
 
 
 def test_the_application_hears_who_it_is_and_nothing_that_a_client_says(visitor: Visitor) -> None:
@@ -288,21 +292,83 @@ def test_the_application_hears_who_it_is_and_nothing_that_a_client_says(visitor:
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, ["ES256"], audience="gerbang", issuer=visitor.gates.server.issuer)
     assert claims["host"] == visitor.host
+    heard.pop("X_SSO_JWT")
     names = ["X-SSO-Username", "X-SSO-Roles", "X-SSO-JWT", "X-SSO-NIP", "X-SSO-Gate-Key", "X-SSO-Local-User-Id"]
-    forged = []
-    for name in names:
-        first, *rest = name.split("-")
-        for marks in itertools.product("-_", repeat=len(rest)):
-            spelled = first + "".join(mark + part for mark, part in zip(marks, rest, strict=True))
-            forged.append(((str.lower, str.upper, str)[len(forged) % 3](spelled), "admin"))
-    again = visitor.get("/surat", [*SCRIPT.items(), *forged])
-    assert again.status_code == 200, visitor.gates.log()
-    heard_again = told(again.json())
-    assert "admin" not in heard_again.values()
-    heard.pop("X_SSO_JWT"), heard_again.pop("X_SSO_JWT")
-    assert heard_again == heard
-    public = visitor.get("/aset/gaya.css", [*SCRIPT.items(), *forged])
-    assert (public.status_code, told(public.json())) == (200, {})
+    marks = MARKS if visitor.kind == "nginx" else TOKEN_MARKS
+    spelled = [one for name in names for one in spellings(name)]
+    spelled += [f"X{first}SSO{second}Username" for first in marks for second in marks]
+    forged = [((str.lower, str.upper, str)[place % 3](name), "admin") for place, name in enumerate(spelled)]
+    for batch in (forged[begin : begin + 70] for begin in range(0, len(forged), 70)):
+        again = visitor.get("/surat", [*SCRIPT.items(), *batch])
+        assert again.status_code == 200, visitor.gates.log()
+        heard_again = told(again.json())
+        heard_again.pop("X_SSO_JWT")
+        assert heard_again == heard, batch
+        public = visitor.get("/aset/gaya.css", [*SCRIPT.items(), *batch])
+        assert (public.status_code, told(public.json())) == (200, {})
+
+
+def raw(visitor: Visitor, target: str, *lines: str, host: str = "") -> tuple[int, dict[str, str]]:
+    """Send a request with the visitor's cookies as it is written; return the status, and the headers that the
+    application got, with names in small letters."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
+    sent = [f"GET {target} HTTP/1.1", f"Host: {host or visitor.host}", *lines, "Sec-Fetch-Mode: cors",
+            f"Cookie: {cookies}", "", ""]  # fmt: skip
+    connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
+    with context.wrap_socket(connection, server_hostname=visitor.host) as secure:
+        secure.sendall("\r\n".join(sent).encode())
+        answer = HTTPResponse(secure)
+        answer.begin()
+        body = answer.read() if answer.status == 200 else b""
+    return answer.status, {name.lower(): value for name, value in json.loads(body or b"{}").get("headers", [])}
+
+
+def test_no_other_protocol_than_a_web_socket_opens_a_tunnel(visitor: Visitor) -> None:
+    visitor.open("/")
+    settings = "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"
+    for connection in ("Upgrade, HTTP2-Settings", "upgrade"):
+        for upgrade in ("h2c", "websocket, h2c", "h2c, websocket", "websockets", "TLS/1.0"):
+            for path in ("/", "/aset/x"):
+                status, heard = raw(visitor, path, f"Connection: {connection}", f"Upgrade: {upgrade}", settings)
+                assert status in (200, 400, 403), (upgrade, status)
+                assert not heard.get("upgrade"), upgrade
+                assert not heard.get("http2-settings"), upgrade
+    status, heard = raw(visitor, "/", "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c")
+    assert status in (101, 200, 400, 403)
+    assert heard.get("upgrade", "websocket") in ("", "websocket")
+
+
+def test_an_application_hears_its_own_host_and_no_other_address(visitor: Visitor) -> None:
+    visitor.open("/")
+    other = "keuangan.kota.example"
+    for target, host in (
+        (f"https://{visitor.host}/surat", other),
+        (f"https://{visitor.host}/surat", visitor.host),
+        ("/surat", f"{other}:80,{visitor.host}"),
+        ("/surat", f"{visitor.host},{other}"),
+        ("/surat", f"{visitor.host}:99"),
+        ("/surat", visitor.host.upper()),
+    ):
+        status, heard = raw(visitor, target, host=host)
+        assert status in (200, 400, 403, 421), (target, host)
+        if heard:
+            assert heard["host"] == visitor.host, (target, host)
+            assert heard.get("x-forwarded-host", visitor.host) == visitor.host
+            assert other not in str(heard)
+    addresses = ("X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Forwarded-Uri", "X-Forwarded-Prefix")
+    spelled = [f"{one}: /loket" for name in addresses for one in spellings(name)]
+    status, heard = raw(visitor, "/surat", *spelled, "Forwarded: host=lain.example")
+    assert (status, [name for name, value in heard.items() if "/loket" in value or "lain" in value]) == (200, [])
+
+
+def test_a_client_cannot_let_the_next_server_remove_what_the_gate_says(visitor: Visitor) -> None:
+    visitor.open("/")
+    for connection in ("close, X-SSO-Username", "X-SSO-Username", "upgrade, x-sso-username, cookie"):
+        status, heard = raw(visitor, "/", f"Connection: {connection}", "X.SSO.Username: admin")
+        assert (status, heard.get("x-sso-username"), "admin" in heard.values()) == (200, "siti", False)
+        assert "sso" not in heard.get("connection", "").lower()
 
 
 def test_programs_forms_roles_and_tricks(visitor: Visitor) -> None:
@@ -322,6 +388,10 @@ def test_programs_forms_roles_and_tricks(visitor: Visitor) -> None:
     assert (refused.status_code, refused.headers["cache-control"]) == (403, "no-store")
     assert "operator" not in refused.text
     assert "X-SSO" not in str(refused.headers).upper()
+    for path in ("/loket/x/../../y", "/loket/..;/..;/y", "/loket//../y", "/aset/../y", "/x#/../loket"):
+        status, _ = raw(visitor, path)
+        assert status in (400, 403, 404), path
+    assert raw(visitor, "/index.php/loket/x")[0] == 403
     for trick in ("/aset/%2e%2e/loket", "/aset/..%2floket", "/aset/..%5cloket", "/%256coket"):
         assert visitor.get(trick, SCRIPT).status_code in (400, 401, 403, 404), trick
     strange = visitor.get("/", {**SCRIPT, "X-Forwarded-Host": "lain.example", "X-Original-URI": "/aset/x",
@@ -396,9 +466,10 @@ def test_the_check_from_outside_finds_nothing_and_finds_what_is_wrong(visitor: V
 
 def test_signing_out_and_the_end_of_a_session_close_the_gate(visitor: Visitor) -> None:
     visitor.open("/")
-    left = visitor.get("/keluar", {**NAVIGATION, "Sec-Fetch-Site": "same-origin"})
+    here = {**NAVIGATION, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "document"}
+    left = visitor.get("/keluar", here)
     assert left.headers["location"] == f"https://{visitor.host}/.sso/sign-out", left.status_code
-    out = visitor.get(left.headers["location"], {**NAVIGATION, "Sec-Fetch-Site": "same-origin"})
+    out = visitor.get(left.headers["location"], here)
     assert out.headers["location"].startswith(f"{visitor.gates.server.issuer}/logout?")
     visitor.get(out.headers["location"])
     assert visitor.get("/", SCRIPT).status_code == 401

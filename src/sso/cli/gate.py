@@ -88,6 +88,7 @@ def config_command(
     for name, text in files.items():
         path = output / name
         path.touch(mode=0o600)
+        path.chmod(0o600)
         path.write_text(text)
         print(path)
 

@@ -158,7 +158,7 @@ def _read(
     networks = client.meta.allowed_networks
     if networks and network_of(networks, proxied.address) is None:
         return None, gate_session
-    if unmet_with_standing(services.settings, Way.IN_USE, client, grant, standing) is not None:
+    if unmet_with_standing(services.settings, Way.GATE, client, grant, standing) is not None:
         return None, gate_session
     known = _Remembered(now, standing.holds if standing is not None else _NOBODY)
     if (

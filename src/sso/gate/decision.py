@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from sso.clients.metadata.gate import START_PATH, GateSettings
 
@@ -17,6 +17,7 @@ SIGN_OUT_PATH = "/.sso/sign-out"
 _TRICK = re.compile(r"%(?:2[ef5]|5c|0|1|7f)|%(?![0-9a-f]{2})", re.IGNORECASE)
 """Encodings that a proxy and an application may read differently: dots, slashes, backslashes, percent signs (double
 encoding), control characters; and what is no encoding at all."""
+_SCRIPT = re.compile(r"\.(?:php[0-9]?|phtml|cgi|pl|py|jsp|aspx?|ashx)/", re.IGNORECASE)
 _WAY_BACK = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -42,9 +43,10 @@ _SIGNED_IN, _PUBLIC, _REFUSED = PathRule(Kind.SIGNED_IN), PathRule(Kind.PUBLIC),
 def path_rule(gate: GateSettings, uri: str) -> PathRule:
     """Return what a request needs.
 
-    A path that needs a role is matched broadly: in any case, without path parameters, after ``.`` and ``..`` are
-    resolved and slashes are merged. A public path is matched as it is written. Where there are rules, a path that a
-    proxy and an application may read differently is refused.
+    A path that needs a role is matched broadly: in any case, without path parameters, with merged slashes, and also
+    behind a script, as ``/index.php/admin``. A public path is matched as it is written. Where there are rules, what a
+    proxy and an application may read differently is refused: the segments ``.`` and ``..``, also with parameters
+    (``..;``), ``#``, and encodings of such characters.
 
     Args:
         gate: the settings of the application.
@@ -54,15 +56,31 @@ def path_rule(gate: GateSettings, uri: str) -> PathRule:
         return _SIGNED_IN
     raw = path_of(uri)
     path = normal_path(raw)
-    if path is None:
+    if path is None or "#" in uri or _has_dots(raw):
         return _REFUSED
-    lowered = path.casefold()
-    needed = tuple(tuple(roles) for prefix, roles in gate.role_paths.items() if is_below(lowered, prefix.casefold()))
+    places = [place.casefold() for place in (path, *_behind_scripts(path))]
+    needed = tuple(
+        tuple(roles)
+        for prefix, roles in gate.role_paths.items()
+        if any(is_below(place, prefix.casefold()) for place in places)
+    )
     if needed:
         return PathRule(Kind.SIGNED_IN, needed)
-    if raw == path and any(is_below(path, prefix) for prefix in gate.public_paths):
+    is_plain = raw == path and len(places) == 1
+    if is_plain and any(is_below(path, prefix) for prefix in gate.public_paths):
         return _PUBLIC
     return _SIGNED_IN
+
+
+def _has_dots(raw: str) -> bool:
+    """Tell whether a segment is ``.`` or ``..``, encoded or not, with path parameters or without."""
+    return any(segment.partition(";")[0] in (".", "..") for segment in unquote(raw).split("/"))
+
+
+def _behind_scripts(path: str) -> list[str]:
+    """Return what stands behind each script in a path, which the script may read as a path of its own: ``/admin`` of
+    ``/index.php/admin``."""
+    return [path[match.end() - 1 :] for match in _SCRIPT.finditer(path)]
 
 
 def path_of(uri: str) -> str:
@@ -113,6 +131,17 @@ def is_navigation(headers: Mapping[str, str]) -> bool:
     if headers.get("upgrade") or headers.get("x-requested-with"):
         return False
     return "text/html" in headers.get("accept", "").lower()
+
+
+def is_asked_here(headers: Mapping[str, str]) -> bool:
+    """Tell whether a person opened an address from a page of the same host, or typed it (Fetch Metadata). Pictures and
+    scripts of a page, and browsers that do not say where a request comes from, do not count.
+
+    Args:
+        headers: of the request, with names in small letters.
+    """
+    site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
+    return site in ("same-origin", "none") and mode == "navigate" and headers.get("sec-fetch-dest") == "document"
 
 
 def is_sign_out(gate: GateSettings, uri: str) -> bool:

@@ -13,6 +13,8 @@ from sso.gate.proxies.names import every_spelling
 
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
 SCRIPT = {"Sec-Fetch-Mode": "cors", "Accept": "application/json"}
+_NAMES_AT_ONCE = 70
+"""Proxies refuse requests with more than about a hundred headers."""
 _TRICKS = ("/%2e%2e/", "/..%2f", "/%252e%252e/", "/..%5c")
 
 
@@ -121,10 +123,12 @@ async def _script(send: Send, url: str) -> Finding:
 
 
 async def _forged(send: Send, url: str, origin: str) -> Finding:
-    forged = dict.fromkeys(every_spelling(), "admin")
-    reply = await send(url, {**SCRIPT, **forged, "Cookie": "__Host-sso-gate=" + "A" * 43})
-    if not _is_closed(reply, origin):
-        return Finding("forged headers", False, f"a request with forged headers is answered with {reply.status}")
+    names = every_spelling()
+    for begin in range(0, len(names), _NAMES_AT_ONCE):
+        forged = dict.fromkeys(names[begin : begin + _NAMES_AT_ONCE], "admin")
+        reply = await send(url, {**SCRIPT, **forged, "Cookie": "__Host-sso-gate=" + "A" * 43})
+        if not _is_closed(reply, origin):
+            return Finding("forged headers", False, f"a request with forged headers is answered with {reply.status}")
     return Finding("forged headers", True, "let nobody pass")
 
 

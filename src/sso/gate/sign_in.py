@@ -217,7 +217,7 @@ def _store(
 
 
 async def sign_out(services: SignOutServices, client: Client, host: str, token: str, *, asked_here: bool) -> str:
-    """End a gate session, and return the address of the provider's sign-out.
+    """Return the address of the provider's sign-out, and end the gate session where it was asked for on the host.
 
     Args:
         services: what this needs of the process.
@@ -225,19 +225,20 @@ async def sign_out(services: SignOutServices, client: Client, host: str, token: 
         host: one of its hosts.
         token: the cookie; empty: there is none.
         asked_here: the request came from a page of the application, or was typed. Then the provider signs out without
-            asking again (RP-Initiated Logout section 2); a link on a page of others makes it ask.
+            asking again (RP-Initiated Logout section 2). Otherwise the provider asks first, and nothing has ended yet:
+            what ends the session there closes the gate.
 
     Raises:
         DatabaseUnavailable: when there is no database now.
     """
     parameters = {"client_id": client.client_id}
-    if token:
+    if token and asked_here:
         hashed, now = token_hash(token), clock.now()
         idle_since = now - services.idle
         gate_session = await services.db.run_read(
             lambda work: store.find(work, hashed, client.client_id, host, now, idle_since, access=client.tells_access)
         )
-        if gate_session is not None and gate_session.grant is not None and asked_here:
+        if gate_session is not None and gate_session.grant is not None:
             parameters["id_token_hint"] = id_token(services, client, gate_session.grant, None)
         async with services.db.write() as session:
             await store.remove(session, hashed, client.client_id, host)

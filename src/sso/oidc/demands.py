@@ -31,6 +31,7 @@ class Way(StrEnum):
     TICKET = "cas_ticket"
     IN_USE = "in_use"
     MACHINE_IN_USE = "machine_in_use"
+    GATE = "gate"
 
 
 WAYS: Mapping[Way, str] = {
@@ -45,6 +46,7 @@ WAYS: Mapping[Way, str] = {
     Way.TICKET: "validation of a ticket of the CAS protocol, which is asked for as at 1",
     Way.IN_USE: "token of a user in use: userinfo, introspection, the API, Shared Signals",
     Way.MACHINE_IN_USE: "token of a program in use",
+    Way.GATE: "request to an application behind the gate, by a user who signed in there as at 1",
 }
 """What each way is, in words."""
 
@@ -60,9 +62,9 @@ GRANTS: Mapping[str, Way] = {
 
 _FRONT = frozenset({Way.AUTHORIZE, Way.DEVICE})
 _RENEWAL = frozenset({Way.CODE, Way.DEVICE_CODE, Way.REFRESH, Way.TICKET})
-_USER = _FRONT | _RENEWAL | {Way.JWT_BEARER, Way.IN_USE}
+_USER = _FRONT | _RENEWAL | {Way.JWT_BEARER, Way.IN_USE, Way.GATE}
 _EVERY = frozenset(Way)
-_BY_GRANT = _RENEWAL | {Way.IN_USE}
+_BY_GRANT = _RENEWAL | {Way.IN_USE, Way.GATE}
 
 
 class Demand(StrEnum):
@@ -251,11 +253,12 @@ RULES: Mapping[Demand, Rule] = {
         "The application has registered the grant type or the response type.",
         "The client has not registered this grant type.",
         _grant_type,
-        _EVERY - {Way.AUTHORIZE, Way.IN_USE, Way.MACHINE_IN_USE},
+        _EVERY - {Way.AUTHORIZE, Way.IN_USE, Way.MACHINE_IN_USE, Way.GATE},
         led=frozenset({Way.AUTHORIZE}),
         why={
             Way.IN_USE: "it was registered when the token was made, and the token is short-lived",
             Way.MACHINE_IN_USE: "it was registered when the token was made, and the token is short-lived",
+            Way.GATE: "the type `gate` stands for it",
         },
         notes={
             Way.AUTHORIZE: "the check of the request refuses the response type",
@@ -321,6 +324,7 @@ RULES: Mapping[Demand, Rule] = {
             Way.JWT_BEARER: "the network of the program: no user is there",
             Way.CLIENT_CREDENTIALS: "the network of the program",
             Way.IN_USE: "the recorded network, against the present list",
+            Way.GATE: "the recorded network, and that of the request",
         },
     ),
     Demand.HOURS: Rule(
@@ -337,7 +341,7 @@ RULES: Mapping[Demand, Rule] = {
         led=frozenset({Way.AUTHORIZE}),
         notes={Way.DEVICE: _THERE_AND_BACK},
         why={
-            **dict.fromkeys((*_RENEWAL, Way.IN_USE), _SIGNED_IN_THEN),
+            **dict.fromkeys((*_RENEWAL, Way.IN_USE, Way.GATE), _SIGNED_IN_THEN),
             Way.JWT_BEARER: "nobody signs in; `minimum_acr` keeps this grant type away from an application",
             **_PROGRAM,
         },
@@ -351,7 +355,7 @@ RULES: Mapping[Demand, Rule] = {
         why=_PROGRAM,
         notes={
             Way.DEVICE: _THERE_AND_BACK,
-            **dict.fromkeys((*_RENEWAL, Way.IN_USE), _RECORDED),
+            **dict.fromkeys((*_RENEWAL, Way.IN_USE, Way.GATE), _RECORDED),
             Way.JWT_BEARER: "an assertion reaches no level of a sign-in: refused where there is a minimum",
         },
     ),
@@ -379,6 +383,7 @@ RULES: Mapping[Demand, Rule] = {
             Way.DEVICE_CODE: "withdrawing ends the grant",
             Way.REFRESH: "withdrawing ends the grant",
             Way.IN_USE: "withdrawing ends the grant",
+            Way.GATE: "withdrawing ends the grant",
         },
     ),
     Demand.TERMS: Rule(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sso.gate.proxies.lua import lua_list, lua_text
-from sso.gate.proxies.names import every_spelling
+from sso.gate.proxies.names import removed_names
 from sso.gate.proxies.plan import Files, Plan, bare
 
 _LUA = """\
@@ -17,6 +17,7 @@ local HEADERS = { @HEADERS@ }
 local HOSTS = { @HOSTS@ }
 local KEPT = { "Cookie", "Accept", "Accept-Language", "Referer", "Upgrade", "X-Requested-With", "Sec-Fetch-Mode",
   "Sec-Fetch-Site" }
+local REMOVED = { "^x%Wsso", "^x%Wforwarded", "^x%Woriginal", "^x%Wrewrite", "^forwarded$", "^http2%Wsettings$" }
 local PASSED_BACK = { "Location", "Cache-Control", "Content-Security-Policy", "X-Frame-Options", "Referrer-Policy" }
 local client = http
 if CHECK:sub(1, 6) == "https:" then client = require "ssl.https" end
@@ -43,10 +44,29 @@ local function ask(r, host)
   return status, headers, table.concat(body)
 end
 
+local function clean(r, host)
+  for name in pairs(r:headers_in_table()) do
+    local lowered = name:lower()
+    for _, pattern in ipairs(REMOVED) do
+      if lowered:find(pattern) then r.headers_in[name] = nil end
+    end
+  end
+  -- A web socket may follow, and no other protocol. Connection names no header that is removed later.
+  local connection = (r.headers_in["Connection"] or ""):lower()
+  if (r.headers_in["Upgrade"] or ""):lower() == "websocket" then
+    r.headers_in["Connection"], r.headers_in["Upgrade"] = "Upgrade", "websocket"
+  else
+    r.headers_in["Connection"], r.headers_in["Upgrade"] = connection:find("close") and "close" or nil, nil
+  end
+  r.headers_in["Host"] = host
+  r.headers_in["X-Forwarded-Proto"] = "https"
+end
+
 function check(r)
-  if r.uri:sub(1, 6) == "/.sso/" then return apache2.DECLINED end
   local host = HOSTS[r.hostname]
   if not host then return 421 end
+  clean(r, host)
+  if r.uri:sub(1, 6) == "/.sso/" then return apache2.DECLINED end
   local status, headers, body = ask(r, host)
   if status == 200 then
     for _, name in ipairs(HEADERS) do
@@ -118,7 +138,7 @@ def apache_files(plan: Plan) -> Files:
         "ALIASES": "\n".join(f"  ServerAlias {name}" for name in names[1:]),
         "CERTIFICATE_KEY": plan.certificate_key,
         "CERTIFICATE": plan.certificate,
-        "REMOVE": "\n".join(f"  RequestHeader unset {name} early" for name in every_spelling()),
+        "REMOVE": "\n".join(f"  RequestHeader unset {name} early" for name in removed_names()),
         "FOLDER": plan.folder or "/etc/apache2",
         "KEY": plan.credential,
         "PORT": f":{ports.pop()}" if len(ports) == 1 and ports != {""} else "",

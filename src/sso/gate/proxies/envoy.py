@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sso.gate.proxies.names import every_spelling
+from sso.gate.proxies.names import removed_names
 from sso.gate.proxies.plan import Files, Plan, bare, filled, port_of
 
 _SENT = ("cookie", "accept", "accept-language", "referer", "upgrade", "x-requested-with", "sec-fetch-mode",
@@ -37,13 +37,29 @@ static_resources:
                 common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}
                 upgrade_configs: [{upgrade_type: websocket}]
                 http_filters:
-                  # What clients send under the names of the gate is removed, in every spelling.
+                  # What clients send under the names of the gate is removed, in every spelling. The address of the
+                  # client is that of the connection.
                   - name: envoy.filters.http.header_mutation
                     typed_config:
                       "@type": @FILTERS@.header_mutation.v3.HeaderMutation
                       mutations:
                         request_mutations:
 @REMOVED@
+                          - append:
+                              header: {key: x-forwarded-for, value: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
+                              append_action: OVERWRITE_IF_EXISTS_OR_ADD
+                  - name: envoy.filters.http.lua
+                    typed_config:
+                      "@type": @FILTERS@.lua.v3.Lua
+                      default_source_code:
+                        inline_string: |
+                          function envoy_on_request(handle)
+                            local found = {}
+                            for name in pairs(handle:headers()) do
+                              if name:find("^x%Wsso") then found[#found + 1] = name end
+                            end
+                            for _, name in ipairs(found) do handle:headers():remove(name) end
+                          end
                   - name: envoy.filters.http.ext_authz
                     typed_config:
                       "@type": @FILTERS@.ext_authz.v3.ExtAuthz
@@ -69,7 +85,10 @@ static_resources:
                       "@type": @FILTERS@.router.v3.Router
                 route_config:
                   virtual_hosts:
-                    - name: @ID@
+@VIRTUAL_HOSTS@
+"""
+_VIRTUAL_HOST = """\
+                    - name: "@ID@-@HOST@"
                       domains: [@DOMAINS@]
                       routes:
                         - match: {prefix: "/.sso/"}
@@ -77,14 +96,17 @@ static_resources:
                           request_headers_to_add:
                             - header: {key: x-sso-gate-key, value: "@KEY@"}
                               append_action: OVERWRITE_IF_EXISTS_OR_ADD
-                            - header: {key: x-forwarded-host, value: "%REQ(:AUTHORITY)%"}
+                            - header: {key: x-forwarded-host, value: "@HOST@"}
                               append_action: OVERWRITE_IF_EXISTS_OR_ADD
                           typed_per_filter_config:
                             envoy.filters.http.ext_authz:
                               "@type": @FILTERS@.ext_authz.v3.ExtAuthzPerRoute
                               disabled: true
                         - match: {prefix: "/"}
-                          route: {cluster: application, timeout: 0s}
+                          route: {cluster: application, timeout: 0s, host_rewrite_literal: "@HOST@"}
+                          request_headers_to_add:
+                            - header: {key: x-forwarded-host, value: "@HOST@"}
+                              append_action: OVERWRITE_IF_EXISTS_OR_ADD
 """
 
 
@@ -102,15 +124,25 @@ def _listener(plan: Plan) -> str:
         CERTIFICATE_KEY=plan.certificate_key,
         MANAGER=_MANAGER,
         FILTERS=_FILTERS,
-        REMOVED=_list(26, (f'remove: "{name.lower()}"' for name in every_spelling())),
+        REMOVED=_list(26, (f'remove: "{name.lower()}"' for name in removed_names())),
         PASSED_ON=_list(30, (f"exact: {name.lower()}" for name in plan.headers)),
         BACK=_list(30, (f"exact: {name}" for name in _BACK)),
         SENT=_list(26, (f"exact: {name}" for name in _SENT)),
         PROVIDER=plan.provider,
+        KEY=plan.credential,
+        VIRTUAL_HOSTS="".join(_virtual_host(plan, host) for host in plan.hosts).rstrip(),
+    )
+
+
+def _virtual_host(plan: Plan, host: str) -> str:
+    return filled(
+        _VIRTUAL_HOST,
+        FILTERS=_FILTERS,
+        ID=plan.client_id,
+        HOST=host,
+        DOMAINS=", ".join(f'"{name}"' for name in _domains(host)),
         PROVIDER_HOST=plan.provider_host,
         KEY=plan.credential,
-        ID=plan.client_id,
-        DOMAINS=", ".join(f'"{name}"' for host in plan.hosts for name in _domains(host)),
     )
 
 

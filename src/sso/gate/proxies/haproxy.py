@@ -65,15 +65,22 @@ defaults
     timeout connect 5s
     timeout client 60s
     timeout server 60s
-    timeout tunnel 1h
+    timeout tunnel 5m
 
 frontend sso_gate
     # The file has the certificate and its key.
     bind :@LISTEN@ ssl crt @CERTIFICATE@
 
     # What clients send under the names of the gate is removed, in every spelling.
-    http-request del-header ^[Xx][-_][Ss][Ss][Oo] -m reg
-    http-request del-header ^[Xx][-_][Ff]orwarded -m reg
+    http-request del-header ^[Xx][^A-Za-z0-9]([Ss][Ss][Oo]|[Ff]orwarded|[Oo]riginal|[Rr]ewrite) -m reg
+    http-request del-header ^[Ff]orwarded$ -m reg
+
+    # A web socket may follow, and no other protocol. Connection names no header that the next server would remove.
+    http-request set-var(txn.sso_socket) bool(true) if { req.fhdr_cnt(upgrade) eq 1 } { req.fhdr(upgrade) -i websocket }
+    http-request del-header connection
+    http-request del-header upgrade unless { var(txn.sso_socket) -m bool }
+    http-request set-header connection upgrade if { var(txn.sso_socket) -m bool }
+    http-request del-header http2-settings
 
     # The host as it is written here, never as a client sent it.
 @HOSTS@
@@ -83,6 +90,8 @@ frontend sso_gate
     default_backend application
 
 backend application
+    http-request set-header Host %[var(txn.sso_host)]
+    http-request set-header X-Forwarded-Host %[var(txn.sso_host)]
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto https
     server application @APPLICATION@
@@ -103,9 +112,10 @@ def haproxy_files(plan: Plan) -> Files:
     """Return ``haproxy.cfg`` and the script of the action."""
     tls = f" ssl verify required ca-file @system-ca sni str({bare(plan.provider_host)})" if plan.is_https else ""
     target = plan.application.partition("://")[2].partition(":")[0]
+    names = [(host, bare(host)) for host in plan.hosts]
     hosts = [
-        f"    http-request set-var(txn.sso_host) str({host}) if {{ req.hdr(host),host_only,lower -m str {bare(host)} }}"
-        for host in plan.hosts
+        f"    http-request set-var(txn.sso_host) str({host}) if {{ req.fhdr(host),host_only,lower -m str {name} }}"
+        for host, name in names
     ]
     config = _CONFIG
     for name, value in {

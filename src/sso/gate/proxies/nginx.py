@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sso.gate.proxies.names import every_spelling
+from sso.gate.proxies.names import removed_names
 from sso.gate.proxies.plan import Files, Plan, bare, variable
 
 _SERVER = """\
@@ -17,7 +17,8 @@ server {
         return 421;
     }
 
-    # Headers with underscores are not passed on. These two lines count in the first server of this port only.
+    # Headers with underscores, dots and the like are not passed on. For clients that do not name the host in TLS, the
+    # first server of this port decides about these two lines.
     underscores_in_headers off;
     ignore_invalid_headers on;
     client_max_body_size 0;
@@ -27,18 +28,22 @@ server {
         error_page 401 403 = @sso_refused;
 
         # What clients send under these names is removed, in every spelling.
+        proxy_headers_hash_max_size 4096;
+        proxy_headers_hash_bucket_size 128;
 @REMOVE@
         # What the provider says of the user.
 @SET@
-        proxy_set_header Host $http_host;
+        proxy_set_header Host "@HOST@";
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
-        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Host "@HOST@";
 
-        # Web sockets and large uploads.
+        # Web sockets, and no other protocol; large uploads.
         proxy_http_version 1.1;
-        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Upgrade $sso_upgrade;
         proxy_set_header Connection $sso_connection;
+        proxy_read_timeout 5m;
+        proxy_send_timeout 5m;
         proxy_request_buffering off;
         proxy_pass @APPLICATION@;
     }
@@ -68,9 +73,13 @@ server {
 }
 """
 _MAP = """\
+map $http_upgrade $sso_upgrade {
+    default '';
+    ~*^websocket$ websocket;
+}
 map $http_upgrade $sso_connection {
-    default upgrade;
-    '' '';
+    default '';
+    ~*^websocket$ upgrade;
 }
 
 """
@@ -86,9 +95,10 @@ def _server(plan: Plan, host: str) -> str:
     values = {
         "LISTEN": str(plan.listen),
         "NAME": bare(host),
+        "HOST": host,
         "CERTIFICATE": plan.certificate,
         "CERTIFICATE_KEY": plan.certificate_key,
-        "REMOVE": _lines(f'proxy_set_header {name} "";' for name in every_spelling() if name not in plan.headers),
+        "REMOVE": _lines(f'proxy_set_header {name} "";' for name in removed_names() if name not in plan.headers),
         "SET": _lines(_set(plan.headers)),
         "APPLICATION": plan.application,
         "ASK": _lines(_about(plan, host, "Original")),

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from sso.gate.proxies.names import KEY_HEADER, every_spelling
+from sso.gate.proxies.names import KEY_HEADER, removed_names
 from sso.gate.proxies.plan import Files, Plan, bare, filled
 
 _NOTES = (
-    "Traefik 2.11 or newer. In the static configuration, do not set forwardedHeaders.insecure, and list only your",
+    "Traefik 3 or newer. In the static configuration, do not set forwardedHeaders.insecure, and list only your",
     "own proxies in forwardedHeaders.trustedIPs: the provider reads X-Forwarded-Host and X-Forwarded-For.",
 )
 _CONFIG = """\
 http:
   routers:
-    @ID@-gate:
-      rule: "@HOSTS@"
-      entryPoints: [websecure]
-      middlewares: [@ID@-remove, @ID@-key, @ID@-check, @ID@-no-key]
-      service: @ID@
-      tls: {}
-    @ID@-sso:
-      rule: "(@HOSTS@) && PathPrefix(`/.sso/`)"
-      entryPoints: [websecure]
-      priority: 10000
-      middlewares: [@ID@-remove, @ID@-key]
-      service: @ID@-provider
-      tls: {}
+@ROUTERS@
   middlewares:
     # What clients send under the names of the gate is removed, in every spelling. Case makes no difference.
     @ID@-remove:
@@ -45,6 +33,18 @@ http:
       headers:
         customRequestHeaders:
           @HEADER@: ""
+    # A web socket may follow, and no other protocol. Connection names no header that is removed later.
+    @ID@-plain:
+      headers:
+        customRequestHeaders:
+          Upgrade: ""
+          Connection: ""
+    @ID@-socket:
+      headers:
+        customRequestHeaders:
+          Upgrade: websocket
+          Connection: Upgrade
+@HOSTS@
   services:
     @ID@:
       loadBalancer:
@@ -60,15 +60,48 @@ tls:
     - certFile: @CERTIFICATE@
       keyFile: @CERTIFICATE_KEY@
 """
+_ROUTERS = """\
+    @NAME@-gate:
+      rule: "Host(`@BARE@`)"
+      entryPoints: [websecure]
+      priority: 1000
+      middlewares: [@ID@-remove, @ID@-plain, @NAME@-host, @ID@-key, @ID@-check, @ID@-no-key]
+      service: @ID@
+      tls: {}
+    @NAME@-socket:
+      rule: "Host(`@BARE@`) && HeaderRegexp(`Upgrade`, `^(?i:websocket)$`)"
+      entryPoints: [websecure]
+      priority: 2000
+      middlewares: [@ID@-remove, @ID@-socket, @NAME@-host, @ID@-key, @ID@-check, @ID@-no-key]
+      service: @ID@
+      tls: {}
+    @NAME@-sso:
+      rule: "Host(`@BARE@`) && PathPrefix(`/.sso/`)"
+      entryPoints: [websecure]
+      priority: 10000
+      middlewares: [@ID@-remove, @ID@-plain, @NAME@-host, @ID@-key]
+      service: @ID@-provider
+      tls: {}
+"""
+_HOST = """\
+    @NAME@-host:
+      headers:
+        customRequestHeaders:
+          Host: "@HOST@"
+          X-Forwarded-Host: "@HOST@"
+"""
 
 
 def traefik_files(plan: Plan) -> Files:
     """Return the dynamic configuration."""
+    named = [(plan.client_id if not number else f"{plan.client_id}-{number + 1}", host)
+             for number, host in enumerate(plan.hosts)]  # fmt: skip
     config = filled(
         _CONFIG,
         ID=plan.client_id,
-        HOSTS=" || ".join(f"Host(`{bare(host)}`)" for host in plan.hosts),
-        REMOVED="\n".join(f'          {name}: ""' for name in every_spelling()),
+        ROUTERS=_each(_ROUTERS, plan, named),
+        HOSTS=_each(_HOST, plan, named),
+        REMOVED="\n".join(f'          {name}: ""' for name in removed_names()),
         HEADER=KEY_HEADER,
         KEY=plan.credential,
         PROVIDER=plan.provider,
@@ -78,3 +111,8 @@ def traefik_files(plan: Plan) -> Files:
         CERTIFICATE_KEY=plan.certificate_key,
     )
     return {"sso-gate.yml": plan.head("#", *_NOTES) + config}
+
+
+def _each(template: str, plan: Plan, named: list[tuple[str, str]]) -> str:
+    parts = (filled(template, ID=plan.client_id, NAME=name, HOST=host, BARE=bare(host)) for name, host in named)
+    return "".join(parts).rstrip()

@@ -38,7 +38,22 @@ def cookie_values(request: Request, name: CookieName) -> list[str]:
 
 
 def _sent(request: Request, name: CookieName) -> str:
-    return request.cookies.get(cookie_name(site_of(request).settings, name), "")
+    return cookie_in(request.headers.getlist("cookie"), cookie_name(site_of(request).settings, name))
+
+
+def cookie_in(headers: list[str], name: str) -> str:
+    """Return the value of a cookie; empty: it is missing, or stands twice.
+
+    Only space and tab are taken away around a pair: a browser protects the prefix ``__Host-`` of exactly the name that
+    it sends (RFC 6265bis section 4.1.3), and a neighbouring host may set one that begins with another blank.
+
+    Args:
+        headers: every header ``Cookie`` of the request, which HTTP/2 may split.
+        name: the name of the cookie.
+    """
+    pairs = (pair.strip(" \t").partition("=") for header in headers for pair in header.split(";"))
+    values = [value for cookie, equals, value in pairs if equals and cookie == name]
+    return values[0] if len(values) == 1 else ""
 
 
 def session_tokens(request: Request) -> list[str]:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
-from sso.gate.decision import way_back
+from sso.gate.decision import is_asked_here, way_back
 from sso.gate.sign_in import SIGN_IN_SECONDS, GateSignInRefused, begin, finish, sign_out
 from sso.http.common.forms import query_pairs
 from sso.http.common.i18n import LOCALES
@@ -86,15 +86,17 @@ async def sent(request: Request) -> Response:
 
 @router.get("/.sso/sign-out")
 async def leave(request: Request) -> Response:
-    """Sign out: here, and then at the provider, which ends the session in every application."""
+    """Sign out: at the provider, which ends the session in every application; and here, where a page of the application
+    leads to it."""
     try:
         client, proxied = read_proxied(request, FORWARDED)
     except NotTheProxy as error:
         return refuse_stranger(request, error)
-    here = proxied.headers.get("sec-fetch-site") in ("same-origin", "none")
+    here = is_asked_here(proxied.headers)
     address = await sign_out(site_of(request).provider, client, proxied.host, proxied.token, asked_here=here)
     response = _onward(303, address)
-    response.headers.append("Set-Cookie", f"{COOKIE}=; Max-Age=0; {_ATTRIBUTES}")
+    if here:
+        response.headers.append("Set-Cookie", f"{COOKIE}=; Max-Age=0; {_ATTRIBUTES}")
     return response
 
 

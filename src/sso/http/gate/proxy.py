@@ -14,6 +14,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.gate.decision import ProxiedRequest
 from sso.gate.keys import client_of_credential
+from sso.http.common.cookies import cookie_in
 from sso.http.common.state import address_of, request_id_of, site_of
 
 log = logging.getLogger("sso.gate")
@@ -23,7 +24,7 @@ BROWSER_COOKIE = "__Host-sso-gate-browser"
 """The cookie that binds sign-ins to a browser."""
 TOKEN_CHARS = 43
 KEY_HEADER = "x-sso-gate-key"
-_READ = ("sec-fetch-mode", "sec-fetch-site", "accept", "x-requested-with", "upgrade", "referer")
+_READ = ("sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "accept", "x-requested-with", "upgrade", "referer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,9 @@ def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None
 
 
 def cookie_of(header: str, name: str) -> str:
-    """Return a random value among the cookies of a request; empty: there is none."""
-    for pair in header.split(";"):
-        cookie, _, value = pair.strip().partition("=")
-        if cookie == name:
-            return value if len(value) == TOKEN_CHARS and value.isascii() else ""
-    return ""
+    """Return a random value among the cookies of a request; empty: there is none, or two."""
+    value = cookie_in([header], name)
+    return value if len(value) == TOKEN_CHARS and value.isascii() else ""
 
 
 def refuse_stranger(request: Request, error: NotTheProxy) -> Response:
