@@ -179,6 +179,46 @@ def test_the_local_door_is_for_administrators_alone(site: Site) -> None:
         assert site.environment["OIDC_CLIENT_SECRET"] not in settings.text
 
 
+def test_a_role_of_the_city_opens_no_door_without_the_city(site: Site, server: Server) -> None:
+    """Roles that the provider gave count only while the user is signed in by it."""
+    option = "$o = get_option('sso_login'); $o['roles'] = 'operator = administrator'; $o['passwords'] = {};"
+    option += " update_option('sso_login', $o);"
+    siti = "$u = get_users(['meta_key' => '_sso_login_sub', 'meta_compare' => 'EXISTS'])[0];"
+    given = f"{siti} (new Sso_Login_Users())->applyRoles($u, ['roles' => ['operator']]);"
+    roles = f"{siti} echo implode(' ', $u->roles);"
+    door = (
+        f"{siti} echo (int) user_can($u, 'manage_options'), (int) apply_filters('allow_password_reset', true, $u->ID);"
+    )
+    name = site.run(
+        f"{option.format('true')} {siti} wp_set_password('sandi-siti-di-sini', $u->ID); echo $u->user_login;"
+    )
+    password = {"log": name, "pwd": "sandi-siti-di-sini"}
+
+    server.give(f"{site.sandbox.name}-sandbox", "operator")
+    with site.browser() as browser, site.browser() as other:
+        assert '<p id="roles">subscriber administrator</p>' in signed_in(server, "/wp-login.php", browser).text
+        assert site.run(door) == "10", "the password cannot be reset"
+        assert other.post("/wp-login.php", data=password).status_code == 200, "the password opens nothing"
+        server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
+        wait_until(lambda: site.run(roles) == "subscriber")
+        assert other.post("/wp-login.php", data=password).status_code == 200
+
+        site.run(option.format("false") + given)
+        assert other.post("/wp-login.php", data=password).status_code == 302, "passwords are open to everybody"
+        assert site.run(roles) == "subscriber"
+        site.run(given)
+        assert '<p id="roles">subscriber</p>' in other.get("/").text, "nor in a session of a password"
+
+        assert '<p id="roles">subscriber administrator</p>' in signed_in(server, "/wp-login.php", browser).text
+        browser.get(logout_link(browser.get("/").text))
+        assert site.run(roles) == "subscriber"
+    local = "update_user_meta(1, '_sso_login_roles', ['editor']); "
+    local += "echo (int) apply_filters('allow_password_reset', true, 1);"
+    assert site.run(option.format("true") + local) == "1", "an administrator of this site stays one"
+    site.run("delete_user_meta(1, '_sso_login_roles'); $o = get_option('sso_login'); $o['roles'] = 'operator = editor';"
+             " update_option('sso_login', $o);")  # fmt: skip
+
+
 def test_an_administrator_links_the_own_account_and_nobody_else_becomes_one(site: Site, server: Server) -> None:
     siti = "$u = get_users(['meta_key' => '_sso_login_sub', 'meta_compare' => 'EXISTS'])[0];"
     site.run(f"{siti} require ABSPATH . 'wp-admin/includes/user.php'; wp_delete_user($u->ID);")

@@ -19,6 +19,7 @@ class Sso_Login
         add_filter('authenticate', array($this, 'refusePassword'), 100, 2);
         add_filter('allow_password_reset', array($this, 'mayUsePassword'), 10, 2);
         add_filter('wp_is_application_passwords_available_for_user', array($this, 'mayUseApplicationPassword'), 10, 2);
+        add_action('wp_logout', array($this, 'endRoles'));
         add_filter('logout_redirect', array($this, 'logoutUrl'), 100);
         add_filter('allowed_redirect_hosts', array($this, 'allowProvider'));
         add_action('show_user_profile', array($this, 'profile'));
@@ -51,15 +52,16 @@ class Sso_Login
     /** With every request: a session of WordPress that came from the provider is one only as long as the provider's. */
     public function checkSession()
     {
-        $token = wp_get_session_token();
         $userId = get_current_user_id();
-        if ($token === '' || $userId === 0) {
+        if ($userId === 0) {
             return;
         }
+        $token = wp_get_session_token();
         $tokens = WP_Session_Tokens::get_instance($userId);
-        $kept = $tokens->get($token);
+        $kept = $token !== '' ? $tokens->get($token) : null;
         if (!is_array($kept) || empty($kept['sso_login'])) {
-            return; // signed in with a password
+            Sso_Login_Users::takeRoles(wp_get_current_user()); // signed in with a password
+            return;
         }
         $own = $this->isReady() && hash_equals($kept['sso_login'], hash('sha256', $this->session->id()));
         $claims = $own ? $this->client()->user() : null;
@@ -68,6 +70,7 @@ class Sso_Login
             return;
         }
         $tokens->destroy($token);
+        Sso_Login_Users::takeRoles(wp_get_current_user());
         wp_clear_auth_cookie();
         wp_set_current_user(0);
     }
@@ -118,6 +121,9 @@ class Sso_Login
         $before = wp_get_session_token();
         if ($before !== '' && get_current_user_id() !== 0) {
             WP_Session_Tokens::get_instance(get_current_user_id())->destroy($before);
+            if (get_current_user_id() !== $user->ID) {
+                Sso_Login_Users::takeRoles(wp_get_current_user());
+            }
         }
         $id = hash('sha256', $this->session->id());
         $attach = function ($information) use ($id) {
@@ -165,11 +171,24 @@ class Sso_Login
         }
     }
 
-    /** A password opens the site for administrators only. The answer is the same for a right and a wrong password. */
+    private function arePasswordsOpen()
+    {
+        return !Sso_Login_Settings::get('passwords') || !$this->isReady();
+    }
+
+    /**
+     * A password opens the site for administrators only, who are that without the provider. The answer is the same for a right
+     * and a wrong password.
+     */
     public function refusePassword($user, $name)
     {
-        $isOpen = !Sso_Login_Settings::get('passwords') || !$this->isReady() || $name === '' || $name === null;
-        if ($isOpen || ($user instanceof WP_User && user_can($user, 'manage_options'))) {
+        if ($name === '' || $name === null) {
+            return $user;
+        }
+        if ($this->arePasswordsOpen() || ($user instanceof WP_User && Sso_Login_Users::isLocalAdministrator($user))) {
+            if ($user instanceof WP_User) {
+                Sso_Login_Users::takeRoles($user);
+            }
             return $user;
         }
         return new WP_Error('sso_login', esc_html(Sso_Login_Texts::get('Sign in with the city account. The password form is for administrators.')));
@@ -177,8 +196,16 @@ class Sso_Login
 
     public function mayUsePassword($allowed, $userId)
     {
-        $closed = Sso_Login_Settings::get('passwords') && $this->isReady() && !user_can($userId, 'manage_options');
-        return $closed ? false : $allowed;
+        $user = get_user_by('id', (int) $userId);
+        return $this->arePasswordsOpen() || ($user && Sso_Login_Users::isLocalAdministrator($user)) ? $allowed : false;
+    }
+
+    public function endRoles($userId)
+    {
+        $user = get_user_by('id', (int) $userId);
+        if ($user) {
+            Sso_Login_Users::takeRoles($user);
+        }
     }
 
     /** An application password would outlive the end of the session. */
