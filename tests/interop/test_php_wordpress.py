@@ -229,11 +229,50 @@ def test_an_administrator_links_the_own_account_and_nobody_else_becomes_one(site
         link = re.search(r'href="([^"]+action=sso_login_link[^"]+)"', profile.text)
         assert link
         page = signed_in(server, unescape(link[1]), browser)
+        assert "Siti Rahmawati" in page.text
+        form = form_of(page)
+        sub = "echo get_user_meta(1, '_sso_login_sub', true);"
+        assert site.run(sub) == "", "nothing is linked unasked"
+        for forged in ({"_wpnonce": ""}, {"_wpnonce": "0123456789"}):
+            assert browser.post(form.action, data={**form.fields, **forged, "choice": "link"}).status_code == 403
+        assert browser.post(form.action, data={**form.fields, "choice": "cancel"}).status_code == 303
+        assert browser.post(form.action, data={**form.fields, "choice": "link"}).status_code == 403, "it was cancelled"
+        assert (site.run(sub), "Halo, admin" in browser.get("/").text) == ("", True)
+
+        asked = browser.get(unescape(link[1]), follow_redirects=True)
+        assert 'type="password"' in asked.text, "not whoever is signed in at the provider"
+        form = form_of(signed_in(server, unescape(link[1]), browser))
+        page = browser.post(form.action, data={**form.fields, "choice": "link"}, follow_redirects=True)
         assert str(page.url) == site.address + "/wp-admin/profile.php", page.text
         assert "action=sso_login_link" not in page.text
+        assert site.run(sub).startswith(server.issuer + " ")
     with site.browser() as browser:
         assert "Halo, admin" in signed_in(server, "/wp-login.php", browser).text
     site.run("delete_user_meta(1, '_sso_login_sub'); update_user_meta(1, 'nip', 'x');")
+
+
+def test_a_link_that_was_begun_counts_for_its_own_sign_in_alone(site: Site, server: Server) -> None:
+    with site.browser() as browser:
+        assert browser.post("/wp-login.php", data=ADMINISTRATOR).status_code == 302
+        link = re.search(r'href="([^"]+action=sso_login_link[^"]+)"', browser.get("/wp-admin/profile.php").text)
+        assert link
+        begun = browser.get(unescape(link[1]))
+        assert "prompt=login" in begun.headers["location"]
+        assert "Halo, Siti Rahmawati" in signed_in(server, LOGIN, browser).text, "another sign-in of this browser"
+        assert browser.get("/wp-admin/admin-post.php?action=sso_login_confirm").status_code == 403
+        finished = signed_in(server, begun.headers["location"], browser)
+        assert finished.status_code == 403, "the administrator is not signed in any more"
+    assert site.run("echo get_user_meta(1, '_sso_login_sub', true);") == ""
+
+
+def test_the_form_shows_the_city_account_in_both_languages(site: Site) -> None:
+    claims = "['sub' => 'x', 'name' => '<b>Siti</b>', 'email' => 'siti@kota.example']"
+    form = f"echo (new Sso_Login())->confirmation(get_user_by('id', 1), {claims}, 'n');"
+    english = site.run(form)
+    assert "&lt;b&gt;Siti&lt;/b&gt;" in english
+    assert "siti@kota.example" in english
+    assert "sign in to this site as admin." in english
+    assert "masuk ke situs ini sebagai admin." in site.run("add_filter('locale', fn() => 'id_ID'); " + form)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 /** Connects WordPress and SsoClient. */
 class Sso_Login
 {
+    const LINK_SECONDS = 900;
+    const LINK_AGAIN = 'You are no longer signed in to this site. Sign in, and link again.';
+
     private $client;
     private $session;
     private $users;
@@ -24,6 +27,7 @@ class Sso_Login
         add_filter('allowed_redirect_hosts', array($this, 'allowProvider'));
         add_action('show_user_profile', array($this, 'profile'));
         add_action('admin_post_sso_login_link', array($this, 'beginLink'));
+        add_action('admin_post_sso_login_confirm', array($this, 'confirmLink'));
     }
 
     private function client()
@@ -84,12 +88,30 @@ class Sso_Login
         $query = wp_unslash($_GET);
         $form = wp_unslash($_POST);
         $returns = !isset($form['logout_token'], $query['sso']) && (isset($query['code']) || isset($query['error']));
-        $linking = $this->session->get('link');
+        $linking = $this->takeLink(isset($query['state']) && is_string($query['state']) ? $query['state'] : '');
         $answer = $this->client()->answer($query, $form, $_SERVER);
         if ($returns && $answer['status'] === 303) {
             $answer = $this->signIn($answer, $linking);
         }
         $this->client()->send($answer);
+    }
+
+    /** Return who began to link with this sign-in and when, and forget it; null: another sign-in. */
+    private function takeLink($state)
+    {
+        $links = $this->session->get('links');
+        if ($state === '' || !is_array($links) || !isset($links[$state])) {
+            return null;
+        }
+        $link = $links[$state];
+        unset($links[$state]);
+        $this->session->set('links', $links ? $links : null);
+        return $link;
+    }
+
+    private function isOfCurrentUser($link)
+    {
+        return is_array($link) && get_current_user_id() !== 0 && get_current_user_id() === $link[0] && $link[1] > time() - self::LINK_SECONDS;
     }
 
     private function signIn(array $answer, $linking)
@@ -99,12 +121,12 @@ class Sso_Login
             if ($claims === null) {
                 throw new SsoException('local_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
             }
-            $this->session->set('link', null);
-            if (is_array($linking) && $linking[1] > time() - 900) {
-                if (get_current_user_id() !== $linking[0]) {
-                    throw new SsoException('local_user', Sso_Login_Texts::get('You are no longer signed in to this site. Sign in, and link again.'));
+            if ($linking !== null) {
+                if (!$this->isOfCurrentUser($linking)) {
+                    throw new SsoException('local_user', Sso_Login_Texts::get(self::LINK_AGAIN));
                 }
-                $this->users->link(wp_get_current_user(), $claims);
+                $this->session->set('confirm', array($linking[0], time(), $claims['sub']));
+                return $answer; // to the page that asks
             }
             $user = $this->users->find($claims);
         } catch (SsoException $error) {
@@ -255,7 +277,74 @@ class Sso_Login
         if (!$this->isReady()) {
             wp_die(esc_html(Sso_Login_Texts::get('The sign-in cannot be used yet:')));
         }
-        $this->session->set('link', array(get_current_user_id(), time()));
-        $this->client()->send($this->client()->answer(array('return_to' => wp_parse_url(admin_url('profile.php'), PHP_URL_PATH)), array(), $_SERVER));
+        $asks = wp_parse_url(admin_url('admin-post.php'), PHP_URL_PATH) . '?action=sso_login_confirm';
+        try {
+            $url = $this->client()->loginUrl($asks, array('prompt' => 'login')); // not whoever is signed in there
+        } catch (SsoException $error) {
+            $this->client()->send($this->client()->failure($_SERVER, $error));
+        }
+        parse_str(wp_parse_url($url, PHP_URL_QUERY), $sent);
+        $links = $this->session->get('links');
+        $links = is_array($links) ? $links : array();
+        $links[$sent['state']] = array(get_current_user_id(), time());
+        $this->session->set('links', array_slice($links, -5, null, true));
+        $this->redirect($url);
+    }
+
+    /** Show the city account that just signed in, and link it when the user confirms. */
+    public function confirmLink()
+    {
+        nocache_headers();
+        $asked = $this->session->get('confirm');
+        $claims = $this->isReady() ? $this->client()->user() : null;
+        if ($claims === null || !$this->isOfCurrentUser($asked) || $asked[2] !== $claims['sub']) {
+            wp_die(esc_html(Sso_Login_Texts::get(self::LINK_AGAIN)), '', array('response' => 403));
+        }
+        $action = 'sso_login_confirm ' . $claims['sub'];
+        if ($_SERVER['REQUEST_METHOD'] !== 'POST') {
+            $title = Sso_Login_Texts::get('Link this city account?');
+            wp_die($this->confirmation(wp_get_current_user(), $claims, wp_create_nonce($action)), esc_html($title), array('response' => 200));
+        }
+        check_admin_referer($action);
+        $this->session->set('confirm', null);
+        if ($this->requested('choice') === 'link') {
+            $this->linkCurrentUser($claims);
+        } else {
+            $this->session->destroy(); // of the city account; the user stays signed in with the password
+        }
+        $this->redirect(admin_url('profile.php'));
+    }
+
+    private function linkCurrentUser(array $claims)
+    {
+        $user = wp_get_current_user();
+        try {
+            $this->users->link($user, $claims);
+        } catch (SsoException $error) {
+            $this->session->destroy();
+            $this->client()->send($this->client()->failure($_SERVER, $error));
+        }
+        $this->users->applyRoles($user, $claims);
+        $this->beginSession($user);
+    }
+
+    /** Return the form that asks, as HTML. */
+    public function confirmation(WP_User $user, array $claims, $nonce)
+    {
+        $html = '<h1>' . esc_html(Sso_Login_Texts::get('Link this city account?')) . '</h1><p>'
+            . esc_html(sprintf(Sso_Login_Texts::get('This city account will sign in to this site as %s.'), $user->user_login)) . '</p><dl>';
+        foreach (array('name' => 'Name', 'email' => 'E-mail') as $claim => $label) {
+            $value = isset($claims[$claim]) && is_string($claims[$claim]) && $claims[$claim] !== '' ? $claims[$claim] : '–';
+            $html .= '<dt>' . esc_html(Sso_Login_Texts::get($label)) . '</dt><dd><strong>' . esc_html($value) . '</strong></dd>';
+        }
+        return $html . '</dl><form method="post" action="' . esc_url(admin_url('admin-post.php')) . '">'
+            . '<input type="hidden" name="action" value="sso_login_confirm"><input type="hidden" name="_wpnonce" value="' . esc_attr($nonce) . '">'
+            . '<button class="button" name="choice" value="link">' . esc_html(Sso_Login_Texts::get('Link the city account')) . '</button> '
+            . '<button class="button" name="choice" value="cancel">' . esc_html(Sso_Login_Texts::get('Cancel')) . '</button></form>';
+    }
+
+    private function redirect($url)
+    {
+        $this->client()->send(array('status' => 303, 'headers' => array('Location' => $url, 'Cache-Control' => 'no-store'), 'body' => ''));
     }
 }
