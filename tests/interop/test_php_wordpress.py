@@ -179,6 +179,46 @@ def test_the_local_door_is_for_administrators_alone(site: Site) -> None:
         assert site.environment["OIDC_CLIENT_SECRET"] not in settings.text
 
 
+def test_a_role_of_the_city_opens_no_door_without_the_city(site: Site, server: Server) -> None:
+    """Roles that the provider gave count only while the user is signed in by it."""
+    option = "$o = get_option('sso_login'); $o['roles'] = 'operator = administrator'; $o['passwords'] = {};"
+    option += " update_option('sso_login', $o);"
+    siti = "$u = get_users(['meta_key' => '_sso_login_sub', 'meta_compare' => 'EXISTS'])[0];"
+    given = f"{siti} (new Sso_Login_Users())->applyRoles($u, ['roles' => ['operator']]);"
+    roles = f"{siti} echo implode(' ', $u->roles);"
+    door = (
+        f"{siti} echo (int) user_can($u, 'manage_options'), (int) apply_filters('allow_password_reset', true, $u->ID);"
+    )
+    name = site.run(
+        f"{option.format('true')} {siti} wp_set_password('sandi-siti-di-sini', $u->ID); echo $u->user_login;"
+    )
+    password = {"log": name, "pwd": "sandi-siti-di-sini"}
+
+    server.give(f"{site.sandbox.name}-sandbox", "operator")
+    with site.browser() as browser, site.browser() as other:
+        assert '<p id="roles">subscriber administrator</p>' in signed_in(server, "/wp-login.php", browser).text
+        assert site.run(door) == "10", "the password cannot be reset"
+        assert other.post("/wp-login.php", data=password).status_code == 200, "the password opens nothing"
+        server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
+        wait_until(lambda: site.run(roles) == "subscriber")
+        assert other.post("/wp-login.php", data=password).status_code == 200
+
+        site.run(option.format("false") + given)
+        assert other.post("/wp-login.php", data=password).status_code == 302, "passwords are open to everybody"
+        assert site.run(roles) == "subscriber"
+        site.run(given)
+        assert '<p id="roles">subscriber</p>' in other.get("/").text, "nor in a session of a password"
+
+        assert '<p id="roles">subscriber administrator</p>' in signed_in(server, "/wp-login.php", browser).text
+        browser.get(logout_link(browser.get("/").text))
+        assert site.run(roles) == "subscriber"
+    local = "update_user_meta(1, '_sso_login_roles', ['editor']); "
+    local += "echo (int) apply_filters('allow_password_reset', true, 1);"
+    assert site.run(option.format("true") + local) == "1", "an administrator of this site stays one"
+    site.run("delete_user_meta(1, '_sso_login_roles'); $o = get_option('sso_login'); $o['roles'] = 'operator = editor';"
+             " update_option('sso_login', $o);")  # fmt: skip
+
+
 def test_an_administrator_links_the_own_account_and_nobody_else_becomes_one(site: Site, server: Server) -> None:
     siti = "$u = get_users(['meta_key' => '_sso_login_sub', 'meta_compare' => 'EXISTS'])[0];"
     site.run(f"{siti} require ABSPATH . 'wp-admin/includes/user.php'; wp_delete_user($u->ID);")
@@ -189,11 +229,50 @@ def test_an_administrator_links_the_own_account_and_nobody_else_becomes_one(site
         link = re.search(r'href="([^"]+action=sso_login_link[^"]+)"', profile.text)
         assert link
         page = signed_in(server, unescape(link[1]), browser)
+        assert "Siti Rahmawati" in page.text
+        form = form_of(page)
+        sub = "echo get_user_meta(1, '_sso_login_sub', true);"
+        assert site.run(sub) == "", "nothing is linked unasked"
+        for forged in ({"_wpnonce": ""}, {"_wpnonce": "0123456789"}):
+            assert browser.post(form.action, data={**form.fields, **forged, "choice": "link"}).status_code == 403
+        assert browser.post(form.action, data={**form.fields, "choice": "cancel"}).status_code == 303
+        assert browser.post(form.action, data={**form.fields, "choice": "link"}).status_code == 403, "it was cancelled"
+        assert (site.run(sub), "Halo, admin" in browser.get("/").text) == ("", True)
+
+        asked = browser.get(unescape(link[1]), follow_redirects=True)
+        assert 'type="password"' in asked.text, "not whoever is signed in at the provider"
+        form = form_of(signed_in(server, unescape(link[1]), browser))
+        page = browser.post(form.action, data={**form.fields, "choice": "link"}, follow_redirects=True)
         assert str(page.url) == site.address + "/wp-admin/profile.php", page.text
         assert "action=sso_login_link" not in page.text
+        assert site.run(sub).startswith(server.issuer + " ")
     with site.browser() as browser:
         assert "Halo, admin" in signed_in(server, "/wp-login.php", browser).text
     site.run("delete_user_meta(1, '_sso_login_sub'); update_user_meta(1, 'nip', 'x');")
+
+
+def test_a_link_that_was_begun_counts_for_its_own_sign_in_alone(site: Site, server: Server) -> None:
+    with site.browser() as browser:
+        assert browser.post("/wp-login.php", data=ADMINISTRATOR).status_code == 302
+        link = re.search(r'href="([^"]+action=sso_login_link[^"]+)"', browser.get("/wp-admin/profile.php").text)
+        assert link
+        begun = browser.get(unescape(link[1]))
+        assert "prompt=login" in begun.headers["location"]
+        assert "Halo, Siti Rahmawati" in signed_in(server, LOGIN, browser).text, "another sign-in of this browser"
+        assert browser.get("/wp-admin/admin-post.php?action=sso_login_confirm").status_code == 403
+        finished = signed_in(server, begun.headers["location"], browser)
+        assert finished.status_code == 403, "the administrator is not signed in any more"
+    assert site.run("echo get_user_meta(1, '_sso_login_sub', true);") == ""
+
+
+def test_the_form_shows_the_city_account_in_both_languages(site: Site) -> None:
+    claims = "['sub' => 'x', 'name' => '<b>Siti</b>', 'email' => 'siti@kota.example']"
+    form = f"echo (new Sso_Login())->confirmation(get_user_by('id', 1), {claims}, 'n');"
+    english = site.run(form)
+    assert "&lt;b&gt;Siti&lt;/b&gt;" in english
+    assert "siti@kota.example" in english
+    assert "sign in to this site as admin." in english
+    assert "masuk ke situs ini sebagai admin." in site.run("add_filter('locale', fn() => 'id_ID'); " + form)
 
 
 @pytest.mark.parametrize(

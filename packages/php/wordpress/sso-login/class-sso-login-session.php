@@ -90,7 +90,10 @@ class Sso_Login_Session
         return $this->id;
     }
 
-    /** End a session: this one (null), or that of another browser. With it ends the session of WordPress. */
+    /**
+     * End a session: this one (null), or that of another browser. With it end the session of WordPress, and the roles that
+     * the provider gave. Where the user is signed in by the provider elsewhere too, the next request there gives them again.
+     */
     public function destroy($id = null)
     {
         $this->load();
@@ -98,6 +101,10 @@ class Sso_Login_Session
         $data = $own ? $this->data : get_transient(self::key($id));
         if (is_array($data) && isset($data['wordpress'])) {
             WP_Session_Tokens::get_instance($data['wordpress'][0])->destroy($data['wordpress'][1]);
+            $user = get_user_by('id', $data['wordpress'][0]);
+            if ($user) {
+                Sso_Login_Users::takeRoles($user);
+            }
         }
         if ($id !== null || $this->id !== null) {
             delete_transient(self::key($id !== null ? $id : $this->id));

@@ -54,6 +54,30 @@ class Sso_Login_Users
         return (string) get_user_meta($userId, self::SUB, true) !== '';
     }
 
+    private static function given(WP_User $user)
+    {
+        $given = get_user_meta($user->ID, self::ROLES, true);
+        return is_array($given) ? $given : array();
+    }
+
+    /** Tell whether a user administers this site, also without the roles that the provider gave. */
+    public static function isLocalAdministrator(WP_User $user)
+    {
+        $own = clone $user;
+        $own->caps = array_diff_key($own->caps, array_flip(self::given($user)));
+        $own->get_role_caps();
+        return $own->has_cap('manage_options');
+    }
+
+    /** Take the roles that the provider gave: they count only while the user is signed in by the provider. */
+    public static function takeRoles(WP_User $user)
+    {
+        foreach (self::given($user) as $role) {
+            $user->remove_role($role);
+        }
+        delete_user_meta($user->ID, self::ROLES);
+    }
+
     private static function subject($sub)
     {
         return Sso_Login_Settings::get('issuer') . ' ' . $sub;
@@ -105,8 +129,7 @@ class Sso_Login_Users
     {
         $has = isset($claims['roles']) && is_array($claims['roles']) ? $claims['roles'] : array();
         $wanted = array_values(array_unique(array_intersect_key(Sso_Login_Settings::roles(), array_flip(array_filter($has, 'is_string')))));
-        $given = get_user_meta($user->ID, self::ROLES, true);
-        $given = is_array($given) ? $given : array();
+        $given = self::given($user);
         if ($wanted === $given) {
             return;
         }

@@ -3,6 +3,9 @@
 /** Connects WordPress and SsoClient. */
 class Sso_Login
 {
+    const LINK_SECONDS = 900;
+    const LINK_AGAIN = 'You are no longer signed in to this site. Sign in, and link again.';
+
     private $client;
     private $session;
     private $users;
@@ -19,10 +22,12 @@ class Sso_Login
         add_filter('authenticate', array($this, 'refusePassword'), 100, 2);
         add_filter('allow_password_reset', array($this, 'mayUsePassword'), 10, 2);
         add_filter('wp_is_application_passwords_available_for_user', array($this, 'mayUseApplicationPassword'), 10, 2);
+        add_action('wp_logout', array($this, 'endRoles'));
         add_filter('logout_redirect', array($this, 'logoutUrl'), 100);
         add_filter('allowed_redirect_hosts', array($this, 'allowProvider'));
         add_action('show_user_profile', array($this, 'profile'));
         add_action('admin_post_sso_login_link', array($this, 'beginLink'));
+        add_action('admin_post_sso_login_confirm', array($this, 'confirmLink'));
     }
 
     private function client()
@@ -51,15 +56,16 @@ class Sso_Login
     /** With every request: a session of WordPress that came from the provider is one only as long as the provider's. */
     public function checkSession()
     {
-        $token = wp_get_session_token();
         $userId = get_current_user_id();
-        if ($token === '' || $userId === 0) {
+        if ($userId === 0) {
             return;
         }
+        $token = wp_get_session_token();
         $tokens = WP_Session_Tokens::get_instance($userId);
-        $kept = $tokens->get($token);
+        $kept = $token !== '' ? $tokens->get($token) : null;
         if (!is_array($kept) || empty($kept['sso_login'])) {
-            return; // signed in with a password
+            Sso_Login_Users::takeRoles(wp_get_current_user()); // signed in with a password
+            return;
         }
         $own = $this->isReady() && hash_equals($kept['sso_login'], hash('sha256', $this->session->id()));
         $claims = $own ? $this->client()->user() : null;
@@ -68,6 +74,7 @@ class Sso_Login
             return;
         }
         $tokens->destroy($token);
+        Sso_Login_Users::takeRoles(wp_get_current_user());
         wp_clear_auth_cookie();
         wp_set_current_user(0);
     }
@@ -81,12 +88,30 @@ class Sso_Login
         $query = wp_unslash($_GET);
         $form = wp_unslash($_POST);
         $returns = !isset($form['logout_token'], $query['sso']) && (isset($query['code']) || isset($query['error']));
-        $linking = $this->session->get('link');
+        $linking = $this->takeLink(isset($query['state']) && is_string($query['state']) ? $query['state'] : '');
         $answer = $this->client()->answer($query, $form, $_SERVER);
         if ($returns && $answer['status'] === 303) {
             $answer = $this->signIn($answer, $linking);
         }
         $this->client()->send($answer);
+    }
+
+    /** Return who began to link with this sign-in and when, and forget it; null: another sign-in. */
+    private function takeLink($state)
+    {
+        $links = $this->session->get('links');
+        if ($state === '' || !is_array($links) || !isset($links[$state])) {
+            return null;
+        }
+        $link = $links[$state];
+        unset($links[$state]);
+        $this->session->set('links', $links ? $links : null);
+        return $link;
+    }
+
+    private function isOfCurrentUser($link)
+    {
+        return is_array($link) && get_current_user_id() !== 0 && get_current_user_id() === $link[0] && $link[1] > time() - self::LINK_SECONDS;
     }
 
     private function signIn(array $answer, $linking)
@@ -96,12 +121,12 @@ class Sso_Login
             if ($claims === null) {
                 throw new SsoException('local_user', Sso_Login_Texts::get('This site has no account for you. Ask its administrator.'));
             }
-            $this->session->set('link', null);
-            if (is_array($linking) && $linking[1] > time() - 900) {
-                if (get_current_user_id() !== $linking[0]) {
-                    throw new SsoException('local_user', Sso_Login_Texts::get('You are no longer signed in to this site. Sign in, and link again.'));
+            if ($linking !== null) {
+                if (!$this->isOfCurrentUser($linking)) {
+                    throw new SsoException('local_user', Sso_Login_Texts::get(self::LINK_AGAIN));
                 }
-                $this->users->link(wp_get_current_user(), $claims);
+                $this->session->set('confirm', array($linking[0], time(), $claims['sub']));
+                return $answer; // to the page that asks
             }
             $user = $this->users->find($claims);
         } catch (SsoException $error) {
@@ -118,6 +143,9 @@ class Sso_Login
         $before = wp_get_session_token();
         if ($before !== '' && get_current_user_id() !== 0) {
             WP_Session_Tokens::get_instance(get_current_user_id())->destroy($before);
+            if (get_current_user_id() !== $user->ID) {
+                Sso_Login_Users::takeRoles(wp_get_current_user());
+            }
         }
         $id = hash('sha256', $this->session->id());
         $attach = function ($information) use ($id) {
@@ -165,11 +193,24 @@ class Sso_Login
         }
     }
 
-    /** A password opens the site for administrators only. The answer is the same for a right and a wrong password. */
+    private function arePasswordsOpen()
+    {
+        return !Sso_Login_Settings::get('passwords') || !$this->isReady();
+    }
+
+    /**
+     * A password opens the site for administrators only, who are that without the provider. The answer is the same for a right
+     * and a wrong password.
+     */
     public function refusePassword($user, $name)
     {
-        $isOpen = !Sso_Login_Settings::get('passwords') || !$this->isReady() || $name === '' || $name === null;
-        if ($isOpen || ($user instanceof WP_User && user_can($user, 'manage_options'))) {
+        if ($name === '' || $name === null) {
+            return $user;
+        }
+        if ($this->arePasswordsOpen() || ($user instanceof WP_User && Sso_Login_Users::isLocalAdministrator($user))) {
+            if ($user instanceof WP_User) {
+                Sso_Login_Users::takeRoles($user);
+            }
             return $user;
         }
         return new WP_Error('sso_login', esc_html(Sso_Login_Texts::get('Sign in with the city account. The password form is for administrators.')));
@@ -177,8 +218,16 @@ class Sso_Login
 
     public function mayUsePassword($allowed, $userId)
     {
-        $closed = Sso_Login_Settings::get('passwords') && $this->isReady() && !user_can($userId, 'manage_options');
-        return $closed ? false : $allowed;
+        $user = get_user_by('id', (int) $userId);
+        return $this->arePasswordsOpen() || ($user && Sso_Login_Users::isLocalAdministrator($user)) ? $allowed : false;
+    }
+
+    public function endRoles($userId)
+    {
+        $user = get_user_by('id', (int) $userId);
+        if ($user) {
+            Sso_Login_Users::takeRoles($user);
+        }
     }
 
     /** An application password would outlive the end of the session. */
@@ -228,7 +277,74 @@ class Sso_Login
         if (!$this->isReady()) {
             wp_die(esc_html(Sso_Login_Texts::get('The sign-in cannot be used yet:')));
         }
-        $this->session->set('link', array(get_current_user_id(), time()));
-        $this->client()->send($this->client()->answer(array('return_to' => wp_parse_url(admin_url('profile.php'), PHP_URL_PATH)), array(), $_SERVER));
+        $asks = wp_parse_url(admin_url('admin-post.php'), PHP_URL_PATH) . '?action=sso_login_confirm';
+        try {
+            $url = $this->client()->loginUrl($asks, array('prompt' => 'login')); // not whoever is signed in there
+        } catch (SsoException $error) {
+            $this->client()->send($this->client()->failure($_SERVER, $error));
+        }
+        parse_str(wp_parse_url($url, PHP_URL_QUERY), $sent);
+        $links = $this->session->get('links');
+        $links = is_array($links) ? $links : array();
+        $links[$sent['state']] = array(get_current_user_id(), time());
+        $this->session->set('links', array_slice($links, -5, null, true));
+        $this->redirect($url);
+    }
+
+    /** Show the city account that just signed in, and link it when the user confirms. */
+    public function confirmLink()
+    {
+        nocache_headers();
+        $asked = $this->session->get('confirm');
+        $claims = $this->isReady() ? $this->client()->user() : null;
+        if ($claims === null || !$this->isOfCurrentUser($asked) || $asked[2] !== $claims['sub']) {
+            wp_die(esc_html(Sso_Login_Texts::get(self::LINK_AGAIN)), '', array('response' => 403));
+        }
+        $action = 'sso_login_confirm ' . $claims['sub'];
+        if ($_SERVER['REQUEST_METHOD'] !== 'POST') {
+            $title = Sso_Login_Texts::get('Link this city account?');
+            wp_die($this->confirmation(wp_get_current_user(), $claims, wp_create_nonce($action)), esc_html($title), array('response' => 200));
+        }
+        check_admin_referer($action);
+        $this->session->set('confirm', null);
+        if ($this->requested('choice') === 'link') {
+            $this->linkCurrentUser($claims);
+        } else {
+            $this->session->destroy(); // of the city account; the user stays signed in with the password
+        }
+        $this->redirect(admin_url('profile.php'));
+    }
+
+    private function linkCurrentUser(array $claims)
+    {
+        $user = wp_get_current_user();
+        try {
+            $this->users->link($user, $claims);
+        } catch (SsoException $error) {
+            $this->session->destroy();
+            $this->client()->send($this->client()->failure($_SERVER, $error));
+        }
+        $this->users->applyRoles($user, $claims);
+        $this->beginSession($user);
+    }
+
+    /** Return the form that asks, as HTML. */
+    public function confirmation(WP_User $user, array $claims, $nonce)
+    {
+        $html = '<h1>' . esc_html(Sso_Login_Texts::get('Link this city account?')) . '</h1><p>'
+            . esc_html(sprintf(Sso_Login_Texts::get('This city account will sign in to this site as %s.'), $user->user_login)) . '</p><dl>';
+        foreach (array('name' => 'Name', 'email' => 'E-mail') as $claim => $label) {
+            $value = isset($claims[$claim]) && is_string($claims[$claim]) && $claims[$claim] !== '' ? $claims[$claim] : '–';
+            $html .= '<dt>' . esc_html(Sso_Login_Texts::get($label)) . '</dt><dd><strong>' . esc_html($value) . '</strong></dd>';
+        }
+        return $html . '</dl><form method="post" action="' . esc_url(admin_url('admin-post.php')) . '">'
+            . '<input type="hidden" name="action" value="sso_login_confirm"><input type="hidden" name="_wpnonce" value="' . esc_attr($nonce) . '">'
+            . '<button class="button" name="choice" value="link">' . esc_html(Sso_Login_Texts::get('Link the city account')) . '</button> '
+            . '<button class="button" name="choice" value="cancel">' . esc_html(Sso_Login_Texts::get('Cancel')) . '</button></form>';
+    }
+
+    private function redirect($url)
+    {
+        $this->client()->send(array('status' => 303, 'headers' => array('Location' => $url, 'Cache-Control' => 'no-store'), 'body' => ''));
     }
 }
