@@ -61,7 +61,7 @@ async def test_a_nik_is_one_persons(city: City) -> None:
     assert (await officer("POST", f"/users/{city.users['siti']}/identity-checks", json=CHECK)).status_code == 201
     answer = await officer("POST", f"/users/{city.users['lengkap']}/identity-checks", json=CHECK)
     assert answer.status_code == 409
-    assert "somebody else" in answer.text
+    assert "another account has this NIK" in answer.text
 
 
 async def test_nobody_checks_their_own_identity(city: City) -> None:

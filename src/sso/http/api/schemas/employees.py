@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from sso.accounts.employee_import import MAX_ENDED_PERCENT
 from sso.http.api.schemas.base import ResponseModel
@@ -67,7 +67,7 @@ class EmployeeImport(BaseModel):
     complete: StrictBool = Field(
         False, description="The list names every employee: the employments of others that came from an import end."
     )
-    max_ended_percent: int = Field(
+    max_ended_percent: StrictInt = Field(
         MAX_ENDED_PERCENT,
         ge=0,
         le=100,
