@@ -138,6 +138,13 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
 
 
+async def recovery_codes(page: Page) -> list[str]:
+    """Return the recovery codes of a page, once it shows them: reading texts does not wait for a page."""
+    codes = page.locator("ol.codes li")
+    await expect(codes).to_have_count(10)
+    return await codes.all_inner_texts()
+
+
 async def test_register_with_a_passkey_and_no_password(demo: Demo, person: BrowserContext) -> None:
     page, address = await person.new_page(), new_address()
     await authenticator(page)
@@ -151,8 +158,7 @@ async def test_register_with_a_passkey_and_no_password(demo: Demo, person: Brows
     await expect(page.locator("#name")).to_be_focused()
     await page.locator("#name").fill("Kunci Saja")
     await page.get_by_role("button", name="Buat akun dengan kunci sandi").click()
-    codes = await page.locator("ol.codes li").all_inner_texts()
-    assert len(codes) == 10
+    codes = await recovery_codes(page)
     async with page.expect_download() as started:
         await page.get_by_role("button", name="Unduh").click()
     download = await started.value
@@ -255,8 +261,7 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
     await page.get_by_role("button", name="Aktifkan").click()
-    codes = await page.locator("ol.codes li").all_inner_texts()
-    assert len(codes) == 10
+    codes = await recovery_codes(page)
 
     desk = await other.new_page()
     for number, expected in enumerate(("Halo, Bayu Baru", "")):
@@ -505,7 +510,7 @@ async def test_without_scripts_everything_but_passkeys_works(demo: Demo, chromiu
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
     await page.get_by_role("button", name="Aktifkan").click()
-    codes = await page.locator("ol.codes li").all_inner_texts()
+    codes = await recovery_codes(page)
     await page.goto(f"{demo.issuer}/login?add=1")
     await page.locator("#username").fill(address)
     await page.locator("#password").fill(PASSWORD)
