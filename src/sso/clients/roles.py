@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from sso.identity.groups.rules import is_code
+from sso.identity.groups.rules import is_group_code
 from sso.platform.security.text import check_line
 
 BELOW = "/*"
@@ -35,7 +35,7 @@ def check_interest(text: str) -> str:
     Raises:
         ValueError: when it is none.
     """
-    if not is_code(text.removesuffix(BELOW)):
+    if not is_group_code(text.removesuffix(BELOW)):
         raise ValueError(f"{text!r} must be a code such as DINKES, or DINKES/* with the units below it")
     return text
 

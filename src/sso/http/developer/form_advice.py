@@ -11,7 +11,7 @@ from sso.clients.registry import Registry
 from sso.clients.roles import BELOW
 from sso.http.developer.form import Typed
 from sso.http.developer.role_fields import INTEREST
-from sso.identity.groups.rules import is_code
+from sso.identity.groups.rules import is_group_code
 from sso.identity.groups.tree import unknown_codes
 from sso.portal.applications import KINDS, RequestedSettings, sandbox_id, texts_in
 from sso.portal.redirect_uri_advice import Advice, advise, hosts_of
@@ -60,7 +60,7 @@ def advise_typed(
 async def advise_codes(session: AsyncSession, typed: Typed) -> None:
     """Say which codes of units and groups do not exist. They are not refused: a unit may come later."""
     lines = (line.strip().removesuffix(BELOW) for line in typed.values[INTEREST].split("\n"))
-    codes = {line for line in lines if is_code(line)}
+    codes = {line for line in lines if is_group_code(line)}
     unknown = await unknown_codes(session, codes) if codes else set()
     typed.advice[INTEREST] = [Advice("unknown_code", code, refused=False) for code in sorted(unknown)]
 
