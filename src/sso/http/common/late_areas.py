@@ -30,7 +30,7 @@ class LateArea(BaseRoute):
         routers: Callable[[], Sequence[APIRouter]],
         loaded: Callable[[], object] = lambda: None,
     ) -> None:
-        self._beginnings, self._routers, self._loaded = beginnings, routers, loaded
+        self._beginnings, self.routers, self._loaded = beginnings, routers, loaded
         self._lock = asyncio.Lock()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -44,7 +44,7 @@ class LateArea(BaseRoute):
         router: APIRouter = scope["app"].router
         async with self._lock:
             if self in router.routes:
-                routers = await asyncio.to_thread(self._routers)
+                routers = await asyncio.to_thread(self.routers)
                 self.take_place(router.routes, routers)
                 self._loaded()
         await router(scope, receive, send)
@@ -58,5 +58,5 @@ class LateArea(BaseRoute):
 def complete(routes: list[BaseRoute]) -> list[BaseRoute]:
     """Import what is missing and return the routes; for whoever looks at all of them."""
     for area in [route for route in routes if isinstance(route, LateArea)]:
-        area.take_place(routes, area._routers())
+        area.take_place(routes, area.routers())
     return routes
