@@ -56,8 +56,10 @@ async def test_sqlite_is_set_up_for_many_readers_and_one_writer(tmp_path: Path) 
     await db.close()
 
 
-@pytest.mark.parametrize("overrides", [{"sessions_per_user": 0}])
+@pytest.mark.parametrize("overrides", [{"sessions_per_user": 0, "password_hash_queue": 200}])
 async def test_fifty_sign_ins_at_once(city: City) -> None:
+    """All from one network, which has half of the queue for passwords."""
+
     async def one() -> int:
         async with city.browser() as browser:
             return (await browser.tokens(city.relying_party("warga"))).status
