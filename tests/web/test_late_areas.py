@@ -81,7 +81,7 @@ async def test_an_area_that_cannot_be_imported_is_tried_again() -> None:
         attempts.append(1)
         if len(attempts) == 1:
             raise ImportError("no memory")
-        return area([])._routers()  # type: ignore[return-value]
+        return area([]).routers()  # type: ignore[return-value]
 
     app.router.routes.append(LateArea(("/late",), routers))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
