@@ -172,14 +172,8 @@ class Run:
                 ids = await find(session, last)
             if not ids:
                 break
-            for last in ids:
-                if self.stop.is_set():
-                    break
-                error = await self._one_row(last, work)
-                if error is None:
-                    done += 1
-                else:
-                    failures.append(error)
+            count, failed = await self.alone(ids, work)
+            done, last, failures = done + count, ids[-1], [*failures, *failed.values()]
         return self.result(done, failures)
 
     async def alone(
