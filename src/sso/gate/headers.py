@@ -49,7 +49,7 @@ MAX_LIST_BYTES = 4096
 def values_of_user(services: GateServices, session: Executor, client: Client, grant: LiveGrant) -> dict[str, object]:
     """Return what an application receives of a user, without roles and groups. One statement; for the bridge.
 
-    An e-mail address or a telephone number that is not verified is left out: a header cannot say so.
+    An e-mail address or a phone number that is not verified is left out: a header cannot say so.
     """
     gate = client.meta.gate
     assert gate is not None

@@ -5,7 +5,6 @@ one log line, and an answer in the right form when something fails.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import secrets
@@ -28,7 +27,7 @@ from sso.http.common.received import Received, RequestRefused
 from sso.http.common.request_checks import check_body, check_head
 from sso.http.common.responses import OPEN_PATHS, ReadyResponse
 from sso.http.common.server_protocol import WHOLE
-from sso.http.common.state import client_address, request_id_of_proxy
+from sso.http.common.state import client_address, networks_of, request_id_of_proxy
 from sso.identity.employees.rules import MAX_FILE_BYTES, MAX_LIST_BYTES
 from sso.logs import begin_context
 from sso.platform.db import DatabaseUnavailable, TransactionConflict
@@ -131,7 +130,7 @@ class Shell:
             "/api/v1/employees/import": MAX_LIST_BYTES,
         }
         self._privacy = settings.ip_address_privacy
-        self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
+        self._trusted = networks_of(tuple(settings.trusted_proxies))
         self._headers = [(b"x-content-type-options", b"nosniff")]
         if settings.secure_cookies:
             self._headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -127,6 +128,12 @@ def kept_address_of(request: Request) -> str | None:
 def request_id_of(request: Request) -> str:
     """Return the reference under which ``request`` is found in the log."""
     return str(request.scope["request_id"])
+
+
+@lru_cache(maxsize=10)
+def networks_of(texts: tuple[str, ...]) -> list[Network]:
+    """Return networks, such as those of the trusted proxies, as the settings write them (CIDR)."""
+    return [ipaddress.ip_network(text, strict=False) for text in texts]
 
 
 def client_address(scope: Scope, trusted: list[Network]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sso.http.common.state import is_from_proxy
+from sso.http.common.state import is_from_proxy, networks_of
 from sso.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class TracedRequests:
 
     def __init__(self, app: ASGIApp, settings: Settings, traces: Traces) -> None:
         self._app, self._traces = app, traces
-        self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
+        self._trusted = networks_of(tuple(settings.trusted_proxies))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

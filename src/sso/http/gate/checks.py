@@ -18,7 +18,7 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.responses import ReadyResponse
 from sso.http.common.state import site_of
 from sso.http.gate.messages import forbidden_page
-from sso.http.gate.proxy import FORWARDED, ORIGINAL, NotTheProxy, read_proxied, refuse_stranger
+from sso.http.gate.proxy import FORWARDED, ORIGINAL, read_proxied
 
 router = new_router(include_in_schema=False)
 
@@ -31,10 +31,7 @@ _STATUS = {Outcome.SIGN_IN: 401, Outcome.FORBIDDEN: 403}
 @router.get("/gate/check/nginx")
 async def check_for_nginx(request: Request) -> Response:
     """Answer ``auth_request`` of nginx."""
-    try:
-        client, proxied = read_proxied(request, ORIGINAL)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, ORIGINAL)
     verdict = await _verdict(request, client, proxied)
     if verdict.outcome is Outcome.PASS:
         return _passed(verdict)
@@ -44,20 +41,14 @@ async def check_for_nginx(request: Request) -> Response:
 @router.get("/gate/check/redirect")
 async def check_with_redirect(request: Request) -> Response:
     """Answer Traefik, Caddy, HAProxy and Apache."""
-    try:
-        client, proxied = read_proxied(request, FORWARDED)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, FORWARDED)
     return _answer(request, client, proxied, await _verdict(request, client, proxied))
 
 
 @router.get("/gate/check/refused")
 async def refused(request: Request) -> Response:
     """Answer a client that nginx has refused: what the other endpoints answer at once."""
-    try:
-        client, proxied = read_proxied(request, ORIGINAL)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, ORIGINAL)
     verdict = await _verdict(request, client, proxied)
     if verdict.outcome is Outcome.PASS:  # somebody has signed in in another tab, this very moment
         verdict = Verdict(Outcome.SIGN_IN)
@@ -70,10 +61,7 @@ async def check_for_envoy(request: Request) -> Response:
     raw = request.scope.get("raw_path") or request.scope["path"].encode()
     uri = raw.decode("latin-1").partition("/gate/check/envoy")[2]
     query = request.scope["query_string"].decode("latin-1")
-    try:
-        client, proxied = read_proxied(request, FORWARDED, envoy_uri=f"{uri or '/'}{'?' + query if query else ''}")
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, FORWARDED, envoy_uri=f"{uri or '/'}{'?' + query if query else ''}")
     return _answer(request, client, proxied, await _verdict(request, client, proxied))
 
 

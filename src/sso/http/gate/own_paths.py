@@ -15,7 +15,7 @@ from sso.http.common.i18n import LOCALES
 from sso.http.common.late_routes import new_router
 from sso.http.common.state import site_of
 from sso.http.gate.messages import AGAIN, BACK, NOT_SIGNED_IN, SENT, message
-from sso.http.gate.proxy import BROWSER_COOKIE, COOKIE, FORWARDED, NotTheProxy, cookie_of, read_proxied, refuse_stranger
+from sso.http.gate.proxy import BROWSER_COOKIE, COOKIE, FORWARDED, cookie_of, read_proxied
 
 router = new_router(include_in_schema=False)
 
@@ -25,10 +25,7 @@ _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 @router.get("/.sso/start")
 async def start(request: Request) -> Response:
     """Begin a sign-in: an authorization request of the application."""
-    try:
-        client, proxied = read_proxied(request, FORWARDED)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, FORWARDED)
     if not client.enabled:
         return message(request, client, 403, NOT_SIGNED_IN, ("/", AGAIN))
     parameters = dict(query_pairs(request))
@@ -50,10 +47,7 @@ async def start(request: Request) -> Response:
 @router.get("/.sso/callback")
 async def callback(request: Request) -> Response:
     """Finish a sign-in: the redirect URI of the application."""
-    try:
-        client, proxied = read_proxied(request, FORWARDED)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, FORWARDED)
     pairs = query_pairs(request)
     parameters = dict(pairs)
     provider = site_of(request).provider
@@ -76,10 +70,7 @@ async def callback(request: Request) -> Response:
 @router.get("/.sso/sent")
 async def sent(request: Request) -> Response:
     """Say that a form must be sent again: it came without a session, and is lost."""
-    try:
-        client, _ = read_proxied(request, FORWARDED)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, _ = read_proxied(request, FORWARDED)
     address = way_back(dict(query_pairs(request)).get("to", "/"))
     return message(request, client, 200, SENT, (address, BACK))
 
@@ -88,10 +79,7 @@ async def sent(request: Request) -> Response:
 async def leave(request: Request) -> Response:
     """Sign out: at the provider, which ends the session in every application; and here, where a page of the application
     leads to it."""
-    try:
-        client, proxied = read_proxied(request, FORWARDED)
-    except NotTheProxy as error:
-        return refuse_stranger(request, error)
+    client, proxied = read_proxied(request, FORWARDED)
     here = is_asked_here(proxied.headers)
     address = await sign_out(site_of(request).provider, client, proxied.host, proxied.token, asked_here=here)
     response = _onward(303, address)

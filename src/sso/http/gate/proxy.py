@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +13,8 @@ from sso.clients.registry import Client
 from sso.gate.decision import ProxiedRequest
 from sso.gate.keys import client_of_credential
 from sso.http.common.cookies import cookie_in
-from sso.http.common.state import address_of, request_id_of, site_of
+from sso.http.common.errors import Interruption
+from sso.http.common.state import address_of, is_from_proxy, networks_of, request_id_of, site_of
 
 log = logging.getLogger("sso.gate")
 
@@ -41,9 +40,15 @@ ORIGINAL = Names("x-original-host", "x-original-proto", "x-original-uri", "x-ori
 FORWARDED = Names("x-forwarded-host", "x-forwarded-proto", "x-forwarded-uri", "x-forwarded-method")
 
 
-class NotTheProxy(Exception):
+class NotTheProxy(Interruption):
     """A request does not come from the proxy of an application, or asks about a host that is not registered. The
     message is for the log."""
+
+    def respond(self, request: Request) -> Response:
+        """Refuse the request, and say why in the log."""
+        log.warning("%s: refused at the gate: %s", request_id_of(request), self)
+        text = b"This request does not come from the proxy of an application. The log of the server says why.\n"
+        return Response(text, 403, {"Cache-Control": "no-store"}, "text/plain")
 
 
 def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None) -> tuple[Client, ProxiedRequest]:
@@ -59,8 +64,8 @@ def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None
     """
     site = site_of(request)
     headers = _single(request)
-    peer = request.client.host if request.client is not None else ""
-    if not _is_trusted(peer, tuple(site.settings.trusted_proxies)):
+    if not is_from_proxy(request.scope, networks_of(tuple(site.settings.trusted_proxies))):
+        peer = request.client.host if request.client is not None else ""
         raise NotTheProxy(f"{peer} is not one of SSO_TRUSTED_PROXIES")
     client_id = client_of_credential(site.provider.box, headers.get(KEY_HEADER, ""))
     client = site.provider.registry.get(client_id) if client_id is not None else None
@@ -87,13 +92,6 @@ def cookie_of(header: str, name: str) -> str:
     return value if len(value) == TOKEN_CHARS and value.isascii() else ""
 
 
-def refuse_stranger(request: Request, error: NotTheProxy) -> Response:
-    """Return the answer to a request that is not from the proxy of an application."""
-    log.warning("%s: refused at the gate: %s", request_id_of(request), error)
-    text = b"This request does not come from the proxy of an application. The log of the server says why.\n"
-    return Response(text, 403, {"Cache-Control": "no-store"}, "text/plain")
-
-
 def _single(request: Request) -> Mapping[str, str]:
     """Return the headers; one that stands more than once is left out, but for cookies, which HTTP/2 may split."""
     headers: dict[str, str] = {}
@@ -110,12 +108,3 @@ def _single(request: Request) -> Mapping[str, str]:
     for key in repeated:
         del headers[key]
     return headers
-
-
-@lru_cache(maxsize=1000)
-def _is_trusted(peer: str, networks: tuple[str, ...]) -> bool:
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
