@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.interop.conftest import PASSWORD, Server
-from tests.interop.test_mod_auth_openidc import MODULES, USER
+from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
 
@@ -32,25 +32,11 @@ from sso.clients.registry import Client
 from sso.http.developer.quick_start import files_of
 
 pytestmark = [pytest.mark.interop]
-APACHE = """
-ServerName localhost
-ServerRoot {root}
-PidFile {root}/pid
-Listen 127.0.0.1:{port}
-ErrorLog {root}/error.log
-LogLevel warn
-{user}
-LoadModule mpm_event_module {modules}/mod_mpm_event.so
-LoadModule authn_core_module {modules}/mod_authn_core.so
-LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule authz_user_module {modules}/mod_authz_user.so
-LoadModule dir_module {modules}/mod_dir.so
-LoadModule headers_module {modules}/mod_headers.so
-LoadModule mime_module {modules}/mod_mime.so
+CONFIGURATION = (
+    APACHE
+    + """\
 LoadModule rewrite_module {modules}/mod_rewrite.so
 LoadModule auth_cas_module {modules}/mod_auth_cas.so
-TypesConfig /etc/mime.types
-DocumentRoot {root}/htdocs
 DirectoryIndex index.html
 Include {root}/masuk-cas.conf
 <Location /app/>
@@ -60,6 +46,7 @@ Include {root}/masuk-cas.conf
   Require cas-attribute roles:operator
 </Location>
 """
+)
 
 
 def client_of(server: Server, client_id: str) -> Client:
@@ -207,7 +194,7 @@ def apache(server: Server) -> Iterator[str]:
     assert cache in text
     (root / "masuk-cas.conf").write_text(text.replace(cache, f"{root}/cache/"))
     port, configuration = server.ports["modcas"], root / "httpd.conf"
-    configuration.write_text(APACHE.format(root=root, port=port, modules=MODULES, user=USER))
+    configuration.write_text(CONFIGURATION.format(root=root, port=port, modules=MODULES, user=USER))
     process = subprocess.Popen([program, "-f", str(configuration), "-DFOREGROUND"], start_new_session=True)
     try:
         wait_for(port, process, configuration)

@@ -32,14 +32,14 @@ LoadModule authz_user_module {modules}/mod_authz_user.so
 LoadModule dir_module {modules}/mod_dir.so
 LoadModule headers_module {modules}/mod_headers.so
 LoadModule mime_module {modules}/mod_mime.so
-LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
 TypesConfig /etc/mime.types
 DocumentRoot {root}/htdocs
 """
-"""What an Apache needs to start, with the module."""
+"""What an Apache needs to start."""
 CONFIGURATION = (
     APACHE
     + """\
+LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
 OIDCProviderMetadataURL {issuer}/.well-known/openid-configuration
 OIDCClientID apache
 OIDCClientSecret {secret}

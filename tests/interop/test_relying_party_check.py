@@ -223,6 +223,7 @@ def test_an_application_that_does_not_answer_does_not_pass(server: Server) -> No
 PROTECTED = (
     APACHE
     + """\
+LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
 <Directory {root}/htdocs>
   Require all granted
 </Directory>
