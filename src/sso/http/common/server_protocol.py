@@ -74,8 +74,13 @@ def _parser(protocol: BoundedProtocol | _SecondHead) -> httptools.HttpRequestPar
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. ``sso serve`` names it to uvicorn."""
+    """One connection. ``sso serve`` names it to uvicorn.
 
+    Once the process was asked to stop, each answer closes its connection (RFC 9112 section 9.6). So a proxy keeps none
+    on which it would send a request while the server closes it.
+    """
+
+    stopping = False  # of the class: one process has one server
     _in_head = True
     _head_bytes = 0
     _deadline: asyncio.TimerHandle | None = None
@@ -97,6 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._end_head()
         super().on_headers_complete()
+        if self.stopping:
+            self.cycle.keep_alive = False
         self.scope["extensions"] = {WHOLE: partial(self._send_whole, self.cycle)}  # type: ignore[dict-item]  # a function
 
     def on_message_complete(self) -> None:
