@@ -37,7 +37,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     mode.add_argument("--peer", choices=["node"], help="compare with node-oidc-provider, in turns, and print the aims")
     mode.add_argument("--against", type=Path, metavar="CHECKOUT", help="compare with another checkout, in turns")
     mode.add_argument("--roles", action="store_true", help="compare with roles and groups in tokens, in turns")
-    parser.add_argument("--write", action="store_true", help="with --peer: renew docs/performance.md and README.md")
+    parser.add_argument("--write", action="store_true", help="with --peer: renew the figures in docs and README.md")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each server for each flow (default 9)")
     parser.add_argument("--seconds", type=float, help="length of a turn (default 2; without turns 5)")
     parser.add_argument("--actors", type=int, default=8, help="connections at the same time (default 8)")
@@ -162,10 +162,10 @@ def against_peer(chosen: argparse.Namespace, directory: Path, stack: ExitStack) 
     run = PeerRun(conditions, turns, memory, {name: spread(times) for name, times in ready.items()}, command)
     print(f"\n{peer_table(run)}\n\n{aims(run)}")
     if chosen.write:
-        page, readme = ROOT / "docs/performance.md", ROOT / "README.md"
+        page, readme = ROOT / "docs/reference/performance.md", ROOT / "README.md"
         page.write_text(renewed_page(page.read_text(), run))
         readme.write_text(renewed_readme(readme.read_text(), page.read_text()))
-        print("docs/performance.md and README.md have these figures now")
+        print("docs/reference/performance.md and README.md have these figures now")
 
 
 def database_server(directory: Path, stack: ExitStack) -> Postgres:

@@ -1,4 +1,4 @@
-"""Tables and aims, and the figures of docs/performance.md and README.md."""
+"""Tables and aims, and the figures of docs/reference/performance.md and README.md."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def against_table(turns: Turns, side: str, other: str) -> str:
 
 
 def peer_table(run: PeerRun) -> str:
-    """Return the table of docs/performance.md."""
+    """Return the table of docs/reference/performance.md."""
     rows = []
     for flow, sides in run.turns.items():
         aim, ratio = RATIO_AIMS.get(flow), ratios(sides, run.ours, run.peer)
@@ -138,13 +138,13 @@ def aims(run: PeerRun) -> str:
 
 
 def renewed_page(page: str, run: PeerRun) -> str:
-    """Return docs/performance.md with the figures of a run.
+    """Return docs/reference/performance.md with the figures of a run.
 
     Raises:
         ValueError: when the page does not mark where the figures are.
     """
     if not _BETWEEN.search(page):
-        raise ValueError(f"docs/performance.md has no line {START}")
+        raise ValueError(f"docs/reference/performance.md has no line {START}")
     text = (
         f"{START}\n\n{run.conditions}\n\n{peer_table(run)}\n\n"
         f"Aim for {SQLITE_FLOW} on SQLite: at most {SQLITE_AIM:g} ms of CPU, "
@@ -154,10 +154,10 @@ def renewed_page(page: str, run: PeerRun) -> str:
 
 
 def readme_figures(page: str) -> str:
-    """Return the entry of README.md with the figures of docs/performance.md.
+    """Return the entry of README.md with the figures of docs/reference/performance.md.
 
     Args:
-        page: the text of docs/performance.md.
+        page: the text of docs/reference/performance.md.
     """
     rows = {}
     for line in (_BETWEEN.search(page) or [""])[0].splitlines():
@@ -173,10 +173,11 @@ def readme_figures(page: str) -> str:
     return (
         "- **Performance**: server CPU of one flow on PostgreSQL, and of node-oidc-provider in the same run:\n"
         f"  authorize + code exchange {authorize} ms, refresh {refresh} ms, userinfo {userinfo} ms.\n"
-        f"  One process uses {memory} MB and is ready in {ready} s. [Measured](docs/performance.md) with `make bench`."
+        f"  One process uses {memory} MB and is ready in {ready} s.\n"
+        "  [Measured](docs/reference/performance.md) with `make bench`."
     )
 
 
 def renewed_readme(readme: str, page: str) -> str:
-    """Return README.md with the figures of docs/performance.md."""
+    """Return README.md with the figures of docs/reference/performance.md."""
     return _README.sub(lambda _: readme_figures(page), readme)

@@ -60,7 +60,7 @@ FILES_BOUND = 20
 SLACK = 100
 """Rows that a table may have beyond its bound: what is under way, and what other requests leave."""
 RECORDS = {"sessions": 1, "session_clients": 1, "deliveries": 2, "audit_events": 6, "ends": 2, "replay": 1}
-"""Tables that keep a record: how many rows they may grow by for each sign-in (docs/retention.md says for how long)."""
+"""Tables that keep a record: how many rows they may grow by for each sign-in; docs/reference/retention.md."""
 BYTES_FOR_EACH_SIGN_IN = 12_000
 """How much the tables and indexes may grow for each sign-in after the warm-up: the record of it."""
 

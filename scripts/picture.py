@@ -1,4 +1,4 @@
-"""Draw which package imports which: ``docs/architecture.svg``, and the table in ``docs/architecture.md``.
+"""Draw which package imports which: ``docs/contributing/architecture.svg``, and the table in the page beside it.
 
 The arrows are the import statements of ``src/sso``, read from the syntax trees; the rows are the layers of the first
 contract of import-linter in ``pyproject.toml``. An arrow that other arrows imply is left out of the picture and stands
@@ -205,7 +205,7 @@ def table() -> str:
 
 
 def page(text: str) -> str:
-    """Return ``docs/architecture.md`` with the table between its marks renewed."""
+    """Return ``docs/contributing/architecture.md`` with the table between its marks renewed."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n{table()}\n{END}{tail}"

@@ -22,47 +22,47 @@ DOCS = ROOT / "docs"
 
 
 def conformance() -> str:
-    """Return docs/conformance.md: how it is run against the suite, and every demand with the test that proves it."""
+    """Return docs/reference/conformance.md: running the suite, and every demand with its test."""
     from tests.demands import table
 
-    return (DOCS / "conformance.head.md").read_text() + table()
+    return (DOCS / "reference" / "conformance.head.md").read_text() + table()
 
 
 def attributes() -> str:
-    """Return docs/attributes.md: how attributes are declared, and every field of the file."""
-    return attribute_fields((DOCS / "attributes.head.md").read_text())
+    """Return docs/reference/attributes.md: how attributes are declared, and every field of the file."""
+    return attribute_fields((DOCS / "reference" / "attributes.head.md").read_text())
 
 
 def openapi() -> str:
-    """Return docs/openapi.json: the description of the administration API."""
+    """Return docs/reference/openapi.json: the description of the administration API."""
     return orjson.dumps(description("https://masuk.kota.example"), option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
 def architecture() -> str:
-    """Return docs/architecture.md with the table of imports renewed."""
+    """Return docs/contributing/architecture.md with the table of imports renewed."""
     import picture
 
-    return picture.page((DOCS / "architecture.md").read_text())
+    return picture.page((DOCS / "contributing" / "architecture.md").read_text())
 
 
 def architecture_picture() -> str:
-    """Return docs/architecture.svg: the packages and their imports."""
+    """Return docs/contributing/architecture.svg: the packages and their imports."""
     import picture
 
     return picture.picture()
 
 
 PAGES = {
-    "attributes.md": attributes,
-    "settings.md": settings,
-    "clients.md": fields,
-    "commands.md": commands,
-    "conformance.md": conformance,
-    "openapi.json": openapi,
-    "architecture.md": architecture,
-    "architecture.svg": architecture_picture,
+    "reference/attributes.md": attributes,
+    "reference/settings.md": settings,
+    "reference/clients.md": fields,
+    "reference/commands.md": commands,
+    "reference/conformance.md": conformance,
+    "reference/openapi.json": openapi,
+    "contributing/architecture.md": architecture,
+    "contributing/architecture.svg": architecture_picture,
     "security/demands.md": demands,
-    "retention.md": retention,
+    "reference/retention.md": retention,
 }
 
 

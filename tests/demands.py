@@ -1,4 +1,4 @@
-"""Which demand of which specification a test proves: docs/conformance.md is made from this."""
+"""Which demand of which specification a test proves: docs/reference/conformance.md is made from this."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def proofs() -> list[DeliveryReport]:
 
 
 def table() -> str:
-    """Return the tables of docs/conformance.md."""
+    """Return the tables of docs/reference/conformance.md."""
     lines: list[str] = []
     all_proofs = proofs()
     for name, title in SPECIFICATIONS.items():
@@ -125,5 +125,5 @@ def table() -> str:
             path, _, test = one.test.partition("::")
             short = path.removeprefix("tests/").removesuffix(".py")
             number = one.section.removeprefix(name + " ")
-            lines.append(f"| {number} | {one.text} | [{short}](../{path}) `{test}` |")
+            lines.append(f"| {number} | {one.text} | [{short}](../../{path}) `{test}` |")
     return "\n".join(lines) + "\n"

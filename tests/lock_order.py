@@ -115,4 +115,4 @@ def _rank(table: str) -> int:
 
 def in_words(wrong: Iterable[str]) -> str:
     """Return what was out of order, a line each."""
-    return "\n".join(["transactions lock rows out of order (docs/architecture.md):", *wrong])
+    return "\n".join(["transactions lock rows out of order (docs/contributing/architecture.md):", *wrong])

@@ -35,7 +35,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_generated_files_are_current() -> None:
-    assert (ROOT / "docs/settings.md").read_text() == reference()
+    assert (ROOT / "docs/reference/settings.md").read_text() == reference()
     assert (ROOT / ".env.example").read_text() == env_example()
 
 

@@ -1,4 +1,4 @@
-"""How long each table keeps its rows. A test compares this list with the models; docs/retention.md is made from it."""
+"""How long each table keeps its rows. docs/reference/retention.md is made from it; a test compares it."""
 
 from __future__ import annotations
 
@@ -149,13 +149,13 @@ RETENTION: dict[str, Retention] = {
 
 
 def reference() -> str:
-    """Return docs/retention.md."""
+    """Return docs/reference/retention.md."""
     lines = [
         "# Retention", "",
         "How long each table of the database keeps its rows. The source of this page is `src/sso/retention.py`: run",
         "`python scripts/reference.py`. A test fails for a missing table, and `tests/db/test_retention.py`",
         "shows that the tables shrink. Jobs run every five minutes, in one process at a time:",
-        "[operations](operations.md#jobs).",
+        "[operations](../how-to/operations.md#jobs).",
     ]  # fmt: skip
     for kind, (title, text) in KINDS.items():
         lines += ["", f"## {title}", "", text, "", "| table | how long a row is kept |", "| --- | --- |"]

@@ -117,7 +117,7 @@ def test_writing_replaces_the_figures_and_nothing_else() -> None:
 
 
 def test_the_readme_has_the_figures_of_the_performance_page() -> None:
-    page, readme = (ROOT / "docs/performance.md").read_text(), (ROOT / "README.md").read_text()
+    page, readme = (ROOT / "docs/reference/performance.md").read_text(), (ROOT / "README.md").read_text()
     assert report.readme_figures(page) in readme
 
 

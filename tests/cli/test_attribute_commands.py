@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cli.conftest import Cli
 
-EXAMPLE = (Path(__file__).parents[2] / "docs" / "attributes.example.yaml").read_text()
+EXAMPLE = (Path(__file__).parents[2] / "docs" / "reference" / "attributes.example.yaml").read_text()
 
 
 def test_a_file_is_planned_applied_and_exported(cli: Cli, tmp_path: Path) -> None:

@@ -314,8 +314,8 @@ def test_what_an_application_is_freed_from_is_shown(cli: Cli, tmp_path: Path) ->
 
 
 def test_a_person_is_made_with_a_profile(cli: Cli) -> None:
-    """The command of docs/conformance.md, as it stands there."""
-    page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    """The command of docs/reference/conformance.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs/reference/conformance.md").read_text()
     written = page.partition("sso users create ")[2].partition("}}'")[0] + "}}'"
     words = shlex.split("users create " + written.replace("\\\n", " "))
     assert cli(*words, "--password-stdin", stdin="perahu-kertas-di-sungai-88").code == 0

@@ -66,8 +66,8 @@ async def test_self_registered_applications_are_strict(city: City) -> None:
 
 
 def test_the_static_client_of_the_page_can_be_registered(tmp_path: Path) -> None:
-    """The entry that docs/conformance.md has for the suite."""
-    page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    """The entry that docs/reference/conformance.md has for the suite."""
+    page = (Path(__file__).parents[2] / "docs/reference/conformance.md").read_text()
     entry = page.partition("    - client_id: suite\n")[1:]
     block = "".join(entry).partition("\n\n")[0]
     (tmp_path / "c.yaml").write_text(f"catalogue: suite\napplications:\n{block}\n")

@@ -1,4 +1,4 @@
-"""RFC 8252: the requests of docs/android.md, sent exactly as they stand there."""
+"""RFC 8252: the requests of docs/how-to/android.md, sent exactly as they stand there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx2 as httpx
 from tests.demands import demand
 from tests.support import PASSWORD, City, challenge_of, form_of, query_of
 
-PAGE = Path(__file__).parents[2] / "docs/android.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/android.md"
 REDIRECT_URI = "example.ponsel:/oauth2redirect"
 
 

@@ -1,4 +1,4 @@
-"""The versions of PostgreSQL that docs/deployment.md names: the common flows, and every migration forwards and back.
+"""The versions of PostgreSQL that docs/how-to/deployment.md names: common flows, and every migration forwards and back.
 
 Every other test runs on 18. 16 comes with the same wheel; another version must be installed on the machine (15 is the
 one of Debian 12), and the tests fail where it is missing.
@@ -31,7 +31,7 @@ from sso.platform.db.migrate import current_revision, downgrade, head_revision, 
 pytestmark = [pytest.mark.locks_freely, pytest.mark.own_connections]
 
 INSTALLED = Path("/usr/lib/postgresql")
-NAMED = re.search(r"PostgreSQL (\d+), (\d+) and (\d+)", (ROOT / "docs/deployment.md").read_text())
+NAMED = re.search(r"PostgreSQL (\d+), (\d+) and (\d+)", (ROOT / "docs/how-to/deployment.md").read_text())
 VERSIONS = sorted(int(number) for number in NAMED.groups()) if NAMED else []
 
 
@@ -41,7 +41,7 @@ def programs_of(version: int) -> Path:
     if not (known / "initdb").exists():
         there = sorted(path.parents[1].name for path in INSTALLED.glob("*/bin/initdb")) or ["nothing"]
         pytest.fail(
-            f"docs/deployment.md names PostgreSQL {version}, and {known} has no initdb; {INSTALLED} has "
+            f"docs/how-to/deployment.md names PostgreSQL {version}, and {known} has no initdb; {INSTALLED} has "
             f"{', '.join(there)}: run `make deps` on Debian 12, or install postgresql-{version}"
         )
     return known

@@ -276,7 +276,7 @@ def test_the_replay_joins_lines_and_leaves_comments_out(replay: Any) -> None:
 
 def names_in_documents() -> Iterator[str]:
     for page in ("deployment.md", "operations.md"):
-        yield from re.findall(r"deploy/[\w./-]+", (ROOT / "docs" / page).read_text())
+        yield from re.findall(r"deploy/[\w./-]+", (ROOT / "docs" / "how-to" / page).read_text())
 
 
 def test_files_that_the_documents_name_exist() -> None:

@@ -14,14 +14,14 @@ from sso.app import create_app
 from sso.http.common.late_areas import complete
 from sso.schema import metadata
 
-PAGE = ROOT / "docs/architecture.md"
+PAGE = ROOT / "docs/contributing/architecture.md"
 SOURCE = ROOT / "src/sso"
 _FILE = re.compile(r"`([\w/]+\.py)(?:: (\w+))?`")
 
 
 def test_the_picture_and_the_imports_are_current() -> None:
     picture, page = script("picture"), PAGE.read_text()
-    assert (ROOT / "docs/architecture.svg").read_text() == picture.picture(), "run: make docs"
+    assert (ROOT / "docs/contributing/architecture.svg").read_text() == picture.picture(), "run: make docs"
     assert page == picture.page(page), "run: make docs"
     assert "(architecture.svg)" in page
 

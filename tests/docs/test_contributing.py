@@ -1,4 +1,4 @@
-"""The tasks of docs/contributing.md name files that exist, and their samples run."""
+"""The tasks of docs/contributing/contributing.md name files that exist, and their samples run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from jinja2 import Environment
 from tests.docs.scripts import ROOT
 
-PAGE = (ROOT / "docs/contributing.md").read_text()
+PAGE = (ROOT / "docs/contributing/contributing.md").read_text()
 TASKS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
 _PATH = re.compile(r"`((?:src|tests|docs|scripts|migrations)/[^`\s]+|[A-Z]+\.md|Makefile)`( \(new\))?")
 _SAMPLE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -37,7 +37,7 @@ def test_samples_of_a_task_run(task: str) -> None:
     assert "python" in dict(samples)
     for language, text in samples:
         if language == "python":
-            exec(compile(text, f"docs/contributing.md: {task}", "exec"), {"__name__": "sample"})
+            exec(compile(text, f"docs/contributing/contributing.md: {task}", "exec"), {"__name__": "sample"})
         else:
             Environment(extensions=["jinja2.ext.i18n"]).parse(text)
 

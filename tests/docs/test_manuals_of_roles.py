@@ -12,7 +12,7 @@ from textwrap import dedent
 from tests.cli.conftest import Cli, cli
 
 __all__ = ["cli"]
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 
 
 def file_of(page: str, first_line: str) -> str:
@@ -90,8 +90,8 @@ def test_the_commands_of_the_manuals_work_in_their_order(cli: Cli, tmp_path: Pat
     end = next(command for command in commands_of("employees.md") if command.startswith("sso employees end"))
     run(cli, end.replace("2026-12-31", "2099-12-31"), NIP=nip)
 
-    (tmp_path / "attributes.yaml").write_text((DOCS / "attributes.example.yaml").read_text())
-    given("attributes.md", "sso attributes apply attributes.yaml --dry-run", "sso attributes list")
+    (tmp_path / "attributes.yaml").write_text((DOCS.parent / "reference" / "attributes.example.yaml").read_text())
+    given("../reference/attributes.md", "sso attributes apply attributes.yaml --dry-run", "sso attributes list")
     assert "+ attributes.blood_type" in run(cli, "sso attributes apply attributes.yaml --dry-run")
     run(cli, 'sso attributes apply attributes.yaml --reason "Perwal 12/2026"')
     assert "blood_type" in run(cli, "sso attributes list")
@@ -100,6 +100,6 @@ def test_the_commands_of_the_manuals_work_in_their_order(cli: Cli, tmp_path: Pat
     assert "+" not in run(cli, "sso attributes apply attributes.yaml --dry-run")
     (tmp_path / "mapped.yaml").write_text(
         (tmp_path / "antrean.yaml").read_text().replace("openid profile", "openid profile email")
-        + "    " + file_of("attributes.md", "claim_mappers:").replace("\n", "\n    ").rstrip() + "\n"
+        + "    " + file_of("../reference/attributes.md", "claim_mappers:").replace("\n", "\n    ").rstrip() + "\n"
     )  # fmt: skip
     run(cli, "sso clients apply mapped.yaml --dry-run")

@@ -20,13 +20,13 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def test_the_generated_pages_are_current() -> None:
-    assert (ROOT / "docs/commands.md").read_text() == commands(), "run: make docs"
-    assert (ROOT / "docs/clients.md").read_text() == fields(), "run: make docs"
+    assert (ROOT / "docs/reference/commands.md").read_text() == commands(), "run: make docs"
+    assert (ROOT / "docs/reference/clients.md").read_text() == fields(), "run: make docs"
     assert (ROOT / "docs/security/demands.md").read_text() == demands(), "run: make docs"
-    described = json.loads((ROOT / "docs/openapi.json").read_text())
+    described = json.loads((ROOT / "docs/reference/openapi.json").read_text())
     assert described == description("https://masuk.kota.example"), "run: make docs"
-    head = (ROOT / "docs/conformance.head.md").read_text()
-    assert (ROOT / "docs/conformance.md").read_text() == head + table(), "run: make docs"
+    head = (ROOT / "docs/reference/conformance.head.md").read_text()
+    assert (ROOT / "docs/reference/conformance.md").read_text() == head + table(), "run: make docs"
 
 
 def test_every_specification_of_the_table_has_proofs() -> None:

@@ -29,7 +29,7 @@ def test_the_command_prints_the_version(monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_the_description_of_the_api_has_the_version() -> None:
     assert description("https://masuk.kota.example")["info"]["version"] == __version__
-    assert json.loads((ROOT / "docs/openapi.json").read_text())["info"]["version"] == __version__
+    assert json.loads((ROOT / "docs/reference/openapi.json").read_text())["info"]["version"] == __version__
 
 
 def test_the_wheel_has_the_version(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Replacing SSO_SECRET_KEY host by host, in the order of docs/operations.md, and a retry that waited."""
+"""Replacing SSO_SECRET_KEY host by host, in the order of docs/how-to/operations.md, and a retry that waited."""
 
 from __future__ import annotations
 

@@ -388,7 +388,7 @@ def test_codeigniter_3_keeps_its_data_outside_of_the_web_root(tmp_path: Path) ->
         assert answer({"OIDC_DATA_DIR": str(place)}) == "Belum masuk: /login"
 
 
-@pytest.mark.parametrize("page", ["packages/php/README.md", "docs/php.id.md"])
+@pytest.mark.parametrize("page", ["packages/php/README.md", "docs/id/how-to/php.md"])
 def test_the_pages_of_the_manuals_sign_in_as_they_are_shown(
     server: Server, registrations: dict[str, Sandbox], tmp_path: Path, page: str
 ) -> None:

@@ -62,10 +62,10 @@ def test_the_rules_are_valid_and_each_fires_when_it_should() -> None:
 
 
 def test_each_alert_has_an_entry_in_the_runbook() -> None:
-    entries = re.findall(r"^## (\w+)$", (ROOT / "docs/runbook.md").read_text(), re.M)
+    entries = re.findall(r"^## (\w+)$", (ROOT / "docs/how-to/runbook.md").read_text(), re.M)
     assert entries == [alert["alert"] for alert in alerts()]
     for alert in alerts():
-        assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook"] == f"docs/how-to/runbook.md#{alert['alert'].lower()}"
 
 
 class Server:

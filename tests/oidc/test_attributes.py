@@ -47,7 +47,7 @@ from sso.platform.audit.models import AuditEvent
 from sso.platform.db import bump_version
 from sso.platform.security.encryption import SecretBox
 
-EXAMPLE = (Path(__file__).parents[2] / "docs" / "attributes.example.yaml").read_text()
+EXAMPLE = (Path(__file__).parents[2] / "docs" / "reference" / "attributes.example.yaml").read_text()
 KK = "3671012345670001"
 
 

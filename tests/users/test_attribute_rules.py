@@ -16,7 +16,7 @@ from sso.identity.attributes.patterns import PatternRefused, compile_pattern, ma
 from sso.identity.attributes.values import ValueRefused, checked_value, joined, read_stored, split, stored_text
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "attributes.example.yaml"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "attributes.example.yaml"
 
 
 def attribute(**values: Any) -> Attribute:

@@ -1,5 +1,5 @@
-"""The words of docs/glossary.md: none that it bans stands in a message, a template, a command, a document, a text of
-the code, the description of the API or the changelog; and no text of a page is left without its translation."""
+"""The words of docs/reference/glossary.md: none that it bans stands in a message, a template, a command, a document, a
+text of the code, the description of the API or the changelog; and no text of a page is left without its translation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class Banned(NamedTuple):
 @cache
 def banned(language: str) -> tuple[Banned, ...]:
     """Return what the glossary bans in a language."""
-    part = (ROOT / "docs/glossary.md").read_text().partition(f"### Banned in {language}\n")[2].partition("\n#")[0]
+    text = (ROOT / "docs/reference/glossary.md").read_text()
+    part = text.partition(f"### Banned in {language}\n")[2].partition("\n#")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
     words = [(word.strip(), row) for row in rows[2:] for word in row[0].split(", ")]
     found = []
@@ -83,7 +84,7 @@ def is_left(where: str) -> bool:
 
 def report(faults: Iterator[str] | list[str]) -> None:
     lines = sorted(set(faults))
-    assert not lines, f"{len(lines)} texts to change (docs/glossary.md):\n" + "\n".join(lines[:60])
+    assert not lines, f"{len(lines)} texts to change (docs/reference/glossary.md):\n" + "\n".join(lines[:60])
 
 
 def test_the_glossary_bans_words_of_both_languages() -> None:
@@ -125,8 +126,9 @@ CODE_SPAN = re.compile(r"```.*?```|``[^`\n]*``|`[^`\n]*`", re.DOTALL)
 
 def documents() -> list[Path]:
     """Return the documents in plain words: all but the decisions, which tell history, and the glossary."""
-    found = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/security").glob("*.md")]
-    return sorted(path for path in found if path.name != "glossary.md")
+    found = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    apart = {"decisions", "id"}
+    return sorted(path for path in found if path.name != "glossary.md" and not apart & set(path.parts))
 
 
 def prose_of(markdown: str) -> str:
@@ -211,7 +213,7 @@ def _strings(value: object, where: str) -> Iterator[tuple[str, str]]:
 
 
 def test_no_description_of_the_api_has_a_banned_word() -> None:
-    found = _strings(json.loads((ROOT / "docs/openapi.json").read_text()), "")
+    found = _strings(json.loads((ROOT / "docs/reference/openapi.json").read_text()), "")
     report(f"{where}: {text!r}: {faults}" for where, text in found if (faults := faults_in(prose_of(text), "English")))
 
 

@@ -11,7 +11,7 @@ from sso.errors import SeveralMistakes, validation_message
 
 MAX_FILE_BYTES = 512 * 1024
 _HINTS = {
-    "extra_forbidden": "is not a field here: take it out; docs/attributes.md lists the fields",
+    "extra_forbidden": "is not a field here: take it out; docs/reference/attributes.md lists the fields",
     "missing": "is missing: add it",
     "string_type": "must be text: write it in quotes",
     "literal_error": "must be one of {expected}",

@@ -29,7 +29,7 @@ if _collects:
 
 COMMANDS = {
     "setup": "Set up the provider, step by step.",
-    "serve": "Start the server. Put a reverse proxy with TLS in front of it; see docs/deployment.md.",
+    "serve": "Start the server. Put a reverse proxy with TLS in front of it; see docs/how-to/deployment.md.",
     "worker": "Send deliveries and run background jobs until the process is stopped.",
     "doctor": "Check the installation and say what needs attention.",
     "backup": "Back up the database to an encrypted file while servers run.",
@@ -61,7 +61,7 @@ GROUPS = {
 """Each group's module, and what help says of it."""
 HELP = (
     "Single sign-on for a city (OpenID Connect provider). Settings come from the environment (SSO_...), a file .env, "
-    "or the database; see docs/settings.md. Begin with: sso setup"
+    "or the database; see docs/reference/settings.md. Begin with: sso setup"
 )
 
 

@@ -269,7 +269,7 @@ def administrators_command(
 
 @app.command("apply")
 def apply(
-    file: Annotated[Path, typer.Argument(help="YAML with units: and groups:; see docs/groups.md.")],
+    file: Annotated[Path, typer.Argument(help="YAML with units: and groups:; see docs/how-to/groups.md.")],
     reason: Reason = "",
     dry_run: DryRun = False,
     json: Json = False,
@@ -282,7 +282,7 @@ def apply(
 
 @app.command("import-csv")
 def import_csv(
-    file: Annotated[Path, typer.Argument(help="CSV of a personnel system; see docs/groups.md.")],
+    file: Annotated[Path, typer.Argument(help="CSV of a personnel system; see docs/how-to/groups.md.")],
     encoding: Encoding = None,
     reason: Reason = "",
     dry_run: DryRun = False,

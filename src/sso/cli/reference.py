@@ -1,4 +1,4 @@
-"""docs/commands.md: every command, from the commands themselves."""
+"""docs/reference/commands.md: every command, from the commands themselves."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def end_command(
 
 @app.command("apply")
 def apply_command(
-    file: Annotated[Path, typer.Argument(help="A YAML file with assignments; see docs/roles.md", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="YAML file with assignments; see docs/how-to/roles.md", metavar="FILE")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     end_others: Annotated[
         bool, typer.Option("--end-others", help="End roles of the applications of the file that it does not have.")

@@ -25,7 +25,7 @@ def serve(
         int, typer.Option(help="Number of processes; one for each processor core is a good number.", min=1, max=64)
     ] = 1,
 ) -> None:
-    """Start the server. Put a reverse proxy with TLS in front of it; see docs/deployment.md."""
+    """Start the server. Put a reverse proxy with TLS in front of it; see docs/how-to/deployment.md."""
     gc.disable()  # see application()
     import uvicorn
 

@@ -167,7 +167,7 @@ def _secret_key(installation: Installation, before: Settings, loopback: bool) ->
     """Return the secret key that is to be written; empty: there is one."""
     say, key_file = installation.dialogue.say, before.data_dir / "secret.key"
     if before.secret_key:
-        say(_("A secret key is set. It is not shown and stays as it is; docs/operations.md says how to replace it."))
+        say(_("A secret key is set. It is not shown and stays as it is. To replace it: docs/how-to/operations.md."))
         return {}
     if loopback:
         say(_("The secret key is kept in %(path)s.") % {"path": key_file})

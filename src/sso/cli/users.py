@@ -133,7 +133,7 @@ def _new_user(fields: dict[str, object], profile: str) -> NewUser:
 
 
 ImportedFile = Annotated[
-    Path, typer.Argument(help="CSV with a first line of names, JSON lines or a JSON array; see docs/import.md.")
+    Path, typer.Argument(help="CSV with a first line of names, JSON lines or a JSON array; see docs/how-to/import.md.")
 ]
 OfClient = Annotated[str | None, typer.Option("--from", help="client_id of the application that the users come from.")]
 Verified = Annotated[

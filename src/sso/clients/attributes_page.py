@@ -1,4 +1,4 @@
-"""The reference of the fields of the file of attributes, for docs/attributes.md."""
+"""The reference of the fields of the file of attributes, for docs/reference/attributes.md."""
 
 from __future__ import annotations
 

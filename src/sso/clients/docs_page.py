@@ -1,4 +1,4 @@
-"""docs/clients.md: every field of an application, from the schema itself."""
+"""docs/reference/clients.md: every field of an application, from the schema itself."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ What follows from `type`, where a field is left out:
 | type | application | grant_types | token_endpoint_auth_method |
 | --- | --- | --- | --- |
 | web | a server that keeps a secret | authorization_code, refresh_token | client_secret_basic |
-| gate | an application behind a proxy that asks about each request ([gate](gate.md)) | authorization_code | none |
+| gate | a program behind a proxy that asks about each request ([gate](../how-to/gate.md)) | authorization_code | none |
 | single_page | a browser application | authorization_code, refresh_token | none |
 | android | a native application: private-use schemes, loopback ports | authorization_code, refresh_token | none |
 | service | a program without people | client_credentials | client_secret_basic |
-| cas | a server that speaks [CAS](cas.md) | none | none |
+| cas | a server that speaks [CAS](../how-to/cas.md) | none | none |
 
 `subject_type` is `public` for the city's own applications (`first_party: true`) and services, `pairwise` otherwise.
 
@@ -63,7 +63,7 @@ treats them as new users. `sso clients apply` says so with the number of users, 
 - Accept new subjects: `sso clients apply FILE --accept-new-subjects ID`.
 
 Redirect URIs on several hosts need a `sector_identifier_uri` in any case (OpenID Connect Core section 8.1).
-[Why](decisions/0043-a-new-sub-is-accepted-by-name.md).
+[Why](../decisions/0043-a-new-sub-is-accepted-by-name.md).
 
 ## Mistakes in the file
 

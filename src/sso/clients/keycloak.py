@@ -287,7 +287,7 @@ def _warn_of_the_rest(client: Mapping[str, Any], attributes: Mapping[str, str], 
     mappers = [str(mapper.get("name")) for mapper in client.get("protocolMappers") or () if isinstance(mapper, Mapping)]
     if mappers:
         warnings.append(
-            f"protocol mappers {', '.join(mappers[:20])}: have no equivalent; see claim_reasons in docs/clients.md"
+            f"protocol mappers {', '.join(mappers[:20])}: no equivalent; see claim_reasons, docs/reference/clients.md"
         )
     if client.get("authorizationSettings"):
         warnings.append("authorization services (policies, permissions) have no equivalent")

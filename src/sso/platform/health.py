@@ -12,7 +12,7 @@ from sso import clock
 from sso.platform.db import Database, DatabaseUnavailable
 
 Reason = Literal["starting", "stopping", "database", "disk_full", "read_only", "keys", "registry", "clock"]
-"""Words that tell an operator where to look, and nobody a secret: docs/operations.md explains each."""
+"""Words that tell an operator where to look, and nobody a secret: docs/how-to/operations.md explains each."""
 
 WRITE_SECONDS = 5.0
 """How long a successful write is proof that the database can be written."""

@@ -1,6 +1,6 @@
 """The settings, in groups. Each group is a class; ``Settings`` inherits from all of them.
 
-A field has a description, which docs/settings.md, ``/admin/system`` and ``.env.example`` show, and an example.
+A field has a description and an example: docs/reference/settings.md, ``/admin/system`` and ``.env.example`` show them.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ class SecuritySettings(Group):
         default_factory=list,
         description="One or more secrets of at least 32 characters, separated by commas. The first secret encrypts "
         "stored data; all of them decrypt. To replace a secret with one process, put the new one in front; with "
-        "several, first behind in all of them (docs/operations.md). Required unless the issuer is a "
+        "several, first behind in all of them (docs/how-to/operations.md). Required unless the issuer is a "
         "loopback address. Create one with `openssl rand -base64 48`.",
         examples=["<secret>"],
     )

@@ -1,4 +1,4 @@
-"""docs/settings.md and .env.example, made from the settings (``python scripts/reference.py``)."""
+"""docs/reference/settings.md and .env.example, made from the settings (``python scripts/reference.py``)."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _HEAD = """\
 # Settings
 
 The server reads its settings at start, from the environment or from a file `.env` in the working directory; the
-environment wins. [.env.example](../.env.example) is a file to begin with. Administrators see the settings in effect at
+environment wins. [.env.example](../../.env.example) is a file to begin with. Administrators see the settings at
 `/admin/system`. Some settings can be changed there, or with `sso settings set`, while the server runs; they are kept in
-the database, and the environment wins ([which and why](decisions/0069-settings-in-the-database.md)).
+the database, and the environment wins ([which and why](../decisions/0069-settings-in-the-database.md)).
 
 - A **duration** is a number and one unit: `500ms`, `30s`, `10m`, `24h`, `14d`. A number without a unit is refused.
 - A **size** is a number and one unit: `512B`, `64KiB`, `5MiB`, `1GiB`. A number without a unit is refused.
@@ -50,7 +50,7 @@ the database, and the environment wins ([which and why](decisions/0069-settings-
 This page is generated from `src/sso/settings/groups.py` with `python scripts/reference.py`; a test keeps it current.
 """
 _ENV_HEAD = """\
-# Copy this file to .env and change it. docs/settings.md explains every setting.
+# Copy this file to .env and change it. docs/reference/settings.md explains every setting.
 # Lines that begin with "# SSO_" are examples that have no effect.
 # Durations: 30s, 10m, 24h, 14d. Sizes: 64KiB, 5MiB. Lists: separated by commas.
 #
@@ -97,7 +97,7 @@ def fields_of(group: type[Group]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def reference() -> str:
-    """Return docs/settings.md: every setting with its type, default, example and meaning, in groups."""
+    """Return docs/reference/settings.md: every setting with its type, default, example and meaning, in groups."""
     return _HEAD + "".join(_section(group) for group in GROUPS)
 
 

@@ -35,7 +35,7 @@ def secret_key(settings: Settings) -> Finding:
         return good("secret key", says("kept in %(path)s, because the issuer is a loopback address", path=path))
     first = settings.secret_key[0].get_secret_value()
     if len(set(first)) < MIN_DIFFERENT_CHARS:
-        text = says("SSO_SECRET_KEY can be guessed: replace it with a random key as docs/operations.md describes")
+        text = says("SSO_SECRET_KEY can be guessed: replace it with a random key; see docs/how-to/operations.md")
         return bad("secret key", text, command="openssl rand -base64 48")
     if any(word in first.lower() for word in WELL_KNOWN):
         text = says("SSO_SECRET_KEY looks like the example of a document: replace it with a random key")

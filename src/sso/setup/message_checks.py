@@ -41,7 +41,7 @@ async def _whatsapp(settings: Settings) -> tuple[Words | None, str]:
     try:
         return None, await WhatsApp(settings, outbound).check()
     except Abandon as error:
-        return says("%(error)s: see docs/operations.md, WhatsApp and SMS", error=error), ""
+        return says("%(error)s: see docs/how-to/operations.md, WhatsApp and SMS", error=error), ""
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         return says("WhatsApp does not answer: %(error)s", error=text), ""

@@ -1,4 +1,4 @@
-"""Spring Boot: a resource server with the settings of docs/libraries.md, and a client with those of the quick start."""
+"""Spring Boot: a resource server as in docs/reference/libraries.md, and a client as in the quick start."""
 
 from __future__ import annotations
 

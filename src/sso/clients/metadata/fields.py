@@ -82,7 +82,7 @@ class MetadataFields(BaseModel):
     type: ClientType = Field(
         description="web: a server that keeps a secret; single_page: a browser application; "
         "service: a program without people; android: a native application; cas: a server that speaks CAS instead of "
-        "OpenID Connect, see docs/cas.md; gate: an application behind a proxy that asks this service about each "
+        "OpenID Connect, see docs/how-to/cas.md; gate: an application behind a proxy that asks this service about each "
         "request."
     )
     profile: Profile = Field(
@@ -125,7 +125,7 @@ class MetadataFields(BaseModel):
     claim_mappers: ClaimMappers = Field(
         default_factory=list,
         description="Claims that are made for it from others that it receives, each with `kind` and `claim`; see "
-        "docs/attributes.md.",
+        "docs/reference/attributes.md.",
     )
     token_endpoint_auth_method: AuthMethod
     token_endpoint_auth_signing_alg: Literal["RS256", "PS256", "ES256", "EdDSA", "HS256"] | None = None
@@ -252,8 +252,8 @@ class MetadataFields(BaseModel):
     gate: GateSettings | None = Field(
         None,
         description="For `type: gate`: `hosts`, `public_paths`, `role_paths`, `headers`, `session_seconds`, "
-        "`idle_seconds` and `sign_out_path`; see docs/gate.md. Redirect URIs, grant type, scopes and authentication "
-        "follow from it.",
+        "`idle_seconds` and `sign_out_path`; see docs/how-to/gate.md. Redirect URIs, grant type, scopes and "
+        "authentication follow from it.",
     )
     require_pkce: bool = Field(True, description="false lets an old application send no code_challenge.")
     scope_claims_in_id_token: bool = Field(

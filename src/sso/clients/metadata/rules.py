@@ -71,7 +71,7 @@ def _permissions_exist(client: MetadataFields) -> Iterator[str]:
     known = {permission.scope for permission in PERMISSIONS.values()}
     for name in _our_scopes(client):
         if name not in known:
-            yield f"scope: {name} is not a permission; see docs/api.md"
+            yield f"scope: {name} is not a permission; see docs/reference/api.md"
 
 
 def _scope_reasons_are_of_scopes(client: MetadataFields) -> Iterator[str]:

@@ -86,7 +86,7 @@ INDONESIAN: dict[str, str] = {
     "Dokumentasi menjanjikan perubahan berlaku dalam dua detik.",
     "secret_key": "Satu atau beberapa rahasia, masing-masing minimal 32 karakter, dipisahkan koma. Rahasia pertama "
     "mengenkripsi data yang disimpan; semuanya dapat mendekripsi. Untuk mengganti rahasia pada satu proses, "
-    "tulis rahasia baru di depan; pada beberapa proses, mula-mula di belakang di semuanya (docs/operations.md). "
+    "tulis rahasia baru di depan; pada beberapa proses, mula-mula di belakang di semuanya (docs/how-to/operations.md). "
     "Wajib diisi kecuali issuer beralamat loopback. Buat dengan `openssl rand -base64 48`.",
     "signing_alg": "Algoritma tanda tangan access token, dan ID token jika client tidak meminta algoritma lain.",
     "key_rotation_interval": "Umur kunci tanda tangan dan enkripsi saat diganti otomatis. `0s`: kunci hanya "

@@ -1,4 +1,4 @@
-"""The developer manual within the portal: docs/developers.md, one page for each section, with search."""
+"""The developer manual within the portal: docs/how-to/developers.md, one page for each section, with search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = new_router()
 SignedIn = Annotated[Here, Depends(Needs(None))]
 DOCS = DEVELOPER + "/docs"
 MAX_QUERY_CHARS = 100
-_FILES = {"en": "developers.md", "id": "developers.id.md"}
+_FILES = {"en": "how-to/developers.md", "id": "id/how-to/developers.md"}
 _AROUND = 80
 
 
@@ -61,7 +61,7 @@ def manual(locale: str) -> tuple[Section, ...]:
     sections = []
     for part in re.split(r"(?m)^## ", text)[1:]:
         title, _, body = part.partition("\n")
-        html = markdown.render(re.sub(r"\]\((\w[\w.-]*\.md)?(#[\w-]+)?\)", _link, body))
+        html = markdown.render(re.sub(r"\]\(([\w./-]*\.md)?(#[\w-]+)?\)", _link, body))
         html = html.replace("<h3>", "<h2>").replace("</h3>", "</h2>")
         html = html.replace("<table>", '<div class="scrolled" tabindex="0" role="region"><table>')
         html = html.replace("</table>", "</table></div>").replace("<th>", '<th scope="col">')
@@ -82,7 +82,7 @@ def _link(match: re.Match[str]) -> str:
     file, anchor = match[1], match[2]
     if not file and anchor:
         return f"]({DOCS}/{anchor[1:]})"
-    return "](/api/docs)" if file == "api.md" else f"]({DOCS})"
+    return "](/api/docs)" if file and file.endswith("/api.md") else f"]({DOCS})"
 
 
 def search(locale: str, query: str) -> list[tuple[Section, str]]:

@@ -191,7 +191,7 @@ class Ends:
         if cut and not self._is_cut:
             log.warning(
                 "more than %d sign-outs and revocations within %d minutes: after a fail-over that loses some, this "
-                "process can apply only the newest again; see docs/operations.md",
+                "process can apply only the newest again; see docs/how-to/operations.md",
                 MAX_KEPT, KEPT.total_seconds() // 60,
             )  # fmt: skip
         self._is_cut = cut

@@ -1,7 +1,7 @@
 """Encryption at rest: AES-256-GCM for stored values that must be read again (private keys, TOTP seeds).
 
 Keys are derived from ``SSO_SECRET_KEY`` with HKDF. The first secret encrypts; all of them decrypt. A host can read what
-another one encrypts only if it knows that secret: docs/operations.md says in which order a secret is replaced.
+another one encrypts only if it knows that secret: docs/how-to/operations.md says in which order a secret is replaced.
 """
 
 from __future__ import annotations

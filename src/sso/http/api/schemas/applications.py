@@ -39,7 +39,7 @@ class Application(ResponseModel):
     state: State
     kind: Kind
     kept_by: str = Field(description="Where the application is managed: `team`, or the name of a catalogue file.")
-    document: dict[str, JsonValue] = Field(description="The metadata that the team requests; see docs/clients.md.")
+    document: dict[str, JsonValue] = Field(description="What the team requests; see docs/reference/clients.md.")
     sandbox: dict[str, JsonValue] = Field(description="The metadata that differs in the sandbox.")
     granted: dict[str, JsonValue] = Field(description="The metadata that administrators decided.")
     changes: dict[str, tuple[JsonValue, JsonValue]] = Field(

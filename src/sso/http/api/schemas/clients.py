@@ -36,7 +36,7 @@ class Client(ResponseModel):
     group: str | None
     relaxed: list[str] = Field(description="The strict rules that do not apply to the client.")
     warnings: list[str] = Field(description="Valid values that are probably mistakes, such as a misspelt scope.")
-    metadata: dict[str, JsonValue] = Field(description="The registered metadata; see docs/clients.md.")
+    metadata: dict[str, JsonValue] = Field(description="The registered metadata; see docs/reference/clients.md.")
     created_at: datetime
     updated_at: datetime
 
@@ -47,7 +47,7 @@ class ClientCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
     client_id: ClientId
-    metadata: dict[str, JsonValue] = Field(description="See docs/clients.md.")
+    metadata: dict[str, JsonValue] = Field(description="See docs/reference/clients.md.")
 
 
 class ClientUpdate(BaseModel):
@@ -55,7 +55,7 @@ class ClientUpdate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"metadata": _EXAMPLE["metadata"]}]})
 
-    metadata: dict[str, JsonValue] = Field(description="See docs/clients.md.")
+    metadata: dict[str, JsonValue] = Field(description="See docs/reference/clients.md.")
     accept_new_subjects: Annotated[str, Field(max_length=100)] = Field(
         "", description="The client_id, to accept that the `sub` of every user changes."
     )

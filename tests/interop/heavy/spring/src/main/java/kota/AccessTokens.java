@@ -13,7 +13,7 @@ import org.springframework.security.oauth2.jwt.JwtTimestampValidator;
 import org.springframework.security.oauth2.jwt.JwtTypeValidator;
 import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
 
-/** The setting of docs/libraries.md: access tokens have the type "at+jwt" (RFC 9068 section 2.1), not "JWT". */
+/** The setting of docs/reference/libraries.md: access tokens have the type "at+jwt" (RFC 9068 section 2.1), not "JWT". */
 @Configuration
 @Profile("jwt")
 class AccessTokens {
