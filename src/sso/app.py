@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -371,7 +371,7 @@ async def _keep_working(site: Site, stop: asyncio.Event) -> None:
             await clock.pause(stop, RETRY_SECONDS)
 
 
-def _work(site: Site, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+def _work(site: Site, stop: asyncio.Event) -> list[Coroutine[object, None, None]]:
     """Return the parts of the work in the background; each ends soon after ``stop``."""
     work = [site.provider.follow(stop), site.provider.keep_usage(stop)]
     work.append(follow_ends(site.provider, stop, site.worker.nudge))

@@ -1,9 +1,11 @@
-"""Sizes of functions and files, and names that say what they hold."""
+"""Sizes of functions and files, names that say what they hold, and types that are known."""
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,23 @@ from tests.docs.scripts import ROOT
 
 MAX_FUNCTION_LINES = 50
 MAX_HTTP_FILE_LINES = 400
+MAX_LINES_WITH_ANY = 100
+TYPED = tuple(
+    f"src/sso/{package}/"
+    for package in (
+        "accounts",
+        "cas",
+        "gate",
+        "logout",
+        "oidc",
+        "platform/audit",
+        "platform/keys",
+        "portal",
+        "setup",
+        "ssf",
+    )
+)
+"""Where no line holds ``Any``."""
 VAGUE = {"one", "found", "made", "wanted", "said", "told", "kept", "shown", "asked"}
 """Names that hide what a variable holds."""
 _LOOP = re.compile(rf"\{{%-?\s*for\s[^%]*?\b(?:{'|'.join(sorted(VAGUE))})\b[^%]*?\sin\s")
@@ -27,6 +46,25 @@ def test_no_function_is_longer_than_fifty_lines() -> None:
         if (function.end_lineno or 0) - function.lineno >= MAX_FUNCTION_LINES
     }
     assert longer == set()
+
+
+def test_any_stands_only_where_others_give_no_types() -> None:
+    """Where a library has no types, and for what a template shows. Details of grants, data of pending flows and of the
+    audit log, claims, metadata and settings have types of their own."""
+    lines = {_relative(path): len(_lines_with_any(path.read_text())) for path in (ROOT / "src").rglob("*.py")}
+    assert sum(lines.values()) <= MAX_LINES_WITH_ANY, "give it a type: TypedDict, a dataclass, a protocol, object"
+    assert {path for path, count in lines.items() if count and path.startswith(TYPED)} == set()
+
+
+def test_a_line_with_any_is_found_once_and_words_are_not() -> None:
+    code = """
+# Any comment
+from typing import Any
+def read(text: Any) -> dict[str, Any]:
+    "Any text."
+    return text
+"""
+    assert _lines_with_any(code) == {3, 4}
 
 
 def test_no_file_of_http_is_longer_than_four_hundred_lines() -> None:
@@ -61,6 +99,11 @@ def outer(one, *, said):
 """
     names = ["asked", "found", "made", "one", "said", "told"]
     assert sorted(name for name in _local_names(ast.parse(code)) if name in VAGUE) == names
+
+
+def _lines_with_any(code: str) -> set[int]:
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline) if "Any" in code else ()
+    return {token.start[0] for token in tokens if token.type == tokenize.NAME and token.string == "Any"}
 
 
 def _modules(folder: str) -> Iterator[tuple[str, ast.Module]]:

@@ -132,8 +132,8 @@ async def check_contact_code(
                 raise FlowEnded
             data = data_of(flow)
             added = await add_contact(session, services.changes, user, data["kind"], data["value"], actor=actor)
-            if added and flow.data.get("channel"):
-                await users.remember_channel(session, user.id, data["value"], flow.data["channel"])
+            if added and flow.channel:
+                await users.remember_channel(session, user.id, data["value"], flow.channel)
             return added
     except IntegrityError:
         return False

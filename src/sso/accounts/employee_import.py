@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypedDict, TypeVar, Unpack
 
 import orjson
 from sqlalchemy import insert, select
@@ -105,6 +105,15 @@ class Outcome:
     def ends_too_many(self, max_ended_percent: int = MAX_ENDED_PERCENT) -> bool:
         """Tell whether more employments end than the limit allows."""
         return len(self.missing) * 100 > max_ended_percent * self.total
+
+
+class ImportOptions(TypedDict, total=False):
+    """How a list of employees is imported; see :class:`ImportRequest`."""
+
+    complete: bool
+    max_ended_percent: int
+    confirmed: bool
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +230,7 @@ class EmployeeBytes:
 
 
 async def import_bytes(
-    services: AccountActions, given: EmployeeBytes, *, reason: str, actor: Actor, **how: Any
+    services: AccountActions, given: EmployeeBytes, *, reason: str, actor: Actor, **how: Unpack[ImportOptions]
 ) -> tuple[Outcome, list[LineResult]]:
     """Import employees from the bytes of a request: see :func:`import_employees`. Return also what becomes of each
     line.
@@ -567,7 +576,7 @@ async def _propose(
 def _proposed_row(request: ImportRequest, row: EmployeeRow, details: EmploymentDetails) -> Row:
     identifiers: list[tuple[Kind, str, bool]] = [("nip", row.nip, True)] if row.nip else []
     identifiers += _identifiers(row, request.file.verified)
-    employment = stored_details(details, row.unit_code, request.reason)
+    employment: dict[str, object] = {**stored_details(details, row.unit_code, request.reason)}
     return Row(row.line, row.name, identifiers, row.key, "", None, {}, employment=employment)
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -72,7 +72,24 @@ class EmploymentDetails:
     keep_unit: bool = False
 
 
-def stored_details(details: EmploymentDetails, unit_code: str | None, reason: str) -> dict[str, object]:
+StoredEmployment = TypedDict(
+    "StoredEmployment",
+    {
+        "status": Status,
+        "nip": str | None,
+        "old_nip": str | None,
+        "grade": str | None,
+        "unit_code": str | None,
+        "position": str | None,
+        "from": str | None,
+        "until": str | None,
+        "reason": str,
+    },
+)
+"""An employment as a proposal keeps it; ``from`` and ``until`` are moments (ISO 8601)."""
+
+
+def stored_details(details: EmploymentDetails, unit_code: str | None, reason: str) -> StoredEmployment:
     """Return an employment as a proposal keeps it, encrypted, until somebody decides."""
     return {
         "status": details.status,
@@ -87,7 +104,7 @@ def stored_details(details: EmploymentDetails, unit_code: str | None, reason: st
     }
 
 
-async def details_of_stored(session: AsyncSession, stored: Mapping[str, Any]) -> EmploymentDetails:
+async def details_of_stored(session: AsyncSession, stored: StoredEmployment) -> EmploymentDetails:
     """Return the employment of :func:`stored_details`. A unit that is gone by now is left out."""
     code = stored["unit_code"]
     unit = (await store.units_by_code(session, [code])).get(code) if code else None

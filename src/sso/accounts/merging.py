@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.contact_changes import contacts_told
 from sso.accounts.deletion import delete_user
-from sso.accounts.employees import details_of_stored, employ_in_change
+from sso.accounts.employees import StoredEmployment, details_of_stored, employ_in_change
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import end_pending
 from sso.accounts.services import AccountChanges
@@ -49,7 +48,7 @@ async def decide_proposal(
         employment = merge_proposals.employment_of(services.box, proposal)
         decided = await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
         if employment is not None and decided.user_id is not None:
-            await _employ(session, services, decided.user_id, employment, actor)
+            await _employ(session, services, decided.user_id, cast(StoredEmployment, employment), actor)
     return decided
 
 
@@ -57,14 +56,14 @@ async def _employ(
     session: AsyncSession,
     services: AccountChanges,
     user_id: uuid.UUID,
-    employment: Mapping[str, Any],
+    employment: StoredEmployment,
     actor: Actor,
 ) -> None:
     """Record the employment that an imported row names, in the account that the row belongs to now."""
     user = await users.lock_user(session, user_id)
     assert user is not None
     details = await details_of_stored(session, employment)
-    reason = str(employment["reason"])
+    reason = employment["reason"]
     await employ_in_change(session, services, user, details, source="import", actor=actor, reason=reason)
 
 

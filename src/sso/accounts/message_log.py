@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -125,7 +124,7 @@ def _shown(services: MessageServices, row: Delivery) -> SentMessage:
     )
 
 
-def _content(services: MessageServices, payload: Mapping[str, Any]) -> dict[str, Any]:
+def _content(services: MessageServices, payload: Mapping[str, object]) -> dict[str, object]:
     """Return the encrypted part of a message; nothing where it cannot be read any more."""
     try:
         return opened(services, payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from typing import cast
 
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -125,7 +126,7 @@ def _field_of(location: tuple[int | str, ...]) -> str:
 
 def profile_values(user: User) -> dict[str, str]:
     """Return name, profile and address of a user by the names of the fields of the form."""
-    address = user.profile.get("address") or {}
+    address = cast(Mapping[str, object], user.profile.get("address") or {})
     if set(address) == {"formatted"}:  # an import knew the whole address alone
         address = {"street_address": ", ".join(str(address["formatted"]).splitlines())}
     values = {name: str(user.profile.get(name) or "") for name in PROFILE_FIELDS}

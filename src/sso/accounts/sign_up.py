@@ -306,6 +306,6 @@ async def _send(
         session, services.changes, flow, kind, to, "code_sign_up", locale, really=really, channel=channel
     )
     if sent and allowed and owner is not None:
-        used = flow.data.get("channel", "")
+        used = flow.channel
         send(session, services.changes, kind, to, "already_here", locale, channel=used, sign_in_at=onward.sign_in_at)
     return sent

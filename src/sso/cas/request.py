@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from sso.cas.parameters import TICKET_PREFIX, Login
@@ -33,7 +32,9 @@ class ServiceTicketGrant(FrontChannel):
         """How long a ticket is valid."""
         return self.request.provider.settings.cas_ticket_lifetime
 
-    def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, Any, Any]:
+    def create_authorization_response(
+        self, redirect_uri: str, grant_user: object
+    ) -> tuple[int, AuthorizationResponse, list[tuple[str, str]]]:
         """Return the answer as the body (CAS Protocol 3.0 section 2.2.4).
 
         Raises:

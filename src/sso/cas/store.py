@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.cas.models import UsedTicket
 from sso.oidc.store.models import Grant
 from sso.platform.db import Executor, new_id, table_of
+from sso.platform.db.sql_types import ResultRow
 
 MAX_KEPT = 20
 """How many tickets of one application are kept for each session, the newest: an application whose own session is so
@@ -50,7 +50,7 @@ async def take_used(
     returned = mine.returning(
         UsedTicket.id, UsedTicket.session_id, UsedTicket.client_id, UsedTicket.ticket, UsedTicket.service
     ).execution_options(synchronize_session=False)
-    rows: list[Any] = sorted((await session.execute(returned)).all(), key=lambda row: row[0], reverse=True)
+    rows: list[ResultRow] = sorted((await session.execute(returned)).all(), key=lambda row: row[0], reverse=True)
     by_part: dict[tuple[uuid.UUID, str], list[tuple[bytes, str]]] = {}
     for _, session_id, client_id, ticket, service in rows:
         by_part.setdefault((session_id, client_id), []).append((ticket, service))

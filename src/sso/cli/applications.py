@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -104,14 +105,16 @@ def put(
     """
     from sso.identity.users.service import find
     from sso.portal import applications as apps
-    from sso.portal.applications import RequestedSettings
+    from sso.portal.applications import Kind, RequestedSettings
     from sso.portal.lifecycle import COMMAND_LINE
     from sso.portal.new_application import begin_application
     from sso.portal.sandbox import own_redirect_uri
 
     document = _document_of(file)
     requested = RequestedSettings(
-        document.get("kind", "web"), document.get("document") or {}, document.get("sandbox") or {}
+        cast(Kind, document.get("kind", "web")),
+        cast(Mapping[str, object], document.get("document") or {}),
+        cast(Mapping[str, object], document.get("sandbox") or {}),
     )
 
     async def work(storage: Storage) -> str | None:
@@ -143,7 +146,7 @@ def put(
         print(secret)
 
 
-def _document_of(file: Path) -> dict[str, Any]:
+def _document_of(file: Path) -> dict[str, object]:
     """Read the file of ``put``."""
     import yaml
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from sso.clients.catalogue import CLIENT_ID
 from sso.clients.metadata import DEVICE_CODE, STANDARD_SCOPES, ClientMetadata
 from sso.errors import validation_message
+from sso.platform.security.json_documents import several
 from sso.settings import SIGNING_ALGS
 
 BUILT_IN = frozenset(
@@ -143,7 +144,7 @@ def _entry(client: Mapping[str, object], name: str, warnings: list[str]) -> dict
     client_name = str(client.get("name") or "")
     if "${" in client_name or not client_name:
         client_name = name
-    entry: dict[str, Any] = {"client_id": name, "type": kind, "client_name": " ".join(client_name.split())[:100]}
+    entry: dict[str, object] = {"client_id": name, "type": kind, "client_name": " ".join(client_name.split())[:100]}
     if client.get("description"):
         entry["description"] = " ".join(str(client["description"]).split())[:500]
     base = _absolute(client, str(client.get("baseUrl") or ""))
@@ -182,10 +183,10 @@ def _absolute(client: Mapping[str, object], uri: str) -> str:
     return urljoin(root.rstrip("/") + "/", uri.lstrip("/"))
 
 
-def _redirect_uris(client: Mapping[str, Any], warnings: list[str]) -> list[str]:
+def _redirect_uris(client: Mapping[str, object], warnings: list[str]) -> list[str]:
     """Return the addresses that can be registered: whole and exact (RFC 9700 section 2.1)."""
     exact = []
-    for given in client.get("redirectUris") or ():
+    for given in several(client.get("redirectUris")):
         uri = _absolute(client, str(given))
         if "*" in uri:
             warnings.append(f"redirect URI {given}: wildcards do not exist here; write the exact addresses")
@@ -230,8 +231,8 @@ def _grants(client: Mapping[str, object], kind: str, redirected: bool, warnings:
     return {} if usual else {"grant_types": grants, **({} if redirected else {"response_types": []})}
 
 
-def _scope(client: Mapping[str, Any], warnings: list[str]) -> str:
-    given = [*(client.get("defaultClientScopes") or ()), *(client.get("optionalClientScopes") or ())]
+def _scope(client: Mapping[str, object], warnings: list[str]) -> str:
+    given = [*several(client.get("defaultClientScopes")), *several(client.get("optionalClientScopes"))]
     known = [scope for scope in STANDARD_SCOPES[1:] if scope in given]
     others = [str(scope) for scope in given if scope not in STANDARD_SCOPES and scope not in _QUIET_SCOPES]
     if others:
@@ -269,7 +270,7 @@ def _authentication(
 
 
 def _from_attributes(attributes: Mapping[str, str], warnings: list[str]) -> dict[str, object]:
-    entry: dict[str, Any] = {
+    entry: dict[str, object] = {
         ours: attributes[theirs] for theirs, ours in _OURS_OF_ATTRIBUTE.items() if attributes.get(theirs)
     }
     for name in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
@@ -283,8 +284,10 @@ def _from_attributes(attributes: Mapping[str, str], warnings: list[str]) -> dict
     return entry
 
 
-def _warn_of_the_rest(client: Mapping[str, Any], attributes: Mapping[str, str], warnings: list[str]) -> None:
-    mappers = [str(mapper.get("name")) for mapper in client.get("protocolMappers") or () if isinstance(mapper, Mapping)]
+def _warn_of_the_rest(client: Mapping[str, object], attributes: Mapping[str, str], warnings: list[str]) -> None:
+    mappers = [
+        str(mapper.get("name")) for mapper in several(client.get("protocolMappers")) if isinstance(mapper, Mapping)
+    ]
     if mappers:
         warnings.append(
             f"protocol mappers {', '.join(mappers[:20])}: no equivalent; see claim_reasons, docs/reference/clients.md"
@@ -293,7 +296,7 @@ def _warn_of_the_rest(client: Mapping[str, Any], attributes: Mapping[str, str], 
         warnings.append("authorization services (policies, permissions) have no equivalent")
     if client.get("authenticationFlowBindingOverrides"):
         warnings.append("its own authentication flow has no equivalent; see minimum_acr")
-    origins = [str(origin) for origin in client.get("webOrigins") or () if origin not in ("+", "")]
+    origins = [str(origin) for origin in several(client.get("webOrigins")) if origin not in ("+", "")]
     if origins and client.get("publicClient") is not True:
         warnings.append(f"web origins {', '.join(origins[:5])}: are not needed here")
     others = sorted(name for name in attributes if name not in _OURS_OF_ATTRIBUTE and not _QUIET.match(name))
@@ -316,7 +319,7 @@ def _checked(entry: dict[str, object], warnings: list[str], allow_http_loopback:
     return None
 
 
-def _without(entry: dict[str, Any], problem: Any, warnings: list[str]) -> bool:
+def _without(entry: dict[str, object], problem: ErrorDetails, warnings: list[str]) -> bool:
     """Leave out what a problem is about. False: the entry needs it."""
     message = validation_message(problem)
     name = str(problem["loc"][0]) if problem["loc"] else message.partition(":")[0]
@@ -325,9 +328,9 @@ def _without(entry: dict[str, Any], problem: Any, warnings: list[str]) -> bool:
         entry["subject_type"] = "public"
         warnings.append("its redirect URIs are on several hosts: subject_type public is written")
         return True
-    if name in ("redirect_uris", "post_logout_redirect_uris") and quoted and quoted[1] in entry.get(name, ()):
+    if name in ("redirect_uris", "post_logout_redirect_uris") and quoted and quoted[1] in several(entry.get(name)):
         warnings.append(f"{name}: {message}")
-        entry[name] = [value for value in entry[name] if value != quoted[1]]
+        entry[name] = [value for value in several(entry[name]) if value != quoted[1]]
         if name == "post_logout_redirect_uris" and not entry[name]:
             del entry[name]
         return True

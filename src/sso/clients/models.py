@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -42,7 +41,7 @@ class ClientRow(Base):
     client_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     catalogue: Mapped[str] = mapped_column(String(100), index=True)
     status: Mapped[str] = mapped_column(String(16))
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    metadata_: Mapped[dict[str, object]] = mapped_column("metadata")
     version: Mapped[int] = mapped_column(BigInteger, index=True)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -106,9 +105,9 @@ class Application(Base):
     kind: Mapped[str] = mapped_column(String(16))
     name: Mapped[str] = mapped_column(String(100))
     group: Mapped[str | None] = mapped_column("city_group", String(60), index=True)
-    document: Mapped[dict[str, Any]]
-    sandbox: Mapped[dict[str, Any]]
-    granted: Mapped[dict[str, Any]]
+    document: Mapped[dict[str, object]]
+    sandbox: Mapped[dict[str, object]]
+    granted: Mapped[dict[str, object]]
     revision: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -180,7 +179,7 @@ class RelyingPartyCheck(Base):
     digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     started_by: Mapped[str] = mapped_column(String(200))
     status: Mapped[str] = mapped_column(String(16))
-    results: Mapped[dict[str, Any]]
+    results: Mapped[dict[str, object]]
     play: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

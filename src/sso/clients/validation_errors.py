@@ -9,9 +9,9 @@ import datetime as dt
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from sso.clients.metadata import OIDC_SCOPES, AssertionIssuer, ClientMetadata, Problems, contradictions_in
 from sso.errors import validation_message
@@ -129,7 +129,7 @@ def not_a_list(value: object) -> str:
     return f"must be a list, and {'there is no value' if value is None else f'it is {_kind(value)}'}"
 
 
-def _of_problem(document: Mapping[str, Any], problem: Any) -> list[FieldMistake]:
+def _of_problem(document: Mapping[str, object], problem: ErrorDetails) -> list[FieldMistake]:
     place = tuple(part for part in problem["loc"] if isinstance(part, (str, int)))
     kind, value = problem["type"], problem.get("input")
     raised = (problem.get("ctx") or {}).get("error")

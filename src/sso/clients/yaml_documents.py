@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -43,11 +44,12 @@ class _StrictLoader(PlainLoader):
     problems: list[tuple[int, str]] | None = None
 
 
-def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[str, object]:
     own = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
     if len(own) < len(node.value):
         loader.flatten_mapping(node)
-    merged, merging = len(node.value) - len(own), {}
+    merged = len(node.value) - len(own)
+    merging: dict[str, object] = {}
     written: set[str] = set()
     for index, (key_node, value_node) in enumerate(node.value):
         key = loader.construct_object(key_node, deep=True)
@@ -64,14 +66,16 @@ def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
     return merging
 
 
-def _problem(loader: Any, node: Any, text: str) -> None:
+def _problem(loader: _StrictLoader, node: yaml.Node, text: str) -> None:
     if loader.problems is None:
         raise yaml.MarkedYAMLError(None, None, text, node.start_mark)
     loader.problems.append((node.start_mark.line + 1, text))
 
 
-def _with_raw(kind: Any, construct: str) -> Any:
-    def made(loader: Any, node: Any) -> Any:
+def _with_raw(
+    kind: type[WrittenInt | _RawFloat] | None, construct: str
+) -> Callable[[_StrictLoader, yaml.ScalarNode], object]:
+    def made(loader: _StrictLoader, node: yaml.ScalarNode) -> object:
         try:
             value = getattr(loader, construct)(node)
         except ValueError as error:  # 2024-13-45 has the form of a date, and is none
@@ -86,12 +90,13 @@ def _with_raw(kind: Any, construct: str) -> Any:
     return made
 
 
-def _copied(kind: Any, value: Any) -> Any:
+def _copied(kind: type[WrittenInt | _RawFloat] | None, value: object) -> WrittenInt | _Raw:
     if isinstance(value, dt.datetime):
         return _RawDateTime.fromisoformat(value.isoformat())
     if isinstance(value, dt.date):
         return _RawDate.fromisoformat(value.isoformat())
-    return kind(value)
+    assert kind is not None
+    return kind(str(value))
 
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from sqlalchemy import bindparam, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -78,7 +78,7 @@ def find(
     """Return the gate session with a cookie, at this application and host. One statement; for the bridge. ``access``:
     with the user's roles and groups."""
     values = {"token": token_hash, "client": client_id, "host": host, "now": now, "idle_since": idle_since}
-    row: Any = session.execute(_FIND[access], values).first()
+    row = session.execute(_FIND[access], values).first()
     if row is None:
         return None
     grant = grant_of_row(row, _GRANT, access=access) if row[_GRANT - 1] else None

@@ -12,7 +12,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -67,7 +67,7 @@ def notify(session: AsyncSession, services: MessageServices, user: User, about: 
     if not (services.settings.can_send("email") or services.settings.can_send("phone")):
         return
     # The contact, and with it the channel that the user has chosen, is read when the notice is sent; mail until then.
-    payload = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
+    payload: dict[str, object] = {"notice": about, "user_id": str(user.id), "at": clock.now().isoformat()}
     if values:
         payload["sealed"] = _encrypted(services, values)
     enqueue(session, NOTICE, payload, receiver=MAIL, user_id=user.id)
@@ -111,7 +111,7 @@ def send(
         "values": values,
         "flow": flow,
     }
-    payload = {"sealed": _encrypted(services, message), "until": until}
+    payload: dict[str, object] = {"sealed": _encrypted(services, message), "until": until}
     receiver = phone_channel(services.settings, channel) if kind == "phone" else MAIL
     enqueue(session, MESSAGE, payload, receiver=receiver, recipient_hash=recipient_hashes(services, to)[0])
 
@@ -161,17 +161,17 @@ async def send_code(
     if really:
         seconds = whole_seconds(services.settings.one_time_code_lifetime)
         named = pending_flows.name_of_code(flow)
-        chosen = flow.data.get("channel") or remembered or ""
+        chosen = flow.channel or remembered or ""
         send(session, services, kind, to, about, locale, seconds=seconds, channel=chosen, flow=named, code=code)
     return True
 
 
-def opened(services: MessageServices, payload: Mapping[str, Any]) -> dict[str, Any]:
+def opened(services: MessageServices, payload: Mapping[str, object]) -> dict[str, object]:
     """Return the encrypted part of a delivery: a :class:`Message`, or what a notice names; or nothing."""
     encrypted = payload.get("sealed")
     if encrypted is None:
         return {}
-    content: dict[str, Any] = orjson.loads(services.box.decrypt(base64.b64decode(encrypted), _SEAL))
+    content: dict[str, object] = orjson.loads(services.box.decrypt(base64.b64decode(str(encrypted)), _SEAL))
     return content
 
 

@@ -7,7 +7,6 @@ takes such a session. Whoever is one is marked in ``preferences`` too, and is ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +21,7 @@ from sso.identity.users.store import find_user
 MARK = "test"
 """What ``amr`` of their sessions holds, and what their ``preferences`` say."""
 _ADDRESS = {"locality": "Tangerang", "region": "Banten", "country": "ID", "formatted": "Jalan Uji 1\nTangerang"}
-PEOPLE: Mapping[str, dict[str, Any]] = {
+PEOPLE: Mapping[str, dict[str, object]] = {
     "uji-lengkap": {
         "name": "Uji Lengkap",
         "email": "uji-lengkap@uji.example",

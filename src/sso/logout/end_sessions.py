@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NotRequired, Protocol, TypedDict, cast
+from typing import NotRequired, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -143,7 +143,7 @@ async def _tell(
     for part in notified:
         client = services.registry.known(part.client_id)
         if client is not None and part.told_by == "back_channel":
-            payload: dict[str, Any] = {
+            payload: LogoutPayload = {
                 "client_id": part.client_id,
                 "sid": part.sid,
                 "user_id": str(part.user_id),
@@ -152,8 +152,14 @@ async def _tell(
             if is_cas(client):
                 payload["tickets"] = tickets.get((part.session_id, part.client_id), [])
                 receiver = receiver_of(client, payload["tickets"])
-            about: dict[str, Any] = {"client_id": part.client_id, "session_id": part.session_id}
-            enqueue(session, BACKCHANNEL_LOGOUT, payload, receiver=receiver, **about)
+            enqueue(
+                session,
+                BACKCHANNEL_LOGOUT,
+                {**payload},
+                receiver=receiver,
+                client_id=part.client_id,
+                session_id=part.session_id,
+            )
     await signals.session_revoked(session, services, streams, notified, reason, actor)
     return notified
 

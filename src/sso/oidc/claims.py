@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from typing import cast
 
 import orjson
 
@@ -116,7 +117,7 @@ def user_claims(
         elif identifier.is_primary:
             known.update(_identifier_claims(identifier))
     if "address" in requested and person.profile.get("address"):
-        known["address"] = address_claim(person.profile["address"])
+        known["address"] = address_claim(cast(Mapping[str, str], person.profile["address"]))
     return {name: known[name] for name in requested if known.get(name) is not None}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -23,7 +22,7 @@ class Interaction(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
     browser_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     client_id: Mapped[str] = mapped_column(String(100))
-    parameters: Mapped[dict[str, Any]]
+    parameters: Mapped[dict[str, object]]
     progress: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -276,10 +276,18 @@ class Provider:
 
     async def say_alive(self) -> None:
         """Write that this process lives, so that administrators see every host."""
-        values = {"id": self.process_id, "host": socket.gethostname()[:200], "pid": os.getpid(), "version": __version__}
-        values |= {"works": self.settings.run_worker, "memory_mb": memory_mb(), "started_at": self.started_at}
+        values: usage.ProcessColumns = {
+            "id": self.process_id,
+            "host": socket.gethostname()[:200],
+            "pid": os.getpid(),
+            "version": __version__,
+            "works": self.settings.run_worker,
+            "memory_mb": memory_mb(),
+            "started_at": self.started_at,
+            "seen_at": clock.now(),
+        }
         async with self.db.write() as session:
-            await usage.see_process(session, {**values, "seen_at": clock.now()})
+            await usage.see_process(session, values)
 
     async def keep_usage(self, stop: asyncio.Event) -> None:
         """Write what is counted every few seconds until ``stop``, and once more then. A database that is away is waited

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Payload, OAuth2Request
@@ -46,7 +46,7 @@ class Answer:
     """What a protocol endpoint answers: a mapping is sent as JSON."""
 
     status: int
-    body: Mapping[str, Any] | str = ""
+    body: Mapping[str, object] | str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
 
     def location(self) -> str:

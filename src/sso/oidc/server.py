@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import BaseGrant, InvalidRequestError, OAuth2Error
@@ -86,7 +86,7 @@ class ProviderServer(AuthorizationServer):
         return sorted({kind for grant in self._front_grants for kind in grant.RESPONSE_TYPES})
 
     async def respond(
-        self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], *, reads: bool = False
+        self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Answer], *, reads: bool = False
     ) -> Answer:
         """Run Authlib's synchronous ``call`` in one transaction over the bridge.
 
@@ -108,10 +108,10 @@ class ProviderServer(AuthorizationServer):
         db = self.provider.db
         return await (db.run_read(run) if reads else db.run_write(run))
 
-    def _answer(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], work: Work | None) -> Answer:
+    def _answer(self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Answer], work: Work | None) -> Answer:
         """Run ``call``; errors as at :meth:`respond`. ``work``: its transaction, where it runs statements."""
         request._session = work
-        answer: Answer = call(request)
+        answer = call(request)
         error = answer.body.get("error") if isinstance(answer.body, dict) else None
         if error in _OF_REGISTRATION and not request.looked:
             raise Outdated
@@ -166,7 +166,7 @@ class ProviderServer(AuthorizationServer):
         )
 
     async def _checked(
-        self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Any], *, reads: bool = False
+        self, request: ProtocolRequest, call: Callable[[ProtocolRequest], Answer], *, reads: bool = False
     ) -> Answer:
         name = repeated(request)
         if name:
@@ -210,12 +210,12 @@ class ProviderServer(AuthorizationServer):
     def query_client(self, client_id: str) -> Client | None:
         return self.provider.registry.enabled(client_id)
 
-    def authenticate_client(self, request: ProtocolRequest, methods: Any, endpoint: str = "token") -> Client:
+    def authenticate_client(self, request: ProtocolRequest, methods: object, endpoint: str = "token") -> Client:
         client = authenticate_client(request)
         check_supported(request, client)
         return client
 
-    def get_token_grant(self, request: ProtocolRequest) -> Any:
+    def get_token_grant(self, request: ProtocolRequest) -> BaseGrant:
         """Return the grant of a token request by one look-up; Authlib asks each."""
         grant, extensions = self._grants.get(request.form.get("grant_type", ""), (None, None))
         if grant is None:
@@ -228,23 +228,28 @@ class ProviderServer(AuthorizationServer):
     def create_oauth2_request(self, request: ProtocolRequest) -> ProtocolRequest:
         return request
 
-    def handle_response(self, status: int, body: Any, headers: Any) -> Answer:
+    def handle_response(
+        self,
+        status: int,
+        body: Mapping[str, object] | list[tuple[str, object]] | str,
+        headers: Iterable[tuple[str, str]],
+    ) -> Answer:
         if isinstance(body, list):
             body = dict(body)
         other_headers = [(name, value) for name, value in headers if name.lower() not in ("cache-control", "pragma")]
         return Answer(status, body, [*other_headers, *NO_STORE])
 
-    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+    def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
         """Send nothing: nobody subscribes. Audit events and counters are part of the transaction (decision 0048)."""
 
-    def save_token(self, token: dict[str, Any], request: ProtocolRequest) -> None:
+    def save_token(self, token: dict[str, object], request: ProtocolRequest) -> None:
         """Store the tokens that were issued for ``request``, in its transaction. Authlib calls this before it
         answers."""
         for insert, row in request.unsaved:
             insert(request.session, row)
         request.unsaved.clear()
 
-    def handle_error_response(self, request: Any, error: OAuth2Error) -> Answer:
+    def handle_error_response(self, request: object, error: OAuth2Error) -> Answer:
         status, body, headers = error(None)
         return self.handle_response(status, {**dict(body), **self._in_words(error)}, headers)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -29,7 +29,7 @@ from sso.settings import Settings
 
 _Answer = TypeVar("_Answer")
 _Parameters = ParamSpec("_Parameters")
-_Handler = Callable[[Mapping[str, Any]], Awaitable[None]]
+_Handler = Callable[[Mapping[str, object]], Awaitable[None]]
 _PROPAGATOR = TraceContextTextMapPropagator()
 EXPORT_SECONDS = 5
 
@@ -108,7 +108,7 @@ class Traces:
         return {kind: self._traced(kind, handler) for kind, handler in handlers.items()}
 
     def _traced(self, kind: str, handler: _Handler) -> _Handler:
-        async def send(payload: Mapping[str, Any]) -> None:
+        async def send(payload: Mapping[str, object]) -> None:
             with self.tracer.start_as_current_span(f"deliver {kind}", kind=SpanKind.PRODUCER):
                 await handler(payload)
 
@@ -134,7 +134,7 @@ def _traced_block(
 
 def _traced_call(
     method: Callable[_Parameters, Awaitable[_Answer]], span: _Span
-) -> Callable[_Parameters, Coroutine[Any, Any, _Answer]]:
+) -> Callable[_Parameters, Coroutine[object, None, _Answer]]:
     """Return a method that runs within a span."""
 
     async def traced(*args: _Parameters.args, **options: _Parameters.kwargs) -> _Answer:

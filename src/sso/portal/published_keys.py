@@ -41,10 +41,11 @@ async def fetch_published_keys(registry: Registry, outbound: Outbound, client_id
         return PublishedKeys(client_id, problem="no jwks_uri is registered")
     try:
         document = read_json(await outbound.get(uri))
-        checked_keys(document if isinstance(document, dict) else {})
+        published = document if isinstance(document, dict) else {}
+        checked_keys(published)
     except (OutboundRefused, OutboundFailed) as error:
         return PublishedKeys(client_id, uri, problem=public_reason(uri, error))
     except ValueError as error:
         return PublishedKeys(client_id, uri, problem=f"it {error}")
-    keys = tuple({name: str(key.get(name, "")) for name in SHOWN_FIELDS} for key in document["keys"])
+    keys = tuple({name: str(key.get(name, "")) for name in SHOWN_FIELDS} for key in published["keys"])
     return PublishedKeys(client_id, uri, keys)

@@ -26,7 +26,7 @@ from sso.oidc.services import HasSubjects, SigningServices
 from sso.oidc.store import store as tokens
 from sso.platform.db import new_id
 from sso.platform.outbox import Abandon, DeliveryKind, DeliveryStatus, ReceiverAnswered, enqueue
-from sso.platform.security.json_documents import read_json
+from sso.platform.security.json_documents import members, read_json
 from sso.platform.security.outbound_errors import OutboundRefused
 from sso.platform.security.tokens import token_hash
 from sso.platform.services import HasBox, HasDatabase, HasOutbound
@@ -389,7 +389,7 @@ def header_purpose(stream_id: uuid.UUID) -> str:
 def _error_of(body: bytes) -> str:
     """Return the error of RFC 8935 section 2.3."""
     try:
-        document = read_json(body)
+        document = members(read_json(body))
         return f"{document['err']} {document.get('description', '')}"[:200]
     except (ValueError, KeyError, TypeError, AttributeError):
         return "400"

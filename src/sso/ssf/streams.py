@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -129,7 +129,10 @@ class Poll:
         return {"sets": self.sets, **({"moreAvailable": True} if self.more else {})}
 
 
-def read_message(kind: type[BaseModel], document: object) -> object:
+Message = TypeVar("Message", bound=BaseModel)
+
+
+def read_message(kind: type[Message], document: object) -> Message:
     """Return a message of the given kind.
 
     Raises:

@@ -57,7 +57,7 @@ class Destination:
         return f"{path}?{query}" if query else path
 
 
-def stored_destination(data: Mapping[str, str]) -> Destination:
+def stored_destination(data: Mapping[str, object]) -> Destination:
     """Return what a pending flow stored; a flow of the previous release stores less."""
     return Destination(*(str(data.get(name, "")) for name in ("i", "then", "user_code", "client_id")))
 

@@ -244,7 +244,7 @@ async def _check_message(
     valid = services.settings.one_time_code_lifetime
     if contact is None or not pending_flows.is_code(provider.box, flow.running, typed, valid):
         return None
-    channel = flow.running.data.get("channel", "")
+    channel = flow.running.channel
     if flow.method == "phone" and channel in provider.settings.phone_channels and channel != contact.channel:
         # Only now: whoever knows the password alone must not choose where the codes of the user go.
         await users.remember_channel(session, user.id, contact.lookup, channel)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from sso.clients.claims import withheld
 from sso.clients.metadata.fields import MetadataFields
 
-_OF_OPENID: tuple[tuple[str, Any], ...] = (
+_OF_OPENID: tuple[tuple[str, object], ...] = (
     ("grant_types", []),
     ("response_types", []),
     ("token_endpoint_auth_method", "none"),

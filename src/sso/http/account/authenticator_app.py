@@ -65,7 +65,7 @@ async def add_app(request: Request, here: HereRecently, sent: AppCode) -> Respon
 
 
 def _page(here: OwnVisit, flow: RunningFlow, problem: str = "", status: int = 200, **values: int) -> Response:
-    seed = flow.data["seed"]
+    seed = str(flow.data["seed"])
     uri = factors.totp_uri(here.services.settings, seed, here.user.name)
     return here.page(
         "account_app.html",

@@ -93,7 +93,7 @@ def _page(
         status,
         c=flow.token,
         shown=data_of(flow)["value"],
-        **channels_shown(here.services.settings, data_of(flow)["kind"], flow.data.get("channel")),
+        **channels_shown(here.services.settings, data_of(flow)["kind"], flow.channel),
         minutes=whole_minutes(here.services.settings.one_time_code_lifetime),
         problem=problem,
         field="code",

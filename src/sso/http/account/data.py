@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import orjson
 from fastapi import Depends
@@ -43,7 +43,7 @@ CREDENTIAL_KINDS = {
     "totp": N_("Authenticator app"),
     "recovery_code": N_("Recovery code"),
 }
-PersonalData = Mapping[str, Any]
+PersonalData = Mapping[str, object]
 """The document that ``export_data`` returns."""
 Here = Annotated[OwnVisit, Depends(OwnPage("data"))]
 HereRecently = Annotated[OwnVisit, Depends(OwnPage("data", recent=True))]
@@ -90,11 +90,13 @@ async def export(request: Request, here: HereRecently, sent: Export) -> Response
 
 def _readable(document: PersonalData) -> dict[str, object]:
     """Return what the page shows of an export: its data without technical details, and the texts of its kinds."""
-    known = [event for event in document["activity"] if event["type"] in EVENTS]
-    sessions = document["sessions"]
+    activity = cast(Sequence[Mapping[str, str]], document["activity"])
+    known = [event for event in activity if event["type"] in EVENTS]
+    sessions = cast(Sequence[Mapping[str, str | None]], document["sessions"])
+    account = cast(Mapping[str, Sequence[str]], document["account"])
     return {
         "data": document,
-        "roles": [ROLE_NAMES[role] for role in document["account"]["roles"]],
+        "roles": [ROLE_NAMES[role] for role in account["roles"]],
         "sessions": [{**session, "device": device_of(session["device"] or "").text} for session in sessions],
         "activity": [{**event, "at": datetime.fromisoformat(event["at"])} for event in known[:MAX_EVENTS_SHOWN]],
         "events": EVENTS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -126,6 +126,15 @@ async def preview(request: Request, here: Imports, accounts: AccountActor) -> Re
     return await _preview_page(request, here, accounts, outcome, lines, token)
 
 
+class KeptFile(TypedDict):
+    """A file that waits to be confirmed: in base64; ``ends`` is a digest of the employments that its preview ends."""
+
+    file: str
+    verified: list[str]
+    complete: bool
+    ends: str
+
+
 async def _keep(
     accounts: AccountActions,
     request: Request,
@@ -229,11 +238,12 @@ async def confirm(
     flow = await _kept(accounts, request, here, sent.form.c)
     if flow is None or not _may(here):
         return failure(request, "expired_interaction", 400)
-    body, verified, complete = base64.b64decode(flow.data["file"]), flow.data["verified"], flow.data["complete"]
+    file = cast(KeptFile, flow.data)
+    body, verified, complete = base64.b64decode(file["file"]), file["verified"], file["complete"]
     problem, detail = sent.mistakes.get("note", ""), ""
     try:
         outcome, lines = await _run(accounts, here, body, verified, "preview", complete=complete, dry_run=True)
-        if not problem and _digest(outcome) != flow.data["ends"]:
+        if not problem and _digest(outcome) != file["ends"]:
             problem = OTHERS_END
         if not problem:
             reason, sure = sent.form.note, sent.form.sure

@@ -217,7 +217,7 @@ async def confirm(
         flow = await pending_flows.recall(session, accounts.box, "units", sent.form.c, read_cookie(request, "browser"))
     if flow is None or flow.user_id != here.visit.user.id:
         return failure(request, "expired_interaction", 400, header=here.visit.header(request))
-    file = await run_in_threadpool(_read, base64.b64decode(flow.data["file"]), accounts.settings.time_zone)
+    file = await run_in_threadpool(_read, base64.b64decode(str(flow.data["file"])), accounts.settings.time_zone)
     problem = sent.mistakes.get("note", "")
     try:
         plan = await _apply(accounts, here, file, flow, sent.form.note, dry=bool(problem))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NotRequired, TypedDict, cast
 from urllib.parse import urlencode
 
 from fastapi import Depends
@@ -135,6 +135,14 @@ async def preview(request: Request, here: Invites, accounts: AccountActor, db: D
     return _preview_page(request, here, previews, token)
 
 
+class KeptPeople(TypedDict):
+    """The valid lines of a file that wait to be confirmed, with their numbers in the file, and what became of each."""
+
+    people: list[dict[str, object]]
+    numbers: list[int]
+    results: NotRequired[list[str]]
+
+
 async def _keep(db: Database, box: SecretBox, request: Request, here: Here, lines: Sequence[FileLine]) -> str:
     """Keep the valid lines of a preview, encrypted, for this browser; return their token."""
     people = [line.person.model_dump() for line in lines if line.person is not None]
@@ -256,7 +264,7 @@ async def result_page(request: Request, here: Invites, accounts: AccountActor, d
     if flow is None or not flow.row.attempts:
         return failure(request, "expired_interaction", 400)
     words, lines = translations(locale_of(request)).gettext, _lines_of(flow)
-    results: list[str] = flow.data.get("results", [])
+    results = cast(KeptPeople, flow.data).get("results", [])
     rest = [line.person for line in lines[len(results) :] if line.person is not None]
     async with db.read() as session:
         invited = (await inviting.used_of(session, rest)).invited
@@ -277,10 +285,9 @@ async def _kept(db: Database, box: SecretBox, request: Request, here: Here, toke
 
 def _lines_of(flow: RunningFlow) -> list[FileLine]:
     """Return the valid lines of a file, with their numbers in the file."""
-    people = [InvitedUser.model_validate(values) for values in flow.data["people"]]
-    return [
-        FileLine(number, _values(person), person) for number, person in zip(flow.data["numbers"], people, strict=True)
-    ]
+    lines = cast(KeptPeople, flow.data)
+    people = [InvitedUser.model_validate(values) for values in lines["people"]]
+    return [FileLine(number, _values(person), person) for number, person in zip(lines["numbers"], people, strict=True)]
 
 
 def _values(person: InvitedUser) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TypedDict, cast
 
 import orjson
 from fastapi import FastAPI
@@ -42,7 +42,7 @@ def _document(issuer: str) -> bytes:
     return orjson.dumps(description(issuer))
 
 
-def description(issuer: str) -> dict[str, Any]:
+def description(issuer: str) -> dict[str, object]:
     """Return the description of the API.
 
     Args:
@@ -86,15 +86,22 @@ def _security(issuer: str) -> dict[str, object]:
     }
 
 
-def _leave_out_null(parameter: dict[str, Any]) -> None:
+class ParameterObject(TypedDict):
+    """A parameter of an operation (OpenAPI 3.1 section 4.8.12), as far as it is changed here. Its name is of the
+    field in the specification."""
+
+    schema: dict[str, list[dict[str, object]]]
+
+
+def _leave_out_null(parameter: ParameterObject) -> None:
     """A parameter that may be left out is never null: in an address or a header that would be a word."""
     schema = parameter["schema"]
     kinds = [kind for kind in schema.pop("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:
-        schema.update(kinds[0])
+        schema.update(cast(dict[str, list[dict[str, object]]], kinds[0]))
 
 
-def _say_what_is_needed(operation: dict[str, Any]) -> None:
+def _say_what_is_needed(operation: dict[str, str]) -> None:
     permission = PERMISSIONS.get(operation.pop("x-permission", ""))
     if permission is None:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from sso import clock
 from sso.accounts.message_alarms import alarm_administrators, record_used_up
@@ -42,7 +42,7 @@ class PhoneSender:
         self._services, self._settings = services, services.settings
         self._budgets = MessageBudgets(services.settings, Counts(DatabaseStorage(services.db)))
 
-    async def send(self, mail: Mail, payload: Mapping[str, Any]) -> None:
+    async def send(self, mail: Mail, payload: Mapping[str, object]) -> None:
         """Send one message over the channel that the delivery names.
 
         Args:
@@ -61,7 +61,7 @@ class PhoneSender:
         message = PhoneMessage(
             mail.to, mail.sms, mail.whatsapp, mail.locale, mail.code, str(payload.get("delivery", ""))
         )
-        await self._send_counted(channel, message, datetime.fromisoformat(payload["written_at"]))
+        await self._send_counted(channel, message, datetime.fromisoformat(str(payload["written_at"])))
 
     async def _send_counted(self, channel: str, message: PhoneMessage, written_at: datetime) -> None:
         """Count a message against its budgets and send it; what was certainly not sent does not count."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import Any, cast
+from typing import cast
 
 from starlette.types import Message, Receive
 
@@ -91,7 +91,7 @@ class Received:
             return await self._receive()
         if self._maximum < 0:
             raise TooLarge
-        receiving = cast(Coroutine[Any, Any, Message], self._receive())
+        receiving = cast(Coroutine[object, None, Message], self._receive())
         try:
             waits_for = receiving.send(None)
         except StopIteration as there:  # it has come already: most bodies come with the head
@@ -109,7 +109,7 @@ class Received:
 
 
 @coroutine
-def _rest(started: Coroutine[Any, Any, Message], waits_for: object) -> Generator[object, None, Message]:
+def _rest(started: Coroutine[object, None, Message], waits_for: object) -> Generator[object, None, Message]:
     """Await a coroutine that was started by ``send(None)``.
 
     Args:

@@ -175,7 +175,7 @@ async def _page(
         step_texts=STEPS,
         check_texts=CHECKS,
         t=trial.token if trial is not None and trial.tokens else "",
-        people=[(username, person["name"][:40], person) for username, person in PEOPLE.items()],
+        people=[(username, str(person["name"])[:40], person) for username, person in PEOPLE.items()],
         sign_in_levels=[(level, LEVEL_TEXTS[level]) for level in SIGN_IN_LEVELS],
         become=request.query_params.get("as", ""),
         can_refresh=trial is not None and "refresh_token" in trial.tokens,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
@@ -84,7 +83,7 @@ async def delete(
     return await _counted(site, address, work)
 
 
-async def _counted(site: Site, address: str, work: Coroutine[Any, Any, Answer]) -> Response:
+async def _counted(site: Site, address: str, work: Coroutine[object, None, Answer]) -> Response:
     """Do what a registration access token or an initial access token allows, and count tokens that are wrong."""
     try:
         attempt = await site.limits.attempts.reserve(Purpose.REGISTRATION_TOKEN, "", address)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -163,7 +161,7 @@ async def _client(request: Request, site: Site, *scopes: str) -> Client:
     return caller.client
 
 
-async def _message(request: Request, kind: type[BaseModel]) -> Any:
+async def _message(request: Request, kind: type[streams.Message]) -> streams.Message:
     try:
         document = read_json(await request.body() or b"{}")
     except NotJson:

@@ -275,7 +275,7 @@ async def _page(
         c=flow.token,
         typed=typed,
         shown=masked(likely_kind(typed), typed),
-        **channels_shown(settings, likely_kind(typed), flow.data.get("channel")),
+        **channels_shown(settings, likely_kind(typed), flow.channel),
         minutes=whole_minutes(settings.one_time_code_lifetime),
         hours=whole_hours(settings.recovery_delay),
         minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,

@@ -5,7 +5,6 @@ deleted."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from starlette.responses import Response
 
@@ -156,7 +155,7 @@ def _page(
         codes: recovery codes that are shown.
     """
     authorization = flow.pending.request if flow.pending else None
-    context: dict[str, Any] = {
+    context: dict[str, object] = {
         "status": status,
         "here": f"{SECOND_FACTOR}?c={flow.token}",
         "ui_locales": authorization.ui_locales if authorization else "",
@@ -179,7 +178,7 @@ def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object
     """Return what the page shows of a second factor."""
     settings, passkeys, method = page.site.settings, page.site.provider.passkeys, flow.method
     contact = flow.available.contact(method) if method in ("email", "phone") else None
-    chosen = flow.running.data.get("channel") or (contact.channel if contact else None)
+    chosen = flow.running.channel or (contact.channel if contact else None)
     return {
         "method": method,
         "verifies": flow.verifies,

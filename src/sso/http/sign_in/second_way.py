@@ -281,7 +281,7 @@ def _code_page(
         errors,
         status,
         shown=masked(data["kind"], data["value"]),
-        **channels_shown(page.site.settings, data["kind"], flow.data.get("channel")),
+        **channels_shown(page.site.settings, data["kind"], flow.channel),
         minutes=whole_minutes(page.site.settings.one_time_code_lifetime),
         sent_again=sent_again,
     )

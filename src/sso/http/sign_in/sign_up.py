@@ -208,7 +208,7 @@ async def _recall(page: PageRequest, token: str) -> SignUp | None:
     flow = await recall_sign_up(page.site.accounts, page.visitor, token)
     if flow is None:
         return None
-    return SignUp(page, flow, await _pending(page, flow.data["i"]))
+    return SignUp(page, flow, await _pending(page, stored_destination(flow.data).i))
 
 
 async def _pending(page: PageRequest, token: str) -> PendingRequest | None:

@@ -21,7 +21,7 @@ from sso import clock
 from sso.identity.users import store
 from sso.identity.users.models import Credential, User
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.json_documents import read_json
+from sso.platform.security.json_documents import members, read_json
 from sso.platform.security.replay import first_use
 from sso.platform.security.tokens import base64url
 from sso.settings import Settings
@@ -139,8 +139,9 @@ def _named_in(answer: str) -> tuple[bytes, bytes | None]:
     from webauthn.helpers import base64url_to_bytes
 
     try:
-        response = read_json(answer)
-        external_id, handle = base64url_to_bytes(str(response["rawId"])), response["response"].get("userHandle")
+        response = members(read_json(answer))
+        external_id = base64url_to_bytes(str(response["rawId"]))
+        handle = members(response["response"]).get("userHandle")
         return external_id, base64url_to_bytes(str(handle)) if handle else None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PasskeyRefused("it cannot be read") from None
@@ -286,7 +287,7 @@ class Passkeys:
         user, credential, roles = stored
         if named is not None and named != user.id.bytes:
             raise PasskeyRefused("the passkey was created for another user")
-        count = int(credential.data.get("sign_count", 0))
+        count = int(str(credential.data.get("sign_count", 0)))
         try:
             verified = verify_authentication_response(
                 credential=answer,
@@ -309,8 +310,8 @@ class Passkeys:
         from webauthn.helpers import base64url_to_bytes
 
         try:
-            response = read_json(answer)["response"]
-            client_data = read_json(base64url_to_bytes(str(response["clientDataJSON"])))
+            response = members(members(read_json(answer))["response"])
+            client_data = members(read_json(base64url_to_bytes(str(response["clientDataJSON"]))))
             challenge = base64url_to_bytes(str(client_data["challenge"]))
         except (KeyError, TypeError, ValueError):
             raise PasskeyRefused("it cannot be read") from None
@@ -338,8 +339,10 @@ class _Place(TypedDict):
 def _where_it_is(answer: str) -> _Place:
     """Return what the browser says of where a new passkey is (Web Authentication sections 5.1 and 5.2.1): it is told to
     applications as a type, and nothing depends on it."""
-    response = read_json(answer)
-    transports = response["response"].get("transports")
+    response = members(read_json(answer))
+    transports = members(response["response"]).get("transports")
     known = [transport for transport in transports if transport in _TRANSPORTS] if isinstance(transports, list) else []
     attachment = response.get("authenticatorAttachment")
-    return {"transports": known, "attachment": attachment if attachment in ("platform", "cross-platform") else None}
+    if attachment != "platform" and attachment != "cross-platform":
+        attachment = None
+    return {"transports": known, "attachment": attachment}

@@ -14,7 +14,6 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
@@ -115,6 +114,18 @@ def _same(computed: bytes, expected: bytes) -> bool:
     return hmac.compare_digest(computed, expected)
 
 
+def number(value: object) -> int:
+    """Return a number of a document.
+
+    Raises:
+        TypeError: when it is neither a number nor text.
+        ValueError: when the text is no number.
+    """
+    if not isinstance(value, int | float | str):
+        raise TypeError("a number is expected")
+    return int(value)
+
+
 def unpadded(text: str) -> bytes:
     """Return the bytes of base64, padded or not.
 
@@ -174,11 +185,11 @@ def salted_form(digest: str, order: str, salt: bytes, digits: str) -> str:
     return f"$salted${digest}${order}${base64url(salt)}${digits}"
 
 
-def firebase_form(key: Mapping[str, Any], salt: bytes, result: bytes) -> str:
+def firebase_form(key: Mapping[str, object], salt: bytes, result: bytes) -> str:
     """Return the form in which a hash of Firebase is kept, with the parameters of its project."""
     parts = (base64url(unpadded(str(key[name]))) for name in ("base64_salt_separator", "base64_signer_key"))
     separator, signer = parts
-    costs = f"ln={int(key['mem_cost'])},r={int(key['rounds'])}"
+    costs = f"ln={number(key['mem_cost'])},r={number(key['rounds'])}"
     return f"$firebase${costs}${separator}${signer}${base64url(salt)}${base64url(result)}"
 
 

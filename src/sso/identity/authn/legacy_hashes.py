@@ -9,8 +9,8 @@ from __future__ import annotations
 import binascii
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 import orjson
 from passlib.utils.binary import b64s_encode
@@ -20,6 +20,7 @@ from sso.identity.authn import hash_schemes as schemes
 from sso.identity.authn.formulas import NotAFormula, read_formula
 from sso.identity.authn.hash_schemes import read_hash, unwrapped
 from sso.identity.users.records import SchemeUnknown
+from sso.platform.security.json_documents import members
 
 _MARKS = {
     "", "x", "xx", "*", "!", "!!", "!*", "*!", "np", "lk", "*np*", "*lk*", "-", "--", "null", "none", "\\n",
@@ -306,30 +307,35 @@ _KEYCLOAK: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def _nested(value: object) -> dict[str, Any]:
+def _nested(value: object) -> Mapping[str, object]:
     nested = orjson.loads(value) if isinstance(value, str) else value
     if not isinstance(nested, dict):
         raise ValueError("is malformed: a credential of Keycloak has secretData and credentialData")
     return nested
 
 
-def _from_keycloak(credential: Mapping[str, Any]) -> str:
+def _from_keycloak(credential: Mapping[str, object]) -> str:
     """A credential as a realm export has it; before Keycloak 8 all of it stood in one object."""
     if "secretData" in credential:
         try:
-            secret, about = _nested(credential["secretData"]), _nested(credential.get("credentialData", "{}"))
+            secret = _nested(credential["secretData"])
+            about = _nested(credential.get("credentialData", "{}"))
         except orjson.JSONDecodeError:
             raise ValueError("is malformed: secretData or credentialData is broken JSON") from None
     else:
         secret = {"value": credential["hashedSaltedValue"], "salt": credential.get("salt", "")}
-        about = dict(credential)
-    algorithm, rounds = str(about["algorithm"]).lower(), int(about["hashIterations"])
-    key = schemes.unpadded(secret["value"]) if algorithm in _KEYCLOAK or algorithm == "argon2" else b""
-    salt = schemes.unpadded(secret.get("salt") or "")
+        about = credential
+    algorithm, rounds = str(about["algorithm"]).lower(), schemes.number(about["hashIterations"])
+    key = schemes.unpadded(cast(str, secret["value"])) if algorithm in _KEYCLOAK or algorithm == "argon2" else b""
+    salt = schemes.unpadded(cast(str, secret.get("salt") or ""))
     if algorithm in _KEYCLOAK:
         return schemes.pbkdf2_form(_KEYCLOAK[algorithm], rounds, salt, key)
     if algorithm == "argon2":
-        more = {name: values[0] for name, values in about["additionalParameters"].items() if values}
+        more = {
+            name: cast(Sequence[str], values)[0]
+            for name, values in members(about["additionalParameters"]).items()
+            if values
+        }
         version = {"1.0": 16, "1.3": 19}[str(more.get("version", "1.3"))]
         costs = f"m={int(more['memory'])},t={rounds},p={int(more.get('parallelism', 1))}"
         return f"$imported$argon2{more.get('type', 'id')}$v={version}${costs}${_bare(salt)}${_bare(key)}"
@@ -342,27 +348,28 @@ def _bare(raw: bytes) -> str:
     return str(b64s_encode(raw).decode())
 
 
-def _from_auth0(fields: Mapping[str, Any]) -> str:
-    algorithm, value = str(fields["algorithm"]).lower(), str(fields["hash"]["value"])
-    salt = fields.get("salt") or {}
-    if str((fields.get("password") or {}).get("encoding", "utf8")).lower() not in ("utf8", "utf-8", "ascii"):
+def _from_auth0(fields: Mapping[str, object]) -> str:
+    hashed, salt = members(fields["hash"]), members(fields.get("salt") or {})
+    algorithm, value = str(fields["algorithm"]).lower(), str(hashed["value"])
+    if str(members(fields.get("password") or {}).get("encoding", "utf8")).lower() not in ("utf8", "utf-8", "ascii"):
         raise ValueError("has a password encoding of Auth0 that cannot be verified")
     if algorithm in ("argon2", "bcrypt", "pbkdf2", "ldap"):
         return _told(value, "")
     salt_bytes = _auth0_bytes(salt) if salt else b""
-    encoding = fields["hash"].get("encoding", "hex" if algorithm != "scrypt" else "base64")
+    encoding = hashed.get("encoding", "hex" if algorithm != "scrypt" else "base64")
     raw = _auth0_bytes({"value": value, "encoding": encoding})
     if algorithm in ("md5", "sha1", "sha256", "sha512"):
         order = "pre" if salt.get("position", "prefix") == "prefix" else "post"
         return schemes.salted_form(algorithm, order, salt_bytes, raw.hex())
     if algorithm == "scrypt":
         n, r, p = (
-            int(fields.get(name, usual)) for name, usual in (("cost", 16384), ("blockSize", 8), ("parallelization", 1))
+            schemes.number(fields.get(name, usual))
+            for name, usual in (("cost", 16384), ("blockSize", 8), ("parallelization", 1))
         )
         return schemes.scrypt_form(n, r, p, salt_bytes, raw)
     if algorithm == "hmac":
-        key = _auth0_bytes(fields["hash"]["key"])
-        digest = str(fields["hash"]["digest"]).lower()
+        key = _auth0_bytes(members(hashed["key"]))
+        digest = str(hashed["digest"]).lower()
         return schemes.formula_form(f"hmac_{digest}(salt,password)", key, raw.hex())
     raise ValueError(f"has the algorithm {algorithm[:40]!r} of Auth0, which cannot be verified")
 

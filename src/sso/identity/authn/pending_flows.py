@@ -11,7 +11,7 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 from sqlalchemy import delete, select, update
@@ -41,12 +41,17 @@ class RunningFlow:
 
     token: str
     row: PendingFlow
-    data: dict[str, Any]
+    data: dict[str, object]
 
     @property
     def user_id(self) -> uuid.UUID | None:
         """Whom it is about; None where that is nobody: the person is not told."""
         return self.row.user_id
+
+    @property
+    def channel(self) -> str:
+        """The channel that the user chose for codes, ``sms`` or ``whatsapp``; empty where none was chosen."""
+        return str(self.data.get("channel") or "")
 
 
 async def begin(

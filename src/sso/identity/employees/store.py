@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,6 +29,7 @@ from sso.identity.groups.models import Group, Membership, RoleAssignment
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.identity.users.store import KNOWN_COLUMNS, WITH_ATTRIBUTES, WITH_IDENTIFIERS, Known, known_from
 from sso.platform.db import Executor, table_of, valid_at
+from sso.platform.db.sql_types import ResultRow, SelectStatement, SqlValue
 
 CHUNK = 500
 EMPLOYEE = "employee"
@@ -36,12 +37,12 @@ EMPLOYEE = "employee"
 _employments, _memberships, _groups = map(table_of, (Employment, Membership, Group))
 _users = table_of(User)
 _e, _m, _g = _employments.c, _memberships.c, _groups.c
-_now: Any = bindparam("now", type_=_e.created_at.type)
+_now = bindparam("now", type_=_e.created_at.type)
 CLAIMS = ("nip", "employment_status", "grade", "position", "unit_code", "unit")
 """The claims of the scope ``employee``, in the order of the columns of the statement."""
 
 
-def _with_employment(statement: Any) -> Any:
+def _with_employment(statement: SelectStatement) -> SelectStatement:
     """Return a statement for a user with the columns of the employment that is valid now."""
     return (
         statement.add_columns(_e.nip, _e.status, _e.grade, _m.position, _g.code, _g.name_id)
@@ -60,7 +61,7 @@ def with_employment(
     """Return what :func:`sso.identity.users.store.with_identifiers` returns, with the claims of the employment that is
     valid now. One statement; for the bridge."""
     values = {"user_id": user_id, "client_id": client_id, "now": now}
-    rows: Sequence[Any] = session.execute(_WITH_EMPLOYMENT[attributes], values).all()
+    rows: Sequence[ResultRow] = session.execute(_WITH_EMPLOYMENT[attributes], values).all()
     known = known_from(rows, attributes=attributes)
     if known is None:
         return None
@@ -74,7 +75,7 @@ async def claims_of(session: AsyncSession, user_id: uuid.UUID, now: datetime) ->
     return _claims(row if row is not None else [None] * len(CLAIMS))
 
 
-def _claims(columns: Sequence[Any]) -> dict[str, Any]:
+def _claims(columns: Sequence[str | None]) -> dict[str, str | None]:
     """Return the claims from the columns of an employment. A position is one in a unit."""
     claims = dict(zip(CLAIMS, columns, strict=True))
     if claims["unit"] is None:
@@ -193,7 +194,7 @@ async def due(session: AsyncSession, now: datetime, after: uuid.UUID | None, lim
     return list((await session.execute(statement)).scalars())
 
 
-def is_over(user_id: Any, now: Any) -> ColumnElement[bool]:
+def is_over(user_id: SqlValue | uuid.UUID, now: SqlValue | datetime) -> ColumnElement[bool]:
     """Return the condition that the employment of a user is over by time, and no job has ended it yet.
 
     Args:

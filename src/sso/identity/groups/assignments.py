@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from sso import clock
 from sso.identity.groups.models import (
@@ -23,10 +23,12 @@ from sso.identity.groups.models import (
 )
 from sso.identity.users.models import User
 from sso.platform.db import not_over, valid_at
+from sso.platform.db.sql_types import SelectStatement, SqlValue
 
 State = Literal["current", "ended", "all"]
 Limit = aliased(Group, name="limit_unit")
 Own = aliased(Group, name="own_group")
+Named = TypeVar("Named", User, RoleAssignment, Group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,8 @@ async def same_as(session: AsyncSession, new: RoleAssignment, now: datetime) -> 
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
 
-def _equal(column: Any, value: uuid.UUID | None) -> ColumnElement[bool]:
-    condition: ColumnElement[bool] = column.is_(None) if value is None else column == value
-    return condition
+def _equal(column: InstrumentedAttribute[uuid.UUID | None], value: uuid.UUID | None) -> ColumnElement[bool]:
+    return column.is_(None) if value is None else column == value
 
 
 async def held_from(
@@ -224,16 +225,20 @@ async def held_from(
     return await _named(session, direct, grouped, after, limit)
 
 
-def _text(session: AsyncSession, column: Any) -> Any:
+def _text(session: AsyncSession, column: InstrumentedAttribute[uuid.UUID]) -> SqlValue:
     """Return an id in the form in which MIN knows it: PostgreSQL below 18 has no MIN of UUIDs."""
     return cast(column, String) if session.get_bind().dialect.name == "postgresql" else column
 
 
 async def _named(
-    session: AsyncSession, direct: Any, grouped: Any, after: tuple[uuid.UUID, uuid.UUID] | None, limit: int
+    session: AsyncSession,
+    direct: SelectStatement,
+    grouped: SelectStatement,
+    after: tuple[uuid.UUID, uuid.UUID] | None,
+    limit: int,
 ) -> list[HeldFrom]:
     """Return the rows of two statements in one order, with the names of what they mean."""
-    rows: list[tuple[uuid.UUID, uuid.UUID, Any]] = []
+    rows: list[tuple[uuid.UUID, uuid.UUID, uuid.UUID | str | None]] = []
     for statement in (direct, grouped):
         user, assignment = list(statement.selected_columns)[:2]
         later = [] if after is None else [or_(user > after[0], and_(user == after[0], assignment > after[1]))]
@@ -242,7 +247,9 @@ async def _named(
     rows = sorted(rows, key=lambda row: (row[0], row[1]))[:limit]
     names = await _by_id(session, User, {row[0] for row in rows})
     assignments = await _by_id(session, RoleAssignment, {row[1] for row in rows})
-    owns = {row[2]: uuid.UUID(str(row[2])) for row in rows if row[2] is not None}
+    owns: dict[uuid.UUID | str | None, uuid.UUID] = {
+        row[2]: uuid.UUID(str(row[2])) for row in rows if row[2] is not None
+    }
     of_assignments = {
         group_id
         for assignment in assignments.values()
@@ -255,16 +262,20 @@ async def _named(
             user_id,
             names[user_id].name or "",
             assignments[assignment_id],
-            groups.get(assignments[assignment_id].unit_id),
-            groups.get(assignments[assignment_id].group_id),
-            groups.get(owns.get(own)),
+            _known(groups, assignments[assignment_id].unit_id),
+            _known(groups, assignments[assignment_id].group_id),
+            _known(groups, owns.get(own)),
         )
         for user_id, assignment_id, own in rows
     ]
 
 
-async def _by_id(session: AsyncSession, model: Any, ids: Collection[uuid.UUID]) -> dict[Any, Any]:
-    by_id: dict[Any, Any] = {}
+def _known(groups: Mapping[uuid.UUID, Group], group_id: uuid.UUID | None) -> Group | None:
+    return groups.get(group_id) if group_id is not None else None
+
+
+async def _by_id(session: AsyncSession, model: type[Named], ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Named]:
+    by_id: dict[uuid.UUID, Named] = {}
     chosen = sorted(ids)
     for start in range(0, len(chosen), 500):
         rows = await session.execute(select(model).where(model.id.in_(chosen[start : start + 500])))
@@ -420,7 +431,7 @@ async def count_unconfirmed(session: AsyncSession, client_id: str, started_at: d
     return int((await session.execute(statement)).scalar_one())
 
 
-def to_review(started_at: Any, now: datetime) -> list[ColumnElement[bool]]:
+def to_review(started_at: SqlValue | datetime, now: datetime) -> list[ColumnElement[bool]]:
     """Return the conditions that a review, begun at a moment or at the value of a column, has yet to confirm an
     assignment."""
     return [

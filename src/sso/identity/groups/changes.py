@@ -7,17 +7,18 @@ so that the same rows tell what held before a change and what holds after it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Label, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
 from sso.identity.groups.store import with_ancestors
 from sso.platform.db import not_over, table_of
+from sso.platform.db.sql_types import Columns, ResultRow
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
 _g, _n, _m, _a = _groups.c, _ancestors.c, _memberships.c, _assignments.c
@@ -98,7 +99,7 @@ async def roles_over_time(
     return rows + [_held(row, True) for row in (await session.execute(grouped)).all()]
 
 
-def _held(row: Sequence[Any], by_group: bool) -> HeldRole:
+def _held(row: ResultRow, by_group: bool) -> HeldRole:
     user_id, client_id, role, code, since, until, recorded_at, limit_since, limit_until = row[:9]
     spans = [(since, until), (limit_since, limit_until)]
     if by_group:
@@ -129,7 +130,7 @@ async def groups_over_time(
     ]
 
 
-def _times(columns: Any) -> tuple[Any, Any]:
+def _times(columns: Columns) -> tuple[Label[datetime | None], Label[datetime | None]]:
     label = columns.valid_from.table.name
     return columns.valid_from.label(f"{label}_from"), columns.valid_until.label(f"{label}_until")
 
@@ -219,10 +220,10 @@ async def changed_by_time(session: AsyncSession, since: datetime, now: datetime)
     return sorted(users)
 
 
-def _crossed(since: datetime, now: datetime) -> Any:
+def _crossed(since: datetime, now: datetime) -> Callable[[Columns], ColumnElement[bool]]:
     """Return the condition that a row began or ended in a time."""
 
-    def crossed(columns: Any) -> ColumnElement[bool]:
+    def crossed(columns: Columns) -> ColumnElement[bool]:
         begins = and_(columns.valid_from > since, columns.valid_from <= now)
         return or_(begins, and_(columns.valid_until > since, columns.valid_until <= now))
 

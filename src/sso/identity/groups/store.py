@@ -9,8 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    FromClause,
+    ScalarSelect,
     String,
+    Table,
     and_,
     bindparam,
     cast,
@@ -27,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.platform.db import table_of, valid_at
+from sso.platform.db.sql_types import SelectStatement, SqlColumn, SqlValue
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
 _n = _ancestors.c
@@ -57,11 +62,11 @@ def _access(roles: Iterable[tuple[str, str | None]], rows: Sequence[tuple[str, s
 class _Renamed:
     """Columns of a table with names of their own. In RETURNING on SQLite no column has the name of its table."""
 
-    def __init__(self, table: Any, name: str, *columns: str) -> None:
+    def __init__(self, table: Table, name: str, *columns: str) -> None:
         self.source = select(*(table.c[column].label(f"{name}_{column}") for column in columns)).subquery(name)
         self._name = name
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> SqlColumn:
         return self.source.c[f"{self._name}_{name}"]
 
 
@@ -75,14 +80,14 @@ _up = _Renamed(_ancestors, "reaches", "group_id", "ancestor_id", "depth")
 _at, _over, _only = (_Renamed(_groups, name, *_OF_GROUP) for name in ("at_group", "over_group", "only_unit"))
 # Constants stand in the text: a parameter would cost each use, and a separator that is one cannot be prepared.
 _AT, _SLASH, _EMPTY = (literal_column(f"'{text}'", String) for text in ("@", "/", ""))
-_BLANK: Any = literal_column("' '", String)
+_BLANK: Any = literal_column("' '", String)  # SQLAlchemy's type says text, and takes an expression
 # A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
 # 0, and each unit above it.
-_now: Any = bindparam("now")
+_now: BindParameter[datetime] = bindparam("now")
 _holds_now = and_(valid_at(_given, _now), or_(_given.unit_id.is_(None), valid_at(_only, _now)))
 _reaches_now = and_(valid_at(_in, _now), valid_at(_at, _now), valid_at(_over, _now))
-_entry: Any = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
-_reached: Any = (
+_entry = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
+_reached = (
     _in.source.join(_at.source, _at.id == _in.group_id)
     .join(_up.source, _up.group_id == _in.group_id)
     .join(_over.source, _over.id == _up.ancestor_id)
@@ -93,13 +98,15 @@ _GIVEN_TO_GROUPS = _reached.join(_given.source, _given.group_id == _up.ancestor_
 )
 
 
-def _selects(user_id: Any, client: ColumnElement[bool], separate: bool = False) -> tuple[Any, Any, Any]:
+def _selects(
+    user_id: SqlValue | uuid.UUID, client: ColumnElement[bool], separate: bool = False
+) -> tuple[SelectStatement, SelectStatement, SelectStatement]:
     """Return three statements: the roles given to a user, the roles given to the groups of the user, and the groups.
 
     Each returns one text, or with ``separate`` one for each row, for :func:`read_access`: ``role@CODE`` or ``role@``;
     ``own code/code above/distance``. Roles and codes have no blank, ``@`` or ``/``.
     """
-    group: Any = _at.code + _SLASH + _over.code + _SLASH + cast(_up.depth, String)
+    group = _at.code + _SLASH + _over.code + _SLASH + cast(_up.depth, String)
     below = or_(_up.depth == literal_column("0"), _given.with_units_below.is_(True))
     entry, own = (
         ((_given.client_id, _entry), (literal(None, String), group))
@@ -118,7 +125,9 @@ def _selects(user_id: Any, client: ColumnElement[bool], separate: bool = False) 
     )
 
 
-def access_columns(user_id: Any, client_id: Any, outer: Any) -> tuple[Any, ...]:
+def access_columns(
+    user_id: SqlValue, client_id: SqlValue, outer: FromClause | None
+) -> tuple[ScalarSelect[str | None], ...]:
     """Return what a user has in an application as columns of another statement, for :func:`read_access`.
 
     The statement has a parameter ``now``.

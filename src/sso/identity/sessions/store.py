@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Exists, Select, bindparam, case, exists, func, select, update
+from sqlalchemy import ColumnElement, Exists, bindparam, case, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -17,7 +17,9 @@ from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.store import Person
 from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of, valid_at
+from sso.platform.db.base import InsertFor
 from sso.platform.db.ends import note_ends
+from sso.platform.db.sql_types import InsertReturning, ResultRow, SelectStatement
 from sso.platform.security.tokens import random_token
 
 NotifiedBy = Literal["back_channel", "front_channel", "shared_signals", "gate", "token_lifetime", "not_at_all"]
@@ -75,7 +77,7 @@ class SessionColumns(TypedDict, total=False):
 
 
 MAX_SURPLUS = 100
-_Statement = TypeVar("_Statement", bound=Select[*tuple[Any, ...]])
+_Statement = TypeVar("_Statement", bound=SelectStatement)
 
 # The statements of the frequent flows are built once: building one costs more than running it.
 _sessions, _clients, _users = table_of(SsoSession), table_of(SessionClient), table_of(User)
@@ -92,7 +94,7 @@ ACTIVE = (
 remembered device has no idle limit: each use moves its ``expires_at``."""
 
 
-def _open_client_session(insert: Any) -> Any:
+def _open_client_session(insert: InsertFor) -> InsertReturning:
     active_session = (
         select(
             _s.id, bindparam("client_id", type_=_c.client_id.type), bindparam("sid", type_=_c.sid.type),
@@ -139,7 +141,7 @@ _COUNT = (
 
 
 @cache
-def _insert(names: tuple[str, ...]) -> Any:
+def _insert(names: tuple[str, ...]) -> InsertReturning:
     """Return the statement that stores a session if the account is enabled and its credentials have not changed since
     the authentication. The row of the user stays locked, so that this is true until the transaction ends."""
     columns = [bindparam(name, type_=_s[name].type).label(name) for name in names]
@@ -214,9 +216,9 @@ async def signing_in(
     """Return the users that the typed identifier can mean, in the order of ``lookups``: users who have verified one of
     these identifiers (a user name needs no verification), or else the only user who claims one. One statement."""
     values = {"lookups": list(lookups), "device_hash": device_hash, "country": country, "now": now}
-    rows: Any = (await session.execute(_SIGNING_IN, values)).all()
+    rows: Sequence[ResultRow] = (await session.execute(_SIGNING_IN, values)).all()
     verified = [row for row in rows if row[2] is not None or row[1] == "username"]
-    people: dict[uuid.UUID, list[Any]] = {}
+    people: dict[uuid.UUID, list[ResultRow]] = {}
     for row in sorted(verified or rows, key=lambda row: lookups.index(row[9])):
         people.setdefault(row[0].id, []).append(row)
     if not verified and len(people) > 1:
@@ -224,7 +226,7 @@ async def signing_in(
     return [_signing_in(user_rows) for user_rows in people.values()]
 
 
-def _signing_in(rows: list[Any]) -> SigningIn:
+def _signing_in(rows: list[ResultRow]) -> SigningIn:
     first = rows[0]
     credentials = {row[3].id: row[3] for row in rows if row[3] is not None}
     roles, seen = frozenset((first[4] or "").split()), map(bool, first[5:9])
@@ -362,7 +364,7 @@ async def of_browser(
         .join(_users, _u.id == _s.user_id)
         .where(_s.token_hash.in_(token_hashes), ACTIVE, _u.disabled_at.is_(None))
     )
-    rows: Any = (await session.execute(statement, {"now": now, "idle_since": idle_since})).all()
+    rows: Sequence[ResultRow] = (await session.execute(statement, {"now": now, "idle_since": idle_since})).all()
     return {row[0]: (ActiveSession(*row[1:7]), Person(row[2], row[7], row[8], bool(row[9]))) for row in rows}
 
 
@@ -384,7 +386,7 @@ _ENDED = select(_s.ended_at, _s.end_reason, _s.expires_at, _s.last_seen_at, _s.r
 
 async def ended_of_browser(session: AsyncSession, token_hashes: Sequence[bytes]) -> list[EndedSession]:
     """Return when and why the sessions with these cookies ended, or will end. One statement."""
-    rows: Any = (await session.execute(_ENDED, {"token_hashes": list(token_hashes)})).all()
+    rows: Sequence[ResultRow] = (await session.execute(_ENDED, {"token_hashes": list(token_hashes)})).all()
     return [EndedSession(*row) for row in rows]
 
 
@@ -427,7 +429,7 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
         .where(SessionClient.session_id.in_(session_ids))
         .order_by(SessionClient.first_used_at)
     )
-    rows: Any = (await session.execute(statement)).all()
+    rows: Sequence[ResultRow] = (await session.execute(statement)).all()
     return [ClientSession(*row) for row in rows]
 
 

@@ -21,7 +21,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import orjson
 from sqlalchemy import select
@@ -505,12 +505,12 @@ COLUMN_OF = {kind: column for column, kind in IDENTIFIERS}
 class Created:
     """Rows of the tables, to be inserted together."""
 
-    users: list[dict[str, Any]] = field(default_factory=list)
-    identifiers: list[dict[str, Any]] = field(default_factory=list)
+    users: list[dict[str, object]] = field(default_factory=list)
+    identifiers: list[dict[str, object]] = field(default_factory=list)
     credentials: list[dict[str, object]] = field(default_factory=list)
     roles: list[dict[str, object]] = field(default_factory=list)
     accounts: list[dict[str, object]] = field(default_factory=list)
-    proposals: list[dict[str, Any]] = field(default_factory=list)
+    proposals: list[dict[str, object]] = field(default_factory=list)
     values: list[dict[str, object]] = field(default_factory=list)
 
     async def insert(self, session: AsyncSession) -> None:
@@ -538,9 +538,10 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
         matching = {kind: owners[its] for (kind, _, verified), its in paired if verified and its in owners}
         reasons = [kind for kind in MATCHING if kind in matching]
         if reasons:
-            new_rows.proposals.append(proposal_row(box, row, options.client_id, matching[reasons[0]], reasons))
+            proposal = proposal_row(box, row, options.client_id, matching[reasons[0]], reasons)
+            new_rows.proposals.append(proposal)
             known[row.local_user_id] = None
-            work.proposals.add(new_rows.proposals[-1]["id"])
+            work.proposals.add(cast(uuid.UUID, proposal["id"]))
             continue
         free = holders.free(paired)
         if not free:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import orjson
 from sqlalchemy import func, insert, select
@@ -26,6 +26,22 @@ from sso.platform.security.encryption import SecretBox
 MAX_PAGE = 200
 
 
+class IdentifierShown(TypedDict):
+    """An identifier, masked."""
+
+    kind: str
+    value: str
+
+
+class DecisionShown(TypedDict):
+    """The result of a decision; see :class:`Decided`."""
+
+    username: str | None
+    other_usernames: list[str]
+    left_out: list[IdentifierShown]
+    local_user_ids: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """The result of a decision.
@@ -43,7 +59,7 @@ class Decided:
     local_user_ids: list[str] = field(default_factory=list)
     user_id: uuid.UUID | None = None
 
-    def said(self) -> dict[str, Any]:
+    def said(self) -> DecisionShown:
         """Return the result for display, with masked values."""
         return {
             "username": self.username,
@@ -185,7 +201,7 @@ def _row_of(box: SecretBox, proposal: MergeProposal) -> Row:
     )
 
 
-def employment_of(box: SecretBox, proposal: MergeProposal) -> dict[str, Any] | None:
+def employment_of(box: SecretBox, proposal: MergeProposal) -> dict[str, object] | None:
     """Return what the row of a proposal says of an employment; None: nothing."""
     return _row_of(box, proposal).employment
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -35,7 +34,7 @@ class User(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(200))
-    profile: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    profile: Mapped[dict[str, object]] = mapped_column(default=dict)
     locale: Mapped[str | None] = mapped_column(String(16))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -44,7 +43,7 @@ class User(Base):
     delete_at: Mapped[datetime | None] = mapped_column(index=True)
     locked_until: Mapped[datetime | None]
     identity_checked_at: Mapped[datetime | None]
-    preferences: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    preferences: Mapped[dict[str, object]] = mapped_column(default=dict, server_default="{}")
     security_version: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
@@ -103,7 +102,7 @@ class Credential(Base):
     updated_at: Mapped[datetime]
     name: Mapped[str | None] = mapped_column(String(100))
     external_id: Mapped[bytes | None] = mapped_column(LargeBinary(1024), unique=True)
-    data: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    data: Mapped[dict[str, object]] = mapped_column(default=dict, server_default="{}")
     last_used_at: Mapped[datetime | None]
 
 
@@ -173,7 +172,7 @@ class ImportRun(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     content: Mapped[bytes | None] = mapped_column(LargeBinary(32))
-    options: Mapped[dict[str, Any] | None]
+    options: Mapped[dict[str, object] | None]
     updated: Mapped[int] = mapped_column(default=0, server_default="0")
     unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
 

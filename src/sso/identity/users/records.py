@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 MAX_RECORD_BYTES = 64 * 1024
 """How long a record may be; a longer one is refused, and reading goes on after it."""
@@ -31,7 +30,7 @@ class Record:
     """
 
     line: int
-    row: dict[str, Any] | None
+    row: dict[str, object] | None
     reason: str = ""
     read: int = 0
     lines: int = 1

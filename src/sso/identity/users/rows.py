@@ -9,13 +9,14 @@ unknown word in a yes/no column.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Literal, cast
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from sso import clock
 from sso.errors import Refusal, validation_message
@@ -71,6 +72,10 @@ class Note:
     text: str
 
 
+Columns = Mapping[str, str]
+Claims = Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Somebody to be taken over. ``number`` is the number of the line, ``order`` that of the row among all rows of the
@@ -83,13 +88,13 @@ class Row:
     local_user_id: str
     password: str
     locale: str | None
-    profile: dict[str, Any]
+    profile: dict[str, object]
     roles: list[str] = field(default_factory=lambda: ["citizen"])
     notes: tuple[Note, ...] = ()
     said: tuple[str, ...] = ()
     has_name: bool = True
     order: int = 0
-    employment: dict[str, Any] | None = None
+    employment: dict[str, object] | None = None
     attributes: dict[str, Value] = field(default_factory=dict)
 
     def stored(self) -> dict[str, object]:
@@ -141,10 +146,10 @@ class Options:
         }
 
 
-def as_typed(named: Mapping[str, Any]) -> str:
+def as_typed(named: Mapping[str, object]) -> str:
     """Return options as they are typed."""
-    words = [f"--verified {kind}" for kind in named.get("verified", ())]
-    words += [f"--column {ours}={theirs}" for ours, theirs in named.get("columns", {}).items()]
+    words = [f"--verified {kind}" for kind in cast(Sequence[str], named.get("verified", ()))]
+    words += [f"--column {ours}={theirs}" for ours, theirs in cast(Columns, named.get("columns", {})).items()]
     format, _, table = str(named.get("format", "auto")).partition(":")
     words += [f"--format {format}"] if format != "auto" else []
     words += [f"--table {table}"] if table else []
@@ -418,14 +423,16 @@ def yes_or_no(column: str, text: str) -> tuple[bool, bool]:
     return True, True
 
 
-def _name(text: Mapping[str, str], profile: Mapping[str, Any]) -> str:
+def _name(text: Mapping[str, str], profile: Mapping[str, object]) -> str:
     """Return the name, or what can stand for it: the parts of the name, the user name, the e-mail before the @."""
     if "name" in text:
         name = " ".join(text["name"].split())
         if not _is_name(name):
             raise RowRefused("name: must have 1 to 200 characters, without <, > and invisible characters")
         return name
-    parts = " ".join(profile[part] for part in ("given_name", "middle_name", "family_name") if part in profile)
+    parts = " ".join(
+        cast(str, profile[part]) for part in ("given_name", "middle_name", "family_name") if part in profile
+    )
     for name in (parts, text.get("username", ""), text.get("email", "").partition("@")[0]):
         if _is_name(name):
             return name
@@ -474,14 +481,16 @@ def _locale(text: str, notes: list[Note]) -> str | None:
     return tag
 
 
-def _profile(text: Mapping[str, str], nested: Mapping[str, Any], notes: list[Note]) -> dict[str, Any]:
+def _profile(text: Mapping[str, str], nested: Mapping[str, object], notes: list[Note]) -> dict[str, object]:
     """Return the claims that can be kept; each other one is left out."""
-    claims: dict[str, Any] = {name: text[name] for name in PROFILE_COLUMNS if name in text}
+    claims: dict[str, object] = {name: text[name] for name in PROFILE_COLUMNS if name in text}
     if "address" in claims:
         claims["address"] = {"formatted": claims["address"]}
     elif "address" in nested:
-        claims["address"] = dict(nested["address"])
-    claims |= {name: value for name, value in nested.get("profile", {}).items() if value not in (None, "")}
+        claims["address"] = dict(cast(Columns, nested["address"]))
+    claims |= {
+        name: value for name, value in cast(Claims, nested.get("profile", {})).items() if value not in (None, "")
+    }
     while claims:
         try:
             profile = Profile.model_validate(claims).model_dump(exclude_none=True)
@@ -494,25 +503,26 @@ def _profile(text: Mapping[str, str], nested: Mapping[str, Any], notes: list[Not
     return {}
 
 
-def _warnings(profile: Mapping[str, Any]) -> list[Note]:
+def _warnings(profile: Mapping[str, object]) -> list[Note]:
     """Return what no table knows; it is kept."""
-    codes = [("zoneinfo", time_zone, profile.get("zoneinfo"))]
-    codes.append(("address.country", country, profile.get("address", {}).get("country")))
+    address = cast(Columns, profile.get("address", {}))
+    codes = [("zoneinfo", time_zone, cast(str | None, profile.get("zoneinfo")))]
+    codes.append(("address.country", country, address.get("country")))
     warnings = [(name, read(value).warning) for name, read, value in codes if value and value.strip()]
     return [Note("warning", f"{name}: {warning}") for name, warning in warnings if warning]
 
 
-def _message(problem: Mapping[str, Any]) -> str:
+def _message(problem: ErrorDetails) -> str:
     if problem["type"] == "string_pattern_mismatch":
         return BIRTHDATE_FORM if problem["loc"][0] == "birthdate" else "must begin with https://"
     return validation_message(problem)
 
 
-def _leave_out(claims: dict[str, Any], where: tuple[Any, ...]) -> None:
+def _leave_out(claims: dict[str, object], where: tuple[int | str, ...]) -> None:
     """Take the value out that a place names: a member of the address, or a whole claim."""
-    inside = claims.get(where[0])
+    inside = claims.get(str(where[0]))
     if len(where) > 1 and isinstance(inside, dict):
         inside.pop(where[1], None)
         if inside:
             return
-    claims.pop(where[0], None)
+    claims.pop(str(where[0]), None)

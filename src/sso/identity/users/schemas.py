@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from sso import clock
 from sso.identity.users.codes import Code, country, language_tag, time_zone
@@ -138,8 +138,8 @@ class NewUser(BaseModel):
 
     @field_validator("username", "email", "phone_number", "nik")
     @classmethod
-    def _is_of_its_kind(cls, value: str | None, info: Any) -> str | None:
-        return _of_kind(value, info.field_name)
+    def _is_of_its_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _of_kind(value, str(info.field_name))
 
     @field_validator("password_hash")
     @classmethod
@@ -167,8 +167,8 @@ class UserChange(BaseModel):
 
     @field_validator("username", "email", "phone_number")
     @classmethod
-    def _is_of_its_kind(cls, value: str | None, info: Any) -> str | None:
-        return _of_kind(value, info.field_name)
+    def _is_of_its_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return _of_kind(value, str(info.field_name))
 
 
 def warnings_of(person: NewUser | UserChange) -> list[str]:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,6 +30,7 @@ from sso.identity.users.models import (
     UserRole,
 )
 from sso.platform.db import Executor, count_roughly, delete_batch, lock_rows, table_of, valid_at
+from sso.platform.db.sql_types import ResultRow
 from sso.platform.security.numbers import read_uuid
 
 BATCH = 500
@@ -95,7 +96,7 @@ class Known:
 
     name: str
     locale: str | None
-    profile: dict[str, Any]
+    profile: dict[str, object]
     updated_at: datetime
     identity_checked_at: datetime | None
     picture_id: str | None
@@ -216,11 +217,11 @@ def with_identifiers(
     """Return a user with identifiers, oldest first, and the ids of an application; with ``attributes`` the values of
     attributes too. One statement; for the bridge."""
     statement = WITH_ATTRIBUTES if attributes else WITH_IDENTIFIERS
-    rows: Sequence[Any] = session.execute(statement, {"user_id": user_id, "client_id": client_id}).all()
+    rows: Sequence[ResultRow] = session.execute(statement, {"user_id": user_id, "client_id": client_id}).all()
     return known_from(rows, attributes=attributes)
 
 
-def known_from(rows: Sequence[Any], *, attributes: bool = False) -> Known | None:
+def known_from(rows: Sequence[ResultRow], *, attributes: bool = False) -> Known | None:
     """Return a user from the rows of ``WITH_IDENTIFIERS``, or with ``attributes`` of ``WITH_ATTRIBUTES``; further
     columns of a row are not read."""
     if not rows:

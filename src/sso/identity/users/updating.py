@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -61,7 +61,7 @@ class Changes:
     """What is to change, by the name of the column in ``what``; ``added``, ``removed`` and ``verified`` identifiers."""
 
     what: tuple[str, ...]
-    values: dict[str, Any]
+    values: dict[str, object]
     password: bool
     added: tuple[tuple[Kind, str, bool], ...]
     removed: tuple[Identifier, ...]
@@ -185,7 +185,7 @@ def apply(
     here: Present,
     row: Row,
     changes: Changes,
-    added: Sequence[dict[str, Any]],
+    added: Sequence[dict[str, object]],
     client_id: str | None,
 ) -> None:
     """Make the changes in the session, which writes them with those of others, and record them.
@@ -200,7 +200,8 @@ def apply(
     """
     now, user = clock.now(), here.user
     values = dict(changes.values)
-    user.name, user.locale = values.pop("name", user.name), values.pop("locale", user.locale)
+    user.name = cast(str, values.pop("name", user.name))
+    user.locale = cast(str | None, values.pop("locale", user.locale))
     user.profile = {**user.profile, **values}
     user.updated_at = now
     for identifier in changes.removed:

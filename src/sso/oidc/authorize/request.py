@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
@@ -79,6 +79,15 @@ class RedirectError(Refusal):
         self.text = text
 
 
+class AnswersRequest(Protocol):
+    """A grant, as far as answering an authorization request needs it."""
+
+    def create_authorization_response(
+        self, redirect_uri: str, grant_user: object
+    ) -> tuple[int, AuthorizationResponse, list[tuple[str, str]]]:
+        """Return the answer as the body."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
     """A request that passed every check. ``grant`` is Authlib's, ready to answer."""
@@ -90,7 +99,7 @@ class AuthorizationRequest:
     prompt: frozenset[str]
     max_age: int | None
     hint_sub: str | None
-    grant: Any
+    grant: AnswersRequest
     claims: ClaimsRequest = NOTHING
     source: Source = "plain"
     parameters: dict[str, str] = field(default_factory=dict)
@@ -463,9 +472,7 @@ def answer(session: Executor, request: AuthorizationRequest, who: SignedIn, addr
 
     protocol._session = session
     try:
-        response: AuthorizationResponse = request.grant.create_authorization_response(
-            request.redirect_uri, sso_session
-        )[1]
+        response = request.grant.create_authorization_response(request.redirect_uri, sso_session)[1]
     except OAuth2Error as error:
         raise RedirectError(protocol, error.error, error.description or "") from None
     return response

@@ -7,7 +7,7 @@ Guessing is limited per address where they are typed.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
@@ -93,7 +93,7 @@ def _store(request: ProtocolRequest, device_code: str, scope: str) -> str:
             expires_at=now + settings.device_code_lifetime,
         )
         inserted = session.execute(statement.on_conflict_do_nothing(index_elements=["user_code"]))
-        if cast(CursorResult[Any], inserted).rowcount == 1:
+        if cast(CursorResult[tuple[()]], inserted).rowcount == 1:
             return user_code
     raise RuntimeError("no user code is free")
 
@@ -174,7 +174,7 @@ async def decide(
     mine = (DeviceCode.device_hash == waiting.device_hash) & (DeviceCode.status == "pending")
     status = "approved" if allowed else "denied"
     changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
-    if cast(CursorResult[Any], changed).rowcount != 1:
+    if cast(CursorResult[tuple[()]], changed).rowcount != 1:
         return False
     if not await sessions.lock_active(session, who.session.id, now, now - services.idle):
         raise SessionOver

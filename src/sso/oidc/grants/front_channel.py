@@ -6,7 +6,7 @@ OpenID Connect Core sections 3.1.2.5, 3.2.2.5 and 3.3.2.5; RFC 9207; Session Man
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Protocol
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -19,6 +19,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.oidc.session_state import session_state
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
+from sso.oidc.store.types import GrantColumns
 from sso.oidc.token.issue import id_token, id_token_claims, issue_access_token
 from sso.platform.db import new_id
 from sso.platform.security.tokens import random_token, token_hash
@@ -28,11 +29,18 @@ CODE_RETENTION = timedelta(hours=1)
 """How long a code is remembered after its time, so that a late second use is recognised."""
 
 
+class SavesTokens(Protocol):
+    """The authorization server, as far as a grant needs it."""
+
+    def save_token(self, token: dict[str, object], request: ProtocolRequest) -> None:
+        """Store the tokens that were issued for a request."""
+
+
 class FrontChannel:
     """Answers an authorization request that passed every check."""
 
     request: ProtocolRequest
-    server: Any
+    server: SavesTokens
 
     @property
     def code_lifetime(self) -> timedelta:
@@ -40,7 +48,9 @@ class FrontChannel:
         lifetime: timedelta = self.request.provider.settings.authorization_code_lifetime
         return lifetime
 
-    def create_authorization_response(self, redirect_uri: str, grant_user: Any) -> tuple[int, Any, Any]:
+    def create_authorization_response(
+        self, redirect_uri: str, grant_user: object
+    ) -> tuple[int, AuthorizationResponse, list[tuple[str, str]]]:
         """Return the answer as the body. Authlib's own would write the query of ``redirect_uri`` anew.
 
         Raises:
@@ -54,7 +64,7 @@ class FrontChannel:
         parameters = [("code", code)] if code else []
         if words != {"code"}:
             parameters += self._tokens(grant, words, code)
-            self.server.save_token(dict(parameters), request)
+            self.server.save_token({**dict(parameters)}, request)
         data = request.payload.data
         if "state" in data:
             parameters.append(("state", data["state"]))
@@ -95,7 +105,7 @@ class FrontChannel:
         scopes = request.scope.split()
         if code is None and "offline_access" in scopes:  # Section 11: ignored where there is no code
             request.scope = " ".join(scope for scope in scopes if scope != "offline_access")
-        values: dict[str, Any] = {
+        values: GrantColumns = {
             "id": new_id(),
             "client_id": request.client.client_id,
             "user_id": session.user_id,

@@ -5,9 +5,7 @@ Off by default: an application registers these response types, and the profile t
 
 from __future__ import annotations
 
-from typing import Any
-
-from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc6749 import BaseGrant, InvalidRequestError
 from authlib.oauth2.rfc6749.grants.authorization_code import validate_code_authorization_request
 from authlib.oidc.core.grants import OpenIDHybridGrant, OpenIDImplicitGrant
 
@@ -16,7 +14,7 @@ from sso.oidc.grants.front_channel import FrontChannel
 from sso.oidc.requests import no_such_scope
 
 
-def _validate(grant: Any) -> str:
+def _validate(grant: BaseGrant) -> str:
     """Check client, redirect URI, response type and scope as for a code, and what these flows add to it.
 
     ``nonce`` is required wherever an ID token comes from the authorization endpoint (sections 3.2.2.1 and 3.3.2.1,

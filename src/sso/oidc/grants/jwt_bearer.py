@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import cast
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, UnauthorizedClientError
 from authlib.oauth2.rfc7523 import JWTBearerGrant
@@ -26,6 +26,7 @@ from sso.oidc.requests import Outdated, ProtocolRequest, check_granted, no_such_
 from sso.oidc.store import store
 from sso.oidc.store.standing import standing_of, standing_with
 from sso.oidc.store.store import LiveGrant
+from sso.oidc.store.types import GrantColumns
 from sso.oidc.token.assertions import (
     ASYMMETRIC_ALGS,
     LEEWAY_SECONDS,
@@ -142,12 +143,12 @@ class JwtBearerGrant(JWTBearerGrant):
         self._access = standing.access
         return standing.user_id
 
-    def generate_token(self, user: Any = None, scope: str | None = None, **_: Any) -> dict[str, Any]:
+    def generate_token(self, user: object = None, scope: str | None = None, **_: object) -> dict[str, object]:
         request, now = self.request, clock.now()
-        values: dict[str, Any] = {
+        values: GrantColumns = {
             "id": new_id(),
             "client_id": request.client.client_id,
-            "user_id": user,
+            "user_id": cast(uuid.UUID, user),
             "session_id": None,
             "scope": " ".join(dict.fromkeys((scope or "").split())),
             "nonce": None,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.oidc.models import DeviceCode
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.platform.db import delete_batch
+from sso.platform.db.sql_types import SelectStatement, SqlValue
 
 AHEAD = timedelta(hours=1)
 """How long before a grant expires the jobs look whether a refresh token of it is valid for longer."""
@@ -60,14 +60,14 @@ async def expired_grants(session: AsyncSession, now: datetime, limit: int) -> li
     return await _over(session, Grant.expires_at, limit, Grant.expires_at < now, _none(alive))
 
 
-async def _over(session: AsyncSession, order: Any, limit: int, *over: ColumnElement[bool]) -> list[uuid.UUID]:
+async def _over(session: AsyncSession, order: SqlValue, limit: int, *over: ColumnElement[bool]) -> list[uuid.UUID]:
     """Return grants that are over; not those of a device that has not heard its answer yet."""
     waiting = select(DeviceCode.grant_id).where(DeviceCode.grant_id == Grant.id)
     chosen = select(Grant.id).where(*over, _none(waiting)).order_by(order).limit(limit)
     return list((await session.execute(chosen)).scalars())
 
 
-def _none(rows: Select[Any]) -> ColumnElement[bool]:
+def _none(rows: SelectStatement) -> ColumnElement[bool]:
     """Return the condition that ``rows`` selects nothing. PostgreSQL looks for each grant in turn; NOT EXISTS it may
     turn into a join that reads the whole other table."""
     return rows.limit(1).scalar_subquery().is_(None)

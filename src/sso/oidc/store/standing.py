@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import bindparam, exists, func, select
 
@@ -18,6 +17,7 @@ from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_ac
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.oidc.store.models import Consent
 from sso.platform.db import Executor, table_of, valid_at
+from sso.platform.db.sql_types import ResultRow, SelectStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +153,13 @@ def standing_with(
     return _read(session, (_HOLD_BY_IDENTIFIER, with_employment, with_access), lookups=list(lookups), **names)
 
 
-def _read(session: Executor, key: tuple[Any, bool, bool], **values: Any) -> Standing | None:
+def _read(session: Executor, key: tuple[SelectStatement, bool, bool], **values: object) -> Standing | None:
     _, with_employment, with_access = key
-    rows: Sequence[Any] = session.execute(_STATEMENTS[key], values).all()
+    rows: Sequence[ResultRow] = session.execute(_STATEMENTS[key], values).all()
     if len({row[0] for row in rows}) != 1:
         return None
     row = rows[0]
-    preferences: dict[str, Any] = row[4] or {}
+    preferences: Mapping[str, object] = row[4] or {}
     consented: Iterable[str] = row[9] or ()
     more = row[len(_COLUMNS) :]
     ended = {EMPLOYEE} if with_employment and more[0] else set()

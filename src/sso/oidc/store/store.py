@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
@@ -21,6 +21,7 @@ from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.oidc.store.types import AccessTokenClaims, GrantDetails
 from sso.platform.db import Executor, insert_for, lock_rows, session_of, table_of
 from sso.platform.db.ends import note_end, note_ends
+from sso.platform.db.sql_types import InsertReturning, ResultRow, SelectStatement, SqlColumn, UpdateReturning
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ _UNUSED = (_g.code_used_at.is_(None)) & (_g.code_expires_at > bindparam("now")) 
 _allowed = select(_c.user_id.label("whose"), _c.client_id.label("whom"), _c.scopes).subquery("allowed")
 
 
-def _use_code(*sessions_first: Any) -> Any:
+def _use_code(*sessions_first: ColumnElement[bool]) -> UpdateReturning:
     used = update(_grants).where(_CODE, _UNUSED, *sessions_first)
     return used.values(code_used_at=bindparam("now"), expires_at=bindparam("until")).returning(
         *_GRANT,
@@ -163,7 +164,7 @@ _FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.
 Lock = Literal["none", "share", "change"]
 
 
-def _locking(statement: Any, access: bool) -> dict[tuple[Lock, bool], Any]:
+def _locking(statement: SelectStatement, access: bool) -> dict[tuple[Lock, bool], SelectStatement]:
     return {
         ("none", access): statement,
         ("share", access): statement.with_for_update(read=True, of=_grants),
@@ -224,7 +225,7 @@ _FIND_ACCESS = (
 )
 
 
-def with_grants(table: Any, grant_id: Any, *columns: Any) -> dict[bool, Any]:
+def with_grants(table: FromClause, grant_id: SqlColumn, *columns: SqlColumn) -> dict[bool, SelectStatement]:
     """Return the statements that read ``columns`` of a table whose rows may name a grant in ``grant_id``, whether the
     grant holds, and the grant; True: with the user's roles and groups. Read the grant with :func:`grant_of_row`."""
     behind = table.outerjoin(_BEHIND, _g.id == grant_id)
@@ -237,12 +238,12 @@ _FIND_ACCESS_WITH = {False: _FIND_ACCESS, True: _FIND_ACCESS.add_columns(*_ACCES
 
 
 @cache
-def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> Any:
+def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> InsertReturning:
     """Return the statement that stores a grant within a living session, and where the person's consent is what allows
     it, while that is there. Both are held, so that they cannot end before the transaction does."""
     columns = [bindparam(name, type_=_g[name].type).label(name) for name in names]
     alive = select(*columns).join_from(_sessions, _users, _u.id == _s.user_id)
-    held: tuple[Any, ...] = (_sessions,)
+    held: tuple[FromClause, ...] = (_sessions,)
     if by_consent:
         mine = (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id"))
         alive, held = alive.join(_consents, mine), (_sessions, _consents)
@@ -255,13 +256,13 @@ def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> An
 _INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
 
 
-def _live_grant(values: Any, access: bool = False) -> LiveGrant:
+def _live_grant(values: ResultRow, access: bool = False) -> LiveGrant:
     if not access:
         return LiveGrant(*values)
     return replace(LiveGrant(*values[:-_ACCESS_COLUMNS]), access=read_access(values[-_ACCESS_COLUMNS:]))
 
 
-def grant_of_row(row: Any, first: int, *, access: bool) -> LiveGrant:
+def grant_of_row(row: ResultRow, first: int, *, access: bool) -> LiveGrant:
     """Return the grant in a row of :func:`with_grants`, which begins at the column ``first``."""
     return _live_grant(row[first:], access)
 
@@ -272,7 +273,7 @@ def find_session(
     """Return the living session with the cookie ``token_hash``, its person, and the scopes that the person allowed
     ``client_id``: all that an authorization request needs, in one statement."""
     values = {"token_hash": token_hash, "client_id": client_id, "now": now, "idle_since": idle_since}
-    row: Any = session.execute(_FIND_SESSION, values).first()
+    row = session.execute(_FIND_SESSION, values).first()
     if row is None:
         return None
     session_row = ActiveSession(*row[:6])
@@ -286,7 +287,7 @@ def insert_grant(session: Executor, values: dict[str, object]) -> None:
 
 def insert_grant_within(
     session: Executor,
-    values: dict[str, Any],
+    values: dict[str, object],
     now: datetime,
     idle_since: datetime,
     *,
@@ -297,7 +298,7 @@ def insert_grant_within(
     groups where ``access`` asks for them. None: it could not be stored, because the session, or with ``by_consent`` the
     person's consent, has ended. One statement."""
     statement = _insert_within(tuple(values), by_consent, access)
-    row: Any = session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first()
+    row = session.execute(statement, {**values, "now": now, "idle_since": idle_since}).first()
     if row is None:
         return None
     return read_access(row[1:]) if access else NO_ACCESS
@@ -343,7 +344,7 @@ def use_code(
     """
     values = {"code": code_hash, "client": client_id, "now": now, "until": expires_at}
     statements = _USE_CODE_WITH_ACCESS if access else _USE_CODE
-    row: Any = session.execute(statements[session.get_bind().dialect.name], values).first()
+    row = session.execute(statements[session.get_bind().dialect.name], values).first()
     return _live_grant(row, access) if row else None
 
 
@@ -454,7 +455,7 @@ def find_unused_refresh_token(
     """Return the grant of a refresh token that can be used, and when the token was made and ends. One statement.
     ``access`` as in :func:`find_grant`."""
     values = {"token": token_hash, "now": now, "idle_since": idle_since}
-    row: Any = session.execute(_FIND_REFRESH_WITH[access], values).first()
+    row = session.execute(_FIND_REFRESH_WITH[access], values).first()
     if row is None:
         return None
     times = len(row) - (_ACCESS_COLUMNS if access else 0) - 2
@@ -467,7 +468,7 @@ def find_access_token(
     """Return client, claims and grant (none for client_credentials) of an opaque access token that is valid now, in
     one statement. ``access`` as in :func:`find_grant`."""
     values = {"token": token_hash, "now": now, "idle_since": idle_since}
-    row: Any = session.execute(_FIND_ACCESS_WITH[access], values).first()
+    row = session.execute(_FIND_ACCESS_WITH[access], values).first()
     if row is None:
         return None
     return row[0], row[1], _live_grant(row[3:], access) if row[2] is not None else None
@@ -501,13 +502,15 @@ async def revoke_grants(session: AsyncSession, grant_ids: Sequence[uuid.UUID], n
     return await _revoke(session, now, Grant.id.in_(grant_ids)) if grant_ids else []
 
 
-async def _revoke(session: AsyncSession, now: datetime, *which: Any, noted: bool = True) -> list[uuid.UUID]:
+async def _revoke(
+    session: AsyncSession, now: datetime, *which: ColumnElement[bool], noted: bool = True
+) -> list[uuid.UUID]:
     """End the grants for which the conditions hold, which are locked in the order of their ids; return them.
 
     ``noted``: what ends them is not remembered otherwise (:mod:`sso.platform.db.ends`).
     """
     mine = (*which, Grant.revoked_at.is_(None))
-    ids: list[uuid.UUID] = await lock_rows(session, select(Grant.id).where(*mine).order_by(Grant.id))
+    ids = await lock_rows(session, select(Grant.id).where(*mine).order_by(Grant.id))
     if ids:
         ended = update(Grant).where(*mine).values(revoked_at=now)
         await session.execute(ended.execution_options(synchronize_session=False))
@@ -603,7 +606,7 @@ class GrantFilter:
     session_id: uuid.UUID | None = None
 
 
-def _that_hold(filter_: GrantFilter, now: datetime, idle_since: datetime) -> Any:
+def _that_hold(filter_: GrantFilter, now: datetime, idle_since: datetime) -> Select[Grant]:
     statement = (
         select(Grant)
         .join(User, User.id == Grant.user_id)
@@ -635,8 +638,7 @@ async def page_of_grants(
 async def get_grant(session: AsyncSession, grant_id: uuid.UUID, now: datetime, idle_since: datetime) -> Grant | None:
     """Return one grant where it holds."""
     statement = _that_hold(GrantFilter(), now, idle_since).where(Grant.id == grant_id)
-    grant: Grant | None = (await session.execute(statement)).scalar_one_or_none()
-    return grant
+    return (await session.execute(statement)).scalar_one_or_none()
 
 
 async def revoke_grants_of_user(
@@ -644,7 +646,7 @@ async def revoke_grants_of_user(
 ) -> None:
     """End every grant of a person, those that outlive sessions too: all but those of the session ``but``; or only those
     to an application."""
-    which: list[object] = [Grant.user_id == user_id]
+    which: list[ColumnElement[bool]] = [Grant.user_id == user_id]
     if but is not None:
         which.append(Grant.session_id.is_distinct_from(but))
     if client_id:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypedDict
+from uuid import UUID
 
 
 class GrantDetails(TypedDict, total=False):
@@ -22,6 +24,23 @@ class GrantDetails(TypedDict, total=False):
     level: str
     assertion: bool
     renewed: bool
+
+
+class GrantColumns(TypedDict):
+    """The columns of a grant that a token is made from."""
+
+    id: UUID
+    client_id: str
+    user_id: UUID
+    session_id: UUID | None
+    scope: str
+    nonce: str | None
+    auth_time: datetime
+    acr: str
+    amr: list[str]
+    redirect_uri: str | None
+    code_challenge: str | None
+    details: GrantDetails
 
 
 class AccessTokenClaims(TypedDict, total=False):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jwt
 
@@ -17,11 +17,17 @@ from sso.platform.security.json_documents import DocumentRefused, check_document
 from sso.platform.security.numbers import is_time
 from sso.platform.security.public_keys import is_usable
 
+if TYPE_CHECKING:
+    from jwt.algorithms import AllowedPublicKeys
+    from jwt.types import Options
+
+    SignatureKey = AllowedPublicKeys | jwt.PyJWK | bytes
+
 ASYMMETRIC_ALGS = ("RS256", "PS256", "ES256", "EdDSA")
 MAX_CHARS = 16_384
 LEEWAY_SECONDS = 10
 _KTY = {"ES256": "EC", "EdDSA": "OKP"}
-_SIGNATURE_ONLY: Any = {
+_SIGNATURE_ONLY: Options = {
     "verify_signature": True,
     "verify_exp": False,
     "verify_nbf": False,
@@ -95,7 +101,7 @@ def check_signature(assertion: Unverified, keys: Sequence[dict[str, object]]) ->
     check_with(assertion, usable)
 
 
-def check_with(assertion: Unverified, keys: Sequence[Any]) -> None:
+def check_with(assertion: Unverified, keys: Sequence[SignatureKey]) -> None:
     """Check the signature with one of ``keys``, ready for use.
 
     Raises:

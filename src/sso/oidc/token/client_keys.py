@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from sso import clock
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
@@ -26,9 +26,15 @@ REFETCH_FLOOR_SECONDS = 5
 MAX_CACHED = 2000
 
 
+class JwkSet(TypedDict, total=False):
+    """A JSON Web Key Set (RFC 7517 section 5)."""
+
+    keys: list[dict[str, object]]
+
+
 @dataclass(slots=True)
 class _Fetched:
-    keys: list[dict[str, Any]]
+    keys: list[dict[str, object]]
     at: int
     refetched_at: int = 0
 
@@ -51,10 +57,10 @@ class ClientKeys:
         self._fetched: dict[str, _Fetched] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    def known(self, jwks: dict[str, Any] | None, jwks_uri: str | None) -> list[dict[str, Any]]:
+    def known(self, jwks: dict[str, object] | None, jwks_uri: str | None) -> list[dict[str, object]]:
         """Return the keys that are known now, without fetching any."""
         if jwks is not None:
-            return list(jwks.get("keys", []))
+            return list(cast(JwkSet, jwks).get("keys", []))
         fetched = self._fetched.get(jwks_uri or "")
         return fetched.keys if fetched else []
 

@@ -7,7 +7,6 @@ import secrets
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
@@ -57,7 +56,7 @@ def token_response(request: ProtocolRequest, scope: str, *, refresh_token: str |
     provider, grant = request.provider, request.grant
     scope = still_allowed(client, grant, scope)
     access_token = _issue_allowed(request, scope)
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": provider.access_token_seconds(client),

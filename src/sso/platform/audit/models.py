@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -34,7 +33,7 @@ class AuditEvent(Base):
     client_id: Mapped[str | None] = mapped_column(String(100))
     address: Mapped[str | None] = mapped_column(String(45))
     request_id: Mapped[str | None] = mapped_column(String(32))
-    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    data: Mapped[dict[str, object]] = mapped_column(default=dict)
     hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     redaction: Mapped[bytes | None] = mapped_column(LargeBinary(32))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, Table, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, FromClause, Index, MetaData, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -52,7 +52,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], object] | None:
         """For PostgreSQL only check the time zone: its driver takes every one."""
         return _with_zone if dialect.name == "postgresql" else _for_sqlite
 
@@ -83,7 +83,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {
         datetime: UtcDateTime,
-        dict[str, Any]: Json,
+        dict[str, object]: Json,
         list[str]: Json,
         int: BigInteger,
     }
@@ -108,9 +108,14 @@ def table_of(model: type[Base]) -> Table:
     return cast(Table, model.__table__)
 
 
-def insert_for(session: AsyncSession | Session) -> Any:
+def insert_for(session: AsyncSession | Session) -> InsertFor:
     """Return the dialect's ``insert``, which supports ON CONFLICT."""
     return INSERTS[session.get_bind().dialect.name]
 
 
-INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+InsertFor = Callable[[type[Base] | FromClause], postgresql.Insert]
+"""Makes an INSERT with ON CONFLICT into a table. That of SQLite has the same methods."""
+INSERTS: dict[str, InsertFor] = {
+    "postgresql": cast(InsertFor, postgresql.insert),
+    "sqlite": cast(InsertFor, sqlite.insert),
+}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, CursorResult, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from sso.platform.db.base import Base
+from sso.platform.db.sql_types import SelectStatement, SqlColumn, SqlValue
 
 COUNT_EXACTLY = 20_000
 """Up to this number rows are counted; the statistics of PostgreSQL estimate a larger number."""
 
 
 async def delete_batch(
-    session: AsyncSession, model: type[Base], order: Any, limit: int, *conditions: ColumnElement[bool]
+    session: AsyncSession, model: type[Base], order: SqlValue, limit: int, *conditions: ColumnElement[bool]
 ) -> int:
     """Delete the first rows that match, and return how many. Rows that another transaction has locked are left.
 
@@ -31,27 +33,27 @@ async def delete_batch(
     """
     # By the place of the row: no other plan is possible than to go there, for a primary key of several columns too.
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    place: ColumnElement[Any] = literal_column("rowid" if is_sqlite else "ctid")
+    place: SqlColumn = literal_column("rowid" if is_sqlite else "ctid")
     chosen = select(place).select_from(model).where(*conditions).order_by(order).limit(limit)
     chosen = chosen.with_for_update(skip_locked=True).correlate(None)
     here = place.in_(chosen) if is_sqlite else place == func.any(func.array(chosen.scalar_subquery()))
     gone = delete(model).where(here).execution_options(synchronize_session=False)
-    return cast("CursorResult[Any]", await session.execute(gone)).rowcount
+    return cast("CursorResult[tuple[()]]", await session.execute(gone)).rowcount
 
 
 class _Explain(Executable, ClauseElement):
     inherit_cache = False
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: SelectStatement) -> None:
         self.statement = statement
 
 
 @compiles(_Explain)
-def _compile_explain(element: _Explain, compiler: Any, **options: Any) -> str:
+def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: object) -> str:
     return "EXPLAIN (FORMAT JSON) " + str(compiler.process(element.statement, **options))
 
 
-async def count_roughly(session: AsyncSession, exact: Select[Any], estimated: Select[Any]) -> int:
+async def count_roughly(session: AsyncSession, exact: SelectStatement, estimated: SelectStatement) -> int:
     """Return how many rows ``exact`` selects: counted up to :data:`COUNT_EXACTLY`. PostgreSQL estimates a larger
     number from its statistics of ``estimated``, which takes as long for a million rows as for one. SQLite counts.
 

@@ -204,7 +204,7 @@ class Translation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, DBAPIError) and _is_conflict(error):
             raise TransactionConflict(str(error.orig)) from error
         if error is not None and _is_unavailable(error):

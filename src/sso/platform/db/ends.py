@@ -15,9 +15,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import BigInteger, Integer, Select, String, select, text
+from sqlalchemy import BigInteger, Integer, String, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -84,7 +84,7 @@ class End:
 
 def _rows(
     kind: Kind, targets: Iterable[uuid.UUID | bytes], client_id: str | None, reason: str | None, at: datetime
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     shared = {"kind": kind, "client_id": client_id, "reason": reason, "at": at}
     return [{"token": new_id(), "target": _text(target), **shared} for target in targets]
 
@@ -178,7 +178,7 @@ class Ends:
 
     async def _read(self, session: AsyncSession, after: int) -> None:
         """Read the ends with a number above ``after`` that are young enough."""
-        young: Select[Any] = select(*_COLUMNS).where(_e.seq > after, _e.at > clock.now() - KEPT)
+        young = select(*_COLUMNS).where(_e.seq > after, _e.at > clock.now() - KEPT)
         rows = (await session.execute(young.order_by(_e.seq.desc()).limit(MAX_KEPT + 1))).all()
         for row in reversed(rows):
             self.remember(End(*row))

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from sso.platform.db.sql_types import SelectStatement
 
 OF_A_PERSON = (
     "pending_flows",
@@ -80,7 +81,7 @@ come from the same place in the code, so two of them that meet at a row have loc
 inserted as the last act of its transaction, which waits for nobody any more."""
 
 
-async def lock_rows(session: AsyncSession, statement: Select[Any]) -> list[Any]:
+async def lock_rows(session: AsyncSession, statement: SelectStatement) -> list[Any]:
     """Lock the rows that ``statement`` selects until the transaction of ``session`` ends, and return its first column.
 
     The statement names the rows in the order of their primary key. Rows that another transaction changed meanwhile are

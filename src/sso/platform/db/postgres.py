@@ -95,14 +95,14 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
     pooled = False
     """PgBouncer is between."""
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
         """Run a statement; set the limits of a transaction in the message that begins it."""
         if self.beginning and query.startswith("BEGIN"):
             query += self.beginning
         result: str = await super().execute(query, *args, timeout=timeout)
         return result
 
-    def _cancel_current_command(self, waiter: asyncio.Future[None], *arguments: Any) -> None:
+    def _cancel_current_command(self, waiter: asyncio.Future[None], *arguments: object) -> None:
         """Give a statement up that took too long or whose task was cancelled. The driver asks the server to cancel it,
         over a connection of its own. PgBouncer 1.18 ends itself ("bad client state") where such a connection is closed
         early, which takes every connection down: behind it, only this connection is closed."""
@@ -300,7 +300,7 @@ def make_engine(
     connector = Connector(address, limits or Limits.of(settings), pooler=pooler, prepared=prepared)
     cache_size = address.numbers.get("prepared_statement_cache_size", 100)
 
-    def create() -> Any:
+    def create() -> object:
         driver: Any = engine.dialect.loaded_dbapi
         return driver.connect(async_creator_fn=connector.connect, prepared_statement_cache_size=cache_size)
 
@@ -346,7 +346,7 @@ class _OnError:
             context.connection.engine.pool.return_kept()  # the pool replaces every connection
 
 
-def _replace_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
     """Replace a connection that was closed while nobody used it, before a statement is sent."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError("the server has closed the connection")

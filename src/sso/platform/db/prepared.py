@@ -19,15 +19,17 @@ from sqlalchemy import Connection, Dialect, Engine, Executable, LargeBinary, Res
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util.concurrency import await_
 
 from sso.platform.db.pool import KeepingPool
+from sso.platform.db.sql_types import ResultRow
 from sso.platform.db.sqlite import CHECKPOINT, has_large_wal, patiently
 
 Answer = TypeVar("Answer")
-Values = Mapping[str, Any]
+Values = Mapping[str, object]
 _Processor = Callable[[Any], Any] | None
 OUTDATED_SCHEMA = "OutdatedSchemaCacheError"
 """The class of the error of a type that has changed since the driver read its description."""
@@ -35,14 +37,14 @@ MAX_PLANS = 500
 """How many compiled statements are kept at most. The program has about 50: more are no constants."""
 
 
-class Rows(list[Sequence[Any]]):
+class Rows(list[ResultRow]):
     """The rows that a statement returned, with the methods of SQLAlchemy's results that the stores use."""
 
-    def all(self) -> Sequence[Sequence[Any]]:
+    def all(self) -> Sequence[ResultRow]:
         """Return every row."""
         return self
 
-    def first(self) -> Sequence[Any] | None:
+    def first(self) -> ResultRow | None:
         """Return the first row, or None."""
         return self[0] if self else None
 
@@ -71,7 +73,7 @@ class Plan:
         results: list[_Processor] = [column_type.result_processor(dialect, None) for column_type in types]
         self._results = results if any(results) else []
 
-    def arguments(self, values: Values) -> list[Any]:
+    def arguments(self, values: Values) -> list[object]:
         """Return the arguments of the driver."""
         if self._constants:
             values = {**self._constants, **values}
@@ -81,7 +83,7 @@ class Plan:
         by_key = {key: argument for (key, _), argument in zip(self._binds, arguments, strict=True)}
         return [by_key[key] for key in self._order]
 
-    def rows(self, records: Sequence[Sequence[Any]]) -> Rows:
+    def rows(self, records: Sequence[ResultRow]) -> Rows:
         """Return what the driver returned, in the types of the columns."""
         results = self._results
         if not results:
@@ -111,11 +113,11 @@ class Plans:
         except KeyError:
             if len(self._known) >= MAX_PLANS:
                 self._known.clear()
-            plan = self._known[key] = self._plan(cast(Any, statement), values)
+            plan = self._known[key] = self._plan(cast(ClauseElement, statement), values)
             return plan
 
-    def _plan(self, statement: Any, values: Values) -> Plan | None:
-        compiled: SQLCompiler = statement.compile(dialect=self._dialect, column_keys=list(values))
+    def _plan(self, statement: ClauseElement, values: Values) -> Plan | None:
+        compiled = cast(SQLCompiler, statement.compile(dialect=self._dialect, column_keys=list(values)))
         written_late = compiled.post_compile_params or compiled.literal_execute_params
         if written_late or compiled.insert_prefetch or compiled.update_prefetch:
             return None
@@ -224,7 +226,7 @@ class Work:
                 self._connection.begin()
         return self._connection
 
-    def _tell(self, sql: str, arguments: Sequence[Any]) -> None:
+    def _tell(self, sql: str, arguments: Sequence[object]) -> None:
         connection = self._sqlalchemy()
         for listener in self._engine.dispatch.before_cursor_execute:
             listener(connection, None, sql, arguments, None, False)
@@ -274,7 +276,7 @@ class Work:
     def _in_transaction(self) -> bool:
         raise NotImplementedError
 
-    def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
+    def _fetch(self, plan: Plan, arguments: list[object]) -> Sequence[ResultRow]:
         raise NotImplementedError
 
 
@@ -297,14 +299,14 @@ class PostgresWork(Work):
     def _in_transaction(self) -> bool:
         return bool(self._driver.is_in_transaction())
 
-    def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
+    def _fetch(self, plan: Plan, arguments: list[object]) -> Sequence[ResultRow]:
         known = self._lent.info
         prepared = known.get(plan)
         if prepared is None:
             prepared = known[plan] = await_(self._driver.prepare(plan.sql))
         state = prepared._state
         if state.closed or self._driver.is_closed():
-            return cast(Sequence[Sequence[Any]], await_(prepared.fetch(*arguments)))  # which says so
+            return cast(Sequence[ResultRow], await_(prepared.fetch(*arguments)))  # which says so
         try:
             answer = await_(self._driver._protocol.bind_execute(state, arguments, "", 0, True, None))
         except Exception as error:
@@ -312,7 +314,7 @@ class PostgresWork(Work):
                 await_(self._driver.reload_schema_state())
                 state.mark_closed()
             raise
-        records: Sequence[Sequence[Any]] = answer[0]
+        records: Sequence[ResultRow] = answer[0]
         return records
 
 
@@ -340,10 +342,10 @@ class SqliteWork(Work):
     def _in_transaction(self) -> bool:
         return bool(self._driver.in_transaction)
 
-    def _fetch(self, plan: Plan, arguments: list[Any]) -> Sequence[Sequence[Any]]:
+    def _fetch(self, plan: Plan, arguments: list[object]) -> Sequence[ResultRow]:
         execute = self._execute
         if not self._single:
-            records: Sequence[Sequence[Any]] = execute(plan.sql, arguments).fetchall()
+            records: Sequence[ResultRow] = execute(plan.sql, arguments).fetchall()
             return records
         self._write_back()
         return patiently(lambda: execute(plan.sql, arguments).fetchall())

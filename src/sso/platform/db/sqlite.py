@@ -12,7 +12,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import OperationalError
@@ -28,13 +28,13 @@ MAX_WAL_BYTES = 4 * 1024 * 1024
 CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
-def probe(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:
+def probe(_dialect: object, _record: object, arguments: Sequence[str], _named: object) -> None:
     """Raise here if the file cannot be opened. aiosqlite would raise in a thread, which prints to standard error when
     the event loop is closed first."""
     sqlite3.connect(arguments[0]).close()
 
 
-def prepare(connection: Any, _record: Any) -> None:
+def prepare(connection: Any, _record: object) -> None:
     """Set up a new connection."""
     _set(
         connection,
@@ -46,7 +46,7 @@ def prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
 
 
-def prepare_writer(connection: Any, _record: Any) -> None:
+def prepare_writer(connection: Any, _record: object) -> None:
     """Set up a new connection that writes, after :func:`prepare`."""
     _set(connection, "busy_timeout = 0", "wal_autocheckpoint = 0")
 
@@ -58,7 +58,7 @@ def _set(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def reset(connection: Any, _record: Any, state: PoolResetState) -> None:
+def reset(connection: Any, _record: object, state: PoolResetState) -> None:
     """Roll back what is open when a connection is returned. The pool itself would ask the thread of every one."""
     if state.asyncio_safe and connection.driver_connection.in_transaction:
         connection.rollback()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
 
+from sso.platform.db.sql_types import SqlValue
 
-def valid_at(columns: Any, now: Any) -> ColumnElement[bool]:
+
+def valid_at(columns: Any, now: SqlValue | datetime) -> ColumnElement[bool]:
     """Return the condition that a moment is within the time of a row; an end that is not set never comes.
 
     Args:
@@ -17,7 +20,7 @@ def valid_at(columns: Any, now: Any) -> ColumnElement[bool]:
     return and_(or_(columns.valid_from.is_(None), columns.valid_from <= now), not_over(columns, now))
 
 
-def not_over(columns: Any, now: Any) -> ColumnElement[bool]:
+def not_over(columns: Any, now: SqlValue | datetime) -> ColumnElement[bool]:
     """Return the condition that the time of a row is not over at a moment; it may begin later."""
     condition: ColumnElement[bool] = or_(columns.valid_until.is_(None), columns.valid_until > now)
     return condition

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -20,7 +19,7 @@ class SigningKey(Base):
     alg: Mapped[str] = mapped_column(String(16))
     status: Mapped[str] = mapped_column(String(16))
     encrypted_private_key: Mapped[bytes] = mapped_column(LargeBinary)
-    public_jwk: Mapped[dict[str, Any]]
+    public_jwk: Mapped[dict[str, object]]
     created_at: Mapped[datetime]
     activated_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import jwt
 import orjson
@@ -20,6 +20,10 @@ from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.jwe import KEY_MANAGEMENT_ALGS, decrypt, is_type, private_key
 from sso.platform.security.numbers import is_time
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key as EncryptionKey
+    from jwt.algorithms import AllowedPrivateKeys
 
 JWKS_MAX_AGE_SECONDS = 300
 MAX_TOKEN_CHARS = 16_384
@@ -36,6 +40,13 @@ class UnknownKey(InvalidToken):
     """A token names a key that is not in memory. Another process may have created the key just now."""
 
 
+class TokenTimes(TypedDict):
+    """When a token was issued and expires, in seconds since 1970 (RFC 7519 section 4.1)."""
+
+    iat: int
+    exp: int
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A decrypted key."""
@@ -43,7 +54,7 @@ class Key:
     kid: str
     alg: str
     status: str
-    private: Any
+    private: object
     public: object
     public_jwk: dict[str, object]
     retired_at: datetime | None
@@ -108,7 +119,7 @@ class KeyRing:
         if alg == "none":
             return _JWS.encode(payload, "", alg, {"typ": typ})
         key = self._active[alg]
-        return _JWS.encode(payload, key.private, alg, {"typ": typ, "kid": key.kid})
+        return _JWS.encode(payload, cast("AllowedPrivateKeys", key.private), alg, {"typ": typ, "kid": key.kid})
 
     def verify(
         self, token: str, *, typ: str, issuer: str, audience: str | None = None, expired: bool = False
@@ -133,8 +144,8 @@ class KeyRing:
         now, name = clock.timestamp(), KeptClaims.name(token, typ, issuer)
         verified = self._kept.find(name, now)
         if verified is not None and verified.kid in self._by_kid and self._is_published(self._by_kid[verified.kid]):
-            claims: dict[str, Any] = orjson.loads(verified.payload)
-            _check_times(claims, now)
+            claims: dict[str, object] = orjson.loads(verified.payload)
+            _check_times(cast(TokenTimes, claims), now)
             return claims
         verified, claims = self._verified(token, typ, issuer, audience, expired=expired)
         self._kept.keep(name, verified)
@@ -164,7 +175,7 @@ class KeyRing:
         if not isinstance(claims, dict):
             raise InvalidToken("the claims are no object")
         _check_claims(claims, issuer=issuer, audience=audience)
-        _check_times(claims, clock.timestamp(), expired=expired)
+        _check_times(cast(TokenTimes, claims), clock.timestamp(), expired=expired)
         return Kept(kid, payload, claims["exp"]), claims
 
     def decrypt(self, token: str) -> str:
@@ -173,7 +184,14 @@ class KeyRing:
         Raises:
             CannotDecryptJwe: with a reason.
         """
-        return decrypt(token, {key.kid: (key.alg, key.private) for key in self._published_keys() if _decrypts(key)})
+        return decrypt(
+            token,
+            {
+                key.kid: (key.alg, cast("EncryptionKey", key.private))
+                for key in self._published_keys()
+                if _decrypts(key)
+            },
+        )
 
     def jwks(self) -> tuple[bytes, str]:
         """Return the published key set (RFC 7517 section 5) and its entity tag.
@@ -200,7 +218,7 @@ class KeyRing:
             private = private_key(der, row.alg)
             return Key(row.kid, row.alg, row.status, private, None, dict(row.public_jwk), row.retired_at)
         # The key was encrypted at rest with authentication: its primes need no check at every start.
-        signing: Any = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+        signing = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
         public_jwk = dict(row.public_jwk)
         return Key(row.kid, row.alg, row.status, signing, signing.public_key(), public_jwk, row.retired_at)
 
@@ -229,7 +247,7 @@ def _check_claims(claims: dict[str, object], *, issuer: str, audience: str | Non
         raise InvalidToken("the token is for another audience")
 
 
-def _check_times(claims: dict[str, Any], now: int, *, expired: bool = False) -> None:
+def _check_times(claims: TokenTimes, now: int, *, expired: bool = False) -> None:
     """Check what changes with time.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -33,7 +32,7 @@ class ClientMistake(Base):
     client_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     digest: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
     code: Mapped[str] = mapped_column(String(60))
-    sent: Mapped[dict[str, Any]]
+    sent: Mapped[dict[str, object]]
     count: Mapped[int]
     first_at: Mapped[datetime]
     last_at: Mapped[datetime] = mapped_column(index=True)

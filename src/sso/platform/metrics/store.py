@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -117,7 +118,20 @@ async def latest_gauges(session: AsyncSession, names: Sequence[str]) -> dict[tup
     return {(row[0], row[1]): int(row[2]) for row in (await session.execute(rows)).all()}
 
 
-async def see_process(session: AsyncSession, values: Mapping[str, Any]) -> None:
+class ProcessColumns(TypedDict):
+    """What a process reports."""
+
+    id: uuid.UUID
+    host: str
+    pid: int
+    version: str
+    works: bool
+    memory_mb: int
+    started_at: datetime
+    seen_at: datetime
+
+
+async def see_process(session: AsyncSession, values: ProcessColumns) -> None:
     """Record a report of a process, and delete processes without a report for an hour."""
     statement = insert_for(session)(ProcessSeen).values(**values)
     again = {name: statement.excluded[name] for name in ("seen_at", "memory_mb", "works")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -86,7 +85,7 @@ class Delivery(Base):
     client_id: Mapped[str | None] = mapped_column(String(100), index=True)
     receiver: Mapped[str | None] = mapped_column(String(255))
     session_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
-    payload: Mapped[dict[str, Any]]
+    payload: Mapped[dict[str, object]]
     status: Mapped[str] = mapped_column(String(16), default="pending")
     attempts: Mapped[int] = mapped_column(BigInteger, default=0)
     created_at: Mapped[datetime]

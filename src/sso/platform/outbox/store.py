@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,10 +40,15 @@ class Full:
 NOT_FULL = Full()
 
 
+def receiver_changes(delivery: Delivery) -> int:
+    """Return how often the receiver of a delivery changed."""
+    return int(str(delivery.payload.get(CHANGES, 0)))
+
+
 def enqueue(
     session: AsyncSession,
     kind: DeliveryKind,
-    payload: dict[str, Any],
+    payload: dict[str, object],
     *,
     client_id: str | None = None,
     session_id: uuid.UUID | None = None,
@@ -183,7 +187,7 @@ async def change_receiver(session: AsyncSession, delivery_id: uuid.UUID, receive
     delivery = await session.get(Delivery, delivery_id)
     if delivery is None or delivery.status != "pending":
         return
-    changes = delivery.payload.get(CHANGES, 0) + 1
+    changes = receiver_changes(delivery) + 1
     delivery.receiver, delivery.next_attempt_at = receiver, clock.now()
     delivery.payload = {**delivery.payload, CHANGES: changes}
     if reason:
@@ -292,7 +296,7 @@ async def set_aside(
 ) -> None:
     """Change the status of the deliveries to an application from ``before`` (pending, held) to ``after``."""
     mine = (Delivery.client_id == client_id) & (Delivery.kind == kind) & (Delivery.status == before)
-    values: dict[str, Any] = {"status": after, "last_error": error}
+    values: dict[str, object] = {"status": after, "last_error": error}
     if after == "given_up":
         values["finished_at"] = clock.now()
     if after == "pending":
@@ -367,7 +371,7 @@ async def page_of(
 
 async def messages_since(
     session: AsyncSession, hashes: Sequence[bytes], since: datetime, limit: int
-) -> list[tuple[datetime, Mapping[str, Any]]]:
+) -> list[tuple[datetime, Mapping[str, object]]]:
     """Return when the messages to contacts were written after a moment, and their payloads, the newest first.
 
     Args:

@@ -12,7 +12,7 @@ import hmac
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import orjson
@@ -135,7 +135,7 @@ def say(session: AsyncSession, webhook: Webhook, type_: str, data: Mapping[str, 
     """Enqueue one event for one webhook."""
     message_id = new_id()
     body = {"type": type_, "timestamp": at, "data": data}
-    payload = {"webhook_id": str(webhook.id), "message_id": f"msg_{message_id.hex}", "body": body}
+    payload: dict[str, object] = {"webhook_id": str(webhook.id), "message_id": f"msg_{message_id.hex}", "body": body}
     enqueue(session, WEBHOOK, payload, receiver=urlsplit(webhook.url).netloc, delivery_id=message_id)
 
 
@@ -160,17 +160,17 @@ def signed_headers(keys: Sequence[bytes], message_id: str, timestamp: int, body:
 
 def send_webhook(
     db: Database, box: SecretBox, outbound: Callable[[], Outbound]
-) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+) -> Callable[[Mapping[str, object]], Awaitable[None]]:
     """Return the handler that sends webhooks."""
 
-    async def send(payload: Mapping[str, Any]) -> None:
+    async def send(payload: Mapping[str, object]) -> None:
         async with db.read() as session:
-            webhook = await session.get(Webhook, uuid.UUID(payload["webhook_id"]))
+            webhook = await session.get(Webhook, uuid.UUID(str(payload["webhook_id"])))
         if webhook is None or not webhook.enabled:
             raise NotNeeded("the webhook was removed or disabled")
         body = orjson.dumps(payload["body"])
         key = box.decrypt(webhook.secret, _purpose(webhook.id))
-        headers = signed_headers([key], payload["message_id"], clock.timestamp(), body)
+        headers = signed_headers([key], str(payload["message_id"]), clock.timestamp(), body)
         try:
             status, _ = await outbound().post(webhook.url, body, headers)
         except OutboundRefused as error:

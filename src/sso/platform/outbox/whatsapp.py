@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import orjson
@@ -183,7 +183,7 @@ def statuses_in(body: bytes, phone_number_id: str) -> list[Status]:
     return statuses
 
 
-def _values(document: object) -> Iterator[Mapping[str, Any]]:
+def _values(document: object) -> Iterator[Mapping[str, object]]:
     if not isinstance(document, dict) or document.get("object") != "whatsapp_business_account":
         raise ValueError("it is no webhook of WhatsApp")
     for entry in _dicts(document.get("entry")):
@@ -193,7 +193,7 @@ def _values(document: object) -> Iterator[Mapping[str, Any]]:
                 yield value
 
 
-def _status(entry: Mapping[str, Any]) -> Status | None:
+def _status(entry: Mapping[str, object]) -> Status | None:
     receipt, message_id, stated = RECEIPTS.get(str(entry.get("status"))), entry.get("id"), str(entry.get("timestamp"))
     if receipt is None or not isinstance(message_id, str) or not (stated.isascii() and stated.isdigit()):
         return None
@@ -206,7 +206,7 @@ def _status(entry: Mapping[str, Any]) -> Status | None:
     return Status(_uuid(entry), _key(message_id), receipt, at, code if isinstance(code, int) else 0)
 
 
-def _uuid(entry: Mapping[str, Any]) -> UUID | None:
+def _uuid(entry: Mapping[str, object]) -> UUID | None:
     reference = entry.get("biz_opaque_callback_data")
     try:
         return UUID(reference) if isinstance(reference, str) else None
@@ -214,7 +214,7 @@ def _uuid(entry: Mapping[str, Any]) -> UUID | None:
         return None
 
 
-def _dicts(value: object) -> list[dict[str, Any]]:
+def _dicts(value: object) -> list[dict[str, object]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
@@ -235,7 +235,7 @@ def _failure(answer: Answer) -> Exception:
     return Abandon(text)
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, object]:
     try:
         document = read_json(body)
     except (NotJson, DocumentRefused):

@@ -263,7 +263,7 @@ class Worker:
         except Abandon as error:
             return None, await self._record(delivery, str(error), abandon=True)
         except OtherReceiver as error:
-            if delivery.payload.get(store.CHANGES, 0) >= MAX_RECEIVER_CHANGES:  # two releases disagree
+            if store.receiver_changes(delivery) >= MAX_RECEIVER_CHANGES:  # two releases disagree
                 text, when = f"its receiver changed {MAX_RECEIVER_CHANGES} times", _next_attempt(delivery, error)
                 return None, await self._record(delivery, text, when=when)
             await self._change_receiver(delivery, error)

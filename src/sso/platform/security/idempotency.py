@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,7 +38,7 @@ async def begin_once(session: AsyncSession, box: SecretBox, key: str, request: s
     await session.execute(
         delete(IdempotencyKey).where(IdempotencyKey.key_hash == digest, IdempotencyKey.expires_at <= now)
     )
-    values: dict[str, Any] = {"key_hash": digest, "request_hash": token_hash(request), "answer": b""}
+    values: dict[str, object] = {"key_hash": digest, "request_hash": token_hash(request), "answer": b""}
     values["expires_at"] = now + timedelta(hours=KEEP_HOURS)
     statement = insert_for(session)(IdempotencyKey).values(**values)
     inserted = await session.execute(statement.on_conflict_do_nothing().returning(IdempotencyKey.key_hash))

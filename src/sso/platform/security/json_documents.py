@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
-from typing import Any, NoReturn
+from collections.abc import Collection, Iterable, Mapping
+from typing import NoReturn, cast
 
 from sso.platform.security.text import TextRefused, check_line, check_lines
 
@@ -24,7 +24,27 @@ class DocumentRefused(ValueError):
     """The JSON document has something that is not accepted; the message says what."""
 
 
-def read_json(data: bytes | str, several_lines: Collection[str] | None = None) -> Any:
+def members(value: object) -> Mapping[str, object]:
+    """Return the members of an object in a document.
+
+    Raises:
+        TypeError: when it is no object.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError("must be a JSON object")
+    return value
+
+
+def several(value: object) -> Iterable[object]:
+    """Return the items of a list in a document; none where it is null or empty.
+
+    Raises:
+        TypeError: when it is iterated and is no list.
+    """
+    return cast(Iterable[object], value or ())
+
+
+def read_json(data: bytes | str, several_lines: Collection[str] | None = None) -> object:
     """Return a JSON document (RFC 8259), UTF-8 without a mark at the beginning.
 
     Args:

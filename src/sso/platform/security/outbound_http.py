@@ -13,14 +13,22 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -268,14 +276,21 @@ class Outbound:
             OutboundRefused: when the address is not one that we send to.
             httpx.HTTPError: when no answer came.
         """
-        return (await self._post(url, data=form))[0]
+        return (await self._post(url, form=form))[0]
 
-    async def _post(self, url: str, **sent: Any) -> tuple[int, bytes]:
+    async def _post(
+        self,
+        url: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         self._check_scheme(url)
         try:
             async with (
                 asyncio.timeout(self._seconds * 2),
-                self._client.stream("POST", url, **sent) as answer,
+                self._client.stream("POST", url, data=form, content=content, headers=headers) as answer,
             ):
                 return answer.status_code, await _read(answer, MAX_ANSWER_BYTES)
         except TimeoutError as error:

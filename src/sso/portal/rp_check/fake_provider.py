@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
@@ -196,7 +196,7 @@ def signed(play: Play, claims: Mapping[str, object], alg: str, headers: dict[str
     """Return a JWT, signed as this case has it."""
     if play.case == "alg_none":
         return jwt.encode(dict(claims), "", "none", {key: value for key, value in headers.items() if key != "kid"})
-    key: Any = play.key if play.case not in ("foreign_key", "forged_logout_token") else new_key(alg)
+    key = play.key if play.case not in ("foreign_key", "forged_logout_token") else new_key(alg)
     token = jwt.encode(dict(claims), key, alg, headers)
     if play.case != "tampered_signature":
         return token

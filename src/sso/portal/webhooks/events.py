@@ -7,7 +7,6 @@ here. Its type is not the type of the audit event, whose details are for adminis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -129,7 +128,7 @@ def enqueue_event(
         actor: who sends a test event. Names are looked up when the event is sent: none is stored in the outbox.
     """
     message_id = new_id()
-    payload: dict[str, Any] = {
+    payload: dict[str, object] = {
         "webhook_id": str(webhook.id),
         "message_id": f"msg_{message_id.hex}",
         "type": type_,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -33,18 +33,18 @@ class WebhookServices(Storage, HasOutbound, MessageServices, Protocol):
     """What sending an event to a webhook of a team needs."""
 
 
-def send_application_webhook(services: WebhookServices) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
+def send_application_webhook(services: WebhookServices) -> Callable[[Mapping[str, object]], Awaitable[None]]:
     """Return the handler of the outbox."""
 
-    async def send(payload: Mapping[str, Any]) -> None:
+    async def send(payload: Mapping[str, object]) -> None:
         async with services.db.read() as session:
-            webhook = await session.get(ApplicationWebhook, uuid.UUID(payload["webhook_id"]))
+            webhook = await session.get(ApplicationWebhook, uuid.UUID(str(payload["webhook_id"])))
             if webhook is None or not webhook.enabled:
                 raise NotNeeded("the webhook was removed or disabled")
             actor = await _actor(session, webhook.application_id, payload)
         event = {"type": payload["type"], "timestamp": payload["timestamp"]}
-        body = orjson.dumps({**event, "data": {**payload["data"], "actor": actor}})
-        headers = signed_headers(_keys(services.box, webhook), payload["message_id"], clock.timestamp(), body)
+        body = orjson.dumps({**event, "data": {**cast(Mapping[str, object], payload["data"]), "actor": actor}})
+        headers = signed_headers(_keys(services.box, webhook), str(payload["message_id"]), clock.timestamp(), body)
         try:
             status, _ = await services.outbound.post(webhook.url, body, headers)
         except OutboundRefused as error:
@@ -73,7 +73,7 @@ def _keys(box: SecretBox, webhook: ApplicationWebhook) -> list[bytes]:
     return [box.decrypt(secret, purpose(webhook.id)) for secret in stored]
 
 
-async def _actor(session: AsyncSession, application_id: str, payload: Mapping[str, Any]) -> dict[str, object]:
+async def _actor(session: AsyncSession, application_id: str, payload: Mapping[str, object]) -> dict[str, object]:
     """Return who caused an event, as its team may know it: members by name, as on the page of the team; administrators
     without a name; and ``system``."""
     actor = payload.get("actor")

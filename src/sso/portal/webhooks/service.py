@@ -182,7 +182,7 @@ async def send_again(session: AsyncSession, application_id: str, delivery_id: uu
         raise WebhookRefused("unknown")
     if delivery.kind != DeliveryKind.APPLICATION_WEBHOOK:
         raise WebhookRefused("unknown")
-    webhook = await _present(session, application_id, uuid.UUID(delivery.payload["webhook_id"]), lock=False)
+    webhook = await _present(session, application_id, uuid.UUID(str(delivery.payload["webhook_id"])), lock=False)
     if not webhook.enabled:
         raise WebhookRefused("disabled")
     now = clock.now()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sso.identity.users.readers.documents import read_lines_or_elements
 from sso.identity.users.readers.people import NotTaken, Row, flag, left_out, people, refuse_disabled
@@ -24,7 +23,7 @@ def read_auth0(path: Path, encoding: str | None = None) -> Iterator[Record]:
     return people(read_lines_or_elements(path, encoding, "users"), auth0_row)
 
 
-def auth0_row(user: Mapping[str, Any], notes: list[str]) -> Row:
+def auth0_row(user: Mapping[str, object], notes: list[str]) -> Row:
     """Return the row of a user of Auth0.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sso.identity.users.readers.documents import read_lines_or_elements
 from sso.identity.users.readers.people import (
@@ -52,7 +51,7 @@ def read_django(path: Path, encoding: str | None = None) -> Iterator[Record]:
     )
 
 
-def django_row(entry: Mapping[str, Any], notes: list[str], groups: dict[str, str]) -> Row:
+def django_row(entry: Mapping[str, object], notes: list[str], groups: dict[str, str]) -> Row:
     """Return the row of an object that is a user: of a model with ``password`` and ``last_login``.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sso.identity.users.readers.documents import read_elements
 from sso.identity.users.readers.people import NotTaken, Row, flag, left_out, people, refuse_disabled
@@ -54,7 +53,7 @@ def _csv(path: Path, encoding: str | None) -> Iterator[Record]:
             yield Record(line.number, row, "", read)
 
 
-def firebase_row(user: Mapping[str, Any], notes: list[str]) -> Row:
+def firebase_row(user: Mapping[str, object], notes: list[str]) -> Row:
     """Return the row of a user of Firebase. A telephone number may have been written by an administrator: it counts as
     verified only with ``--verified phone``.
 

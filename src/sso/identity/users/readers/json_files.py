@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from sso.errors import Refusal
 from sso.identity.users.readers.text import TextFile
@@ -30,7 +29,7 @@ class JsonText:
             parse_constant=lambda name: self._mark(f"has {name}"),
         )
 
-    def at(self, text: str, start: int) -> tuple[Any, int, str]:
+    def at(self, text: str, start: int) -> tuple[object, int, str]:
         """Return the value that begins at a place, where it ends, and why it is refused, if it is.
 
         Raises:
@@ -212,7 +211,7 @@ class Array:
         )
 
 
-def _record(line: int, value: Any, wrong: str, read: int, lines: int) -> Record:
-    if not wrong and not isinstance(value, dict):
-        wrong = "is not a JSON object"
+def _record(line: int, value: object, wrong: str, read: int, lines: int) -> Record:
+    if not isinstance(value, dict):
+        return Record(line, None, wrong or "is not a JSON object", read, lines)
     return Record(line, None if wrong else value, wrong, read, lines)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from sso.identity.users.readers.documents import read_elements
 from sso.identity.users.readers.people import NotTaken, Row, first, full_name, left_out, people, refuse_disabled
 from sso.identity.users.records import Record
+from sso.platform.security.json_documents import several
 
 _ATTRIBUTES = {
     "phone_number": ("phoneNumber", "phone_number", "phone", "mobile", "telephone", "telp", "no_hp"),
@@ -37,7 +37,7 @@ def read_keycloak(path: Path, encoding: str | None = None) -> Iterator[Record]:
     return people(read_elements(path, encoding, "users"), keycloak_row)
 
 
-def keycloak_row(user: Mapping[str, Any], notes: list[str]) -> Row:
+def keycloak_row(user: Mapping[str, object], notes: list[str]) -> Row:
     """Return the row of a user of Keycloak.
 
     Raises:
@@ -55,14 +55,16 @@ def keycloak_row(user: Mapping[str, Any], notes: list[str]) -> Row:
     row = {ours: _one(first(attributes, *names)) for ours, names in _ATTRIBUTES.items()}
     used = {name.casefold() for names in _ATTRIBUTES.values() for name in names}
     left_out(notes, "attributes", [name for name in attributes if name.casefold() not in used], "have no place here")
-    left_out(notes, "roles", [item for item in user.get("realmRoles") or () if not _is_default(item)])
+    left_out(notes, "roles", [item for item in several(user.get("realmRoles")) if not _is_default(item)])
     client_roles = user.get("clientRoles") or {}
     if isinstance(client_roles, Mapping):
-        left_out(notes, "roles", [f"{client}/{role}" for client, roles in client_roles.items() for role in roles or ()])
+        left_out(
+            notes, "roles", [f"{client}/{role}" for client, roles in client_roles.items() for role in several(roles)]
+        )
     left_out(notes, "groups", user.get("groups"))
     left_out(notes, "required actions", user.get("requiredActions"), "are not asked for here")
     left_out(
-        notes, "sign-in by", [_provider(item) for item in user.get("federatedIdentities") or ()], "is not taken over"
+        notes, "sign-in by", [_provider(item) for item in several(user.get("federatedIdentities"))], "is not taken over"
     )
     return {
         **row,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sso.identity.users.readers.people import NotTaken, Row, first, flag, full_name, left_out, people, refuse_disabled
 from sso.identity.users.readers.tables import has_time, read_table, text_of
@@ -44,7 +43,7 @@ def _is_users(table: str, columns: Sequence[str]) -> bool:
     return table.endswith("users") and {"email", "password"} <= {column.casefold() for column in columns}
 
 
-def laravel_row(user: Mapping[str, Any], notes: list[str]) -> Row:
+def laravel_row(user: Mapping[str, object], notes: list[str]) -> Row:
     """Return the row of a user of Laravel.
 
     Raises:

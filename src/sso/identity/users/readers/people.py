@@ -77,7 +77,7 @@ def kept(row: Row) -> Row:
     }
 
 
-def first(given: Mapping[str, Any], *names: str) -> Any:
+def first(given: Mapping[str, object], *names: str) -> object:
     """Return the first of some values that is there; None: none is. Capitals in the names make no difference."""
     by_name = {str(name).casefold(): value for name, value in given.items()}
     for name in names:
@@ -114,12 +114,13 @@ def refuse_disabled(disabled: bool | None, how: str) -> None:
         raise NotTaken(f"the account is disabled there ({how}); an imported account could be used at once")
 
 
-def left_out(notes: list[str], column: str, values: Any, why: str = "grants nothing here") -> None:
+def left_out(notes: list[str], column: str, named: object, why: str = "grants nothing here") -> None:
     """Add a note about values that have no place here."""
-    if isinstance(values, Mapping):
-        values = [f"{name}: {value}" for name, value in values.items()]
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        values = [values]
+    values: Iterable[object] = [named]
+    if isinstance(named, Mapping):
+        values = [f"{name}: {value}" for name, value in named.items()]
+    elif isinstance(named, Iterable) and not isinstance(named, str):
+        values = named
     texts = [" ".join(str(value).split()) for value in values if value not in (None, "", [], {}, False, "0")]
     if texts:
         notes.append(f"{column}: {', '.join(texts)[:200]} {why}")

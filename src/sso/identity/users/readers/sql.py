@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sso.errors import Refusal
 from sso.identity.users.readers.text import TextFile
@@ -404,7 +403,7 @@ class _Dump:
     def _read(self) -> int:
         return self.file.file.tell()
 
-    def _row(self, line: int, columns: Sequence[str], values: list[Any], size: int) -> Record:
+    def _row(self, line: int, columns: Sequence[str], values: Sequence[object], size: int) -> Record:
         read, lines = self._read(), max(1, self.line - line + 1)
         if len(values) != len(columns):
             return Record(line, None, f"has {len(values)} values for {len(columns)} columns", read, lines)
@@ -440,7 +439,7 @@ class _Dump:
         text, at = self.text, _blank(self.text, self.at)
         if text[at] != "(":
             raise _Broken(f"a list of values is expected, not {text[at : at + 20]!r}")
-        values: list[Any] = []
+        values: list[object] = []
         at += 1
         while True:
             value, at = self._value(text, _blank(text, at))
@@ -479,7 +478,7 @@ class _Dump:
             raise _More
         return value, cast.end() if cast else match.end()
 
-    def _word(self, text: str, at: int, match: re.Match[str]) -> tuple[Any, int]:
+    def _word(self, text: str, at: int, match: re.Match[str]) -> tuple[object, int]:
         word, end = match[0].casefold(), match.end()
         _check_end(text, end)
         after = _blank(text, end)

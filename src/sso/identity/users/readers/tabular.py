@@ -133,7 +133,7 @@ def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> _Foun
 def _record(number: int, cells: Sequence[str], names: Sequence[str], read: int, lines: int = 1) -> Record:
     if len(cells) != len(names):
         return Record(number, None, f"has {len(cells)} values for {len(names)} columns", read, lines)
-    row = dict(zip(names, cells, strict=True))
+    row: dict[str, object] = dict(zip(names, cells, strict=True))
     if "" in names:
         for place, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
             if not name and cell.strip():

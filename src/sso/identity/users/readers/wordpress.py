@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sso.errors import Refusal
 from sso.identity.users.readers.people import NotTaken, Row, first, full_name, left_out, people
@@ -52,7 +51,7 @@ def _rights(path: Path, encoding: str | None) -> dict[str, str]:
     return rights
 
 
-def wordpress_row(user: Mapping[str, Any], notes: list[str], rights: Mapping[str, str]) -> Row:
+def wordpress_row(user: Mapping[str, object], notes: list[str], rights: Mapping[str, str]) -> Row:
     """Return the row of a user of WordPress.
 
     Raises:

@@ -7,7 +7,6 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from sso.errors import Refusal
 
@@ -54,7 +53,7 @@ class Rule:
     seconds: int
 
 
-Windows = Mapping[str, Any]
+Windows = Mapping[str, float | str]
 """The window of each counter in which a place was taken, for :meth:`Storage.settle`."""
 
 
