@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 from sso.accounts.services import AccountActions
 from sso.identity.authn.factors import Passkeys
@@ -48,6 +49,9 @@ class SignInStorage(AccountActions, HasUsage, HasIdle, Protocol):
     @property
     def passkeys(self) -> Passkeys:
         """Makes and checks passkeys."""
+
+    def browser_state(self, session_id: UUID) -> str:
+        """Return the state of the browser, which changes with its session (Session Management section 3)."""
 
     @property
     def countries(self) -> Countries:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.flows import FlowEnded, FlowRefused
 from sso.accounts.profile import read_name
+from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.pending_request import account_at
@@ -20,6 +21,7 @@ from sso.http.admin.setup import HERE as SETUP
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
+from sso.http.common.services import Accounts, Limits
 from sso.http.common.typed_forms import FormModel, cut, read_form, required
 from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import WEAK, WRONG_APP_CODE
@@ -57,26 +59,26 @@ class AdministratorForm(FormModel):
 
 
 @router.get(PATH)
-async def setup_link_page(page: CurrentPage) -> Response:
+async def setup_link_page(page: CurrentPage, accounts: Accounts, limits: Limits) -> Response:
     """Show the form of a setup link. It uses the link up only when it is sent: a preview of the link does no harm."""
     token = page.query.get("c", "")
-    await page.site.limits.setup_links.take(page.visitor.ip_address)
+    await limits.setup_links.take(page.visitor.ip_address)
     try:
-        person = await administrator_of_link(page.site.accounts, token)
+        person = await administrator_of_link(accounts, token)
     except LinkEnded:
         return _ended(page)
     return _form_page(page, token, {"name": person.name, "username": person.username, "email": person.email})
 
 
 @router.post(PATH)
-async def use_setup_link(page: CurrentPage) -> Response:
+async def use_setup_link(page: CurrentPage, accounts: Accounts, limits: Limits) -> Response:
     """Keep the name and the password, and lead to the page on which the authenticator app is set up."""
     fields, token = page.fields, page.fields.get("c", "")
     if not page.has_browser:
         return page.failure("no_cookies", 400)
-    await page.site.limits.setup_links.take(page.visitor.ip_address)
+    await limits.setup_links.take(page.visitor.ip_address)
     try:
-        await administrator_of_link(page.site.accounts, token)
+        await administrator_of_link(accounts, token)
     except LinkEnded:
         return _ended(page)
     if not page.has_valid_csrf_token(f"setup {token}"):
@@ -84,11 +86,11 @@ async def use_setup_link(page: CurrentPage) -> Response:
     sent = read_form(AdministratorForm, fields)
     if sent.mistakes:
         return _form_page(page, token, fields, errors_in_order(sent.mistakes, FIELDS), 400)
-    return await _begin(page, token, NewAdministrator(sent.form.name, sent.form.username, sent.form.email))
+    return await _begin(page, accounts, token, NewAdministrator(sent.form.name, sent.form.username, sent.form.email))
 
 
-async def _begin(page: PageRequest, token: str, person: NewAdministrator) -> Response:
-    services, fields = page.site.accounts, page.fields
+async def _begin(page: PageRequest, services: AccountServices, token: str, person: NewAdministrator) -> Response:
+    fields = page.fields
     try:
         flow = await begin_administrator(services, page.visitor, token, person, fields.get("password", ""))
     except LinkEnded:
@@ -105,22 +107,22 @@ async def _begin(page: PageRequest, token: str, person: NewAdministrator) -> Res
 
 
 @router.get(APP)
-async def setup_app_page(page: CurrentPage) -> Response:
+async def setup_app_page(page: CurrentPage, accounts: Accounts) -> Response:
     """Show the authenticator app that the administrator sets up."""
-    flow = await _flow(page, page.query.get("f", ""))
+    flow = await _flow(page, accounts, page.query.get("f", ""))
     return flow if isinstance(flow, Response) else _app_page(page, flow)
 
 
 @router.post(APP)
-async def confirm_setup_app(page: CurrentPage) -> Response:
+async def confirm_setup_app(page: CurrentPage, accounts: Accounts) -> Response:
     """Create the administrator, use the link up, start the session, and show the recovery codes."""
-    flow = await _flow(page, page.fields.get("f", ""))
+    flow = await _flow(page, accounts, page.fields.get("f", ""))
     if isinstance(flow, Response):
         return flow
     if not page.has_valid_csrf_token(f"setup app {flow.token}"):
         return _app_page(page, flow, field_error("", STALE), 400)
     try:
-        created = await confirm_administrator(page.site.accounts, page.visitor, flow, page.fields.get("code", ""))
+        created = await confirm_administrator(accounts, page.visitor, flow, page.fields.get("code", ""))
     except FlowRefused:
         return _app_page(page, flow, field_error("code", WRONG_APP_CODE), 400)
     except FlowEnded:
@@ -131,17 +133,17 @@ async def confirm_setup_app(page: CurrentPage) -> Response:
         data = data_of(flow)
         errors = field_error("username", NOT_USABLE, reason="; ".join(error.mistakes))
         return _form_page(page, data["link"], data["person"], errors, 409)
-    page.site.worker.nudge()
-    before = await account_at(page.site, page.visitor)
+    accounts.worker.nudge()
+    before = await account_at(page.services, page.visitor)
     options = SignInOptions(add=True, then=SETUP)
-    started = await start_session(page.site, page.visitor, created.proof, options, pending=None, before=before)
+    started = await start_session(page.services, page.visitor, created.proof, options, pending=None, before=before)
     return finish(page, started, None, before, codes_page(page, Destination(), created.recovery_codes, SETUP))
 
 
-async def _flow(page: PageRequest, flow_token: str) -> RunningFlow | Response:
+async def _flow(page: PageRequest, accounts: AccountServices, flow_token: str) -> RunningFlow | Response:
     """Return the pending flow of the administrator, or the page that says that it is over."""
     try:
-        flow = await recall_administrator(page.site.accounts, page.visitor, flow_token)
+        flow = await recall_administrator(accounts, page.visitor, flow_token)
     except LinkEnded:
         return _ended(page)
     return flow if flow is not None else page.failure("expired_interaction", 400)
@@ -172,7 +174,7 @@ def _form_page(
         name=typed.get("name", "")[:200],
         username=typed.get("username", "")[:64],
         email=typed.get("email", "")[:254],
-        minimum=page.site.settings.password_min_length,
+        minimum=page.services.settings.password_min_length,
         errors=errors,
         csrf_token=page.csrf_token(f"setup {token}"),
     )

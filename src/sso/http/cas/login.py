@@ -27,7 +27,7 @@ async def login(request: Request) -> Response:
     if wish is None:
         return RedirectResponse("/", 303, {"Cache-Control": "no-store"})
     page = without_form(request)
-    server = page.site.server
+    server = page.services.server
 
     async def check() -> AuthorizationRequest:
         return login_request(server, wish)

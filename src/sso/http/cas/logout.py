@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.common.late_routes import new_router
-from sso.http.sign_in.logout import LogoutEndpoint, answer_logout
+from sso.http.sign_in.logout import CurrentSignOut, LogoutEndpoint, answer_logout
 from sso.logout.cas_sign_out import check_cas_logout
 
 router = new_router()
@@ -15,6 +14,6 @@ CAS_LOGOUT = LogoutEndpoint("/cas/logout", ("service", "url"))
 
 
 @router.api_route("/cas/logout", methods=["GET", "POST"])
-async def logout(request: Request) -> Response:
+async def logout(visit: CurrentSignOut) -> Response:
     """Sign the user out after they have confirmed it: nothing proves that the application speaks of them."""
-    return await answer_logout(request, CAS_LOGOUT, check_cas_logout)
+    return await answer_logout(visit, CAS_LOGOUT, check_cas_logout)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends
 from starlette.requests import Request
 
 from sso.accounts.services import AccountActions, AccountServices
+from sso.accounts.sign_in.services import SignInServices
 from sso.clients.services import LiveClients
 from sso.http.common.images import Logos
 from sso.http.common.state import RateLimits, site_of
 from sso.identity.authn.passwords import Passwords
+from sso.oidc.services import ChangeServices, HasIdle
 from sso.platform.db import Database
 from sso.platform.outbox import Worker
 from sso.platform.security.encryption import SecretBox
+from sso.platform.services import HasBox, HasDatabase, HasKeys, HasSettings
 from sso.portal.services import CheckServices, PlaygroundServices
 from sso.settings import Settings
+from sso.ssf.events import EventServices
 
 if TYPE_CHECKING:
     from sso.platform.security.outbound_http import Outbound
@@ -44,6 +48,13 @@ class RegistrationChange:
         """After the change: know of it in this process, and send what is in the outbox."""
         await self.clients.refresh()
         self.worker.nudge()
+
+
+class SignOutServices(EventServices, HasDatabase, HasSettings, HasBox, HasKeys, HasIdle, ChangeServices, Protocol):
+    """What signing out needs: the request, the accounts of the browser, and the end of their sessions."""
+
+    def browser_state(self, session_id: UUID) -> str:
+        """Return what the browser's cookie says of a session (Session Management section 3.2)."""
 
 
 async def _database(request: Request) -> Database:
@@ -84,6 +95,19 @@ async def _logos(request: Request) -> Logos:
 
 async def _accounts(request: Request) -> AccountServices:
     return site_of(request).accounts
+
+
+def sign_in_services(request: Request) -> SignInServices:
+    """Return what signing in needs, for a route that is called with the request alone."""
+    return site_of(request)
+
+
+async def _sign_in(request: Request) -> SignInServices:
+    return sign_in_services(request)
+
+
+async def _sign_out(request: Request) -> SignOutServices:
+    return site_of(request).provider
 
 
 async def _account_actions(request: Request) -> AccountActions:
@@ -127,6 +151,10 @@ LogoService = Annotated[Logos, Depends(_logos)]
 """The logos of applications."""
 Accounts = Annotated[AccountServices, Depends(_accounts)]
 """What use cases about the own account need."""
+SignIn = Annotated[SignInServices, Depends(_sign_in)]
+"""What use cases of the sign-in need."""
+SignOut = Annotated[SignOutServices, Depends(_sign_out)]
+"""What signing out needs."""
 AccountActor = Annotated[AccountActions, Depends(_account_actions)]
 """What changes of accounts by administrators need."""
 Registration = Annotated[RegistrationChange, Depends(_registration)]

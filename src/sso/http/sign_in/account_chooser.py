@@ -12,7 +12,7 @@ from sso.accounts.sign_in.current_account import AccountLocked, current_account
 from sso.http.common.cookies import cookie_values, delete_cookie, set_cookie
 from sso.http.common.destination import read_destination
 from sso.http.common.forms import sent_fields
-from sso.http.common.state import site_of
+from sso.http.common.services import sign_in_services
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.pages import locked_page
@@ -27,7 +27,7 @@ async def on_account_locked(request: Request, error: Exception) -> Response:
     named = {"client": query.get("client_id", "")} if authorizes else dict(query)
     fields = {} if authorizes else await sent_fields(request)
     destination = read_destination(named)
-    page = PageRequest(request, visitor_of(request, fields), fields, destination)
+    page = PageRequest(request, visitor_of(request, fields), fields, destination, sign_in_services(request))
     return locked_page(page, error.person, destination)
 
 
@@ -39,7 +39,7 @@ async def present_account(request: Request, session: AsyncSession, client_id: st
         AccountLocked: when the account is locked. Every page of a person who is signed in comes through here; only help
             and signing out do not.
     """
-    current = await current_account(site_of(request).provider, session, visitor_of(request), client_id)
+    current = await current_account(sign_in_services(request).provider, session, visitor_of(request), client_id)
     return current.signed_in if current is not None else None
 
 
@@ -55,7 +55,7 @@ def with_accounts(
         remember: those that are remembered on this device from now on.
         forget: one that is not remembered any more.
     """
-    settings, remembered = site_of(request).settings, cookie_values(request, "remembered")
+    settings, remembered = sign_in_services(request).settings, cookie_values(request, "remembered")
     remembered_tokens = [token for token in tokens if token in remember or (token in remembered and token != forget)]
     if tokens:
         set_cookie(response, settings, "session", ".".join(tokens))

@@ -27,8 +27,8 @@ async def choose_account(page: CurrentPage) -> Response:
     pending, current = form
     choice = page.fields.get("choice", "")
     if choice == "continue":
-        return await proceed(page, await mark_done(page.site, page.visitor, pending, "select_account"), current)
-    selected = await select_account(page.site, page.visitor, pending, choice)
+        return await proceed(page, await mark_done(page.services, page.visitor, pending, "select_account"), current)
+    selected = await select_account(page.services, page.visitor, pending, choice)
     if selected is None:
         return sign_in_form(page, pending, adding=True)
     response = show_next_step(page, selected.next_step)
@@ -39,11 +39,11 @@ async def choose_account(page: CurrentPage) -> Response:
 @router.post("/accounts")
 async def switch_account(page: CurrentPage) -> Response:
     """Make another account of this browser the present one, without an application."""
-    await account_at(page.site, page.visitor)  # refuses a locked account
+    await account_at(page.services, page.visitor)  # refuses a locked account
     response = RedirectResponse("/", 303)
     if not page.has_valid_csrf_token("accounts", page.visitor.session_token):
         return response
-    provider = page.site.provider
+    provider = page.services.provider
     async with provider.db.read() as session:
         accounts = await accounts_of_browser(provider.idle, session, page.visitor)
     chosen = account_with(accounts, page.fields.get("choice", ""))

@@ -41,12 +41,12 @@ async def arrival_of(page: PageRequest, stored: Destination) -> Arrival:
     pending, before, then = None, None, stored.then
     try:
         if stored.i:
-            pending, before = await recall_request(page.site, page.visitor, stored.i)
+            pending, before = await recall_request(page.services, page.visitor, stored.i)
     except RequestExpired:
         pending = None
     if pending is None:
-        before = await account_at(page.site, page.visitor)
-        client = named_application(page.site.provider.registry, stored)
+        before = await account_at(page.services, page.visitor)
+        client = named_application(page.services.provider.registry, stored)
         if client is not None and client.meta.initiate_login_uri:
             then = OPEN + client.client_id
     i = pending.token if pending is not None else ""

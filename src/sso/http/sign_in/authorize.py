@@ -15,7 +15,7 @@ from sso.http.common.cookies import with_browser
 from sso.http.common.forms import form_pairs, query_pairs, sent_fields
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
-from sso.http.common.state import site_of
+from sso.http.common.services import sign_in_services
 from sso.http.sign_in.finish import proceed, refuse
 from sso.http.sign_in.page_request import PageRequest, without_form
 from sso.http.sign_in.pages import request_address
@@ -29,7 +29,7 @@ router = new_router()
 async def on_request_expired(request: Request, error: Exception) -> Response:
     """Answer :class:`RequestExpired`."""
     assert isinstance(error, RequestExpired)
-    provider = site_of(request).provider
+    provider = sign_in_services(request).provider
     client = client_of_token(provider.box, provider.registry, error.token)
     return failure(request, "expired_interaction", 400, client=client, fields=await sent_fields(request))
 
@@ -39,7 +39,7 @@ async def authorize(request: Request) -> Response:
     """The authorization endpoint."""
     page = without_form(request)
     parameters = await form_pairs(request) if request.method == "POST" else query_pairs(request)
-    return await begin(page, await flow.read_request(page.site.server, parameters))
+    return await begin(page, await flow.read_request(page.services.server, parameters))
 
 
 async def begin(page: PageRequest, authorization: AuthorizationRequest) -> Response:
@@ -51,7 +51,7 @@ async def begin(page: PageRequest, authorization: AuthorizationRequest) -> Respo
     if page.request.method == "POST" and not page.visitor.session_token:
         return await _repeat_by_get(page, authorization)
     try:
-        current = await account_answering(page.site, page.visitor, authorization)
+        current = await account_answering(page.services, page.visitor, authorization)
     except AccountLocked:
         if "none" not in authorization.prompt:
             raise
@@ -62,7 +62,7 @@ async def begin(page: PageRequest, authorization: AuthorizationRequest) -> Respo
 
 async def _repeat_by_get(page: PageRequest, authorization: AuthorizationRequest) -> Response:
     """A form that another site posts brings no cookie (SameSite=Lax): look again by GET."""
-    await page.site.limits.waiting_requests.take(page.visitor.ip_address)
-    pending = await hold_request(page.site, page.visitor, PendingRequest(authorization))
+    await page.services.limits.waiting_requests.take(page.visitor.ip_address)
+    pending = await hold_request(page.services, page.visitor, PendingRequest(authorization))
     response = RedirectResponse(request_address(pending), 303, {"Cache-Control": "no-store"})
     return with_browser(page.request, response)

@@ -24,7 +24,7 @@ async def consent(page: CurrentPage) -> Response:
     pending, current = form
     if page.fields.get("choice") != "allow":
         return await refuse(page, pending, "access_denied", "The person refused.")
-    return show_next_step(page, await give_consent(page.site, page.visitor, pending, current))
+    return show_next_step(page, await give_consent(page.services, page.visitor, pending, current))
 
 
 @router.post("/identity")

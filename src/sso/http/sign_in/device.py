@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 from urllib.parse import urlencode
 
+from fastapi import Depends
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import CurrentAccount, current_account
@@ -15,10 +17,13 @@ from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.results import FlowExpired, FlowStarted
 from sso.accounts.sign_in.second_factor import begin_second_factor
 from sso.clients.registry import Client
+from sso.clients.services import LiveClients
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
+from sso.http.common.services import Clients, Limits
+from sso.http.common.typed_forms import FormModel, read_form
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.allowed_users import needed_for
 from sso.http.sign_in.finish import show_flow
@@ -33,7 +38,7 @@ from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.demands import Demand, Unmet
 from sso.oidc.device import service as device
 from sso.oidc.models import DeviceCode
-from sso.platform.security.rate_limits import TooManyFailures
+from sso.platform.security.rate_limits import CountLimit, TooManyFailures
 
 router = new_router()
 
@@ -41,28 +46,60 @@ UNKNOWN = N_("This code is wrong or has expired. Check the code on your device, 
 WAIT = N_("Too many wrong codes. Try again in %(minutes)d minutes.")
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceVisit:
+    """A request to the page of devices.
+
+    Args:
+        page: the request.
+        clients: the registered applications.
+        attempts: limits wrong codes, for each IP address.
+    """
+
+    page: PageRequest
+    clients: LiveClients
+    attempts: CountLimit
+
+
+async def _visit(page: CurrentPage, clients: Clients, limits: Limits) -> DeviceVisit:
+    return DeviceVisit(page, clients, limits.device_codes)
+
+
+CurrentVisit = Annotated[DeviceVisit, Depends(_visit)]
+
+
+class DeviceForm(FormModel):
+    """The code of the device; with ``choice``, the decision about the device."""
+
+    user_code: str = ""
+    choice: str = ""
+
+
 @router.get("/device")
-async def device_page(page: CurrentPage) -> Response:
+async def device_page(visit: CurrentVisit) -> Response:
     """The page where the code is typed; with a code, the one where it is decided (section 3.3.1)."""
+    page = visit.page
     await _current(page)
     typed = page.query.get("user_code", "")
-    return await _look_up(page, typed) if typed else _type_page(page)
+    return await _look_up(visit, typed) if typed else _type_page(page)
 
 
 @router.post("/device")
-async def device_form(page: CurrentPage) -> Response:
+async def device_form(visit: CurrentVisit) -> Response:
     """Look a code up, or decide."""
+    page = visit.page
     await _current(page)
-    typed = page.fields.get("user_code", "")
+    form = read_form(DeviceForm, page.fields).form
+    typed = form.user_code
     if "choice" not in page.fields:
         if not page.has_valid_csrf_token("device"):
             return _type_page(page, typed, field_error("", STALE), 400)
-        return await _look_up(page, typed)
-    code, client, _ = await _find(page, typed)
+        return await _look_up(visit, typed)
+    code, client, _ = await _find(visit, typed)
     purpose = _purpose(code, client) if code is not None and client is not None else ""
     if not purpose or not page.has_valid_csrf_token(purpose, page.visitor.session_token):
-        return await _look_up(page, typed)
-    return await _decide(page, typed, page.fields["choice"] == "allow")
+        return await _look_up(visit, typed)
+    return await _decide(visit, typed, form.choice == "allow")
 
 
 async def _current(page: PageRequest) -> CurrentAccount | None:
@@ -71,32 +108,33 @@ async def _current(page: PageRequest) -> CurrentAccount | None:
     Raises:
         AccountLocked: when the account is locked.
     """
-    provider = page.site.provider
+    provider = page.services.provider
     async with provider.db.read() as session:
         return await current_account(provider, session, page.visitor)
 
 
-async def _enter(page: PageRequest, typed: str) -> tuple[DeviceCode, Client, SignedIn | None] | Response:
+async def _enter(visit: DeviceVisit, typed: str) -> tuple[DeviceCode, Client, SignedIn | None] | Response:
     """Return what a typed code is for, and who is signed in; or the page that refuses the code, which counts."""
+    page = visit.page
     try:
-        attempt = await page.site.limits.device_codes.take(page.visitor.ip_address)
+        attempt = await visit.attempts.take(page.visitor.ip_address)
     except TooManyFailures as error:
         return to_wait(
             _type_page(page, typed, field_error("user_code", WAIT, minutes=error.minutes), 429), error.retry_after
         )
-    code, client, who = await _find(page, typed)
+    code, client, who = await _find(visit, typed)
     if code is None or client is None:
         return await _unknown_page(page, typed)
     await attempt.give_back()
     return code, client, who
 
 
-async def _look_up(page: PageRequest, typed: str) -> Response:
+async def _look_up(visit: DeviceVisit, typed: str) -> Response:
     """Show what the device of a code asks for, to a person who is signed in."""
-    entered = await _enter(page, typed)
+    page, entered = visit.page, await _enter(visit, typed)
     if isinstance(entered, Response):
         return entered
-    (code, client, who), provider = entered, page.site.provider
+    (code, client, who), provider = entered, page.services.provider
     if who is None:
         return _sign_in(code)
     async with provider.db.read() as session:
@@ -129,13 +167,14 @@ def _purpose(code: DeviceCode, client: Client) -> str:
     return f"device {code.device_hash.hex()} {shown_digest(client, permissions)}"
 
 
-async def _find(page: PageRequest, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:
+async def _find(visit: DeviceVisit, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:
     """Return the device of a code, its application where it is enabled, and who is signed in."""
-    provider, user_code = page.site.provider, device.normal_user_code(typed)
+    page, user_code = visit.page, device.normal_user_code(typed)
+    provider = page.services.provider
     async with provider.db.read() as session:
         code = await device.find_waiting(session, user_code) if user_code else None
         current = await current_account(provider, session, page.visitor)
-    client = await provider.client(code.client_id) if code is not None else None
+    client = await visit.clients.client(code.client_id) if code is not None else None
     who = current.signed_in if current is not None else None
     return code, client if client is not None and client.enabled else None, who
 
@@ -163,7 +202,7 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         person=who.user.name,
         level=client.meta.minimum_identity if identity else str(unmet.demand),
         text=NOT_ALLOWED_TEXTS.get(unmet.demand, ""),
-        needed=needed_for(client, await allowed_groups(page.site.provider.db, client))
+        needed=needed_for(client, await allowed_groups(page.services.provider.db, client))
         if unmet.demand is Demand.ROLE
         else [],
         user_code=code.user_code,
@@ -177,30 +216,30 @@ async def _step_up(
 ) -> FlowStarted | FlowExpired | None:
     """Ask for the second factor that the application needs; it leads back to the device."""
     live, level = who.session, client.meta.minimum_acr or ACR_PASSWORD
-    async with page.site.provider.db.read() as session:
+    async with page.services.provider.db.read() as session:
         user = await session.get(User, who.user.id)
     if user is None:
         return None
     proof, options = Authenticated(user, live.acr, live.amr, live.auth_time), SignInOptions(user_code=code.user_code)
-    return await begin_second_factor(page.site, page.visitor, proof, "asked", level, options)
+    return await begin_second_factor(page.services, page.visitor, proof, "asked", level, options)
 
 
-async def _decide(page: PageRequest, typed: str, allowed: bool) -> Response:
-    entered = await _enter(page, typed)
+async def _decide(visit: DeviceVisit, typed: str, allowed: bool) -> Response:
+    page, entered = visit.page, await _enter(visit, typed)
     if isinstance(entered, Response):
         return entered
-    (code, client, who), site, visitor = entered, page.site, page.visitor
+    (code, client, who), provider, visitor = entered, page.services.provider, page.visitor
     if who is None:
-        return await _look_up(page, typed)
+        return await _look_up(visit, typed)
     done, unmet = False, None
     try:
-        async with site.provider.db.write() as session:
+        async with provider.db.write() as session:
             if allowed:
-                unmet = await device.unmet_by(session, site.provider.settings, code, client, who, visitor.ip_address)
+                unmet = await device.unmet_by(session, provider.settings, code, client, who, visitor.ip_address)
             if unmet is None:
                 done = await device.decide(
                     session,
-                    site.provider,
+                    provider,
                     code,
                     who,
                     allowed=allowed,
@@ -219,7 +258,7 @@ async def _decide(page: PageRequest, typed: str, allowed: bool) -> Response:
 
 async def _unknown_page(page: PageRequest, typed: str) -> Response:
     """Say that a code is not valid. Where it was once, the page names the application and leads back to it."""
-    provider, user_code = page.site.provider, device.normal_user_code(typed)
+    provider, user_code = page.services.provider, device.normal_user_code(typed)
     async with provider.db.read() as session:
         client_id = await device.application_of(session, user_code) if user_code else ""
     return _type_page(page, typed, field_error("user_code", UNKNOWN), 400, provider.registry.enabled(client_id))

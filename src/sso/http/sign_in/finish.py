@@ -62,7 +62,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 async def proceed(page: PageRequest, pending: PendingRequest, current: CurrentAccount | None) -> Response:
     """Do what an authorization request needs next, and answer. Where nobody is signed in (any more), the cookie that
     holds the browser's state is deleted."""
-    step = await continue_request(page.site, page.visitor, pending, current)
+    step = await continue_request(page.services, page.visitor, pending, current)
     if current is not None:
         return show_next_step(page, step)
     if isinstance(step, SignInNeeded):
@@ -75,7 +75,7 @@ async def proceed(page: PageRequest, pending: PendingRequest, current: CurrentAc
 async def ask_to_sign_in(page: PageRequest, pending: PendingRequest | None, *, adding: bool = False) -> Response:
     """Return the sign-in page for a browser in which nobody is signed in. Where its session ended, the page says why,
     once: the cookie of that session is deleted."""
-    provider = page.site.provider
+    provider = page.services.provider
     ended = await last_session_end(provider.db, provider.idle, page.visitor)
     response = sign_in_form(page, pending, adding=adding, ended=ended)
     if ended is not None:
@@ -85,7 +85,7 @@ async def ask_to_sign_in(page: PageRequest, pending: PendingRequest | None, *, a
 
 async def refuse(page: PageRequest, pending: PendingRequest, error: str, description: str) -> Response:
     """Tell the application that it cannot have what it asked for."""
-    return show_next_step(page, await refuse_request(page.site, pending, Fail(error, description)))
+    return show_next_step(page, await refuse_request(page.services, pending, Fail(error, description)))
 
 
 def show_next_step(page: PageRequest, step: NextStep) -> Response:
@@ -121,7 +121,7 @@ def _answer(page: PageRequest, step: RequestAnswered) -> Response:
     response = to_application(page.request, step.answer, page.fields)
     if step.session_id is None:
         return response
-    return with_browser_state(page.request, response, page.site.provider.browser_state(step.session_id))
+    return with_browser_state(page.request, response, page.services.provider.browser_state(step.session_id))
 
 
 def finish(
@@ -171,12 +171,12 @@ def _with_session(
     elif started.lacks_attributes and landing is None:
         destination = started.destination if pending is None else destination_of(page, pending)
         response = RedirectResponse(destination.address(MORE_DATA), 303, _NO_STORE)
-        with_browser_state(page.request, response, page.site.provider.browser_state(started.session_id))
+        with_browser_state(page.request, response, page.services.provider.browser_state(started.session_id))
     else:
         response = landing or RedirectResponse(address_of_destination(started.destination), 303)
-        state = page.site.provider.browser_state(started.session_id)
+        state = page.services.provider.browser_state(started.session_id)
         with_browser_state(page.request, response, state)
     remember = started.tokens[:1] if started.remember else []
     with_accounts(page.request, response, started.tokens, remember=remember)
-    set_cookie(response, page.site.settings, "device", started.device_id, DEVICE_COOKIE_SECONDS)
+    set_cookie(response, page.services.settings, "device", started.device_id, DEVICE_COOKIE_SECONDS)
     return response

@@ -25,7 +25,7 @@ async def read_form(
     Raises:
         RequestExpired: when the authorization request has expired.
     """
-    pending, current = await recall_request(page.site, page.visitor, page.fields.get("i", ""))
+    pending, current = await recall_request(page.services, page.visitor, page.fields.get("i", ""))
     expected = purpose if isinstance(purpose, str) else purpose(pending)
     if current is None or not page.has_valid_csrf_token(expected, current.token):
         return await proceed(page, pending, current)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
+from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import Account, CurrentAccountServices, accounts_of_browser
 from sso.clients.registry import Client, Registry
-from sso.clients.services import HasRegistry
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
-from sso.http.common.state import site_of
+from sso.http.common.services import Outbox, SignOut, SignOutServices
 from sso.http.common.visitor import visitor_of
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.account_chooser import with_accounts
@@ -31,8 +30,7 @@ from sso.logout.end_sessions import end_sessions
 from sso.logout.rp_initiated import LogoutRequest, check_logout, frontchannel_addresses
 from sso.logs import note
 from sso.oidc.authorize.request import with_news
-from sso.oidc.provider import Provider
-from sso.platform.services import HasSettings
+from sso.platform.outbox import Worker
 from sso.platform.visitor import Visitor
 
 router = new_router()
@@ -51,32 +49,50 @@ END_SESSION = LogoutEndpoint(
 )
 
 
-class SignedOutServices(HasSettings, HasRegistry, Protocol):
-    """What the page after signing out needs."""
+@dataclass(frozen=True, slots=True)
+class SignOutVisit:
+    """A request to sign out.
 
-    def browser_state(self, session_id: UUID) -> str:
-        """Return what the browser's cookie says of a session (Session Management section 3.2)."""
+    Args:
+        request: of the browser, from an application or from our own page.
+        services: what signing out needs.
+        outbox: sends the notices to applications.
+    """
+
+    request: Request
+    services: SignOutServices
+    outbox: Worker
+
+
+async def _visit(request: Request, services: SignOut, outbox: Outbox) -> SignOutVisit:
+    return SignOutVisit(request, services, outbox)
+
+
+CurrentSignOut = Annotated[SignOutVisit, Depends(_visit)]
 
 
 @router.api_route("/logout", methods=["GET", "POST"])
-async def logout(request: Request) -> Response:
+async def logout(visit: CurrentSignOut) -> Response:
     """The end_session_endpoint (RP-Initiated Logout section 2), and the form of its own page."""
-    return await answer_logout(request, END_SESSION, check_logout)
+    return await answer_logout(visit, END_SESSION, check_logout)
 
 
 async def answer_logout(
-    request: Request, endpoint: LogoutEndpoint, check_request: Callable[[Provider, dict[str, str]], LogoutRequest]
+    visit: SignOutVisit,
+    endpoint: LogoutEndpoint,
+    check_request: Callable[[SignOutServices, dict[str, str]], LogoutRequest],
 ) -> Response:
     """Sign the user out who asks for it, or ask them first.
 
     Args:
-        request: a request of the browser, from an application or from our own page.
+        visit: the request.
         endpoint: where it came.
         check_request: returns what its parameters ask for.
 
     Raises:
         PageError: when they are not right.
     """
+    request, services = visit.request, visit.services
     pairs = await form_pairs(request) if request.method == "POST" else query_pairs(request)
     data = {name: value for name, value in pairs if value}
     visitor = visitor_of(request, data)
@@ -86,27 +102,25 @@ async def answer_logout(
         return failure(request, "repeated", 400, repeated, fields=data)
     if request.method == "POST" and not cookie and "csrf_token" not in data:
         return _once_more_by_get(endpoint, data)
-    site = site_of(request)
-    provider = site.provider
 
     async def check() -> LogoutRequest:
-        return check_request(provider, data)
+        return check_request(services, data)
 
-    logout_request = await with_news(provider, check)
+    logout_request = await with_news(services, check)
     if logout_request.client is not None:
         note("client_id", logout_request.client.client_id)
-    accounts = await _accounts(provider, visitor, logout_request)
+    accounts = await _accounts(services, visitor, logout_request)
     if not accounts:
-        return _after(request, provider, data, logout_request, None, [])
+        return _after(request, services, data, logout_request, None, [])
     who = accounts[0]
     ours = request.method == "POST" and has_valid_csrf_token(request, data, "logout", cookie)
-    if not ours and not logout_request.may_end_without_asking(provider, who.person.id):
+    if not ours and not logout_request.may_end_without_asking(services, who.person.id):
         return _confirm(request, endpoint, data, accounts, logout_request)
     leaving = accounts if ours and data.get("all") == "1" else accounts[:1]
-    ended = await _end(provider, visitor, leaving)
-    site.worker.nudge()
+    ended = await _end(services, visitor, leaving)
+    visit.outbox.nudge()
     return _after(
-        request, provider, data, logout_request, ended, [account for account in accounts if account not in leaving]
+        request, services, data, logout_request, ended, [account for account in accounts if account not in leaving]
     )
 
 
@@ -164,7 +178,7 @@ def _confirm(
 
 def _after(
     request: Request,
-    services: SignedOutServices,
+    services: SignOutServices,
     data: dict[str, str],
     logout_request: LogoutRequest,
     ended: list[ClientSession] | None,

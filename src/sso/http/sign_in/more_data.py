@@ -18,6 +18,7 @@ from sso.http.common.attribute_fields import required_errors, required_fields, s
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.late_routes import new_router
+from sso.http.common.services import Accounts
 from sso.http.sign_in.finish import MORE_DATA
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.texts import STALE
@@ -60,24 +61,24 @@ async def more_data_page(page: CurrentPage) -> Response:
 
 
 @router.post(MORE_DATA)
-async def save_more_data(page: CurrentPage) -> Response:
+async def save_more_data(page: CurrentPage, accounts: Accounts) -> Response:
     """Store what was missing, all or nothing, and go on."""
     missing = await _asked(page, page.fields)
     if isinstance(missing, Response):
         return missing
     if not page.has_valid_csrf_token(PURPOSE, missing.current.token):
         return _page(missing, field_error("", STALE), 400)
-    services, city, locale = page.site.accounts, page.site.provider.registry.city, page.visitor.locale
+    city, locale = page.services.provider.registry.city, page.visitor.locale
     sent = sent_attributes(page.fields, city, OWN)
     values = {name: sent.get(name) for name in missing.names}
     if wrong := why_not_registered(city, values, missing.names):
         return _page(missing, required_errors(wrong, city, locale), 400)
     own = _own_session(missing)
     try:
-        async with services.db.write() as session:
+        async with accounts.db.write() as session:
             user = await lock_own_account(session, own)
             actor = page.visitor.as_actor(user.id)
-            await change_values(session, services.box, user.id, values, who=OWN, actor=actor)
+            await change_values(session, accounts.box, user.id, values, who=OWN, actor=actor)
     except ValuesInvalid as error:  # the declaration was changed this very moment
         return _page(missing, required_errors(error.wrong, city, locale), 400)
     return _to(missing.onward)
@@ -85,17 +86,17 @@ async def save_more_data(page: CurrentPage) -> Response:
 
 def _own_session(missing: _Asked) -> OwnSession:
     signed_in = missing.current.signed_in
-    return OwnSession(signed_in.user.id, signed_in.session.id, missing.page.site.settings.session_idle_timeout)
+    return OwnSession(signed_in.user.id, signed_in.session.id, missing.page.services.settings.session_idle_timeout)
 
 
 async def _asked(page: PageRequest, fields: Mapping[str, str]) -> _Asked | Response:
     """Return who is asked; or the way on where nobody is signed in, or nothing is missing."""
-    current = await account_at(page.site, page.visitor)
+    current = await account_at(page.services, page.visitor)
     destination, authorization, client = await find_destination(page.request, read_destination(fields))
     names: list[str] = []
     if current is not None:
-        async with page.site.provider.db.read() as session:
-            names = await lacking(session, page.site.provider.registry.city, current.signed_in.user.id)
+        async with page.services.provider.db.read() as session:
+            names = await lacking(session, page.services.provider.registry.city, current.signed_in.user.id)
     if current is None or not names:
         return _to(sign_in_address(destination, client))
     target = authorization.redirect_uri if authorization is not None else ""
@@ -108,7 +109,7 @@ def _to(address: str) -> Response:
 
 def _page(missing: _Asked, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
     page = missing.page
-    city = page.site.provider.registry.city
+    city = page.services.provider.registry.city
     return page.page(
         "more_data.html",
         status=status,

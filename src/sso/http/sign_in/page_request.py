@@ -15,13 +15,14 @@ from sso.accounts.sign_in.current_account import CurrentAccount
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.pending_request import PendingRequest, account_at, recall_request
+from sso.accounts.sign_in.services import SignInServices
 from sso.clients.registry import Client
 from sso.http.common import pages
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.header import HeaderUser, header_user
-from sso.http.common.state import Site, site_of
+from sso.http.common.services import SignIn, sign_in_services
 from sso.http.common.visitor import visitor_of
 from sso.http.sign_in.after_sign_in import own_destination
 from sso.platform.visitor import Visitor
@@ -36,17 +37,14 @@ class PageRequest:
         visitor: the browser.
         fields: of the form that was sent; empty for GET.
         destination: where the sign-in leads when no application asked for it.
+        services: what use cases of the sign-in need.
     """
 
     request: Request
     visitor: Visitor
     fields: Mapping[str, str]
     destination: Destination
-
-    @property
-    def site(self) -> Site:
-        """The services of this process."""
-        return site_of(self.request)
+    services: SignInServices
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -102,11 +100,11 @@ class PageRequest:
         """
         token = self.fields.get("i", "")
         if token:
-            return await recall_request(self.site, self.visitor, token)
-        return None, await account_at(self.site, self.visitor)
+            return await recall_request(self.services, self.visitor, token)
+        return None, await account_at(self.services, self.visitor)
 
 
-async def page_request(request: Request) -> PageRequest:
+async def page_request(request: Request, services: SignIn) -> PageRequest:
     """Return the request to a page of the sign-in.
 
     Raises:
@@ -114,12 +112,12 @@ async def page_request(request: Request) -> PageRequest:
     """
     fields = await form_fields(request) if request.method == "POST" else {}
     sent = fields if request.method == "POST" else request.query_params
-    return PageRequest(request, visitor_of(request, fields), fields, own_destination(sent))
+    return PageRequest(request, visitor_of(request, fields), fields, own_destination(sent), services)
 
 
 def without_form(request: Request) -> PageRequest:
     """Return the request to an endpoint of the protocol, whose parameters are not of a form of ours."""
-    return PageRequest(request, visitor_of(request), pages.NO_FIELDS, Destination())
+    return PageRequest(request, visitor_of(request), pages.NO_FIELDS, Destination(), sign_in_services(request))
 
 
 CurrentPage = Annotated[PageRequest, Depends(page_request)]

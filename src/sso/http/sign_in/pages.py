@@ -65,7 +65,7 @@ def _of_request(authorization: AuthorizationRequest | None) -> dict[str, object]
 
 def _services_shown(page: PageRequest) -> dict[str, object]:
     """Return what the sign-in page offers besides a password."""
-    settings, provider = page.site.settings, page.site.provider
+    settings, provider = page.services.settings, page.services.provider
     return {
         "can_remember": bool(settings.remembered_session_lifetime),
         "passkey": provider.passkeys.request_options(page.visitor.browser_id),
@@ -98,7 +98,7 @@ def sign_in_form(
     destination, fields = destination_of(page, pending), page.fields
     adding = adding or fields.get("add") == "1"
     authorization = pending.request if pending is not None else None
-    client = authorization.client if authorization else named_application(page.site.provider.registry, destination)
+    client = authorization.client if authorization else named_application(page.services.provider.registry, destination)
     hint = authorization.login_hint if authorization else ""
     return page.page(
         "sign_in.html",
@@ -127,7 +127,7 @@ def sign_in_form(
 def takes_nip(page: PageRequest, client: Client | None) -> bool:
     """Tell whether the page names the NIP: at an application for employees, and where no application asked, if there
     is one. A NIP is accepted everywhere; citizens are not asked for a number that they do not have."""
-    asking = [client] if client is not None else page.site.provider.registry
+    asking = [client] if client is not None else page.services.provider.registry
     return any(
         "employee" in application.scopes or "employee" in application.meta.allowed_roles for application in asking
     )

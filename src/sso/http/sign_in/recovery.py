@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlencode
 
+from pydantic import AfterValidator
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -21,6 +24,7 @@ from sso.accounts.recovery import (
     recall_recovery,
     resend_recovery_code,
 )
+from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.after_recovery import sign_in_after_recovery
 from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
 from sso.accounts.sign_in.pending_request import account_at
@@ -28,10 +32,12 @@ from sso.clients.registry import Registry
 from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
-from sso.http.common.field_errors import FieldError, field_error
+from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
+from sso.http.common.services import Accounts
+from sso.http.common.typed_forms import FormModel, cut, first, read_form, required
 from sso.http.common.way_back import way_back
 from sso.http.sign_in.after_sign_in import address_of_destination, own_destination
 from sso.http.sign_in.arrival import arrival_of
@@ -63,32 +69,74 @@ TEMPLATES = {"code": "recover_code.html", "second": "recover_second.html", "pass
 """The page of each stage."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A recovery that is under way.
+
+    Args:
+        page: the request.
+        accounts: what use cases about the own account need.
+        flow: the pending flow.
+    """
+
+    page: PageRequest
+    accounts: AccountServices
+    flow: RunningFlow
+
+
+class IdentifierForm(FormModel):
+    """The form with which a recovery begins."""
+
+    username: Annotated[str, AfterValidator(str.strip), required(NOTHING_TYPED)] = ""
+
+
+class CodeForm(FormModel):
+    """The form of the code: what was typed, or the button that sends another one."""
+
+    choice: str = ""
+    code: Annotated[str, cut(MAX_CODE_CHARS)] = ""
+
+
+class SecondFactorForm(FormModel):
+    """The form of the second factor; ``choice`` is ``lost`` where there is none."""
+
+    choice: str = ""
+    code: Annotated[str, cut(MAX_FACTOR_CHARS)] = ""
+    credential: Annotated[str, first(MAX_CREDENTIAL_CHARS)] = ""
+
+
+class PasswordForm(FormModel):
+    """The form of the new password, which is read as it is."""
+
+    password: str = ""
+
+
 @router.get(HERE)
-async def recover_page(page: CurrentPage) -> Response:
+async def recover_page(page: CurrentPage, accounts: Accounts) -> Response:
     """Where a recovery begins, or wherever it is."""
     token = page.query.get("c", "")
     if not token:
         return await _begin_page(page, page.query)
-    flow = await recall_recovery(page.site.accounts, page.visitor, token)
+    flow = await recall_recovery(accounts, page.visitor, token)
     return await _page(page, flow) if flow else page.failure("expired_interaction", 400)
 
 
 @router.post(HERE)
-async def recover_form(page: CurrentPage) -> Response:
+async def recover_form(page: CurrentPage, accounts: Accounts) -> Response:
     """One page of a recovery."""
     if not page.has_browser:
         return page.failure("no_cookies", 400)
     token = page.fields.get("c", "")
     if not token:
-        return await _begin(page)
-    flow = await recall_recovery(page.site.accounts, page.visitor, token)
+        return await _begin(page, accounts)
+    flow = await recall_recovery(accounts, page.visitor, token)
     if flow is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"recover {flow.token}"):
         return await _page(page, flow, field_error("", STALE), 400)
     steps = {"code": _check_code, "second": _check_second, "password": _choose_password}
     try:
-        return await steps[data_of(flow)["stage"]](page, flow)
+        return await steps[data_of(flow)["stage"]](Recovery(page, accounts, flow))
     except FlowEnded:
         return page.failure("expired_interaction", 400)
     except FlowRefused as error:
@@ -98,53 +146,52 @@ async def recover_form(page: CurrentPage) -> Response:
         return to_wait(response, error.retry_after)
 
 
-async def _begin(page: PageRequest) -> Response:
-    typed = page.fields.get("username", "").strip()
+async def _begin(page: PageRequest, accounts: AccountServices) -> Response:
     if not page.has_valid_csrf_token("recover"):
         return await _begin_page(page, page.fields, field_error("", STALE), 400)
-    if not typed:
-        return await _begin_page(page, page.fields, field_error("username", NOTHING_TYPED), 400)
+    sent = read_form(IdentifierForm, page.fields)
+    if sent.mistakes:
+        return await _begin_page(page, page.fields, errors_in_order(sent.mistakes), 400)
     destination, _, _ = await find_destination(page.request, read_destination(page.fields))
-    onward = continuation(page.site.provider.box, page.site.provider.registry, destination)
+    onward = continuation(page.services.provider.box, page.services.provider.registry, destination)
     try:
-        flow = await begin_recovery(page.site.accounts, page.visitor, typed, onward)
+        flow = await begin_recovery(accounts, page.visitor, sent.form.username, onward)
     except TooManyFailures as error:
         response = await _begin_page(page, page.fields, field_error("", TOO_MANY, minutes=error.minutes), 429)
         return to_wait(response, error.retry_after)
-    page.site.worker.nudge()
+    accounts.worker.nudge()
     return to_recovery(page.request, flow)
 
 
-async def _check_code(page: PageRequest, flow: RunningFlow) -> Response:
+async def _check_code(recovery: Recovery) -> Response:
     """Check the code that was sent, or that the helpdesk made."""
-    services = page.site.accounts
-    choice = page.fields.get("choice", "")
-    if is_resend(choice):
+    page, accounts, flow = recovery.page, recovery.accounts, recovery.flow
+    form = read_form(CodeForm, page.fields).form
+    if is_resend(form.choice):
         try:
-            await resend_recovery_code(services, page.visitor, flow, chosen_channel(choice))
+            await resend_recovery_code(accounts, page.visitor, flow, chosen_channel(form.choice))
         finally:
-            page.site.worker.nudge()
+            accounts.worker.nudge()
         return await _page(page, flow, sent_again=True)
-    typed = page.fields.get("code", "").strip()[:MAX_CODE_CHARS]
-    outcome = await check_recovery_code(services, page.visitor, flow, typed)
-    return _waits_page(page, outcome) if isinstance(outcome, Delayed) else to_recovery(page.request, flow)
+    outcome = await check_recovery_code(accounts, page.visitor, flow, form.code)
+    return _waits_page(page, accounts, outcome) if isinstance(outcome, Delayed) else to_recovery(page.request, flow)
 
 
-async def _check_second(page: PageRequest, flow: RunningFlow) -> Response:
+async def _check_second(recovery: Recovery) -> Response:
     """Check the second factor; without it the recovery waits."""
-    services = page.site.accounts
-    if page.fields.get("choice") == "lost":
-        return _waits_page(page, await delay_recovery(services, page.visitor, flow))
-    typed = page.fields.get("code", "").strip()[:MAX_FACTOR_CHARS]
-    passkey = page.fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
-    await check_second_factor(services, page.visitor, flow, typed, passkey)
+    page, accounts, flow = recovery.page, recovery.accounts, recovery.flow
+    form = read_form(SecondFactorForm, page.fields).form
+    if form.choice == "lost":
+        return _waits_page(page, accounts, await delay_recovery(accounts, page.visitor, flow))
+    await check_second_factor(accounts, page.visitor, flow, form.code, form.credential)
     return to_recovery(page.request, flow)
 
 
-async def _choose_password(page: PageRequest, flow: RunningFlow) -> Response:
-    password = page.fields.get("password", "")
+async def _choose_password(recovery: Recovery) -> Response:
+    page, flow = recovery.page, recovery.flow
+    form = read_form(PasswordForm, page.fields).form
     try:
-        proof = await choose_password(page.site.accounts, page.visitor, flow, password)
+        proof = await choose_password(recovery.accounts, page.visitor, flow, form.password)
     except WeakPassword as error:
         return await _page(page, flow, field_error("password", WEAK[error.code], minimum=error.minimum), 400)
     except Busy as error:
@@ -157,9 +204,9 @@ async def _sign_in(page: PageRequest, proof: Authenticated, stored: Destination)
     destination, _, _ = await find_destination(page.request, stored)
     arrival = await arrival_of(page, destination)
     result = await sign_in_after_recovery(
-        page.site, page.visitor, proof, arrival.options, pending=arrival.pending, before=arrival.before
+        page.services, page.visitor, proof, arrival.options, pending=arrival.pending, before=arrival.before
     )
-    page.site.worker.nudge()
+    page.services.worker.nudge()
     proven = _recovered_token(page, str(proof.user.id), int(clock.timestamp()) + DONE_SECONDS)
     address = arrival.destination.address(f"{HERE}/done", recovered=proven)
     landing = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
@@ -172,7 +219,7 @@ async def recovered_page(page: CurrentPage) -> Response:
 
     Only the recovery itself leads here: a link of somebody else cannot claim that an account was recovered.
     """
-    current = await account_at(page.site, page.visitor)
+    current = await account_at(page.services, page.visitor)
     if current is None:
         return RedirectResponse("/login", 303)
     proven = page.query.get("recovered", "")
@@ -224,7 +271,7 @@ def likely_kind(typed: str) -> str:
 async def _begin_page(
     page: PageRequest, typed: Mapping[str, str], errors: Sequence[FieldError] = (), status: int = 200
 ) -> Response:
-    settings = page.site.settings
+    settings = page.services.settings
     destination, authorization, client = await find_destination(page.request, read_destination(typed))
     return page.page(
         "recover.html",
@@ -242,10 +289,10 @@ async def _begin_page(
     )
 
 
-def _waits_page(page: PageRequest, delayed: Delayed) -> Response:
+def _waits_page(page: PageRequest, accounts: AccountServices, delayed: Delayed) -> Response:
     """Return the page that says that the recovery waits."""
-    page.site.worker.nudge()
-    client = page.site.provider.registry.get(delayed.client_id) if delayed.client_id else None
+    accounts.worker.nudge()
+    client = page.services.provider.registry.get(delayed.client_id) if delayed.client_id else None
     return page.page("recover_waits.html", here=HERE, ready=delayed.ready_at, client=client)
 
 
@@ -257,7 +304,7 @@ async def _page(
     *,
     sent_again: bool = False,
 ) -> Response:
-    provider, data, settings = page.site.provider, data_of(flow), page.site.settings
+    provider, data, settings = page.services.provider, data_of(flow), page.services.settings
     stage, typed, has = data["stage"], data.get("typed", ""), set[str]()
     if stage != "code" and flow.user_id is not None:
         async with provider.db.read() as session:

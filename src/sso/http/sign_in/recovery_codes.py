@@ -15,7 +15,7 @@ from sso.http.common.forms import form_fields
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import CODES_PURPOSE, failure, locale_of, page_headers
-from sso.http.common.state import site_of
+from sso.http.common.services import CurrentSettings
 from sso.identity.authn.factors import RECOVERY_CODES
 
 router = new_router()
@@ -32,14 +32,14 @@ USE = N_(
 
 
 @router.post(FILE)
-async def recovery_codes_file(request: Request) -> Response:
+async def recovery_codes_file(request: Request, settings: CurrentSettings) -> Response:
     """Return the recovery codes of the form as a text file. Only codes are accepted, and only from a page of ours."""
     fields = await form_fields(request)
     codes = fields.get("codes", "").split()
     readable = 0 < len(codes) <= RECOVERY_CODES and all(map(_CODE.fullmatch, codes))
     if not readable or not has_valid_csrf_token(request, fields, CODES_PURPOSE):
         return failure(request, "stale_form", 400, fields=fields)
-    settings, locale = site_of(request).settings, locale_of(request, fields=fields)
+    locale = locale_of(request, fields=fields)
     say = translations(locale).gettext
     lines = [
         say(TITLE) % {"service": settings.service_name, "city": settings.city_name},

@@ -30,6 +30,7 @@ from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
+from sso.http.common.typed_forms import FormModel, Ticked, read_form
 from sso.http.sign_in.finish import SECOND_FACTOR, finish
 from sso.http.sign_in.flow_texts import NO_MESSAGES
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
@@ -69,39 +70,48 @@ TITLES: dict[str, str] = {
 }
 
 
+class SecondFactorForm(FormModel):
+    """The form of a second factor. ``c`` names the pending flow, ``m`` the method."""
+
+    c: str = ""
+    m: str = ""
+    choice: str = ""
+    code: str = ""
+    credential: str = ""
+    trust: Ticked = False
+
+
 @router.get(SECOND_FACTOR)
 async def second_factor_page(page: CurrentPage) -> Response:
     """The page of a second factor."""
-    flow = await recall_second_factor(page.site, page.visitor, page.query.get("c", ""), page.query.get("m", ""))
+    flow = await recall_second_factor(page.services, page.visitor, page.query.get("c", ""), page.query.get("m", ""))
     return _page(page, flow) if flow is not None else page.failure("expired_interaction", 400)
 
 
 @router.post(SECOND_FACTOR)
 async def second_factor(page: CurrentPage) -> Response:
     """Check the second factor, start the session, and continue."""
-    fields = page.fields
-    flow = await recall_second_factor(page.site, page.visitor, fields.get("c", ""), fields.get("m", ""))
+    form = read_form(SecondFactorForm, page.fields).form
+    flow = await recall_second_factor(page.services, page.visitor, form.c, form.m)
     if flow is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"step {flow.token}"):
         return _page(page, flow, field_error("", STALE), 400)
-    choice = fields.get("choice", "")
-    if is_resend(choice):
-        return await _resend(page, flow, chosen_channel(choice))
-    if flow.shows_codes and choice != "kept":
+    if is_resend(form.choice):
+        return await _resend(page, flow, chosen_channel(form.choice))
+    if flow.shows_codes and form.choice != "kept":
         return _page(page, flow)
-    return _answer(page, flow, await _carry_out(page, flow, choice))
+    return _answer(page, flow, await _carry_out(page, flow, form))
 
 
-async def _carry_out(page: PageRequest, flow: SecondFactorFlow, choice: str) -> SecondFactorResult:
+async def _carry_out(page: PageRequest, flow: SecondFactorFlow, form: SecondFactorForm) -> SecondFactorResult:
     """Do what the form asks for."""
     if flow.decides_deletion:
-        return await decide_deletion(page.site, page.visitor, flow, keep=choice == "keep")
+        return await decide_deletion(page.services, page.visitor, flow, keep=form.choice == "keep")
     if flow.shows_codes:
-        return await finish_second_factor(page.site, page.visitor, flow, flow.proof_so_far, trust=False)
-    fields = page.fields
-    answer = SecondFactorAnswer(fields.get("code", ""), fields.get("credential", ""), trust=fields.get("trust") == "1")
-    return await check_second_factor(page.site, page.visitor, flow, answer)
+        return await finish_second_factor(page.services, page.visitor, flow, flow.proof_so_far, trust=False)
+    answer = SecondFactorAnswer(form.code, form.credential, trust=form.trust)
+    return await check_second_factor(page.services, page.visitor, flow, answer)
 
 
 def _answer(page: PageRequest, flow: SecondFactorFlow, result: SecondFactorResult) -> Response:
@@ -125,7 +135,7 @@ async def _resend(page: PageRequest, flow: SecondFactorFlow, channel: str) -> Re
     if flow.method not in ("email", "phone"):
         return _page(page, flow)
     try:
-        sent = await resend_code(page.site, page.visitor, flow, channel)
+        sent = await resend_code(page.services, page.visitor, flow, channel)
     except TooManyFailures as error:
         return to_wait(_page(page, flow, field_error("", NOT_SENT), 429), error.retry_after)
     except NoMessagesLeft:
@@ -176,7 +186,7 @@ def _page(
 
 def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object]:
     """Return what the page shows of a second factor."""
-    settings, passkeys, method = page.site.settings, page.site.provider.passkeys, flow.method
+    settings, passkeys, method = page.services.settings, page.services.provider.passkeys, flow.method
     contact = flow.available.contact(method) if method in ("email", "phone") else None
     chosen = flow.running.channel or (contact.channel if contact else None)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from starlette.responses import RedirectResponse, Response
 
@@ -12,6 +13,7 @@ from sso.accounts.contact_code import begin_contact, check_contact_code, data_of
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.accounts.own_account import OwnSession
 from sso.accounts.second_factors import add_passkey, begin_app, confirm_app, recall_app
+from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.current_account import CurrentAccount, is_recent
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.pending_request import account_at
@@ -22,6 +24,8 @@ from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
+from sso.http.common.services import Accounts
+from sso.http.common.typed_forms import FormModel, first, read_form
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS, WRONG_APP_CODE
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.setup_of_app import app_shown
@@ -33,6 +37,7 @@ from sso.identity.test_users import is_test
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import masked
 from sso.identity.users.models import User
+from sso.platform.actor import Actor
 from sso.settings import whole_minutes
 
 router = new_router()
@@ -52,6 +57,7 @@ class Guest:
 
     Args:
         page: the request.
+        accounts: what use cases about the own account need.
         current: the account.
         user: the user.
         destination: where the user wants to go, as far as it is still valid.
@@ -59,6 +65,7 @@ class Guest:
     """
 
     page: PageRequest
+    accounts: AccountServices
     current: CurrentAccount
     user: User
     destination: Destination
@@ -67,7 +74,7 @@ class Guest:
     @property
     def own(self) -> OwnSession:
         """The session in which the user is here."""
-        idle = self.page.site.settings.session_idle_timeout
+        idle = self.accounts.settings.session_idle_timeout
         return OwnSession(self.user.id, self.current.signed_in.session.id, idle)
 
     @property
@@ -75,75 +82,89 @@ class Guest:
         """The URL that leads to where the user wants to go."""
         return sign_in_address(self.destination, self.client)
 
+    @property
+    def actor(self) -> Actor:
+        """The user as the actor of a change."""
+        return self.page.visitor.as_actor(self.user.id)
+
+
+class SecondWayForm(FormModel):
+    """A form of these pages: which one, as ``choice`` says. ``c`` names the pending flow of a code."""
+
+    c: str = ""
+    choice: str = ""
+    code: str = ""
+    contact: str = ""
+    credential: Annotated[str, first(MAX_CREDENTIAL_CHARS)] = ""
+
 
 @router.get(SECOND_WAY)
-async def second_way_page(page: CurrentPage) -> Response:
+async def second_way_page(page: CurrentPage, accounts: Accounts) -> Response:
     """Offer a second way to sign in; with a pending flow, ask for the code of a new contact or of an app."""
-    guest = await _guest(page, page.query)
+    guest = await _guest(page, accounts, page.query)
     if isinstance(guest, Response):
         return guest
-    services, token = page.site.accounts, page.query.get("c", "")
-    if (flow := await recall_contact(services, page.visitor, guest.own, token)) is not None:
+    token = page.query.get("c", "")
+    if (flow := await recall_contact(accounts, page.visitor, guest.own, token)) is not None:
         return _code_page(guest, flow)
-    if (flow := await recall_app(services, page.visitor, guest.own, token)) is not None:
+    if (flow := await recall_app(accounts, page.visitor, guest.own, token)) is not None:
         return _app_page(guest, flow)
     return await _page(guest)
 
 
 @router.post(SECOND_WAY)
-async def second_way(page: CurrentPage) -> Response:
+async def second_way(page: CurrentPage, accounts: Accounts) -> Response:
     """Add a second way to sign in."""
-    guest = await _guest(page, page.fields)
+    guest = await _guest(page, accounts, page.fields)
     if isinstance(guest, Response):
         return guest
     if not page.has_valid_csrf_token("second way", guest.current.token):
         return await _page(guest, field_error("", STALE), 400)
-    choice = page.fields.get("choice", "")
-    act = _check_code if is_resend(choice) else ACTS.get(choice)
-    return await act(guest) if act is not None else await _page(guest)
+    form = read_form(SecondWayForm, page.fields).form
+    act = _check_code if is_resend(form.choice) else ACTS.get(form.choice)
+    return await act(guest, form) if act is not None else await _page(guest)
 
 
-async def _guest(page: PageRequest, fields: Mapping[str, str]) -> Guest | Response:
+async def _guest(page: PageRequest, accounts: AccountServices, fields: Mapping[str, str]) -> Guest | Response:
     """Return the user; or the way on where nobody has just signed in, so that there is nothing to offer."""
-    current = await account_at(page.site, page.visitor)
+    current = await account_at(page.services, page.visitor)
     destination, _, client = await find_destination(page.request, read_destination(fields))
     onward = RedirectResponse(sign_in_address(destination, client), 303, {"Cache-Control": "no-store"})
-    if current is None or is_test(current.signed_in.session) or not is_recent(page.site.settings, current.signed_in):
+    if current is None or is_test(current.signed_in.session) or not is_recent(accounts.settings, current.signed_in):
         return onward
-    async with page.site.provider.db.read() as session:
+    async with accounts.db.read() as session:
         user = await session.get(User, current.signed_in.user.id)
-    return Guest(page, current, user, destination, client) if user is not None else onward
+    return Guest(page, accounts, current, user, destination, client) if user is not None else onward
 
 
-async def _add_passkey(guest: Guest) -> Response:
-    page, services = guest.page, guest.page.site.accounts
+async def _add_passkey(guest: Guest, form: SecondWayForm) -> Response:
+    page, accounts = guest.page, guest.accounts
     name = device_of(page.visitor.user_agent).text or "Passkey"
-    credential, actor = page.fields.get("credential", "")[:MAX_CREDENTIAL_CHARS], page.visitor.as_actor(guest.user.id)
+    browser, credential = page.visitor.browser_id, form.credential
     try:
-        async with services.db.write() as session:
-            codes = await add_passkey(session, services, guest.own, page.visitor.browser_id, credential, name, actor)
+        async with accounts.db.write() as session:
+            codes = await add_passkey(session, accounts, guest.own, browser, credential, name, guest.actor)
     except PasskeyRefused:
         return await _page(guest, field_error("", OWN_ACCOUNT_TEXTS[Problem.PASSKEY_FAILED][0]), 400)
-    page.site.worker.nudge()
+    guest.accounts.worker.nudge()
     if codes:
         return codes_page(page, guest.destination, codes, onward=guest.onward)
     return _to(guest, done="passkey")
 
 
-async def _begin_app(guest: Guest) -> Response:
-    flow = await begin_app(guest.page.site.accounts, guest.page.visitor, guest.own)
+async def _begin_app(guest: Guest, _: SecondWayForm) -> Response:
+    flow = await begin_app(guest.accounts, guest.page.visitor, guest.own)
     return _to(guest, c=flow.token)
 
 
-async def _confirm_app(guest: Guest) -> Response:
+async def _confirm_app(guest: Guest, form: SecondWayForm) -> Response:
     """Check the first code of an authenticator app, and show the recovery codes."""
-    page, services = guest.page, guest.page.site.accounts
-    flow = await recall_app(services, page.visitor, guest.own, page.fields.get("c", ""))
+    page, accounts = guest.page, guest.accounts
+    flow = await recall_app(accounts, page.visitor, guest.own, form.c)
     if flow is None:
         return page.failure("stale_form", 400)
-    typed, actor = page.fields.get("code", ""), page.visitor.as_actor(guest.user.id)
     try:
-        codes = await confirm_app(services, page.visitor, guest.own, flow, typed, actor)
+        codes = await confirm_app(accounts, page.visitor, guest.own, flow, form.code, guest.actor)
     except FlowEnded:
         return page.failure("stale_form", 400)
     except FlowRefused as error:
@@ -151,43 +172,39 @@ async def _confirm_app(guest: Guest) -> Response:
         text = WRONG_APP_CODE if error.problem is Problem.WRONG_CODE else text
         response = _app_page(guest, flow, field_error("code", text, minutes=error.minutes), status)
         return to_wait(response, error.retry_after)
-    page.site.worker.nudge()
+    guest.accounts.worker.nudge()
     return codes_page(page, guest.destination, codes, guest.onward) if codes else _to(guest, done="app")
 
 
-async def _begin_contact(guest: Guest) -> Response:
-    page = guest.page
-    typed = page.fields.get("contact", "")
+async def _begin_contact(guest: Guest, form: SecondWayForm) -> Response:
     try:
-        flow = await begin_contact(page.site.accounts, page.visitor, guest.own, typed)
+        flow = await begin_contact(guest.accounts, guest.page.visitor, guest.own, form.contact)
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
-        return await _page(guest, field_error("contact", text), status, contact=typed[:MAX_CONTACT_CHARS])
-    page.site.worker.nudge()
+        return await _page(guest, field_error("contact", text), status, contact=form.contact[:MAX_CONTACT_CHARS])
+    guest.accounts.worker.nudge()
     return _to(guest, c=flow.token)
 
 
-async def _check_code(guest: Guest) -> Response:
+async def _check_code(guest: Guest, form: SecondWayForm) -> Response:
     """Check the code that was sent to a new contact, or send another one."""
-    page, services = guest.page, guest.page.site.accounts
-    flow = await recall_contact(services, page.visitor, guest.own, page.fields.get("c", ""))
+    page, accounts = guest.page, guest.accounts
+    flow = await recall_contact(accounts, page.visitor, guest.own, form.c)
     if flow is None:
         return page.failure("stale_form", 400)
     try:
-        choice = page.fields.get("choice", "")
-        if is_resend(choice):
-            await resend_contact_code(services, page.visitor, guest.own, flow, chosen_channel(choice))
-            page.site.worker.nudge()
+        if is_resend(form.choice):
+            await resend_contact_code(accounts, page.visitor, guest.own, flow, chosen_channel(form.choice))
+            guest.accounts.worker.nudge()
             return _code_page(guest, flow, sent_again=True)
-        actor = page.visitor.as_actor(guest.user.id)
-        added = await check_contact_code(services, page.visitor, guest.own, flow, page.fields.get("code", ""), actor)
+        added = await check_contact_code(accounts, page.visitor, guest.own, flow, form.code, guest.actor)
     except FlowEnded:
         return page.failure("stale_form", 400)
     except FlowRefused as error:
         text, status = OWN_ACCOUNT_TEXTS[error.problem]
         response = _code_page(guest, flow, field_error("code", text, minutes=error.minutes), status)
         return to_wait(response, error.retry_after)
-    page.site.worker.nudge()
+    guest.accounts.worker.nudge()
     if not added:
         return await _page(guest, field_error("contact", OWN_ACCOUNT_TEXTS[Problem.TAKEN][0]), 409)
     return _to(guest, done="contact")
@@ -222,7 +239,7 @@ def _to(guest: Guest, **parameters: str) -> Response:
 
 
 async def _page(guest: Guest, errors: Sequence[FieldError] = (), status: int = 200, *, contact: str = "") -> Response:
-    page, services = guest.page, guest.page.site.accounts
+    page, services = guest.page, guest.accounts
     async with services.db.read() as session:
         known = await users.credentials_of(session, guest.user.id)
         identifiers = await users.identifiers_of(session, guest.user.id)
@@ -273,7 +290,7 @@ def _shown_in_flow(
 def _code_page(
     guest: Guest, flow: RunningFlow, errors: Sequence[FieldError] = (), status: int = 200, *, sent_again: bool = False
 ) -> Response:
-    page, data = guest.page, data_of(flow)
+    data = data_of(flow)
     return _shown_in_flow(
         guest,
         flow,
@@ -281,8 +298,8 @@ def _code_page(
         errors,
         status,
         shown=masked(data["kind"], data["value"]),
-        **channels_shown(page.site.settings, data["kind"], flow.channel),
-        minutes=whole_minutes(page.site.settings.one_time_code_lifetime),
+        **channels_shown(guest.accounts.settings, data["kind"], flow.channel),
+        minutes=whole_minutes(guest.accounts.settings.one_time_code_lifetime),
         sent_again=sent_again,
     )
 

@@ -15,5 +15,5 @@ def app_shown(page: PageRequest, seed: str, name: str) -> dict[str, str]:
         seed: the seed of the app; empty: it is used up.
         name: what the app calls the account.
     """
-    uri = factors.totp_uri(page.site.settings, seed, name) if seed else ""
+    uri = factors.totp_uri(page.services.settings, seed, name) if seed else ""
     return {"seed": " ".join(seed[at : at + 4] for at in range(0, len(seed), 4)), "qr": qr.as_image(uri), "uri": uri}

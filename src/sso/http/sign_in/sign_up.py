@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
+from pydantic import AfterValidator
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.attributes import OWN, ValuesInvalid, why_not_registered
 from sso.accounts.contacts import read_contact
 from sso.accounts.flows import Continuation, FlowEnded, FlowRefused, Problem
 from sso.accounts.profile import MAX_NAME_CHARS, read_name
+from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.destination import Destination, named_application, page_end, stored_destination
 from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, recall_request
 from sso.accounts.sign_in.start import start_session
@@ -31,10 +34,12 @@ from sso.http.common.attribute_fields import required_errors, required_fields, s
 from sso.http.common.channels import channels_shown, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import read_destination, sign_in_address
-from sso.http.common.field_errors import FieldError, field_error
+from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import to_wait
+from sso.http.common.services import Accounts
+from sso.http.common.typed_forms import FormModel, Ticked, first, read_form, refuse, required
 from sso.http.sign_in.arrival import arrival_of
 from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import SIGN_UP_TEXTS, TOO_MANY, WEAK
@@ -60,9 +65,17 @@ NO_NAME = N_("Enter your name as shown on your identity card.")
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """A sign-up that is under way: its request, its pending flow, and the authorization request it is for, if any."""
+    """A sign-up that is under way.
+
+    Args:
+        page: the request.
+        accounts: what use cases about the own account need.
+        flow: the pending flow.
+        pending: the authorization request that it is for, if any.
+    """
 
     page: PageRequest
+    accounts: AccountServices
     flow: RunningFlow
     pending: PendingRequest | None
 
@@ -72,10 +85,32 @@ class SignUp:
         return stored_destination(self.flow.data)
 
 
+class ContactForm(FormModel):
+    """The form with which a sign-up begins. ``read_contact`` reads the contact."""
+
+    contact: str = ""
+    agree: Annotated[Ticked, refuse(NOT_AGREED, lambda agreed: not agreed)] = False
+
+
+class CodeForm(FormModel):
+    """The form of the code: what was typed, or the button that sends another one."""
+
+    choice: str = ""
+    code: str = ""
+
+
+class AccountForm(FormModel):
+    """The form of the account. The password is read as it is; with a passkey there is none."""
+
+    name: Annotated[str, AfterValidator(read_name), required(NO_NAME)] = ""
+    credential: Annotated[str, first(MAX_CREDENTIAL_CHARS)] = ""
+    password: str = ""
+
+
 @router.get(HERE)
-async def sign_up_page(page: CurrentPage) -> Response:
+async def sign_up_page(page: CurrentPage, accounts: Accounts) -> Response:
     """The page of a sign-up: where it begins, or wherever it is."""
-    if not page.site.settings.sign_up_kinds:
+    if not page.services.settings.sign_up_kinds:
         return page.failure("not_found", 404)
     token = page.query.get("c", "")
     if not token:
@@ -83,21 +118,21 @@ async def sign_up_page(page: CurrentPage) -> Response:
         pending = await _pending(page, query.get("i", ""))
         hint = pending.request.login_hint if pending else ""
         return _begin_page(page, pending, {**query, "contact": hint})
-    sign_up = await _recall(page, token)
+    sign_up = await _recall(page, accounts, token)
     return _page(sign_up) if sign_up is not None else page.failure("expired_interaction", 400)
 
 
 @router.post(HERE)
-async def sign_up_form(page: CurrentPage) -> Response:
+async def sign_up_form(page: CurrentPage, accounts: Accounts) -> Response:
     """One page of a sign-up."""
-    if not page.site.settings.sign_up_kinds:
+    if not page.services.settings.sign_up_kinds:
         return page.failure("not_found", 404)
     if not page.has_browser:
         return page.failure("no_cookies", 400)
     token = page.fields.get("c", "")
     if not token:
-        return await _begin(page, await _pending(page, page.fields.get("i", "")))
-    sign_up = await _recall(page, token)
+        return await _begin(page, accounts, await _pending(page, page.fields.get("i", "")))
+    sign_up = await _recall(page, accounts, token)
     if sign_up is None:
         return page.failure("expired_interaction", 400)
     if not page.has_valid_csrf_token(f"sign-up {sign_up.flow.token}"):
@@ -107,49 +142,47 @@ async def sign_up_form(page: CurrentPage) -> Response:
     return await _create(sign_up)
 
 
-async def _begin(page: PageRequest, pending: PendingRequest | None) -> Response:
-    services, fields = page.site.accounts, page.fields
+async def _begin(page: PageRequest, accounts: AccountServices, pending: PendingRequest | None) -> Response:
+    fields = page.fields
     if not page.has_valid_csrf_token("sign-up"):
         return _begin_page(page, pending, fields, field_error("", STALE), 400)
-    contact, errors = None, list[FieldError]()
+    contact, errors, settings = None, list[FieldError](), accounts.settings
+    sent = read_form(ContactForm, fields)
     try:
-        settings = services.settings
-        contact = read_contact(settings.sign_up_kinds, fields.get("contact", ""), settings.phone_prefixes)
+        contact = read_contact(settings.sign_up_kinds, sent.form.contact, settings.phone_prefixes)
     except FlowRefused as error:
         text, _ = SIGN_UP_TEXTS[error.problem]
-        if error.problem is Problem.NOT_A_CONTACT and "phone" not in services.settings.sign_up_kinds:
+        if error.problem is Problem.NOT_A_CONTACT and "phone" not in settings.sign_up_kinds:
             text = NOT_A_MAIL
         errors += field_error("contact", text)
-    if fields.get("agree") != "1":
-        errors += field_error("agree", NOT_AGREED)
+    errors += errors_in_order(sent.mistakes, ("agree",))
     if contact is None or errors:
         return _begin_page(page, pending, fields, errors, 400)
     onward = _continuation(page, _destination(pending, fields))
     try:
-        flow = await begin_sign_up(services, page.visitor, contact, onward)
+        flow = await begin_sign_up(accounts, page.visitor, contact, onward)
     except FlowRefused as error:
         text, status = SIGN_UP_TEXTS[error.problem]
         return _begin_page(page, pending, fields, field_error("contact", text), status)
     except TooManyFailures as error:
         errors = field_error("", TOO_MANY, minutes=error.minutes)
         return to_wait(_begin_page(page, pending, fields, errors, 429), error.retry_after)
-    page.site.worker.nudge()
+    accounts.worker.nudge()
     return with_browser(page.request, _to(flow))
 
 
 async def _check_code(sign_up: SignUp) -> Response:
-    page, flow = sign_up.page, sign_up.flow
-    services = page.site.accounts
+    page, accounts, flow = sign_up.page, sign_up.accounts, sign_up.flow
+    form = read_form(CodeForm, page.fields).form
     try:
-        choice = page.fields.get("choice", "")
-        if is_resend(choice):
+        if is_resend(form.choice):
             onward = _continuation(page, sign_up.destination)
             try:
-                await resend_sign_up_code(services, page.visitor, flow, onward, chosen_channel(choice))
+                await resend_sign_up_code(accounts, page.visitor, flow, onward, chosen_channel(form.choice))
             finally:
-                page.site.worker.nudge()
+                accounts.worker.nudge()
             return _page(sign_up, sent_again=True)
-        await check_sign_up_code(services, page.visitor, flow, page.fields.get("code", ""))
+        await check_sign_up_code(accounts, page.visitor, flow, form.code)
     except FlowRefused as error:
         return _refused(sign_up, error)
     return _to(flow)
@@ -157,17 +190,17 @@ async def _check_code(sign_up: SignUp) -> Response:
 
 async def _create(sign_up: SignUp) -> Response:
     """Create the account, sign in, and go on."""
-    page, flow = sign_up.page, sign_up.flow
-    services, fields = page.site.accounts, page.fields
-    name, passkey = read_name(fields.get("name", "")), fields.get("credential", "")[:MAX_CREDENTIAL_CHARS]
-    typed, hashed = " ".join(fields.get("name", "").split())[:MAX_NAME_CHARS], None
-    errors = field_error("name", NO_NAME if not name else "")
-    city = page.site.provider.registry.city
-    values = sent_attributes(fields, city, OWN)
+    page, services, flow = sign_up.page, sign_up.accounts, sign_up.flow
+    sent = read_form(AccountForm, page.fields)
+    name, passkey = sent.form.name, sent.form.credential
+    typed, hashed = " ".join(page.fields.get("name", "").split())[:MAX_NAME_CHARS], None
+    errors = list(errors_in_order(sent.mistakes, ("name",)))
+    city = page.services.provider.registry.city
+    values = sent_attributes(page.fields, city, OWN)
     errors += required_errors(why_not_registered(city, values, city.declaration.required()), city, page.visitor.locale)
     try:
         if not passkey:
-            hashed = await hash_new_password(services, page.visitor, flow, name or typed, fields.get("password", ""))
+            hashed = await hash_new_password(services, page.visitor, flow, name or typed, sent.form.password)
     except WeakPassword as error:
         errors += field_error("password", WEAK[error.code], minimum=error.minimum)
     except Busy as error:
@@ -193,10 +226,10 @@ async def _sign_in(sign_up: SignUp, account: NewAccount) -> Response:
     page = sign_up.page
     arrival = await arrival_of(page, sign_up.destination)
     before, options = arrival.before, arrival.options
-    result = await start_session(page.site, page.visitor, account.proof, options, pending=None, before=before)
-    page.site.worker.nudge()
+    result = await start_session(page.services, page.visitor, account.proof, options, pending=None, before=before)
+    sign_up.accounts.worker.nudge()
     if account.recovery_codes:
-        client = named_application(page.site.provider.registry, arrival.destination)
+        client = named_application(page.services.provider.registry, arrival.destination)
         onward = sign_in_address(arrival.destination, client)
         landing = codes_page(page, arrival.destination, account.recovery_codes, onward)
     else:
@@ -204,18 +237,18 @@ async def _sign_in(sign_up: SignUp, account: NewAccount) -> Response:
     return finish(arrival.page, result, None, before, landing)
 
 
-async def _recall(page: PageRequest, token: str) -> SignUp | None:
-    flow = await recall_sign_up(page.site.accounts, page.visitor, token)
+async def _recall(page: PageRequest, accounts: AccountServices, token: str) -> SignUp | None:
+    flow = await recall_sign_up(accounts, page.visitor, token)
     if flow is None:
         return None
-    return SignUp(page, flow, await _pending(page, stored_destination(flow.data).i))
+    return SignUp(page, accounts, flow, await _pending(page, stored_destination(flow.data).i))
 
 
 async def _pending(page: PageRequest, token: str) -> PendingRequest | None:
     """Return the authorization request for which somebody signs up; None where it has ended: they can sign up all the
     same."""
     try:
-        return (await recall_request(page.site, page.visitor, token))[0] if token else None
+        return (await recall_request(page.services, page.visitor, token))[0] if token else None
     except RequestExpired:
         return None
 
@@ -230,10 +263,12 @@ def _destination(pending: PendingRequest | None, fields: Mapping[str, str]) -> D
 def _continuation(page: PageRequest, destination: Destination) -> Continuation:
     """Return what the flow keeps of where somebody wants to go. The link in a message may be opened in another browser:
     it leads to the application, where that can be opened."""
-    client = named_application(page.site.provider.registry, destination)
+    client = named_application(page.services.provider.registry, destination)
     sign_in_at = sign_in_address(replace(destination, i="", user_code=""), client)
     return Continuation(
-        destination.stored, page_end(page.site.provider.box, page.site.provider.registry, destination), sign_in_at
+        destination.stored,
+        page_end(page.services.provider.box, page.services.provider.registry, destination),
+        sign_in_at,
     )
 
 
@@ -242,8 +277,8 @@ def _to(flow: RunningFlow) -> Response:
 
 
 def _common(page: PageRequest, pending: PendingRequest | None, destination: Destination) -> dict[str, object]:
-    authorization, settings = pending.request if pending else None, page.site.settings
-    named = named_application(page.site.provider.registry, destination)
+    authorization, settings = pending.request if pending else None, page.services.settings
+    named = named_application(page.services.provider.registry, destination)
     return {
         "ui_locales": authorization.ui_locales if authorization else "",
         "form_target": authorization.redirect_uri if authorization else "",
@@ -267,10 +302,10 @@ def _begin_page(
         status=status,
         here=destination.address(HERE),
         onward=destination.fields,
-        sign_in_at=sign_in_address(destination, named_application(page.site.provider.registry, destination)),
+        sign_in_at=sign_in_address(destination, named_application(page.services.provider.registry, destination)),
         contact=typed.get("contact", "")[:MAX_CONTACT_CHARS],
         agreed=typed.get("agree") == "1",
-        kinds=page.site.settings.sign_up_kinds,
+        kinds=page.services.settings.sign_up_kinds,
         errors=errors,
         csrf_token=page.csrf_token("sign-up"),
         **_common(page, pending, destination),
@@ -295,11 +330,11 @@ def _page(
     sent_again: bool = False,
 ) -> Response:
     page, data, token = sign_up.page, data_of(sign_up.flow), sign_up.flow.token
-    settings, verified, passkey = page.site.settings, bool(data.get("verified")), ""
-    city = page.site.provider.registry.city
+    settings, verified, passkey = page.services.settings, bool(data.get("verified")), ""
+    city = page.services.provider.registry.city
     if verified:
         stub = User(id=UUID(data["user_id"]), name=name or data["contact"])
-        passkeys = page.site.provider.passkeys
+        passkeys = page.services.provider.passkeys
         passkey = passkeys.creation_options(stub, data["contact"], [], page.visitor.browser_id)
     return page.page(
         "sign_up_account.html" if verified else "sign_up_code.html",
