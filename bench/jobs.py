@@ -249,7 +249,7 @@ async def follow(run: jobs.Run) -> int:
     await run.provider.refresh()
     run.provider.usage.count("token", "aplikasi-1", "refresh")
     await run.provider.write_usage()
-    await run.provider.say_alive()
+    await run.provider.report_alive()
     async with run.provider.db.read() as session:
         await jobs.job_runs.is_due(session, jobs.LEASE, clock.now(), jobs.EVERY)
     return 0

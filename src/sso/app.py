@@ -37,7 +37,7 @@ from sso.identity.authn.passwords import Passwords
 from sso.identity.notifications import MESSAGE, NOTICE
 from sso.jobs import run_jobs
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
-from sso.logout.forgotten_ends import follow_ends
+from sso.logout.lost_ends import follow_ends
 from sso.logs import configure_logging
 from sso.observability import observer_of, traces_of
 from sso.oidc.discovery import Discovery
@@ -194,7 +194,7 @@ def _site(provider: Provider, memory: Counts, durable: Counts, traces: Traces | 
     provider.attempts = limits.attempts
     provider.settings_followers.append(partial(_set_limits, limits, settings))
     assets, discovery = Assets(settings), Discovery(server)
-    provider.settings_followers += [assets.follow, discovery.forget]
+    provider.settings_followers += [assets.follow, discovery.clear]
     passwords = Passwords(settings)
     worker = Worker(provider.db, settings, handlers(provider, traces), provider.usage)
     return Site(

@@ -139,7 +139,7 @@ async def test_a_second_factor_belongs_to_the_browser_that_began_it(services: Si
     assert isinstance(begun, SecondFactorNeeded)
     flow = await recall_second_factor(services, VISITOR, begun.token, "")
     assert flow is not None
-    assert (flow.options, flow.proof_so_far.acr, flow.enrols) == (options, ACR_PASSWORD, True)
+    assert (flow.options, flow.authenticated_so_far.acr, flow.enrols) == (options, ACR_PASSWORD, True)
     other = replace(VISITOR, browser_id="c" * 43)
     assert await recall_second_factor(services, other, begun.token, "") is None
     with pytest.raises(RequestExpired):

@@ -91,7 +91,7 @@ async def test_the_jobs_delete_what_is_over(city: City, monkeypatch: pytest.Monk
     rows = _rows(city, clock.now(), "now")
     async with city.provider.db.write() as session:
         await _add(session, rows)
-    await city.provider.say_alive()
+    await city.provider.report_alive()
     await clear_up(city.provider)
     expected = Counter(row.__tablename__ for row in rows)
     assert await _counts(city) == expected

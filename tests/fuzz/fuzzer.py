@@ -47,7 +47,7 @@ DOCUMENTS: tuple[tuple[str, str, type[BaseModel], dict[str, Any]], ...] = (
     ("post", "/ssf/status", streams.StatusChange, {}),
     ("post", "/ssf/subjects/add", streams.SubjectChange, {}),
     ("post", "/ssf/subjects/remove", streams.SubjectChange, {}),
-    ("post", "/ssf/verify", streams.VerificationWanted, {}),
+    ("post", "/ssf/verify", streams.VerificationRequest, {}),
     ("post", "/ssf/poll/x", streams.PollRequest, {"returnImmediately": True}),
 )
 EXPECTED = (501, 503, 505)

@@ -12,7 +12,7 @@ from tests.citizens import SENDING, here, last_code, post, sent
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
-from sso.accounts.contact_changes import NAME_CHANGED, NOTICES, contacts_told
+from sso.accounts.contact_changes import NAME_CHANGED, NOTICES, contacts_notified
 from sso.http.common.mail_texts import compose
 from sso.identity.authn.legacy_hashes import taken_over
 from sso.identity.users import store
@@ -130,7 +130,7 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
             rows,
             options,
             taken_over,
-            contacts_told=lambda session, user: contacts_told(session, city.provider, user),
+            contacts_notified=lambda session, user: contacts_notified(session, city.provider, user),
         )
     assert [(one["about"], one["to"]) for one in (await sent(city))[seen:]][:1] == [
         ("contact_added", "b@warga.example")

@@ -18,7 +18,7 @@ from tests.waiting import until
 from sso.app import create_app
 from sso.identity.sessions.models import SessionClient
 from sso.identity.sessions.reasons import EndReason
-from sso.logout import forgotten_ends
+from sso.logout import lost_ends
 from sso.logout.end_sessions import end_client_sessions
 from sso.oidc.store.models import Grant
 from sso.platform.actor import Actor
@@ -137,7 +137,7 @@ async def test_ends_that_a_lagging_standby_has_lost_are_applied_again(
             super().__init__()
             remembered.append(self)
 
-    monkeypatch.setattr(forgotten_ends, "Ends", Remembered)
+    monkeypatch.setattr(lost_ends, "Ends", Remembered)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     async with host(clusters, filled, tmp_path / "b") as survivor:

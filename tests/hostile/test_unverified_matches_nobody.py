@@ -76,7 +76,7 @@ async def test_a_typed_nik_matches_no_imported_row_and_keeps_its_owner_from_noth
     assert await imported(city, tmp_path, rows, verified=("nik",)) == []
     assert await waiting(admin) == []
     async with city.provider.db.read() as session:
-        owner = await store.proven_owner(session, "pemilik")
+        owner = await store.verified_user(session, "pemilik")
     assert owner is not None
     lookup, budis = await nik_of(city, NIK), str(city.users["budi"])
     assert await holders(city, lookup) == {budis: False, str(owner.id): True}

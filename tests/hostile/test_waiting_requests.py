@@ -24,10 +24,10 @@ from sso import clock
 from sso.app import create_app
 from sso.jobs import clear_up
 from sso.oidc.authorize import stored
-from sso.oidc.authorize.stored import MAX_SEALED_CHARS, MAX_TOKEN_CHARS
+from sso.oidc.authorize.stored import MAX_ENCRYPTED_CHARS, MAX_TOKEN_CHARS
 from sso.oidc.models import DeviceCode
+from sso.platform.security.encrypted_tokens import decrypt_token, seal
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.sealed_tokens import open_sealed, seal
 from sso.schema import metadata
 
 METRICS = ("usage_counts", "client_mistakes", "processes")
@@ -262,7 +262,7 @@ async def test_what_is_not_too_long_for_a_url_fits_into_a_redirect(city: City) -
     assert sealed
     assert max(sealed) < 4096, "what nginx takes"
     assert shortest > 1500
-    assert MAX_SEALED_CHARS < MAX_TOKEN_CHARS
+    assert MAX_ENCRYPTED_CHARS < MAX_TOKEN_CHARS
 
 
 async def test_a_pushed_request_waits_like_any_other(city: City) -> None:
@@ -333,15 +333,15 @@ def test_a_sealed_token_belongs_to_its_purpose_its_context_and_its_keys() -> Non
     token, again = seal(old, "one", b"browser", data), seal(old, "one", b"browser", data)
     assert token != again
     assert len(token) < len(data), "compressed"
-    assert open_sealed(old, "one", b"browser", token) == data
-    assert open_sealed(both, "one", b"browser", token) == data
-    assert open_sealed(new, "one", b"browser", token) is None
-    assert open_sealed(old, "two", b"browser", token) is None
-    assert open_sealed(old, "one", b"other", token) is None
+    assert decrypt_token(old, "one", b"browser", token) == data
+    assert decrypt_token(both, "one", b"browser", token) == data
+    assert decrypt_token(new, "one", b"browser", token) is None
+    assert decrypt_token(old, "two", b"browser", token) is None
+    assert decrypt_token(old, "one", b"other", token) is None
     lengths = {len(seal(old, "one", context, data)) for context in (b"", b"state=abc&", b"x" * 500)}
     assert lengths == {len(token)}, "the context has no influence on the length"
     for wrong in ("", "A", "AAAA", token[:-1], token + "A", token + "=", token.swapcase(), "\udc80", token[:40]):
-        assert open_sealed(old, "one", b"browser", wrong) is None, wrong
+        assert decrypt_token(old, "one", b"browser", wrong) is None, wrong
 
 
 async def test_what_nothing_reads_is_not_carried(city: City) -> None:

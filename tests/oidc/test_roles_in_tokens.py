@@ -24,7 +24,7 @@ from tests.support import ISSUER, PASSWORD, Browser, City, RelyingParty, Stateme
 from sso import clock
 from sso.accounts.role_assignments import end_role
 from sso.accounts.role_rules import Giver
-from sso.clients.access_policy import Holds, check_allowed, may_use
+from sso.clients.access_policy import RolesAndGroups, check_allowed, may_use
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
 from sso.identity.groups.models import Membership, RoleAssignment
@@ -101,20 +101,20 @@ def test_what_the_database_says_is_read() -> None:
 @pytest.mark.parametrize(
     ("entry", "holds", "allowed"),
     [
-        ("officer", Holds(["officer"]), True),
-        ("officer", Holds(own_roles=["officer"], member_of=["officer"]), False),
-        ("app:operator", Holds(own_roles=["operator"]), True),
-        ("app:operator", Holds(["operator"]), False),
-        ("app:removed", Holds(own_roles=["removed"]), False),
-        ("group:TIM", Holds(member_of=["TIM"], within=["TIM"]), True),
-        ("group:TIM", Holds(within=["TIM"]), False),
-        ("unit:DINKES", Holds(member_of=["PKM-1"], within=["PKM-1", "DINKES"]), False),
-        ("unit:DINKES/*", Holds(member_of=["PKM-1"], within=["PKM-1", "DINKES"]), True),
-        ("unit:DINKES/*", Holds(member_of=["DINKES"], within=["DINKES"]), True),
-        ("unit:PKM-1/*", Holds(member_of=["DINKES"], within=["DINKES"]), False),
+        ("officer", RolesAndGroups(["officer"]), True),
+        ("officer", RolesAndGroups(own_roles=["officer"], member_of=["officer"]), False),
+        ("app:operator", RolesAndGroups(own_roles=["operator"]), True),
+        ("app:operator", RolesAndGroups(["operator"]), False),
+        ("app:removed", RolesAndGroups(own_roles=["removed"]), False),
+        ("group:TIM", RolesAndGroups(member_of=["TIM"], within=["TIM"]), True),
+        ("group:TIM", RolesAndGroups(within=["TIM"]), False),
+        ("unit:DINKES", RolesAndGroups(member_of=["PKM-1"], within=["PKM-1", "DINKES"]), False),
+        ("unit:DINKES/*", RolesAndGroups(member_of=["PKM-1"], within=["PKM-1", "DINKES"]), True),
+        ("unit:DINKES/*", RolesAndGroups(member_of=["DINKES"], within=["DINKES"]), True),
+        ("unit:PKM-1/*", RolesAndGroups(member_of=["DINKES"], within=["DINKES"]), False),
     ],
 )
-def test_who_may_use_an_application(entry: str, holds: Holds, allowed: bool) -> None:
+def test_who_may_use_an_application(entry: str, holds: RolesAndGroups, allowed: bool) -> None:
     assert may_use([entry], ["operator"], holds) is allowed
     assert may_use([entry, "admin"], ["operator"], holds) is allowed
     assert may_use([], [], holds)

@@ -514,7 +514,7 @@ async def test_keys_are_changed_with_a_reason(city: City, admin: Browser) -> Non
 
 
 async def test_settings_are_shown_without_what_is_secret(city: City, admin: Browser) -> None:
-    await city.provider.say_alive()
+    await city.provider.report_alive()
     page = await admin.open("/admin/system")
     assert "SSO_ISSUER" in page.text
     assert city.settings.secret_key[0].get_secret_value() not in page.text

@@ -132,7 +132,7 @@ class _Rows:
     def at(self, client: Client, pair: Pair, moment: datetime) -> AccessNow:
         """Return what an application is told of a user at a moment."""
         roles, reached = self.roles.get(pair, ()), self.groups.get(pair[0], ())
-        return _told(client, changes.at(roles, moment), changes.at(reached, moment))
+        return _notified(client, changes.at(roles, moment), changes.at(reached, moment))
 
 
 async def access_before(session: AsyncSession, services: EventServices, user_ids: Collection[uuid.UUID]) -> Before:
@@ -320,11 +320,11 @@ def compare(
         since: a moment before the change.
         now: a moment after it.
     """
-    present = _told(client, changes.at(roles, now), changes.at(groups, now))
+    present = _notified(client, changes.at(roles, now), changes.at(groups, now))
     held_roles = [role for role in roles if role.span.held_in(since, now)]
     held_groups = [group for group in groups if group.span.held_in(since, now)]
-    lost = _told(client, held_roles, held_groups).has_more_than(present)
-    before = _told(
+    lost = _notified(client, held_roles, held_groups).has_more_than(present)
+    before = _notified(
         client,
         [role for role in roles if role.span.held_at(since)],
         [group for group in groups if group.span.held_at(since)],
@@ -335,7 +335,7 @@ def compare(
     return Comparison(present, lost or present.has_more_than(before), lost_at)
 
 
-def _told(client: Client, roles: Sequence[HeldRole], groups: Sequence[ReachedGroup]) -> AccessNow:
+def _notified(client: Client, roles: Sequence[HeldRole], groups: Sequence[ReachedGroup]) -> AccessNow:
     meta = client.meta
     return AccessNow(
         tuple(role_claims([(role.role, role.code) for role in roles], meta.application_roles)),
@@ -343,7 +343,7 @@ def _told(client: Client, roles: Sequence[HeldRole], groups: Sequence[ReachedGro
     )
 
 
-async def told_applications(
+async def notified_applications(
     session: AsyncSession, registry: Registry, user_id: uuid.UUID
 ) -> list[tuple[Client, AccessNow]]:
     """Return what applications are told of the roles and groups of a user now: those that the user has used, with the
@@ -408,7 +408,7 @@ async def _end(
     for client_id, moments in sorted(lost.items()):
         await tokens.revoke_grants_of_users(session, client_id, now, moments)
     for client_id, moments in sorted(lost.items()):
-        parts = await sessions.parts_of_users(session, sorted(moments), client_id)
+        parts = await sessions.client_sessions_of_users(session, sorted(moments), client_id)
         over = [session_id for session_id, user_id, used in parts if used <= moments[user_id]]
         await end_client_sessions(session, services, client_id, over, EndReason.ROLE_LOST, actor=actor)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.contact_changes import contacts_told
+from sso.accounts.contact_changes import contacts_notified
 from sso.accounts.guards import refuse_locked, refuse_test_user
 from sso.accounts.revocation import DISABLED, end_everything, end_pending
 from sso.accounts.services import AccountChanges
@@ -41,7 +41,7 @@ async def change_person(
     refuse_test_user(user)
     if change.model_fields_set & OPENS:
         refuse_locked(user)
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         await change_user(session, user, change, actor=actor)
 
 

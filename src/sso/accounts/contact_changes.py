@@ -1,6 +1,6 @@
 """Telling users of every change of their identifiers, whoever made it.
 
-Every change of an identifier goes through :func:`contacts_told`. It compares the identifiers before and after, and
+Every change of an identifier goes through :func:`contacts_notified`. It compares the identifiers before and after, and
 writes to every contact that was verified before the change, and to the new ones: an attacker who takes an account over
 with another contact cannot keep the old contacts from being told.
 """
@@ -69,7 +69,7 @@ def receivers(before: Sequence[Known], after: Sequence[Known]) -> list[tuple[str
 
 
 @asynccontextmanager
-async def contacts_told(session: AsyncSession, services: MessageServices, *accounts: User) -> AsyncIterator[None]:
+async def contacts_notified(session: AsyncSession, services: MessageServices, *accounts: User) -> AsyncIterator[None]:
     """Tell users of whatever the body changes about their identifiers, in the same transaction.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.contact_changes import contacts_told
+from sso.accounts.contact_changes import contacts_notified
 from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.services import NikServices
 from sso.identity.notifications import MessageServices
@@ -82,7 +82,7 @@ async def verify_contact(session: AsyncSession, services: MessageServices, user:
     owner = await users.verified_owner(session, present.lookup)
     if owner is not None:
         return owner == user.id
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         present.verified_at, present.asserted_at = clock.now(), None
         record(session, "contact.verified", actor=str(user.id), subject=str(user.id), data={"kind": present.kind})
     return True
@@ -92,7 +92,7 @@ async def add_contact(
     session: AsyncSession, services: MessageServices, user: User, kind: str, value: str, *, actor: Actor
 ) -> bool:
     """Add a contact that a user has just verified; tell whether it is the user's now: not where another user has it."""
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         return await _add_contact(session, user, kind, value, actor)
 
 
@@ -127,7 +127,7 @@ async def remove_contact(
     ]
     if contact.kind != "username" and contact.verified_at is not None and not left:
         raise UserError("last_contact")
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         await session.delete(contact)
         following = next(
             (identifier for identifier in known if identifier.kind == contact.kind and identifier.id != contact.id),
@@ -179,7 +179,7 @@ async def change_contact(
         except UserError:
             raise FlowRefused(Problem.LAST_CONTACT) from None
     elif chosen.verified_at is not None:
-        async with contacts_told(session, services, user):
+        async with contacts_notified(session, services, user):
             for identifier in known:
                 if identifier.kind == chosen.kind:
                     identifier.is_primary = identifier.id == chosen.id
@@ -209,7 +209,7 @@ async def set_username(
     if owner is not None and owner != user.id:
         raise FlowRefused(Problem.TAKEN)
     now = clock.now()
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         _make_primary_name(session, user, names, username)
     await users.mark_changed(session, user.id, now)
     _identifier_changed(session, user, "username", actor)
@@ -245,7 +245,7 @@ async def set_nik(session: AsyncSession, services: NikServices, user: User, nik:
     known = [identifier for identifier in await users.identifiers_of(session, user.id) if identifier.kind == "nik"]
     if any(identifier.verified_at is not None for identifier in known):
         raise FlowRefused(Problem.NIK_CHECKED)
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         for identifier in known:
             await session.delete(identifier)
         await session.flush()

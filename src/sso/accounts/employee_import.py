@@ -40,7 +40,7 @@ from sso.identity.employees.rows import EmployeeFile, EmployeeRow, ReadLine, che
 from sso.identity.groups.models import Group, Membership
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import Kind, nik_lookup
-from sso.identity.users.importing import SEAL, Created, add_person, proposal_row
+from sso.identity.users.importing import PURPOSE, Created, add_person, proposal_row
 from sso.identity.users.models import Identifier, MergeProposal, User
 from sso.identity.users.rows import Row
 from sso.identity.users.service import UserError, nik_key
@@ -472,10 +472,10 @@ async def _read_present(session: AsyncSession, batch: Sequence[ReadLine], key: b
     user_ids = sorted({holder.user_id for some in holders.values() for holder in some})
     niks: dict[uuid.UUID, str] = {}
     for some_ids in _parts(user_ids):
-        proven = (Identifier.kind == "nik") & Identifier.verified_at.is_not(None) & Identifier.user_id.in_(some_ids)
+        verified = (Identifier.kind == "nik") & Identifier.verified_at.is_not(None) & Identifier.user_id.in_(some_ids)
         niks |= {
             row[0]: row[1]
-            for row in (await session.execute(select(Identifier.user_id, Identifier.lookup).where(proven))).all()
+            for row in (await session.execute(select(Identifier.user_id, Identifier.lookup).where(verified))).all()
         }
     employments = await store.open_of_users(session, user_ids)
     memberships = [row.membership_id for row in employments.values() if row.membership_id is not None]
@@ -603,4 +603,4 @@ async def _renew_proposal(
         await session.delete(proposal)
         return
     renewed = _proposed_row(request, row, decision.details)
-    proposal.encrypted = services.box.encrypt(orjson.dumps(renewed.stored()), SEAL)
+    proposal.encrypted = services.box.encrypt(orjson.dumps(renewed.stored()), PURPOSE)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.access_changes import INSTANT, access_changed
 from sso.accounts.administration import give_roles
-from sso.accounts.contact_changes import contacts_told, has_other_sign_in_name
+from sso.accounts.contact_changes import contacts_notified, has_other_sign_in_name
 from sso.accounts.employee_claims import EmployeeClaims, claims_before, employee_claims_changed
 from sso.accounts.groups import ENDED, GroupRefused, NewMembership, remove_administrator, write_end, write_membership
 from sso.accounts.guards import refuse_locked, refuse_test_user
@@ -146,7 +146,7 @@ async def employ(
     """
     refuse_test_user(user)
     refuse_locked(user)
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         return await employ_in_change(session, services, user, details, source=source, actor=actor, reason=reason)
 
 
@@ -244,7 +244,7 @@ async def _set_nip(session: AsyncSession, user: User, details: EmploymentDetails
 
 
 async def _refuse_taken(session: AsyncSession, user: User, nip: str) -> None:
-    owner = await users.proven_owners(session, [nip])
+    owner = await users.verified_owners(session, [nip])
     if owner and owner[0][0].id != user.id:
         raise UserError(NIP_TAKEN if owner[0][1].kind == "nip" else NIP_IS_USER_NAME)
 
@@ -265,7 +265,7 @@ async def _set_unit(
     for membership in {membership.id: membership for membership in (before, there) if membership}.values():
         if membership is not main:
             await _end_unit(session, membership, now, actor, reason)
-    if main is None and details.unit_id is not None and not _is_over(details, now):
+    if main is None and details.unit_id is not None and not _has_ended(details, now):
         starts = details.valid_from if details.valid_from and details.valid_from > now else None
         source: Source = "import" if employment.source == "import" else "manual"
         new = NewMembership(details.unit_id, details.position, starts, details.valid_until, source)
@@ -297,7 +297,7 @@ def _fits(membership: Membership, details: EmploymentDetails) -> bool:
     return membership.position == details.position and membership.valid_until == details.valid_until
 
 
-def _is_over(details: EmploymentDetails, now: datetime) -> bool:
+def _has_ended(details: EmploymentDetails, now: datetime) -> bool:
     return details.valid_until is not None and details.valid_until <= now
 
 

@@ -27,7 +27,7 @@ class Problem(StrEnum):
     TOO_MANY_NUMBERS = "too_many_numbers"
     TAKEN = "taken"
     PASSKEY_FAILED = "passkey_failed"
-    NO_PROOF = "no_proof"
+    NO_CREDENTIAL = "no_credential"
     TOO_MANY_CONTACTS = "too_many_contacts"
     INVALID_USERNAME = "invalid_username"
     INVALID_NIK = "invalid_nik"

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.contact_changes import contacts_told
+from sso.accounts.contact_changes import contacts_notified
 from sso.accounts.guards import refuse_test_user
 from sso.accounts.services import NikServices
 from sso.identity.notifications import notify
@@ -72,7 +72,7 @@ async def check_identity(
     now, key = clock.now(), services.nik_key or await nik_key(session, services.box)
     await users.lock_user(session, user.id)
     if check.nik:
-        async with contacts_told(session, services, user):
+        async with contacts_notified(session, services, user):
             await _verify_nik(session, services, user, check.nik, key, now)
     checked = IdentityCheck(
         user_id=user.id,
@@ -126,7 +126,7 @@ async def revoke_identity_check(session: AsyncSession, services: NikServices, us
     now, checks = clock.now(), [check for check in await users.checks_of(session, user.id) if check.revoked_at is None]
     cards = [check.checked_at for check in checks if check.document == "ktp"]
     if cards:
-        async with contacts_told(session, services, user):
+        async with contacts_notified(session, services, user):
             for identifier in await users.identifiers_of(session, user.id):
                 verified_at = identifier.verified_at
                 if identifier.kind == "nik" and verified_at is not None and verified_at >= min(cards):

@@ -8,7 +8,7 @@ from typing import cast
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.accounts.contact_changes import contacts_told
+from sso.accounts.contact_changes import contacts_notified
 from sso.accounts.deletion import delete_user
 from sso.accounts.employees import StoredEmployment, details_of_stored, employ_in_change
 from sso.accounts.guards import refuse_locked, refuse_test_user
@@ -43,7 +43,7 @@ async def decide_proposal(
     refuse_test_user(user)
     if decision == "merged":
         refuse_locked(user)
-    async with contacts_told(session, services, user):
+    async with contacts_notified(session, services, user):
         assert proposal is not None
         employment = merge_proposals.employment_of(services.box, proposal)
         decided = await merge_proposals.decide(session, services.box, proposal_id, decision, actor=actor)
@@ -102,7 +102,7 @@ async def merge_users(
         refuse_locked(user)
     await end_pending(session, other)
     await keep_an_administrator(session, other)
-    async with contacts_told(session, services, remaining, other):
+    async with contacts_notified(session, services, remaining, other):
         await _move(session, services, remaining, other, actor)
     identifiers = await users.identifiers_of(session, remaining.id)
     return [

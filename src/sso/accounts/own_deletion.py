@@ -25,7 +25,7 @@ from sso.platform.visitor import Visitor
 
 
 @dataclass(frozen=True, slots=True)
-class OwnerProof:
+class OwnerCredential:
     """What the user gave: the password, or the answer of a passkey as JSON."""
 
     password: str = ""
@@ -33,7 +33,7 @@ class OwnerProof:
 
 
 @dataclass(frozen=True, slots=True)
-class ProofOptions:
+class CredentialOptions:
     """How the owner of an account can prove it.
 
     Args:
@@ -45,17 +45,17 @@ class ProofOptions:
     passkey: str
 
 
-async def deletion_proofs(services: AccountServices, visitor: Visitor, own: OwnSession) -> ProofOptions:
+async def deletion_credentials(services: AccountServices, visitor: Visitor, own: OwnSession) -> CredentialOptions:
     """Return how the user can prove to be the owner of the account."""
     async with services.db.read() as session:
         known = await users.credentials_of(session, own.user_id)
     passkeys = [credential for credential in known if credential.kind == "passkey"]
     options = services.passkeys.request_options(visitor.browser_id, _purpose(own), passkeys) if passkeys else ""
-    return ProofOptions(any(credential.kind == "password" for credential in known), options)
+    return CredentialOptions(any(credential.kind == "password" for credential in known), options)
 
 
 async def delete_own_account(
-    services: AccountServices, visitor: Visitor, own: OwnSession, proof: OwnerProof, actor: Actor
+    services: AccountServices, visitor: Visitor, own: OwnSession, credential: OwnerCredential, actor: Actor
 ) -> datetime:
     """Plan the deletion of the own account; the user is signed out everywhere at once.
 
@@ -63,7 +63,7 @@ async def delete_own_account(
         services: the database, passwords, passkeys and limits.
         visitor: the browser of the user.
         own: the session in which the user asks for it.
-        proof: the password or a passkey.
+        credential: the password or a passkey.
         actor: the user.
 
     Returns:
@@ -76,21 +76,23 @@ async def delete_own_account(
         UserError: when no administrator would be left, or an application would have no owner.
         SessionEnded: when the session is not active any more.
     """
-    if proof.credential:
+    if credential.credential:
         attempt = await reserve_attempt(services, visitor, Purpose.PASSKEY, own.user_id)
     else:
-        await check_present_password(services, visitor, own, await _password_of(services, own), proof.password)
+        await check_present_password(services, visitor, own, await _password_of(services, own), credential.password)
     async with services.db.write() as session:
         user = await lock_own_account(session, own)
-        if proof.credential:
+        if credential.credential:
             try:
-                await services.passkeys.check(session, visitor.browser_id, proof.credential, user.id, _purpose(own))
+                await services.passkeys.check(
+                    session, visitor.browser_id, credential.credential, user.id, _purpose(own)
+                )
             except PasskeyRefused:
                 raise FlowRefused(Problem.PASSKEY_FAILED) from None
         await plan_deletion(session, services.changes, user, actor=actor)
         assert user.delete_at is not None
         until = user.delete_at
-    if proof.credential:
+    if credential.credential:
         await attempt.succeeded()
     return until
 
@@ -100,7 +102,7 @@ async def _password_of(services: AccountServices, own: OwnSession) -> Credential
         known = await users.credentials_of(session, own.user_id)
     password = next((credential for credential in known if credential.kind == "password"), None)
     if password is None:
-        raise FlowRefused(Problem.NO_PROOF)
+        raise FlowRefused(Problem.NO_CREDENTIAL)
     return password
 
 

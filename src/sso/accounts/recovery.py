@@ -23,7 +23,7 @@ from sso.accounts.services import AccountChanges, AccountServices
 from sso.accounts.sign_in.devices import known_device
 from sso.clients.registry import Registry
 from sso.identity.authn import factors, pending_flows, recovery_requests
-from sso.identity.authn.authenticated import Authenticated, by_password, with_step
+from sso.identity.authn.authenticated import Authenticated, by_password, with_factor
 from sso.identity.authn.factors import PasskeyRefused, Passkeys
 from sso.identity.authn.models import Recovery
 from sso.identity.authn.pending_flows import RunningFlow
@@ -259,7 +259,7 @@ async def check_second_factor(
     """
     await _count_attempt(services.db, flow)
     assert flow.user_id is not None
-    purpose = Purpose.STEP_PASSKEY if passkey else Purpose.TOTP
+    purpose = Purpose.PASSKEY_FACTOR if passkey else Purpose.TOTP
     try:
         attempt = await reserve_attempt(services, visitor, purpose, flow.user_id)
     except TooManyFailures as error:
@@ -341,8 +341,8 @@ async def choose_password(
         )
         await session.refresh(locked)  # its security version has changed
     await services.attempts.clear(str(user.id))
-    proof = by_password(locked)
-    return with_step(proof, data["factor"]) if "factor" in data else proof
+    authenticated = by_password(locked)
+    return with_factor(authenticated, data["factor"]) if "factor" in data else authenticated
 
 
 async def stop_recovery(services: AccountServices, visitor: Visitor, token: str) -> None:
@@ -406,7 +406,7 @@ async def _find(
     lookups = [
         meaning.lookup(nik_key) for meaning in sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
     ]
-    owners = await users.proven_owners(session, lookups, now=clock.now())
+    owners = await users.verified_owners(session, lookups, now=clock.now())
     if not owners:
         return None, None
     user, lookup = owners[0][0], owners[0][1].lookup

@@ -52,7 +52,7 @@ RECOVERED = Cause("user.recovered", EndReason.RECOVERED, "recovered")
 async def end_pending(session: AsyncSession, user: User) -> None:
     """Lock the row of a user, and end every sign-in that is under way: those that wait for a second factor, and those
     that are about to start a session."""
-    await users.end_proofs(session, user.id)
+    await users.invalidate_sign_ins(session, user.id)
     await pending_flows.end_those_of(session, user.id)
 
 

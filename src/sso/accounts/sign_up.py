@@ -56,7 +56,7 @@ class SignUpData(TypedDict):
 class NewAccount:
     """An account that was created: how its user is authenticated, and the recovery codes, which are shown once."""
 
-    proof: Authenticated
+    authenticated: Authenticated
     recovery_codes: Sequence[str] = ()
 
 
@@ -238,12 +238,12 @@ async def add_first_credential(
     if password_hash is None:
         await services.passkeys.add(session, user.id, visitor.browser_id, passkey, "")
         codes, _ = await first_codes(session, [], user)
-        proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
+        authenticated = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
     else:
         await users.set_password_hash(session, user.id, password_hash, clock.now())
-        proof = by_password(user)
+        authenticated = by_password(user)
     notify(session, services.changes, user, "welcome")
-    return NewAccount(proof, codes)
+    return NewAccount(authenticated, codes)
 
 
 async def _new_user(session: AsyncSession, visitor: Visitor, data: SignUpData, name: str) -> User:

@@ -51,7 +51,7 @@ async def take_used(
         UsedTicket.id, UsedTicket.session_id, UsedTicket.client_id, UsedTicket.ticket, UsedTicket.service
     ).execution_options(synchronize_session=False)
     rows: list[ResultRow] = sorted((await session.execute(returned)).all(), key=lambda row: row[0], reverse=True)
-    by_part: dict[tuple[uuid.UUID, str], list[tuple[bytes, str]]] = {}
+    by_client_session: dict[tuple[uuid.UUID, str], list[tuple[bytes, str]]] = {}
     for _, session_id, client_id, ticket, service in rows:
-        by_part.setdefault((session_id, client_id), []).append((ticket, service))
-    return by_part
+        by_client_session.setdefault((session_id, client_id), []).append((ticket, service))
+    return by_client_session

@@ -74,7 +74,7 @@ def _validated(request: ProtocolRequest, client: Client, presented: Validation) 
         CasRefused: when the ticket is not valid for it.
     """
     provider, work, now = request.provider, request.session, clock.now()
-    used_until, access = now + CODE_RETENTION, client.tells_access
+    used_until, access = now + CODE_RETENTION, client.receives_access
     grant = grants.use_code(work, token_hash(presented.ticket), client.client_id, now, used_until, access=access)
     if grant is None:
         raise CasRefused(Code.INVALID_TICKET, UNKNOWN)

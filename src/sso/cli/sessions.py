@@ -63,7 +63,7 @@ def list_command(
 
     async def work(storage: Storage) -> list[ListedSession]:
         async with storage.db.read() as session:
-            chosen = await _wanted(storage.box, session, None, user, client)
+            chosen = await _requested(storage.box, session, None, user, client)
             if ended:
                 listed = await store.ended(session, chosen, limit + 1)
             else:
@@ -181,7 +181,7 @@ def revoke(
 
     async def work(services: AccountActions) -> int | None:
         async with services.db.write() as session:
-            chosen = await _wanted(services.box, session, session_id, user, client)
+            chosen = await _requested(services.box, session, session_id, user, client)
             if chosen.session_id is not None:
                 ended = await end_session_of_person(session, services, chosen.session_id, actor=CLI, note=note[:200])
                 return int(ended)
@@ -253,7 +253,7 @@ def stop_command(ending_id: Annotated[str, typer.Argument(metavar="ID", help="Se
     print(_("stopped"))
 
 
-async def _wanted(
+async def _requested(
     box: SecretBox, session: AsyncSession, session_id: str | None, user: str | None, client: str | None
 ) -> SessionFilter:
     from sso.identity.sessions.store import SessionFilter

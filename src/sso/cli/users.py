@@ -220,7 +220,7 @@ def _import(
     file: Path, options: Options, checked: Checked, take_hash: TakeHash, listed: Path, *, dry_run: bool
 ) -> Progress:
     """Import a file and return the progress; the rejected rows are written to ``listed``."""
-    from sso.accounts.contact_changes import contacts_told
+    from sso.accounts.contact_changes import contacts_notified
     from sso.cli import imports
     from sso.identity.authn.passwords import ARGON2_ID
     from sso.identity.users.importing import import_file
@@ -243,7 +243,7 @@ def _import(
                 on_progress=lambda progress: moved(progress.bytes),
                 dry_run=dry_run,
                 is_current=lambda stored: stored.startswith(ARGON2_ID),
-                contacts_told=lambda session, user: contacts_told(session, services, user),
+                contacts_notified=lambda session, user: contacts_notified(session, services, user),
             )
 
     return run_loaded(work, begins=not dry_run)

@@ -32,7 +32,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     from sso.jobs import run_jobs
-    from sso.logout.forgotten_ends import follow_ends
+    from sso.logout.lost_ends import follow_ends
     from sso.observability import Observer, traces_of
     from sso.platform.outbox import Worker
 

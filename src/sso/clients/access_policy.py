@@ -77,7 +77,7 @@ def is_by_access(entry: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
+class RolesAndGroups:
     """What a user has, as far as ``allowed_roles`` asks for it.
 
     Args:
@@ -104,26 +104,26 @@ def groups_in(allowed_roles: Collection[str]) -> list[str]:
     return [name.removesuffix(BELOW) for kind, _, name in entries if kind in (UNIT, GROUP)]
 
 
-def may_use(allowed_roles: Collection[str], defined: Collection[str], holds: Holds) -> bool:
+def may_use(allowed_roles: Collection[str], defined: Collection[str], held: RolesAndGroups) -> bool:
     """Tell whether a user has one of what a client is limited to; empty: it is not limited.
 
     Args:
         allowed_roles: entries of :func:`check_allowed`.
         defined: the roles that the application defines. Others count for nothing.
-        holds: what the user has.
+        held: what the user has.
     """
-    return not allowed_roles or any(_is_met(entry, defined, holds) for entry in allowed_roles)
+    return not allowed_roles or any(_is_met(entry, defined, held) for entry in allowed_roles)
 
 
-def _is_met(entry: str, defined: Collection[str], holds: Holds) -> bool:
+def _is_met(entry: str, defined: Collection[str], held: RolesAndGroups) -> bool:
     kind, separator, name = entry.partition(":")
     if not separator:
-        return entry in holds.roles
+        return entry in held.roles
     if kind == OWN_ROLE:
-        return name in defined and name in holds.own_roles
+        return name in defined and name in held.own_roles
     if kind == UNIT and name.endswith(BELOW):
-        return name.removesuffix(BELOW) in holds.within
-    return kind in (UNIT, GROUP) and name in holds.member_of
+        return name.removesuffix(BELOW) in held.within
+    return kind in (UNIT, GROUP) and name in held.member_of
 
 
 def is_open(allowed_hours: Collection[str], moment: datetime, zone: str) -> bool:

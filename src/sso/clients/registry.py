@@ -49,16 +49,30 @@ class Client:
 
     ``first_party``: it is the city's own, and people are not asked for consent; never a sandbox. ``held``: the
     privileges that it was granted. ``scopes``: what it may have with a person: registered and, of privileges, granted;
-    ``scopes_alone``: without one. ``tells_access``: it may learn the roles or groups of users; ``limited_by_access``:
-    its own roles, or units or groups, decide who may use it; ``for_employees``: the role ``employee`` does.
-    ``city_scopes``: the scopes among its own that the city
-    declared, with their claims; ``city_scope_of``: the scope of each of these claims; ``city_mappers``: the mappers of
-    these scopes.
+    ``scopes_alone``: without one. ``receives_access``: it may learn the roles or groups of users;
+    ``limited_by_access``: its own roles, or units or groups, decide who may use it; ``for_employees``: the role
+    ``employee`` does. ``city_scopes``: the scopes among its own that the city declared, with their claims;
+    ``city_scope_of``: the scope of each of these claims; ``city_mappers``: the mappers of these scopes.
     """
 
     __slots__ = (
-        "city", "city_mappers", "city_scope_of", "city_scopes", "client_id", "enabled", "first_party", "for_employees",
-        "held", "limited_by_access", "meta", "removed", "sandbox", "scopes", "scopes_alone", "secrets", "tells_access",
+        "city",
+        "city_mappers",
+        "city_scope_of",
+        "city_scopes",
+        "client_id",
+        "enabled",
+        "first_party",
+        "for_employees",
+        "held",
+        "limited_by_access",
+        "meta",
+        "receives_access",
+        "removed",
+        "sandbox",
+        "scopes",
+        "scopes_alone",
+        "secrets",
         "withheld",
     )  # fmt: skip
 
@@ -82,7 +96,7 @@ class Client:
         scopes, alone = effective_scopes(meta.scope.split(), self.first_party and not self.removed, self.held)
         self.scopes, self.scopes_alone = frozenset(scopes), frozenset(alone - city.claims.keys())
         self.withheld = withheld(meta.claim_reasons)
-        self.tells_access = not self.scopes.isdisjoint(ACCESS_SCOPES)
+        self.receives_access = not self.scopes.isdisjoint(ACCESS_SCOPES)
         limits = [*meta.allowed_roles, *(meta.gate.every_role() if meta.gate is not None else ())]
         self.limited_by_access = any(is_by_access(entry) for entry in limits)
         self.for_employees = "employee" in limits

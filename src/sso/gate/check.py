@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from sso import clock
-from sso.clients.access_policy import Holds, may_use, network_of
+from sso.clients.access_policy import RolesAndGroups, may_use, network_of
 from sso.clients.metadata.gate import GateSettings
 from sso.clients.registry import Client
 from sso.gate import store
@@ -24,7 +24,7 @@ from sso.platform.security.tokens import token_hash
 USER_DATA_SECONDS = 60
 """How long a process uses what it has read of a user: name, contacts, ids. Roles and groups are read each time."""
 MAX_REMEMBERED = 20_000
-_NOBODY = Holds(())
+_NOBODY = RolesAndGroups(())
 
 Key = tuple[bytes, str, str, str]
 
@@ -50,10 +50,10 @@ _SIGN_IN, _FORBIDDEN = Verdict(Outcome.SIGN_IN), Verdict(Outcome.FORBIDDEN)
 
 @dataclass(slots=True)
 class _Remembered:
-    """What a process knows of a cookie. ``at``: from when its answer counts; ``holds``: the user's roles and groups."""
+    """What a process knows of a cookie. ``at``: from when its answer counts; ``roles_and_groups``: of the user."""
 
     at: datetime
-    holds: Holds
+    roles_and_groups: RolesAndGroups
     headers: tuple[tuple[bytes, bytes], ...] = ()
     user: dict[str, object] | None = None
     user_at: datetime | None = None
@@ -78,7 +78,7 @@ class GateMemory:
             self._known.clear()
         self._known[key] = known
 
-    def forget(self, key: Key) -> None:
+    def discard(self, key: Key) -> None:
         """Forget a cookie that opens nothing any more."""
         self._known.pop(key, None)
 
@@ -111,7 +111,7 @@ async def check(services: GateServices, memory: GateMemory, client: Client, prox
     known = await _known(services, memory, client, gate, proxied)
     if known is None:
         return _SIGN_IN
-    if any(not may_use(roles, client.meta.application_roles, known.holds) for roles in rule.roles):
+    if any(not may_use(roles, client.meta.application_roles, known.roles_and_groups) for roles in rule.roles):
         return _FORBIDDEN
     return Verdict(Outcome.PASS, known.headers)
 
@@ -129,8 +129,8 @@ async def _known(
         lambda work: _read(services, work, client, proxied, hashed, before, now)
     )
     if known is None:
-        memory.forget(key)
-        if gate_session is not None and gate_session.told_by == "gate" and gate_session.refused_at is None:
+        memory.discard(key)
+        if gate_session is not None and gate_session.notified_by == "gate" and gate_session.refused_at is None:
             async with services.db.write() as session:
                 await store.record_refusal(session, gate_session.session_id, client.client_id, clock.now())
         return None
@@ -151,8 +151,10 @@ def _read(
 ) -> tuple[_Remembered | None, store.FoundSession | None]:
     """Read the gate session of a cookie, and what the application receives. ``before``: what was known before."""
     idle_since = now - services.idle
-    gate_session = store.find(work, hashed, client.client_id, proxied.host, now, idle_since, access=client.tells_access)
-    if gate_session is None or gate_session.grant is None or _is_over(client.meta.gate, gate_session, now):
+    gate_session = store.find(
+        work, hashed, client.client_id, proxied.host, now, idle_since, access=client.receives_access
+    )
+    if gate_session is None or gate_session.grant is None or _has_ended(client.meta.gate, gate_session, now):
         return None, gate_session
     grant, standing = gate_session.grant, standing_of_grant(work, client, gate_session.grant)
     networks = client.meta.allowed_networks
@@ -160,7 +162,7 @@ def _read(
         return None, gate_session
     if unmet_with_standing(services.settings, Way.GATE, client, grant, standing) is not None:
         return None, gate_session
-    known = _Remembered(now, standing.holds if standing is not None else _NOBODY)
+    known = _Remembered(now, standing.roles_and_groups if standing is not None else _NOBODY)
     if (
         before is not None
         and before.user_at is not None
@@ -173,7 +175,7 @@ def _read(
     return known, gate_session
 
 
-def _is_over(gate: GateSettings | None, gate_session: store.FoundSession, now: datetime) -> bool:
+def _has_ended(gate: GateSettings | None, gate_session: store.FoundSession, now: datetime) -> bool:
     """Tell whether the cookie has expired, or was not used for too long."""
     idle = gate.idle_seconds if gate is not None else None
     return gate_session.expires_at <= now or (
@@ -224,5 +226,5 @@ async def _record_use(
         return
     async with services.db.write() as session:
         await sessions.touch(session, settings, gate_session.session_id, now)
-        await store.record_use_of_part(session, gate_session.session_id, client.client_id, now)
+        await store.record_use_of_client_session(session, gate_session.session_id, client.client_id, now)
         await store.record_use(session, hashed, now)

@@ -25,8 +25,8 @@ from sso.oidc.store import store as grants
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.issue import id_token
 from sso.platform.db import Executor, Work
+from sso.platform.security.encrypted_tokens import decrypt_token, encrypt_token
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.sealed_tokens import open_sealed, seal
 from sso.platform.security.tokens import base64url, equal, keyed_token, random_token, token_hash
 
 PURPOSE = "gate-sign-in"
@@ -91,7 +91,7 @@ def begin(
         "client_id": client.client_id,
         "redirect_uri": callback_of(host),
         "scope": client.meta.scope,
-        "state": seal(services.box, PURPOSE, _context(browser), orjson.dumps(carried)),
+        "state": encrypt_token(services.box, PURPOSE, _context(browser), orjson.dumps(carried)),
         "code_challenge": _challenge(_verifier(services.box, browser, once)),
         "code_challenge_method": "S256",
         **({"ui_locales": language} if language else {}),
@@ -132,7 +132,7 @@ async def finish(
 
 
 def _carried(services: GateServices, client: Client, host: str, state: str, browser: str) -> dict[str, object]:
-    opened = open_sealed(services.box, PURPOSE, _context(browser), state) if browser and state else None
+    opened = decrypt_token(services.box, PURPOSE, _context(browser), state) if browser and state else None
     if opened is None:
         raise GateSignInRefused("state")
     carried: dict[str, object] = orjson.loads(opened)
@@ -161,7 +161,7 @@ def _exchange(
     gate = client.meta.gate
     assert gate is not None
     until = now + timedelta(seconds=gate.session_seconds)
-    grant = grants.use_code(work, hashed, client.client_id, now, until, access=client.tells_access)
+    grant = grants.use_code(work, hashed, client.client_id, now, until, access=client.receives_access)
     if grant is None:
         # RFC 6749 section 4.1.2: a code that is seen again ends what it gave.
         used = grants.find_used_code(work, hashed, client.client_id)
@@ -236,7 +236,9 @@ async def sign_out(services: SignOutServices, client: Client, host: str, token: 
         hashed, now = token_hash(token), clock.now()
         idle_since = now - services.idle
         gate_session = await services.db.run_read(
-            lambda work: store.find(work, hashed, client.client_id, host, now, idle_since, access=client.tells_access)
+            lambda work: store.find(
+                work, hashed, client.client_id, host, now, idle_since, access=client.receives_access
+            )
         )
         if gate_session is not None and gate_session.grant is not None:
             parameters["id_token_hint"] = id_token(services, client, gate_session.grant, None)

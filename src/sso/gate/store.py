@@ -15,10 +15,10 @@ from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.oidc.store.store import LiveGrant, grant_of_row, with_grants
 from sso.platform.db import Executor, delete_batch, table_of
 
-_gates, _parts = table_of(GateSession), table_of(SessionClient).alias("part")
-_t, _p = _gates.c, _parts.c
+_gates, _client_sessions = table_of(GateSession), table_of(SessionClient).alias("part")
+_t, _p = _gates.c, _client_sessions.c
 _COLUMNS = (
-    _t.session_id, _t.created_at, _t.last_used_at, _t.expires_at, _p.told_by, _p.refused_at,
+    _t.session_id, _t.created_at, _t.last_used_at, _t.expires_at, _p.notified_by, _p.refused_at,
     table_of(SsoSession).c.last_seen_at,
 )  # fmt: skip
 _MINE = (
@@ -29,7 +29,7 @@ _MINE = (
 _FIND = {
     access: statement.where(_MINE)
     for access, statement in with_grants(
-        _gates.outerjoin(_parts, (_p.session_id == _t.session_id) & (_p.client_id == _t.client_id)),
+        _gates.outerjoin(_client_sessions, (_p.session_id == _t.session_id) & (_p.client_id == _t.client_id)),
         _t.grant_id,
         *_COLUMNS,
     ).items()
@@ -39,14 +39,14 @@ _GRANT = len(_COLUMNS) + 1
 
 @dataclass(frozen=True, slots=True)
 class FoundSession:
-    """A gate session. ``told_by`` and ``refused_at`` are of the application's part in the session; ``last_seen_at`` is
-    the last recorded use of the session. ``grant``: None where it does not hold any more."""
+    """A gate session. ``notified_by`` and ``refused_at`` are of the client session; ``last_seen_at`` is the last
+    recorded use of the session. ``grant``: None where it is not active any more."""
 
     session_id: uuid.UUID
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
-    told_by: str | None
+    notified_by: str | None
     refused_at: datetime | None
     last_seen_at: datetime | None
     grant: LiveGrant | None
@@ -82,8 +82,8 @@ def find(
     if row is None:
         return None
     grant = grant_of_row(row, _GRANT, access=access) if row[_GRANT - 1] else None
-    session_id, created_at, last_used_at, expires_at, told_by, refused_at, last_seen_at = row[: _GRANT - 1]
-    return FoundSession(session_id, created_at, last_used_at, expires_at, told_by, refused_at, last_seen_at, grant)
+    session_id, created_at, last_used_at, expires_at, notified_by, refused_at, last_seen_at = row[: _GRANT - 1]
+    return FoundSession(session_id, created_at, last_used_at, expires_at, notified_by, refused_at, last_seen_at, grant)
 
 
 def insert(session: Executor, values: GateColumns) -> None:
@@ -96,16 +96,20 @@ async def record_use(session: AsyncSession, token_hash: bytes, now: datetime) ->
     await session.execute(update(_gates).where(_t.token_hash == token_hash).values(last_used_at=now))
 
 
-async def record_use_of_part(session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime) -> None:
+async def record_use_of_client_session(
+    session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime
+) -> None:
     """Record that an application uses a session."""
     mine = (SessionClient.session_id == session_id) & (SessionClient.client_id == client_id)
-    await session.execute(update(SessionClient).where(mine, SessionClient.told_by.is_(None)).values(last_used_at=now))
+    await session.execute(
+        update(SessionClient).where(mine, SessionClient.notified_by.is_(None)).values(last_used_at=now)
+    )
 
 
 async def record_refusal(session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime) -> None:
     """Record the first request that was refused after the end of an application's part in a session."""
     mine = (SessionClient.session_id == session_id) & (SessionClient.client_id == client_id)
-    first = (SessionClient.told_by == "gate") & SessionClient.refused_at.is_(None)
+    first = (SessionClient.notified_by == "gate") & SessionClient.refused_at.is_(None)
     await session.execute(update(SessionClient).where(mine, first).values(refused_at=now))
 
 

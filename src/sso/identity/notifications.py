@@ -33,7 +33,7 @@ MESSAGE = DeliveryKind.MESSAGE
 DAY_SECONDS = 86400
 MAC_CHARS = 22
 OLD_SESSION_CHARS = 32
-_SEAL = "message"
+_PURPOSE = "message"
 
 
 class MessageServices(HasSettings, HasBox, Protocol):
@@ -171,7 +171,7 @@ def opened(services: MessageServices, payload: Mapping[str, object]) -> dict[str
     encrypted = payload.get("sealed")
     if encrypted is None:
         return {}
-    content: dict[str, object] = orjson.loads(services.box.decrypt(base64.b64decode(str(encrypted)), _SEAL))
+    content: dict[str, object] = orjson.loads(services.box.decrypt(base64.b64decode(str(encrypted)), _PURPOSE))
     return content
 
 
@@ -181,7 +181,7 @@ def recipient_hashes(services: HasBox, to: str) -> list[bytes]:
 
 
 def _encrypted(services: MessageServices, content: Message | dict[str, str]) -> str:
-    return base64.b64encode(services.box.encrypt(orjson.dumps(content), _SEAL)).decode()
+    return base64.b64encode(services.box.encrypt(orjson.dumps(content), _PURPOSE)).decode()
 
 
 def link_token() -> str:

@@ -74,6 +74,6 @@ async def test_person(session: AsyncSession, username: str) -> User:
     return created
 
 
-def proof_for(user: User, acr: str) -> Authenticated:
+def authenticated_with(user: User, acr: str) -> Authenticated:
     """Return what a session of one of them says of how they signed in."""
     return Authenticated(user, acr, [MARK])

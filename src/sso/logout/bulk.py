@@ -68,7 +68,7 @@ async def begin(
     return revocation
 
 
-async def begin_parts(
+async def begin_client_sessions(
     session: AsyncSession, services: EventServices, client_id: str, reason: EndReason, *, actor: Actor
 ) -> BulkRevocation | None:
     """Begin to end the part that an application takes in sessions, and end the first hundred at once.
@@ -80,15 +80,17 @@ async def begin_parts(
     total = await sessions.count_open_client_sessions(session, client_id)
     if total == 0:
         return None
-    revocation = BulkRevocation(client_id=client_id, what="parts", reason=reason, actor=actor.name, status="running")
+    revocation = BulkRevocation(
+        client_id=client_id, what="client_sessions", reason=reason, actor=actor.name, status="running"
+    )
     revocation.total, revocation.ended, revocation.created_at = total, 0, now
     session.add(revocation)
     await session.flush()
-    await _do_part(session, services, revocation, actor)
+    await _do_batch(session, services, revocation, actor)
     return revocation if revocation.status == "running" else None
 
 
-def wanted_by(revocation: BulkRevocation) -> SessionFilter:
+def filter_of(revocation: BulkRevocation) -> SessionFilter:
     """Return which sessions are ended."""
     return SessionFilter(
         user_id=revocation.user_id,
@@ -98,21 +100,21 @@ def wanted_by(revocation: BulkRevocation) -> SessionFilter:
     )
 
 
-async def _do_part(
+async def _do_batch(
     session: AsyncSession, services: EventServices, revocation: BulkRevocation, actor: Actor | None = None
 ) -> None:
     actor = actor or Actor(revocation.actor)
-    if revocation.what == "parts":
+    if revocation.what == "client_sessions":
         assert revocation.client_id is not None
-        part = await sessions.open_client_sessions(session, revocation.client_id, revocation.created_at, PART)
+        batch = await sessions.open_client_sessions(session, revocation.client_id, revocation.created_at, PART)
         await end_client_sessions(
-            session, services, revocation.client_id, part, EndReason(revocation.reason), actor=actor
+            session, services, revocation.client_id, batch, EndReason(revocation.reason), actor=actor
         )
     else:
-        part = await sessions.not_ended(session, wanted_by(revocation), PART)
-        await end_sessions(session, services, part, EndReason(revocation.reason), actor=actor)
-    revocation.ended += len(part)
-    if len(part) < PART:
+        batch = await sessions.not_ended(session, filter_of(revocation), PART)
+        await end_sessions(session, services, batch, EndReason(revocation.reason), actor=actor)
+    revocation.ended += len(batch)
+    if len(batch) < PART:
         revocation.status, revocation.finished_at = "done", clock.now()
 
 
@@ -131,11 +133,11 @@ async def work_once(services: BulkServices, ending_id: uuid.UUID | None = None) 
         ).scalar_one_or_none()
         if revocation is None:
             return None
-        await _do_part(session, services, revocation)
+        await _do_batch(session, services, revocation)
         return revocation
 
 
-async def work(services: BulkServices, stop: asyncio.Event, after_part: Callable[[], None] = lambda: None) -> None:
+async def work(services: BulkServices, stop: asyncio.Event, after_batch: Callable[[], None] = lambda: None) -> None:
     """Go on with everything that was begun, until it is done or ``stop``. As long as it works it rests, so that others
     get at the database."""
     async with services.db.read() as session:  # most of the time there is nothing: no transaction is written for that
@@ -147,7 +149,7 @@ async def work(services: BulkServices, stop: asyncio.Event, after_part: Callable
         started = time.monotonic()
         if await work_once(services) is None:
             return
-        after_part()
+        after_batch()
         await clock.pause(stop, min(time.monotonic() - started, LONGEST_PAUSE_SECONDS))
 
 

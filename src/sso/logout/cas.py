@@ -28,17 +28,21 @@ class TicketServices(HasBox, HasOutbound, Protocol):
 
 
 async def tickets_of(
-    session: AsyncSession, registry: Registry, parts: Sequence[ClientSession]
+    session: AsyncSession, registry: Registry, client_sessions: Sequence[ClientSession]
 ) -> dict[tuple[uuid.UUID, str], Tickets]:
     """Take the tickets by which applications know the parts of sessions that have ended. No statement where none of the
     applications speaks CAS."""
-    names: Collection[str] = {part.client_id for part in parts if is_cas(registry.known(part.client_id))}
+    names: Collection[str] = {
+        client_session.client_id
+        for client_session in client_sessions
+        if is_cas(registry.known(client_session.client_id))
+    }
     if not names:
         return {}
-    taken = await take_used(session, {part.session_id for part in parts}, names)
+    taken = await take_used(session, {client_session.session_id for client_session in client_sessions}, names)
     return {
-        part: [[base64.b64encode(ticket).decode(), service] for ticket, service in tickets]
-        for part, tickets in taken.items()
+        client_session: [[base64.b64encode(ticket).decode(), service] for ticket, service in tickets]
+        for client_session, tickets in taken.items()
     }
 
 

@@ -16,7 +16,7 @@ from sso.clients.registry import Registry
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.store import ClientSession, NotifiedBy
-from sso.logout.bulk import wanted_by
+from sso.logout.bulk import filter_of
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT
 from sso.oidc.models import BulkRevocation
 from sso.platform.outbox import store as deliveries
@@ -27,7 +27,7 @@ State = Literal["confirmed", "waiting", "given_up", "unconfirmed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NotifiedApplication:
     """One application of a session that is over.
 
     ``state``: ``confirmed`` by an answer of 2xx, or by the first request that a gate refused; ``waiting`` to be told,
@@ -53,7 +53,7 @@ class DeliveryReport:
     person: str
     ended_at: datetime
     reason: str
-    applications: list[Told]
+    applications: list[NotifiedApplication]
 
     @property
     def open(self) -> int:
@@ -81,7 +81,7 @@ async def delivery_report_of(session: AsyncSession, registry: Registry, session_
         return None
     sent = await deliveries.of_session(session, session_id, (PUSH, POLL))
     sent |= await deliveries.of_session(session, session_id, (BACKCHANNEL_LOGOUT,))
-    taken_part = await sessions.participants(session, [session_id])
+    client_sessions = await sessions.participants(session, [session_id])
     return DeliveryReport(
         session_id=session_id,
         user_id=ended.user_id,
@@ -89,13 +89,14 @@ async def delivery_report_of(session: AsyncSession, registry: Registry, session_
         ended_at=ended.ended_at,
         reason=ended.end_reason or "",
         applications=[
-            _told(registry, client_session, sent.get(client_session.client_id)) for client_session in taken_part
+            _notified(registry, client_session, sent.get(client_session.client_id))
+            for client_session in client_sessions
         ],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class ToldOfMany:
+class NotifiedApplicationTotals:
     """What became of telling one application that many sessions are over: how many of its sessions are at what."""
 
     client_id: str
@@ -105,15 +106,19 @@ class ToldOfMany:
 
 async def bulk_delivery_report(
     session: AsyncSession, registry: Registry, revocation: BulkRevocation
-) -> list[ToldOfMany]:
+) -> list[NotifiedApplicationTotals]:
     """Return the proof of the end of many sessions, application by application."""
     until = revocation.finished_at or clock.now()
-    told_by = case(
-        (SessionClient.told_by == "back_channel", Delivery.kind == BACKCHANNEL_LOGOUT),
-        (SessionClient.told_by == "shared_signals", Delivery.kind.in_((PUSH, POLL))),
+    notified_by = case(
+        (SessionClient.notified_by == "back_channel", Delivery.kind == BACKCHANNEL_LOGOUT),
+        (SessionClient.notified_by == "shared_signals", Delivery.kind.in_((PUSH, POLL))),
         else_=false(),
     )
-    sent = (Delivery.session_id == SessionClient.session_id) & (Delivery.client_id == SessionClient.client_id) & told_by
+    sent = (
+        (Delivery.session_id == SessionClient.session_id)
+        & (Delivery.client_id == SessionClient.client_id)
+        & notified_by
+    )
     notified_sessions = (
         select(SessionClient.client_id, Delivery.status, func.count())
         .join(SsoSession, SsoSession.id == SessionClient.session_id)
@@ -124,7 +129,7 @@ async def bulk_delivery_report(
             SsoSession.end_reason == revocation.reason,
         )
     )
-    statement = sessions.filtered(notified_sessions, wanted_by(revocation)).group_by(
+    statement = sessions.filtered(notified_sessions, filter_of(revocation)).group_by(
         SessionClient.client_id, Delivery.status
     )
     rows: dict[str, dict[State, int]] = {}
@@ -132,7 +137,10 @@ async def bulk_delivery_report(
     for client_id, status, count in (await session.execute(statement)).all():
         counts, state = rows.setdefault(client_id, {}), states.get(status, "waiting")
         counts[state] = counts.get(state, 0) + int(count)
-    return [ToldOfMany(receiver_id, _name(registry, receiver_id), rows[receiver_id]) for receiver_id in sorted(rows)]
+    return [
+        NotifiedApplicationTotals(receiver_id, _name(registry, receiver_id), rows[receiver_id])
+        for receiver_id in sorted(rows)
+    ]
 
 
 def _name(registry: Registry, client_id: str) -> str:
@@ -140,17 +148,22 @@ def _name(registry: Registry, client_id: str) -> str:
     return client.meta.client_name if client else client_id
 
 
-def _told(registry: Registry, client_session: ClientSession, sent: Delivery | None) -> Told:
+def _notified(registry: Registry, client_session: ClientSession, sent: Delivery | None) -> NotifiedApplication:
     client = registry.known(client_session.client_id)
-    name, how = client.meta.client_name if client else client_session.client_id, client_session.told_by or "not_at_all"
+    name, how = (
+        client.meta.client_name if client else client_session.client_id,
+        client_session.notified_by or "not_at_all",
+    )
     if how == "gate" and client_session.refused_at is not None:
         refused_at = client_session.refused_at
-        return Told(client_session.client_id, name, how, "confirmed", notified_at=refused_at, confirmed_at=refused_at)
+        return NotifiedApplication(
+            client_session.client_id, name, how, "confirmed", notified_at=refused_at, confirmed_at=refused_at
+        )
     if sent is None or how not in ("back_channel", "shared_signals"):
-        return Told(client_session.client_id, name, how, "unconfirmed")
+        return NotifiedApplication(client_session.client_id, name, how, "unconfirmed")
     states: dict[str, State] = {"done": "confirmed", "given_up": "given_up"}
     state = states.get(sent.status, "waiting")
-    return Told(
+    return NotifiedApplication(
         client_session.client_id,
         name,
         how,

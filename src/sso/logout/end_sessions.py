@@ -74,9 +74,15 @@ async def end_sessions(
     if not ended:
         return []
     await tokens.revoke_grants_of_sessions(session, ended, now)
-    await sessions.lock_parts(session, SessionClient.session_id.in_(ended))  # nobody else tells of them meanwhile
-    parts = [part for part in await sessions.participants(session, ended) if part.ended_at is None]
-    notified = await _tell(session, services, parts, reason, actor.name, in_browser)
+    await sessions.lock_client_sessions(
+        session, SessionClient.session_id.in_(ended)
+    )  # nobody else tells of them meanwhile
+    client_sessions = [
+        client_session
+        for client_session in await sessions.participants(session, ended)
+        if client_session.ended_at is None
+    ]
+    notified = await _tell(session, services, client_sessions, reason, actor.name, in_browser)
     for session_id in ended:
         record_by(
             session,
@@ -86,7 +92,9 @@ async def end_sessions(
             address=actor.stored_ip_address,
             data={
                 "reason": reason,
-                "clients": [part.client_id for part in notified if part.session_id == session_id],
+                "clients": [
+                    client_session.client_id for client_session in notified if client_session.session_id == session_id
+                ],
                 **({"note": note} if note else {}),
             },
         )
@@ -107,8 +115,12 @@ async def end_client_sessions(
     ended = await sessions.end_client_sessions(session, session_ids, client_id, clock.now(), reason)
     if not ended:
         return []
-    parts = [part for part in await sessions.participants(session, ended) if part.client_id == client_id]
-    notified = await _tell(session, services, parts, reason, actor.name, in_browser=False)
+    client_sessions = [
+        client_session
+        for client_session in await sessions.participants(session, ended)
+        if client_session.client_id == client_id
+    ]
+    notified = await _tell(session, services, client_sessions, reason, actor.name, in_browser=False)
     record(
         session,
         "session.part_ended",
@@ -124,47 +136,51 @@ async def end_client_sessions(
 async def _tell(
     session: AsyncSession,
     services: signals.EventServices,
-    parts: Sequence[ClientSession],
+    client_sessions: Sequence[ClientSession],
     reason: EndReason,
     actor: str | None,
     in_browser: bool,
 ) -> list[ClientSession]:
     """Write down how each application learns of an end, and put what is sent to it into the outbox."""
-    if not parts:
+    if not client_sessions:
         return []
-    client_ids = {part.client_id for part in parts}
+    client_ids = {client_session.client_id for client_session in client_sessions}
     streams = await signals.streams_of(session, services, client_ids)
-    how = {name: how_told(services.registry, name, in_browser, streams.get(name)) for name in client_ids}
-    ended = list({part.session_id for part in parts})
+    how = {name: notification_way(services.registry, name, in_browser, streams.get(name)) for name in client_ids}
+    ended = list({client_session.session_id for client_session in client_sessions})
     for way in dict.fromkeys(how.values()):
         await sessions.record_notified_by(session, ended, way, [name for name, its in how.items() if its == way])
-    notified = [replace(part, told_by=how[part.client_id]) for part in parts]
-    tickets = await tickets_of(session, services.registry, parts)
-    for part in notified:
-        client = services.registry.known(part.client_id)
-        if client is not None and part.told_by == "back_channel":
+    notified = [
+        replace(client_session, notified_by=how[client_session.client_id]) for client_session in client_sessions
+    ]
+    tickets = await tickets_of(session, services.registry, client_sessions)
+    for client_session in notified:
+        client = services.registry.known(client_session.client_id)
+        if client is not None and client_session.notified_by == "back_channel":
             payload: LogoutPayload = {
-                "client_id": part.client_id,
-                "sid": part.sid,
-                "user_id": str(part.user_id),
+                "client_id": client_session.client_id,
+                "sid": client_session.sid,
+                "user_id": str(client_session.user_id),
             }
             receiver = urlsplit(client.meta.backchannel_logout_uri or "").netloc
             if is_cas(client):
-                payload["tickets"] = tickets.get((part.session_id, part.client_id), [])
+                payload["tickets"] = tickets.get((client_session.session_id, client_session.client_id), [])
                 receiver = receiver_of(client, payload["tickets"])
             enqueue(
                 session,
                 BACKCHANNEL_LOGOUT,
                 {**payload},
                 receiver=receiver,
-                client_id=part.client_id,
-                session_id=part.session_id,
+                client_id=client_session.client_id,
+                session_id=client_session.session_id,
             )
     await signals.session_revoked(session, services, streams, notified, reason, actor)
     return notified
 
 
-def how_told(registry: Registry, client_id: str, in_browser: bool, stream: EventStream | None = None) -> NotifiedBy:
+def notification_way(
+    registry: Registry, client_id: str, in_browser: bool, stream: EventStream | None = None
+) -> NotifiedBy:
     """Return how an application learns that a session is over: by the gate, which lets no request pass, by a notice, by
     an event, through the browser, or by itself when it wants new tokens, or not at all until the person comes by
     again."""
@@ -177,7 +193,7 @@ def how_told(registry: Registry, client_id: str, in_browser: bool, stream: Event
         return "gate"
     if client.meta.backchannel_logout_uri:
         return "back_channel"
-    if signals.is_told(stream, signals.SESSION_REVOKED):
+    if signals.receives(stream, signals.SESSION_REVOKED):
         return "shared_signals"
     if in_browser and client.meta.frontchannel_logout_uri:
         return "front_channel"

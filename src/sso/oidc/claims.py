@@ -193,7 +193,7 @@ def access_claims(
         names: scopes that were granted, and claims that were asked for by name.
         withheld: claims that the application does not receive all the same.
     """
-    if not client.tells_access:
+    if not client.receives_access:
         return {}
     claims: dict[str, list[str]] = {}
     if "roles" in names and "roles" not in withheld:

@@ -99,7 +99,7 @@ class Facts:
         network: the registered network from which the user let the application in, as recorded in the grant.
         standing: the user; None where a program acts for itself.
         acr: the level of the sign-in that stands behind the token.
-        told: the ``acr`` that the token names.
+        reported_acr: the ``acr`` that the token names.
         auth_time: when the user proved who they are.
         since: when the request came for which they did; who signed in after it has just signed in.
         scopes: what the grant holds.
@@ -112,7 +112,7 @@ class Facts:
     network: str | None = None
     standing: Standing | None = None
     acr: str = ""
-    told: str = ""
+    reported_acr: str = ""
     auth_time: datetime | None = None
     since: datetime | None = None
     scopes: frozenset[str] = frozenset()
@@ -184,7 +184,9 @@ def _invited(_: Way, client: Client, facts: Facts) -> bool:
 
 def _role(_: Way, client: Client, facts: Facts) -> bool:
     standing = facts.standing
-    return standing is not None and may_use(client.meta.allowed_roles, client.meta.application_roles, standing.holds)
+    return standing is not None and may_use(
+        client.meta.allowed_roles, client.meta.application_roles, standing.roles_and_groups
+    )
 
 
 def _network(way: Way, client: Client, facts: Facts) -> bool:
@@ -211,7 +213,7 @@ def _acr(_: Way, client: Client, facts: Facts) -> bool:
 
 
 def _identity(_: Way, client: Client, facts: Facts) -> bool:
-    levels = [level for level in (client.meta.minimum_identity, facts.told) if level in IDENTITY_LEVELS]
+    levels = [level for level in (client.meta.minimum_identity, facts.reported_acr) if level in IDENTITY_LEVELS]
     identity = facts.standing.identity if facts.standing is not None else ""
     return all(is_met(str(level), "", identity) for level in levels)
 

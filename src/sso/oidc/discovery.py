@@ -30,7 +30,7 @@ class Discovery:
         self._server = server
         self._made: dict[tuple[frozenset[str], int], tuple[bytes, str]] = {}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Make the documents anew when they are next asked for: a setting has changed."""
         self._made.clear()
 

@@ -29,7 +29,8 @@ from sso.settings import Settings
 
 
 def must_read(client: Client, stated_acr: str = "") -> bool:
-    """Tell whether a demand of ``client``, or the level ``told`` that a token names, needs a statement of its own."""
+    """Tell whether a demand of ``client``, or the level ``reported_acr`` that a token names, needs a statement of its
+    own."""
     meta = client.meta
     by_path = meta.gate is not None and meta.gate.role_paths
     limited = meta.allowed_roles or meta.minimum_identity or by_path
@@ -127,7 +128,7 @@ def unmet_with_standing(
         network=grant.details.get("network"),
         standing=standing,
         acr=grant.details.get("level", grant.acr),
-        told=grant.acr,
+        reported_acr=grant.acr,
         scopes=frozenset(grant.scope.split()),
         asked_by_page=grant.redirect_uri is None,
     )
@@ -142,7 +143,7 @@ def unmet_by_program(settings: Settings, way: Way, client: Client, address: str 
 def unmet_by_assertion(request: ProtocolRequest, client: Client, standing: Standing, acr: str) -> Unmet | None:
     """Return which demand the user does not meet whom an assertion names, or None. No statement."""
     zone = request.provider.settings.time_zone
-    facts = Facts(moment=clock.now(), zone=zone, address=request.caller, standing=standing, acr=acr, told=acr)
+    facts = Facts(moment=clock.now(), zone=zone, address=request.caller, standing=standing, acr=acr, reported_acr=acr)
     return unmet(Way.JWT_BEARER, client, facts)
 
 

@@ -61,7 +61,7 @@ class BulkRevocation(Base):
     """Many sessions that are being ended, some at a time: of a person, an application, a network, or all that had
     begun.
 
-    ``what`` is sessions, or parts: then only the part that the application takes in each ends.
+    ``what`` is sessions, or client_sessions: then only the client session of the application in each ends.
 
     ``status`` is running, stopped, or done.
     """

@@ -274,7 +274,7 @@ class Provider:
             self.usage.put_back(batch)
             raise
 
-    async def say_alive(self) -> None:
+    async def report_alive(self) -> None:
         """Write that this process lives, so that administrators see every host."""
         values: usage.ProcessColumns = {
             "id": self.process_id,
@@ -298,7 +298,7 @@ class Provider:
             try:
                 await self.write_usage()
                 if rounds % SEEN_EVERY == 0:
-                    await self.say_alive()
+                    await self.report_alive()
                 rounds += 1
             except DatabaseUnavailable as error:
                 log.warning("cannot write what was counted: %s", error)

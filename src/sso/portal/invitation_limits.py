@@ -7,7 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
-from sso.identity.users.store import proven_owner
+from sso.identity.users.store import verified_user
 from sso.platform.db import Database
 from sso.platform.security.rate_limits import CountLimit, TooManyFailures
 
@@ -51,7 +51,7 @@ async def count_invitation(
     """
     await _reserve(limits, application_id, inviter, lookup)
     async with db.read() as session:
-        user = await proven_owner(session, lookup)
+        user = await verified_user(session, lookup)
     recipients = [lookup, *([str(user.id)] if user is not None else [])]
     declined = [
         await limits.declined.is_full(f"{team} {recipient}")

@@ -17,7 +17,7 @@ from sso.clients.privileges import Authority, PrivilegeRefused, check_hold
 from sso.identity.notifications import MessageServices, notify, send
 from sso.identity.users.identifiers import NormalIdentifier, meanings, normalise_as
 from sso.identity.users.models import User
-from sso.identity.users.store import identifiers_of, proven_owner, roles_of
+from sso.identity.users.store import identifiers_of, roles_of, verified_user
 from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.portal import teams
@@ -47,7 +47,7 @@ async def invite(
     Raises:
         ClientError: when there are too many.
     """
-    user = await proven_owner(session, lookup)
+    user = await verified_user(session, lookup)
     bound = user.id if user is not None and not teams.is_contact(lookup) else None
     await teams.invite(session, application_id, lookup, role, user_id=bound, actor=actor, authority=authority)
     return user

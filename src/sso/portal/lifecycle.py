@@ -171,7 +171,7 @@ async def end_client_sessions_everywhere(
         if reason is EndReason.CLIENT_REMOVED:
             await tokens.delete_consents(session, client_id=client_id)
         await tokens.revoke_grants_of_client(session, client_id, clock.now())
-        await mass_ending.begin_parts(session, services, client_id, reason, actor=actor)
+        await mass_ending.begin_client_sessions(session, services, client_id, reason, actor=actor)
 
 
 async def present_client(session: AsyncSession, client_id: str) -> ClientRow:

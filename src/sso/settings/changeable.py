@@ -56,10 +56,10 @@ class Bounds:
         return ""
 
 
-MOST = 5
+MAX_COUNT = 5
 """An upper bound is at most so many times the default: more weakens a limit or costs more than administrators
 may decide on a page. Whoever runs the hosts sets more in the environment."""
-MOST_TIME = 3
+MAX_DURATION = 3
 """The same for lifetimes of sessions."""
 _HOURS, _DAYS = timedelta(hours=1), timedelta(days=1)
 _NAME, _LINK = Bounds(max_chars=60), Bounds(max_chars=500)

@@ -146,9 +146,9 @@ def _check(name: str, value: str) -> None:
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"{name} must be {' or '.join(_CHOICES[name])}")
     if name in _NUMBERS:
-        least = 0 if name == "prepared_statement_cache_size" else 1
-        if not value.isdecimal() or not least <= int(value[:11]) < 2**31:
-            raise ValueError(f"{name} must be a whole number, at least {least}")
+        minimum = 0 if name == "prepared_statement_cache_size" else 1
+        if not value.isdecimal() or not minimum <= int(value[:11]) < 2**31:
+            raise ValueError(f"{name} must be a whole number, at least {minimum}")
     if name in _FILES and value and (name, value) != ("sslrootcert", "system"):
         if not Path(value).is_file():
             raise ValueError(f"{name}: there is no file {value}")

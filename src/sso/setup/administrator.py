@@ -20,7 +20,7 @@ from sso.accounts.second_factors import MAX_APP_ATTEMPTS, MAX_CODE_CHARS, add_ap
 from sso.accounts.services import AccountServices
 from sso.errors import validation_message
 from sso.identity.authn import factors, pending_flows
-from sso.identity.authn.authenticated import Authenticated, by_password, with_step
+from sso.identity.authn.authenticated import Authenticated, by_password, with_factor
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.models import User
 from sso.identity.users.schemas import NewUser
@@ -48,7 +48,7 @@ class AdministratorData(TypedDict):
 class CreatedAdministrator:
     """The administrator: how they are authenticated, and the recovery codes, which are shown once."""
 
-    proof: Authenticated
+    authenticated: Authenticated
     recovery_codes: list[str]
 
 
@@ -152,7 +152,7 @@ async def confirm_administrator(
             )
     except IntegrityError:
         raise UserError("the name or the address is already used") from None
-    return CreatedAdministrator(with_step(by_password(user), "totp"), codes)
+    return CreatedAdministrator(with_factor(by_password(user), "totp"), codes)
 
 
 def _record(session: AsyncSession, user: User, visitor: Visitor) -> None:

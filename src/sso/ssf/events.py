@@ -108,7 +108,7 @@ async def streams_of(
     return {stream.client_id: stream for stream in (await session.execute(statement)).scalars()}
 
 
-def is_told(stream: EventStream | None, event: str) -> bool:
+def receives(stream: EventStream | None, event: str) -> bool:
     """Tell whether a stream asks for a kind of event."""
     return stream is not None and event in stream.events_requested
 
@@ -219,7 +219,7 @@ async def claims_changed(
     addressed = [
         (concerned, streams[concerned.client_id])
         for concerned in changed
-        if is_told(streams.get(concerned.client_id), TOKEN_CLAIMS_CHANGE)
+        if receives(streams.get(concerned.client_id), TOKEN_CLAIMS_CHANGE)
     ]
     if not addressed:
         return 0
@@ -244,7 +244,7 @@ async def _emit(
     addressed = [
         (concerned_client, streams[concerned_client.client_id])
         for concerned_client in concerned
-        if is_told(streams.get(concerned_client.client_id), event)
+        if receives(streams.get(concerned_client.client_id), event)
     ]
     if not addressed:
         return

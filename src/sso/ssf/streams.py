@@ -97,7 +97,7 @@ class SubjectChange(_Message):
     subject: dict[str, object]
 
 
-class VerificationWanted(_Message):
+class VerificationRequest(_Message):
     """A wish to see whether events arrive (section 8.1.4)."""
 
     stream_id: str
@@ -328,7 +328,7 @@ async def _check_room(session: AsyncSession, stream: EventStream) -> None:
         raise StreamRefused(403, f"At most {MAX_EXCLUDED} subjects can be left out of a stream.")
 
 
-async def verify(session: AsyncSession, client: Client, requested: VerificationWanted) -> None:
+async def verify(session: AsyncSession, client: Client, requested: VerificationRequest) -> None:
     """Send a verification event (section 8.1.4).
 
     Raises:

@@ -14,7 +14,7 @@ from sso.accounts.sign_in.services import SignInServices
 from sso.accounts.sign_in.start import start_session
 from sso.identity.authn.assurance import ACR_PASSWORD, as_good_as
 from sso.identity.authn.authenticated import Authenticated
-from sso.identity.authn.second_factor_policy import Situation, second_step
+from sso.identity.authn.second_factor_policy import Situation, factor_due
 from sso.identity.users import store as users
 from sso.oidc.authorize import request as flow
 from sso.platform.visitor import Visitor
@@ -23,7 +23,7 @@ from sso.platform.visitor import Visitor
 async def sign_in_after_recovery(
     services: SignInServices,
     visitor: Visitor,
-    proof: Authenticated,
+    authenticated: Authenticated,
     options: SignInOptions,
     *,
     pending: PendingRequest | None,
@@ -37,7 +37,7 @@ async def sign_in_after_recovery(
     Args:
         services: what is needed.
         visitor: the browser.
-        proof: the user, and how the recovery authenticated them.
+        authenticated: the user, and how the recovery authenticated them.
         options: where the user wants to go.
         pending: the authorization request; None: no application asked, or its request has expired.
         before: the account that is signed in at this browser.
@@ -48,14 +48,14 @@ async def sign_in_after_recovery(
     """
     provider, settings = services.provider, services.settings
     async with provider.db.read() as session:
-        roles = await users.roles_of(session, proof.user.id)
-        credentials = await users.credentials_of(session, proof.user.id)
+        roles = await users.roles_of(session, authenticated.user.id)
+        credentials = await users.credentials_of(session, authenticated.user.id)
     level = flow.needed_level(pending.request) if pending is not None else ACR_PASSWORD
     situation = Situation(frozenset(credential.kind for credential in credentials), frozenset(roles))
-    due = second_step(situation, level, settings.second_factor_roles, "none")
-    options = replace(options, is_new=await is_new_device(provider.db, visitor, proof.user))
-    if due is not None and proof.acr not in as_good_as(due[1]):
-        begun = await begin_second_factor(services, visitor, proof, *due, options)
+    due = factor_due(situation, level, settings.second_factor_roles, "none")
+    options = replace(options, is_new=await is_new_device(provider.db, visitor, authenticated.user))
+    if due is not None and authenticated.acr not in as_good_as(due[1]):
+        begun = await begin_second_factor(services, visitor, authenticated, *due, options)
         if begun is not None:
             return begun
-    return await start_session(services, visitor, proof, options, pending=pending, before=before)
+    return await start_session(services, visitor, authenticated, options, pending=pending, before=before)

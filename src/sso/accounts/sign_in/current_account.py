@@ -181,10 +181,10 @@ async def account_for_request(
 def account_with(accounts: Sequence[Account], session_id: str) -> Account | None:
     """Return the account whose session has the id ``session_id``."""
     try:
-        wanted_id = read_uuid(session_id)
+        chosen_id = read_uuid(session_id)
     except ValueError:
         return None
-    return next((account for account in accounts if account.session.id == wanted_id), None)
+    return next((account for account in accounts if account.session.id == chosen_id), None)
 
 
 def is_recent(settings: Settings, signed_in: SignedIn) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.sign_in.current_account import CurrentAccount, accounts_of_browser
 from sso.accounts.sign_in.options import SignInOptions
-from sso.accounts.sign_in.pending_request import PendingRequest, hold_request
+from sso.accounts.sign_in.pending_request import PendingRequest, store_request
 from sso.accounts.sign_in.results import (
     AccessRefused,
     AccountChooser,
@@ -37,13 +37,13 @@ from sso.oidc.authorize.decision import (
     Consent,
     CreateAccount,
     Decision,
+    FactorNeeded,
     Fail,
     NotAllowed,
     NotInvited,
     Respond,
     SelectAccount,
     SignIn,
-    StepUp,
 )
 from sso.oidc.authorize.response import AuthorizationResponse
 from sso.oidc.authorize.signed_in import SignedIn
@@ -81,14 +81,14 @@ async def continue_request(
     if not pending.token:
         if current is None:
             await services.limits.waiting_requests.take(visitor.ip_address)
-        pending = await hold_request(services, visitor, pending)
+        pending = await store_request(services, visitor, pending)
     if isinstance(decision, CreateAccount):
         return RegistrationNeeded(pending)
     if isinstance(decision, SignIn):
         return SignInNeeded(pending, current if decision.again else None)
     assert current is not None
-    if isinstance(decision, StepUp):
-        return await _step_up(services, visitor, pending, current, decision)
+    if isinstance(decision, FactorNeeded):
+        return await _ask_for_factor(services, visitor, pending, current, decision)
     return await _step_of_person(services, visitor, pending, current, decision)
 
 
@@ -150,12 +150,12 @@ async def _step_of_person(
     return ConsentNeeded(pending, current, decision.scopes - current.signed_in.consented)
 
 
-async def _step_up(
+async def _ask_for_factor(
     services: SignInServices,
     visitor: Visitor,
     pending: PendingRequest,
     current: CurrentAccount,
-    decision: StepUp,
+    decision: FactorNeeded,
 ) -> NextStep:
     """Ask a person who is signed in for the second factor alone; continue without it where it is voluntary and the
     person has none."""
@@ -163,10 +163,10 @@ async def _step_up(
     async with services.provider.db.read() as session:
         user = await session.get(User, current.signed_in.user.id)
     assert user is not None
-    proof = Authenticated(user, live.acr, live.amr, live.auth_time)
+    authenticated = Authenticated(user, live.acr, live.amr, live.auth_time)
     reason: Reason = "wished" if decision.wished else "asked"
     options = SignInOptions(i=pending.token)
-    begun = await begin_second_factor(services, visitor, proof, reason, decision.level, options)
+    begun = await begin_second_factor(services, visitor, authenticated, reason, decision.level, options)
     if begun is not None:
         return begun
     return await continue_request(services, visitor, pending.with_done("step_up"), current)

@@ -57,8 +57,8 @@ async def sign_in_with_passkey(
     await attempt.succeeded()
     await services.limits.attempts.proven(str(user.id))
     options = replace(options, is_new=await is_new_device(provider.db, visitor, user))
-    proof = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
-    return await start_session(services, visitor, proof, options, pending=pending, before=before)
+    authenticated = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
+    return await start_session(services, visitor, authenticated, options, pending=pending, before=before)
 
 
 async def _record_failure(services: SignInServices, visitor: Visitor, why: str) -> None:

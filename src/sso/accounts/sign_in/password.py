@@ -25,7 +25,7 @@ from sso.accounts.sign_in.start import start_session
 from sso.identity.authn.assurance import ACR_PASSWORD
 from sso.identity.authn.authenticated import Authenticated, by_password, is_password
 from sso.identity.authn.passwords import Busy
-from sso.identity.authn.second_factor_policy import Reason, Situation, second_step
+from sso.identity.authn.second_factor_policy import Reason, Situation, factor_due
 from sso.identity.sessions import store as sessions
 from sso.identity.sessions.store import SigningIn
 from sso.identity.test_users import MARK
@@ -63,13 +63,13 @@ class PasswordAccepted:
     """A password was right.
 
     Args:
-        proof: the user, and what the password proves.
+        authenticated: the user, and what the password proves.
         second_factor: why a second factor is needed, and the level that it must reach; None: the password is enough.
         is_new: this browser is new to a user who has signed in before.
         contact: the unverified contact that was typed: it must be verified after the second factor, and is none.
     """
 
-    proof: Authenticated
+    authenticated: Authenticated
     second_factor: tuple[Reason, str] | None
     is_new: bool
     contact: str = ""
@@ -132,7 +132,7 @@ async def sign_in_with_password(
     begun = await _begin_due(services, visitor, accepted, options)
     if begun is not None:
         return begun
-    return await start_session(services, visitor, accepted.proof, options, pending=pending, before=before)
+    return await start_session(services, visitor, accepted.authenticated, options, pending=pending, before=before)
 
 
 async def authenticate_password(
@@ -167,7 +167,7 @@ async def authenticate_password(
         tried = [candidate.account.user.id for candidate in candidates if candidate.account is not None]
         raise WrongPassword(tried, several=len(lookups) > 1)
     account = await _settle(services, candidates, right[0], now)
-    due = second_step(
+    due = factor_due(
         situation_of(account, country), level, settings.second_factor_roles, settings.risk_based_second_factor
     )
     unverified = not account.verified and account.identifier_kind in ("email", "phone")
@@ -291,15 +291,17 @@ async def _begin_due(
 ) -> FlowStarted | FlowExpired | None:
     """Begin what is due after a right password: the second factor first; verifying the contact that was typed comes
     after it, and never in its place."""
-    proof, contact = accepted.proof, accepted.contact
+    authenticated, contact = accepted.authenticated, accepted.contact
     if accepted.second_factor is not None:
         reason, level = accepted.second_factor
-        begun = await begin_second_factor(services, visitor, proof, reason, level, options, contact=contact)
+        begun = await begin_second_factor(services, visitor, authenticated, reason, level, options, contact=contact)
         if begun is not None:
             return begun
     if not contact:
         return None
-    return await begin_second_factor(services, visitor, proof, UNVERIFIED, proof.acr, options, contact=contact)
+    return await begin_second_factor(
+        services, visitor, authenticated, UNVERIFIED, authenticated.acr, options, contact=contact
+    )
 
 
 async def _record_failure(

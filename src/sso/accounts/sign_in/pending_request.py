@@ -53,7 +53,7 @@ class RequestExpired(Refusal):
         self.token = token
 
 
-async def hold_request(services: SignInServices, visitor: Visitor, pending: PendingRequest) -> PendingRequest:
+async def store_request(services: SignInServices, visitor: Visitor, pending: PendingRequest) -> PendingRequest:
     """Give a request the token with which it waits for the person of this browser. No statement: the token carries the
     request. Where it is too long for a URL, it is stored.
 
@@ -62,8 +62,8 @@ async def hold_request(services: SignInServices, visitor: Visitor, pending: Pend
     """
     provider, browser = services.provider, visitor.browser_id
     waiting = stored_requests.waiting_request(provider.settings, pending.request)
-    token = stored_requests.seal_request(provider.box, waiting, browser)
-    if len(token) > stored_requests.MAX_SEALED_CHARS:
+    token = stored_requests.encrypt_request(provider.box, waiting, browser)
+    if len(token) > stored_requests.MAX_ENCRYPTED_CHARS:
         await services.limits.stored_requests.take(visitor.ip_address)
         async with provider.db.write() as session:
             token = await stored_requests.store_request(session, provider.box, waiting, browser)
@@ -100,7 +100,7 @@ async def mark_done(services: SignInServices, visitor: Visitor, pending: Pending
         async with provider.db.write() as session:
             await stored_requests.store_progress(session, token, waiting)
     else:
-        token = stored_requests.seal_request(provider.box, waiting, visitor.browser_id)
+        token = stored_requests.encrypt_request(provider.box, waiting, visitor.browser_id)
     return replace(pending.with_done(step), token=token, waiting=waiting)
 
 

@@ -158,7 +158,7 @@ class PasskeyRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class ProofExpired:
+class AuthenticationExpired:
     """The account was disabled, or its credentials were changed, between the check and the start of the session."""
 
 
@@ -183,7 +183,7 @@ SignInResult = (
     | FlowExpired
     | WrongCredentials
     | PasskeyRefused
-    | ProofExpired
+    | AuthenticationExpired
     | TooManyAttempts
     | ServerBusy
 )

@@ -149,7 +149,7 @@ class SecondFactorFlow:
         return SignInOptions(**self.data["options"])  # type: ignore[arg-type]
 
     @property
-    def proof_so_far(self) -> Authenticated:
+    def authenticated_so_far(self) -> Authenticated:
         """What was authenticated before this flow."""
         data = self.data
         auth_time = datetime.fromisoformat(data["auth_time"]) if data["auth_time"] else None
@@ -194,7 +194,7 @@ def _method_of(identifier: Identifier) -> Method:
 async def begin_second_factor(
     services: SignInServices,
     visitor: Visitor,
-    proof: Authenticated,
+    authenticated: Authenticated,
     reason: Reason,
     level: str,
     options: SignInOptions,
@@ -207,7 +207,7 @@ async def begin_second_factor(
     Args:
         services: what is needed.
         visitor: the browser.
-        proof: what was authenticated.
+        authenticated: what was authenticated.
         reason: why the flow is needed.
         level: what must be reached.
         options: what was chosen on the sign-in page.
@@ -221,7 +221,7 @@ async def begin_second_factor(
     Raises:
         TooManyFailures: when too many were begun.
     """
-    provider, user = services.provider, proof.user
+    provider, user = services.provider, authenticated.user
     async with provider.db.read() as session:
         unverified = contact if reason == UNVERIFIED else ""
         available = await available_factors(session, provider.settings, user.id, level, unverified)
@@ -233,7 +233,7 @@ async def begin_second_factor(
         return FlowExpired()
     device = await known_device(provider.db, visitor, user.id)
     await services.limits.flows.take(f"{user.id} {device or visitor.network}")
-    data = _new_data(proof, reason, level, options, contact, trust=trust)
+    data = _new_data(authenticated, reason, level, options, contact, trust=trust)
     return _started(reason, await _store_flow(services, visitor, available, data, options))
 
 
@@ -271,12 +271,12 @@ def _sent_first(available: AvailableFactors, reason: Reason) -> str:
 
 
 def _new_data(
-    proof: Authenticated, reason: Reason, level: str, options: SignInOptions, contact: str, *, trust: bool
+    authenticated: Authenticated, reason: Reason, level: str, options: SignInOptions, contact: str, *, trust: bool
 ) -> SecondFactorData:
     return {
-        "acr": proof.acr,
-        "amr": proof.amr,
-        "auth_time": proof.auth_time.isoformat() if proof.auth_time else None,
+        "acr": authenticated.acr,
+        "amr": authenticated.amr,
+        "auth_time": authenticated.auth_time.isoformat() if authenticated.auth_time else None,
         "reason": reason,
         "level": level,
         "contact": contact,

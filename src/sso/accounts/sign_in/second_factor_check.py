@@ -37,7 +37,7 @@ from sso.accounts.sign_in.services import SignInServices
 from sso.accounts.sign_in.start import start_session
 from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.assurance import ACR_PASSKEY
-from sso.identity.authn.authenticated import Authenticated, with_step
+from sso.identity.authn.authenticated import Authenticated, with_factor
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.notifications import notify
 from sso.identity.users import store as users
@@ -50,7 +50,7 @@ from sso.ssf import events as signals
 
 MAX_CODE_CHARS = 100
 PURPOSES: dict[str, Purpose] = {
-    "passkey": Purpose.STEP_PASSKEY,
+    "passkey": Purpose.PASSKEY_FACTOR,
     "totp": Purpose.TOTP,
     "recovery_code": Purpose.RECOVERY_CODE,
     "email": Purpose.MESSAGE_CODE,
@@ -91,22 +91,22 @@ async def check_second_factor(
     try:
         async with provider.db.write() as session:
             allowed = await _may_change(session, flow)
-            proof = await _check(services, session, visitor, flow, answer) if allowed else None
-            codes = await _first_codes(services, session, flow) if proof is not None and flow.enrols else []
+            authenticated = await _check(services, session, visitor, flow, answer) if allowed else None
+            codes = await _first_codes(services, session, flow) if authenticated is not None and flow.enrols else []
     except IntegrityError:  # another account verified the contact at the same moment
-        proof, codes = None, []
-    if proof is None:
+        authenticated, codes = None, []
+    if authenticated is None:
         await _record_failure(services, visitor, flow)
         provider.usage.count("sign_in_failed", label=flow.method or "")
         return WrongSecondFactor()
     await attempt.succeeded()
     if codes:
-        return await _show_codes(services, flow, proof, codes)
-    return await finish_second_factor(services, visitor, flow, proof, trust=answer.trust)
+        return await _show_codes(services, flow, authenticated, codes)
+    return await finish_second_factor(services, visitor, flow, authenticated, trust=answer.trust)
 
 
 async def finish_second_factor(
-    services: SignInServices, visitor: Visitor, flow: SecondFactorFlow, proof: Authenticated, *, trust: bool
+    services: SignInServices, visitor: Visitor, flow: SecondFactorFlow, authenticated: Authenticated, *, trust: bool
 ) -> SecondFactorResult:
     """End the flow: start the session, or begin what is still missing.
 
@@ -114,7 +114,7 @@ async def finish_second_factor(
         services: what is needed.
         visitor: the browser.
         flow: the flow.
-        proof: what is authenticated now.
+        authenticated: what is authenticated now.
         trust: the person asks that this browser need no second factor from now on.
     """
     provider, due = services.provider, not flow.verifies and not flow.shows_codes
@@ -132,12 +132,14 @@ async def finish_second_factor(
     options = flow.options
     if contact:
         following = await begin_second_factor(
-            services, visitor, proof, UNVERIFIED, proof.acr, options, contact=contact, trust=trust
+            services, visitor, authenticated, UNVERIFIED, authenticated.acr, options, contact=contact, trust=trust
         )
         assert following is not None, "only a precaution can be left out"
         return following
     before = await _account_before(services, visitor, flow)
-    return await start_session(services, visitor, proof, options, pending=flow.pending, before=before, trust=trust)
+    return await start_session(
+        services, visitor, authenticated, options, pending=flow.pending, before=before, trust=trust
+    )
 
 
 async def decide_deletion(
@@ -157,7 +159,13 @@ async def decide_deletion(
     services.worker.nudge()
     before = await _account_before(services, visitor, flow)
     return await start_session(
-        services, visitor, flow.proof_so_far, flow.options, pending=flow.pending, before=before, keeps_account=True
+        services,
+        visitor,
+        flow.authenticated_so_far,
+        flow.options,
+        pending=flow.pending,
+        before=before,
+        keeps_account=True,
     )
 
 
@@ -212,7 +220,7 @@ async def _check(
         right = credential is not None and await factors.check_totp(session, box, credential, typed)
     else:
         right = await _use_recovery_code(session, flow.available.user, typed)
-    return with_step(flow.proof_so_far, flow.method) if right else None
+    return with_factor(flow.authenticated_so_far, flow.method) if right else None
 
 
 async def _check_passkey(
@@ -249,8 +257,8 @@ async def _check_message(
         # Only now: whoever knows the password alone must not choose where the codes of the user go.
         await users.remember_channel(session, user.id, contact.lookup, channel)
     if not flow.verifies:
-        return with_step(flow.proof_so_far, flow.method)
-    return flow.proof_so_far if await verify_contact(session, provider, user, contact) else None
+        return with_factor(flow.authenticated_so_far, flow.method)
+    return flow.authenticated_so_far if await verify_contact(session, provider, user, contact) else None
 
 
 async def _enrol(
@@ -268,7 +276,7 @@ async def _enrol(
     record(session, "factor.added", actor=str(user.id), subject=str(user.id), data={"kind": "totp"})
     notify(session, provider, user, "factor_added", what="TOTP")
     await signals.credentials_changed(session, provider, user.id, changes, "user")
-    return with_step(flow.proof_so_far, "totp")
+    return with_factor(flow.authenticated_so_far, "totp")
 
 
 async def _first_codes(services: SignInServices, session: AsyncSession, flow: SecondFactorFlow) -> list[str]:
@@ -281,12 +289,12 @@ async def _first_codes(services: SignInServices, session: AsyncSession, flow: Se
 
 
 async def _show_codes(
-    services: SignInServices, flow: SecondFactorFlow, proof: Authenticated, codes: list[str]
+    services: SignInServices, flow: SecondFactorFlow, authenticated: Authenticated, codes: list[str]
 ) -> SecondFactorResult:
     """Store that the recovery codes are shown. The sign-in continues when the person confirms that they kept them."""
     provider, data = services.provider, flow.data
-    data["acr"], data["amr"], data["reason"], data["seed"] = proof.acr, proof.amr, CODES, ""
-    data["auth_time"] = proof.auth_time.isoformat() if proof.auth_time else None
+    data["acr"], data["amr"], data["reason"], data["seed"] = authenticated.acr, authenticated.amr, CODES, ""
+    data["auth_time"] = authenticated.auth_time.isoformat() if authenticated.auth_time else None
     async with provider.db.write() as session:
         if not await pending_flows.lock(session, flow.running):
             return FlowExpired()

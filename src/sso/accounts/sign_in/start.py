@@ -16,7 +16,7 @@ from sso.accounts.sign_in.devices import place_of
 from sso.accounts.sign_in.next_step import answer_request, continue_request
 from sso.accounts.sign_in.options import SignInOptions
 from sso.accounts.sign_in.pending_request import PendingRequest
-from sso.accounts.sign_in.results import NextStep, ProofExpired, RequestAnswered, SessionStarted, SignInResult
+from sso.accounts.sign_in.results import AuthenticationExpired, NextStep, RequestAnswered, SessionStarted, SignInResult
 from sso.accounts.sign_in.second_factor import DELETION, begin_second_factor
 from sso.accounts.sign_in.services import SignInServices
 from sso.identity.authn.authenticated import Authenticated
@@ -78,7 +78,7 @@ def plan_accounts(
 async def start_session(
     services: SignInServices,
     visitor: Visitor,
-    proof: Authenticated,
+    authenticated: Authenticated,
     options: SignInOptions,
     *,
     pending: PendingRequest | None,
@@ -91,7 +91,7 @@ async def start_session(
     Args:
         services: what is needed.
         visitor: the browser.
-        proof: the user, and how they were authenticated.
+        authenticated: the user, and how they were authenticated.
         options: what was chosen on the sign-in page.
         pending: the authorization request; None: no application asked.
         before: the account that answered the request so far.
@@ -102,18 +102,18 @@ async def start_session(
         TooManyFailures: when too many flows or requests were stored because of this visitor.
         RedirectError: when the application cannot be answered.
     """
-    if proof.user.delete_at is not None and not keeps_account:
-        begun = await begin_second_factor(services, visitor, proof, DELETION, proof.acr, options)
+    if authenticated.user.delete_at is not None and not keeps_account:
+        begun = await begin_second_factor(services, visitor, authenticated, DELETION, authenticated.acr, options)
         if begun is not None:
             return begun
-    if proof.user.preferences.get(MARK) and MARK not in proof.amr:  # however a test user got here
-        proof = replace(proof, amr=[*proof.amr, MARK])
+    if authenticated.user.preferences.get(MARK) and MARK not in authenticated.amr:  # however a test user got here
+        authenticated = replace(authenticated, amr=[*authenticated.amr, MARK])
     device_id = visitor.device_id or random_token()
     place = place_of(services.provider.settings, services.provider.countries, visitor, device_id, trust=trust)
     try:
-        started, current, answered = await _start(services, visitor, proof, options, pending, before, place)
+        started, current, answered = await _start(services, visitor, authenticated, options, pending, before, place)
     except AuthenticationOutdated:
-        return ProofExpired()
+        return AuthenticationExpired()
     next_step: NextStep | None = answered
     if started.lacks_attributes:
         pending = None
@@ -125,7 +125,7 @@ async def start_session(
 async def _start(
     services: SignInServices,
     visitor: Visitor,
-    proof: Authenticated,
+    authenticated: Authenticated,
     options: SignInOptions,
     pending: PendingRequest | None,
     before: CurrentAccount | None,
@@ -136,7 +136,7 @@ async def _start(
     Raises:
         AuthenticationOutdated: when the account was disabled or its credentials were changed since the authentication.
     """
-    provider, settings, user = services.provider, services.settings, proof.user
+    provider, settings, user = services.provider, services.settings, authenticated.user
     remember = options.remember and bool(settings.remembered_session_lifetime)
     signed_in_before = before.signed_in if before is not None else None
     async with provider.db.write() as session:
@@ -148,7 +148,7 @@ async def _start(
         started = await sessions.start(
             session,
             settings,
-            proof,
+            authenticated,
             current=plan.own.session if plan.own else None,
             address=visitor.stored_ip_address,
             user_agent=visitor.user_agent,
@@ -156,13 +156,13 @@ async def _start(
             remember=remember,
             place=place,
         )
-        provider.usage.count("sign_in", label=proof.acr)
+        provider.usage.count("sign_in", label=authenticated.acr)
         await _end_sessions(services, session, visitor, user.id, plan, started)
         if options.is_new:
             _notify_new_device(services, session, visitor, user, started.session.id)
         person = Person(user.id, user.name, user.locked_until, user.delete_at is not None)
         signed_in, answered = SignedIn(started.session, person, frozenset()), None
-        lacks = not person.locked and MARK not in proof.amr and await _lacks_attributes(session, services, user)
+        lacks = not person.locked and MARK not in authenticated.amr and await _lacks_attributes(session, services, user)
         if pending is not None and not person.locked and not lacks:
             signed_in, answered = await _answer_at_once(services, session, visitor, pending, signed_in)
     tokens = [started.token, *(account.token for account in plan.kept)]

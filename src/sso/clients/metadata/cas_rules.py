@@ -38,7 +38,7 @@ def cas_rules(client: MetadataFields) -> Iterator[str]:
     else:
         yield from _nothing_of_openid(client)
         yield from _service_urls(client)
-        yield from _username_is_told(client)
+        yield from _username_is_released(client)
 
 
 def _only_for_cas(client: MetadataFields) -> Iterator[str]:
@@ -64,7 +64,7 @@ def _service_urls(client: MetadataFields) -> Iterator[str]:
             yield "redirect_uris: the parameter ticket of a service URL is what this service adds: leave it out"
 
 
-def _username_is_told(client: MetadataFields) -> Iterator[str]:
+def _username_is_released(client: MetadataFields) -> Iterator[str]:
     needed = _SCOPE_OF_USERNAME.get(client.cas_username)
     if needed is not None and needed not in client.scope.split():
         yield f"cas_username: {client.cas_username} needs the scope {needed}, which is not among the scopes"

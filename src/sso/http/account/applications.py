@@ -27,7 +27,7 @@ from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, Se
 from sso.identity.groups.store import NO_ACCESS, access_in
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
-from sso.oidc.store.standing import holds_of
+from sso.oidc.store.standing import roles_and_groups_of
 
 router = new_router()
 
@@ -108,7 +108,9 @@ async def shown_to(
         client
         for client in clients
         if is_shown(
-            client.meta, holds_of(roles, accesses.get(client.client_id, NO_ACCESS)), used=client.client_id in used
+            client.meta,
+            roles_and_groups_of(roles, accesses.get(client.client_id, NO_ACCESS)),
+            used=client.client_id in used,
         )
     ]
 

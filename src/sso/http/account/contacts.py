@@ -66,7 +66,7 @@ async def change_contacts(here: HereRecently, sent: Contacts) -> Response:
     form, (act, target) = sent.form, sent.form.choice
     if act == "add":
         return await _begin(here, form.contact)
-    if act == "prove":
+    if act == "verify":
         return await _begin(here, target)
     if act == "primary":
         return await _change(here, "primary", target)
@@ -154,7 +154,7 @@ async def page_of_contacts(
         contacts=[contact for contact in known if contact.kind in ("email", "phone")],
         username=next((name.value for name in known if name.kind == "username" and name.is_primary), ""),
         other_names=[name for name in known if name.kind == "username" and not name.is_primary],
-        can_prove={contact.id for contact in known if contact.kind in kinds and can_receive_code(contact)},
+        can_verify={contact.id for contact in known if contact.kind in kinds and can_receive_code(contact)},
         nik=next((identifier for identifier in known if identifier.kind == "nik"), None),
         kinds=kinds,
         employments=work,

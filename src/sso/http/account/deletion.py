@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sso.accounts.flows import FlowRefused, Problem
 from sso.accounts.guards import OnlyOwner
-from sso.accounts.own_deletion import OwnerProof, delete_own_account, deletion_proofs
+from sso.accounts.own_deletion import OwnerCredential, delete_own_account, deletion_credentials
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.i18n import N_
@@ -32,14 +32,14 @@ DELETE = "/account/delete"
 MAX_CREDENTIAL_CHARS = 20_000
 NOT_SURE = N_("Confirm that you want to delete your account.")
 NO_PASSWORD = N_("Enter your password.")
-NO_PROOF = N_("Your account has no password and no passkey. Add one first, then delete the account.")
+NO_CREDENTIAL = N_("Your account has no password and no passkey. Add one first, then delete the account.")
 WRONG_PASSWORD = N_("The password is wrong. Try again.")
 WRONG_PASSKEY = N_("The passkey was not accepted. Try again.")
 WAIT = N_("Too many wrong attempts. Try again in %(minutes)d minutes.")
 ONLY_OWNER = N_("You are the only owner of %(what)s. Add another owner in the developer portal first.")
 LAST_ADMINISTRATOR = N_("You are the last administrator. Make another user an administrator first.")
 _PROBLEMS = {
-    Problem.NO_PROOF: ("", NO_PROOF),
+    Problem.NO_CREDENTIAL: ("", NO_CREDENTIAL),
     Problem.WRONG_PASSWORD: ("password", WRONG_PASSWORD),
     Problem.PASSKEY_FAILED: ("", WRONG_PASSKEY),
 }
@@ -70,13 +70,13 @@ async def delete(request: Request, here: HereRecently, sent: Deletion) -> Respon
         return await _page(here, field_error("", STALE), 400)
     form, mistakes = sent.form, dict(sent.mistakes)
     if not form.credential and not form.password:
-        proofs = await deletion_proofs(here.services, here.visitor, here.own)
-        mistakes |= {"password": NO_PASSWORD} if proofs.password or not proofs.passkey else {"": WRONG_PASSKEY}
+        able = await deletion_credentials(here.services, here.visitor, here.own)
+        mistakes |= {"password": NO_PASSWORD} if able.password or not able.passkey else {"": WRONG_PASSKEY}
     if mistakes:
         return await _page(here, errors_in_order(mistakes, ("sure", "password")), 400, sure=form.sure)
-    proof = OwnerProof(form.password, form.credential)
+    credential = OwnerCredential(form.password, form.credential)
     try:
-        until = await delete_own_account(here.services, here.visitor, here.own, proof, here.actor)
+        until = await delete_own_account(here.services, here.visitor, here.own, credential, here.actor)
     except FlowRefused as error:
         return await _page(here, field_error(*_PROBLEMS[error.problem]), 400, sure=True)
     except TooManyFailures as error:
@@ -103,6 +103,6 @@ async def _page(
         here=DELETE,
         errors=errors,
         sure=sure,
-        proofs=await deletion_proofs(here.services, here.visitor, here.own),
+        able=await deletion_credentials(here.services, here.visitor, here.own),
         days=whole_days(here.services.settings.deletion_grace_period),
     )

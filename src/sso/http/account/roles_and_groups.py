@@ -8,7 +8,7 @@ from fastapi import Depends
 from starlette.responses import Response
 
 from sso import clock
-from sso.accounts.access_changes import told_applications
+from sso.accounts.access_changes import notified_applications
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.late_routes import new_router
 from sso.http.common.user_roles import name_of_group, roles_of_user
@@ -24,5 +24,5 @@ async def roles_and_groups(here: Annotated[OwnVisit, Depends(OwnPage("access"))]
     async with here.services.db.read() as session:
         groups = await assignments.groups_of_user(session, here.user.id, clock.now())
         held = await roles_of_user(session, registry, here.user.id)
-        applications = await told_applications(session, registry, here.user.id)
+        applications = await notified_applications(session, registry, here.user.id)
     return here.page("account_access.html", groups=groups, held=held, told=applications, name_of_group=name_of_group)

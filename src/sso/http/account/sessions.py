@@ -101,13 +101,13 @@ async def end_mine(request: Request, here: Here, sent: SessionChoice) -> Respons
 
 async def rows_of(registry: Registry, session: AsyncSession, listed: list[tuple[SsoSession, str]]) -> list[Row]:
     """Return sessions, each with the name of its user, as a page lists them."""
-    parts = await store.participants(session, [sso_session.id for sso_session, _ in listed])
+    client_sessions = await store.participants(session, [sso_session.id for sso_session, _ in listed])
     rows = []
     for sso_session, person in listed:
         clients = [
-            (client, part)
-            for part in parts
-            if part.session_id == sso_session.id and (client := registry.known(part.client_id))
+            (client, client_session)
+            for client_session in client_sessions
+            if client_session.session_id == sso_session.id and (client := registry.known(client_session.client_id))
         ]
         rows.append(Row(sso_session, person, device_of(sso_session.user_agent or "").text, clients))
     return rows

@@ -40,7 +40,7 @@ from sso.logout.delivery_report import delivery_report_of
 from sso.platform.actor import Actor
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
-from sso.platform.security.ip_privacy import network_wanted
+from sso.platform.security.ip_privacy import network_filter
 from sso.settings import Settings
 
 router = new_router()
@@ -120,7 +120,7 @@ async def _filter(db: Database, box: SecretBox, settings: Settings, fields: dict
                 raise FilterInvalid("person", NOBODY) from None
     if fields["network"]:
         try:
-            network = network_wanted(fields["network"], settings.ip_address_privacy)
+            network = network_filter(fields["network"], settings.ip_address_privacy)
         except ValueError:
             raise FilterInvalid("network", NO_NETWORK) from None
     unused = clock.now() - timedelta(days=int(fields["unused"])) if fields["unused"] in AGES else None
@@ -309,7 +309,7 @@ async def _show(view: SessionView, session_id: str, here: Here, problem: str = "
         "admin_session.html",
         status,
         row=rows[0],
-        proof=report,
+        report=report,
         may_end=here.may("sessions:end"),
         may_see_people=here.may("users:read"),
         may_see_audit=here.may("audit:read"),

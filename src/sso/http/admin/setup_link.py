@@ -136,7 +136,9 @@ async def confirm_setup_app(page: CurrentPage, accounts: Accounts) -> Response:
     accounts.worker.nudge()
     before = await account_at(page.services, page.visitor)
     options = SignInOptions(add=True, then=SETUP)
-    started = await start_session(page.services, page.visitor, created.proof, options, pending=None, before=before)
+    started = await start_session(
+        page.services, page.visitor, created.authenticated, options, pending=None, before=before
+    )
     return finish(page, started, None, before, codes_page(page, Destination(), created.recovery_codes, SETUP))
 
 

@@ -30,10 +30,10 @@ from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import ClientSession, SessionFilter
 from sso.identity.users.models import User
 from sso.logout import bulk as mass_ending
-from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
+from sso.logout.delivery_report import DeliveryReport, NotifiedApplication, delivery_report_of
 from sso.oidc.models import BulkRevocation
 from sso.platform.db import Database
-from sso.platform.security.ip_privacy import network_wanted
+from sso.platform.security.ip_privacy import network_filter
 from sso.settings import Settings
 
 router = new_router(prefix=PREFIX, tags=["sessions"])
@@ -58,9 +58,10 @@ async def list_sessions(
         before = read_id_cursor(cursor)
         listed = await store.page_of(session, chosen, status, now, unused_since, before, limit + 1)
         rows, following = cut(listed, limit, lambda row: row[0].id)
-        parts = await store.participants(session, [sso_session.id for sso_session, _ in rows])
+        client_sessions = await store.participants(session, [sso_session.id for sso_session, _ in rows])
     return schemas.SessionPage(
-        items=[shown_session(known.registry, unused_since, *row, parts) for row in rows], next_cursor=following
+        items=[shown_session(known.registry, unused_since, *row, client_sessions) for row in rows],
+        next_cursor=following,
     )
 
 
@@ -70,8 +71,8 @@ async def get_session(session_id: uuid.UUID, db: Db, settings: CurrentSettings, 
         present = await store.get(session, session_id)
         if present is None:
             raise not_found("session")
-        parts = await store.participants(session, [session_id])
-    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *present, parts)
+        client_sessions = await store.participants(session, [session_id])
+    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *present, client_sessions)
 
 
 @router.post(
@@ -191,13 +192,17 @@ def _network(settings: Settings, typed: str | None) -> str | None:
     if typed is None:
         return None
     try:
-        return network_wanted(typed, settings.ip_address_privacy)
+        return network_filter(typed, settings.ip_address_privacy)
     except ValueError as error:
         raise Problem(422, "invalid", f"network: {error}.") from None
 
 
 def shown_session(
-    registry: Registry, unused_since: datetime, sso_session: SsoSession, person: User, parts: Sequence[ClientSession]
+    registry: Registry,
+    unused_since: datetime,
+    sso_session: SsoSession,
+    person: User,
+    client_sessions: Sequence[ClientSession],
 ) -> schemas.Session:
     """Return a session as it is shown. ``unused_since``: one that nobody used after that has ended."""
     device, now = device_of(sso_session.user_agent or ""), clock.now()
@@ -216,7 +221,11 @@ def shown_session(
         amr=sso_session.amr,
         address=sso_session.address,
         device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
-        applications=[_shown_part(registry, part) for part in parts if part.session_id == sso_session.id],
+        applications=[
+            _shown_client_session(registry, client_session)
+            for client_session in client_sessions
+            if client_session.session_id == sso_session.id
+        ],
         ended_at=sso_session.ended_at,
         end_reason=sso_session.end_reason,
     )
@@ -227,28 +236,32 @@ def shown_ending(revocation: BulkRevocation) -> schemas.SessionEnding:
     return schemas.SessionEnding.model_validate(revocation, from_attributes=True)
 
 
-def shown_delivery_report(proof: DeliveryReport) -> schemas.DeliveryReport:
+def shown_delivery_report(report: DeliveryReport) -> schemas.DeliveryReport:
     """Return a proof as it is shown."""
     return schemas.DeliveryReport(
-        session_id=proof.session_id,
-        person=schemas.UserSummary(id=proof.user_id, name=proof.person),
-        ended_at=proof.ended_at,
-        reason=proof.reason,
-        open=proof.open,
-        seconds_to_last_confirmation=proof.seconds_to_last_confirmation,
-        applications=[_shown_told(notified) for notified in proof.applications],
+        session_id=report.session_id,
+        person=schemas.UserSummary(id=report.user_id, name=report.person),
+        ended_at=report.ended_at,
+        reason=report.reason,
+        open=report.open,
+        seconds_to_last_confirmation=report.seconds_to_last_confirmation,
+        applications=[_notified_application(notified) for notified in report.applications],
     )
 
 
-def _shown_told(notified: Told) -> schemas.ClientNotification:
+def _notified_application(notified: NotifiedApplication) -> schemas.ClientNotification:
     return schemas.ClientNotification.model_validate(notified, from_attributes=True)
 
 
-def _shown_part(registry: Registry, part: ClientSession) -> schemas.ClientSession:
-    client = registry.known(part.client_id)
-    name = client.meta.client_name if client else part.client_id
-    times = {"first_used_at": part.first_used_at, "last_used_at": part.last_used_at, "ended_at": part.ended_at}
-    return schemas.ClientSession(client_id=part.client_id, name=name, sid=part.sid, **times)
+def _shown_client_session(registry: Registry, client_session: ClientSession) -> schemas.ClientSession:
+    client = registry.known(client_session.client_id)
+    name = client.meta.client_name if client else client_session.client_id
+    times = {
+        "first_used_at": client_session.first_used_at,
+        "last_used_at": client_session.last_used_at,
+        "ended_at": client_session.ended_at,
+    }
+    return schemas.ClientSession(client_id=client_session.client_id, name=name, sid=client_session.sid, **times)
 
 
 async def _delivery_report(db: Database, registry: Registry, session_id: uuid.UUID) -> schemas.DeliveryReport:

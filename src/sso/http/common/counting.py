@@ -33,7 +33,7 @@ def known_grant_type(request: ProtocolRequest) -> str:
     return grant_type if grant_type in get_args(GrantType) else ""
 
 
-def _note_proof(client: Client, status: int, *, authenticated: bool) -> None:
+def _note_authentication(client: Client, status: int, *, authenticated: bool) -> None:
     """Note that a request came from the application itself; a public client proves that by what it was given alone."""
     if status == 200 or (authenticated and client.meta.token_endpoint_auth_method != "none"):
         note("client_proof", "1")
@@ -48,7 +48,7 @@ def count_token(request: ProtocolRequest, answer: Answer) -> None:
         note("client_id", client.client_id)
         note("grant_type", grant_type)
         error_code = str(answer.body.get("error", "")) if isinstance(answer.body, dict) else ""
-        _note_proof(client, answer.status, authenticated=error_code in AFTER_AUTHENTICATION)
+        _note_authentication(client, answer.status, authenticated=error_code in AFTER_AUTHENTICATION)
     if answer.status == 200:
         usage.count("token", client.client_id if client else "", grant_type)
         return
@@ -68,7 +68,7 @@ def note_program(request: ProtocolRequest, answer: Answer) -> None:
     if client is None:
         return
     note("client_id", client.client_id)
-    _note_proof(client, answer.status, authenticated=request.client is not None)
+    _note_authentication(client, answer.status, authenticated=request.client is not None)
     if answer.status >= 400:
         body = answer.body if isinstance(answer.body, dict) else {}
         note("outcome", str(body.get("error", answer.status)))
@@ -98,7 +98,7 @@ def log_request(scope: Scope, path: str, status: int) -> None:
             request_id=scope["request_id"],
             network=network_of(scope["client_address"]) if site.settings.ip_address_privacy != "none" else None,
             sandbox=sandbox,
-            proven=outcome == OK or "client_proof" in fields,
+            authenticated=outcome == OK or "client_proof" in fields,
         )
 
 

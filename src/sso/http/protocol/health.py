@@ -45,7 +45,7 @@ async def readyz(site: CurrentSite) -> Response:
     reasons = provider.health.reasons()
     try:
         async with asyncio.timeout(READY_SECONDS):
-            fault = await provider.health.check_writes(provider.say_alive)
+            fault = await provider.health.check_writes(provider.report_alive)
     except TimeoutError:
         fault = "database"
     if fault is not None and fault not in reasons:

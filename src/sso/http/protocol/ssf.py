@@ -114,7 +114,7 @@ async def remove_subject(request: Request, site: CurrentSite) -> Response:
 @router.post("/ssf/verify")
 async def verify(request: Request, site: CurrentSite) -> Response:
     """Send a verification event (section 8.1.4.2)."""
-    client, verification = await _client(request, site, MANAGE), await _message(request, streams.VerificationWanted)
+    client, verification = await _client(request, site, MANAGE), await _message(request, streams.VerificationRequest)
     async with site.provider.db.write() as session:
         await streams.verify(session, client, verification)
     site.worker.nudge()

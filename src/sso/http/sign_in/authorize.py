@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import AccountLocked
-from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_answering, hold_request
+from sso.accounts.sign_in.pending_request import PendingRequest, RequestExpired, account_answering, store_request
 from sso.http.common.cookies import with_browser
 from sso.http.common.forms import form_pairs, query_pairs, sent_fields
 from sso.http.common.late_routes import new_router
@@ -63,6 +63,6 @@ async def begin(page: PageRequest, authorization: AuthorizationRequest) -> Respo
 async def _repeat_by_get(page: PageRequest, authorization: AuthorizationRequest) -> Response:
     """A form that another site posts brings no cookie (SameSite=Lax): look again by GET."""
     await page.services.limits.waiting_requests.take(page.visitor.ip_address)
-    pending = await hold_request(page.services, page.visitor, PendingRequest(authorization))
+    pending = await store_request(page.services, page.visitor, PendingRequest(authorization))
     response = RedirectResponse(request_address(pending), 303, {"Cache-Control": "no-store"})
     return with_browser(page.request, response)

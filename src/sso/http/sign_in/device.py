@@ -188,7 +188,7 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
         to_device = replace(page, destination=Destination(user_code=code.user_code))
         return sign_in_form(to_device, None, CurrentAccount(who, page.visitor.session_token))
     if unmet.demand is Demand.ACR:
-        begun = await _step_up(page, code, client, who)
+        begun = await _ask_for_factor(page, code, client, who)
         if begun is not None:
             return show_flow(page, begun)
     identity = unmet.demand is Demand.IDENTITY
@@ -211,7 +211,7 @@ async def _lead(page: PageRequest, code: DeviceCode, client: Client, who: Signed
     )
 
 
-async def _step_up(
+async def _ask_for_factor(
     page: PageRequest, code: DeviceCode, client: Client, who: SignedIn
 ) -> FlowStarted | FlowExpired | None:
     """Ask for the second factor that the application needs; it leads back to the device."""
@@ -220,8 +220,11 @@ async def _step_up(
         user = await session.get(User, who.user.id)
     if user is None:
         return None
-    proof, options = Authenticated(user, live.acr, live.amr, live.auth_time), SignInOptions(user_code=code.user_code)
-    return await begin_second_factor(page.services, page.visitor, proof, "asked", level, options)
+    authenticated, options = (
+        Authenticated(user, live.acr, live.amr, live.auth_time),
+        SignInOptions(user_code=code.user_code),
+    )
+    return await begin_second_factor(page.services, page.visitor, authenticated, "asked", level, options)
 
 
 async def _decide(visit: DeviceVisit, typed: str, allowed: bool) -> Response:
@@ -247,7 +250,7 @@ async def _decide(visit: DeviceVisit, typed: str, allowed: bool) -> Response:
                     address=visitor.stored_ip_address,
                     request_id=visitor.request_id,
                 )
-    except device.SessionOver:
+    except device.SessionEnded:
         return _sign_in(code)
     if unmet is not None:
         return await _lead(page, code, client, who, unmet)

@@ -12,6 +12,7 @@ from sso.accounts.sign_in.pending_request import PendingRequest
 from sso.accounts.sign_in.results import (
     AccessRefused,
     AccountChooser,
+    AuthenticationExpired,
     ConsentNeeded,
     ContactMustBeVerified,
     DeletionMustBeDecided,
@@ -20,7 +21,6 @@ from sso.accounts.sign_in.results import (
     IdentityCheckNeeded,
     NextStep,
     PasskeyRefused,
-    ProofExpired,
     RegistrationNeeded,
     RequestAnswered,
     SecondFactorNeeded,
@@ -152,7 +152,7 @@ def finish(
     return sign_in_form(page, pending, before, _errors(result), 400)
 
 
-def _errors(result: WrongCredentials | PasskeyRefused | ProofExpired) -> list[FieldError]:
+def _errors(result: WrongCredentials | PasskeyRefused | AuthenticationExpired) -> list[FieldError]:
     if isinstance(result, PasskeyRefused):
         return field_error("", WRONG_PASSKEY)
     several = isinstance(result, WrongCredentials) and result.several

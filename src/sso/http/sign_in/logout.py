@@ -216,8 +216,12 @@ def _after(
 
 def _reached(registry: Registry, ended: list[ClientSession]) -> tuple[list[Client], list[Client]]:
     """Return the applications that are notified, and those that are not."""
-    known = [(part, client) for part in ended if (client := registry.get(part.client_id)) is not None]
-    reached = [client for part, client in known if part.told_by in REACHED]
+    known = [
+        (client_session, client)
+        for client_session in ended
+        if (client := registry.get(client_session.client_id)) is not None
+    ]
+    reached = [client for client_session, client in known if client_session.notified_by in REACHED]
     return reached, [client for _, client in known if client not in reached]
 
 

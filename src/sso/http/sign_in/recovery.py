@@ -191,23 +191,23 @@ async def _choose_password(recovery: Recovery) -> Response:
     page, flow = recovery.page, recovery.flow
     form = read_form(PasswordForm, page.fields).form
     try:
-        proof = await choose_password(recovery.accounts, page.visitor, flow, form.password)
+        authenticated = await choose_password(recovery.accounts, page.visitor, flow, form.password)
     except WeakPassword as error:
         return await _page(page, flow, field_error("password", WEAK[error.code], minimum=error.minimum), 400)
     except Busy as error:
         return to_wait(await _page(page, flow, field_error("", BUSY), 503), error.retry_after)
-    return await _sign_in(page, proof, stored_destination(flow.data))
+    return await _sign_in(page, authenticated, stored_destination(flow.data))
 
 
-async def _sign_in(page: PageRequest, proof: Authenticated, stored: Destination) -> Response:
+async def _sign_in(page: PageRequest, authenticated: Authenticated, stored: Destination) -> Response:
     """Sign a user in who has recovered the account, and go on to where they want to go."""
     destination, _, _ = await find_destination(page.request, stored)
     arrival = await arrival_of(page, destination)
     result = await sign_in_after_recovery(
-        page.services, page.visitor, proof, arrival.options, pending=arrival.pending, before=arrival.before
+        page.services, page.visitor, authenticated, arrival.options, pending=arrival.pending, before=arrival.before
     )
     page.services.worker.nudge()
-    proven = _recovered_token(page, str(proof.user.id), int(clock.timestamp()) + DONE_SECONDS)
+    proven = _recovered_token(page, str(authenticated.user.id), int(clock.timestamp()) + DONE_SECONDS)
     address = arrival.destination.address(f"{HERE}/done", recovered=proven)
     landing = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
     return finish(arrival.page, result, arrival.pending, arrival.before, landing)

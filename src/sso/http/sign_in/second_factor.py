@@ -109,7 +109,7 @@ async def _carry_out(page: PageRequest, flow: SecondFactorFlow, form: SecondFact
     if flow.decides_deletion:
         return await decide_deletion(page.services, page.visitor, flow, keep=form.choice == "keep")
     if flow.shows_codes:
-        return await finish_second_factor(page.services, page.visitor, flow, flow.proof_so_far, trust=False)
+        return await finish_second_factor(page.services, page.visitor, flow, flow.authenticated_so_far, trust=False)
     answer = SecondFactorAnswer(form.code, form.credential, trust=form.trust)
     return await check_second_factor(page.services, page.visitor, flow, answer)
 

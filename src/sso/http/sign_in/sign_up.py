@@ -226,7 +226,9 @@ async def _sign_in(sign_up: SignUp, account: NewAccount) -> Response:
     page = sign_up.page
     arrival = await arrival_of(page, sign_up.destination)
     before, options = arrival.before, arrival.options
-    result = await start_session(page.services, page.visitor, account.proof, options, pending=None, before=before)
+    result = await start_session(
+        page.services, page.visitor, account.authenticated, options, pending=None, before=before
+    )
     sign_up.accounts.worker.nudge()
     if account.recovery_codes:
         client = named_application(page.services.provider.registry, arrival.destination)

@@ -56,9 +56,9 @@ async def invitation_page(page: CurrentPage, accounts: Accounts) -> Response:
     try:
         invitation = await open_invitation(accounts, page.visitor, token)
     except FlowEnded:
-        return _over(page)
+        return _ended_page(page)
     except TooManyFailures as error:
-        return to_wait(_over(page, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
+        return to_wait(_ended_page(page, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
     return _page(page, invitation, token)
 
 
@@ -74,9 +74,9 @@ async def accept(page: CurrentPage, accounts: Accounts) -> Response:
             return _page(page, invitation, token, STALE, 400)
         return await _create(page, accounts, invitation, token)
     except FlowEnded:
-        return _over(page)
+        return _ended_page(page)
     except TooManyFailures as error:
-        return to_wait(_over(page, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
+        return to_wait(_ended_page(page, TOO_MANY, 429, minutes=error.minutes), error.retry_after)
 
 
 async def _create(page: PageRequest, services: AccountServices, invitation: UserInvitation, token: str) -> Response:
@@ -108,7 +108,9 @@ async def _create(page: PageRequest, services: AccountServices, invitation: User
         return page.page("user_invitation_done.html", csrf_token="")
     before = await account_at(page.services, page.visitor)
     options = SignInOptions(add=True, then="account")
-    result = await start_session(page.services, page.visitor, account.proof, options, pending=None, before=before)
+    result = await start_session(
+        page.services, page.visitor, account.authenticated, options, pending=None, before=before
+    )
     codes = account.recovery_codes
     return finish(page, result, None, before, codes_page(page, Destination(), codes, "/account") if codes else None)
 
@@ -145,5 +147,5 @@ def _page(
     )
 
 
-def _over(page: PageRequest, problem: str = "", status: int = 404, **values: int) -> Response:
+def _ended_page(page: PageRequest, problem: str = "", status: int = 404, **values: int) -> Response:
     return page.page("user_invitation_over.html", status=status, problem=problem, values=values, csrf_token="")

@@ -29,8 +29,8 @@ class Part:
 
     ranges: tuple[tuple[int, int], ...]
     negated: bool = False
-    least: int = 1
-    most: int = 1
+    minimum: int = 1
+    maximum: int = 1
 
     def accepts(self, char: str) -> bool:
         """Tell whether a character matches."""
@@ -50,8 +50,8 @@ def compile_pattern(pattern: str) -> tuple[Part, ...]:
     parts, at = [], 0
     while at < len(pattern):
         part, at = _part(pattern, at)
-        least, most, at = _quantifier(pattern, at)
-        parts.append(Part(part.ranges, part.negated, least, most))
+        minimum, maximum, at = _quantifier(pattern, at)
+        parts.append(Part(part.ranges, part.negated, minimum, maximum))
     if not parts or len(parts) > MAX_PARTS:
         raise PatternRefused(f"must have 1 to {MAX_PARTS} characters or classes")
     return tuple(parts)
@@ -74,9 +74,9 @@ def _after(part: Part, text: str, reached: list[bool]) -> list[bool]:
         runs[at] = runs[at + 1] + 1 if part.accepts(text[at]) else 0
     changes = [0] * (size + 2)
     for at in range(size + 1):
-        longest = min(part.most, runs[at])
-        if reached[at] and longest >= part.least:
-            changes[at + part.least] += 1
+        longest = min(part.maximum, runs[at])
+        if reached[at] and longest >= part.minimum:
+            changes[at + part.minimum] += 1
             changes[at + longest + 1] -= 1
     after, depth = [], 0
     for at in range(size + 1):
@@ -146,22 +146,22 @@ def _ranges(inside: str) -> Iterator[tuple[int, int]]:
 def _quantifier(pattern: str, at: int) -> tuple[int, int, int]:
     char = pattern[at : at + 1]
     if char and char in "?*+":
-        least, most, at = {"?": (0, 1), "*": (0, MAX_TIMES), "+": (1, MAX_TIMES)}[char] + (at + 1,)
+        minimum, maximum, at = {"?": (0, 1), "*": (0, MAX_TIMES), "+": (1, MAX_TIMES)}[char] + (at + 1,)
     elif char == "{":
         end = pattern.find("}", at)
         low, comma, high = pattern[at + 1 : max(end, 0)].partition(",")
         if not (_is_number(low) and (not comma or not high or _is_number(high))):
             raise PatternRefused("{ must begin a number of times, such as {4} or {2,8}; write \\{ for the character")
-        least = int(low)
-        most = MAX_TIMES if comma and not high else int(high or low)
-        if not least <= most <= MAX_TIMES or most == 0:
+        minimum = int(low)
+        maximum = MAX_TIMES if comma and not high else int(high or low)
+        if not minimum <= maximum <= MAX_TIMES or maximum == 0:
             raise PatternRefused(f"{{{low}{comma}{high}}} must be a number of times from 1 to {MAX_TIMES}")
         at = end + 1
     else:
         return 1, 1, at
     if pattern[at : at + 1] and pattern[at] in "?*+{":
         raise PatternRefused(f"{pattern[at]} follows another quantifier; one character or class has one quantifier")
-    return least, most, at
+    return minimum, maximum, at
 
 
 def _is_number(text: str) -> bool:

@@ -76,10 +76,10 @@ def _integer(attribute: Attribute, given: object) -> int:
         given = int(given)
     if not isinstance(given, int) or isinstance(given, bool):
         raise ValueRefused("must be a whole number, such as 42")
-    least = -MAX_INTEGER if attribute.minimum is None else attribute.minimum
-    most = MAX_INTEGER if attribute.maximum is None else attribute.maximum
-    if not least <= given <= most:
-        raise ValueRefused(f"must be a number from {least} to {most}")
+    minimum = -MAX_INTEGER if attribute.minimum is None else attribute.minimum
+    maximum = MAX_INTEGER if attribute.maximum is None else attribute.maximum
+    if not minimum <= given <= maximum:
+        raise ValueRefused(f"must be a number from {minimum} to {maximum}")
     return int(given)
 
 
@@ -120,15 +120,15 @@ def _choice(attribute: Attribute, given: object) -> str:
 
 
 def _list(attribute: Attribute, given: object) -> list[str]:
-    most = attribute.max_items or 10
+    maximum = attribute.max_items or 10
     items: list[object] = list(given.split(_BETWEEN)) if isinstance(given, str) else []
     items = given if isinstance(given, list) else items
     if not isinstance(given, list | str):
         raise ValueRefused("must be a list of text")
-    entries = [each.strip() if isinstance(each, str) else each for each in items[: most * 4 + 4]]
+    entries = [each.strip() if isinstance(each, str) else each for each in items[: maximum * 4 + 4]]
     entries = [each for each in entries if each != ""]
-    if len(entries) > most or len(items) > most * 4 + 4:
-        raise ValueRefused(f"must have at most {most} texts")
+    if len(entries) > maximum or len(items) > maximum * 4 + 4:
+        raise ValueRefused(f"must have at most {maximum} texts")
     if any(isinstance(each, str) and _BETWEEN in each for each in entries):
         raise ValueRefused(f"must have no {_BETWEEN} within a text")
     return list(dict.fromkeys(_text(attribute, each) for each in entries))

@@ -47,10 +47,10 @@ def by_password(user: User) -> Authenticated:
     return Authenticated(user, ACR_PASSWORD, list(AMR_PASSWORD))
 
 
-def with_step(proof: Authenticated, method: Method) -> Authenticated:
+def with_factor(authenticated: Authenticated, method: Method) -> Authenticated:
     """Return what a second step adds to a proof."""
-    amr = list(dict.fromkeys([*proof.amr, *AMR_OF[method]]))
-    return Authenticated(proof.user, ACR_OF[method], amr, proof.auth_time)
+    amr = list(dict.fromkeys([*authenticated.amr, *AMR_OF[method]]))
+    return Authenticated(authenticated.user, ACR_OF[method], amr, authenticated.auth_time)
 
 
 async def is_password(

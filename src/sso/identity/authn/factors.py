@@ -35,7 +35,7 @@ MAX_NAME_CHARS = 60
 CHALLENGE_SECONDS = 1800
 SIGN_IN = "get"
 """The purpose of the challenges of a sign-in."""
-_TOTP_SEAL = "totp"
+_TOTP_PURPOSE = "totp"
 _TRANSPORTS = ("ble", "hybrid", "internal", "nfc", "smart-card", "usb")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -67,7 +67,7 @@ def totp_step(seed: str, typed: str, after: int = 0) -> int | None:
 
 def encrypt_seed(box: SecretBox, seed: str) -> str:
     """Return a seed as it is stored."""
-    return base64.b64encode(box.encrypt(seed.encode(), _TOTP_SEAL)).decode()
+    return base64.b64encode(box.encrypt(seed.encode(), _TOTP_PURPOSE)).decode()
 
 
 async def add_totp(session: AsyncSession, box: SecretBox, user_id: uuid.UUID, seed: str, step: int) -> None:
@@ -83,7 +83,7 @@ async def add_totp(session: AsyncSession, box: SecretBox, user_id: uuid.UUID, se
 
 async def check_totp(session: AsyncSession, box: SecretBox, credential: Credential, typed: str) -> bool:
     """Tell whether a code of the authenticator app was typed that was not used before; it is used up."""
-    seed = box.decrypt(base64.b64decode(credential.secret), _TOTP_SEAL).decode()
+    seed = box.decrypt(base64.b64decode(credential.secret), _TOTP_PURPOSE).decode()
     last = str(credential.data.get("state", "0"))
     step = totp_step(seed, typed, int(last))
     if step is None:
@@ -97,7 +97,7 @@ async def reencrypt_seeds(session: AsyncSession, box: SecretBox) -> int:
     async for credential in store.each_credential(session, "totp"):
         encrypted = base64.b64decode(credential.secret)
         if not box.is_current(encrypted):
-            credential.secret = encrypt_seed(box, box.decrypt(encrypted, _TOTP_SEAL).decode())
+            credential.secret = encrypt_seed(box, box.decrypt(encrypted, _TOTP_PURPOSE).decode())
             count += 1
     return count
 

@@ -49,7 +49,7 @@ def taken_over(text: str, *, salt: str = "", scheme: str = "", parameters: Mappi
         ValueError: when the hash is of no kind that can be verified, or would cost too much.
     """
     text, scheme = text.strip(), scheme.strip()
-    take = _named(scheme, parameters or {}) if scheme else _told
+    take = _named(scheme, parameters or {}) if scheme else _by_form
     mark = no_password_mark(text)
     if mark is not None:
         raise NoPassword(f"is {mark!r}, which means that no password opens the account")
@@ -80,7 +80,7 @@ def no_password_mark(text: str) -> str | None:
     return None
 
 
-def _told(text: str, salt: str) -> str:
+def _by_form(text: str, salt: str) -> str:
     """Return a hash whose scheme nobody named."""
     text = unwrapped(text)
     if text.startswith("{") and text.endswith("}") and '"' in text:
@@ -136,8 +136,8 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
         re.compile(r"(?:\{sha256\})?([0-9a-f]{32}|[0-9a-f]{64}):([^:\s]{1,128})(?::1)?", re.IGNORECASE | re.ASCII),
         lambda digits, salt: schemes.digest_form(salt.encode(), digits.lower()),
     ),
-    (re.compile(r"[123]\|(\$.+)", re.ASCII), lambda inner: _told(inner, "")),
-    (re.compile(r"\{argon2@SpringSecurity_v5_[0-9]\}(\$argon2.+)", re.ASCII), lambda inner: _told(inner, "")),
+    (re.compile(r"[123]\|(\$.+)", re.ASCII), lambda inner: _by_form(inner, "")),
+    (re.compile(r"\{argon2@SpringSecurity_v5_[0-9]\}(\$argon2.+)", re.ASCII), lambda inner: _by_form(inner, "")),
     (re.compile(r"\{pbkdf2@SpringSecurity_v5_8\}([0-9a-f]{96})", re.ASCII), _spring_pbkdf2("sha256", 310_000, 16)),
     (
         re.compile(r"\{pbkdf2(?:@SpringSecurity_v5_5)?\}([0-9a-f]{80})", re.ASCII),
@@ -195,7 +195,7 @@ def _of_formula(formula: str, uses_salt: bool, text: str, salt: str) -> str:
 
 
 def _of_family(name: str, text: str, salt: str) -> str:
-    stored = _told(text, salt)
+    stored = _by_form(text, salt)
     family = _FAMILIES[name]
     if read_hash(stored).scheme not in family:
         raise ValueError(f"is not what password_scheme {name} says")
@@ -207,7 +207,7 @@ def _of_family(name: str, text: str, salt: str) -> str:
 def _by_length(order: str) -> _Taken:
     def take(text: str, salt: str) -> str:
         if not salt:
-            return _told(text, "")  # an application that changed to another scheme, row by row
+            return _by_form(text, "")  # an application that changed to another scheme, row by row
         digest = schemes.BY_LENGTH.get(len(text))
         if digest is None or re.fullmatch("[0-9a-fA-F]+", text) is None:
             raise ValueError("must be md5, sha1, sha256 or sha512 in hexadecimal, as password_scheme says")
@@ -234,7 +234,7 @@ def _phpbb(text: str, salt: str) -> str:
         return schemes.formula_form("bcrypt(html(trim(password)))", b"", text)
     if text.startswith("$argon2"):
         return schemes.formula_form("argon2(html(trim(password)))", b"", text)
-    return _told(text, salt)
+    return _by_form(text, salt)
 
 
 def _postgresql(digits: str, salt: str) -> str:
@@ -245,7 +245,7 @@ def _postgresql(digits: str, salt: str) -> str:
 
 def _symfony(text: str, salt: str) -> str:
     if text.startswith("$"):
-        return _told(text, salt)
+        return _by_form(text, salt)
     return schemes.symfony_form(5000, salt.encode(), schemes.unpadded(text))
 
 
@@ -354,7 +354,7 @@ def _from_auth0(fields: Mapping[str, object]) -> str:
     if str(members(fields.get("password") or {}).get("encoding", "utf8")).lower() not in ("utf8", "utf-8", "ascii"):
         raise ValueError("has a password encoding of Auth0 that cannot be verified")
     if algorithm in ("argon2", "bcrypt", "pbkdf2", "ldap"):
-        return _told(value, "")
+        return _by_form(value, "")
     salt_bytes = _auth0_bytes(salt) if salt else b""
     encoding = hashed.get("encoding", "hex" if algorithm != "scrypt" else "base64")
     raw = _auth0_bytes({"value": value, "encoding": encoding})
@@ -406,7 +406,7 @@ _MAKERS: Mapping[str, _Taken] = {
     "aspnet": _from_aspnet,
     "aspnet-identity": _from_aspnet,
     "keycloak": _json_only,
-    "auth0": lambda text, salt: _json_only(text, salt) if text.startswith("{") else _told(text, salt),
+    "auth0": lambda text, salt: _json_only(text, salt) if text.startswith("{") else _by_form(text, salt),
 }
 _FORMULAS: Mapping[str, str] = {
     "plain-md5": "md5(password)",

@@ -32,7 +32,7 @@ RESEND_SECONDS = 30
 MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "invite": 5, "units": 5, "employees": 5}
 """How many of a purpose may be under way for one account. Recoveries are not among them: anybody may begin one, and
 nobody may push out somebody else's; they are limited by network."""
-_SEAL = "ceremony"
+_PURPOSE = "ceremony"
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ async def begin(
         browser_hash=token_hash(browser),
         purpose=purpose,
         user_id=user_id,
-        encrypted=box.encrypt(orjson.dumps(data), _SEAL),
+        encrypted=box.encrypt(orjson.dumps(data), _PURPOSE),
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
     )
@@ -107,7 +107,7 @@ async def recall(
         return None
     if not hmac.compare_digest(row.browser_hash, token_hash(browser)):
         return None
-    return RunningFlow(token, row, orjson.loads(box.decrypt(row.encrypted, _SEAL)))
+    return RunningFlow(token, row, orjson.loads(box.decrypt(row.encrypted, _PURPOSE)))
 
 
 async def lock(session: AsyncSession, running: RunningFlow) -> bool:
@@ -130,7 +130,7 @@ async def keep(
         code_used: the code that was sent is not valid any more, and is not sent again over another channel.
     """
     mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
-    values: dict[str, object] = {"encrypted": box.encrypt(orjson.dumps(running.data), _SEAL)}
+    values: dict[str, object] = {"encrypted": box.encrypt(orjson.dumps(running.data), _PURPOSE)}
     if anew:
         values["attempts"] = 0
     if code_used:

@@ -40,7 +40,7 @@ class Situation:
     country_known: bool | None = None
 
 
-def second_step(
+def factor_due(
     situation: Situation, level: str, roles_that_must: Collection[str], risk: str
 ) -> tuple[Reason, str] | None:
     """Return why a second step is needed and the level that it must reach; None: the password is enough.

@@ -259,10 +259,10 @@ def _contacts(given: Mapping[str, str]) -> tuple[dict[str, str], list[Note]]:
     return contacts, notes
 
 
-def _short(given: Mapping[str, str], name: str, most: int) -> str | None:
+def _short(given: Mapping[str, str], name: str, maximum: int) -> str | None:
     text = " ".join(given.get(name, "").split())
-    if len(text) > most:
-        raise RowWrong(f"{name}: has more than {most} characters")
+    if len(text) > maximum:
+        raise RowWrong(f"{name}: has more than {maximum} characters")
     return text or None
 
 

@@ -194,7 +194,7 @@ async def due(session: AsyncSession, now: datetime, after: uuid.UUID | None, lim
     return list((await session.execute(statement)).scalars())
 
 
-def is_over(user_id: SqlValue | uuid.UUID, now: SqlValue | datetime) -> ColumnElement[bool]:
+def employment_ended(user_id: SqlValue | uuid.UUID, now: SqlValue | datetime) -> ColumnElement[bool]:
     """Return the condition that the employment of a user is over by time, and no job has ended it yet.
 
     Args:
@@ -206,16 +206,16 @@ def is_over(user_id: SqlValue | uuid.UUID, now: SqlValue | datetime) -> ColumnEl
 
 async def roles_now(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[str]:
     """Return the roles of a user in alphabetical order, without ``employee`` where the employment is over by time."""
-    over = and_(UserRole.role == EMPLOYEE, is_over(UserRole.user_id, now))
-    statement = select(UserRole.role).where(UserRole.user_id == user_id, not_(over)).order_by(UserRole.role)
+    ended = and_(UserRole.role == EMPLOYEE, employment_ended(UserRole.user_id, now))
+    statement = select(UserRole.role).where(UserRole.user_id == user_id, not_(ended)).order_by(UserRole.role)
     return list((await session.execute(statement)).scalars())
 
 
 async def roles_and_access(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> tuple[list[str], bool]:
     """Return what :func:`roles_now` returns, and whether the user has, or had, a unit, a group or a role of an
     application. One statement: pages of the account ask it each time."""
-    over = and_(UserRole.role == EMPLOYEE, is_over(UserRole.user_id, now))
-    roles = select(UserRole.role).where(UserRole.user_id == user_id, not_(over))
+    ended = and_(UserRole.role == EMPLOYEE, employment_ended(UserRole.user_id, now))
+    roles = select(UserRole.role).where(UserRole.user_id == user_id, not_(ended))
     has_access = or_(exists().where(Membership.user_id == user_id), exists().where(RoleAssignment.user_id == user_id))
     rows = sorted((await session.execute(union_all(roles, select(literal("")).where(has_access)))).scalars())
     return [role for role in rows if role], "" in rows

@@ -22,7 +22,7 @@ from sso.identity.groups.models import (
     UnitAdministrator,
 )
 from sso.identity.users.models import User
-from sso.platform.db import not_over, valid_at
+from sso.platform.db import not_ended, valid_at
 from sso.platform.db.sql_types import SelectStatement, SqlValue
 
 State = Literal["current", "ended", "all"]
@@ -116,7 +116,7 @@ def _chosen(chosen: AssignmentFilter, now: datetime) -> list[ColumnElement[bool]
     }
     conditions: list[ColumnElement[bool]] = [column == value for column, value in values.items() if value is not None]
     if chosen.state == "current":
-        conditions.append(not_over(RoleAssignment, now))
+        conditions.append(not_ended(RoleAssignment, now))
     elif chosen.state == "ended":
         conditions.append(RoleAssignment.valid_until <= now)
     if chosen.clients is not None:
@@ -175,7 +175,7 @@ async def same_as(session: AsyncSession, new: RoleAssignment, now: datetime) -> 
         _equal(RoleAssignment.group_id, new.group_id),
         _equal(RoleAssignment.unit_id, new.unit_id),
         RoleAssignment.with_units_below.is_(new.with_units_below),
-        not_over(RoleAssignment, now),
+        not_ended(RoleAssignment, now),
     )
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
@@ -288,7 +288,7 @@ async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetim
     statement = (
         select(Membership, Group)
         .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id, not_over(Membership, now), not_over(Group, now))
+        .where(Membership.user_id == user_id, not_ended(Membership, now), not_ended(Group, now))
         .order_by(Group.code)
     )
     return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
@@ -296,7 +296,7 @@ async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetim
 
 async def direct_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[RoleAssignment]:
     """Return the roles that were given to a user and have not ended, the oldest first."""
-    mine = select(RoleAssignment).where(RoleAssignment.user_id == user_id, not_over(RoleAssignment, now))
+    mine = select(RoleAssignment).where(RoleAssignment.user_id == user_id, not_ended(RoleAssignment, now))
     return list((await session.execute(mine.order_by(RoleAssignment.id))).scalars())
 
 
@@ -310,7 +310,7 @@ async def units_below(session: AsyncSession, unit_ids: Collection[uuid.UUID], no
     statement = (
         select(Group)
         .join(GroupAncestor, GroupAncestor.group_id == Group.id)
-        .where(GroupAncestor.ancestor_id.in_(unit_ids), not_over(Group, now))
+        .where(GroupAncestor.ancestor_id.in_(unit_ids), not_ended(Group, now))
         .distinct()
         .order_by(Group.code)
         .limit(limit)
@@ -338,7 +338,7 @@ async def reaching(session: AsyncSession, group_id: uuid.UUID, now: datetime) ->
     statement = (
         select(RoleAssignment)
         .join(GroupAncestor, GroupAncestor.ancestor_id == RoleAssignment.group_id)
-        .where(GroupAncestor.group_id == group_id, not_over(RoleAssignment, now))
+        .where(GroupAncestor.group_id == group_id, not_ended(RoleAssignment, now))
         .where(or_(GroupAncestor.depth == 0, RoleAssignment.with_units_below.is_(True)))
     )
     return list((await session.execute(statement)).scalars())
@@ -366,7 +366,7 @@ async def left_units(session: AsyncSession, since: datetime | None, now: datetim
     goes_on = (
         select(present.id)
         .join(inside, inside.group_id == present.group_id)
-        .where(present.user_id == RoleAssignment.user_id, inside.ancestor_id == gave.group_id, not_over(present, now))
+        .where(present.user_id == RoleAssignment.user_id, inside.ancestor_id == gave.group_id, not_ended(present, now))
         .exists()
     )
     giver = func.replace(cast(gave.user_id, String), "-", "") == func.replace(RoleAssignment.given_by, "-", "")
@@ -377,7 +377,7 @@ async def left_units(session: AsyncSession, since: datetime | None, now: datetim
         .join(own, own.group_id == Membership.group_id)
         .join(gave, and_(gave.group_id == own.ancestor_id, giver))
         .where(Membership.valid_until <= now, Membership.valid_until > RoleAssignment.created_at)
-        .where(not_over(RoleAssignment, now), ~goes_on)
+        .where(not_ended(RoleAssignment, now), ~goes_on)
         .order_by(RoleAssignment.id)
         .limit(limit)
     )
@@ -399,7 +399,7 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
         .select_from(Membership)
         .join(GroupAncestor, GroupAncestor.group_id == Membership.group_id)
         .where(GroupAncestor.ancestor_id == group_id, Membership.user_id == user_id)
-        .where(not_over(Membership, clock.now()))
+        .where(not_ended(Membership, clock.now()))
     )
     if not with_units_below:
         statement = statement.where(GroupAncestor.depth == 0)
@@ -436,6 +436,6 @@ def to_review(started_at: SqlValue | datetime, now: datetime) -> list[ColumnElem
     assignment."""
     return [
         RoleAssignment.created_at <= started_at,
-        not_over(RoleAssignment, now),
+        not_ended(RoleAssignment, now),
         or_(RoleAssignment.confirmed_at.is_(None), RoleAssignment.confirmed_at < started_at),
     ]

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
 from sso.identity.groups.store import with_ancestors
-from sso.platform.db import not_over, table_of
+from sso.platform.db import not_ended, table_of
 from sso.platform.db.sql_types import Columns, ResultRow
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
@@ -78,7 +78,7 @@ async def roles_over_time(
     session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str], since: datetime
 ) -> list[HeldRole]:
     """Return the roles of users in applications that held at or after ``since``. Two statements."""
-    chosen = [_a.client_id.in_(client_ids), not_over(_a, since)]
+    chosen = [_a.client_id.in_(client_ids), not_ended(_a, since)]
     limited = _assignments.outerjoin(_limit, _limit.c.id == _a.unit_id)
     columns = (_a.client_id, _a.role, _limit.c.code, *_times(_a), _a.created_at, *_times(_limit.c))
     direct = select(_a.user_id, *columns).select_from(limited).where(_a.user_id.in_(user_ids), *chosen)
@@ -93,7 +93,7 @@ async def roles_over_time(
         select(_m.user_id, *columns, _m.created_at.label("joined_at"), *times)
         .select_from(through)
         .where(_m.user_id.in_(user_ids), or_(_n.depth == 0, _a.with_units_below.is_(True)), *chosen)
-        .where(not_over(_m, since))
+        .where(not_ended(_m, since))
     )
     rows = [_held(row, False) for row in (await session.execute(direct)).all()]
     return rows + [_held(row, True) for row in (await session.execute(grouped)).all()]
@@ -122,7 +122,7 @@ async def groups_over_time(
             .join(_ancestors, _n.group_id == _m.group_id)
             .join(_upper, _upper.c.id == _n.ancestor_id)
         )
-        .where(_m.user_id.in_(user_ids), not_over(_m, since))
+        .where(_m.user_id.in_(user_ids), not_ended(_m, since))
     )  # fmt: skip
     return [
         ReachedGroup(row[0], row[1], row[2], row[3], _whole(list(zip(row[5::2], row[6::2], strict=True)), row[4]))
@@ -172,7 +172,7 @@ async def members_reached(
     statement = (
         select(_m.user_id)
         .join(_ancestors, _n.group_id == _m.group_id)
-        .where(or_(own, _n.ancestor_id.in_(below_ids)), not_over(_m, since))
+        .where(or_(own, _n.ancestor_id.in_(below_ids)), not_ended(_m, since))
         .distinct()
     )
     if only is not None:
@@ -184,17 +184,17 @@ async def users_of_units(session: AsyncSession, group_ids: Collection[uuid.UUID]
     """Return the users who have something, now or later, through these units or units below them: their members, and
     whoever has a role that is limited to one of them. Three statements for each five hundred units."""
     users, chosen = set[uuid.UUID](), sorted(group_ids)
-    members_of = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id).where(not_over(_m, now))
+    members_of = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id).where(not_ended(_m, now))
     limits = _ancestors.alias("limits")
     limited = limits.join(_assignments, _a.unit_id == limits.c.group_id)
-    direct = select(_a.user_id).select_from(limited).where(_a.user_id.is_not(None), not_over(_a, now))
+    direct = select(_a.user_id).select_from(limited).where(_a.user_id.is_not(None), not_ended(_a, now))
     grouped = members_of.join(_assignments, _a.group_id == _n.ancestor_id).join(limits, limits.c.group_id == _a.unit_id)
     for start in range(0, len(chosen), 500):
         some = chosen[start : start + 500]
         for statement in (
             members_of.where(_n.ancestor_id.in_(some)),
             direct.where(limits.c.ancestor_id.in_(some)),
-            grouped.where(not_over(_a, now), limits.c.ancestor_id.in_(some)),
+            grouped.where(not_ended(_a, now), limits.c.ancestor_id.in_(some)),
         ):
             users.update((await session.execute(statement.distinct())).scalars())
     return users

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from sso.identity.groups.models import Group, GroupAncestor, Membership
 from sso.identity.users.models import User
 from sso.identity.users.store import name_condition
-from sso.platform.db import not_over, valid_at
+from sso.platform.db import not_ended, valid_at
 
 Status = Literal["current", "planned", "ended", "all"]
 """Memberships that are valid now, that begin later, that are over, or all."""
@@ -55,13 +55,13 @@ def status_of(membership: Membership, now: datetime) -> Literal["current", "plan
 
 
 def _in_time(row: type[Membership], status: Status, now: datetime) -> list[ColumnElement[bool]]:
-    over = and_(row.valid_until.is_not(None), row.valid_until <= now)
+    ended = and_(row.valid_until.is_not(None), row.valid_until <= now)
     if status == "current":
         return [valid_at(row, now)]
     if status == "ended":
-        return [over]
+        return [ended]
     if status == "planned":
-        return [row.valid_from > now, not_over(row, now)]
+        return [row.valid_from > now, not_ended(row, now)]
     return []
 
 
@@ -166,7 +166,7 @@ async def overlapping(
     if valid_until is not None:
         statement = statement.where(or_(Membership.valid_from.is_(None), Membership.valid_from < valid_until))
     if valid_from is not None:
-        statement = statement.where(not_over(Membership, valid_from))
+        statement = statement.where(not_ended(Membership, valid_from))
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
 

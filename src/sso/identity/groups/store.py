@@ -77,7 +77,7 @@ _given = _Renamed(
 )
 _in = _Renamed(_memberships, "belongs", "user_id", "group_id", *_TIMES)
 _up = _Renamed(_ancestors, "reaches", "group_id", "ancestor_id", "depth")
-_at, _over, _only = (_Renamed(_groups, name, *_OF_GROUP) for name in ("at_group", "over_group", "only_unit"))
+_at, _above, _only = (_Renamed(_groups, name, *_OF_GROUP) for name in ("at_group", "over_group", "only_unit"))
 # Constants stand in the text: a parameter would cost each use, and a separator that is one cannot be prepared.
 _AT, _SLASH, _EMPTY = (literal_column(f"'{text}'", String) for text in ("@", "/", ""))
 _BLANK: Any = literal_column("' '", String)  # SQLAlchemy's type says text, and takes an expression
@@ -85,12 +85,12 @@ _BLANK: Any = literal_column("' '", String)  # SQLAlchemy's type says text, and 
 # 0, and each unit above it.
 _now: BindParameter[datetime] = bindparam("now")
 _holds_now = and_(valid_at(_given, _now), or_(_given.unit_id.is_(None), valid_at(_only, _now)))
-_reaches_now = and_(valid_at(_in, _now), valid_at(_at, _now), valid_at(_over, _now))
+_reaches_now = and_(valid_at(_in, _now), valid_at(_at, _now), valid_at(_above, _now))
 _entry = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
 _reached = (
     _in.source.join(_at.source, _at.id == _in.group_id)
     .join(_up.source, _up.group_id == _in.group_id)
-    .join(_over.source, _over.id == _up.ancestor_id)
+    .join(_above.source, _above.id == _up.ancestor_id)
 )
 _GIVEN_TO_USERS = _given.source.outerjoin(_only.source, _only.id == _given.unit_id)
 _GIVEN_TO_GROUPS = _reached.join(_given.source, _given.group_id == _up.ancestor_id).outerjoin(
@@ -106,7 +106,7 @@ def _selects(
     Each returns one text, or with ``separate`` one for each row, for :func:`read_access`: ``role@CODE`` or ``role@``;
     ``own code/code above/distance``. Roles and codes have no blank, ``@`` or ``/``.
     """
-    group = _at.code + _SLASH + _over.code + _SLASH + cast(_up.depth, String)
+    group = _at.code + _SLASH + _above.code + _SLASH + cast(_up.depth, String)
     below = or_(_up.depth == literal_column("0"), _given.with_units_below.is_(True))
     entry, own = (
         ((_given.client_id, _entry), (literal(None, String), group))

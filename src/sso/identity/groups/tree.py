@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
-from sso.platform.db import not_over, table_of, valid_at
+from sso.platform.db import not_ended, table_of, valid_at
 
 MAX_DEPTH = 16
 """How many units may stand above one another, the top unit included."""
@@ -111,7 +111,7 @@ def _conditions(chosen: GroupFilter, now: datetime) -> list[ColumnElement[bool]]
     if chosen.status == "closed":
         conditions.append(and_(Group.valid_until.is_not(None), Group.valid_until <= now))
     elif chosen.status == "open":
-        conditions.append(not_over(Group, now))
+        conditions.append(not_ended(Group, now))
     return conditions
 
 
@@ -181,7 +181,7 @@ async def open_below(session: AsyncSession, group_id: uuid.UUID, at: datetime) -
         select(func.count())
         .select_from(Group)
         .join(GroupAncestor, GroupAncestor.group_id == Group.id)
-        .where(_n.ancestor_id == group_id, _n.depth > 0, not_over(Group, at))
+        .where(_n.ancestor_id == group_id, _n.depth > 0, not_ended(Group, at))
     )
     return int((await session.execute(statement)).scalar_one())
 
@@ -195,7 +195,7 @@ async def set_parent(session: AsyncSession, group: Group, parent_id: uuid.UUID |
 async def close_with_below(session: AsyncSession, group_id: uuid.UUID, at: datetime, now: datetime) -> None:
     """Close a unit and every unit below it that is not closed before. One statement."""
     below = select(_n.group_id).where(_n.ancestor_id == group_id)
-    statement = update(Group).where(Group.id.in_(below), not_over(Group, at)).values(valid_until=at, updated_at=now)
+    statement = update(Group).where(Group.id.in_(below), not_ended(Group, at)).values(valid_until=at, updated_at=now)
     await session.execute(statement.execution_options(synchronize_session=False))
 
 

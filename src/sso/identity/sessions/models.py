@@ -49,7 +49,7 @@ class SsoSession(Base):
 class SessionClient(Base):
     """The use of a session by an application, which knows the session by ``sid``.
 
-    ``told_by``: how the application is notified of the end of the session, set at the end. ``ended_at``: set if the
+    ``notified_by``: how the application is notified of the end of the session, set at the end. ``ended_at``: set if the
     use ended before the session, because the application was suspended or removed. ``refused_at``: when a gate
     refused the first request after the end.
     """
@@ -62,6 +62,6 @@ class SessionClient(Base):
     sid: Mapped[str] = mapped_column(String(64), unique=True)
     first_used_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
-    told_by: Mapped[str | None] = mapped_column(String(16))
+    notified_by: Mapped[str | None] = mapped_column(String(16))
     ended_at: Mapped[datetime | None]
     refused_at: Mapped[datetime | None]

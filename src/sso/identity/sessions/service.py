@@ -64,7 +64,7 @@ async def touch(session: AsyncSession, settings: Settings, session_id: uuid.UUID
 async def start(
     session: AsyncSession,
     settings: Settings,
-    proof: Authenticated,
+    authenticated: Authenticated,
     *,
     current: ActiveSession | None,
     address: str | None,
@@ -80,7 +80,7 @@ async def start(
     Args:
         session: the transaction.
         settings: how long sessions last.
-        proof: the user and the authentication.
+        authenticated: the user and the authentication.
         current: the active session of the browser, of any user.
         address: the IP address of the browser, in the stored form.
         user_agent: the User-Agent header.
@@ -96,17 +96,27 @@ async def start(
         "token_hash": token_hash(token),
         "last_seen_at": now,
         **lifetime(settings, now, remember=remember),
-        "auth_time": proof.auth_time or now,
+        "auth_time": authenticated.auth_time or now,
         **_place_columns(place or Place()),
-        "acr": proof.acr,
-        "amr": proof.amr,
+        "acr": authenticated.acr,
+        "amr": authenticated.amr,
         "address": address,
         "user_agent": user_agent[:MAX_USER_AGENT_CHARS],
     }
-    session_id, event, count = await _store(session, settings, proof, current, now, values)
-    started = ActiveSession(session_id, proof.user.id, proof.auth_time or now, now, proof.acr, proof.amr)
-    actor, limit = str(proof.user.id), settings.sessions_per_user
-    record(session, event, actor=actor, subject=actor, address=address, request_id=request_id, data={"amr": proof.amr})
+    session_id, event, count = await _store(session, settings, authenticated, current, now, values)
+    started = ActiveSession(
+        session_id, authenticated.user.id, authenticated.auth_time or now, now, authenticated.acr, authenticated.amr
+    )
+    actor, limit = str(authenticated.user.id), settings.sessions_per_user
+    record(
+        session,
+        event,
+        actor=actor,
+        subject=actor,
+        address=address,
+        request_id=request_id,
+        data={"amr": authenticated.amr},
+    )
     surplus = await store.surplus(session, started.user_id, limit) if limit and count > limit else []
     return Started(started, token, surplus)
 
@@ -114,7 +124,7 @@ async def start(
 async def _store(
     session: AsyncSession,
     settings: Settings,
-    proof: Authenticated,
+    authenticated: Authenticated,
     current: ActiveSession | None,
     now: datetime,
     values: SessionColumns,
@@ -124,7 +134,7 @@ async def _store(
     Returns:
         The id, the type of the audit event, and how many sessions the user has (0 after a renewal).
     """
-    is_own = current is not None and current.user_id == proof.user.id
+    is_own = current is not None and current.user_id == authenticated.user.id
     if (
         current is not None
         and is_own
@@ -132,8 +142,8 @@ async def _store(
     ):
         return current.id, "session.renewed", 0
     session_id = new_id()
-    row: SessionColumns = {"id": session_id, "user_id": proof.user.id, "created_at": now, **values}
-    count = await store.insert(session, row, proof.user.security_version)
+    row: SessionColumns = {"id": session_id, "user_id": authenticated.user.id, "created_at": now, **values}
+    count = await store.insert(session, row, authenticated.user.security_version)
     if count is None:
         raise AuthenticationOutdated
     return session_id, "session.started", count

@@ -29,15 +29,15 @@ REACHED: frozenset[NotifiedBy] = frozenset({"back_channel", "front_channel", "sh
 
 @dataclass(frozen=True, slots=True)
 class ClientSession:
-    """The use of a session by an application. ``sid`` identifies the session for the application; ``told_by`` says how
-    the application learns of the end, None while the session has not ended; ``refused_at`` when a gate refused the
+    """The use of a session by an application. ``sid`` identifies the session for the application; ``notified_by`` says
+    how the application learns of the end, None while the session has not ended; ``refused_at`` when a gate refused the
     first request after the end."""
 
     client_id: str
     sid: str
     session_id: uuid.UUID
     user_id: uuid.UUID
-    told_by: NotifiedBy | None
+    notified_by: NotifiedBy | None
     first_used_at: datetime
     last_used_at: datetime
     ended_at: datetime | None
@@ -108,7 +108,12 @@ def _open_client_session(insert: InsertFor) -> InsertReturning:
     statement = insert(_clients).from_select(names, active_session)
     return statement.on_conflict_do_update(
         index_elements=["session_id", "client_id"],
-        set_={"last_used_at": statement.excluded.last_used_at, "ended_at": None, "told_by": None, "refused_at": None},
+        set_={
+            "last_used_at": statement.excluded.last_used_at,
+            "ended_at": None,
+            "notified_by": None,
+            "refused_at": None,
+        },
     ).returning(_c.sid)
 
 
@@ -118,7 +123,7 @@ _IS_ACTIVE = (
     .where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
 )
 _LOCK_ACTIVE = _IS_ACTIVE.with_for_update(read=True, of=_sessions)
-_TAKE_PART = {name: _open_client_session(insert) for name, insert in INSERTS.items()}
+_OPEN_CLIENT_SESSION = {name: _open_client_session(insert) for name, insert in INSERTS.items()}
 _TOUCH = (
     update(_sessions)
     .where(_s.id == bindparam("session_id"), _s.ended_at.is_(None))
@@ -286,7 +291,7 @@ async def client_sessions_of_user(session: AsyncSession, user_id: uuid.UUID, cli
     return list((await session.execute(statement)).scalars())
 
 
-async def parts_of_users(
+async def client_sessions_of_users(
     session: AsyncSession, user_ids: Collection[uuid.UUID], client_id: str
 ) -> list[tuple[uuid.UUID, uuid.UUID, datetime]]:
     """Return the sessions of users that an application uses: session, user, and when it used the session last."""
@@ -406,7 +411,7 @@ def open_client_session(
     The session stays locked until the transaction ends, so that it cannot end without this application.
     """
     values = {"session_id": session_id, "client_id": client_id, "sid": random_token(), "now": now}
-    statement = _TAKE_PART[session.get_bind().dialect.name]
+    statement = _OPEN_CLIENT_SESSION[session.get_bind().dialect.name]
     known_sid: str | None = session.execute(statement, {**values, "idle_since": idle_since}).scalar_one_or_none()
     return known_sid
 
@@ -419,7 +424,7 @@ async def participants(session: AsyncSession, session_ids: Sequence[uuid.UUID]) 
             SessionClient.sid,
             SessionClient.session_id,
             SsoSession.user_id,
-            SessionClient.told_by,
+            SessionClient.notified_by,
             SessionClient.first_used_at,
             SessionClient.last_used_at,
             SessionClient.ended_at,
@@ -438,10 +443,10 @@ async def record_notified_by(
 ) -> None:
     """Record how applications are notified of the end of the sessions."""
     mine = (SessionClient.session_id.in_(session_ids)) & (SessionClient.client_id.in_(client_ids))
-    await session.execute(update(SessionClient).where(mine).values(told_by=notified_by))
+    await session.execute(update(SessionClient).where(mine).values(notified_by=notified_by))
 
 
-async def lock_parts(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.UUID]:
+async def lock_client_sessions(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.UUID]:
     """Lock the uses of sessions by applications that match the conditions, in the order of their keys; return the
     sessions."""
     order = (SessionClient.session_id, SessionClient.client_id)
@@ -595,10 +600,10 @@ async def expired(
     open_ = select(SsoSession.id).where(SsoSession.ended_at.is_(None))
     if but:
         open_ = open_.where(SsoSession.id.not_in(list(but)))
-    over = open_.where(SsoSession.expires_at <= now).order_by(SsoSession.expires_at)
+    expired = open_.where(SsoSession.expires_at <= now).order_by(SsoSession.expires_at)
     unused = open_.where(SsoSession.remembered_until.is_(None), SsoSession.last_seen_at <= idle_since)
     ids: dict[uuid.UUID, None] = {}
-    for statement in (over, unused.order_by(SsoSession.last_seen_at)):
+    for statement in (expired, unused.order_by(SsoSession.last_seen_at)):
         if len(ids) < limit:
             ids.update(dict.fromkeys((await session.execute(statement.limit(limit))).scalars()))
     return list(ids)[:limit]
@@ -645,7 +650,9 @@ async def end_client_sessions(
 ) -> list[uuid.UUID]:
     """End the use of these sessions by an application and return the sessions whose use had not ended."""
     its = SessionClient.client_id == client_id
-    mine = await lock_parts(session, SessionClient.session_id.in_(session_ids), its, SessionClient.ended_at.is_(None))
+    mine = await lock_client_sessions(
+        session, SessionClient.session_id.in_(session_ids), its, SessionClient.ended_at.is_(None)
+    )
     if mine:
         ended = update(SessionClient).where(SessionClient.session_id.in_(mine), its).values(ended_at=now)
         await session.execute(ended)
@@ -703,8 +710,8 @@ def filtered(statement: _Statement, filter_: SessionFilter) -> _Statement:
     if filter_.user_id is not None:
         statement = statement.where(SsoSession.user_id == filter_.user_id)
     if filter_.client_id is not None:
-        taking_part = select(SessionClient.session_id).where(SessionClient.client_id == filter_.client_id)
-        statement = statement.where(SsoSession.id.in_(taking_part))
+        client_sessions_of = select(SessionClient.session_id).where(SessionClient.client_id == filter_.client_id)
+        statement = statement.where(SsoSession.id.in_(client_sessions_of))
     if filter_.begun_by is not None:
         statement = statement.where(SsoSession.created_at <= filter_.begun_by)
     if filter_.but is not None:

@@ -57,7 +57,7 @@ from sso.platform.security.encryption import SecretBox
 
 BATCH = 1000
 CHUNK = 500
-SEAL = "import-row"
+PURPOSE = "import-row"
 IMPORT = "import"
 """The source of values of attributes that come from a file."""
 MAX_COLUMNS = 10_000
@@ -108,7 +108,7 @@ class Report:
         """Keep what was reported: the rows that it is about are committed next."""
 
 
-class _Told(Report):
+class _RejectReport(Report):
     def __init__(self, reject: Callable[[int, str, str], None]) -> None:
         self._reject = reject
 
@@ -116,7 +116,7 @@ class _Told(Report):
         self._reject(line, local_user_id, reason)
 
 
-ContactsTold = Callable[[AsyncSession, User], AbstractAsyncContextManager[object]]
+ContactsNotified = Callable[[AsyncSession, User], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ class _Import:
     progress: Progress
     started_at: datetime
     is_current: Callable[[str], bool]
-    contacts_told: ContactsTold
+    contacts_notified: ContactsNotified
     named: dict[str, object]
     trial: _Trial = field(default_factory=_Trial)
     proposals: set[uuid.UUID] = field(default_factory=set)
@@ -302,7 +302,7 @@ async def import_file(
     checked: Checked | None = None,
     dry_run: bool = False,
     is_current: Callable[[str], bool] = lambda _: True,
-    contacts_told: ContactsTold = lambda *_: nullcontext(),
+    contacts_notified: ContactsNotified = lambda *_: nullcontext(),
 ) -> Progress:
     """Import users from a file, in batches of a thousand, each in its own transaction.
 
@@ -318,7 +318,7 @@ async def import_file(
         checked: the result of :func:`check_file`, if known.
         dry_run: change nothing.
         is_current: whether a sign-in would create such a password hash; ``--update`` keeps these passwords.
-        contacts_told: notifies a user whose contacts an update changes.
+        contacts_notified: notifies a user whose contacts an update changes.
 
     Returns:
         The progress, including rows of an earlier run that was interrupted.
@@ -332,8 +332,8 @@ async def import_file(
     if progress.before is not None:
         return progress
     work = _Import(
-        db, box, checked.options, digests, report or _Told(reject), dry_run, progress, started, is_current,
-        contacts_told, options.named(),
+        db, box, checked.options, digests, report or _RejectReport(reject), dry_run, progress, started, is_current,
+        contacts_notified, options.named(),
     )  # fmt: skip
     await _run(work, path, take_hash, done, on_progress)
     if _state(path) != state:
@@ -591,10 +591,10 @@ async def _known_row(
         batch.reject(row, f"local_user_id: {why}")
     elif isinstance(known, MergeProposal):
         work.proposals.add(known.id)
-        if orjson.loads(work.box.decrypt(known.encrypted, SEAL)) == orjson.loads(orjson.dumps(row.stored())):
+        if orjson.loads(work.box.decrypt(known.encrypted, PURPOSE)) == orjson.loads(orjson.dumps(row.stored())):
             batch.unchanged += 1
         else:
-            known.encrypted = work.box.encrypt(orjson.dumps(row.stored()), SEAL)
+            known.encrypted = work.box.encrypt(orjson.dumps(row.stored()), PURPOSE)
             batch.updated += 1
     elif known is not None:
         await _update_person(session, work, batch, row, lookups, known, holders)
@@ -639,7 +639,7 @@ async def _update_person(
         batch.unchanged += 1
         return
     notifies = changes.contacts and known.is_reached
-    async with work.contacts_told(session, known.user) if notifies else nullcontext():
+    async with work.contacts_notified(session, known.user) if notifies else nullcontext():
         inserted = [
             identifier_row(work.box, known.user.id, kind, value, verified, known.key)
             for kind, value, verified in changes.added
@@ -767,7 +767,7 @@ def proposal_row(
         "client_id": client_id,
         "local_user_id": row.local_user_id or None,
         "reasons": list(reasons),
-        "encrypted": box.encrypt(orjson.dumps(row.stored()), SEAL),
+        "encrypted": box.encrypt(orjson.dumps(row.stored()), PURPOSE),
         "status": "open",
         "created_at": clock.now(),
         "decided_at": None,

@@ -16,7 +16,16 @@ from sso.identity.users import store
 from sso.identity.users.choices import PROPOSAL_STATES as PROPOSAL_STATES
 from sso.identity.users.choices import ProposalState as ProposalState
 from sso.identity.users.identifiers import masked
-from sso.identity.users.importing import MATCHING, SEAL, Created, Row, add_person, holders_of, identifier_row, lookup_of
+from sso.identity.users.importing import (
+    MATCHING,
+    PURPOSE,
+    Created,
+    Row,
+    add_person,
+    holders_of,
+    identifier_row,
+    lookup_of,
+)
 from sso.identity.users.models import Identifier, ImportRun, LocalAccount, MergeProposal
 from sso.identity.users.service import NIK, UserError, nik_key
 from sso.platform.actor import Actor
@@ -117,7 +126,7 @@ class ShownProposal(TypedDict):
 
 def shown(box: SecretBox, proposal: MergeProposal) -> ShownProposal:
     """Return a proposal for display: contacts masked, without the password."""
-    row = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
+    row = orjson.loads(box.decrypt(proposal.encrypted, PURPOSE))
     return {
         "id": str(proposal.id),
         "user_id": str(proposal.user_id),
@@ -173,7 +182,7 @@ async def decide(
         user_id, left_out = await _separate(session, box, proposal, row)
     now = clock.now()
     proposal.status, proposal.decided_at, proposal.decided_by = decision, now, actor.name
-    proposal.encrypted = box.encrypt(orjson.dumps({**row.stored(), "password": ""}), SEAL)
+    proposal.encrypted = box.encrypt(orjson.dumps({**row.stored(), "password": ""}), PURPOSE)
     record_by(
         session,
         actor,
@@ -186,7 +195,7 @@ async def decide(
 
 
 def _row_of(box: SecretBox, proposal: MergeProposal) -> Row:
-    stored = orjson.loads(box.decrypt(proposal.encrypted, SEAL))
+    stored = orjson.loads(box.decrypt(proposal.encrypted, PURPOSE))
     identifiers = [(kind, value, verified) for kind, value, verified in stored["identifiers"]]
     local_user_id = proposal.local_user_id or ""
     return Row(
@@ -243,7 +252,7 @@ async def reencrypt_users(session: AsyncSession, box: SecretBox) -> int:
         batch = list((await session.execute(some)).scalars())
         for proposal in batch:
             if not box.is_current(proposal.encrypted):
-                proposal.encrypted = box.encrypt(box.decrypt(proposal.encrypted, SEAL), SEAL)
+                proposal.encrypted = box.encrypt(box.decrypt(proposal.encrypted, PURPOSE), PURPOSE)
                 count += 1
         if len(batch) < MAX_PAGE:
             return count

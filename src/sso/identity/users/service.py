@@ -349,7 +349,7 @@ async def _find_part(session: AsyncSession, texts: Sequence[str], box: SecretBox
 async def _by_identifier(session: AsyncSession, text: str, box: SecretBox | None, *, unverified: bool) -> list[User]:
     possible = [meaning for meaning in meanings(text) if meaning.kind != NIK or box is not None]
     key = await nik_key(session, box) if any(meaning.kind == NIK for meaning in possible) else b""
-    owners = await store.proven_owners(session, [meaning.lookup(key) for meaning in possible])
+    owners = await store.verified_owners(session, [meaning.lookup(key) for meaning in possible])
     if owners or not unverified:
         return [user for user, _ in owners]
     # An unverified NIK never identifies a user.

@@ -106,14 +106,14 @@ class Known:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-async def proven_owner(session: AsyncSession, lookup: str) -> User | None:
+async def verified_user(session: AsyncSession, lookup: str) -> User | None:
     """Return the user with the verified identifier ``lookup``. An unverified identifier finds no user, because it must
     never identify a user where access is granted or accounts are merged."""
-    owners = await proven_owners(session, [lookup])
+    owners = await verified_owners(session, [lookup])
     return owners[0][0] if owners else None
 
 
-async def proven_owners(
+async def verified_owners(
     session: AsyncSession, lookups: Sequence[str], *, now: datetime | None = None
 ) -> list[tuple[User, Identifier]]:
     """Return the users with one of these verified identifiers, each with the first of them, in the order of
@@ -158,12 +158,12 @@ async def lock_users(session: AsyncSession, user_ids: Collection[uuid.UUID]) -> 
 
 async def find_user(session: AsyncSession, lookup: str) -> User | None:
     """Return the user with the identifier ``lookup``: who has verified it, or the only user who claims it. For display
-    only; use :func:`proven_owner` to grant anything.
+    only; use :func:`verified_user` to grant anything.
 
     Raises:
         LookupError: when several users claim the identifier and none has verified it.
     """
-    owner = await proven_owner(session, lookup)
+    owner = await verified_user(session, lookup)
     claimed = [owner] if owner is not None else await claimants(session, [lookup])
     if len(claimed) > 1:
         raise LookupError(lookup)
@@ -415,7 +415,7 @@ async def lock_user(session: AsyncSession, user_id: uuid.UUID) -> User | None:
     return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
 
 
-async def end_proofs(session: AsyncSession, user_id: uuid.UUID) -> None:
+async def invalidate_sign_ins(session: AsyncSession, user_id: uuid.UUID) -> None:
     """Lock a user and invalidate every sign-in that is in progress, because the credentials change."""
     await lock_user(session, user_id)
     await session.execute(update(User).where(User.id == user_id).values(security_version=User.security_version + 1))

@@ -63,7 +63,7 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
-class StepUp:
+class FactorNeeded:
     """The person must add a second step that reaches ``level``; ``wished``: it may stay undone."""
 
     level: str
@@ -124,7 +124,16 @@ NOT_ALLOWED: dict[Demand, str] = {
 NOT_INVITED = RULES[Demand.INVITATION].text
 
 Decision = (
-    Respond | SignIn | StepUp | CheckIdentity | CreateAccount | SelectAccount | NotInvited | NotAllowed | Consent | Fail
+    Respond
+    | SignIn
+    | FactorNeeded
+    | CheckIdentity
+    | CreateAccount
+    | SelectAccount
+    | NotInvited
+    | NotAllowed
+    | Consent
+    | Fail
 )
 
 
@@ -200,11 +209,11 @@ def _lacking(requested: Asked, present: Present, progress: Progress, silent: boo
     if unmet:
         if silent:
             return Fail("login_required", "The user must sign in with a second factor.")
-        return StepUp(highest(step for step in steps if step))
+        return FactorNeeded(highest(step for step in steps if step))
     wish = easiest(requested.wished)
     if silent or wish is None or "step_up" in progress.done or _meets(requested.wished, present):
         return None
-    return StepUp(wish, wished=True)
+    return FactorNeeded(wish, wished=True)
 
 
 def _meets(levels: frozenset[str], present: Present) -> bool:

@@ -25,26 +25,26 @@ from sso.oidc.models import Interaction
 from sso.oidc.parameters import AUTHORIZATION
 from sso.oidc.server import ProviderServer
 from sso.platform.db import delete_batch
+from sso.platform.security.encrypted_tokens import decrypt_token, encrypt_token
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.replay import first_use, was_seen
-from sso.platform.security.sealed_tokens import open_sealed, seal
 from sso.platform.security.tokens import equal, keyed_token, random_token, token_hash
 from sso.settings import Settings
 
-MAX_SEALED_CHARS = 3000
+MAX_ENCRYPTED_CHARS = 3000
 """The longest token that carries its request. nginx passes on 4 KiB of response headers where nothing else is set, and
 a redirect to our own pages has other headers too."""
 MAX_TOKEN_CHARS = 4000
 """The longest token that is read: what has been done for a request makes its token longer."""
 _SEALED = "~"
 """What a token that carries its request begins with: the token of a stored one never does."""
-_SEAL = "authorization-request"
+_PURPOSE = "authorization-request"
 _USED = "authorization-request"
 """The issuer of answered requests in the table of what is accepted once."""
 KEPT_LONGER = timedelta(hours=1)
 """How much longer than a request waits its answer is recorded: a clock that is set back revives nothing."""
 _PURPOSE = "way-back"
-_PROOF_CHARS = 22
+_MAC_CHARS = 22
 """How much of a proof a token holds: 132 bits."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -79,7 +79,7 @@ def token_end(box: SecretBox, client_id: str) -> str:
     """Return what the token of a page ends with, so that the page still names its application when nothing is known
     of the token any more: a proof that we wrote it, and the client_id."""
     key = box.derived_keys(_PURPOSE)[0]
-    return f".{keyed_token(key, client_id)[:_PROOF_CHARS]}.{client_id}"
+    return f".{keyed_token(key, client_id)[:_MAC_CHARS]}.{client_id}"
 
 
 def end_of(token: str) -> str:
@@ -92,7 +92,7 @@ def client_of_token(box: SecretBox, registry: Registry, token: str) -> Client | 
     """Return the application that a token names, where we wrote it and the application is enabled."""
     proof, client_id = end_of(token).removeprefix(".").partition(".")[0], _named_in(token)
     keys = box.derived_keys(_PURPOSE) if client_id else []
-    if not any([equal(proof, keyed_token(key, client_id)[:_PROOF_CHARS]) for key in keys]):
+    if not any([equal(proof, keyed_token(key, client_id)[:_MAC_CHARS]) for key in keys]):
         return None
     return registry.enabled(client_id)
 
@@ -117,16 +117,16 @@ def waiting_request(settings: Settings, request: AuthorizationRequest) -> Waitin
     )
 
 
-def seal_request(box: SecretBox, waiting: WaitingRequest, browser: str) -> str:
+def encrypt_request(box: SecretBox, waiting: WaitingRequest, browser: str) -> str:
     """Return the token that carries a request. Another browser cannot open it."""
     times = [(moment - _EPOCH) // _MICROSECOND for moment in (waiting.created_at, waiting.expires_at)]
     members = [waiting.request_id, waiting.client_id, waiting.parameters, waiting.source, sorted(waiting.done), *times]
-    sealed = seal(box, _SEAL, _bound_to(browser), orjson.dumps(members))
-    return _SEALED + sealed + token_end(box, waiting.client_id)
+    encrypted = encrypt_token(box, _PURPOSE, _bound_to(browser), orjson.dumps(members))
+    return _SEALED + encrypted + token_end(box, waiting.client_id)
 
 
 def _open_request(box: SecretBox, token: str, browser: str) -> WaitingRequest | None:
-    data = open_sealed(box, _SEAL, _bound_to(browser), token.partition(".")[0].removeprefix(_SEALED))
+    data = decrypt_token(box, _PURPOSE, _bound_to(browser), token.partition(".")[0].removeprefix(_SEALED))
     if data is None:
         return None
     request_id, client_id, parameters, source, done, created, expires = orjson.loads(data)

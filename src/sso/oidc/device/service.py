@@ -42,7 +42,7 @@ for."""
 _TRIES = 5
 
 
-class SessionOver(Exception):
+class SessionEnded(Exception):
     """The session in which a person decides ended before they did."""
 
 
@@ -168,7 +168,7 @@ async def decide(
         request_id: the reference for log and audit.
 
     Raises:
-        SessionOver: when the person's session ended meanwhile; the transaction must not be committed.
+        SessionEnded: when the person's session ended meanwhile; the transaction must not be committed.
     """
     now = clock.now()
     mine = (DeviceCode.device_hash == waiting.device_hash) & (DeviceCode.status == "pending")
@@ -177,7 +177,7 @@ async def decide(
     if cast(CursorResult[tuple[()]], changed).rowcount != 1:
         return False
     if not await sessions.lock_active(session, who.session.id, now, now - services.idle):
-        raise SessionOver
+        raise SessionEnded
     if allowed:
         await _grant(session, services, waiting, who, caller)
     record(

@@ -51,7 +51,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         settings = request.provider.settings
         keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime)
         grant = store.use_code(
-            request.session, token_hash(code), client.client_id, now, now + keep, access=client.tells_access
+            request.session, token_hash(code), client.client_id, now, now + keep, access=client.receives_access
         )
         if grant is not None:
             return _Code(grant)

@@ -76,7 +76,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         store.lock_session_of(request.session, self._row.grant_id)
         provider, client = request.provider, request.client
         grant = store.find_grant(
-            request.session, self._row.grant_id, now, idle_since, lock="change", access=client.tells_access
+            request.session, self._row.grant_id, now, idle_since, lock="change", access=client.receives_access
         )
         self._row.status = "used"
         if grant is None:

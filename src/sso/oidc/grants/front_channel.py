@@ -128,7 +128,7 @@ class FrontChannel:
             "code_expires_at": now + self.code_lifetime if code else None,
         }
         idle_since = now - request.provider.idle
-        with_access = request.client.tells_access and words != {"code"}
+        with_access = request.client.receives_access and words != {"code"}
         access = store.insert_grant_within(
             request.session, row, now, idle_since, by_consent=request.by_consent, access=with_access
         )

@@ -126,12 +126,12 @@ class JwtBearerGrant(JWTBearerGrant):
         sub, request = claims.get("sub"), self.request
         client, session, standing = request.client, request.session, None
         names = (client.client_id, application_of(client.client_id))
-        now, with_access = clock.now(), client.tells_access or client.limited_by_access
+        now, with_access = clock.now(), client.receives_access or client.limited_by_access
         reads = {"with_access": with_access, "with_employment": client.for_employees}
         if isinstance(sub, str):
             with contextlib.suppress(ValueError):
                 standing = (
-                    standing_of(session, read_uuid(sub), *names, hold=True, now=now, **reads)
+                    standing_of(session, read_uuid(sub), *names, lock=True, now=now, **reads)
                     if claims["subject_is"] == "user_id"
                     else standing_with(session, _lookups(request, sub), *names, now, **reads)
                 )

@@ -62,7 +62,7 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         """Use a token and store its successor, within the transaction of the request."""
         request, now = self.request, clock.now()
         client_id, idle_since = request.client.client_id, now - request.provider.idle
-        access = request.client.tells_access
+        access = request.client.receives_access
         successor_hash = token_hash(successor)
         used = store.use_refresh_token(
             request.session, hashed, client_id, successor_hash, now, idle_since, access=access
@@ -109,7 +109,9 @@ class RefreshTokenGrant(authlib_grants.RefreshTokenGrant):
         request, client = self.request, self.request.client
         now = clock.now()
         idle_since = now - request.provider.idle
-        unused = store.find_unused_refresh_token(request.session, hashed, now, idle_since, access=client.tells_access)
+        unused = store.find_unused_refresh_token(
+            request.session, hashed, now, idle_since, access=client.receives_access
+        )
         grant = unused[0] if unused is not None else None
         if grant is None or grant.client_id != client.client_id or self._unmet(grant) is not None:
             raise NeedsTransaction

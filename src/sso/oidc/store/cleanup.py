@@ -28,8 +28,8 @@ async def delete_used_refresh_tokens(session: AsyncSession, before: datetime, li
 async def delete_expired_refresh_tokens(session: AsyncSession, now: datetime, limit: int) -> int:
     """Delete expired refresh tokens that do not name their family: used or not, they are stored until they expire.
     Others that were never used go with their grant."""
-    over = (RefreshToken.format.is_(None), RefreshToken.expires_at < now)
-    return await delete_batch(session, RefreshToken, RefreshToken.expires_at, limit, *over)
+    ended = (RefreshToken.format.is_(None), RefreshToken.expires_at < now)
+    return await delete_batch(session, RefreshToken, RefreshToken.expires_at, limit, *ended)
 
 
 async def delete_expired_access_tokens(session: AsyncSession, now: datetime, limit: int) -> int:
@@ -51,19 +51,19 @@ async def prolong_grants(session: AsyncSession, now: datetime, limit: int) -> in
 
 async def revoked_grants(session: AsyncSession, limit: int) -> list[uuid.UUID]:
     """Return grants that were revoked, the oldest first."""
-    return await _over(session, Grant.revoked_at, limit, Grant.revoked_at.is_not(None))
+    return await _ended(session, Grant.revoked_at, limit, Grant.revoked_at.is_not(None))
 
 
 async def expired_grants(session: AsyncSession, now: datetime, limit: int) -> list[uuid.UUID]:
     """Return grants that have expired, the oldest first."""
-    alive = select(RefreshToken.expires_at).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
-    return await _over(session, Grant.expires_at, limit, Grant.expires_at < now, _none(alive))
+    usable = select(RefreshToken.expires_at).where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
+    return await _ended(session, Grant.expires_at, limit, Grant.expires_at < now, _none(usable))
 
 
-async def _over(session: AsyncSession, order: SqlValue, limit: int, *over: ColumnElement[bool]) -> list[uuid.UUID]:
+async def _ended(session: AsyncSession, order: SqlValue, limit: int, *ended: ColumnElement[bool]) -> list[uuid.UUID]:
     """Return grants that are over; not those of a device that has not heard its answer yet."""
     waiting = select(DeviceCode.grant_id).where(DeviceCode.grant_id == Grant.id)
-    chosen = select(Grant.id).where(*over, _none(waiting)).order_by(order).limit(limit)
+    chosen = select(Grant.id).where(*ended, _none(waiting)).order_by(order).limit(limit)
     return list((await session.execute(chosen)).scalars())
 
 

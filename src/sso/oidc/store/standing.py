@@ -9,10 +9,10 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, exists, func, select
 
-from sso.clients.access_policy import Holds
+from sso.clients.access_policy import RolesAndGroups
 from sso.clients.models import TeamMember
 from sso.identity.authn.assurance import identity_level
-from sso.identity.employees.store import EMPLOYEE, is_over
+from sso.identity.employees.store import EMPLOYEE, employment_ended
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.oidc.store.models import Consent
@@ -43,9 +43,9 @@ class Standing:
     access: Access = NO_ACCESS
 
     @property
-    def holds(self) -> Holds:
+    def roles_and_groups(self) -> RolesAndGroups:
         """The roles and groups of the user, as ``allowed_roles`` asks for them."""
-        return holds_of(self.roles, self.access)
+        return roles_and_groups_of(self.roles, self.access)
 
     @property
     def identity(self) -> str:
@@ -53,12 +53,12 @@ class Standing:
         return identity_level(contact_verified=self.contact_verified, checked=self.checked)
 
 
-def holds_of(roles: Collection[str], access: Access) -> Holds:
+def roles_and_groups_of(roles: Collection[str], access: Access) -> RolesAndGroups:
     """Return roles of this service, and roles and groups in an application, as ``allowed_roles`` asks for them."""
     if access is NO_ACCESS:
-        return Holds(roles)
+        return RolesAndGroups(roles)
     within = {code for code, _ in access.groups}
-    return Holds(roles, {role for role, _ in access.roles}, access.member_of, within)
+    return RolesAndGroups(roles, {role for role, _ in access.roles}, access.member_of, within)
 
 
 _users, _identifiers, _roles, _team, _consents = map(table_of, (User, Identifier, UserRole, TeamMember, Consent))
@@ -80,27 +80,27 @@ _COLUMNS = (
 )  # fmt: skip
 _ROLES = 7
 _BY_ID = select(*_COLUMNS).where(_u.id == bindparam("user_id"))
-_proven = _identifiers.alias("proven")
+_verified = _identifiers.alias("proven")
 _BY_IDENTIFIER = (
     select(*_COLUMNS)
-    .select_from(_users.join(_proven, _proven.c.user_id == _u.id))
+    .select_from(_users.join(_verified, _verified.c.user_id == _u.id))
     .where(
-        _proven.c.lookup.in_(bindparam("lookups", expanding=True)),
-        _proven.c.verified_at.is_not(None),
-        valid_at(_proven.c, bindparam("now", type_=_u.created_at.type)),
+        _verified.c.lookup.in_(bindparam("lookups", expanding=True)),
+        _verified.c.verified_at.is_not(None),
+        valid_at(_verified.c, bindparam("now", type_=_u.created_at.type)),
     )
 )
 
 
 _ACCESS = access_columns(_u.id, bindparam("client_id"), _users)
-_OVER = is_over(_u.id, bindparam("now", type_=_u.created_at.type)).correlate(_users)
-_HOLD_BY_ID = _BY_ID.with_for_update(read=True, of=_users)
-_HOLD_BY_IDENTIFIER = _BY_IDENTIFIER.with_for_update(read=True, of=_users)
+_ENDED = employment_ended(_u.id, bindparam("now", type_=_u.created_at.type)).correlate(_users)
+_LOCK_BY_ID = _BY_ID.with_for_update(read=True, of=_users)
+_LOCK_BY_IDENTIFIER = _BY_IDENTIFIER.with_for_update(read=True, of=_users)
 _STATEMENTS = {
     (statement, at_employment, at_access): statement.add_columns(
-        *((_OVER,) if at_employment else ()), *(_ACCESS if at_access else ())
+        *((_ENDED,) if at_employment else ()), *(_ACCESS if at_access else ())
     )
-    for statement in (_BY_ID, _HOLD_BY_ID, _HOLD_BY_IDENTIFIER)
+    for statement in (_BY_ID, _LOCK_BY_ID, _LOCK_BY_IDENTIFIER)
     for at_employment in (False, True)
     for at_access in (False, True)
 }
@@ -113,7 +113,7 @@ def standing_of(
     client_id: str,
     application_id: str,
     *,
-    hold: bool = False,
+    lock: bool = False,
     now: datetime | None = None,
     with_access: bool = False,
     with_employment: bool = False,
@@ -125,13 +125,13 @@ def standing_of(
         user_id: the user.
         client_id: the application that asks.
         application_id: the application whose team may use it, where it is a sandbox.
-        hold: nobody disables the user until the transaction ends.
+        lock: nobody disables the user until the transaction ends.
         now: the time, where one of the following is wanted.
         with_access: read the user's roles and groups in the application.
         with_employment: the role ``employee`` does not count where the employment is over by time.
     """
     names = {"client_id": client_id, "application_id": application_id}
-    key = (_HOLD_BY_ID if hold else _BY_ID, with_employment, with_access)
+    key = (_LOCK_BY_ID if lock else _BY_ID, with_employment, with_access)
     if with_access or with_employment:
         return _read(session, key, user_id=user_id, now=now, **names)
     return _read(session, key, user_id=user_id, **names)
@@ -150,7 +150,7 @@ def standing_with(
     """Return the same of the user whose verified identifier, valid now, has one of the normalised forms ``lookups``,
     held; None where these are identifiers of several users."""
     names = {"client_id": client_id, "application_id": application_id, "now": now}
-    return _read(session, (_HOLD_BY_IDENTIFIER, with_employment, with_access), lookups=list(lookups), **names)
+    return _read(session, (_LOCK_BY_IDENTIFIER, with_employment, with_access), lookups=list(lookups), **names)
 
 
 def _read(session: Executor, key: tuple[SelectStatement, bool, bool], **values: object) -> Standing | None:

@@ -70,8 +70,8 @@ class LiveGrant:
 
 # The statements of the frequent flows are built once: building one costs more than running it.
 _grants, _refresh, _access, _consents = map(table_of, (Grant, RefreshToken, AccessToken, Consent))
-_users, _sessions, _parts = map(table_of, (User, SsoSession, SessionClient))
-_g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _users.c, _sessions.c, _parts.c
+_users, _sessions, _client_sessions = map(table_of, (User, SsoSession, SessionClient))
+_g, _r, _a, _c, _u, _s, _p = _grants.c, _refresh.c, _access.c, _consents.c, _users.c, _sessions.c, _client_sessions.c
 
 _GRANT = (
     _g.id, _g.client_id, _g.user_id, _g.session_id, _g.scope, _g.nonce, _g.auth_time, _g.acr, _g.amr, _g.redirect_uri,
@@ -80,11 +80,11 @@ _GRANT = (
 _BEHIND = (
     _grants.join(_users, _u.id == _g.user_id)
     .outerjoin(_sessions, _s.id == _g.session_id)
-    .outerjoin(_parts, (_p.session_id == _g.session_id) & (_p.client_id == _g.client_id))
+    .outerjoin(_client_sessions, (_p.session_id == _g.session_id) & (_p.client_id == _g.client_id))
     .outerjoin(_consents, (_c.user_id == _g.user_id) & (_c.client_id == _g.client_id))
 )
 _STANDING = (_u.delete_at.is_not(None), _u.locked_until, _c.scopes)
-_HOLDS = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ACTIVE)
+_GRANT_ACTIVE = (_g.revoked_at.is_(None)) & (_u.disabled_at.is_(None)) & (_g.offline | ACTIVE)
 
 # For an application that is told roles or groups each statement has a second form, with these columns at the end.
 _ACCESS = access_columns(_g.user_id, _g.client_id, _grants)
@@ -160,7 +160,9 @@ _REVOKE_ACCESS_TOKEN = (
     .values(revoked_at=bindparam("now"))
     .returning(_a.token_hash)
 )
-_FIND_GRANT = select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _HOLDS)
+_FIND_GRANT = (
+    select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_g.id == bindparam("grant_id"), _GRANT_ACTIVE)
+)
 Lock = Literal["none", "share", "change"]
 
 
@@ -180,7 +182,7 @@ _renewable = (
         .join(_users, _u.id == _g.user_id)
         .outerjoin(_sessions, _s.id == _g.session_id)
     )
-    .where(_USABLE, _HOLDS)
+    .where(_USABLE, _GRANT_ACTIVE)
     .with_for_update(key_share=True, of=(_refresh, _grants))
     .cte("renewable")
 )
@@ -210,7 +212,7 @@ _SESSION_OF_GRANT = (
 _FIND_REFRESH = (
     select(*_GRANT, _p.sid, *_STANDING, _r.created_at, _r.expires_at)
     .select_from(_BEHIND.join(_refresh, _r.grant_id == _g.id))
-    .where(_r.token_hash == bindparam("token"), _r.used_at.is_(None), _r.expires_at > bindparam("now"), _HOLDS)
+    .where(_r.token_hash == bindparam("token"), _r.used_at.is_(None), _r.expires_at > bindparam("now"), _GRANT_ACTIVE)
 )
 _FIND_REFRESH_WITH = {False: _FIND_REFRESH, True: _FIND_REFRESH.add_columns(*_ACCESS)}
 _FIND_ACCESS = (
@@ -220,7 +222,7 @@ _FIND_ACCESS = (
         _a.token_hash == bindparam("token"),
         _a.revoked_at.is_(None),
         _a.expires_at > bindparam("now"),
-        _a.grant_id.is_(None) | _HOLDS,
+        _a.grant_id.is_(None) | _GRANT_ACTIVE,
     )
 )
 
@@ -229,8 +231,8 @@ def with_grants(table: FromClause, grant_id: SqlColumn, *columns: SqlColumn) -> 
     """Return the statements that read ``columns`` of a table whose rows may name a grant in ``grant_id``, whether the
     grant holds, and the grant; True: with the user's roles and groups. Read the grant with :func:`grant_of_row`."""
     behind = table.outerjoin(_BEHIND, _g.id == grant_id)
-    holds = (_HOLDS & _p.ended_at.is_(None)).label("holds")
-    statement = select(*columns, holds, *_GRANT, _p.sid, *_STANDING).select_from(behind)
+    active = (_GRANT_ACTIVE & _p.ended_at.is_(None)).label("holds")
+    statement = select(*columns, active, *_GRANT, _p.sid, *_STANDING).select_from(behind)
     return {False: statement, True: statement.add_columns(*_ACCESS)}
 
 
@@ -242,15 +244,15 @@ def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> In
     """Return the statement that stores a grant within a living session, and where the person's consent is what allows
     it, while that is there. Both are held, so that they cannot end before the transaction does."""
     columns = [bindparam(name, type_=_g[name].type).label(name) for name in names]
-    alive = select(*columns).join_from(_sessions, _users, _u.id == _s.user_id)
+    active = select(*columns).join_from(_sessions, _users, _u.id == _s.user_id)
     held: tuple[FromClause, ...] = (_sessions,)
     if by_consent:
         mine = (_c.user_id == _s.user_id) & (_c.client_id == bindparam("client_id"))
-        alive, held = alive.join(_consents, mine), (_sessions, _consents)
-    alive = alive.where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
-    alive = alive.with_for_update(read=True, of=held)
+        active, held = active.join(_consents, mine), (_sessions, _consents)
+    active = active.where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
+    active = active.with_for_update(read=True, of=held)
     of_access = access_columns(bindparam("user_id"), bindparam("client_id"), None) if access else ()
-    return _grants.insert().from_select(list(names), alive).returning(_g.id, *of_access)
+    return _grants.insert().from_select(list(names), active).returning(_g.id, *of_access)
 
 
 _INSERT_GRANT, _INSERT_REFRESH, _INSERT_ACCESS = _grants.insert(), _refresh.insert(), _access.insert()
@@ -606,12 +608,12 @@ class GrantFilter:
     session_id: uuid.UUID | None = None
 
 
-def _that_hold(filter_: GrantFilter, now: datetime, idle_since: datetime) -> Select[Grant]:
+def _active_grants(filter_: GrantFilter, now: datetime, idle_since: datetime) -> Select[Grant]:
     statement = (
         select(Grant)
         .join(User, User.id == Grant.user_id)
         .outerjoin(SsoSession, SsoSession.id == Grant.session_id)
-        .where(_HOLDS, Grant.expires_at > now, Grant.code_hash.is_(None) | Grant.code_used_at.is_not(None))
+        .where(_GRANT_ACTIVE, Grant.expires_at > now, Grant.code_hash.is_(None) | Grant.code_used_at.is_not(None))
         .params(now=now, idle_since=idle_since)
     )
     for name in ("user_id", "client_id", "session_id"):
@@ -629,7 +631,7 @@ async def page_of_grants(
     limit: int,
 ) -> list[Grant]:
     """Return grants that hold, the newest first, from before ``before`` on."""
-    statement = _that_hold(filter_, now, idle_since).order_by(Grant.id.desc()).limit(limit)
+    statement = _active_grants(filter_, now, idle_since).order_by(Grant.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Grant.id < before)
     return list((await session.execute(statement)).scalars())
@@ -637,7 +639,7 @@ async def page_of_grants(
 
 async def get_grant(session: AsyncSession, grant_id: uuid.UUID, now: datetime, idle_since: datetime) -> Grant | None:
     """Return one grant where it holds."""
-    statement = _that_hold(GrantFilter(), now, idle_since).where(Grant.id == grant_id)
+    statement = _active_grants(GrantFilter(), now, idle_since).where(Grant.id == grant_id)
     return (await session.execute(statement)).scalar_one_or_none()
 
 

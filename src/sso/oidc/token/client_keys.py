@@ -75,13 +75,13 @@ class ClientKeys:
         Raises:
             KeysUnavailable: when they cannot be had, and none are known.
         """
-        if jwks_uri is None or not self._wanted(jwks_uri, kid, signature):
+        if jwks_uri is None or not self._must_fetch(jwks_uri, kid, signature):
             return
         async with self._locks.setdefault(jwks_uri, asyncio.Lock()):
-            if self._wanted(jwks_uri, kid, signature):
+            if self._must_fetch(jwks_uri, kid, signature):
                 await self._fetch(jwks_uri)
 
-    def _wanted(self, jwks_uri: str, kid: str | None, signature: bool) -> bool:
+    def _must_fetch(self, jwks_uri: str, kid: str | None, signature: bool) -> bool:
         fetched, now = self._fetched.get(jwks_uri), clock.timestamp()
         if fetched is None or now - fetched.at >= self._keep:
             return fetched is None or now - fetched.refetched_at >= REFETCH_FLOOR_SECONDS

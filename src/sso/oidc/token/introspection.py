@@ -23,7 +23,7 @@ from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import AccessTokenClaims
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS, ClientRefused
 from sso.oidc.token.families import REFRESH_PREFIX
-from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_PREFIX_TOLD, ACCESS_TOKEN_TYP
+from sso.oidc.token.issue import ACCESS_PREFIX, ACCESS_PREFIX_WITH_ROLES, ACCESS_TOKEN_TYP
 from sso.platform.db import Executor
 from sso.platform.keys import InvalidToken, UnknownKey
 from sso.platform.security.replay import was_seen
@@ -126,13 +126,13 @@ def _find(services: TokenLookupServices, session: Executor, token: str, now: dat
             return None
         return FoundToken("access_token", claims, claims["client_id"], None)
     client = services.registry.get(claims["client_id"])
-    with_access = client is not None and client.tells_access
+    with_access = client is not None and client.receives_access
     grant = store.find_grant(session, UUID(claims["grant_id"]), now, now - services.idle, access=with_access)
     return FoundToken("access_token", claims, claims["client_id"], grant) if grant else None
 
 
 def _find_opaque(idle: timedelta, session: Executor, token: str, now: datetime) -> FoundToken | None:
-    with_access = token.startswith(ACCESS_PREFIX_TOLD)
+    with_access = token.startswith(ACCESS_PREFIX_WITH_ROLES)
     row = store.find_access_token(session, token_hash(token), now, now - idle, access=with_access)
     if row is None:
         return None

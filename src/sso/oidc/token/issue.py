@@ -38,7 +38,7 @@ from sso.platform.security.tokens import base64url, random_token, token_hash
 ACCESS_TOKEN_TYP = "at+jwt"
 ID_TOKEN_TYP = "JWT"
 ACCESS_PREFIX = "at-"
-ACCESS_PREFIX_TOLD = "at-r."
+ACCESS_PREFIX_WITH_ROLES = "at-r."
 """Of an opaque token of a user at an application that is told roles or groups: one look at the token says with which
 statement it is found. No other token begins like this: what is random has no dot."""
 _WITHOUT_CLAIMS_OF_THE_PERSON = ("openid", "offline_access", *ACCESS_SCOPES)
@@ -124,7 +124,7 @@ def id_token_claims(
         in_full: whether it says what the other scopes allow too.
     """
     about = person_claims(request, grant, scopes if in_full else [])
-    access_claims = told_in_token(
+    access_claims = roles_and_groups_claims(
         request.provider, request.client, grant, {*scopes, *grant.details.get("id_token", [])}
     )
     return with_mapped(request.client, scopes, {**about, **access_claims}) if about or access_claims else {}
@@ -134,7 +134,7 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     """Return what an ID token says of the person: the claims of ``scopes``, and those that were asked for by name
     (OpenID Connect Core sections 5.4, 5.5). One statement, none where it is nothing.
 
-    Roles and groups are not among them: see :func:`told_in_token`.
+    Roles and groups are not among them: see :func:`roles_and_groups_claims`.
     """
     names, requested = set(grant.details.get("id_token", [])).difference(ACCESS_SCOPES), list(scopes)
     if not names and not set(requested).difference(_WITHOUT_CLAIMS_OF_THE_PERSON):
@@ -150,7 +150,7 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     return about
 
 
-def told_in_token(
+def roles_and_groups_claims(
     services: AccessTokenServices, client: Client, grant: LiveGrant, names: Collection[str]
 ) -> dict[str, list[str]]:
     """Return the claims ``roles`` and ``groups`` of a token: of this application alone, as they are now, and where they
@@ -162,7 +162,7 @@ def told_in_token(
         grant: what was granted, with what the user has in the application.
         names: scopes that the token holds, and claims that were asked for by name.
     """
-    if not client.tells_access:
+    if not client.receives_access:
         return {}
     claims = access_claims(client, grant.access, names, withheld_from(client, grant.details, grant.made))
     return that_fit(claims, services.settings.token_access_claims_size) if claims else {}
@@ -183,10 +183,12 @@ def _issue_allowed(request: ProtocolRequest, scope: str) -> str:
         if grant is not None:
             claims["grant_id"] = grant.id.hex
             # RFC 9068 section 2.2.3.1. An opaque token says nothing; introspection tells what is true then.
-            access_claims = told_in_token(provider, client, grant, scope.split())
+            access_claims = roles_and_groups_claims(provider, client, grant, scope.split())
             return provider.keys.sign({**access_claims, **claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
         return provider.keys.sign({**claims}, provider.settings.signing_alg, ACCESS_TOKEN_TYP)
-    token = (ACCESS_PREFIX_TOLD if grant is not None and client.tells_access else ACCESS_PREFIX) + random_token()
+    token = (
+        ACCESS_PREFIX_WITH_ROLES if grant is not None and client.receives_access else ACCESS_PREFIX
+    ) + random_token()
     row = {
         "token_hash": token_hash(token),
         "grant_id": grant.id if grant else None,

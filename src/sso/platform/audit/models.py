@@ -47,4 +47,4 @@ class AuditCheckpoint(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     previous_seq: Mapped[int]
     at: Mapped[datetime]
-    proof: Mapped[bytes] = mapped_column(LargeBinary(32))
+    mac: Mapped[bytes] = mapped_column(LargeBinary(32))

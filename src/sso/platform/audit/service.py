@@ -145,7 +145,7 @@ async def verify(session: AsyncSession, box: SecretBox) -> AuditReport:
     checkpoint, previous, expected = await _last_checkpoint(session), b"", 0
     if checkpoint is not None:
         previous, expected = checkpoint.hash, checkpoint.seq
-        if not hmac.compare_digest(checkpoint.proof, _checkpoint_proof(key, checkpoint)):
+        if not hmac.compare_digest(checkpoint.mac, _checkpoint_mac(key, checkpoint)):
             return AuditReport(0, not_chained, expected, f"the checkpoint at entry {expected} was altered", expected)
     start = expected
     async for event in _in_order(session, expected):
@@ -178,7 +178,7 @@ async def verify_archive(session: AsyncSession, box: SecretBox, lines: Iterable[
             return AuditReport(number, 0, expected + 1, f"line {number + 1} is not an event")
         if number == 0 and seq > 1:
             checkpoint = await session.get(AuditCheckpoint, seq - 1)
-            if checkpoint is None or not hmac.compare_digest(checkpoint.proof, _checkpoint_proof(key, checkpoint)):
+            if checkpoint is None or not hmac.compare_digest(checkpoint.mac, _checkpoint_mac(key, checkpoint)):
                 return AuditReport(0, 0, seq, f"there is no checkpoint before entry {seq}")
             previous, expected, start = checkpoint.hash, checkpoint.seq, checkpoint.seq
         expected += 1
@@ -209,7 +209,7 @@ async def prune(session: AsyncSession, box: SecretBox, before: datetime, *, acto
         return 0
     previous = await _last_checkpoint(session)
     checkpoint = AuditCheckpoint(seq=last, hash=end.hash, previous_seq=previous.seq if previous else 0, at=clock.now())
-    checkpoint.proof = _checkpoint_proof(await instance_secret(session, box, "audit"), checkpoint)
+    checkpoint.mac = _checkpoint_mac(await instance_secret(session, box, "audit"), checkpoint)
     session.add(checkpoint)
     await session.flush()
     await session.execute(delete(AuditEvent).where(AuditEvent.seq <= last))
@@ -388,7 +388,7 @@ def _redaction(key: bytes, fields: Mapping[str, object], seq: int, stored_hash: 
     return hmac.new(key, stored_hash + text, hashlib.sha256).digest()
 
 
-def _checkpoint_proof(key: bytes, checkpoint: AuditCheckpoint) -> bytes:
+def _checkpoint_mac(key: bytes, checkpoint: AuditCheckpoint) -> bytes:
     text = f"checkpoint {checkpoint.previous_seq} {checkpoint.seq} ".encode() + checkpoint.hash
     return hmac.new(key, text, hashlib.sha256).digest()
 

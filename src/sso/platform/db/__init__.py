@@ -9,7 +9,7 @@ from sso.platform.db.database import Database, DatabaseUnavailable, TransactionC
 from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
 from sso.platform.db.prepared import Executor, Work, session_of
-from sso.platform.db.times import not_over, valid_at
+from sso.platform.db.times import not_ended, valid_at
 from sso.platform.db.versions import bump_version, read_versions
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "insert_for",
     "lock_rows",
     "new_id",
-    "not_over",
+    "not_ended",
     "read_versions",
     "session_of",
     "table_of",

@@ -3,7 +3,7 @@
 A fail-over to a standby that lagged loses the newest transactions: a session that its user has ended would be active
 again. Each transaction that ends something therefore writes a row with a number from a sequence (:func:`note_ends`).
 Each process reads these rows every second, keeps them for ten minutes in memory (:class:`Ends`), and notices when the
-database has lost some. ``sso.logout.forgotten_ends`` then ends the same things again.
+database has lost some. ``sso.logout.lost_ends`` then ends the same things again.
 
 SQLite has no standby: nothing is written and nothing kept.
 """
@@ -151,9 +151,9 @@ class Ends:
             due = self._looked_at is None or clock.steady() - self._looked_at >= LOOK_SECONDS
             if not failed_over:  # the outage before a fail-over may have lasted longer than an end is kept
                 self._drop_old()
-            forgotten = await self._missing(session) if failed_over or due else []
-            if forgotten:
-                self._lost, self._lost_at = {end.token: end for end in forgotten}, clock.steady()
+            lost = await self._missing(session) if failed_over or due else []
+            if lost:
+                self._lost, self._lost_at = {end.token: end for end in lost}, clock.steady()
             if newest != self._newest or failed_over or due:
                 await self._read(session, 0 if failed_over or due else self._newest - OVERLAP)
         self._timeline, self._newest = timeline, newest
@@ -162,7 +162,7 @@ class Ends:
         if failed_over:
             log.warning(
                 "the database has failed over to timeline %s; %d of %d ends that this process remembers are lost",
-                timeline, len(forgotten), len(self._kept),
+                timeline, len(lost), len(self._kept),
             )  # fmt: skip
         return list(self._lost.values())
 

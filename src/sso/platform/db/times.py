@@ -17,10 +17,10 @@ def valid_at(columns: Any, now: SqlValue | datetime) -> ColumnElement[bool]:
         columns: a model, or the columns of a table.
         now: a moment, or a parameter.
     """
-    return and_(or_(columns.valid_from.is_(None), columns.valid_from <= now), not_over(columns, now))
+    return and_(or_(columns.valid_from.is_(None), columns.valid_from <= now), not_ended(columns, now))
 
 
-def not_over(columns: Any, now: SqlValue | datetime) -> ColumnElement[bool]:
+def not_ended(columns: Any, now: SqlValue | datetime) -> ColumnElement[bool]:
     """Return the condition that the time of a row is not over at a moment; it may begin later."""
     condition: ColumnElement[bool] = or_(columns.valid_until.is_(None), columns.valid_until > now)
     return condition

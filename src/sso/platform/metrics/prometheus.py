@@ -159,7 +159,7 @@ def exposed() -> CollectorRegistry:
     directory = os.environ.get(DIRECTORY)
     if not directory:
         return REGISTRY
-    _forget_dead(Path(directory))
+    _delete_dead(Path(directory))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
     return registry
@@ -182,7 +182,7 @@ class Everything:
         return exposed().collect()
 
 
-def _forget_dead(directory: Path) -> None:
+def _delete_dead(directory: Path) -> None:
     """Remove the gauges of processes that have ended."""
     for file in directory.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])

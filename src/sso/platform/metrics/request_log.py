@@ -25,7 +25,7 @@ MAX_STORED = 500
 """Maximum number of stored entries of an application."""
 MAX_WAITING, MAX_WAITING_PER_CLIENT = 2000, 100
 """Maximum number of entries in memory, of all applications and of one, until they are written."""
-MAX_UNPROVEN, MAX_UNPROVEN_PER_NETWORK, MAX_UNPROVEN_STORED = 20, 5, 100
+MAX_UNAUTHENTICATED, MAX_UNPROVEN_PER_NETWORK, MAX_UNPROVEN_STORED = 20, 5, 100
 """Maximum number of entries that did not authenticate the application: of one in memory, of one network in memory, and
 of one stored. They have these places alone, so that nobody evicts the entries of the application itself."""
 SURPLUS = 500
@@ -67,7 +67,7 @@ class RequestLog:
     def __init__(self) -> None:
         self._entries: list[LoggedRequest] = []
         self._by_client: Counter[str] = Counter()
-        self._unproven: Counter[str] = Counter()
+        self._unauthenticated: Counter[str] = Counter()
 
     def add(
         self,
@@ -79,18 +79,21 @@ class RequestLog:
         request_id: str = "",
         network: str | None = None,
         sandbox: bool,
-        proven: bool = True,
+        authenticated: bool = True,
     ) -> None:
         """Add a request. Where an application sends very many, further ones are left out until these are written; fewer
-        are kept of those that did not authenticate the application (``proven``), and they take no other's place."""
-        places, maximum = (self._by_client, MAX_WAITING_PER_CLIENT) if proven else (self._unproven, MAX_UNPROVEN)
-        if len(self._entries) >= (MAX_WAITING if proven else MAX_WAITING // 2) or places[client_id] >= maximum:
+        are kept of those that did not authenticate the application (``authenticated``), and they take no place of the
+        others."""
+        places, maximum = (
+            (self._by_client, MAX_WAITING_PER_CLIENT) if authenticated else (self._unauthenticated, MAX_UNAUTHENTICATED)
+        )
+        if len(self._entries) >= (MAX_WAITING if authenticated else MAX_WAITING // 2) or places[client_id] >= maximum:
             return
-        if not proven:
+        if not authenticated:
             source = f"from {network}"
-            if self._unproven[source] >= MAX_UNPROVEN_PER_NETWORK:
+            if self._unauthenticated[source] >= MAX_UNPROVEN_PER_NETWORK:
                 return
-            self._unproven[source] += 1
+            self._unauthenticated[source] += 1
             grant_type = UNPROVEN
         places[client_id] += 1
         entry = LoggedRequest(
@@ -108,14 +111,14 @@ class RequestLog:
 
     def take(self) -> list[LoggedRequest]:
         """Return every entry, and begin again."""
-        taken, self._entries, self._by_client, self._unproven = self._entries, [], Counter(), Counter()
+        taken, self._entries, self._by_client, self._unauthenticated = self._entries, [], Counter(), Counter()
         return taken
 
     def put_back(self, entries: Sequence[LoggedRequest]) -> None:
         """Add back entries that could not be written, as far as there is room."""
         self._entries = [*entries, *self._entries][:MAX_WAITING]
         self._by_client = Counter(entry.client_id for entry in self._entries if entry.grant_type != UNPROVEN)
-        self._unproven = Counter(entry.client_id for entry in self._entries if entry.grant_type == UNPROVEN)
+        self._unauthenticated = Counter(entry.client_id for entry in self._entries if entry.grant_type == UNPROVEN)
 
 
 async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]) -> None:

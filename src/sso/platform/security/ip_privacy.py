@@ -41,7 +41,7 @@ def _network(address: str) -> str | None:
     return str(ipaddress.ip_network((parsed, IPV4_BITS if parsed.version == 4 else IPV6_BITS), strict=False))
 
 
-def network_wanted(typed: str, privacy: AddressPrivacy) -> str:
+def network_filter(typed: str, privacy: AddressPrivacy) -> str:
     """Return the text by which sessions from an IP address or network are found among the stored addresses.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sso.identity.authn.assurance import SIGN_IN_LEVELS
 from sso.identity.sessions.service import AuthenticationOutdated, start
-from sso.identity.test_users import PEOPLE, proof_for, test_person
+from sso.identity.test_users import PEOPLE, authenticated_with, test_person
 from sso.platform.db import Database
 from sso.settings import Settings
 
@@ -37,7 +37,7 @@ async def sign_in_test_user(
             started = await start(
                 session,
                 settings,
-                proof_for(await test_person(session, username), acr),
+                authenticated_with(await test_person(session, username), acr),
                 current=None,
                 address=stored_ip_address,
                 user_agent=user_agent,

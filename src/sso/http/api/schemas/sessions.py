@@ -135,7 +135,9 @@ class SessionEnding(ResponseModel):
     """A bulk revocation: many sessions that end in the background."""
 
     id: uuid.UUID
-    what: Literal["sessions", "parts"] = Field(description="`parts`: only the client sessions of the application.")
+    what: Literal["sessions", "client_sessions"] = Field(
+        description="`client_sessions`: only the client sessions of the application."
+    )
     status: Literal["running", "stopped", "done"]
     user_id: uuid.UUID | None
     client_id: str | None

@@ -19,7 +19,7 @@ from sso.identity.users.records import MAX_RECORD_BYTES, Record
 MAX_TUPLE = 1024 * 1024
 """How many characters are kept to find the end of one list of values, or of a CREATE TABLE."""
 MAX_TABLES = 2000
-Wanted = Callable[[str, Sequence[str]], bool]
+TableFilter = Callable[[str, Sequence[str]], bool]
 """Whether a table is read, by its name (lower case, without schema) and its columns."""
 _NAME = r'(?:`(?:[^`]|``)+`|"(?:[^"]|"")+"|\[[^\]]+\]|[\w$]+)'
 _TABLE = rf"(?:{_NAME}\s*\.\s*){{0,3}}({_NAME})"
@@ -89,7 +89,7 @@ class Expression:
     text: str
 
 
-def read_sql(path: Path, encoding: str | None, reads_table: Wanted, what: str) -> Iterator[Record]:
+def read_sql(path: Path, encoding: str | None, reads_table: TableFilter, what: str) -> Iterator[Record]:
     """Yield the rows of tables of a dump, each with the names of its columns.
 
     Args:
@@ -128,14 +128,14 @@ def looks_like_dump(start: str) -> bool:
     return _BEGINS_A_DUMP.match(start) is not None and _STATEMENT.search(start) is not None
 
 
-def table_named(name: str) -> Wanted:
+def table_named(name: str) -> TableFilter:
     """Return what says that a table has a name, whatever its schema and capitals are."""
     bare = name.rsplit(".", 1)[-1].strip('`"[]').casefold()
     return lambda table, _: table == bare
 
 
 class _Dump:
-    def __init__(self, path: Path, file: TextFile, reads_table: Wanted, what: str) -> None:
+    def __init__(self, path: Path, file: TextFile, reads_table: TableFilter, what: str) -> None:
         self.path, self.file, self.reads_table, self.what = path, file, reads_table, what
         self.blocks = file.blocks()
         self.text, self.at, self.line, self.ended = "", 0, 1, False

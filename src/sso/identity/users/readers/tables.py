@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sso.identity.users.readers.people import NotTaken, first
-from sso.identity.users.readers.sql import Wanted, is_dump, read_sql
+from sso.identity.users.readers.sql import TableFilter, is_dump, read_sql
 from sso.identity.users.readers.tabular import read_csv
 from sso.identity.users.records import Record
 
 _NO_TIME = frozenset({"", "0", "null", "-", "\\n"})
 
 
-def read_table(path: Path, encoding: str | None, reads_table: Wanted, what: str) -> Iterator[Record]:
+def read_table(path: Path, encoding: str | None, reads_table: TableFilter, what: str) -> Iterator[Record]:
     """Yield the rows of a table, from CSV with a first line of names or from an SQL dump.
 
     Raises:

@@ -39,7 +39,7 @@ class Purpose(StrEnum):
     TOTP = "totp"
     RECOVERY_CODE = "recovery_code"
     MESSAGE_CODE = "message_code"
-    STEP_PASSKEY = "step_passkey"
+    PASSKEY_FACTOR = "step_passkey"
     NEW_TOTP = "new_totp"
     CONTACT_CODE = "contact_code"
     SIGN_UP_CODE = "sign_up_code"
@@ -78,7 +78,7 @@ BUDGETS: dict[Purpose, Budget] = {
     Purpose.TOTP: _FACTOR,
     Purpose.RECOVERY_CODE: _FACTOR,
     Purpose.MESSAGE_CODE: _FACTOR,
-    Purpose.STEP_PASSKEY: _FACTOR,
+    Purpose.PASSKEY_FACTOR: _FACTOR,
     Purpose.NEW_TOTP: Budget(window=10),
     Purpose.CONTACT_CODE: Budget(window=10),
     Purpose.SIGN_UP_CODE: Budget(window=10, spread=True),

@@ -45,9 +45,9 @@ async def follow_ends(
     interval = services.settings.registry_poll_interval.total_seconds()
     while True:
         try:
-            forgotten = await ends.follow(services.db)
-            for first in range(0, len(forgotten), PART):
-                part = forgotten[first : first + PART]
+            lost = await ends.follow(services.db)
+            for first in range(0, len(lost), PART):
+                part = lost[first : first + PART]
                 if await end_again(services, part):
                     nudge()
                 ends.forget(part)
@@ -59,20 +59,20 @@ async def follow_ends(
             return
 
 
-async def end_again(services: EndServices, forgotten: Sequence[End]) -> int:
+async def end_again(services: EndServices, lost: Sequence[End]) -> int:
     """End what is active again, with an audit event in each transaction; return how much there was.
 
     Another process may do the same at the same time: the one that comes second finds nothing.
     """
     counts: Counter[str] = Counter()
     sessions_by_reason: defaultdict[str, list[End]] = defaultdict(list)
-    for end in forgotten:
+    for end in lost:
         if end.kind == "session":
             sessions_by_reason[end.reason or EndReason.SIGNED_OUT].append(end)
     for reason, ends in sorted(sessions_by_reason.items()):
         counts["sessions"] += await _apply(services, ends, partial(_end_sessions, reason=EndReason(reason)))
     for kind, work in _OTHERS.items():
-        ends = [end for end in forgotten if end.kind == kind]
+        ends = [end for end in lost if end.kind == kind]
         if ends:
             counts[kind + "s"] += await _apply(services, ends, work)
     if counts.total():

@@ -26,7 +26,7 @@ _RAW = -15
 """Deflate without a header (RFC 1951)."""
 
 
-def seal(box: SecretBox, purpose: str, context: bytes, data: bytes) -> str:
+def encrypt_token(box: SecretBox, purpose: str, context: bytes, data: bytes) -> str:
     """Return ``data`` as a token in base64url: compressed, then encrypted.
 
     ``data`` must not hold a secret beside text that an attacker chooses: the length of the token would tell when the
@@ -45,16 +45,16 @@ def seal(box: SecretBox, purpose: str, context: bytes, data: bytes) -> str:
     return base64url(random + cipher.encrypt(random[SALT_BYTES:], packed, context))
 
 
-def open_sealed(box: SecretBox, purpose: str, context: bytes, token: str) -> bytes | None:
+def decrypt_token(box: SecretBox, purpose: str, context: bytes, token: str) -> bytes | None:
     """Return the data of a token; None where it is not ours, was altered, or belongs to another purpose or context."""
     try:
-        sealed = from_base64url(token)
+        encrypted = from_base64url(token)
     except ValueError:
         return None
-    salt, nonce = sealed[:SALT_BYTES], sealed[SALT_BYTES : SALT_BYTES + NONCE_BYTES]
+    salt, nonce = encrypted[:SALT_BYTES], encrypted[SALT_BYTES : SALT_BYTES + NONCE_BYTES]
     for key in box.derived_keys(purpose):
         try:
-            packed = _cipher(key, salt).decrypt(nonce, sealed[SALT_BYTES + NONCE_BYTES :], context)
+            packed = _cipher(key, salt).decrypt(nonce, encrypted[SALT_BYTES + NONCE_BYTES :], context)
         except (InvalidTag, ValueError):
             continue
         return zlib.decompress(packed, _RAW)
