@@ -21,7 +21,7 @@ RANK = {name: number for number, name in enumerate(LOCK_ORDER)}
 _FOR = re.compile(r"\bFOR (NO KEY UPDATE|KEY SHARE|UPDATE|SHARE)\b(?: OF (\w+(?:, \w+)*))?")
 _SKIPS = re.compile(r"\bSKIP LOCKED\b")
 _FROM = re.compile(r"\bFROM (\w+)(?: AS (\w+))?")
-_WITHIN = re.compile(r"\bAS \((?:UPDATE|DELETE FROM) (\w+)")
+_WITHIN = re.compile(r"\bAS \((UPDATE|DELETE FROM|INSERT INTO) (\w+)")
 _WRITES = re.compile(r"^\s*(?:WITH .*?\)\s*)?(UPDATE|DELETE FROM|INSERT INTO) (\w+)", re.DOTALL)
 
 
@@ -39,21 +39,24 @@ class Locks:
 def locks_of(statement: str) -> tuple[tuple[str, str], ...]:
     """Return which tables a statement locks, in the order in which it does, and how: ``share``, ``lock``, ``write``,
     ``insert``, or ``skip``: rows that are passed over when somebody else holds them (SKIP LOCKED)."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[int, str, str]] = []
     text = " ".join(statement.split())
-    found += [(table, "write") for table in _WITHIN.findall(text)]
+    for match in _WITHIN.finditer(text):
+        found.append((match.start(), match.group(2), _kind(match.group(1), text[match.start() :])))
     for match in _FOR.finditer(text):
         tables = _FROM.findall(text[: match.start()])
         names = [one.strip() for one in match.group(2).split(",")] if match.group(2) else [tables[-1][0]]
         kind = "share" if match.group(1).endswith("SHARE") else "lock"
-        found += [(name, "skip" if _SKIPS.search(text) else kind) for name in names]
+        found += [(match.start(), name, "skip" if _SKIPS.search(text) else kind) for name in names]
     if written := _WRITES.match(text):
-        verb, table = written.groups()
-        if verb != "INSERT INTO":
-            found.append((table, "write"))
-        else:
-            found.append((table, "write" if "ON CONFLICT" in text else "insert"))
-    return tuple(found)
+        found.append((written.start(1), written.group(2), _kind(written.group(1), text[written.start(1) :])))
+    return tuple((table, kind) for _, table, kind in sorted(found, key=lambda lock: lock[0]))
+
+
+def _kind(verb: str, text: str) -> str:
+    """Return what a verb does with rows that are there already: ``text`` begins with it, and others may follow."""
+    mine = text.partition(" RETURNING ")[0]
+    return "insert" if verb == "INSERT INTO" and "ON CONFLICT" not in mine else "write"
 
 
 class Watch:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from tests.lock_order import Locks, Watch, locks_of
 
-from sso.oidc.store.store import _RENEW, _USE_CODE
+from sso.oidc.store.store import _EXCHANGE, _RENEW, _USE_CODE
 from sso.platform.db.locks import LOCK_ORDER
 from sso.schema import metadata
 
@@ -21,10 +21,18 @@ def test_the_exchange_of_a_code_locks_the_session_before_the_grant() -> None:
     assert locks_of(statement) == (("sessions", "share"), ("grants", "write"))
 
 
+def test_the_exchange_in_one_statement_locks_in_the_same_order() -> None:
+    statement = str(_EXCHANGE[True].compile(dialect=postgresql.dialect()))
+    assert locks_of(statement) == (
+        ("sessions", "share"), ("grants", "lock"), ("session_clients", "write"), ("grants", "write"),
+        ("refresh_tokens", "insert"),
+    )  # fmt: skip
+
+
 def test_a_refresh_locks_the_token_before_the_grant() -> None:
     statement = str(_RENEW.compile(dialect=postgresql.dialect()))
     insert = ("refresh_tokens", "insert")
-    assert locks_of(statement) == (("refresh_tokens", "write"), ("refresh_tokens", "lock"), ("grants", "lock"), insert)
+    assert locks_of(statement) == (("refresh_tokens", "lock"), ("grants", "lock"), ("refresh_tokens", "write"), insert)
 
 
 @pytest.mark.parametrize(

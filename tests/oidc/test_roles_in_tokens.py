@@ -147,6 +147,7 @@ def test_the_statements_with_roles_are_prepared(dialect: Any) -> None:
         *store._USE_CODE_WITH_ACCESS.values(),
         *store._FIND_GRANT_WITH.values(),
         store._FIND_REFRESH_WITH[True],
+        store._FIND_CODE_WITH[True],
         store._FIND_ACCESS_WITH[True],
         store._insert_within(("id", "user_id", "client_id", "session_id"), by_consent=True, access=True),
     ]

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
+import jwt
 import pytest
+from sqlalchemy import select, update
+from sqlalchemy.util.concurrency import await_
 from tests.demands import demand
-from tests.support import PASSWORD, City, Statements, challenge_of, query_of
+from tests.support import (
+    PASSWORD,
+    Browser,
+    City,
+    RelyingParty,
+    Statements,
+    Tokens,
+    challenge_of,
+    query_of,
+)
 
 from sso import clock
+from sso.identity.users.models import User
+from sso.oidc.store import store
+from sso.oidc.store.models import Grant, RefreshToken
 from sso.platform.db import DatabaseUnavailable
 
 WRONG = {
@@ -157,7 +174,6 @@ async def test_a_code_dies_with_its_session(city: City) -> None:
 
 async def test_a_code_dies_with_its_person(city: City) -> None:
     from sso.accounts.administration import disable_user
-    from sso.identity.users.models import User
     from sso.platform.actor import Actor
 
     party = city.relying_party("warga")
@@ -170,13 +186,98 @@ async def test_a_code_dies_with_its_person(city: City) -> None:
     assert (await party.exchange(code)).body["error"] == "invalid_grant"
 
 
-async def test_a_code_exchange_costs_at_most_four_statements(city: City) -> None:
+async def test_a_code_exchange_costs_at_most_three_statements(city: City, database_kind: str) -> None:
+    """PostgreSQL uses the code, records the use of the session and stores the refresh token in one statement."""
+    party = city.relying_party("warga")
+    async with city.browser() as browser:
+        for _ in range(2):  # the session is new to the application, then known
+            code = await browser.code(party)
+            statements = Statements(city)
+            assert (await party.exchange(code)).status == 200
+            assert len(statements.take()) == (3 if database_kind == "sqlite" else 2)
+
+
+async def test_a_code_with_a_wrong_verifier_is_consumed(city: City) -> None:
+    party, attacker = city.relying_party("warga"), city.relying_party("warga")
+    async with city.browser() as browser:
+        code = await browser.code(party)
+    assert (await attacker.exchange(code)).body["error"] == "invalid_grant"
+    assert (await party.exchange(code)).body["error"] == "invalid_grant"
+
+
+Between = Callable[[City, Browser, RelyingParty, str], Awaitable[None]]
+
+
+async def _session_ends(city: City, browser: Browser, party: RelyingParty, code: str) -> None:
+    await browser.submit(await browser.open("/logout"))
+
+
+async def _user_is_disabled(city: City, browser: Browser, party: RelyingParty, code: str) -> None:
+    async with city.provider.db.write() as session:
+        await session.execute(update(User).where(User.id == city.users["siti"]).values(disabled_at=clock.now()))
+
+
+async def _code_is_used(city: City, browser: Browser, party: RelyingParty, code: str) -> None:
+    assert (await party.exchange(code)).status == 200
+
+
+async def _grant_is_revoked(city: City, browser: Browser, party: RelyingParty, code: str) -> None:
+    async with city.provider.db.write() as session:
+        await session.execute(update(Grant).values(revoked_at=clock.now()))
+
+
+async def _exchange_late(
+    city: City, monkeypatch: pytest.MonkeyPatch, browser: Browser, code: str, party: RelyingParty, between: Between
+) -> Tokens:
+    """Exchange a code, and let something happen after it was looked at and before it is used."""
+    exchange = store.exchange_code
+
+    def late(*values: Any) -> bool:
+        monkeypatch.setattr(store, "exchange_code", exchange)
+        await_(between(city, browser, party, code))
+        return exchange(*values)
+
+    monkeypatch.setattr(store, "exchange_code", late)
+    return await party.exchange(code)
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])  # SQLite has one writer at a time
+@pytest.mark.parametrize("between", [_session_ends, _user_is_disabled, _code_is_used, _grant_is_revoked])
+async def test_what_ends_during_an_exchange_gives_nothing(
+    city: City, monkeypatch: pytest.MonkeyPatch, between: Between
+) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         code = await browser.code(party)
-        statements = Statements(city)
-        assert (await party.exchange(code)).status == 200
-        assert len(statements.take()) == 3
+        answer = await _exchange_late(city, monkeypatch, browser, code, party, between)
+    assert (answer.status, answer.body["error"]) == (400, "invalid_grant")
+    async with city.provider.db.read() as session:
+        grants = (await session.execute(select(Grant))).scalars().all()
+        tokens = (await session.execute(select(RefreshToken))).scalars().all()
+    assert len(tokens) == (1 if between is _code_is_used else 0)
+    if between is _code_is_used:
+        assert all(grant.revoked_at is not None for grant in grants), "a second use ends what the first received"
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+async def test_two_first_codes_at_once_have_the_same_name_of_the_session(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of two exchanges has made up another ``sid``, and is answered with that of the first."""
+    first, second = city.relying_party("warga"), city.relying_party("warga")
+    async with city.browser() as browser:
+        codes = [await browser.code(party) for party in (first, second)]
+        tokens: list[dict[str, Any]] = []
+
+        async def other(city: City, browser: Browser, party: RelyingParty, code: str) -> None:
+            tokens.append((await second.exchange(codes[1])).body)
+
+        answer = await _exchange_late(city, monkeypatch, browser, codes[0], first, other)
+    assert answer.status == 200, answer.body
+    sids = {jwt.decode(body["id_token"], options={"verify_signature": False})["sid"] for body in [answer.body, *tokens]}
+    assert len(sids) == 1
+    for body in [answer.body, *tokens]:
+        assert (await first.refresh(body["refresh_token"])).status == 200
 
 
 async def test_a_password_sign_in_costs_at_most_six_statements(city: City) -> None:

@@ -129,6 +129,8 @@ class ProtocolRequest(OAuth2Request):
         """Whether this process has looked for changes of applications and keys since the request came."""
         self.unsaved: list[tuple[Callable[[Executor, dict[str, object]], None], dict[str, object]]] = []
         """Rows of issued tokens, each with the function that inserts it: ``ProviderServer.save_token`` stores them."""
+        self.unused_code: bytes | None = None
+        """The hash of a code that was found and is not consumed yet: an error answers within a transaction instead."""
         self.basic: tuple[str, str] | None = None
         """The client_id and the secret of the Authorization header, once they were read."""
         self.attempt: ReservedHere | None = None
@@ -235,4 +237,10 @@ def _encoded(parameters: list[tuple[str, str]]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if _UNRESERVED.fullmatch(text) else quote_plus(text)
+    if _UNRESERVED.fullmatch(text):
+        return text
+    return _quoted_url(text) if text.startswith("http") else quote_plus(text)
+
+
+_quoted_url = lru_cache(maxsize=64)(quote_plus)
+"""Of the issuer, in each answer."""

@@ -39,6 +39,7 @@ logging.getLogger("authlib").setLevel(logging.WARNING)
 Result = TypeVar("Result")
 Extension = Callable[[BaseGrant], object]
 """Adds a check to a grant."""
+_USED_BY_ONE_STATEMENT = frozenset({RefreshTokenGrant.GRANT_TYPE, AuthorizationCodeGrant.GRANT_TYPE})
 _OF_REGISTRATION = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_target"})
 """Errors that say what an application has not registered: at these nothing was consumed that must stay so."""
 
@@ -115,6 +116,8 @@ class ProviderServer(AuthorizationServer):
         error = answer.body.get("error") if isinstance(answer.body, dict) else None
         if error in _OF_REGISTRATION and not request.looked:
             raise Outdated
+        if error is not None and request.unused_code is not None:
+            raise NeedsTransaction  # which consumes the code, and keeps it consumed
         return answer
 
     async def token(self, request: ProtocolRequest) -> Answer:
@@ -181,21 +184,22 @@ class ProviderServer(AuthorizationServer):
                 await prepare_assertion(request, client)
             if client is not None and _is_answered_from_memory(request, client):
                 return self._answer(request, call, None)
-            if client is not None and self._is_renewal(request, client):
+            if client is not None and self._needs_no_transaction(request, client):
                 try:
                     return await self.provider.db.run_apart(lambda work: self._answer(request, call, work))
                 except NeedsTransaction:
                     request.unsaved.clear()
+                    request.unused_code = None
             return await self.respond(request, call, reads=reads)
 
         return await self._with_news(request, once)
 
-    def _is_renewal(self, request: ProtocolRequest, client: Client) -> bool:
-        """Tell whether a request can be answered without a transaction: a refresh, where one statement can use a token
-        and store another. Such an answer stores nothing else."""
+    def _needs_no_transaction(self, request: ProtocolRequest, client: Client) -> bool:
+        """Tell whether a request can be answered without a transaction: a refresh or the exchange of a code, where one
+        statement can use a token or code and store another token. Such an answer stores nothing else."""
         form = request.form
-        is_refresh = form.get("grant_type") == RefreshTokenGrant.GRANT_TYPE and "client_assertion" not in form
-        return is_refresh and client.meta.access_token_format == "jwt" and not self.provider.db.is_sqlite
+        once = form.get("grant_type") in _USED_BY_ONE_STATEMENT and "client_assertion" not in form
+        return once and client.meta.access_token_format == "jwt" and not self.provider.db.is_sqlite
 
     async def _with_news(self, request: ProtocolRequest, once: Callable[[], Awaitable[Result]]) -> Result:
         """Return what ``once`` returns. Where it fails because of what this process knows of applications and keys, its

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 SALT_BYTES = 8
@@ -26,6 +27,7 @@ def session_state(client_id: str, redirect_uri: str, browser_state: str, salt: s
     return f"{hashlib.sha256(text.encode()).hexdigest()}.{salt}"
 
 
+@lru_cache(maxsize=1024)
 def origin_of(uri: str) -> str:
     """Return the origin of ``uri`` as browsers write it (RFC 6454 section 6.2)."""
     parts = urlsplit(uri)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Iterable
+from typing import Literal, TypedDict, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,9 +18,15 @@ TOKEN_CHARS = 43
 CookieName = Literal["session", "remembered", "browser", "device", "lang", "state"]
 
 
+_NAMES = {
+    secure: {name: f"__Host-sso-{name}" if secure else f"sso-{name}" for name in get_args(CookieName)}
+    for secure in (True, False)
+}
+
+
 def cookie_name(settings: Settings, name: CookieName) -> str:
     """Return a cookie's name: ``__Host-`` binds it to this host over https (RFC 6265bis section 4.1.3)."""
-    return f"__Host-sso-{name}" if settings.secure_cookies else f"sso-{name}"
+    return _NAMES[settings.secure_cookies][name]
 
 
 def read_cookie(request: Request, name: CookieName) -> str:
@@ -38,22 +45,28 @@ def cookie_values(request: Request, name: CookieName) -> list[str]:
 
 
 def _sent(request: Request, name: CookieName) -> str:
-    return cookie_in(request.headers.getlist("cookie"), cookie_name(site_of(request).settings, name))
+    sent: dict[str, str] | None = request.scope.get("cookies")
+    if sent is None:  # several are read from each request
+        sent = request.scope["cookies"] = cookies_in(request.headers.getlist("cookie"))
+    return sent.get(cookie_name(site_of(request).settings, name), "")
 
 
-def cookie_in(headers: list[str], name: str) -> str:
-    """Return the value of a cookie; empty: it is missing, or stands twice.
+def cookies_in(headers: Iterable[str]) -> dict[str, str]:
+    """Return the cookies of a request by name; empty: the name stands twice.
 
     Only space and tab are taken away around a pair: a browser protects the prefix ``__Host-`` of exactly the name that
     it sends (RFC 6265bis section 4.1.3), and a neighbouring host may set one that begins with another blank.
 
     Args:
         headers: every header ``Cookie`` of the request, which HTTP/2 may split.
-        name: the name of the cookie.
     """
-    pairs = (pair.strip(" \t").partition("=") for header in headers for pair in header.split(";"))
-    values = [value for cookie, equals, value in pairs if equals and cookie == name]
-    return values[0] if len(values) == 1 else ""
+    found: dict[str, str] = {}
+    for header in headers:
+        for pair in header.split(";"):
+            name, equals, value = pair.strip(" \t").partition("=")
+            if equals:
+                found[name] = "" if name in found else value
+    return found
 
 
 def session_tokens(request: Request) -> list[str]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.gate.decision import ProxiedRequest
 from sso.gate.keys import client_of_credential
-from sso.http.common.cookies import cookie_in
+from sso.http.common.cookies import cookies_in
 from sso.http.common.errors import Interruption
 from sso.http.common.state import address_of, is_from_proxy, networks_of, request_id_of, site_of
 
@@ -88,7 +88,7 @@ def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None
 
 def cookie_of(header: str, name: str) -> str:
     """Return a random value among the cookies of a request; empty: there is none, or two."""
-    value = cookie_in([header], name)
+    value = cookies_in([header]).get(name, "")
     return value if len(value) == TOKEN_CHARS and value.isascii() else ""
 
 

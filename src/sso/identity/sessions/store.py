@@ -9,7 +9,8 @@ from datetime import datetime
 from functools import cache
 from typing import Literal, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Exists, bindparam, case, exists, func, select, update
+from sqlalchemy import CTE, ColumnElement, Exists, FromClause, bindparam, case, exists, func, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.sessions.models import SessionClient, SsoSession
@@ -94,6 +95,9 @@ ACTIVE = (
 remembered device has no idle limit: each use moves its ``expires_at``."""
 
 
+_CLIENT_SESSION = ["session_id", "client_id", "sid", "first_used_at", "last_used_at"]
+
+
 def _open_client_session(insert: InsertFor) -> InsertReturning:
     active_session = (
         select(
@@ -104,17 +108,36 @@ def _open_client_session(insert: InsertFor) -> InsertReturning:
         .where(_s.id == bindparam("session_id"), ACTIVE, _u.disabled_at.is_(None))
         .with_for_update(read=True, of=_sessions)
     )  # fmt: skip
-    names = ["session_id", "client_id", "sid", "first_used_at", "last_used_at"]
-    statement = insert(_clients).from_select(names, active_session)
+    statement = insert(_clients).from_select(_CLIENT_SESSION, active_session)
     return statement.on_conflict_do_update(
-        index_elements=["session_id", "client_id"],
-        set_={
-            "last_used_at": statement.excluded.last_used_at,
-            "ended_at": None,
-            "notified_by": None,
-            "refused_at": None,
-        },
+        index_elements=["session_id", "client_id"], set_=_used_again(statement)
     ).returning(_c.sid)
+
+
+def _used_again(statement: postgresql.Insert) -> dict[str, object]:
+    """Return what changes in the row of an application that uses the session again."""
+    return {"last_used_at": statement.excluded.last_used_at, "ended_at": None, "notified_by": None, "refused_at": None}
+
+
+def client_session_cte(held: FromClause) -> CTE:
+    """Return a part of a statement for PostgreSQL: it records that an application uses a session under the name
+    ``:sid``, at ``:now``, and returns ``session_id``; nothing where the application knows the session by another name.
+
+    Args:
+        held: what selects ``session_id`` and ``client_id`` of an active session, and holds it.
+    """
+    now = [bindparam("now", type_=column.type) for column in (_c.first_used_at, _c.last_used_at)]
+    rows = select(held.c.session_id, held.c.client_id, bindparam("sid", type_=_c.sid.type), *now)
+    statement = INSERTS["postgresql"](_clients).from_select(_CLIENT_SESSION, rows)
+    return (
+        statement.on_conflict_do_update(
+            index_elements=["session_id", "client_id"],
+            set_=_used_again(statement),
+            where=_c.sid == bindparam("sid", type_=_c.sid.type),
+        )
+        .returning(_c.session_id)
+        .cte("used_session")
+    )
 
 
 _IS_ACTIVE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError
@@ -14,12 +15,13 @@ from sso.identity.sessions.store import open_client_session
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant
 from sso.oidc.grants.front_channel import FrontChannel
-from sso.oidc.requests import ProtocolRequest
+from sso.oidc.requests import NeedsTransaction, ProtocolRequest
 from sso.oidc.store import store
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.oidc.token.issue import end_family, first_tokens
-from sso.platform.security.tokens import token_hash
+from sso.platform.db import Executor
+from sso.platform.security.tokens import random_token, token_hash
 
 
 class _Code:
@@ -39,7 +41,9 @@ class _Code:
 
 
 class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant):
-    """Authlib's grant on our tables: the code is consumed by one UPDATE before anything else is looked at."""
+    """Authlib's grant on our tables: within a transaction the code is consumed by one UPDATE before anything else is
+    looked at. Without one, the code is looked at, the tokens are made, and one statement consumes the code and stores
+    the refresh token; whatever is not as usual is answered once more within a transaction."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
     request: ProtocolRequest
@@ -48,11 +52,16 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         if client.meta.gate is not None:  # its codes are exchanged within the provider alone
             return None
         request, now = self.request, clock.now()
-        settings = request.provider.settings
-        keep = max(settings.refresh_token_lifetime, settings.access_token_lifetime)
-        grant = store.use_code(
-            request.session, token_hash(code), client.client_id, now, now + keep, access=client.receives_access
-        )
+        hashed, access = token_hash(code), client.receives_access
+        if not request.in_transaction:
+            idle_since = now - request.provider.idle
+            grant = store.find_code(request.session, hashed, client.client_id, now, idle_since, access=access)
+            if grant is None:
+                raise NeedsTransaction
+            request.unused_code = hashed
+            return _Code(grant)
+        until = now + self._kept
+        grant = store.use_code(request.session, hashed, client.client_id, now, until, access=access)
         if grant is not None:
             return _Code(grant)
         self._revoke_what_grew_from(code, client)
@@ -65,6 +74,9 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         unmet = unmet_by_grant(provider.settings, request.session, Way.CODE, request.client, grant, request.caller)
         if unmet is not None:
             raise InvalidGrantError(unmet.text)
+        if not request.in_transaction:
+            request.grant = grant if grant.sid is not None else grant.with_sid(random_token())
+            return grant.user_id
         sid = None
         if grant.session_id is not None:
             sid = open_client_session(self.request.session, grant.session_id, grant.client_id, now, now - provider.idle)
@@ -76,7 +88,37 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
     def generate_token(
         self, scope: str | None = None, include_refresh_token: bool = True, **_: object
     ) -> dict[str, object]:
-        return first_tokens(self.request, scope or "", include_refresh_token)
+        request = self.request
+        tokens = first_tokens(request, scope or "", include_refresh_token)
+        if not request.in_transaction:
+            # The refresh token is stored by the statement that uses the code, not by one of its own.
+            rows = [row for _, row in request.unsaved]
+            request.unsaved[:] = [(self._exchange, rows[0] if rows else {})]
+        return tokens
+
+    def _exchange(self, session: Executor, refresh_token: dict[str, object]) -> None:
+        """Use the code and store what belongs to it. ``refresh_token``: the row of the refresh token; empty: none.
+
+        Raises:
+            NeedsTransaction: when the code or its session was used or ended meanwhile.
+        """
+        request, now = self.request, clock.now()
+        grant, code = request.grant, request.unused_code
+        assert grant is not None
+        assert grant.sid is not None
+        assert code is not None
+        idle_since, until = now - request.provider.idle, now + self._kept
+        if not store.exchange_code(
+            session, code, grant.client_id, grant.sid, now, idle_since, until, refresh_token or None
+        ):
+            raise NeedsTransaction
+        request.unused_code = None
+
+    @property
+    def _kept(self) -> timedelta:
+        """How long a grant is kept after its code was used."""
+        settings = self.request.provider.settings
+        return max(settings.refresh_token_lifetime, settings.access_token_lifetime)
 
     def delete_authorization_code(self, authorization_code: _Code) -> None:
         """Nothing: it was consumed when it was looked up, and is kept so that a second use is recognised."""

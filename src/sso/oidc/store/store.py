@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
 from sso.identity.sessions.models import SessionClient, SsoSession
-from sso.identity.sessions.store import ACTIVE, ACTIVE_SESSION_COLUMNS, ActiveSession
+from sso.identity.sessions.store import ACTIVE, ACTIVE_SESSION_COLUMNS, ActiveSession, client_session_cte
 from sso.identity.users.models import User
 from sso.identity.users.store import Person
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
@@ -131,6 +131,10 @@ _HELD = (
 # that it is joined with, and PostgreSQL returns that row after it has locked the session.
 _USE_CODE = {"postgresql": _use_code(_g.id == _HELD.c.id), "sqlite": _use_code()}
 _USE_CODE_WITH_ACCESS = {dialect: statement.returning(*_ACCESS) for dialect, statement in _USE_CODE.items()}
+_FIND_CODE = (
+    select(*_GRANT, _p.sid, *_STANDING).select_from(_BEHIND).where(_CODE, _UNUSED, ACTIVE, _u.disabled_at.is_(None))
+)
+_FIND_CODE_WITH = {False: _FIND_CODE, True: _FIND_CODE.add_columns(*_ACCESS)}
 _USABLE = (
     (_r.token_hash == bindparam("token"))
     & (_r.client_id == bindparam("client"))
@@ -188,21 +192,55 @@ _renewable = (
 )
 _renewed = _USE_REFRESH_TOKEN.where(_r.grant_id == _renewable.c.grant_id).returning(_r.client_id).cte("renewed")
 _SUCCESSOR = ("created_at", "expires_at", "format")
-_RENEW = (
-    _refresh.insert()
-    .from_select(
-        ["token_hash", "grant_id", "client_id", *_SUCCESSOR],
-        select(
-            bindparam("successor", type_=_r.token_hash.type),
-            _renewed.c.grant_id,
-            _renewed.c.client_id,
-            *(bindparam(f"successor_{name}", type_=_r[name].type) for name in _SUCCESSOR),
-        ),
+
+
+def _insert_refresh_token_of(grant: FromClause) -> InsertReturning:
+    """Return the statement that stores the refresh token ``:successor`` of the grant that ``grant`` selects."""
+    values = (bindparam(f"successor_{name}", type_=_r[name].type) for name in _SUCCESSOR)
+    token = bindparam("successor", type_=_r.token_hash.type)
+    return (
+        _refresh.insert()
+        .from_select(
+            ["token_hash", "grant_id", "client_id", *_SUCCESSOR],
+            select(token, grant.c.grant_id, grant.c.client_id, *values),
+        )
+        .returning(_r.grant_id)
     )
-    .returning(_r.grant_id)
-)
+
+
+_RENEW = _insert_refresh_token_of(_renewed)
 """For PostgreSQL: token and grant are locked, the token is used, its successor is stored; nothing of it where the token
 was used or the grant is over. SQLite knows no UPDATE within WITH."""
+_held_session = (
+    select(_g.id)
+    .join(_sessions, _s.id == _g.session_id)
+    .join(_users, _u.id == _s.user_id)
+    .where(_CODE, _UNUSED, ACTIVE, _u.disabled_at.is_(None))
+    .with_for_update(read=True, of=_sessions)
+    .cte("held_session")
+)
+_held_code = (
+    select(_g.id, _g.session_id, _g.client_id)
+    .join(_held_session, _held_session.c.id == _g.id)
+    .where(_CODE, _UNUSED)
+    .with_for_update(key_share=True, of=_grants)
+    .cte("held_code")
+)
+_used_session = client_session_cte(_held_code)
+_used_code = (
+    update(_grants)
+    .where(_g.id == _held_code.c.id, _held_code.c.session_id == _used_session.c.session_id)
+    .values(code_used_at=bindparam("now"), expires_at=bindparam("until"))
+    .returning(_g.id.label("grant_id"), _g.client_id)
+    .cte("used_code")
+)
+_EXCHANGE: dict[bool, SelectStatement | InsertReturning] = {
+    False: select(_used_code.c.grant_id),
+    True: _insert_refresh_token_of(_used_code),
+}
+"""For PostgreSQL; True: with a refresh token. The session and the code are locked, the application's use of the session
+is recorded, the code is used, the token is stored; nothing of it where the code was used, the session is over, or the
+application knows the session by another name than ``:sid``."""
 _SESSION_OF_GRANT = (
     select(_s.id)
     .join(_grants, _g.session_id == _s.id)
@@ -350,6 +388,51 @@ def use_code(
     return _live_grant(row, access) if row else None
 
 
+def find_code(
+    session: Executor, code_hash: bytes, client_id: str, now: datetime, idle_since: datetime, *, access: bool = False
+) -> LiveGrant | None:
+    """Return the grant of a code of ``client_id`` that can be used, in a session that is active. One statement.
+    ``access`` as in :func:`use_code`."""
+    values = {"code": code_hash, "client": client_id, "now": now, "idle_since": idle_since}
+    row = session.execute(_FIND_CODE_WITH[access], values).first()
+    return _live_grant(row, access) if row else None
+
+
+def exchange_code(
+    session: Executor,
+    code_hash: bytes,
+    client_id: str,
+    sid: str,
+    now: datetime,
+    idle_since: datetime,
+    expires_at: datetime,
+    refresh_token: Mapping[str, object] | None,
+) -> bool:
+    """Consume a code, record that its application uses the session, and store the refresh token; tell whether the code
+    could be used, its session is active, and the application knows it by ``sid``. One statement, for PostgreSQL. Of
+    many callers at once exactly one gets it.
+
+    Args:
+        session: runs the statement, within a transaction or as one.
+        code_hash: the hash of the code.
+        client_id: the application.
+        sid: the name by which the application knows the session, or will know it.
+        now: the moment of the use.
+        idle_since: sessions that were not used since then are over.
+        expires_at: until when the grant is kept.
+        refresh_token: the row of the refresh token, if any.
+    """
+    values = {"code": code_hash, "client": client_id, "sid": sid, "now": now, "idle_since": idle_since}
+    values["until"] = expires_at
+    if refresh_token is not None:
+        values |= _successor_values(refresh_token)
+    return session.execute(_EXCHANGE[refresh_token is not None], values).first() is not None
+
+
+def _successor_values(row: Mapping[str, object]) -> dict[str, object]:
+    return {"successor": row["token_hash"], **{f"successor_{name}": row[name] for name in _SUCCESSOR}}
+
+
 def find_used_code(session: Executor, code_hash: bytes, client_id: str) -> uuid.UUID | None:
     """Return the grant of a code that ``client_id`` has used before."""
     grant_id: uuid.UUID | None = session.execute(
@@ -405,10 +488,9 @@ def renew_refresh_token(
     values = {
         "token": used_hash,
         "client": successor["client_id"],
-        "successor": successor["token_hash"],
         "now": successor["created_at"],
         "idle_since": idle_since,
-        **{f"successor_{name}": successor[name] for name in _SUCCESSOR},
+        **_successor_values(successor),
     }
     return session.execute(_RENEW, values).first() is not None
 
