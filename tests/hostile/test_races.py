@@ -81,7 +81,7 @@ async def deadlocks(city: City) -> int:
 
 class Interposed:
     """Lets something happen in the middle of a request: after it has looked, and before its first transaction, or
-    before the one statement of a refresh that stores."""
+    before the one statement of a refresh or an exchange that stores."""
 
     def __init__(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
         db = city.provider.db
@@ -90,13 +90,15 @@ class Interposed:
         self._task: asyncio.Task[Any] | None = None
         monkeypatch.setattr(db, "write", self.write)
         monkeypatch.setattr(db, "run_write", self.run_write)
-        renew = store.renew_refresh_token
+        for name in ("renew_refresh_token", "exchange_code"):
+            monkeypatch.setattr(store, name, self._late(getattr(store, name)))
 
-        def renew_late(*values: Any) -> bool:
+    def _late(self, statement: Callable[..., bool]) -> Callable[..., bool]:
+        def late(*values: Any) -> bool:
             await_(self._act_now())
-            return renew(*values)
+            return statement(*values)
 
-        monkeypatch.setattr(store, "renew_refresh_token", renew_late)
+        return late
 
     def arm(self, act: Callable[[], Awaitable[None]]) -> None:
         """Let ``act`` happen before the next transaction of this task: others write in the background."""

@@ -1,5 +1,5 @@
-"""A refresh on PostgreSQL is one statement where everything is as it should be, and a transaction otherwise. Both paths
-must answer alike, and leave the same behind."""
+"""A refresh and the exchange of a code on PostgreSQL are one statement where everything is as it should be, and a
+transaction otherwise. Both paths must answer alike, and leave the same behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import City, RelyingParty
 from sso import clock
 from sso.clients import store as clients
 from sso.clients.models import ClientRow
-from sso.identity.sessions.models import SsoSession
+from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.users.models import User
 from sso.oidc.server import ProviderServer
 from sso.oidc.store.models import Grant, RefreshToken
@@ -165,6 +165,53 @@ async def test_both_paths_answer_alike(city: City, monkeypatch: pytest.MonkeyPat
     moment = clock.now()
     first = await _answers(city, party, tokens[0], form)
     clock.advance((moment - clock.now()).total_seconds())
-    monkeypatch.setattr(ProviderServer, "_is_renewal", lambda *_: False)
+    monkeypatch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)
     assert await _answers(city, party, tokens[1], form) == first
+    assert first[0] < 500, first
+
+
+EXCHANGES: dict[str, tuple[Change, dict[str, str]]] = {
+    **{name: (change, form) for name, (change, form) in CASES.items() if not name.startswith(("token ", "a code"))},
+    "wrong verifier": (nothing, {"code_verifier": "v" * 43}),
+    "no redirect URI": (nothing, {"redirect_uri": ""}),
+    "code expired": (later(61), {}),
+    "code used": (stored(Grant, code_used_at=NOW), {}),
+}
+
+
+async def _left_of_code(city: City, code: str) -> list[Any]:
+    """Return what is left of a code, without times."""
+    async with city.provider.db.read() as session:
+        mine = select(Grant).where(Grant.code_hash == token_hash(code))
+        grant = (await session.execute(mine)).scalar_one()
+        known = SessionClient.session_id == grant.session_id, SessionClient.client_id == grant.client_id
+        uses = (await session.execute(select(SessionClient.ended_at).where(*known))).scalars().all()
+        tokens = await session.execute(select(RefreshToken.used_at).where(RefreshToken.grant_id == grant.id))
+        ended = grant.code_used_at is not None, grant.revoked_at is not None
+        return [*ended, list(uses), list(tokens.scalars().all())]
+
+
+async def _exchanges(city: City, party: RelyingParty, code: str, form: dict[str, str]) -> list[Any]:
+    """Exchange a code, and again; return each answer and what was left behind."""
+    answers: list[Any] = []
+    for _ in range(2):
+        answer = await party.exchange(code, **form)
+        body = {name: value for name, value in answer.body.items() if "token" not in name or name == "token_type"}
+        answers += [answer.status, body, sorted(answer.body), *await _left_of_code(city, code)]
+    return answers
+
+
+@pytest.mark.locks_freely
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_both_paths_of_an_exchange_answer_alike(city: City, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    change, form = EXCHANGES[name]
+    parties, codes = [city.relying_party("warga") for _ in range(2)], []
+    for party in parties:
+        async with city.browser() as browser:
+            codes.append(await browser.code(party))
+    await change(city)
+    first = await _exchanges(city, parties[0], codes[0], form)
+    monkeypatch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)
+    assert await _exchanges(city, parties[1], codes[1], form) == first
     assert first[0] < 500, first
