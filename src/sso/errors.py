@@ -88,3 +88,27 @@ class NoPassword(ValueError):
 def validation_message(problem: Mapping[str, object]) -> str:
     """Return the message of one of the errors of a pydantic ``ValidationError``, as the validator wrote it."""
     return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def validation_place(problem: Mapping[str, object]) -> tuple[str, ...]:
+    """Return where one of the errors of a pydantic ``ValidationError`` stands: names and indexes, from the outside in;
+    empty: it is about the whole."""
+    place = problem["loc"]
+    return tuple(str(part) for part in place) if isinstance(place, tuple) else ()
+
+
+def validation_field(problem: Mapping[str, object]) -> str:
+    """Return the field that one of the errors of a pydantic ``ValidationError`` is about; empty: it is about the
+    whole."""
+    return next(iter(validation_place(problem)), "")
+
+
+def validation_line(problem: Mapping[str, object], whole: str = "") -> str:
+    """Return one of the errors of a pydantic ``ValidationError`` as a line: its place, and its message.
+
+    Args:
+        problem: the error.
+        whole: what stands for the place of an error about the whole; empty: nothing does.
+    """
+    place, message = ".".join(validation_place(problem)) or whole, validation_message(problem)
+    return f"{place}: {message}" if place else message

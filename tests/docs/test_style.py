@@ -33,6 +33,27 @@ TYPED = tuple(
 """Where no line holds ``Any``."""
 VAGUE = {"one", "found", "made", "wanted", "said", "told", "kept", "shown", "asked"}
 """Names that hide what a variable holds."""
+OWN_WORDS = {
+    "ceremony": "pending flow",
+    "proof": "authentication, credential or MAC",
+    "prove": "authenticate or verify",
+    "proven": "authenticated or verified",
+    "unproven": "not authenticated",
+    "told": "notified",
+    "sealed": "encrypted",
+    "seal": "encrypt",
+    "living": "active",
+    "alive": "active",
+    "holds": "is active",
+    "wanted": "requested",
+    "forget": "delete, clear or discard",
+    "forgotten": "lost or deleted",
+    "least": "minimum",
+    "most": "maximum",
+    "housekeeping": "jobs",
+}
+"""Words that names had, and what the field says instead."""
+ALLOWED_NAMES = {"at_least", "at_most", "keep_alive", "report_alive", "timeout_keep_alive_task", "_scope_holds_openid"}
 _LOOP = re.compile(rf"\{{%-?\s*for\s[^%]*?\b(?:{'|'.join(sorted(VAGUE))})\b[^%]*?\sin\s")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -83,6 +104,28 @@ def test_local_variables_say_what_they_hold() -> None:
     assert counts == {}
 
 
+def test_names_use_the_words_of_the_field() -> None:
+    """The glossary has the words of texts, ``OWN_WORDS`` those that code does not use."""
+    own = {
+        f"{path}: {name}"
+        for path, tree in _modules("src")
+        for name in (Path(path).stem, *_defined_names(tree))
+        if set(_words_of(name)) & OWN_WORDS.keys() and name not in ALLOWED_NAMES
+    }
+    assert own == set()
+
+
+def test_the_words_of_a_name_are_found() -> None:
+    assert _words_of("_SealedTokens") == ["sealed", "tokens"]
+    assert _words_of("told_by") == ["told", "by"]
+    code = """
+class Told:
+    proof: int
+    def how_told(self, sealed): self.living = 1
+"""
+    assert sorted(_defined_names(ast.parse(code))) == ["Told", "how_told", "living", "proof", "sealed", "self"]
+
+
 def test_variables_of_loops_in_templates_say_what_they_hold() -> None:
     loops = {_relative(path): _LOOP.findall(path.read_text()) for path in (ROOT / "src").rglob("*.html")}
     assert {path: vague for path, vague in loops.items() if vague} == {}
@@ -99,6 +142,20 @@ def outer(one, *, said):
 """
     names = ["asked", "found", "made", "one", "said", "told"]
     assert sorted(name for name in _local_names(ast.parse(code)) if name in VAGUE) == names
+
+
+def _words_of(name: str) -> list[str]:
+    return [word for word in re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().split("_") if word]
+
+
+def _defined_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of functions, classes, arguments, variables and attributes, each as often as it is defined."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
 
 
 def _lines_with_any(code: str) -> set[int]:

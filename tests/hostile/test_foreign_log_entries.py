@@ -7,7 +7,7 @@ from tests.support import City
 from tests.web.test_developer import OFFERED, person, post, register, secret_of, signed_in
 
 from sso.platform.metrics.models import ClientRequest
-from sso.platform.metrics.request_log import MAX_UNPROVEN_PER_NETWORK, MAX_WAITING_PER_CLIENT, UNPROVEN
+from sso.platform.metrics.request_log import MAX_UNAUTHENTICATED_PER_NETWORK, MAX_WAITING_PER_CLIENT, NOT_AUTHENTICATED
 
 
 @OFFERED
@@ -28,7 +28,7 @@ async def test_strangers_fill_no_log_and_write_nothing_into_it(city: City) -> No
     async with city.provider.db.read() as session:
         rows = list((await session.execute(select(ClientRequest))).scalars())
     kinds = [row.grant_type for row in rows]
-    assert kinds.count(UNPROVEN) == MAX_UNPROVEN_PER_NETWORK
+    assert kinds.count(NOT_AUTHENTICATED) == MAX_UNAUTHENTICATED_PER_NETWORK
     assert kinds.count("authorization_code") == 1, "the entry of the application has its place"
     page = await dimas.open("/developer/apps/antrean/requests")
     assert "PENIPU" not in page.text

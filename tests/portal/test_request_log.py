@@ -17,7 +17,7 @@ from sso.platform.metrics.models import ClientRequest
 from sso.platform.metrics.request_log import (
     KEEP,
     MAX_STORED,
-    MAX_UNPROVEN_STORED,
+    MAX_UNAUTHENTICATED_STORED,
     MAX_WAITING_PER_CLIENT,
     add_requests,
     requests_of,
@@ -120,15 +120,15 @@ async def test_the_log_is_bounded_in_memory_and_in_the_database_over_several_pro
 
     assert await stored() == MAX_STORED, "without a job"
     strangers = Usage()
-    for number in range(MAX_UNPROVEN_STORED + 20):
+    for number in range(MAX_UNAUTHENTICATED_STORED + 20):
         strangers.requests.add(
             "antrean-sandbox", "/token", "invalid_client", sandbox=True, proven=False, network=f"198.51.{number}.0/24"
         )
         async with city.provider.db.write() as session:
             await add_requests(session, strangers.take().requests)
-    assert await stored() == MAX_STORED + MAX_UNPROVEN_STORED, "they take no place of the application"
+    assert await stored() == MAX_STORED + MAX_UNAUTHENTICATED_STORED, "they take no place of the application"
     await clear_up(city.provider)
-    assert await stored() == MAX_STORED + MAX_UNPROVEN_STORED
+    assert await stored() == MAX_STORED + MAX_UNAUTHENTICATED_STORED
     clock.advance((KEEP + timedelta(hours=1)).total_seconds())
     await clear_up(city.provider)
     assert await stored() == 0

@@ -409,8 +409,8 @@ async def _end(
         await tokens.revoke_grants_of_users(session, client_id, now, moments)
     for client_id, moments in sorted(lost.items()):
         parts = await sessions.client_sessions_of_users(session, sorted(moments), client_id)
-        over = [session_id for session_id, user_id, used in parts if used <= moments[user_id]]
-        await end_client_sessions(session, services, client_id, over, EndReason.ROLE_LOST, actor=actor)
+        outdated = [session_id for session_id, user_id, used in parts if used <= moments[user_id]]
+        await end_client_sessions(session, services, client_id, outdated, EndReason.ROLE_LOST, actor=actor)
 
 
 async def work_once(services: AccessServices, failed: dict[uuid.UUID, Exception]) -> bool:

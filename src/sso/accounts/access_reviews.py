@@ -193,14 +193,14 @@ async def follow_review(session: AsyncSession, services: ReviewServices, review_
     if review is None or review.status != "running":
         return False
     if review.ends_at <= now:
-        return await _finish_over(session, services, review, now)
+        return await _finish_ended(session, services, review, now)
     review.reminders = _reminders_due(review.ends_at, now)
     if await assignments.count_unconfirmed(session, review.client_id, review.started_at, now):
         await _tell(session, services, review, "access_review_ends")
     return False
 
 
-async def _finish_over(session: AsyncSession, services: ReviewServices, review: AccessReview, now: datetime) -> bool:
+async def _finish_ended(session: AsyncSession, services: ReviewServices, review: AccessReview, now: datetime) -> bool:
     """Do a part of what follows the last day of a review; tell whether there is more to do.
 
     Where the application wants it, what nobody confirmed ends, ``PART`` assignments in a transaction.

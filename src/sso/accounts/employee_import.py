@@ -55,7 +55,7 @@ CHUNK = 500
 MAX_ENDED_PERCENT = 5
 MISSING = "not in the complete list of the personnel office any more"
 WAITS = "waits for a decision"
-IS_OVER = "the employment is over"
+HAS_ENDED = "the employment is over"
 WITHDRAWN = "the employment is over: the proposal is withdrawn"
 Item = TypeVar("Item")
 Result = Literal["created", "linked", "proposed", "changed", "unchanged", "rejected"]
@@ -402,10 +402,10 @@ def decide(row: EmployeeRow, present: _Present, verified: Collection[str]) -> _D
 def _unknown(row: EmployeeRow, present: _Present, verified: Collection[str], details: EmploymentDetails) -> _Decision:
     """Return what is to be done with somebody whom no NIP and no NIK names: a proposal, or a new account."""
     proposal = present.proposals.get(row.key)
-    is_over = details.valid_until is not None and details.valid_until <= clock.now()
+    has_ended = details.valid_until is not None and details.valid_until <= clock.now()
     if proposal is not None and proposal.status != "open":
         return _Decision("rejected", proposal.user_id, "somebody decided about this row before")
-    if proposal is not None and is_over:
+    if proposal is not None and has_ended:
         return _Decision("changed", proposal.user_id, WITHDRAWN, details=details)
     if proposal is not None:
         return _Decision("proposed", proposal.user_id, WAITS, details=details)
@@ -419,8 +419,8 @@ def _unknown(row: EmployeeRow, present: _Present, verified: Collection[str], det
             candidates[kind] = owner
     if not candidates:
         return _Decision("created", details=details)
-    if is_over:
-        return _Decision("unchanged", text=IS_OVER)
+    if has_ended:
+        return _Decision("unchanged", text=HAS_ENDED)
     reasons = tuple(kind for kind in ("nip", "email", "phone") if kind in candidates)
     return _Decision("proposed", candidates[reasons[0]], "an account may belong to this employee", reasons, details)
 

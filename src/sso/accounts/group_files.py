@@ -21,7 +21,7 @@ from sso import clock
 from sso.accounts.access_changes import access_before_units_change, access_changed_since
 from sso.accounts.groups import IN_TOKENS, NO_REASON, TOO_DEEP, GroupRefused
 from sso.accounts.services import AccountChanges
-from sso.errors import Refusal, validation_message
+from sso.errors import Refusal, validation_field, validation_message
 from sso.identity.groups import store, tree
 from sso.identity.groups.models import Group, GroupAncestor
 from sso.identity.groups.schemas import Kind, NewGroup
@@ -203,7 +203,7 @@ def read_entry(line: int, values: Mapping[str, str], zone: str, kind: Kind = "un
         new = NewGroup.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
-        return Mistake(line, str(problem["loc"][0]), INVALID, {"detail": validation_message(problem)})
+        return Mistake(line, validation_field(problem), INVALID, {"detail": validation_message(problem)})
     if new.valid_from is not None and new.valid_until is not None and new.valid_from >= new.valid_until:
         return Mistake(line, "valid_until", TIME)
     if kind == "group" and values.get("parent_code"):

@@ -65,7 +65,7 @@ class RecoveryData(TypedDict):
     kind: NotRequired[str]
     to: NotRequired[str]
     contact_id: NotRequired[str]
-    contact_proven: NotRequired[bool]
+    contact_verified: NotRequired[bool]
     helpdesk: NotRequired[bool]
     factor: NotRequired[Method]
     client_id: NotRequired[str]
@@ -232,7 +232,7 @@ async def _check_helpdesk_code(
         if user is None or code is None or another or not await recovery_requests.take(session, code):
             raise FlowRefused(Problem.WRONG_CODE)
         data["helpdesk"] = True
-        if data.get("contact_proven") and not await _is_held(session, services.settings, flow):
+        if data.get("contact_verified") and not await _is_held(session, services.settings, flow):
             await _contact_verified(session, flow, by_helpdesk=True)
             await pending_flows.keep(session, services.box, flow, code_used=True)
         else:
@@ -333,7 +333,7 @@ async def choose_password(
     long = len(password) >= services.settings.password_min_length
     async with services.db.write() as session:
         locked = await users.lock_user(session, user.id)
-        gone = data.get("contact_proven") and not await _is_still_theirs(session, flow)
+        gone = data.get("contact_verified") and not await _is_still_theirs(session, flow)
         if locked is None or gone or not await pending_flows.finish(session, flow):
             raise FlowEnded
         await recover(
@@ -497,7 +497,7 @@ async def _contact_verified(session: AsyncSession, flow: RunningFlow, *, by_help
     """Decide what is needed after the contact: a second factor where one is set up, unless the helpdesk vouches."""
     assert flow.user_id is not None
     data, kinds = data_of(flow), {credential.kind for credential in await users.credentials_of(session, flow.user_id)}
-    data["contact_proven"] = True
+    data["contact_verified"] = True
     data["stage"] = "second" if kinds & STRONG and not by_helpdesk else "password"
     data["drop"] = by_helpdesk
 

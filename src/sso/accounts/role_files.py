@@ -34,7 +34,7 @@ from sso.clients import store as clients
 from sso.clients.models import SANDBOX_END
 from sso.clients.roles import BELOW
 from sso.clients.yaml_documents import read_yaml
-from sso.errors import Refusal, validation_message
+from sso.errors import Refusal, validation_line
 from sso.identity.groups import assignments as store
 from sso.identity.groups.assignments import AssignmentFilter, Listed
 from sso.identity.groups.models import Group, RoleAssignment
@@ -151,9 +151,7 @@ def read_file(text: str) -> list[FileRow]:
         try:
             read.append(FileRow.model_validate(row))
         except ValidationError as error:
-            for problem in error.errors():
-                place = ".".join(str(part) for part in problem["loc"])
-                mistakes.append(f"assignment {number}: {place}: {validation_message(problem)}")
+            mistakes += [f"assignment {number}: {validation_line(problem)}" for problem in error.errors()]
     if mistakes:
         raise RoleFileError(mistakes)
     return read

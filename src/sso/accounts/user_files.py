@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from sso.accounts.user_invitations import InvitedUser
-from sso.errors import validation_message
+from sso.errors import validation_field, validation_message
 from sso.platform.security.text import TextRefused, check_line
 
 COLUMNS = ("name", "email", "username", "roles", "locale")
@@ -106,7 +106,7 @@ def _line(number: int, header: Sequence[str], row: Sequence[str]) -> FileLine:
         return FileLine(number, values, mistake=str(error))
     except ValidationError as error:
         problem = error.errors()[0]
-        field = str(problem["loc"][0]) if problem["loc"] else ""
+        field = validation_field(problem)
         if problem["type"] == "missing":
             return FileLine(number, values, mistake="missing", field=field)
         if field == "roles":

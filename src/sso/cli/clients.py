@@ -395,7 +395,7 @@ def _show_plan(plan: Plan, warnings: list[str], dry_run: bool) -> None:
     for change in plan.changes[:SHOWN_CHANGES]:
         print(_change_line(plan, change))
         if change.action == "create":
-            print(f"      {_holds(plan.catalogue.applications[change.client_id])}")
+            print(f"      {_implied(plan.catalogue.applications[change.client_id])}")
         if change.action in ("update", "resume"):
             for name, (old, new) in change.fields.items():
                 print(f"      {name}: {old!r} -> {new!r}")
@@ -447,7 +447,7 @@ def _shortened(plan: Plan, settings: Settings) -> list[str]:
     ]
 
 
-def _holds(metadata: ClientMetadata) -> str:
+def _implied(metadata: ClientMetadata) -> str:
     """Return what holds for an application that its entry may not say, in one line."""
     pairwise = metadata.subject_type == "pairwise"
     parts = [

@@ -137,7 +137,7 @@ def give_command(
     from pydantic import ValidationError
 
     from sso.accounts.role_files import FileRow
-    from sso.errors import validation_message
+    from sso.errors import validation_line
 
     values = {
         "client_id": client,
@@ -150,8 +150,7 @@ def give_command(
     try:
         row = FileRow.model_validate({**values, "valid_from": begin, "valid_until": until, "reason": reason})
     except ValidationError as error:
-        problem = error.errors()[0]
-        refuse(f"{'.'.join(str(part) for part in problem['loc'])}: {validation_message(problem)}")
+        refuse(validation_line(error.errors()[0]))
     steps = run_loaded(lambda provider: _apply(provider, [row], only_new=True, reason=reason))
     print(_("The role was given.") if steps else _("The role was given already."))
 

@@ -27,7 +27,7 @@ from sso.cli.common import (
     run,
     run_loaded,
 )
-from sso.errors import validation_message
+from sso.errors import validation_line
 from sso.identity.users.choices import DOCUMENTS, PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
 from sso.messages import N_, _
@@ -35,8 +35,6 @@ from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
     from sso.accounts.services import AccountActions
     from sso.identity.users import merge_proposals as merging
     from sso.identity.users.importing import Checked, Progress
@@ -129,7 +127,7 @@ def _new_user(fields: dict[str, object], profile: str) -> NewUser:
     except orjson.JSONDecodeError as error:
         raise UserError(f"--profile is not JSON: {error}") from None
     except ValidationError as error:
-        raise UserError(*[_mistake(problem) for problem in error.errors()]) from None
+        raise UserError(*map(validation_line, error.errors())) from None
 
 
 ImportedFile = Annotated[
@@ -561,8 +559,3 @@ def _check(settings: Settings, password: str, personal_words: list[str]) -> None
         check_strength(settings, password, [word for word in personal_words if word])
     except WeakPassword as error:
         refuse(str(error))
-
-
-def _mistake(problem: ErrorDetails) -> str:
-    field = ".".join(str(part) for part in problem["loc"])
-    return f"{field}: {validation_message(problem)}"

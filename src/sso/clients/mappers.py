@@ -176,7 +176,7 @@ class FromRole(_Mapper):
         return (ROLES,)
 
     def result(self, claims: Mapping[str, object]) -> object:
-        return self.value if _holds(claims.get(ROLES), self.role) else None
+        return self.value if _contains(claims.get(ROLES), self.role) else None
 
 
 class FromGroup(_Mapper):
@@ -198,7 +198,7 @@ class FromGroup(_Mapper):
         return (GROUPS,)
 
     def result(self, claims: Mapping[str, object]) -> object:
-        return self.value if _holds(claims.get(GROUPS), self.group) else None
+        return self.value if _contains(claims.get(GROUPS), self.group) else None
 
 
 KINDS: tuple[type[_Mapper], ...] = (Copy, Rename, FirstOf, ConstantValue, Join, FromRole, FromGroup)
@@ -260,5 +260,5 @@ def mistakes_between(mappers: Sequence[_Mapper], others: Collection[str] = ()) -
     return wrong
 
 
-def _holds(values: object, name: str) -> bool:
+def _contains(values: object, name: str) -> bool:
     return isinstance(values, list) and name in values

@@ -183,5 +183,5 @@ async def get_ending(session: AsyncSession, ending_id: uuid.UUID) -> BulkRevocat
 
 async def delete_finished(session: AsyncSession, before: datetime, limit: int) -> int:
     """Delete bulk revocations that were finished before a moment, at most ``limit``; return how many."""
-    over = BulkRevocation.finished_at < before
-    return await delete_batch(session, BulkRevocation, BulkRevocation.finished_at, limit, over)
+    ended = BulkRevocation.finished_at < before
+    return await delete_batch(session, BulkRevocation, BulkRevocation.finished_at, limit, ended)

@@ -74,15 +74,10 @@ async def end_sessions(
     if not ended:
         return []
     await tokens.revoke_grants_of_sessions(session, ended, now)
-    await sessions.lock_client_sessions(
-        session, SessionClient.session_id.in_(ended)
-    )  # nobody else tells of them meanwhile
-    client_sessions = [
-        client_session
-        for client_session in await sessions.participants(session, ended)
-        if client_session.ended_at is None
-    ]
-    notified = await _tell(session, services, client_sessions, reason, actor.name, in_browser)
+    # Locked, so that nobody else notifies of them meanwhile.
+    await sessions.lock_client_sessions(session, SessionClient.session_id.in_(ended))
+    active = [used for used in await sessions.participants(session, ended) if used.ended_at is None]
+    notified = await _tell(session, services, active, reason, actor.name, in_browser)
     for session_id in ended:
         record_by(
             session,
@@ -92,9 +87,7 @@ async def end_sessions(
             address=actor.stored_ip_address,
             data={
                 "reason": reason,
-                "clients": [
-                    client_session.client_id for client_session in notified if client_session.session_id == session_id
-                ],
+                "clients": [used.client_id for used in notified if used.session_id == session_id],
                 **({"note": note} if note else {}),
             },
         )

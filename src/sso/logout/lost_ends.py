@@ -50,7 +50,7 @@ async def follow_ends(
                 part = lost[first : first + PART]
                 if await end_again(services, part):
                     nudge()
-                ends.forget(part)
+                ends.discard(part)
         except DatabaseUnavailable as error:
             log.warning("cannot read what ended: %s", error)
         except Exception:

@@ -294,7 +294,7 @@ class Provider:
         for."""
         rounds = 0
         while True:
-            over = await clock.pause(stop, USAGE_SECONDS)
+            stopped = await clock.pause(stop, USAGE_SECONDS)
             try:
                 await self.write_usage()
                 if rounds % SEEN_EVERY == 0:
@@ -304,7 +304,7 @@ class Provider:
                 log.warning("cannot write what was counted: %s", error)
             except Exception:
                 log.exception("cannot write what was counted")
-            if over:
+            if stopped:
                 return
 
     def subject(self, client: Client, user_id: UUID) -> str:

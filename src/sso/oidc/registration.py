@@ -14,7 +14,7 @@ from sso.clients.metadata import ClientMetadata
 from sso.clients.profiles import Profile
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.oidc.requests import NO_STORE, Answer, description
+from sso.oidc.requests import NO_STORE, Answer, description, oauth_error
 from sso.oidc.services import RegistrationServices
 from sso.oidc.subjects import ACCEPT, check_subjects
 from sso.oidc.userinfo import challenge
@@ -168,4 +168,4 @@ def _error(refused: RegistrationRefused) -> Answer:
     text = description(str(refused))
     if refused.error == "invalid_token":
         return challenge(401, "invalid_token", text)
-    return Answer(400, {"error": refused.error, "error_description": text}, NO_STORE)
+    return oauth_error(400, refused.error, text)

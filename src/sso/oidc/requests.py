@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -52,6 +52,19 @@ class Answer:
     def location(self) -> str:
         """Return where it redirects to."""
         return dict(self.headers).get("Location", "")
+
+
+def oauth_error(status: int, error: str, text: str, headers: Sequence[tuple[str, str]] = ()) -> Answer:
+    """Return an error (RFC 6749 section 5.2).
+
+    Args:
+        status: the HTTP status.
+        error: the code.
+        text: the description; empty: it is left out with the code.
+        headers: besides those of every answer of the endpoint.
+    """
+    body = {"error": error, "error_description": text} if error else {}
+    return Answer(status, body, [*headers, *NO_STORE])
 
 
 class Payload(OAuth2Payload):

@@ -16,7 +16,7 @@ from sso.oidc.claims import (
     with_mapped,
     withheld_from,
 )
-from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest
+from sso.oidc.requests import NO_STORE, Answer, Outdated, ProtocolRequest, oauth_error
 from sso.oidc.services import UserinfoServices
 from sso.oidc.token.client_keys import KeysUnavailable
 from sso.oidc.token.introspection import find_token
@@ -65,7 +65,7 @@ async def _in_its_form(services: UserinfoServices, client: Client, claims: dict[
             await services.client_keys.ready(meta.jwks_uri)
             token = encrypted(services.client_keys, client, token, encryption, meta.userinfo_encrypted_response_enc)
         except (KeysUnavailable, InvalidRequestError) as error:
-            return Answer(400, {"error": "invalid_request", "error_description": str(error)}, NO_STORE)
+            return oauth_error(400, "invalid_request", str(error))
     return Answer(200, token, [("Content-Type", "application/jwt"), *NO_STORE])
 
 
@@ -90,8 +90,7 @@ def challenge(status: int, error: str = "", text: str = "", scope: str = "") -> 
         value += f', error="{error}", error_description="{text}"'
     if scope:
         value += f', scope="{scope}"'
-    body = {"error": error, "error_description": text} if error else {}
-    return Answer(status, body, [("WWW-Authenticate", value), *NO_STORE])
+    return oauth_error(status, error, text, [("WWW-Authenticate", value)])
 
 
 def _claims(

@@ -54,7 +54,7 @@ class Health:
             "clock": clock.is_wrong(),
             "disk_full": self._disk_is_full(),
         }
-        return [reason for reason, holds in known.items() if holds]
+        return [reason for reason, applies in known.items() if applies]
 
     async def check_writes(self, write: Callable[[], Awaitable[object]]) -> Reason | None:
         """Return why the database cannot be written now.

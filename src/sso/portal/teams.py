@@ -110,8 +110,8 @@ async def owned_alone(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
     """Return the applications of which somebody is the only owner: they cannot go before somebody else is one."""
     mine = select(TeamMember.application_id).where(TeamMember.user_id == user_id, TeamMember.role == "owner")
     others = select(TeamMember.application_id).where(TeamMember.user_id != user_id, TeamMember.role == "owner")
-    alive = select(Application.application_id).where(Application.state != "retired")
-    chosen = mine.where(TeamMember.application_id.not_in(others), TeamMember.application_id.in_(alive))
+    present = select(Application.application_id).where(Application.state != "retired")
+    chosen = mine.where(TeamMember.application_id.not_in(others), TeamMember.application_id.in_(present))
     return sorted((await session.execute(chosen)).scalars())
 
 
@@ -219,5 +219,5 @@ async def withdraw_invitation(session: AsyncSession, application_id: str, lookup
 
 async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
     """Delete invitations that are over, at most ``limit``; return how many."""
-    over = TeamInvitation.expires_at <= now
-    return await delete_batch(session, TeamInvitation, TeamInvitation.expires_at, limit, over)
+    expired = TeamInvitation.expires_at <= now
+    return await delete_batch(session, TeamInvitation, TeamInvitation.expires_at, limit, expired)

@@ -25,7 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from sso.errors import SettingsError, validation_message
+from sso.errors import SettingsError, validation_field, validation_message
 from sso.settings.changeable import CHANGEABLE, Source
 from sso.settings.database_address import DatabaseAddress, read_address
 from sso.settings.groups import (
@@ -386,7 +386,7 @@ def _names(line: str, name: str) -> bool:
 
 
 def _mistake(problem: ErrorDetails) -> str:
-    name = str(problem["loc"][0]) if problem["loc"] else ""
+    name = validation_field(problem)
     message = validation_message(problem)
     if problem["type"] in _LIMITS and name in Settings.model_fields:
         attribute, words = _LIMITS[problem["type"]]

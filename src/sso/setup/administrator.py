@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.accounts.second_factors import MAX_APP_ATTEMPTS, MAX_CODE_CHARS, add_app
 from sso.accounts.services import AccountServices
-from sso.errors import validation_message
+from sso.errors import validation_line
 from sso.identity.authn import factors, pending_flows
 from sso.identity.authn.authenticated import Authenticated, by_password, with_factor
 from sso.identity.authn.pending_flows import RunningFlow
@@ -178,5 +178,4 @@ def _new_user(data: AdministratorData) -> NewUser:
     try:
         return NewUser.model_validate(fields)
     except ValidationError as error:
-        texts = [f"{problem['loc'][0]}: {validation_message(problem)}" for problem in error.errors()]
-        raise UserError(*texts) from None
+        raise UserError(*map(validation_line, error.errors())) from None

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.errors import Refusal, validation_message
+from sso.errors import Refusal, validation_line
 from sso.identity.users.identifiers import Kind, normalise_as
 from sso.identity.users.store import verified_owner
 from sso.oidc.models import EventStream, ExcludedName, ExcludedSubject
@@ -141,9 +141,7 @@ def read_message(kind: type[Message], document: object) -> Message:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "the body"
-        raise StreamRefused(400, f"{field}: {validation_message(problem)}") from None
+        raise StreamRefused(400, validation_line(error.errors()[0], whole="the body")) from None
 
 
 class NewStreamServices(Storage, Protocol):

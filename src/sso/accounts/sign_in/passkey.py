@@ -55,7 +55,7 @@ async def sign_in_with_passkey(
         await _record_failure(services, visitor, str(error))
         return PasskeyRefused()
     await attempt.succeeded()
-    await services.limits.attempts.proven(str(user.id))
+    await services.limits.attempts.succeeded(str(user.id))
     options = replace(options, is_new=await is_new_device(provider.db, visitor, user))
     authenticated = Authenticated(user, ACR_PASSKEY, list(AMR_PASSKEY))
     return await start_session(services, visitor, authenticated, options, pending=pending, before=before)

@@ -53,8 +53,8 @@ class SecondFactorData(TypedDict, total=False):
 
     ``acr``, ``amr`` and ``auth_time`` are what was authenticated; ``level`` is what must be reached; ``contact`` is the
     unverified contact that was typed; ``seed`` is that of an app to be set up; ``options`` are ``SignInOptions``;
-    ``proven`` is there once a contact was used before the first app is set up; ``sent`` and ``sent_to`` say where a
-    code was sent.
+    ``contact_used`` is there once a contact was used before the first app is set up; ``sent`` and ``sent_to`` say where
+    a code was sent.
     """
 
     acr: str
@@ -66,7 +66,7 @@ class SecondFactorData(TypedDict, total=False):
     trust: bool
     seed: str
     options: dict[str, str | bool]
-    proven: bool
+    contact_used: bool
     sent: str
     sent_to: list[str]
 
@@ -392,7 +392,7 @@ async def _available_in(
     available = await available_factors(session, settings, user_id, data["level"], contact)
     if available is None or (verifies and not available.methods):
         return None
-    if not available.methods and not data.get("proven"):
+    if not available.methods and not data.get("contact_used"):
         # Before a user sets up a first app, they show that a contact is theirs, where there is one.
         by_code = await available_factors(session, settings, user_id, ACR_CODE)
         return by_code if by_code is not None and by_code.methods else available

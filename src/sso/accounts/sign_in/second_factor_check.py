@@ -121,7 +121,7 @@ async def finish_second_factor(
     if flow.method is not None and due and not reaches(flow.method, flow.level):
         # A code sent to a contact was only the beginning: now an app is set up.
         async with provider.db.write() as session:
-            flow.data["proven"] = True
+            flow.data["contact_used"] = True
             await pending_flows.keep(session, provider.box, flow.running, code_used=True)
         return SecondFactorNeeded(flow.token)
     contact = "" if flow.verifies else flow.data["contact"]

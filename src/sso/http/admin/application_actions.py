@@ -16,7 +16,7 @@ from sso.clients.privileges import grant_privilege, revoke_privilege
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import ClientError
 from sso.clients.sectors import SubjectsWouldChange
-from sso.errors import validation_message
+from sso.errors import validation_field, validation_message
 from sso.http.admin.allowed_users import typed_users
 from sso.http.admin.application_page import (
     TYPED_POLICIES,
@@ -258,7 +258,7 @@ def _read_policies(fields: Mapping[str, str]) -> dict[str, str | list[str] | Non
 def _invalid_policy(fields: Mapping[str, str], error: ValidationError) -> RefusedAction:
     """Return the refusal of a policy that is not valid."""
     problem = error.errors()[0]
-    name, text = str(problem["loc"][0]) if problem["loc"] else "", validation_message(problem)
+    name, text = validation_field(problem), validation_message(problem)
     if not name and text.partition(": ")[0] in TYPED_POLICIES:
         name, _, text = text.partition(": ")
     detail = f"{name}: {text}" if name else text

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.accounts.employee_import import (
-    IS_OVER,
+    HAS_ENDED,
     WITHDRAWN,
     EmployeeBytes,
     LineResult,
@@ -67,7 +67,7 @@ RESULTS = {
 }
 LINE_TEXTS = {
     WITHDRAWN: N_("The employment is over. The proposal was withdrawn."),
-    IS_OVER: N_("The employment is over. Nothing was changed."),
+    HAS_ENDED: N_("The employment is over. Nothing was changed."),
     "waits for a decision": N_("Proposed before. Decide under Imports."),
     "an account may belong to this employee": N_("An account may belong to this employee. Decide under Imports."),
     "somebody decided about this row before": N_("Somebody decided about this row before."),

@@ -18,7 +18,7 @@ from sso import clock
 from sso.accounts.groups import NO_PARENT, NO_REASON, GroupRefused, create_group
 from sso.clients.access_policy import codes_named
 from sso.clients.registry import Client
-from sso.errors import validation_message
+from sso.errors import validation_field, validation_message
 from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
 from sso.http.admin.refusal_texts import refusal_text
@@ -294,5 +294,5 @@ def invalid_field(request: Request, error: ValidationError) -> FieldError:
     """Return the error of the first value that is not valid, in the language of the page."""
     problem = error.errors()[0]
     detail = refusal_text(validation_message(problem), translations(locale_of(request)).gettext)
-    (problem_of_field,) = field_error(str(problem["loc"][0]) if problem["loc"] else "", INVALID, detail=detail)
+    (problem_of_field,) = field_error(validation_field(problem), INVALID, detail=detail)
     return problem_of_field

@@ -16,7 +16,7 @@ from sso.accounts import user_invitations as inviting
 from sso.accounts.power import TooPowerful, check_power, invited_power
 from sso.accounts.services import AccountActions
 from sso.accounts.user_invitations import GIVES_ROLES, InvitedUser
-from sso.errors import validation_message
+from sso.errors import validation_field, validation_message
 from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
 from sso.http.admin.refusal_texts import refusal_text
@@ -213,7 +213,7 @@ async def new_user(
             target = await _create(accounts, here, form, roles)
     except ValidationError as error:
         problem = error.errors()[0]
-        field = str(problem["loc"][0]) if problem["loc"] else ""
+        field = validation_field(problem)
         field = field if field in NewUserForm.model_fields else "name"
         detail = {"detail": refusal_text(validation_message(problem), words)}
         return _form(request, here, accounts, sent.typed, {field: "%(detail)s"}, 400, detail)

@@ -30,7 +30,7 @@ from sso.accounts.services import AccountActions
 from sso.accounts.user_actions import ACTIONS, EDITED_FIELDS, MAX_IDENTIFIER_CHARS, ActionRequest, ActionValues, perform
 from sso.clients.metadata import GROUPS
 from sso.clients.registry import Client
-from sso.errors import validation_message
+from sso.errors import validation_field, validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.http.admin.groups import SOURCES
 from sso.http.admin.mails import SENT_FOR
@@ -346,7 +346,7 @@ async def act_on_user(
 def _invalid(act: str, fields: Mapping[str, str], error: ValidationError, words: Words) -> RefusedAction:
     """Return the refusal of a form with a value that is not valid."""
     problem = error.errors()[0]
-    name = str(problem["loc"][0]) if problem["loc"] else ""
+    name = validation_field(problem)
     field = name if name in EDITED_FIELDS else f"act-{act}"
     detail = refusal_text(validation_message(problem), words)
     return RefusedAction(act, fields, NOT_LIKE_THIS, field, {"detail": detail})

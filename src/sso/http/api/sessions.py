@@ -207,11 +207,11 @@ def shown_session(
     """Return a session as it is shown. ``unused_since``: one that nobody used after that has ended."""
     device, now = device_of(sso_session.user_agent or ""), clock.now()
     idle = sso_session.remembered_until is None and sso_session.last_seen_at <= unused_since
-    over = sso_session.ended_at is not None or sso_session.expires_at <= now or idle or person.disabled_at is not None
+    ended = sso_session.ended_at is not None or sso_session.expires_at <= now or idle or person.disabled_at is not None
     return schemas.Session(
         id=sso_session.id,
         person=schemas.UserSummary(id=person.id, name=person.name),
-        status="ended" if over else "active",
+        status="ended" if ended else "active",
         started_at=sso_session.created_at,
         signed_in_at=sso_session.auth_time,
         last_used_at=sso_session.last_seen_at,

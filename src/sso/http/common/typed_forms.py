@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from starlette.requests import Request
 
-from sso.errors import validation_message
+from sso.errors import validation_field, validation_message
 from sso.http.common.forms import form_fields, read_id, read_revision
 
 MAX_NOTE_CHARS = 500
@@ -55,7 +55,7 @@ def read_form(model: type[Form], fields: Mapping[str, str]) -> Sent[Form]:
     try:
         return Sent(model.model_validate(values), fields, {})
     except ValidationError as error:
-        mistakes = {str(problem["loc"][0]): validation_message(problem) for problem in error.errors()}
+        mistakes = {validation_field(problem): validation_message(problem) for problem in error.errors()}
     right = {name: value for name, value in values.items() if name not in mistakes}
     return Sent(model.model_validate(right), fields, mistakes)
 

@@ -29,7 +29,7 @@ MAX_TRIES = 9
 
 def read_new(fields: Mapping[str, str]) -> Typed:
     """Return the form as it was sent."""
-    values = {name: fields.get(name, "")[:most].strip() for name, most in FIELDS.items()}
+    values = {name: fields.get(name, "")[:max_chars].strip() for name, max_chars in FIELDS.items()}
     return Typed(chosen_kind(values["kind"]) or "web", values)
 
 

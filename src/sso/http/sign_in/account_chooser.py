@@ -44,7 +44,12 @@ async def present_account(request: Request, session: AsyncSession, client_id: st
 
 
 def with_accounts(
-    request: Request, response: Response, tokens: Sequence[str], *, remember: Collection[str] = (), forget: str = ""
+    request: Request,
+    response: Response,
+    tokens: Sequence[str],
+    *,
+    remember: Collection[str] = (),
+    not_remembered: str = "",
 ) -> None:
     """Let the browser hold these accounts, in this order.
 
@@ -53,10 +58,12 @@ def with_accounts(
         response: the response.
         tokens: the cookie values of the accounts.
         remember: those that are remembered on this device from now on.
-        forget: one that is not remembered any more.
+        not_remembered: one that is not remembered any more.
     """
     settings, remembered = sign_in_services(request).settings, cookie_values(request, "remembered")
-    remembered_tokens = [token for token in tokens if token in remember or (token in remembered and token != forget)]
+    remembered_tokens = [
+        token for token in tokens if token in remember or (token in remembered and token != not_remembered)
+    ]
     if tokens:
         set_cookie(response, settings, "session", ".".join(tokens))
     else:

@@ -207,8 +207,8 @@ async def _sign_in(page: PageRequest, authenticated: Authenticated, stored: Dest
         page.services, page.visitor, authenticated, arrival.options, pending=arrival.pending, before=arrival.before
     )
     page.services.worker.nudge()
-    proven = _recovered_token(page, str(authenticated.user.id), int(clock.timestamp()) + DONE_SECONDS)
-    address = arrival.destination.address(f"{HERE}/done", recovered=proven)
+    token = _recovered_token(page, str(authenticated.user.id), int(clock.timestamp()) + DONE_SECONDS)
+    address = arrival.destination.address(f"{HERE}/done", recovered=token)
     landing = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
     return finish(arrival.page, result, arrival.pending, arrival.before, landing)
 
@@ -222,15 +222,15 @@ async def recovered_page(page: CurrentPage) -> Response:
     current = await account_at(page.services, page.visitor)
     if current is None:
         return RedirectResponse("/login", 303)
-    proven = page.query.get("recovered", "")
-    if not _has_recovered(page, str(current.signed_in.user.id), proven):
+    token = page.query.get("recovered", "")
+    if not _has_recovered(page, str(current.signed_in.user.id), token):
         return RedirectResponse("/", 303, {"Cache-Control": "no-store"})
     destination, _, client = await find_destination(page.request, read_destination(page.query))
     target = address_of_destination(own_destination(destination.fields))
     opens = target == "/" and client is not None
     return page.page(
         "recover_done.html",
-        here=destination.address(f"{HERE}/done", recovered=proven),
+        here=destination.address(f"{HERE}/done", recovered=token),
         header=page.header(current.signed_in.user.name),
         client=client,
         target=(way_back(client, signing_in=True) or target) if opens else target,
@@ -243,12 +243,12 @@ def _recovered_token(page: PageRequest, user_id: str, until: int) -> str:
     return f"{until}.{page.csrf_token(f'recovered {user_id} {until}')}"
 
 
-def _has_recovered(page: PageRequest, user_id: str, proven: str) -> bool:
+def _has_recovered(page: PageRequest, user_id: str, token: str) -> bool:
     """Tell whether this user has recovered the account in this browser a short time ago."""
-    until = read_int_or_none(proven.partition(".")[0], 0, MAX_TIMESTAMP)
+    until = read_int_or_none(token.partition(".")[0], 0, MAX_TIMESTAMP)
     if until is None or until < clock.timestamp() or not page.has_browser:
         return False
-    return equal(proven, _recovered_token(page, user_id, until))
+    return equal(token, _recovered_token(page, user_id, until))
 
 
 def continuation(box: SecretBox, registry: Registry, destination: Destination) -> Continuation:

@@ -21,7 +21,7 @@ from sso.platform.security.text import check_line, composed
 Value = str | int | bool | list[str]
 MAX_TYPED_CHARS = 120_000
 """The most characters of a form field or a cell that is read at all."""
-_SEALED = "~"
+_ENCRYPTED_MARK = "~"
 _YES = frozenset({"1", "true", "yes", "y", "ya", "t"})
 _NO = frozenset({"0", "false", "no", "n", "tidak", "f"})
 _INTEGER = re.compile(r"-?[0-9]{1,16}", re.ASCII)
@@ -149,7 +149,7 @@ def stored_text(attribute: Attribute, name: str, user_id: uuid.UUID, value: Valu
     data = orjson.dumps(value)
     if not attribute.encrypted:
         return data.decode()
-    return _SEALED + base64.b64encode(box.encrypt(data, _purpose(name, user_id))).decode()
+    return _ENCRYPTED_MARK + base64.b64encode(box.encrypt(data, _purpose(name, user_id))).decode()
 
 
 def read_stored(text: str, name: str, user_id: uuid.UUID, box: SecretBox) -> Value:
@@ -158,7 +158,7 @@ def read_stored(text: str, name: str, user_id: uuid.UUID, box: SecretBox) -> Val
     Raises:
         CannotDecrypt: when its secret is not known any more, or it belongs to another user or attribute.
     """
-    if not text.startswith(_SEALED):
+    if not text.startswith(_ENCRYPTED_MARK):
         value: Value = orjson.loads(text)
         return value
     opened: Value = orjson.loads(box.decrypt(base64.b64decode(text[1:]), _purpose(name, user_id)))
@@ -167,7 +167,7 @@ def read_stored(text: str, name: str, user_id: uuid.UUID, box: SecretBox) -> Val
 
 def is_encrypted(text: str) -> bool:
     """Tell whether a stored text is encrypted."""
-    return text.startswith(_SEALED)
+    return text.startswith(_ENCRYPTED_MARK)
 
 
 def is_current(text: str, box: SecretBox) -> bool:

@@ -167,7 +167,7 @@ class Passkeys:
     def challenge(self, browser: str, purpose: str) -> bytes:
         """Return a challenge for a browser and a purpose."""
         head = secrets.token_bytes(16) + struct.pack(">Q", clock.timestamp())
-        return head + self._proof(self._keys[0], head, browser, purpose)
+        return head + self._mac(self._keys[0], head, browser, purpose)
 
     def creation_options(self, user: User, label: str, existing: list[Credential], browser: str) -> str:
         """Return the options with which a browser makes a passkey, as JSON."""
@@ -315,8 +315,8 @@ class Passkeys:
             challenge = base64url_to_bytes(str(client_data["challenge"]))
         except (KeyError, TypeError, ValueError):
             raise PasskeyRefused("it cannot be read") from None
-        head, proof = challenge[:24], challenge[24:]
-        if not any([hmac.compare_digest(proof, self._proof(key, head, browser, purpose)) for key in self._keys]):
+        head, mac = challenge[:24], challenge[24:]
+        if not any([hmac.compare_digest(mac, self._mac(key, head, browser, purpose)) for key in self._keys]):
             raise PasskeyRefused("the challenge is not ours")
         age = clock.timestamp() - struct.unpack(">Q", head[16:])[0]
         if not 0 <= age <= CHALLENGE_SECONDS:
@@ -327,7 +327,7 @@ class Passkeys:
         return challenge
 
     @staticmethod
-    def _proof(key: bytes, head: bytes, browser: str, purpose: str) -> bytes:
+    def _mac(key: bytes, head: bytes, browser: str, purpose: str) -> bytes:
         return hmac.digest(key, head + f"{browser} {purpose}".encode(), "sha256")[:16]
 
 

@@ -33,7 +33,7 @@ class Span:
     until: datetime | None
     recorded_at: datetime
 
-    def holds(self, at: datetime) -> bool:
+    def is_active(self, at: datetime) -> bool:
         """Tell whether it holds at a moment."""
         return (self.since is None or self.since <= at) and (self.until is None or self.until > at)
 
@@ -43,7 +43,7 @@ class Span:
 
     def held_at(self, at: datetime) -> bool:
         """Tell whether it held, and was recorded, at a moment of the past."""
-        return self.recorded_at <= at and self.holds(at)
+        return self.recorded_at <= at and self.is_active(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ T = TypeVar("T", bound=HeldRole | ReachedGroup)
 
 def at(rows: Iterable[T], moment: datetime) -> list[T]:
     """Return the rows that hold at a moment."""
-    return [row for row in rows if row.span.holds(moment)]
+    return [row for row in rows if row.span.is_active(moment)]
 
 
 async def members_reached(

@@ -84,7 +84,7 @@ _BLANK: Any = literal_column("' '", String)  # SQLAlchemy's type says text, and 
 # A user reaches a group through a membership that is valid now, in a group that is valid now: the group itself at depth
 # 0, and each unit above it.
 _now: BindParameter[datetime] = bindparam("now")
-_holds_now = and_(valid_at(_given, _now), or_(_given.unit_id.is_(None), valid_at(_only, _now)))
+_active_now = and_(valid_at(_given, _now), or_(_given.unit_id.is_(None), valid_at(_only, _now)))
 _reaches_now = and_(valid_at(_in, _now), valid_at(_at, _now), valid_at(_above, _now))
 _entry = _given.role + _AT + func.coalesce(_only.code, _EMPTY)
 _reached = (
@@ -117,10 +117,10 @@ def _selects(
         )
     )
     return (
-        select(*entry).select_from(_GIVEN_TO_USERS).where(_given.user_id == user_id, client, _holds_now),
+        select(*entry).select_from(_GIVEN_TO_USERS).where(_given.user_id == user_id, client, _active_now),
         select(*entry)
         .select_from(_GIVEN_TO_GROUPS)
-        .where(_in.user_id == user_id, client, below, _reaches_now, _holds_now),
+        .where(_in.user_id == user_id, client, below, _reaches_now, _active_now),
         select(*own).select_from(_reached).where(_in.user_id == user_id, _reaches_now),
     )
 

@@ -104,19 +104,10 @@ async def start(
         "user_agent": user_agent[:MAX_USER_AGENT_CHARS],
     }
     session_id, event, count = await _store(session, settings, authenticated, current, now, values)
-    started = ActiveSession(
-        session_id, authenticated.user.id, authenticated.auth_time or now, now, authenticated.acr, authenticated.amr
-    )
-    actor, limit = str(authenticated.user.id), settings.sessions_per_user
-    record(
-        session,
-        event,
-        actor=actor,
-        subject=actor,
-        address=address,
-        request_id=request_id,
-        data={"amr": authenticated.amr},
-    )
+    user_id, auth_time, amr = authenticated.user.id, authenticated.auth_time or now, authenticated.amr
+    started = ActiveSession(session_id, user_id, auth_time, now, authenticated.acr, amr)
+    actor, limit = str(user_id), settings.sessions_per_user
+    record(session, event, actor=actor, subject=actor, address=address, request_id=request_id, data={"amr": amr})
     surplus = await store.surplus(session, started.user_id, limit) if limit and count > limit else []
     return Started(started, token, surplus)
 

@@ -15,7 +15,7 @@ from sso.oidc.authorize.request import AuthorizationRequest, PageError, Redirect
 from sso.oidc.authorize.request_object import PUSHED_PREFIX, RequestObjectRefused, Source, expand
 from sso.oidc.models import PushedRequest
 from sso.oidc.parameters import repeated
-from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description
+from sso.oidc.requests import NO_STORE, Answer, ProtocolRequest, description, oauth_error
 from sso.oidc.server import ProviderServer
 from sso.platform.db import delete_batch
 from sso.platform.security.tokens import random_token, token_hash
@@ -86,7 +86,7 @@ async def _checked(
 
 
 def _refused(error: str, text: str) -> Answer:
-    return Answer(400, {"error": error, "error_description": description(text)}, NO_STORE)
+    return oauth_error(400, error, description(text))
 
 
 async def delete_expired_pushed_requests(session: AsyncSession, now: datetime, limit: int) -> int:

@@ -36,7 +36,7 @@ MAX_ENCRYPTED_CHARS = 3000
 a redirect to our own pages has other headers too."""
 MAX_TOKEN_CHARS = 4000
 """The longest token that is read: what has been done for a request makes its token longer."""
-_SEALED = "~"
+_ENCRYPTED_MARK = "~"
 """What a token that carries its request begins with: the token of a stored one never does."""
 _PURPOSE = "authorization-request"
 _USED = "authorization-request"
@@ -90,9 +90,9 @@ def end_of(token: str) -> str:
 
 def client_of_token(box: SecretBox, registry: Registry, token: str) -> Client | None:
     """Return the application that a token names, where we wrote it and the application is enabled."""
-    proof, client_id = end_of(token).removeprefix(".").partition(".")[0], _named_in(token)
+    mac, client_id = end_of(token).removeprefix(".").partition(".")[0], _named_in(token)
     keys = box.derived_keys(_PURPOSE) if client_id else []
-    if not any([equal(proof, keyed_token(key, client_id)[:_MAC_CHARS]) for key in keys]):
+    if not any([equal(mac, keyed_token(key, client_id)[:_MAC_CHARS]) for key in keys]):
         return None
     return registry.enabled(client_id)
 
@@ -122,11 +122,11 @@ def encrypt_request(box: SecretBox, waiting: WaitingRequest, browser: str) -> st
     times = [(moment - _EPOCH) // _MICROSECOND for moment in (waiting.created_at, waiting.expires_at)]
     members = [waiting.request_id, waiting.client_id, waiting.parameters, waiting.source, sorted(waiting.done), *times]
     encrypted = encrypt_token(box, _PURPOSE, _bound_to(browser), orjson.dumps(members))
-    return _SEALED + encrypted + token_end(box, waiting.client_id)
+    return _ENCRYPTED_MARK + encrypted + token_end(box, waiting.client_id)
 
 
 def _open_request(box: SecretBox, token: str, browser: str) -> WaitingRequest | None:
-    data = decrypt_token(box, _PURPOSE, _bound_to(browser), token.partition(".")[0].removeprefix(_SEALED))
+    data = decrypt_token(box, _PURPOSE, _bound_to(browser), token.partition(".")[0].removeprefix(_ENCRYPTED_MARK))
     if data is None:
         return None
     request_id, client_id, parameters, source, done, created, expires = orjson.loads(data)
@@ -163,7 +163,7 @@ async def recall_request(session: AsyncSession, box: SecretBox, token: str, brow
     most one statement."""
     if not token or not browser or len(token) > MAX_TOKEN_CHARS:
         return None
-    if not token.startswith(_SEALED):
+    if not token.startswith(_ENCRYPTED_MARK):
         return await _stored_request(session, token, browser)
     waiting = _open_request(box, token, browser)
     if waiting is None or waiting.expires_at <= clock.now():

@@ -222,7 +222,7 @@ async def _grant(
 async def delete_expired_device_codes(session: AsyncSession, before: datetime, limit: int) -> int:
     """Delete the codes whose time was over ``before``, and sooner those that nobody decided about, because anybody can
     cause them; at most ``limit``. Return how many."""
-    over = DeviceCode.expires_at < max(before, clock.now() - UNUSED_KEPT)
+    expired = DeviceCode.expires_at < max(before, clock.now() - UNUSED_KEPT)
     unused = DeviceCode.status == "pending"
     chosen = or_(unused, DeviceCode.expires_at < before)
-    return await delete_batch(session, DeviceCode, DeviceCode.expires_at, limit, over, chosen)
+    return await delete_batch(session, DeviceCode, DeviceCode.expires_at, limit, expired, chosen)

@@ -135,7 +135,7 @@ class Ends:
 
     async def follow(self, db: Database) -> list[End]:
         """Read what ended since the last time; return the ends that the database has forgotten. They are returned again
-        until :meth:`forget` is called, for ten minutes.
+        until :meth:`discard` is called, for ten minutes.
 
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
@@ -166,7 +166,7 @@ class Ends:
             )  # fmt: skip
         return list(self._lost.values())
 
-    def forget(self, ends: Iterable[End]) -> None:
+    def discard(self, ends: Iterable[End]) -> None:
         """Forget ends that were ended again: the rows of that are new."""
         for end in ends:
             self._kept.pop(end.token, None)

@@ -25,12 +25,12 @@ MAX_STORED = 500
 """Maximum number of stored entries of an application."""
 MAX_WAITING, MAX_WAITING_PER_CLIENT = 2000, 100
 """Maximum number of entries in memory, of all applications and of one, until they are written."""
-MAX_UNAUTHENTICATED, MAX_UNPROVEN_PER_NETWORK, MAX_UNPROVEN_STORED = 20, 5, 100
+MAX_UNAUTHENTICATED, MAX_UNAUTHENTICATED_PER_NETWORK, MAX_UNAUTHENTICATED_STORED = 20, 5, 100
 """Maximum number of entries that did not authenticate the application: of one in memory, of one network in memory, and
 of one stored. They have these places alone, so that nobody evicts the entries of the application itself."""
 SURPLUS = 500
 """How many entries of an application are deleted at most when further ones are written."""
-UNPROVEN = "not authenticated"
+NOT_AUTHENTICATED = "not authenticated"
 """What an entry has in place of the grant type where the request did not authenticate the application."""
 
 
@@ -91,10 +91,10 @@ class RequestLog:
             return
         if not authenticated:
             source = f"from {network}"
-            if self._unauthenticated[source] >= MAX_UNPROVEN_PER_NETWORK:
+            if self._unauthenticated[source] >= MAX_UNAUTHENTICATED_PER_NETWORK:
                 return
             self._unauthenticated[source] += 1
-            grant_type = UNPROVEN
+            grant_type = NOT_AUTHENTICATED
         places[client_id] += 1
         entry = LoggedRequest(
             client_id,
@@ -117,8 +117,10 @@ class RequestLog:
     def put_back(self, entries: Sequence[LoggedRequest]) -> None:
         """Add back entries that could not be written, as far as there is room."""
         self._entries = [*entries, *self._entries][:MAX_WAITING]
-        self._by_client = Counter(entry.client_id for entry in self._entries if entry.grant_type != UNPROVEN)
-        self._unauthenticated = Counter(entry.client_id for entry in self._entries if entry.grant_type == UNPROVEN)
+        self._by_client = Counter(entry.client_id for entry in self._entries if entry.grant_type != NOT_AUTHENTICATED)
+        self._unauthenticated = Counter(
+            entry.client_id for entry in self._entries if entry.grant_type == NOT_AUTHENTICATED
+        )
 
 
 async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]) -> None:
@@ -138,8 +140,10 @@ async def add_requests(session: AsyncSession, entries: Collection[LoggedRequest]
             for entry in entries
         ]
         await session.execute(insert(ClientRequest), rows)
-    for client_id, is_unproven in sorted({(entry.client_id, entry.grant_type == UNPROVEN) for entry in entries}):
-        await _delete_surplus(session, client_id, is_unproven=is_unproven, limit=SURPLUS)
+    for client_id, unauthenticated in sorted(
+        {(entry.client_id, entry.grant_type == NOT_AUTHENTICATED) for entry in entries}
+    ):
+        await _delete_surplus(session, client_id, unauthenticated=unauthenticated, limit=SURPLUS)
 
 
 async def requests_of(
@@ -183,17 +187,21 @@ async def delete_surplus_requests(session: AsyncSession, since: datetime, limit:
     more than :data:`MAX_STORED`; return how many."""
     lately, left = select(ClientRequest.client_id).where(ClientRequest.at >= since).distinct(), limit
     for client_id in (await session.execute(lately)).scalars().all():
-        for is_unproven in (True, False):
-            left -= await _delete_surplus(session, client_id, is_unproven=is_unproven, limit=left)
+        for unauthenticated in (True, False):
+            left -= await _delete_surplus(session, client_id, unauthenticated=unauthenticated, limit=left)
         if not left:
             break
     return limit - left
 
 
-async def _delete_surplus(session: AsyncSession, client_id: str, *, is_unproven: bool, limit: int) -> int:
+async def _delete_surplus(session: AsyncSession, client_id: str, *, unauthenticated: bool, limit: int) -> int:
     """Delete the oldest entries of an application beyond the maximum, at most ``limit``; return how many."""
-    grant_type, maximum = ClientRequest.grant_type, MAX_UNPROVEN_STORED if is_unproven else MAX_STORED
-    kind = grant_type.is_not_distinct_from(UNPROVEN) if is_unproven else grant_type.is_distinct_from(UNPROVEN)
+    grant_type, maximum = ClientRequest.grant_type, MAX_UNAUTHENTICATED_STORED if unauthenticated else MAX_STORED
+    kind = (
+        grant_type.is_not_distinct_from(NOT_AUTHENTICATED)
+        if unauthenticated
+        else grant_type.is_distinct_from(NOT_AUTHENTICATED)
+    )
     mine = select(ClientRequest.id).where(ClientRequest.client_id == client_id, kind)
     surplus = mine.order_by(ClientRequest.id.desc()).offset(maximum).limit(limit)
     ids = (await session.execute(surplus)).scalars().all()

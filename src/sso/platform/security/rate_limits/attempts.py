@@ -158,7 +158,7 @@ class Attempts:
             names = ("everywhere", "everywhere-window", "lasting", "lasting-known")
             await counts.clear([key_of(name, purpose, account) for purpose in purposes for name in names])
 
-    async def proven(self, account: str) -> None:
+    async def succeeded(self, account: str) -> None:
         """Delete the consecutive failures of an account, because the user signed in with another factor. Daily counters
         stay."""
         for counts, durable in ((self._counts, False), (self._durable, True)):
