@@ -275,6 +275,10 @@ class Acknowledged:
         self.count += 1
 
 
+CODES = 16
+"""The codes of each phone that exchanges codes: more than it exchanges before the server is killed."""
+
+
 @on_a_served_database
 async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole_or_undone(
     serve: tuple[Process, dict[str, Any]],
@@ -289,11 +293,11 @@ async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole
         for number in refreshing:
             seen[number].refresh_token = (await phones[number].exchange(await phones[number].code()))["refresh_token"]
         for number in exchanging:
-            seen[number].codes = [await phones[number].code() for _ in range(40)]
+            seen[number].codes = [await phones[number].code() for _ in range(CODES)]
         killed = asyncio.Event()
 
         async def keep_working(phone: Phone, mine: Acknowledged, killed: asyncio.Event) -> None:
-            while not killed.is_set() and len(mine.used) < 40:
+            while not killed.is_set() and len(mine.used) < CODES:
                 try:
                     await (mine.exchange if mine.codes else mine.refresh)(phone)
                 except (httpx.HTTPError, json.JSONDecodeError):
@@ -316,7 +320,7 @@ async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole
             assert all("refresh_token" in answer for answer in mine.used)
             for answer in mine.used[1:]:
                 assert "refresh_token" in await phone.refresh(answer["refresh_token"]), "what was answered is there"
-            open_code = await phone.exchange(mine.codes[len(mine.used)]) if len(mine.used) < 40 else {}
+            open_code = await phone.exchange(mine.codes[len(mine.used)]) if len(mine.used) < CODES else {}
             assert open_code.get("error", "invalid_grant") == "invalid_grant", "whole or undone"
             assert (await phone.exchange(mine.codes[0]))["error"] == "invalid_grant", "used once"
 

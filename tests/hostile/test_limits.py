@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -485,7 +486,7 @@ async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    city.provider.attempts._counts = counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
+    city.provider.attempts._counts = counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"), timedelta(hours=1))
     async with city.browser() as browser:
         page = await browser.open("/login")
         for _ in range(10):

@@ -111,7 +111,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
                 processes.append(
                     subprocess.Popen(command, env={**environment, **about}, cwd=directory, stdout=log, stderr=log)
                 )
-                wait_for(port + len(processes) - 1, processes[-1], directory / "log")
+            for number, process in enumerate(processes):
+                wait_for(port + number, process, directory / "log")
             yield made
         finally:
             for process in processes:
