@@ -86,7 +86,7 @@ def _stop(server: subprocess.Popen[str]) -> None:
     for pipe in (server.stdin, server.stdout):
         if pipe:
             pipe.close()
-    server.wait(20)
+    server.wait(60)
 
 
 def run_command(

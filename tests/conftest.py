@@ -9,7 +9,6 @@ import itertools
 import os
 import pickle
 import shutil
-import socket
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -22,6 +21,7 @@ import pytest
 from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
+from tests.ports import free_ports
 from tests.scheduling import group_by_database
 from tests.sharing import load_what_is_known, share_what_never_changes
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
@@ -130,13 +130,11 @@ def postgres(run_dir: Path) -> str:
 
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server, at a socket's port that is free."""
+    """A real server."""
     server = shutil.which("valkey-server") or shutil.which("redis-server")
     if server is None:
         pytest.fail("no redis-server on this machine: run `make test`, which installs it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports(1)
     directory: Path = tmp_path_factory.mktemp("redis")
     process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
     try:
@@ -144,7 +142,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def settings_for(database_url: str, data_dir: Path, **overrides: Any) -> Settings:

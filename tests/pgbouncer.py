@@ -7,13 +7,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.ports import free_ports
 from tests.waiting import wait_for
 
 LOCAL = "127.0.0.1"
@@ -58,9 +58,7 @@ class PgBouncer:
         if program is None:
             pytest.fail("no pgbouncer on this machine: run `make deps`, which installs it")
         self._host = host
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_ports(1)
         # In a directory of its own, because it refuses to run as root, and others may not enter those of the tests.
         self._directory = Path(tempfile.mkdtemp(prefix="sso-pgbouncer-"))
         configuration = self._directory / "pgbouncer.ini"
@@ -88,7 +86,7 @@ class PgBouncer:
     def kill(self) -> None:
         """End the process, and every connection with it."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def close(self) -> None:
         """End the process, and delete its files."""

@@ -30,8 +30,8 @@ from sso.platform.outbox.models import Delivery
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPE = "openid profile"
 OFFLINE = f"{SCOPE} offline_access"
-REQUESTS = {"postgresql": 32, "sqlite": 4}
-"""How many requests run at once."""
+REQUESTS = {"postgresql": 24, "sqlite": 4}
+"""How many requests run at once: with PostgreSQL as many as two hosts have connections."""
 _numbers = itertools.count()
 
 

@@ -13,7 +13,9 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
-LONGEST_FIRST = ("demo", "portal", "interop-postgresql", "interop-sqlite", "end-everywhere", "protocol")
+LONGEST_FIRST = (
+    "interop-postgresql", "portal", "demo", "interop-sqlite", "schemathesis", "end-everywhere", "protocol",
+)  # fmt: skip
 """The groups that take longest, by measurement: they begin first, so that none is left at the end."""
 
 

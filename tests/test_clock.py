@@ -34,16 +34,16 @@ def test_the_time_is_that_of_the_host_until_the_database_was_asked(host: list[fl
     host[0] = DAY
     assert clock.difference() is None
     assert not clock.is_wrong()
-    assert abs(clock.timestamp() - time.time()) < 2
+    assert abs(clock.timestamp() - time.time()) < 60
 
 
 @pytest.mark.parametrize("ahead", [DAY, -DAY])
 def test_the_time_is_that_of_the_database_whatever_the_host_says(host: list[float], ahead: float) -> None:
     host[0] = ahead
     measure(host)
-    assert abs(clock.now().timestamp() - (time.time() - ahead)) < 1
-    assert abs(clock.timestamp() - (time.time() - ahead)) < 2
-    assert abs((clock.difference() or 0) - ahead) < 1
+    assert abs(clock.now().timestamp() - (time.time() - ahead)) < 60
+    assert abs(clock.timestamp() - (time.time() - ahead)) < 60
+    assert abs((clock.difference() or 0) - ahead) < 60
     assert clock.is_wrong()
 
 
@@ -53,7 +53,7 @@ def test_a_host_whose_clock_is_set_after_the_reading_is_found_out_without_anothe
     assert not clock.is_wrong()
     host[0] = DAY
     assert clock.is_wrong()
-    assert clock.now() - before < timedelta(seconds=5)
+    assert clock.now() - before < timedelta(minutes=1)
     host[0] = 4.0
     assert not clock.is_wrong()
 
@@ -62,14 +62,14 @@ def test_a_test_that_moves_the_clock_makes_no_clock_wrong(host: list[float]) -> 
     measure(host)
     clock.advance(timedelta(days=60))
     assert not clock.is_wrong()
-    assert abs(clock.now().timestamp() - time.time() - 60 * DAY) < 1
+    assert abs(clock.now().timestamp() - time.time() - 60 * DAY) < 60
 
 
 def test_ids_are_in_the_order_of_the_time_of_the_database(host: list[float]) -> None:
     host[0] = -DAY
     measure(host)
     milliseconds = new_id().int >> 80
-    assert abs(milliseconds / 1000 - clock.now().timestamp()) < 1
+    assert abs(milliseconds / 1000 - clock.now().timestamp()) < 60
     assert new_id() != new_id()
     assert new_id().version == 7
 
@@ -92,7 +92,7 @@ async def test_the_clock_of_the_database_is_read(
         assert await ours.compare() is None
         assert not clock.is_wrong()
     else:
-        assert abs((await ours.compare() or 0) - DAY) < 2
+        assert abs((await ours.compare() or 0) - DAY) < 60
         assert clock.is_wrong()
         await ours.compare()
         assert caplog.text.count("runs no jobs until the clocks agree") == 1

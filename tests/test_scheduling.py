@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 
 def test_half_of_the_workers_begin_with_the_longest_group_and_the_others_with_single_tests() -> None:
     queue = ["tests/a.py::b", "sbom", "portal", "tests/c.py::d", "demo"]
-    assert next_unit(queue, groups=True) == "demo"
+    assert next_unit(queue, groups=True) == "portal"
     assert next_unit(queue, groups=False) == "tests/a.py::b"
 
 
@@ -22,7 +22,8 @@ def test_a_worker_without_work_of_its_kind_takes_of_the_other() -> None:
 
 
 def test_the_longest_groups_are_groups() -> None:
-    text = "".join(path.read_text() for path in sorted((TESTS / "journeys").glob("*.py")))
+    files = [*(TESTS / "journeys").glob("*.py"), *(TESTS / "api").glob("*.py")]
+    text = "".join(path.read_text() for path in files)
     for name in LONGEST_FIRST:
         assert name in ("interop-postgresql", "interop-sqlite") or f'xdist_group("{name}")' in text, name
 

@@ -12,13 +12,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sso import clock
+
 LOOK_SECONDS = 0.02
 """The time between two looks."""
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 START_SECONDS = 90.0
+BROWSER_MILLISECONDS = 60_000
 
 
 async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = WAIT_SECONDS) -> None:
@@ -59,6 +65,13 @@ def wait_until(
         if time.monotonic() > end:
             raise TimeoutError(f"it did not happen within {seconds} seconds")
         time.sleep(look_seconds)
+
+
+def stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time of the program move with ``clock.advance`` alone, for tests of what is remembered for a second."""
+    began = clock.now() - timedelta(seconds=clock._offset)
+    monkeypatch.setattr(clock, "now", lambda: began + timedelta(seconds=clock._offset))
+    monkeypatch.setattr(clock, "timestamp", lambda: int(clock.now().timestamp()))
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:

@@ -27,6 +27,8 @@ from sso.app import create_app
 from sso.http.api.openapi import description
 from sso.http.api.resources import RESOURCES
 
+pytestmark = pytest.mark.xdist_group("schemathesis")
+"""One worker makes the operations, and what Hypothesis computes once for each process: 6 s of CPU."""
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "12"))
 
 
@@ -54,7 +56,7 @@ def served(sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytes
     origin = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     secret = sqlite_template[1]["secrets"]["petugas"]
     form = {"grant_type": "client_credentials", "scope": PROGRAM_SCOPES}
-    token = httpx.post(f"{origin}/token", data=form, auth=("petugas", secret)).json()["access_token"]
+    token = httpx.post(f"{origin}/token", data=form, auth=("petugas", secret), timeout=60).json()["access_token"]
     yield f"{origin} {token}"
     server.should_exit = True
     thread.join(20)

@@ -379,7 +379,7 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
             wait_until(has_failed, 40, look_seconds=0.4)
         finally:
             process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert "worker started" in (tmp_path / "log").read_text()
 
 

@@ -595,7 +595,7 @@ async def test_long_polling(city: City, receiver: Receiver, monkeypatch: pytest.
     done, _ = await asyncio.wait([waiting], timeout=0.2)
     assert not done
     await end_all(city)
-    assert len((await asyncio.wait_for(waiting, 10))["sets"]) == 1
+    assert len((await asyncio.wait_for(waiting, 60))["sets"]) == 1
     monkeypatch.setattr(shared_signals, "WAIT_SECONDS", 0.05)
     await receiver.poll(stream, ack=[], maxEvents=0)
     sets = (await receiver.poll(stream))["sets"]

@@ -199,7 +199,7 @@ async def test_a_database_that_comes_back_with_an_old_schema_is_waited_for_too(
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=settings.issuer) as http,
-        asyncio.timeout(20),
+        asyncio.timeout(60),
     ):
         away.clear()
         await until(lambda: "run: sso db upgrade" in caplog.text)

@@ -47,7 +47,7 @@ async def test_a_kept_connection_counts_as_returned_and_is_lent_again(db: Databa
 
 async def test_a_session_gets_the_only_connection_that_was_kept(db: Database) -> None:
     await db.run_write(one)
-    async with asyncio.timeout(10), db.write() as session:
+    async with asyncio.timeout(60), db.write() as session:
         assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
         assert pool_of(db).checkedout() == 1
     assert await db.run_write(one) == 1
@@ -77,7 +77,7 @@ async def test_who_waits_gets_a_connection_before_it_is_kept(db: Database) -> No
     others = [asyncio.create_task(other) for other in (work("first"), session_waits(), work("last"))]
     await until(lambda: pool_of(db)._waiting == 3)
     go_on.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(holder, *others)
     assert order == ["first", "session", "last"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import socket
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
@@ -14,6 +13,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import SecretStr
 from sqlalchemy import select
+from tests.ports import free_ports
 from tests.support import City
 
 from sso import clock
@@ -35,9 +35,7 @@ class Post:
         self.mails: list[EmailMessage] = []
         self.refusal = ""
         self.users: list[bytes] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_ports(1)
         self.start()
 
     def start(self) -> None:

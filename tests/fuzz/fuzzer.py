@@ -116,7 +116,7 @@ class Fuzzer:
         self.sent += 1
         if (answer.status_code >= 500 and answer.status_code not in EXPECTED) or "Traceback (most" in answer.text:
             self.failures.setdefault(f"{method} {_shape(url)}: {self._errors.last}", what)
-        if took > 5:
+        if took > 30:
             self.slow[f"{method} {_shape(url)} {what}"] = took
         return answer
 

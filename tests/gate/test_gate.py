@@ -15,6 +15,7 @@ from tests.elsewhere import change
 from tests.gate.proxy import HOST, NAVIGATION, TRUSTED, Proxy, add_gate, gate_of
 from tests.given_access import give
 from tests.support import ISSUER, PASSWORD, City, Statements
+from tests.waiting import stand_still
 
 from sso import clock
 from sso.gate.models import GateSession
@@ -26,6 +27,12 @@ from sso.logout.end_sessions import end_sessions
 
 HERE = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 pytestmark = pytest.mark.parametrize("overrides", [TRUSTED])
+
+
+@pytest.fixture(autouse=True)
+def _time_stands_still(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate remembers an answer for a second."""
+    stand_still(monkeypatch)
 
 
 @pytest.fixture

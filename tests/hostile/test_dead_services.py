@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import func, select
 from tests.conftest import settings_for
 from tests.hostile.test_limits import is_refusal
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.support import PASSWORD, City
 from tests.waiting import until, wait_for
 
@@ -61,7 +61,7 @@ def server(command: list[str], port: int, log: Path) -> Iterator[subprocess.Pope
         yield process
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(60)
 
 
 class Applications:
@@ -246,8 +246,8 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         rate_limit_storage=f"redis://127.0.0.1:{port}/0",
-        rate_limit_command_timeout="150ms",
-        rate_limit_connect_timeout="150ms",
+        rate_limit_command_timeout="2s",
+        rate_limit_connect_timeout="2s",
     )
     counts = Counts(storage_for(settings), settings.rate_limit_retry_interval)
     city.provider.attempts._counts = counts

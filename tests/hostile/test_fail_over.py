@@ -28,6 +28,7 @@ from sso.platform.db.replication import read_replication
 from sso.setup.examination import examine
 
 POLL = "50ms"
+pytestmark = pytest.mark.xdist_group("fail-over")  # one primary and one standby for all of them
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ async def test_a_commit_that_waits_for_an_absent_standby_is_answered_in_time_and
             began = time.monotonic()
             answer = await party.refresh(tokens["refresh_token"])
             assert (answer.status, answer.body["error"]) == (503, "temporarily_unavailable")
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 30
             assert (await party.userinfo(tokens["access_token"])).status_code == 200, "reading goes on"
             ready = await http.get("/readyz")
             assert ready.status_code == 503, ready.text
@@ -181,7 +182,7 @@ async def test_ends_that_a_lagging_standby_has_lost_are_applied_again(
             except Exception:  # the connections of before
                 return False
 
-        await until(applied, 10)
+        await until(applied)
         print(f"recovered after {time.monotonic() - began:.2f} s")
         for ended in tokens[:3]:
             assert (await there.refresh(ended["refresh_token"])).status == 400

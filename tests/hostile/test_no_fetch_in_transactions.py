@@ -109,7 +109,7 @@ async def test_changing_a_client_waits_for_its_sector_outside_the_transaction(ci
     uri, served = "https://sektor.example/uris.json", []
 
     async def get(address: str, *_: Any, **__: Any) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async with city.provider.db.write() as session:
                 assert await store.lock_client(session, "apl") is not None or not served
         served.append(address)

@@ -127,18 +127,18 @@ async def test_a_name_server_that_does_not_answer_costs_the_time_limit_and_delay
 
     def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         if host.startswith("hangs"):
-            hanging.wait(20)
-            over.wait(20)
+            hanging.wait(60)
+            over.wait(60)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    outbound = Outbound(settings_for("sqlite:///x.db", tmp_path, outbound_timeout="1s"))
+    outbound = Outbound(settings_for("sqlite:///x.db", tmp_path, outbound_timeout="3s"))
     waiting = [
         asyncio.create_task(outbound.get(f"https://hangs{number}.example/jwks"))
         for number in range(hanging.parties - 1)
     ]
     try:
-        await asyncio.to_thread(hanging.wait, 20)
+        await asyncio.to_thread(hanging.wait, 60)
         with pytest.raises(OutboundRefused, match="not a public address"):  # looked up meanwhile
             await outbound.get("https://quick.example/jwks")
         for failed in await asyncio.gather(*waiting, return_exceptions=True):

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
+import jinja2
 import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import Api, person_with, program
@@ -290,7 +291,7 @@ async def test_the_api_follows_the_model(city: City) -> None:
 
 @ONE_DATABASE
 @pytest.mark.usefixtures("_nothing_is_done")
-async def test_the_pages_follow_the_model(city: City) -> None:
+async def test_the_pages_follow_the_model(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await targets(city)
     other = await a_person(city, "lain", "citizen")
     await be(city, "budi", ["admin"])
@@ -304,6 +305,8 @@ async def test_the_pages_follow_the_model(city: City) -> None:
         )
         imports = await csrf_token(browser, "/admin/imports", "imports")
         one = await csrf_token(browser, f"/admin/sessions/{made['citizen']['session']}")
+
+        monkeypatch.setattr(jinja2.Template, "render", lambda *_, **__: "")  # the status says it, in half of the time
 
         async def send(path: str, token: str, **fields: str) -> httpx.Response:
             return await browser.http.post(path, data={"csrf_token": token, "note": "sebab", **fields})
@@ -329,7 +332,7 @@ async def test_the_pages_follow_the_model(city: City) -> None:
                     if permission not in rights or (also and also not in rights):
                         continue
                     answer, tried = await send(path, token, **more), tried + 1
-                    about = f"{roles} {path} {kind}: {answer.text[-900:]}"
+                    about = f"{roles} {path} {kind}"
                     assert was_let_through(answer) == allowed_in_model(rights, permission, kind), about
         assert tried > 120
 

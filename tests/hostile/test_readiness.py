@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event, text
 from tests.conftest import settings_for
 from tests.hostile.test_faults import Phone, Process
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.support import SECRET_KEY, City
 from tests.waiting import until
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from tests.hostile.test_faults import Phone, Process
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.support import City
 from tests.waiting import until
 
@@ -63,7 +63,7 @@ async def test_a_host_one_day_ahead_ends_nothing_and_agrees_with_the_others(
             assert (await party.userinfo(ours["access_token"])).status_code == 200
             assert "refresh_token" in await phone.refresh(ours["refresh_token"])
             after = await city.provider.clock.compare()
-            assert abs(after or 0) < 5, "this host is right"
+            assert abs(after or 0) < 60, "this host is right"
         finally:
             process.kill()
         async with city.provider.db.read() as session:

@@ -16,7 +16,7 @@ import pytest
 from tests.commands import run_command, run_commands
 from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of
 from tests.waiting import wait_for
 
@@ -80,7 +80,7 @@ async def _give(settings: Settings, client_id: str, role: str) -> None:
 def signed_in(server: Server, address: str, browser: httpx.Client | None = None) -> httpx.Response:
     """Open ``address`` of an application, sign siti in where the provider asks, and return the last page."""
     if browser is None:
-        with httpx.Client(timeout=30) as fresh:
+        with httpx.Client(timeout=60) as fresh:
             return signed_in(server, address, fresh)
     page = browser.get(address, follow_redirects=True)
     for _ in range(3):

@@ -42,9 +42,9 @@ async def test_the_code_flow_refresh_introspection_revocation_and_logout(server:
             redirect_uri=CALLBACK,
             scope="openid profile email roles",
             code_challenge_method="S256",
-            timeout=30,
+            timeout=60,
         ) as client,
-        httpx.AsyncClient(base_url=server.issuer, timeout=30) as browser,
+        httpx.AsyncClient(base_url=server.issuer, timeout=60) as browser,
     ):
         metadata = (await browser.get("/.well-known/openid-configuration")).json()
         url, state = client.create_authorization_url(

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.commands import run_commands
 from tests.interop.conftest import PASSWORD, Server
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
 
@@ -162,7 +162,7 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     application = ThreadingHTTPServer(("127.0.0.1", 0), Application)
     application.daemon_threads = True
     threading.Thread(target=application.serve_forever, daemon=True).start()
-    http = httpx.Client(verify=False, timeout=30)
+    http = httpx.Client(verify=False, timeout=60)
     http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # each visitor has its own
     made = Gates(server, f"http://127.0.0.1:{application.server_address[1]}", http)
     first, processes = free_ports(len(PROXIES)), []
@@ -288,7 +288,7 @@ def test_the_application_hears_who_it_is_and_nothing_that_a_client_says(visitor:
     heard = told(said)
     assert (heard["X_SSO_USERNAME"], heard["X_SSO_NAME"]) == ("siti", "Siti Rahmawati")
     token = heard["X_SSO_JWT"]
-    keys = jwt.PyJWKSet.from_dict(httpx.get(f"{visitor.gates.server.issuer}/jwks").json())
+    keys = jwt.PyJWKSet.from_dict(httpx.get(f"{visitor.gates.server.issuer}/jwks", timeout=60).json())
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, ["ES256"], audience="gerbang", issuer=visitor.gates.server.issuer)
     assert claims["host"] == visitor.host
@@ -437,7 +437,7 @@ def test_a_cookie_of_another_host_and_a_request_around_the_proxy_are_worth_nothi
     assert other.get("/", SCRIPT).status_code == 401
     server = visitor.gates.server
     claims = {"X-Forwarded-Host": visitor.host, "X-Forwarded-Proto": "https", "X-Forwarded-Uri": "/aset/x"}
-    assert httpx.get(f"{server.issuer}/gate/check/redirect", headers=claims).status_code == 403
+    assert httpx.get(f"{server.issuer}/gate/check/redirect", headers=claims, timeout=60).status_code == 403
     strange = visitor.http.get(f"https://127.0.0.1:{visitor.gates.ports[visitor.kind]}/", headers={
         **SCRIPT, "Host": "lain.example",
         "Cookie": "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())})  # fmt: skip
@@ -475,5 +475,5 @@ def test_signing_out_and_the_end_of_a_session_close_the_gate(visitor: Visitor) -
     assert visitor.get("/", SCRIPT).status_code == 401
     visitor.open("/")
     visitor.gates.server.sso("sessions", "revoke", "--all")
-    wait_until(lambda: visitor.get("/", SCRIPT).status_code == 401, 2)
+    wait_until(lambda: visitor.get("/", SCRIPT).status_code == 401)
     assert visitor.get("/").headers["location"].startswith(f"https://{visitor.host}/.sso/start?")

@@ -105,14 +105,14 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
         yield f"http://localhost:{server.ports['apache']}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         shutil.rmtree(root, ignore_errors=True)
 
 
 async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_back_channel(
     server: Server, apache: str
 ) -> None:
-    async with httpx.AsyncClient(timeout=30) as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         answer = await follow(browser, f"{apache}/app/")
         form = form_of(answer)
         fields = {**form.fields, "username": "siti", "password": PASSWORD}
@@ -137,7 +137,7 @@ async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_bac
 async def opens_with_the_role(server: Server, apache: str) -> None:
     """`Require claim roles:operator` reads the claim of the ID token."""
     server.give("apache", "operator")
-    async with httpx.AsyncClient(timeout=30) as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         form = form_of(await follow(browser, f"{apache}/app/operator/"))
         fields = {**form.fields, "username": "siti", "password": PASSWORD}
         answer = await follow(browser, server.issuer + form.action, fields)

@@ -64,8 +64,8 @@ def test_sign_in_refresh_and_sign_out_as_the_library_does_them(server: Server) -
     basic = base64.b64encode(f"{quote_plus(CLIENT)}:{quote_plus(secret)}".encode()).decode()
     form_type = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
     with (
-        httpx.Client(base_url=server.issuer, timeout=30) as curl,
-        httpx.Client(base_url=server.issuer, timeout=30) as browser,
+        httpx.Client(base_url=server.issuer, timeout=60) as curl,
+        httpx.Client(base_url=server.issuer, timeout=60) as browser,
     ):
         config = curl.get("/.well-known/openid-configuration").json()
         assert "client_secret_basic" in config["token_endpoint_auth_methods_supported"]
@@ -138,7 +138,7 @@ def test_a_logout_token_passes_the_checks_of_the_library(server: Server) -> None
     listener = HTTPServer(("127.0.0.1", server.ports["php"]), Receiver)
     thread = threading.Thread(target=listener.serve_forever, daemon=True)
     thread.start()
-    with httpx.Client(base_url=server.issuer, timeout=30) as browser:
+    with httpx.Client(base_url=server.issuer, timeout=60) as browser:
         query = urlencode(
             {"response_type": "code", "redirect_uri": CALLBACK, "client_id": CLIENT, "nonce": "n", "state": "s"}
             | {"scope": "openid", "code_challenge": challenge_of("y" * 43), "code_challenge_method": "S256"}

@@ -36,7 +36,7 @@ class Program:
     data: Path
 
     def browser(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, timeout=30)
+        return httpx.Client(base_url=self.address, timeout=60)
 
     def signed_in(self, browser: httpx.Client, path: str = "/page") -> httpx.Response:
         """Open a page, sign siti in where the provider asks, and return the last page."""
@@ -78,7 +78,7 @@ def program(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield Program(f"http://localhost:{port}", server, data)
         finally:
             os.killpg(process.pid, 15)
-            process.wait(10)
+            process.wait(60)
     text = (data / "log").read_text()
     assert not [line for line in text.splitlines() if "Warning" in line or "Deprecated" in line or "Fatal" in line], (
         text
@@ -202,7 +202,7 @@ def forged(change: str, issuer: str) -> str:
         del claims["events"]
     if change == "nonce":
         claims["nonce"] = "n"
-    kid = json.loads(httpx.get(f"{issuer}/jwks").text)["keys"][0]["kid"]
+    kid = json.loads(httpx.get(f"{issuer}/jwks", timeout=60).text)["keys"][0]["kid"]
     if change == "alg none":
         return jwt.encode(claims, "", algorithm="none", headers={"kid": kid})
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -57,7 +57,7 @@ class Site:
         self.running.append(Running(command, self.environment, self.folder, self.sandbox.port))
 
     def browser(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, timeout=30)
+        return httpx.Client(base_url=self.address, timeout=60)
 
     def sessions(self) -> int:
         """Return how many sessions of WordPress siti has."""
@@ -114,7 +114,7 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         for running in found.running:
             running.stop()
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def logout_link(page: str) -> str:

@@ -18,7 +18,7 @@ from playwright.async_api import Browser
 from tests.interop.conftest import HERE, PASSWORD, Server, signed_in
 from tests.journeys.conftest import _browser as _browser  # fixtures
 from tests.journeys.conftest import chromium as chromium
-from tests.waiting import wait_for
+from tests.waiting import BROWSER_MILLISECONDS, wait_for
 
 pytestmark = [pytest.mark.interop]
 FOLDER = HERE / "relying_parties"
@@ -73,7 +73,7 @@ def passport(server: Server, tmp_path: Path) -> Iterator[str]:
         yield f"http://localhost:{port}"
     finally:
         process.stdin.close()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_passport_openidconnect_signs_in_and_reads_userinfo(server: Server, passport: str) -> None:
@@ -120,7 +120,7 @@ async def test_oidc_client_ts_signs_in_renews_revokes_and_signs_out_in_chromium(
     server: Server, page: str, chromium: Browser
 ) -> None:
     tab = await chromium.new_page()
-    tab.set_default_timeout(15_000)
+    tab.set_default_timeout(BROWSER_MILLISECONDS)
     await tab.goto(f"{page}?issuer={server.issuer}")
     await tab.evaluate("void manager.signinRedirect()")
     await tab.fill("input[name=username]", "siti")

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,10 +14,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 from tests.journeys.displays import ARTEFACTS
+from tests.ports import free_ports
 from tests.support import QUICK_HASHES
-from tests.waiting import wait_for
+from tests.waiting import BROWSER_MILLISECONDS, wait_for
 
 QUIET = [
     "--no-sandbox",
@@ -34,6 +34,9 @@ BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 also makes, which nobody sees: a new context takes a third of the processor time."""
 
 
+expect.set_options(timeout=BROWSER_MILLISECONDS)  # an answer may take longer than 5 s while other tests run
+
+
 @dataclass(frozen=True)
 class Demo:
     """What the demo printed."""
@@ -42,25 +45,6 @@ class Demo:
     apps: list[str]
     passwords: dict[str, str]
     data: Path
-
-
-def free_ports(count: int) -> int:
-    """Return the first of ``count`` ports in a row that nobody uses, below those the system hands out itself."""
-    start = 20000 + (os.getpid() * 7) % 9000
-    for first in range(start, 32000, count):
-        probes = []
-        try:
-            for port in range(first, first + count):
-                probe = socket.socket()
-                probes.append(probe)
-                probe.bind(("127.0.0.1", port))
-            return first
-        except OSError:
-            continue
-        finally:
-            for probe in probes:
-                probe.close()
-    raise RuntimeError("no free ports")
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +65,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield Demo(f"http://localhost:{port}", [f"http://localhost:{port + n}" for n in (1, 2)], passwords, data)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
         log.close()
 
 
@@ -108,7 +92,7 @@ async def chromium(_browser: Browser) -> AsyncIterator[Browser]:
 async def person(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """A citizen's phone: small, in Indonesian."""
     context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     yield context
     await context.close()
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.async_api import Browser, BrowserContext, Error, Page
+from tests.waiting import BROWSER_MILLISECONDS
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -111,7 +112,7 @@ async def new_context(browser: Browser, **options: Any) -> BrowserContext:
     their way from light to dark.
     """
     context = await browser.new_context(reduced_motion="reduce", **options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     await context.add_init_script(AXE_SCRIPT)
     return context
 

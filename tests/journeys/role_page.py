@@ -32,7 +32,7 @@ class RolePage:
 
     def __init__(self, issuer: str, here: str, client_id: str, role: str) -> None:
         self.issuer, self.here, self.client_id, self.role = issuer, here, client_id, role
-        self.http = httpx.AsyncClient(base_url=issuer)
+        self.http = httpx.AsyncClient(base_url=issuer, timeout=60)
         self.started: dict[str, str] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self.logout_tokens: list[dict[str, Any]] = []

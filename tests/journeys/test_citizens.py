@@ -22,7 +22,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.support import challenge_of
-from tests.waiting import until
+from tests.waiting import BROWSER_MILLISECONDS, until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 PASSWORD = "perahu-kertas-di-sungai-88"
@@ -40,7 +40,7 @@ async def code_for(demo: Demo, page: Page, address: str) -> str:
     found: list[str] = []
 
     async def is_sent() -> bool:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             text = (await http.get(f"{demo.issuer}/outbox")).text
         parts = [part for part in text.split("<li>")[1:] if address in part]
         codes = [match.group(1) for part in parts if (match := re.search(r"\n\s+(\d{6})\n", part))]
@@ -85,7 +85,7 @@ async def authenticator(page: Page) -> None:
 async def other(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """Another device of the same person."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 800}, locale="id-ID")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     yield context
     await context.close()
 

@@ -19,9 +19,9 @@ import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
 from tests.commands import run_command, run_commands
-from tests.journeys.conftest import free_ports
 from tests.journeys.displays import Display, Rules, check_displays, new_context
 from tests.journeys.test_sign_on import sign_in
+from tests.ports import free_ports
 from tests.support import QUICK_HASHES
 from tests.waiting import until, wait_for
 
@@ -54,9 +54,11 @@ class Town:
         """Call the administration API as a program of the city."""
         scope = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)
         form = {"grant_type": "client_credentials", "scope": scope}
-        token = httpx.post(f"{self.issuer}/token", data=form, auth=("petugas", self.secrets["petugas"])).json()
+        token = httpx.post(
+            f"{self.issuer}/token", data=form, auth=("petugas", self.secrets["petugas"]), timeout=60
+        ).json()
         headers = {"Authorization": f"Bearer {token['access_token']}"}
-        answer = httpx.request(method, f"{self.issuer}/api/v1{path}", headers=headers, **options)
+        answer = httpx.request(method, f"{self.issuer}/api/v1{path}", headers=headers, timeout=60, **options)
         assert answer.status_code < 300, answer.text
         return answer.json()
 
@@ -109,13 +111,14 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
                 processes.append(
                     subprocess.Popen(command, env={**environment, **about}, cwd=directory, stdout=log, stderr=log)
                 )
-                wait_for(port + len(processes) - 1, processes[-1], directory / "log")
+            for number, process in enumerate(processes):
+                wait_for(port + number, process, directory / "log")
             yield made
         finally:
             for process in processes:
                 process.send_signal(signal.SIGTERM)
             for process in processes:
-                process.wait(20)
+                process.wait(60)
 
 
 async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, expect
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, new_context
 from tests.journeys.test_sign_on import sign_in
-from tests.waiting import until
+from tests.waiting import BROWSER_MILLISECONDS, until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 PHONE = [Display(360, 740, "light", Rules.ALL), Display(1280, 900, "dark", Rules.COLOURS)]
@@ -23,13 +23,13 @@ async def link_to(demo: Demo, address: str) -> str:
     found: list[str] = []
 
     async def has_come() -> bool:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             text = html.unescape((await http.get(f"{demo.issuer}/outbox")).text)
         mails = [part for part in text.split("<li>")[1:] if address in part]
         found.extend(re.findall(r"https?://\S+/invitation\?t=[\w-]+", "".join(mails)))
         return bool(found)
 
-    await until(has_come, 30)
+    await until(has_come)
     return found[0]
 
 
@@ -40,7 +40,7 @@ async def test_an_administrator_invites_a_user_who_chooses_a_password_and_is_sig
     desk = await chromium.new_context(
         viewport={"width": 1280, "height": 900}, locale="id-ID", java_script_enabled=False
     )
-    desk.set_default_timeout(15_000)
+    desk.set_default_timeout(BROWSER_MILLISECONDS)
     page = await desk.new_page()
     await page.goto(f"{demo.issuer}/login?then=/admin/invitations/new")
     await sign_in(page, "ratna", demo.passwords["ratna"])
@@ -53,7 +53,7 @@ async def test_an_administrator_invites_a_user_who_chooses_a_password_and_is_sig
     await expect(page.get_by_text(address)).to_be_visible()
     link = await link_to(demo, address)
     phone = await new_context(chromium, viewport={"width": 360, "height": 740}, locale="id-ID")
-    phone.set_default_timeout(15_000)
+    phone.set_default_timeout(BROWSER_MILLISECONDS)
     user = await phone.new_page()
     await user.goto(link)
     await expect(user.locator("#name")).to_have_value("Wati Kusuma")

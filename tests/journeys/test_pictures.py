@@ -17,6 +17,7 @@ from PIL import Image, ImageChops, ImageFilter
 from playwright.async_api import Browser, BrowserContext
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import ARTEFACTS
+from tests.waiting import BROWSER_MILLISECONDS
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 
@@ -104,7 +105,7 @@ async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser)
     different = []
     for user in dict.fromkeys(view.user for view in VIEWS):
         context = await chromium.new_context(reduced_motion="reduce", bypass_csp=True)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(BROWSER_MILLISECONDS)
         if user:
             await _sign_in(demo, context, user)
         for view in (view for view in VIEWS if view.user == user):

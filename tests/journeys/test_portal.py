@@ -14,10 +14,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
-from tests.journeys.conftest import Demo, free_ports
+from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, check_fits, new_context
 from tests.journeys.test_sign_on import sign_in
-from tests.waiting import wait_for
+from tests.ports import free_ports
+from tests.waiting import BROWSER_MILLISECONDS, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
@@ -29,7 +30,7 @@ async def desks(chromium: Browser) -> AsyncIterator[dict[str, BrowserContext]]:
     made = {}
     for name in ("dimas", "ratna", "siti"):
         context = await chromium.new_context(viewport={"width": 1280, "height": 900}, locale="id-ID")
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(BROWSER_MILLISECONDS)
         made[name] = context
     yield made
     for context in made.values():
@@ -43,7 +44,7 @@ def programs() -> Iterator[list[subprocess.Popen[bytes]]]:
     yield running
     for one in running:
         one.kill()
-        one.wait(10)
+        one.wait(60)
 
 
 async def at(demo: Demo, desks: dict[str, BrowserContext], name: str, path: str) -> Page:
@@ -68,7 +69,7 @@ def start(folder: Path, port: int, issuer: str, client_id: str, secret: str) -> 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it_is_ended(
@@ -295,7 +296,7 @@ async def test_a_developer_registers_and_an_administrator_searches_without_scrip
 async def test_nothing_is_cut_on_a_small_screen(demo: Demo, chromium: Browser) -> None:
     """Every page that an administrator can reach by links, one of each kind."""
     context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     await page.goto(f"{demo.issuer}/login")
     await sign_in(page, "ratna", demo.passwords["ratna"])

@@ -22,11 +22,11 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
-from tests.journeys.conftest import free_ports
 from tests.journeys.displays import Display, Rules, check_access, check_displays, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
+from tests.ports import free_ports
 from tests.support import QUICK_HASHES
-from tests.waiting import wait_for
+from tests.waiting import BROWSER_MILLISECONDS, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -85,7 +85,7 @@ class Running:
 
     def register(self, **metadata: Any) -> dict[str, Any]:
         document = {"redirect_uris": [f"{self.app.origin}/cb"], "client_name": "Toko Buku", **metadata}
-        answer = httpx.post(f"{self.issuer}/register", json=document)
+        answer = httpx.post(f"{self.issuer}/register", json=document, timeout=60)
         assert answer.status_code == 201, answer.text
         made: dict[str, Any] = answer.json()
         return made
@@ -127,7 +127,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(f"http://localhost:{port}", app)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
             app.close()
 
 
@@ -197,7 +197,7 @@ async def ask(page: Page, text: str) -> str:
 async def test_a_page_of_an_application_sees_when_the_session_changes(running: Running, person: BrowserContext) -> None:
     client = running.register(post_logout_redirect_uris=[f"{running.app.origin}/out"])
     running.app.pages["/watch"] = ("text/html", WATCH)
-    document = httpx.get(f"{running.issuer}/.well-known/openid-configuration").json()
+    document = httpx.get(f"{running.issuer}/.well-known/openid-configuration", timeout=60).json()
     page = await person.new_page()
     await page.goto(running.url(client))
     await sign_in_and_allow(page)
@@ -233,11 +233,11 @@ async def test_signing_out_through_the_browser_and_back(running: Running, chromi
     form = {"grant_type": "authorization_code", "redirect_uri": client["redirect_uris"][0]}
     form["code"] = running.app.received("GET", "/cb")["code"]
     tokens = httpx.post(
-        f"{running.issuer}/token", data=form, auth=(client["client_id"], client["client_secret"])
+        timeout=60, url=f"{running.issuer}/token", data=form, auth=(client["client_id"], client["client_secret"])
     ).json()
     asked = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": f"{running.app.origin}/out", "state": "z"}
     await page.goto(f"{running.issuer}/logout?{urlencode(asked)}")
-    await page.wait_for_url(f"{running.app.origin}/out?state=z", timeout=15_000)
+    await page.wait_for_url(f"{running.app.origin}/out?state=z", timeout=BROWSER_MILLISECONDS)
     framed = running.app.received("GET", "/fcl")
     assert (framed["a"], framed["iss"]) == ("1", running.issuer)
     assert framed["sid"]
@@ -264,7 +264,7 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
         client_name="Papan Pengumuman", grant_types=["authorization_code", grant], token_endpoint_auth_method="none"
     )
     about = {"client_id": client["client_id"], "scope": "openid profile"}
-    begun = httpx.post(f"{running.issuer}/device_authorization", data=about).json()
+    begun = httpx.post(f"{running.issuer}/device_authorization", data=about, timeout=60).json()
     page = await person.new_page()
     await page.goto(begun["verification_uri"])
     await check_access(page)
@@ -286,7 +286,7 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     await expect(page.get_by_role("heading", name="Perangkat Anda sudah terhubung")).to_be_visible()
     await check_access(page)
     form = {"grant_type": grant, "client_id": client["client_id"], "device_code": begun["device_code"]}
-    assert "access_token" in httpx.post(f"{running.issuer}/token", data=form).json()
+    assert "access_token" in httpx.post(f"{running.issuer}/token", data=form, timeout=60).json()
 
 
 DISPLAYS = [

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 from tests.commands import run_commands
-from tests.journeys.conftest import Demo, free_ports
+from tests.journeys.conftest import Demo
 from tests.journeys.role_page import RolePage, running
 from tests.journeys.test_sign_on import sign_in
-from tests.waiting import until
+from tests.ports import free_ports
+from tests.waiting import BROWSER_MILLISECONDS, until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 APPLICATION = "loket-puskesmas"
@@ -44,7 +45,7 @@ def register(demo: Demo, here: str, folder: Path) -> None:
 async def signed_in(demo: Demo, chromium: Browser, name: str, path: str) -> Page:
     """Return a page of somebody in a browser of their own."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 900}, locale="id-ID")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     await page.goto(demo.issuer + path)
     await sign_in(page, name, demo.passwords[name])

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, expect
 from tests.commands import run_command
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import new_context
+from tests.waiting import BROWSER_MILLISECONDS
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
 
@@ -28,7 +29,7 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     context = await new_context(
         chromium, viewport={"width": 360, "height": 740}, locale="id-ID", java_script_enabled=False
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     await page.goto(made.stdout.strip())
     await expect(page.locator("#username")).to_have_value(name)

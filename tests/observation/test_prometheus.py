@@ -21,12 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.interop.conftest import SSO
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.support import environment_of
 from tests.waiting import wait_for, wait_until
 
 from sso.setup.findings import TITLES
 
+pytestmark = pytest.mark.xdist_group("prometheus")  # one server and one Prometheus for all of them
 ROOT = Path(__file__).parents[2]
 ALERTS, DASHBOARD = ROOT / "deploy/alerts.yaml", ROOT / "deploy/grafana.json"
 RULES = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
@@ -94,14 +95,14 @@ class Server:
     def get(self, path: str, headers: dict[str, str] | None = None) -> int:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
 
     def metrics(self) -> dict[str, float]:
         """Return the samples, each under its name and labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=60) as answer:
             text = answer.read().decode()
         return {
             f"{sample.name}{json.dumps(sample.labels, sort_keys=True)}": sample.value
@@ -149,12 +150,12 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
     wait_for(port, process, log)
     yield f"http://127.0.0.1:{port}"
     process.kill()
-    process.wait(20)
+    process.wait(60)
 
 
 def ask(prometheus: str, path: str, **parameters: str) -> Any:
     with urllib.request.urlopen(
-        f"{prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=20
+        f"{prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=60
     ) as answer:
         body = json.loads(answer.read())
     assert body["status"] == "success", body

@@ -43,4 +43,4 @@ def serving(command: list[str], environment: dict[str, str], port: int, log: Pat
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

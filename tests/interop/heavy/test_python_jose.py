@@ -23,7 +23,7 @@ def tokens_of(server: Server, client_id: str) -> dict[str, str]:
     """Sign siti in and return the tokens."""
     asked = {"response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK, "scope": "openid profile"}
     asked |= {"code_challenge": challenge_of(VERIFIER), "code_challenge_method": "S256", "state": "s", "nonce": "n"}
-    with httpx.Client(base_url=server.issuer) as browser:
+    with httpx.Client(base_url=server.issuer, timeout=60) as browser:
         form = form_of(browser.get("/authorize", params=asked))
         answer = browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
         code = query_of(answer.headers["location"])["code"]

@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import TOOLS, serving, tool
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.interop]
 WAYS = (("3.5.7", "jwt"), ("4.0.7", "jwt"), ("4.0.7", "opaque"))
@@ -41,7 +41,7 @@ def spring(version: str, port: int, settings: list[str], log: Path) -> AbstractC
 def access_token(server: Server, client_id: str) -> str:
     """Return an access token of a program."""
     asked = {"grant_type": "client_credentials", "scope": "read"}
-    answer = httpx.post(f"{server.issuer}/token", data=asked, auth=(client_id, server.secrets[client_id]))
+    answer = httpx.post(f"{server.issuer}/token", data=asked, auth=(client_id, server.secrets[client_id]), timeout=60)
     token: str = answer.json()["access_token"]
     return token
 
