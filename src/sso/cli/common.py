@@ -161,12 +161,23 @@ def print_json(value: object) -> None:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
+STATES = frozenset({"outcome", "secret", "state", "status"})
+"""The columns whose values are words of the provider, which are translated (``sso.cli.language.VALUES``)."""
+
+
 def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Print rows in columns. The titles are translated (``sso.cli.language.COLUMNS``)."""
-    lines = [tuple(map(_, titles)), *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
+    """Print rows in columns. Titles and words of the provider are translated (``sso.cli.language``)."""
+    lines = [tuple(map(_, titles)), *[tuple(map(_cell, titles, row)) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if len(lines) == 1:
+        complain(_("The list is empty."))
+
+
+def _cell(title: str, value: object) -> str:
+    text = "" if value is None else str(value)
+    return _(text) if text and title in STATES else text
 
 
 def print_rows(titles: tuple[str, ...], rows: Sequence[Mapping[str, object]], *, json: bool) -> None:
