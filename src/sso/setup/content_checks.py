@@ -132,7 +132,8 @@ def privileges(registry: Registry) -> Finding:
         text = says("no application has administration permissions or restricted data")
     words = [text]
     if missing:
-        words.append(says("registered and not granted (sso clients grant ID SCOPE): %(names)s", names=", ".join(missing)))
+        names = ", ".join(missing)
+        words.append(says("registered and not granted (sso clients grant ID SCOPE): %(names)s", names=names))
     command = f"sso clients grant {missing[0]}" if missing else ""
     return either("privileges", not missing, *words, page="/admin/applications", command=command)
 
@@ -233,7 +234,13 @@ async def deliveries(db: Database) -> Finding:
         counts = await outbox.counts(session)
     failed = counts.get("given_up", 0)
     words = [Words(text, {"count": counts[status]}) for status, text in COUNTED.items() if counts.get(status)]
-    return either("deliveries", not failed, *(words or [says("none yet")]), page="/admin/deliveries", command="sso deliveries list")
+    return either(
+        "deliveries",
+        not failed,
+        *(words or [says("none yet")]),
+        page="/admin/deliveries",
+        command="sso deliveries list",
+    )
 
 
 async def receivers(db: Database) -> Finding:

@@ -146,9 +146,7 @@ def bad(about: str, *words: Words, page: str = "", command: str = "", setting: s
     return Finding(about, "bad", words, page, command, setting)
 
 
-def either(
-    about: str, is_good: bool, *words: Words, page: str = "", command: str = "", setting: str = ""
-) -> Finding:
+def either(about: str, is_good: bool, *words: Words, page: str = "", command: str = "", setting: str = "") -> Finding:
     """Return a finding that is good, or else a warning."""
     return Finding(about, "good" if is_good else "warning", words, page, command, setting)
 
