@@ -15,7 +15,7 @@ import orjson
 import typer
 
 from sso.errors import Refusal, SettingsError
-from sso.messages import N_, _
+from sso.messages import N_, _, is_english
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def guarded(command: Callable[[], object]) -> None:
         complain(_("The settings cannot be used:"), *error.mistakes)
         raise SystemExit(WRONG) from None
     except Refusal as error:
-        complain(*error.mistakes)
+        complain(*_in_language(error.mistakes))
         raise SystemExit(CANNOT) from None
     except BrokenPipeError:
         raise SystemExit(CANNOT) from None
@@ -60,6 +60,15 @@ def guarded(command: Callable[[], object]) -> None:
             raise
         complain(_("The database cannot be used:") + f" {getattr(error, 'orig', None) or error}")
         raise SystemExit(CANNOT) from None
+
+
+def _in_language(mistakes: Sequence[str]) -> Sequence[str]:
+    """Return the lines of a refusal in the language of this command. Use cases refuse in English."""
+    if is_english():
+        return mistakes
+    from sso.accounts.refusal_texts import refusal_text  # imported here: English needs no patterns
+
+    return [refusal_text(mistake, _) for mistake in mistakes]
 
 
 @dataclass(frozen=True, slots=True)
