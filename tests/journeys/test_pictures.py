@@ -24,6 +24,9 @@ from tests.journeys.displays import ARTEFACTS
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 
 KEPT = Path(__file__).parent / "pictures"
+README_PICTURE = Path(__file__).parents[2] / "docs/pages.png"
+IN_README = ("sign-in", "second-step", "account", "apps")
+"""The kept pictures that README.md shows beside each other."""
 RENEW = bool(os.environ.get("RENEW_PICTURES"))
 SCALE, BLUR, THRESHOLD = 4, 4, 20
 """How much smaller a picture is compared, after a blur of so many pixels; how much colours may differ (0 to 255)."""
@@ -116,6 +119,19 @@ def _small(picture: Image.Image) -> Image.Image:
     return blurred.resize((width // SCALE, height // SCALE), Image.Resampling.BOX)
 
 
+def beside_each_other() -> Image.Image:
+    """Return the kept pictures of README.md in one."""
+    pictures = [Image.open(KEPT / f"{name}.png").convert("RGB") for name in IN_README]
+    gap, height = 16, max(picture.height for picture in pictures)
+    width = sum(picture.width + gap for picture in pictures) + gap
+    together = Image.new("RGB", (width, height + 2 * gap), "#9fb0ae")
+    left = gap
+    for picture in pictures:
+        together.paste(picture, (left, gap))
+        left += picture.width + gap
+    return together.quantize(128)
+
+
 def page_with(*boxes: tuple[int, int, int, int, str]) -> Image.Image:
     picture = Image.new("RGB", (360, 740), "white")
     for left, top, right, bottom, colour in boxes:
@@ -135,6 +151,11 @@ async def test_a_changed_page_is_told_from_a_letter_that_is_drawn_differently() 
     assert share_of_difference(kept, Image.new("RGB", (360, 800)))[0] == 1
 
 
+async def test_the_picture_of_the_readme_is_made_of_the_kept_ones() -> None:
+    shown = Image.open(README_PICTURE)
+    assert share_of_difference(beside_each_other(), shown)[0] == 0, "run: make pictures"
+
+
 async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser, tmp_path: Path) -> None:
     ARTEFACTS.mkdir(exist_ok=True)
     KEPT.mkdir(exist_ok=True)
@@ -151,6 +172,8 @@ async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser,
             present.save(ARTEFACTS / f"{view.name}-now.png")
             marked.save(ARTEFACTS / f"{view.name}-difference.png")
             different.append(f"{view.name}: {share:.1%} differ: see artefacts/{view.name}-difference.png (white)")
+    if RENEW:
+        beside_each_other().save(README_PICTURE, optimize=True)
     assert not different, "\n".join([*different, "If the change is wanted: make pictures, look at them, commit them."])
     assert {path.stem for path in KEPT.glob("*.png")} == {view.name for view in VIEWS}
 

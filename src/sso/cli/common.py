@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import orjson
@@ -185,6 +186,8 @@ def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> 
 
 
 def _cell(title: str, value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
     text = "" if value is None else str(value)
     return _(text) if text and title in STATES else text
 
