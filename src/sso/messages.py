@@ -61,3 +61,8 @@ def choose_language() -> str:
 def _(message: str) -> str:
     """Return ``message`` in the language of this command."""
     return _chosen.gettext(message)
+
+
+def is_english() -> bool:
+    """Tell whether this command speaks English, the language of the code."""
+    return type(_chosen) is gettext.NullTranslations

@@ -227,6 +227,23 @@ def test_keys_are_listed_and_rotated(cli: Cli) -> None:
     assert cli("keys", "reencrypt").out.startswith("0 secrets")
 
 
+def test_tables_and_help_are_in_the_language_of_the_terminal(cli: Cli) -> None:
+    assert " active " in cli("keys", "list").out
+    empty = cli("webhooks", "list")
+    assert (empty.out.split(), empty.err) == (["id", "url", "events", "state", "description"], "The list is empty.\n")
+    cli.monkeypatch.setenv("SSO_LANGUAGE", "id")
+    shown = cli("keys", "list").out
+    assert " aktif " in shown
+    assert " active " not in shown
+    assert cli("keys", "list", "--json").json[0]["status"] == "active", "programs read the words of the provider"
+    refused = cli("users", "create", "siti", "--password-stdin", stdin="perahu-kertas-di-sungai-88")
+    assert (refused.code, refused.err) == (1, "siti dipakai akun lain.\n"), "use cases refuse in English"
+    help_text = cli("keys", "--help").out
+    assert help_text.startswith("Pemakaian: sso keys")
+    assert "Tampilkan pesan ini lalu keluar." in help_text
+    assert "Show this message" not in help_text
+
+
 def test_sessions_are_listed_and_revoked(cli: Cli) -> None:
     assert cli("sessions", "list", "--json").json == []
     assert cli("sessions", "revoke").code == 1

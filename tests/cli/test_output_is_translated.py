@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import sso.cli
+from sso.cli.language import VALUES
+from sso.identity.employees.rules import State as EmploymentState
 from sso.messages import translations
+from sso.platform.outbox.models import DeliveryStatus
+from sso.portal.choices import State
+from sso.portal.rp_check.results import Outcome
 
 SOURCE = Path(sso.cli.__file__).parent
 SHOWING = {"print", "refuse", "complain", "echo", "prompt", "confirm", "first_of", "an_id", "Refusal", "NoDatabase"}
@@ -92,3 +98,11 @@ def test_every_title_of_a_column_is_translated() -> None:
     titles = set().union(*(titles_of(ast.parse(path.read_text())) for path in SOURCE.glob("*.py")))
     assert {"position", "unit", "applications", "unconfirmed"} <= titles
     assert sorted(title for title in titles if title not in PROTOCOL and words(title) == title) == []
+
+
+@pytest.mark.parametrize("words", [DeliveryStatus, get_args(State), get_args(Outcome), get_args(EmploymentState)])
+def test_every_state_in_a_table_is_translated(words: Iterable[str]) -> None:
+    shown = translations("id").gettext
+    same = {"sandbox"}
+    texts = {str(word) for word in words} - same
+    assert [text for text in texts if text not in VALUES or shown(text) == text] == []

@@ -144,7 +144,7 @@ def test_commands_speak_indonesian_where_the_terminal_does(cli: Cli) -> None:
     assert cli("users", "list").out.split("\n")[0].split() == ["id", "name", "roles", "status"]
     assert "Administrators: there is one administrator" in cli("doctor").out
     codes = cli("doctor", "--json").json
-    assert all(set(check) == {"about", "state", "text", "page", "command"} for check in codes)
+    assert all(set(check) == {"about", "state", "text", "page", "command", "setting"} for check in codes)
 
 
 def test_the_file_of_settings_stays_whole_and_private(tmp_path: Path, fresh: dict[str, str]) -> None:

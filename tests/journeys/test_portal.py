@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -188,6 +188,7 @@ LINK = "link "
 PAGES = {
     "dimas": [
         "/developer", "/developer/new", "/developer/new?kind=web", "/developer/new?kind=native", "/developer/docs",
+        f"{LINK}/developer/docs/",
         "/developer/apps/contoh-uji/requests",
         "/developer/apps/contoh-uji", "/developer/apps/contoh-uji/settings?check=1", "/developer/apps/contoh-uji/team",
         "/developer/apps/contoh-uji/secrets", "/developer/apps/contoh-uji/quick-start",
@@ -212,6 +213,39 @@ DISPLAYS = {
     "id-ID": [Display(360, 740, "light", Rules.ALL), Display(1280, 900, "dark", Rules.COLOURS | Rules.SIZES)],
     "en-GB": [Display(360, 740, "dark", Rules.COLOURS | Rules.SIZES), Display(1280, 900, "light", Rules.ALL)],
 }
+
+
+async def run_trial(demo: Demo, page: Page, locale: str) -> None:
+    """Run a test sign-in of the playground, whose requests and tokens are shown then."""
+    await page.goto(f"{demo.issuer}/developer/apps/contoh-uji/try")
+    async with page.expect_navigation():
+        await page.locator("button[name=choice][value=begin]").click()
+    allow = page.get_by_role("button", name=re.compile("^(Setujui|Allow)$"))
+    if await allow.count():
+        async with page.expect_navigation():
+            await allow.click()
+    await page.wait_for_url("**/try?t=*")
+
+
+async def invite_from_a_file(demo: Demo, page: Page, locale: str) -> None:
+    """Invite users from a file, and stop at the page that lists what came of each line."""
+    await page.goto(f"{demo.issuer}/admin/invitations/file")
+    lines = f"name,email\nWulan Dua,wulan-{locale}@kota.example\nSalah,bukan alamat\n"
+    await page.locator("input[type=file]").set_input_files(
+        {"name": "users.csv", "mimeType": "text/csv", "buffer": lines.encode()}
+    )
+    await page.locator("form[enctype] button").click()
+    await page.locator("#note").fill("Pegawai baru")
+    await page.locator("form[action$=confirm] button").click()
+    await page.wait_for_url("**/admin/invitations/file/result?*")
+
+
+Act = Callable[[Demo, Page, str], Awaitable[None]]
+RESULTS: dict[str, dict[str, Act]] = {
+    "dimas": {"trial": run_trial},
+    "ratna": {"invitations-result": invite_from_a_file},
+}
+"""Pages that forms lead to: the name of their pictures, and how to come there."""
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +297,12 @@ async def test_every_page_of_developers_and_administrators_is_accessible_and_fit
         assert answer is not None
         assert answer.status == 200, path
         picture = re.sub(r"[0-9a-f-]{36}|\W+", "-", path.strip("/"))
+        try:
+            await check_displays(page, displays, f"portal-{picture}-{locale[:2]}")
+        except AssertionError as error:
+            wrong.append(str(error))
+    for picture, act in RESULTS[name].items():
+        await act(demo, page, locale)
         try:
             await check_displays(page, displays, f"portal-{picture}-{locale[:2]}")
         except AssertionError as error:

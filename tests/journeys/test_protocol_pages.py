@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import httpx2 as httpx
 import pytest
+import yaml
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
@@ -26,7 +27,7 @@ from tests.journeys.displays import Display, Rules, check_access, check_displays
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
 from tests.support import QUICK_HASHES
-from tests.waiting import BROWSER_MILLISECONDS, wait_for
+from tests.waiting import BROWSER_MILLISECONDS, until, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -82,6 +83,12 @@ class Running:
 
     issuer: str
     app: Application
+    environment: dict[str, str]
+    directory: Path
+
+    def command(self, *commands: list[str]) -> str:
+        """Run commands of the provider and return what they print."""
+        return "\n".join(run_commands(self.environment, self.directory, *commands))
 
     def register(self, **metadata: Any) -> dict[str, Any]:
         document = {"redirect_uris": [f"{self.app.origin}/cb"], "client_name": "Toko Buku", **metadata}
@@ -114,6 +121,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "SSO_DATA_DIR": str(directory),
         "SSO_CLIENT_REGISTRATION": "open",
         "SSO_CLIENT_REGISTRATION_PROFILE": "certification",
+        "SSO_TRUSTED_PROXIES": "127.0.0.1",
     }
     person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
     run_commands(environment, directory, ["db", "upgrade"], person, stdin=PASSWORD)
@@ -124,7 +132,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         )
         try:
             wait_for(port, process, directory / "log")
-            yield Running(f"http://localhost:{port}", app)
+            yield Running(f"http://localhost:{port}", app, environment, directory)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -320,3 +328,96 @@ async def test_pages_with_a_logo_and_in_every_display(running: Running, chromium
     await expect(page.locator("#password")).to_have_count(0)
     await check_displays(page, DISPLAYS, f"consent-logo-{locale}")
     await context.close()
+
+
+CATALOGUE = """
+catalogue: pages
+applications:
+  - client_id: arsip
+    type: gate
+    client_name: Arsip Kota
+    first_party: true
+    gate: {hosts: [arsip.kota.example], headers: [username]}
+  - client_id: lama
+    type: cas
+    client_name: Aplikasi Lama
+    redirect_uris: ["https://lama.kota.example/masuk.php"]
+    post_logout_redirect_uris: ["https://lama.kota.example/"]
+    scope: openid profile
+"""
+REQUIRED = {
+    "scopes": {"city_profile": {"title": "Data warga", "title#en": "City data"}},
+    "attributes": {
+        "service_area": {
+            "type": "choice",
+            "title": "Kecamatan",
+            "title#en": "District",
+            "choices": {"cpd": {"title": "Cipondoh", "title#en": "Cipondoh"}},
+            "read": ["user"],
+            "write": ["user"],
+            "required_at_registration": True,
+            "scope": "city_profile",
+        }
+    },
+}
+BOTH = [Display(360, 740, "light", Rules.ALL), Display(1280, 800, "dark", Rules.COLOURS | Rules.SIZES)]
+
+
+async def test_pages_of_cas_and_of_the_gate_in_every_display(running: Running, chromium: Browser) -> None:
+    (running.directory / "pages.yaml").write_text(CATALOGUE)
+    printed = running.command(["clients", "apply", "pages.yaml"], ["gate", "config", "arsip", "--for", "nginx"])
+    key = re.search(r"X-SSO-Gate-Key +\"?([^\s\";]+)", printed)
+    assert key, printed
+    context = await new_context(chromium, viewport={"width": 360, "height": 740}, locale="id-ID")
+    page = await context.new_page()
+    service = urlencode({"service": "https://lama.kota.example/masuk.php"})
+
+    async def open_at(path: str) -> None:
+        """Open a page as soon as this process of the provider knows the application."""
+
+        async def is_known() -> bool:
+            answer = await page.goto(running.issuer + path)
+            return answer is not None and (answer.status < 400 or ("/callback" in path and answer.status == 400))
+
+        await until(is_known, 30)
+
+    await open_at(f"/cas/login?{service}")
+    await expect(page.get_by_text("Aplikasi Lama").first).to_be_visible()
+    await check_displays(page, BOTH, "cas-login")
+    await sign_in(page, "siti", PASSWORD)
+    await expect(page.get_by_role("heading", name="Aplikasi Lama meminta izin Anda")).to_be_visible()
+    await open_at(f"/cas/logout?{urlencode({'service': 'https://lama.kota.example/'})}")
+    await expect(page.get_by_role("heading", name="Keluar?")).to_be_visible()
+    await check_displays(page, BOTH, "cas-logout")
+
+    proxied = {"X-SSO-Gate-Key": key[1], "X-Forwarded-Host": "arsip.kota.example", "X-Forwarded-Proto": "https"}
+    await context.set_extra_http_headers(proxied)
+    for path, heading in (("sent?to=/surat", "Kirim ulang formulir Anda"), ("callback", "Anda belum masuk")):
+        await open_at(f"/.sso/{path}")
+        await expect(page.get_by_role("heading")).to_contain_text(heading)
+        await check_displays(page, BOTH, f"gate-{path.partition('?')[0]}")
+    await context.close()
+
+
+async def test_the_page_that_asks_for_missing_data_in_every_display(running: Running, chromium: Browser) -> None:
+    (running.directory / "asked.yaml").write_text(yaml.safe_dump(REQUIRED))
+    (running.directory / "none.yaml").write_text("attributes: {}\n")
+    running.command(["attributes", "apply", "asked.yaml", "--reason", "test"])
+    try:
+        context = await new_context(chromium, viewport={"width": 360, "height": 740}, locale="id-ID")
+        page = await context.new_page()
+
+        async def is_asked() -> bool:
+            await context.clear_cookies()
+            await page.goto(f"{running.issuer}/login")
+            await sign_in(page, "siti", PASSWORD)
+            await expect(page.locator("#password")).to_have_count(0)
+            return "/more-data" in page.url
+
+        await until(is_asked, 30)
+        await check_displays(page, BOTH, "more-data")
+        await page.get_by_role("button", name="Nanti saja").click()
+        await expect(page.get_by_role("heading", name="Halo, Siti Rahmawati")).to_be_visible()
+        await context.close()
+    finally:
+        running.command(["attributes", "apply", "none.yaml", "--reason", "test", "--yes"])

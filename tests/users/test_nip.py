@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sso import clock
-from sso.http.admin.refusal_texts import is_known
+from sso.accounts.refusal_texts import is_known
 from sso.identity.users.identifiers import meanings, normalise_as
 from sso.identity.users.nip import (
     OLD_WRONG,

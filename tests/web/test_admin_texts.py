@@ -11,6 +11,7 @@ import pytest
 
 import sso
 from sso.accounts.bulk_actions import BULK_ACTIONS
+from sso.accounts.refusal_texts import REFUSALS, is_known, refusal_text
 from sso.accounts.role_rules import REFUSALS as ROLE_RULES
 from sso.accounts.user_actions import ACTIONS
 from sso.http.admin import attention, sessions
@@ -21,7 +22,6 @@ from sso.http.admin.dashboard import BEFORE, LEVELS, SERIES_TEXTS, TRENDS
 from sso.http.admin.imports import DECISIONS, PROPOSALS, REASON_TEXTS
 from sso.http.admin.invitation_files import LINE_MISTAKES, REFUSED
 from sso.http.admin.invitations import DONE
-from sso.http.admin.refusal_texts import REFUSALS, is_known, refusal_text
 from sso.http.admin.selected import TEXTS
 from sso.http.admin.users import CONTACT_PROBLEMS
 from sso.http.common.charts import round_up
@@ -172,7 +172,7 @@ def test_every_refusal_that_the_console_shows_is_translated() -> None:
     refusals = refusals_of("UserError", "ClientError", "Stale", "NotChecked")
     assert len(refusals) > 25
     unknown = sorted(text for text in refusals if not is_known(text))
-    assert unknown == [], "add these to sso/http/admin/refusal_texts.py"
+    assert unknown == [], "add these to sso/accounts/refusal_texts.py"
     assert refusal_text("siti@kota.example is already used", WORDS) == "siti@kota.example dipakai akun lain."
 
 

@@ -75,7 +75,11 @@ async def test_error_pages_have_the_menu_where_the_session_was_read(city: City) 
             assert 'class="sign-in" href="/login"' in page.text
             assert log.take() == [], "a stranger's 404 reads nothing"
         await signed_in(city, browser, "siti")
-        for path, status in (("/nothing-here", 404), ("/admin", 403), ("/developer/applications/none", 404)):
+        unknown = "/authorize?client_id=nobody&response_type=code"
+        for path, status in (
+            ("/nothing-here", 404), ("/admin", 403), ("/developer/applications/none", 404), (unknown, 400),
+            ("/open/none", 404),
+        ):  # fmt: skip
             page = await browser.http.get(path, headers=PAGE)
             assert page.status_code == status, path
             assert menu_of(page.text) == ["/account", "/apps", "/login?add=1"], path

@@ -94,9 +94,8 @@ def list_command(
     async def work(storage: Storage) -> list[dict[str, object]]:
         async with storage.db.read() as session:
             chosen = AuditFilter(type=type_, actor=actor, subject=subject, client_id=client)
-            return [
-                {**content(event), "seq": event.seq} for event in await page_of_events(session, chosen, None, limit + 1)
-            ]
+            events = await page_of_events(session, chosen, None, limit + 1)
+            return [{**content(event), "at": event.at, "seq": event.seq} for event in events]
 
     rows = first_of(run(work), limit, _("For more, use a higher --limit; the whole log: sso audit export"))
     titles = ("at", "type", "outcome", "actor", "subject", "client_id")

@@ -9,13 +9,14 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import orjson
 import typer
 
 from sso.errors import Refusal, SettingsError
-from sso.messages import N_, _
+from sso.messages import N_, _, is_english
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def guarded(command: Callable[[], object]) -> None:
         complain(_("The settings cannot be used:"), *error.mistakes)
         raise SystemExit(WRONG) from None
     except Refusal as error:
-        complain(*error.mistakes)
+        complain(*_in_language(error.mistakes))
         raise SystemExit(CANNOT) from None
     except BrokenPipeError:
         raise SystemExit(CANNOT) from None
@@ -60,6 +61,15 @@ def guarded(command: Callable[[], object]) -> None:
             raise
         complain(_("The database cannot be used:") + f" {getattr(error, 'orig', None) or error}")
         raise SystemExit(CANNOT) from None
+
+
+def _in_language(mistakes: Sequence[str]) -> Sequence[str]:
+    """Return the lines of a refusal in the language of this command. Use cases refuse in English."""
+    if is_english():
+        return mistakes
+    from sso.accounts.refusal_texts import refusal_text  # imported here: English needs no patterns
+
+    return [refusal_text(mistake, _) for mistake in mistakes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +171,25 @@ def print_json(value: object) -> None:
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
+STATES = frozenset({"outcome", "secret", "state", "status"})
+"""The columns whose values are words of the provider, which are translated (``sso.cli.language.VALUES``)."""
+
+
 def print_table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Print rows in columns. The titles are translated (``sso.cli.language.COLUMNS``)."""
-    lines = [tuple(map(_, titles)), *[tuple("" if cell is None else str(cell) for cell in row) for row in rows]]
+    """Print rows in columns. Titles and words of the provider are translated (``sso.cli.language``)."""
+    lines = [tuple(map(_, titles)), *[tuple(map(_cell, titles, row)) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if len(lines) == 1:
+        complain(_("The list is empty."))
+
+
+def _cell(title: str, value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    text = "" if value is None else str(value)
+    return _(text) if text and title in STATES else text
 
 
 def print_rows(titles: tuple[str, ...], rows: Sequence[Mapping[str, object]], *, json: bool) -> None:

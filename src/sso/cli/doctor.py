@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from sso.cli.common import Json, print_json
 from sso.messages import N_, _
+
+if TYPE_CHECKING:
+    from sso.setup.findings import Finding
 
 SIGNS = {"good": N_("ok"), "warning": N_("warning"), "bad": N_("BAD")}
 
@@ -20,12 +24,18 @@ def doctor(json: Json = False) -> None:
     from sso.setup.examination import examine
     from sso.setup.findings import shown
 
-    findings = asyncio.run(examine(load_settings()))
+    settings = load_settings()
+    findings = asyncio.run(examine(settings))
     if json:
         print_json([shown(finding) for finding in findings])
     else:
         for finding in findings:
-            command = f" [{finding.command}]" if finding.state != "good" and finding.command else ""
-            print(f"{_(SIGNS[finding.state]):<10} {finding.title(_)}: {finding.translated(_)}{command}")
+            remedy = f" [{remedy_of(finding, settings.issuer)}]" if finding.state != "good" else ""
+            print(f"{_(SIGNS[finding.state]):<10} {finding.title(_)}: {finding.translated(_)}{remedy}")
     if any(finding.state == "bad" for finding in findings):
         raise SystemExit(1)
+
+
+def remedy_of(finding: Finding, issuer: str) -> str:
+    """Return what mends a finding: the command, else the line for the environment, else the page of the console."""
+    return finding.command or finding.setting or f"{issuer}{finding.page}"

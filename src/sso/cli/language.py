@@ -89,10 +89,55 @@ COLUMNS = (
 )
 """The titles of columns; ids and the names of the protocol stay as they are. ``print_table`` translates them."""
 
+VALUES = (
+    N_("accepted"),
+    N_("active"),
+    N_("approved"),
+    N_("cancelled"),
+    N_("closed"),
+    N_("disabled"),
+    N_("done"),
+    N_("draft"),
+    N_("enabled"),
+    N_("ended"),
+    N_("failed"),
+    N_("failure"),
+    N_("given_up"),
+    N_("held"),
+    N_("missing"),
+    N_("next"),
+    N_("not needed"),
+    N_("not_applicable"),
+    N_("open"),
+    N_("passed"),
+    N_("pending"),
+    N_("planned"),
+    N_("present"),
+    N_("refused"),
+    N_("retired"),
+    N_("running"),
+    N_("skipped"),
+    N_("stopped"),
+    N_("submitted"),
+    N_("success"),
+    N_("suspended"),
+    N_("unclear"),
+)
+"""The words of the provider in columns such as ``status``. JSON has them as they are."""
+
 
 def translate_help(command: Any) -> None:
     """Translate the help of a command, of its options, and of all commands below it."""
+
+    class Formatter(command.context_class.formatter_class):  # type: ignore[misc]
+        """Begins with a translated word; the library has the English one in its code."""
+
+        def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+            super().write_usage(prog, args, _("Usage:") + " " if prefix is None else prefix)
+
+    command.context_class.formatter_class = Formatter
     for part in _parts(command):
+        _translate_help_option(part)
         for described in (part, *part.params):
             if text := getattr(described, "help", None):
                 described.help = _(unwrapped(text))
@@ -108,6 +153,18 @@ def help_messages(command: Any) -> set[str]:
 def unwrapped(text: str) -> str:
     """Return a text with each paragraph on one line."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
+def _translate_help_option(part: Any) -> None:
+    """Translate what help says of ``--help``: the library makes that option when it is asked for."""
+    made = part.get_help_option
+
+    def translated(context: Any) -> Any:
+        if option := made(context):
+            option.help = _("Show this message and exit.")
+        return option
+
+    part.get_help_option = translated
 
 
 def _parts(command: Any) -> Iterator[Any]:

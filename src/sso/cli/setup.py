@@ -92,6 +92,7 @@ def _steps(dialogue: object, answers: Answers, env_file: Path) -> Installation:
 
 def _print_result(installation: Installation, json: bool) -> None:
     """Print the checklist, and the link once."""
+    from sso.cli.doctor import remedy_of
     from sso.setup.examination import examine
     from sso.setup.findings import shown
 
@@ -105,8 +106,8 @@ def _print_result(installation: Installation, json: bool) -> None:
     say(_("Checklist:"))
     for finding in findings:
         if finding.state != "good":
-            command = f" [{finding.command}]" if finding.command else ""
-            say(f"  - {finding.title(_)}: {finding.translated(_)}{command}")
+            remedy = remedy_of(finding, installation.settings().issuer)
+            say(f"  - {finding.title(_)}: {finding.translated(_)} [{remedy}]")
     say("  " + _("%(count)s checks are fine.") % {"count": sum(finding.state == "good" for finding in findings)})
     say("")
     if installation.link:

@@ -7,17 +7,26 @@ from datetime import timedelta
 
 from sso import clock
 from sso.clients.registry import Client, Registry
+from sso.messages import N_
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.settings import Settings
 from sso.setup import store
-from sso.setup.findings import Finding, bad, either, good, says, warning
+from sso.setup.findings import Finding, Words, bad, either, good, says, warning
 
 CHANGED_DAYS = 30
 """How long doctor tells of a change of every ``sub`` of an application."""
 LATE_JOBS = timedelta(minutes=30)
 """After which time without jobs doctor warns: they are due every five minutes."""
 OLD_BACKUP = timedelta(days=2)
+COUNTED = {
+    "pending": N_("%(count)s waiting"),
+    "held": N_("%(count)s held back"),
+    "done": N_("%(count)s delivered"),
+    "given_up": N_("%(count)s failed"),
+    "skipped": N_("%(count)s skipped"),
+}
+"""What is said of the deliveries of each status."""
 NAMED = 5
 """How many applications, receivers or servers a finding names."""
 
@@ -75,7 +84,9 @@ def applications(registry: Registry) -> Finding:
     if relaxed:
         values = {"count": len(relaxed), "names": "; ".join(relaxed[:NAMED])}
         words.append(says("%(count)s have relaxed rules: %(names)s", **values))
-    return either("applications", not (missing or relaxed or misspelt), *words, page="/admin/applications")
+    command = f"sso clients secret {missing[0]}" if missing else ""
+    is_good = not (missing or relaxed or misspelt)
+    return either("applications", is_good, *words, page="/admin/applications", command=command)
 
 
 def logout(registry: Registry) -> Finding:
@@ -90,7 +101,7 @@ def logout(registry: Registry) -> Finding:
         return good("logout", says("every application is notified when a session ends"), page="/admin/applications")
     values = {"count": len(silent), "names": some(silent)}
     text = says("%(count)s applications have no logout address, so users stay signed in there: %(names)s", **values)
-    return warning("logout", text, page="/admin/applications")
+    return warning("logout", text, page=f"/admin/applications/{silent[0]}/settings")
 
 
 def _signs_users_in(client: Client) -> bool:
@@ -103,18 +114,28 @@ def privileges(registry: Registry) -> Finding:
 
     power = {PERMISSIONS[name].scope for name in GIVES_POWER}
     named = [client for client in registry if client.enabled and (client.held or restricted(client.meta.scope.split()))]
-    parts, missing = [], []
+    parts: list[Words] = []
+    missing: list[str] = []
     for client in sorted(named, key=lambda application: application.client_id):
         mine = restricted(client.scopes)
-        alone = "; without a person too" if set(restricted(client.scopes_alone)) & power else ""
-        parts += [f"{client.client_id} ({' '.join(mine)}{alone})"] if mine else []
+        alone = set(restricted(client.scopes_alone)) & power
+        held = {"application": client.client_id, "scopes": " ".join(mine)}
+        if alone:
+            parts.append(says("%(application)s (%(scopes)s; without a person too)", **held))
+        elif mine:
+            parts.append(says("%(application)s (%(scopes)s)", **held))
         missing += [f"{client.client_id} {name}" for name in client.not_granted(client.meta.scope.split())]
-    values = {"count": len(parts), "names": "; ".join(parts) or "–"}
-    words = [says("applications with administration permissions or restricted data: %(count)s: %(names)s", **values)]
+    if parts:
+        values = {"count": len(parts), "names": parts}
+        text = says("applications with administration permissions or restricted data: %(count)s: %(names)s", **values)
+    else:
+        text = says("no application has administration permissions or restricted data")
+    words = [text]
     if missing:
-        text = says("registered and not granted (sso clients grant ID SCOPE): %(names)s", names=", ".join(missing))
-        words.append(text)
-    return either("privileges", not missing, *words, page="/admin/applications")
+        names = ", ".join(missing)
+        words.append(says("registered and not granted (sso clients grant ID SCOPE): %(names)s", names=names))
+    command = f"sso clients grant {missing[0]}" if missing else ""
+    return either("privileges", not missing, *words, page="/admin/applications", command=command)
 
 
 async def unit_codes(db: Database, registry: Registry) -> Finding:
@@ -200,7 +221,8 @@ async def people(settings: Settings, db: Database) -> Finding:
         return warning("people", text, page="/admin/people", command="sso setup")
     if ADMIN not in settings.second_factor_roles:
         text = says("administrators can sign in without two-step verification (SSO_SECOND_FACTOR_ROLES)")
-        return warning("people", text)
+        roles = ",".join([ADMIN, *settings.second_factor_roles])
+        return warning("people", text, setting=f"SSO_SECOND_FACTOR_ROLES={roles}")
     return good("people", says("there are several administrators"), page="/admin/people?role=admin")
 
 
@@ -211,9 +233,14 @@ async def deliveries(db: Database) -> Finding:
     async with db.read() as session:
         counts = await outbox.counts(session)
     failed = counts.get("given_up", 0)
-    text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    words = says("%(counts)s", counts=text) if text else says("none yet")
-    return either("deliveries", not failed, words, page="/admin/deliveries", command="sso deliveries list")
+    words = [Words(text, {"count": counts[status]}) for status, text in COUNTED.items() if counts.get(status)]
+    return either(
+        "deliveries",
+        not failed,
+        *(words or [says("none yet")]),
+        page="/admin/deliveries",
+        command="sso deliveries list",
+    )
 
 
 async def receivers(db: Database) -> Finding:
@@ -237,7 +264,8 @@ async def limits(settings: Settings, db: Database) -> Finding:
     if kind == "memory":
         return good("limits", says("each process counts for itself; for several hosts set SSO_RATE_LIMIT_STORAGE"))
     if not await storage_for(settings, db).check():
-        return bad("limits", says("%(kind)s does not answer (SSO_RATE_LIMIT_STORAGE)", kind=kind))
+        text = says("%(kind)s does not answer (SSO_RATE_LIMIT_STORAGE)", kind=kind)
+        return bad("limits", text, command="redis-cli -h HOST ping")
     return good("limits", says("all processes count together: %(kind)s", kind=kind))
 
 
@@ -269,7 +297,7 @@ async def jobs(db: Database) -> Finding:
         words.append(says("no process runs them; set SSO_RUN_WORKER or start sso worker"))
         return warning("jobs", *words, command="sso worker")
     failed = [says("%(job)s: %(error)s", job=run.name, error=run.error) for run in runs.values() if run.error]
-    return either("jobs", not failed, *words, *failed[:3])
+    return either("jobs", not failed, *words, *failed[:3], command="sso worker")
 
 
 async def backups(db: Database) -> Finding:

@@ -31,11 +31,13 @@ async def database(db: Database) -> Finding:
             result = (await session.execute(sql("PRAGMA quick_check"))).scalar_one()
             broken = (await session.execute(sql("PRAGMA foreign_key_check"))).all()
             text = says("SQLite %(path)s: %(result)s", path=db.url.database, result=result)
-            return good("database", text) if result == "ok" and not broken else bad("database", text)
+            is_whole = result == "ok" and not broken
+            return good("database", text) if is_whole else bad("database", text, command="sso restore BACKUP")
         version = (await session.execute(sql("SHOW server_version"))).scalar_one()
         standby = (await session.execute(sql("SELECT pg_is_in_recovery()"))).scalar_one()
     if standby:
-        return bad("database", says("PostgreSQL %(version)s is read-only: a standby", version=version))
+        text = says("PostgreSQL %(version)s is read-only: a standby", version=version)
+        return bad("database", text, setting="SSO_DATABASE_URL=postgresql://sso@PRIMARY/sso")
     return good("database", says("PostgreSQL %(version)s", version=version))
 
 
@@ -54,8 +56,26 @@ async def standby(db: Database) -> Finding:
             "each write waits for a standby and is answered with 503: start a standby, or let PostgreSQL wait for none "
             "(synchronous_standby_names = '')"
         )
-        return bad("standby", *words, advice)
-    return either("standby", not (late or risky or replication.hidden), *words)
+        return bad("standby", *words, advice, command=_sql("ALTER SYSTEM SET synchronous_standby_names = ''"))
+    command = _standby_command(replication, db.url.username or "sso")
+    return either("standby", not (late or risky or replication.hidden), *words, command=command)
+
+
+def _standby_command(replication: Replication, role: str) -> str:
+    """Return the command that mends what is not ready, the most urgent first, or that shows how far standbys are."""
+    if replication.guarantee == "none":
+        return _sql("ALTER SYSTEM SET synchronous_commit = 'on'")
+    if replication.hidden:
+        return _sql(f"GRANT pg_monitor TO {role}")
+    if replication.standbys and not replication.commits_wait:
+        return _sql("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'")
+    return _sql("SELECT * FROM pg_stat_replication")
+
+
+def _sql(statement: str) -> str:
+    """Return the command that runs a statement; a changed setting of PostgreSQL is loaded."""
+    reload = ' -c "SELECT pg_reload_conf()"' if statement.startswith("ALTER SYSTEM") else ""
+    return f'psql -c "{statement}"{reload}'
 
 
 def _standby_words(replication: Replication) -> list[Words]:
@@ -88,7 +108,7 @@ async def host_clock(db: Database) -> Finding:
             "clocks (NTP)",
             seconds=seconds,
         )
-        return bad("clock", text)
+        return bad("clock", text, command="timedatectl set-ntp true")
     if difference > 0:
         return good("clock", says("this host is %(seconds).1f seconds ahead of the database", seconds=seconds))
     return good("clock", says("this host is %(seconds).1f seconds behind the database", seconds=seconds))
@@ -111,7 +131,7 @@ def failed(about: str, error: Exception) -> Finding:
     """Return the finding of a check that could not be done."""
     lines = str(error).splitlines() or [""]
     text = f"{type(error).__name__}: {lines[0]}"
-    return bad(about, says("the check failed: %(error)s", error=text))
+    return bad(about, says("the check failed: %(error)s", error=text), command="sso doctor")
 
 
 def unknown_database(reason: str) -> Finding:

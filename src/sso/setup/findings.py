@@ -1,4 +1,4 @@
-"""What a check of the installation says: in both languages, with the page or the command that mends it."""
+"""What a check of the installation says: in both languages, with the page, the command or the setting that mends it."""
 
 from __future__ import annotations
 
@@ -46,14 +46,25 @@ TITLES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A sentence with values. The text is a message of the catalogue."""
+    """A sentence with values. The text is a message of the catalogue; a value can be a sentence, or a list of them."""
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
 
     def translated(self, translate: Translate) -> str:
         """Return the sentence in a language."""
-        return translate(self.text) % self.values if self.values else translate(self.text)
+        values = {name: _in_language(value, translate) for name, value in self.values.items()}
+        return translate(self.text) % values if values else translate(self.text)
+
+
+def _in_language(value: object, translate: Translate) -> object:
+    match value:
+        case Words():
+            return value.translated(translate)
+        case list():
+            return "; ".join(str(_in_language(part, translate)) for part in value)
+        case _:
+            return value
 
 
 def says(text: str, **values: object) -> Words:
@@ -70,7 +81,10 @@ class Finding:
         state: whether it is ready.
         words: what was found, one sentence or more.
         page: the page of the console that mends it; empty: none.
-        command: the command that mends it; empty: none.
+        command: the command that mends it, or that shows what is wrong; empty: none.
+        setting: the line for the environment that mends it, ``SSO_NAME=value``; empty: none.
+
+    Whatever is not ready names at least one of the three.
     """
 
     about: str
@@ -78,6 +92,7 @@ class Finding:
     words: tuple[Words, ...]
     page: str = ""
     command: str = ""
+    setting: str = ""
 
     @property
     def text(self) -> str:
@@ -101,6 +116,7 @@ class ShownFinding(TypedDict):
     text: str
     page: str
     command: str
+    setting: str
 
 
 def shown(finding: Finding, translate: Translate = str) -> ShownFinding:
@@ -111,27 +127,28 @@ def shown(finding: Finding, translate: Translate = str) -> ShownFinding:
         "text": finding.translated(translate),
         "page": finding.page,
         "command": finding.command,
+        "setting": finding.setting,
     }
 
 
-def good(about: str, *words: Words, page: str = "", command: str = "") -> Finding:
+def good(about: str, *words: Words, page: str = "", command: str = "", setting: str = "") -> Finding:
     """Return a finding that needs nothing."""
-    return Finding(about, "good", words, page, command)
+    return Finding(about, "good", words, page, command, setting)
 
 
-def warning(about: str, *words: Words, page: str = "", command: str = "") -> Finding:
+def warning(about: str, *words: Words, page: str = "", command: str = "", setting: str = "") -> Finding:
     """Return a finding that somebody should look at."""
-    return Finding(about, "warning", words, page, command)
+    return Finding(about, "warning", words, page, command, setting)
 
 
-def bad(about: str, *words: Words, page: str = "", command: str = "") -> Finding:
+def bad(about: str, *words: Words, page: str = "", command: str = "", setting: str = "") -> Finding:
     """Return a finding that must be mended."""
-    return Finding(about, "bad", words, page, command)
+    return Finding(about, "bad", words, page, command, setting)
 
 
-def either(about: str, is_good: bool, *words: Words, page: str = "", command: str = "") -> Finding:
+def either(about: str, is_good: bool, *words: Words, page: str = "", command: str = "", setting: str = "") -> Finding:
     """Return a finding that is good, or else a warning."""
-    return Finding(about, "good" if is_good else "warning", words, page, command)
+    return Finding(about, "good" if is_good else "warning", words, page, command, setting)
 
 
 def worst_first(findings: list[Finding]) -> list[Finding]:

@@ -21,10 +21,10 @@ def address_of_provider(settings: Settings) -> Finding:
         return warning("settings", text, command="sso setup")
     if settings.client_registration == "open":
         text = says("SSO_CLIENT_REGISTRATION=open: everybody can register applications; use this on test systems only")
-        return warning("settings", text)
+        return warning("settings", text, setting="SSO_CLIENT_REGISTRATION=token")
     if not settings.trusted_proxies:
         text = says("SSO_TRUSTED_PROXIES is empty: behind a reverse proxy all users have the IP address of the proxy")
-        return warning("settings", text)
+        return warning("settings", text, setting="SSO_TRUSTED_PROXIES=10.0.0.0/8")
     return good("settings", says("the issuer is %(issuer)s", issuer=settings.issuer))
 
 
@@ -54,7 +54,8 @@ def countries(settings: Settings) -> Finding:
     try:
         Countries(settings)
     except Refusal as error:
-        return bad("countries", says("%(error)s", error="; ".join(error.mistakes)))
+        text = says("%(error)s", error="; ".join(error.mistakes))
+        return bad("countries", text, setting="SSO_COUNTRY_DATABASE=/etc/sso/dbip-country-lite.mmdb")
     return good("countries", says("read from %(path)s", path=settings.country_database))
 
 
@@ -63,14 +64,14 @@ def disk(settings: Settings) -> Finding:
     place = settings.data_dir if settings.data_dir.exists() else settings.data_dir.absolute().parent
     free = shutil.disk_usage(place).free if place.exists() else 0
     text = says("%(free)s MB free at %(place)s", free=free // 1024 // 1024, place=place)
-    return good("disk", text) if free > MIN_FREE_BYTES else bad("disk", text)
+    return good("disk", text) if free > MIN_FREE_BYTES else bad("disk", text, command=f"du -h -d 1 {place}")
 
 
 def mail(settings: Settings) -> Finding:
     """Check whether e-mails can be sent."""
     if settings.development_outbox:
         text = says("SSO_DEVELOPMENT_OUTBOX is on: e-mails and SMS are not sent, and everybody can read them")
-        return warning("mail", text)
+        return warning("mail", text, setting="SSO_DEVELOPMENT_OUTBOX=false")
     if "email" not in settings.channels:
         text = says("the channel email is disabled (SSO_CHANNELS)")
         return warning("mail", text, page="/admin/system/channels")

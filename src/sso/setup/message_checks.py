@@ -19,7 +19,7 @@ async def messages(settings: Settings, db: Database) -> Finding:
     if "whatsapp" in channels and not settings.development_outbox:
         problem, sender = await _whatsapp(settings)
         if problem is not None:
-            return bad("messages", problem)
+            return bad("messages", problem, command="sso messages test NUMBER --channel whatsapp")
         words.append(says("WhatsApp: %(sender)s", sender=sender))
         if "sms" not in channels:
             words.append(says("there is no SMS for messages that WhatsApp cannot deliver"))
@@ -28,7 +28,8 @@ async def messages(settings: Settings, db: Database) -> Finding:
         used = {"budget": use.budget.name, "used": use.used, "maximum": use.budget.maximum}
         words.append(says("%(budget)s: %(used)s of %(maximum)s today", **used))
     is_full = any(use.percent >= settings.phone_budget_alarm for use in uses)
-    return either("messages", not is_full, *words, command=f"sso messages test NUMBER --channel {channels[0]}")
+    test = f"sso messages test NUMBER --channel {channels[0]}"
+    return either("messages", not is_full, *words, page="/admin/system/limits", command="" if is_full else test)
 
 
 async def _whatsapp(settings: Settings) -> tuple[Words | None, str]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sso.accounts.refusal_texts import refusal_text
 from sso.clients import store as clients
 from sso.clients.models import REMOVED, Application
 from sso.clients.privileges import grant_privilege, revoke_privilege
@@ -29,7 +30,6 @@ from sso.http.admin.application_page import (
     typed_policies,
 )
 from sso.http.admin.applications import APPLICATIONS
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.refused import RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_, translations

@@ -3,6 +3,7 @@ as CSV and as lines of JSON."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,11 +31,13 @@ from sso.http.admin.audit_labels import (
 )
 from sso.http.admin.csv_download import MAX_ROWS, PART, Downloads, DownloadSent, Row, csv_response, refused_download
 from sso.http.admin.list_tools import list_tools
+from sso.http.common.dates import moment_text
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Box, CurrentSettings, Db
+from sso.http.common.state import site_of
 from sso.http.common.typed_forms import FormModel, Sent
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.http.console.delivery_texts import KINDS
@@ -53,6 +56,7 @@ router = new_router()
 AUDIT = ADMIN + "/audit"
 Words = Callable[[str], str]
 PAGE = 50
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+\d\d:\d\d", re.ASCII)
 CHECKED_AT_ONCE = 200_000
 """The longest chain, in events, that the page verifies; longer ones are verified by command."""
 NO_DAY = N_("Enter a day such as 2026-11-27.")
@@ -204,7 +208,8 @@ async def _audit_page(
         people = await names_of(session, [*actors, *(chosen.asked[name] for name in PEOPLE_FIELDS)])
         chained, waiting = await chain_length(session)
     following = {**chosen.kept, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
-    words = translations(locale_of(request)).gettext
+    locale, zone = locale_of(request), site_of(request).settings.time_zone
+    words, shown = translations(locale).gettext, partial(moment_text, locale=locale, zone=zone)
     return admin_page(
         request,
         here,
@@ -212,7 +217,7 @@ async def _audit_page(
         "admin_audit.html",
         rows=events[:PAGE],
         names=people,
-        details=partial(_details, words),
+        details=partial(_details, words, shown=shown),
         event_texts=EVENT_TEXTS,
         groups=_event_groups(words),
         group_of=group_of,
@@ -243,11 +248,24 @@ def _event_groups(words: Words) -> list[tuple[str, str, list[tuple[str, str]]]]:
     return groups
 
 
-def _details(words: Words, event: AuditEvent) -> list[tuple[str, str]]:
-    """Return the data of an event, in the language of the page."""
-    return [
-        (words(DATA_TEXTS.get(key, key)), said_of(key, value, words, AUDIT_VALUES)) for key, value in event.data.items()
+def _details(words: Words, event: AuditEvent, shown: Callable[[datetime], str] = str) -> list[tuple[str, str]]:
+    """Return the data of an event in the language of the page, without what is empty.
+
+    Args:
+        words: translates a text.
+        event: the event.
+        shown: writes a moment as the page does.
+    """
+    texts = [
+        (words(DATA_TEXTS.get(key, key)), _written(said_of(key, value, words, AUDIT_VALUES), shown))
+        for key, value in event.data.items()
     ]
+    return [(title, text) for title, text in texts if text]
+
+
+def _written(text: str, shown: Callable[[datetime], str]) -> str:
+    """Return a value; a moment, which is stored as 2026-11-27T19:21:29+00:00, as the page writes it."""
+    return shown(datetime.fromisoformat(text)) if MOMENT.fullmatch(text) else text
 
 
 AUDIT_VALUES = {**VALUE_TEXTS, "kind": {**KIND_TEXTS, **KINDS}}

@@ -23,9 +23,9 @@ from sso.accounts.employee_import import (
     TooManyEnd,
     import_bytes,
 )
+from sso.accounts.refusal_texts import refusal_text
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload

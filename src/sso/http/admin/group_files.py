@@ -29,10 +29,10 @@ from sso.accounts.group_files import (
     read_units_csv,
 )
 from sso.accounts.groups import NO_REASON, GroupRefused
+from sso.accounts.refusal_texts import Words, refusal_text
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.http.admin.groups import Writes
-from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts.group_files import day_text
 from sso.accounts.groups import GroupRefused
+from sso.accounts.refusal_texts import refusal_text
 from sso.accounts.services import AccountActions
 from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response, download_of
 from sso.http.admin.group_actions import (
@@ -26,7 +27,6 @@ from sso.http.admin.group_actions import (
     act_on_members,
 )
 from sso.http.admin.groups import PAGE, SOURCES, Sees, Writes, clients_naming, invalid_field
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.admin.unit_roles import unit_roles
 from sso.http.common.forms import read_id

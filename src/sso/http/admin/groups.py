@@ -16,12 +16,12 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.groups import NO_PARENT, NO_REASON, GroupRefused, create_group
+from sso.accounts.refusal_texts import refusal_text
 from sso.clients.access_policy import codes_named
 from sso.clients.registry import Client
 from sso.errors import validation_field, validation_message
 from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
 from sso.http.common.i18n import N_, translations
 from sso.http.common.late_routes import new_router

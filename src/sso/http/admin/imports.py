@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.merging import decide_proposal
 from sso.accounts.power import check_power_over
+from sso.accounts.refusal_texts import refusal_text
 from sso.http.admin.csv_download import (
     MAX_ROWS,
     PART,
@@ -21,7 +22,6 @@ from sso.http.admin.csv_download import (
     csv_response,
     download_of,
 )
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import KIND_TEXTS

@@ -17,11 +17,11 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts import user_invitations as inviting
 from sso.accounts.power import TooPowerful
+from sso.accounts.refusal_texts import Words, refusal_text
 from sso.accounts.services import AccountActions
 from sso.accounts.user_files import COLUMNS, MAX_LINES, FileLine, FileRefused, read_file
 from sso.accounts.user_invitations import InvitedUser
 from sso.http.admin.invitations import INVITATIONS
-from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.common.cookies import read_cookie
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload

@@ -14,12 +14,12 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts import user_invitations as inviting
 from sso.accounts.power import TooPowerful, check_power, invited_power
+from sso.accounts.refusal_texts import refusal_text
 from sso.accounts.services import AccountActions
 from sso.accounts.user_invitations import GIVES_ROLES, InvitedUser
 from sso.errors import validation_field, validation_message
 from sso.http.admin.csv_download import PART, Downloads, DownloadSent, Row, csv_response
 from sso.http.admin.list_tools import list_tools
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.user_list import PEOPLE
 from sso.http.common.field_errors import FieldError
 from sso.http.common.forms import read_id

@@ -26,6 +26,7 @@ class ShownCheck:
         state_text: the state in words.
         page: the page that mends it; empty: there is none, or the user may not open it.
         command: the command that mends it; empty: there is none.
+        setting: the line for the environment that mends it; empty: there is none.
     """
 
     about: str
@@ -35,6 +36,7 @@ class ShownCheck:
     state_text: str
     page: str
     command: str
+    setting: str
 
 
 def _sentence(text: str) -> str:
@@ -55,6 +57,7 @@ async def checklist(request: Request, here: Here) -> list[ShownCheck]:
             state_text=translate(STATES[finding.state]),
             page=here.opens(finding.page) if finding.page else "",
             command=finding.command,
+            setting=finding.setting,
         )
         for finding in await readiness(site_of(request).provider)
     ]

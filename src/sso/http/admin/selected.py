@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from sso.accounts import bulk_actions
 from sso.accounts.bulk_actions import MAX_SELECTED, Selected
+from sso.accounts.refusal_texts import refusal_text
 from sso.accounts.user_actions import ACTIONS
-from sso.http.admin.refusal_texts import refusal_text
 from sso.http.admin.selected_rows import SelectedApplications, end_sessions, plan_sessions, retry_deliveries
 from sso.http.admin.selected_rows import plan_deliveries as plan_of_deliveries
 from sso.http.common.errors import Interrupted

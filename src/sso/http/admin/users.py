@@ -26,6 +26,7 @@ from sso.accounts.message_log import (
     recipient_of,
 )
 from sso.accounts.power import TooPowerful
+from sso.accounts.refusal_texts import Words, refusal_text
 from sso.accounts.services import AccountActions
 from sso.accounts.user_actions import ACTIONS, EDITED_FIELDS, MAX_IDENTIFIER_CHARS, ActionRequest, ActionValues, perform
 from sso.clients.metadata import GROUPS
@@ -34,7 +35,6 @@ from sso.errors import validation_field, validation_message
 from sso.http.admin.audit_labels import ACT_TEXTS, EVENT_TEXTS
 from sso.http.admin.groups import SOURCES
 from sso.http.admin.mails import SENT_FOR
-from sso.http.admin.refusal_texts import Words, refusal_text
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.attribute_fields import attribute_errors, attribute_fields, id_of, sent_attributes
 from sso.http.common.errors import Interrupted

@@ -26,7 +26,7 @@ from sso.errors import Refusal, validation_message
 from sso.http.common.cookies import session_tokens
 from sso.http.common.counting import count_page_error, count_redirect_error
 from sso.http.common.forms import sent_fields
-from sso.http.common.header import remember_user
+from sso.http.common.header import remember_user, remembered_user
 from sso.http.common.pages import FAILURES, NO_FIELDS, failure, to_application
 from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import site_of
@@ -37,6 +37,8 @@ from sso.platform.db import DatabaseUnavailable
 
 _SAFE_IN_URLS = "-._~:/?#[]@!$&'()*+,;=%"
 """The characters that stay as they are where a page shows a URL (RFC 3986 section 2)."""
+SHOWS_USER = frozenset({400, 403, 404, 409, 410})
+"""The statuses whose pages are worth a statement for the user in the header: not 429, which sheds load."""
 
 
 class Interruption(Exception):
@@ -113,7 +115,8 @@ async def on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Interruption):
         return error.respond(request)
     if isinstance(error, HTTPException):
-        await _read_user(request, error)
+        if error.status_code == 404:
+            await _read_user(request)
         return _http_error(request, error)
     refusal = _as_refusal(request, error)
     if refusal is None or not _is_answerable(request, refusal):
@@ -122,6 +125,8 @@ async def on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RedirectError):
         count_redirect_error(error)
         return to_application(request, error_answer(site_of(request).settings, error), fields)
+    if refusal.status in SHOWS_USER:
+        await _read_user(request)
     if isinstance(error, PageError):
         return _page_error(request, error, fields)
     return refusal_response(request, refusal, fields)
@@ -190,11 +195,11 @@ def _page_error(request: Request, error: PageError, fields: Mapping[str, str]) -
     return failure(request, error.code, 400, detail, client=client, signing_in=signing_in, fields=fields)
 
 
-async def _read_user(request: Request, error: HTTPException) -> None:
-    """Read the user for the header of a page that does not exist: only for a browser that has a session and asks for a
-    page, and never at the cost of the answer."""
+async def _read_user(request: Request) -> None:
+    """Read the user for the header of an error page, where the request has read no session: only for a browser that has
+    one and asks for a page, and never at the cost of the answer."""
     asks_for_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    if error.status_code != 404 or not asks_for_page or answer_form(request.url.path) != "page":
+    if not asks_for_page or answer_form(request.url.path) != "page" or remembered_user(request) is not None:
         return
     if not session_tokens(request):
         return

@@ -16,9 +16,14 @@ from sso.http.common.pages import environment, locale_of
 from sso.http.common.state import request_id_of, site_of
 
 STYLE = (
-    "body{font:1.125rem/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;"
-    "background:#fff}h1{font-size:1.5rem;line-height:1.25}a{color:#0b5394}"
-    "@media(prefers-color-scheme:dark){body{color:#eee;background:#14181d}a{color:#9ecbff}}"
+    "body{font:1rem/1.5 system-ui,sans-serif;margin:0;padding:1.5rem min(1rem,5vw);color:#1d2b2a;background:#eef3f2;"
+    "overflow-wrap:anywhere}main{box-sizing:border-box;max-width:29rem;margin:0 auto;padding:1.25rem 1.5rem;"
+    "background:#fff;border:1px solid #d4dedc;border-top:5px solid #0b5f5a;border-radius:.875rem}"
+    "h1{margin:.5rem 0;font-size:1.625rem;line-height:1.25}p{margin:.75rem 0}.from,small{color:#4a5c5a}"
+    "a{display:block;padding:.75rem 1rem;border-radius:.625rem;background:#0b5f5a;color:#fff;text-align:center;"
+    "text-decoration:none}a:focus-visible{outline:3px solid #f2b134;outline-offset:2px}"
+    "@media(prefers-color-scheme:dark){body{color:#dbe7e5;background:#0d1514}main{background:#16211f;"
+    "border-color:#2c3d3a;border-top-color:#7fd1c7}.from,small{color:#a3b6b3}a{background:#0f766e}}"
 )
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _HEADERS = {

@@ -70,6 +70,7 @@ class Check(ResponseModel):
     text: str
     page: str = Field(description="The page of the console that mends it; empty: there is none.")
     command: str = Field(description="The command that mends it; empty: there is none.")
+    setting: str = Field(description="The line for the environment that mends it; empty: there is none.")
 
 
 class CheckPage(Page[Check]):

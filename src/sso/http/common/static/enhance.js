@@ -67,11 +67,13 @@
     button.hidden = false;
     button.addEventListener("click", () => print());
   }
-  // On a phone the ways to one's own pages are one row: the present one is brought into view.
-  for (const row of document.querySelectorAll(".own nav ul")) {
+  // On a phone the menu of an area and tabs are one row: the present page stands in its middle, between its neighbours.
+  for (const row of document.querySelectorAll(".own > nav ul, nav.tabs ul")) {
     const present = row.querySelector("[aria-current]");
-    const end = present && present.offsetLeft - row.offsetLeft + present.offsetWidth;
-    if (end > row.clientWidth - 40) row.scrollLeft = present.offsetLeft - row.offsetLeft - 3;
+    const fade = () => row.classList.toggle("more-before", row.scrollLeft > 3);
+    row.addEventListener("scroll", fade, { passive: true });
+    if (present) row.scrollLeft = present.offsetLeft - row.offsetLeft - (row.clientWidth - present.offsetWidth) / 2;
+    fade();
   }
   // The first field with an error has the focus; where the error is of no field, the summary has it.
   const summary = document.querySelector("#problem[role=alert]");

@@ -1,7 +1,7 @@
-"""What pages say when a use case refuses an action, in words that are translated.
+"""What pages and commands say when a use case refuses an action, in words that are translated.
 
-Use cases refuse in English, for the API and the command line too. Each pattern here recognises one refusal; a test
-looks in the source for refusals that no pattern recognises.
+Use cases refuse in English, which the API and English commands show as it is. Each pattern here recognises one refusal;
+a test looks in the source for refusals that no pattern recognises.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from sso.http.common.i18n import N_
+from sso.messages import N_
 
 Words = Callable[[str], str]
 
