@@ -1,7 +1,7 @@
 #!/bin/sh
 # What `make interop-all` needs besides the tools of `make test`: Java 17 or newer, Maven, the Spring application,
-# and a virtual environment with django-allauth and python-jose. It installs what is missing (Debian, as root), and fails
-# with a message where it cannot.
+# DokuWiki, phpMyAdmin, and a virtual environment with django-allauth and python-jose. It installs what is missing (Debian, as
+# root), and fails with a message where it cannot.
 set -eu
 cd "$(dirname "$0")/.."
 folder=var/interop
@@ -15,6 +15,8 @@ fail() {
 packages=""
 command -v javac >/dev/null || packages="$packages default-jdk-headless"
 command -v mvn >/dev/null || packages="$packages maven"
+[ -e /usr/share/dokuwiki/doku.php ] || packages="$packages dokuwiki"
+[ -e /usr/share/phpmyadmin/index.php ] || packages="$packages phpmyadmin"
 if [ -n "$packages" ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     echo "installing:$packages"

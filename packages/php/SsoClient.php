@@ -332,7 +332,7 @@ class SsoClient
             return null;
         }
         if ($kept['began'] + $this->config['session_seconds'] < time() || $this->hasEnded($kept)) {
-            $this->forget();
+            $this->forget($kept);
             return null;
         }
         if (empty($kept['local']) && $kept['id'] !== $this->session->id()) { // a framework renews it now and then
@@ -511,7 +511,7 @@ class SsoClient
     {
         $kept = $this->session->get($this->config['session_name']);
         $hint = is_array($kept) && isset($kept['id_token']) ? $kept['id_token'] : '';
-        $this->session->destroy();
+        $this->forget($kept);
         return self::withQuery($this->endpoint('end_session_endpoint'), array_filter(array(
             'id_token_hint' => $hint,
             'client_id' => $this->config['client_id'],
@@ -740,8 +740,17 @@ class SsoClient
     }
 
     /** End the session here, with everything that the program kept in it. */
-    private function forget()
+    private function forget($kept)
     {
+        if (is_array($kept) && isset($kept['sub'], $kept['id'])) { // the program may use the id again: the notice is not for it
+            $id = $kept['id'];
+            $this->files->change('sessions', $kept['sub'], function ($known) use ($id) {
+                $others = array_filter(is_array($known) ? $known : array(), function ($entry) use ($id) {
+                    return $entry[1] !== $id;
+                });
+                return $others ? array_values($others) : null;
+            });
+        }
         $this->session->destroy();
     }
 
@@ -761,7 +770,7 @@ class SsoClient
                 $trusted = max(self::OUTAGE_SECONDS, 3 * $this->config['recheck_seconds']);
                 return $kept['checked'] + $trusted < time() ? null : $kept['user'];
             }
-            $this->forget();
+            $this->forget($kept);
             return null;
         }
         $kept['checked'] = time();
@@ -778,7 +787,7 @@ class SsoClient
     private function refreshed(array $kept)
     {
         if (empty($kept['refresh_token'])) {
-            $this->forget();
+            $this->forget($kept);
             return null;
         }
         try {
@@ -794,7 +803,7 @@ class SsoClient
             if ($error->error === 'provider_unavailable') {
                 throw $error;
             }
-            $this->forget();
+            $this->forget($kept);
             return null;
         }
         $kept = $this->withTokens($kept, $tokens);

@@ -125,6 +125,20 @@ def test_the_end_of_a_session_ends_the_session_of_php(program: Program) -> None:
         assert browser.get("/").text == "nobody"
 
 
+def test_the_notice_of_a_sign_out_does_not_end_the_next_sign_in_under_the_same_session_id(program: Program) -> None:
+    def ended() -> int:
+        return len(list((program.data / "sso").glob("ended-*")))
+
+    with program.browser() as browser:
+        form = form_of(program.signed_in(browser))
+        before, id_before = ended(), browser.cookies["PHPSESSID"]
+        browser.post(form.action, data=form.fields, follow_redirects=True)
+        begun = browser.get("/page?own=1").headers["location"]
+        assert browser.cookies["PHPSESSID"] == id_before, "the program uses the id again"
+        wait_until(lambda: ended() > before)
+        assert "Siti Rahmawati" in program.signed_in(browser, begun).text
+
+
 def test_what_is_forged_is_refused(program: Program) -> None:
     with program.browser() as browser:
         sent = browser.get("/page").headers["location"]

@@ -51,10 +51,14 @@ class Sandbox:
     def check_issuer(self) -> str:
         return f"{self.server.issuer}/check/{self.name}"
 
-    def check(self) -> tuple[bool, dict[str, str]]:
-        """Let it be checked by the command, and return whether it passed, and the outcome of each case."""
+    def check(self, **settings: str) -> tuple[bool, dict[str, str]]:
+        """Let it be checked by the command, and return whether it passed, and the outcome of each case.
+
+        Args:
+            settings: of the command, besides those of the provider.
+        """
         words = ("applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json")
-        done = run_command(self.server.environment, self.server.directory, *words)
+        done = run_command(self.server.environment | settings, self.server.directory, *words)
         assert done.stdout, done.stderr
         found = orjson.loads(done.stdout)
         assert (done.returncode == 0) == found["passed"]

@@ -623,7 +623,7 @@ async def test_a_test_person_is_neither_signed_in_nor_recovered(city: City, dima
 def test_a_quick_start_says_of_itself_only_what_a_test_does() -> None:
     """The page said of .NET that its requests were sent by a test. There was none."""
     tests = Path(__file__).parents[1]
-    libraries = {"android": "docs/how-to/android.md"}
+    libraries = {"android": "docs/how-to/android.md", "dotnet": "Microsoft.AspNetCore.Authentication.OpenIdConnect"}
     replayed = {name: stack.replayed for name, stack in STACKS.items() if stack.replayed}
     assert set(replayed) == set(libraries)
     for name, file in replayed.items():

@@ -1,8 +1,10 @@
-"""Spring Boot: a resource server as in docs/reference/libraries.md, and a client as in the quick start."""
+"""Spring Boot: a resource server as in docs/reference/libraries.md, a client with roles, and the quick start as it is
+downloaded."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import httpx2 as httpx
 import pytest
 from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import TOOLS, serving, tool
+from tests.interop.test_relying_party_check import FAULTS, browser_at, downloaded, registered, signed_in_at
 from tests.ports import free_ports
+from tests.support import form_of
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.interop]
 WAYS = (("3.5.7", "jwt"), ("4.0.7", "jwt"), ("4.0.7", "opaque"))
@@ -85,3 +90,35 @@ def test_a_spring_client_signs_in(server: Server, version: str, tmp_path: Path) 
     assert page.status_code == 200, page.text
     assert "ROLE_operator" in page.json()["authorities"]
     assert page.json()["name"] == "Siti Rahmawati"
+
+
+@pytest.mark.parametrize("version", ["3.5.7", "4.0.7"])
+def test_the_quick_start_signs_in_and_out_as_it_is_downloaded_and_passes_the_check(
+    server: Server, version: str, tmp_path: Path
+) -> None:
+    places = {
+        "post_logout_redirect_uris": ["{here}/"],
+        "backchannel_logout_uri": "{here}/logout/connect/back-channel/city",
+    }
+    sandbox = registered(server, f"mulai-spring-{version[0]}", **places)
+    downloaded(sandbox, "spring", tmp_path)
+    assert "mvn spring-boot:run" in (tmp_path / "README.md").read_text()
+    pom = tmp_path / "pom.xml"
+    assert "<version>4.0.7</version>" in pom.read_text()
+    pom.write_text(pom.read_text().replace("<version>4.0.7</version>", f"<version>{version}</version>"))
+    done = subprocess.run([tool("mvn"), "-q", "-B", "package"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    command = [tool("java"), *QUICK_START, "-jar", str(tmp_path / "target/app-1.jar")]
+    with serving(command, sandbox.environment, sandbox.port, tmp_path / "log"), browser_at(sandbox) as browser:
+        assert "Halo, Siti Rahmawati" in signed_in_at(browser, server.issuer)
+        form = form_of(browser.get("/"))
+        page = browser.post(form.action, data=form.fields)
+        assert (str(page.url), page.text) == (f"http://localhost:{sandbox.port}/", "Belum masuk: /login")
+        assert "Halo, Siti Rahmawati" in signed_in_at(browser, server.issuer)
+        server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
+        wait_until(lambda: browser.get("/").text == "Belum masuk: /login")
+    issuer = f"--spring.security.oauth2.client.provider.city.issuer-uri={sandbox.check_issuer}"
+    with serving([*command, issuer], sandbox.environment, sandbox.port, tmp_path / "log"):
+        passed, outcomes = sandbox.check(SSO_OUTBOUND_TIMEOUT="30s")  # the first requests load classes
+    assert passed, str(outcomes)
+    assert {case for case, outcome in outcomes.items() if outcome == "refused"} == FAULTS, outcomes

@@ -58,8 +58,10 @@ STACKS = {
     "node": Stack("Node, openid-client", ("web",), True, run="node server.mjs"),
     "php": Stack("PHP, SsoClient", ("web",), True, run="php -S localhost:3000 index.php", library="SsoClient.php"),
     "laravel": Stack("Laravel, SsoClient", ("web",), True, run="php -S localhost:3000 -t public", library="sso-php"),
-    "spring": Stack("Java, Spring", ("web",), False),
-    "dotnet": Stack(".NET", ("web",), False, "client_secret_post"),
+    "spring": Stack("Java, Spring", ("web",), True, run="mvn spring-boot:run"),
+    "dotnet": Stack(
+        ".NET", ("web",), False, "client_secret_post", replayed="conformance/test_programs_of_the_manual.py"
+    ),
     "android": Stack("Android, AppAuth", ("native",), False, "none", replayed="conformance/test_rfc8252_android.py"),
     "apache": Stack("Apache, mod_auth_openidc", ("proxy", "web"), True),
     "phpcas": Stack("PHP, phpCAS", ("cas",), True, "none"),
@@ -110,11 +112,24 @@ def values_of(issuer: str, client: Client) -> dict[str, str]:
         "redirect_uri": redirect_uri,
         "redirect_path": parts.path or "/",
         "redirect_scheme": parts.scheme,
+        "port": local_port(client),
         "after_logout": afterwards[0] if afterwards else start_page,
         "protected_path": (parts.path.rpartition("/")[0] or "") + "/",
         "scope": " ".join(name for name in named if name != "offline_access"),
         "discovery": f"{issuer}/.well-known/openid-configuration",
     }
+
+
+def local_port(client: Client) -> str:
+    """Return the port of the first redirect URI on the developer's own machine: digits, since it stands in commands."""
+    for uri in client.meta.redirect_uris:
+        try:
+            parts = urlsplit(uri)
+            if parts.scheme == "http" and parts.hostname == "localhost" and parts.port:
+                return str(parts.port)
+        except ValueError:  # no port
+            continue
+    return "3000"
 
 
 def filled(name: str, issuer: str, client: Client) -> list[tuple[str, str]]:

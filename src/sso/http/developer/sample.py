@@ -11,7 +11,6 @@ import re
 import zipfile
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import orjson
 from fastapi import Depends
@@ -28,7 +27,7 @@ from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Sent, cu
 from sso.http.console.access import Here, OwnForm, developer_page, token_for
 from sso.http.developer.application_page import APPS, Member, Reader
 from sso.http.developer.literals import dotenv
-from sso.http.developer.quick_start import STACKS, Stack, commands_of, files_of, library, values_of
+from sso.http.developer.quick_start import STACKS, Stack, commands_of, files_of, library, local_port, values_of
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.portal.first_sign_in import first_sign_in
 from sso.settings import Settings
@@ -125,26 +124,14 @@ def zip_file(settings: Settings, client: Client, name: str, secret: str) -> byte
 
 def _read_me(name: str, client: Client, *, lacks_secret: bool) -> str:
     stack = STACKS[name]
-    run = stack.run.replace(":3000", f":{_port(client)}")
+    run = stack.run.replace(":3000", f":{local_port(client)}")
     steps = f"{commands_of(name, 'install')}\nset -a; . ./.env; set +a\n{run}\n"
     missing = "`.env` has no client secret. Put it there before you run the program.\n\n"
     return (
         f"# {client.client_id}: {stack.title}\n\nA sample program that signs users in and out with OpenID Connect.\n\n"
         f"{missing if lacks_secret else ''}"
-        f"```sh\n{steps}```\n\nThen open http://localhost:{_port(client)}/ in a browser.\n"
+        f"```sh\n{steps}```\n\nThen open http://localhost:{local_port(client)}/ in a browser.\n"
     )
-
-
-def _port(client: Client) -> str:
-    """Return the port of the first redirect URI on the developer's own machine: digits, since it stands in commands."""
-    for uri in client.meta.redirect_uris:
-        try:
-            parts = urlsplit(uri)
-            if parts.scheme == "http" and parts.hostname == "localhost" and parts.port:
-                return str(parts.port)
-        except ValueError:  # no port
-            continue
-    return "3000"
 
 
 async def secret_page(
