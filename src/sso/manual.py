@@ -7,10 +7,11 @@ are made from the same lines.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
@@ -176,10 +177,24 @@ def html_of(page: Page, locale: str, address: Address, pictures: str) -> str:
         lambda match: f'<h{match[1]} id="{slug_of(_plain(match[2]))}">{match[2]}</h{match[1]}>',
         html,
     )
-    region = f'role="region" aria-label="{escape(page.title)}"'
-    html = html.replace("<table>", f'<div class="scrolled" tabindex="0" {region}><table>')
+    html = _with_named_tables(html, page.title)
     html = html.replace("</table>", "</table></div>").replace("<th>", '<th scope="col">')
     return html.replace("<pre>", '<pre class="code" tabindex="0">').replace("<td></td>", "<td>–</td>")
+
+
+def _with_named_tables(html: str, title: str) -> str:
+    """Return a text whose wide tables can be scrolled, each a region with a name of its own: that of its heading."""
+    heading, names, parts = title, Counter[str](), []
+    for part in re.split(r"(<h[23] .*?</h[23]>|<table>)", html):
+        if part == "<table>":
+            names[heading] += 1
+            name = heading if names[heading] == 1 else f"{heading} ({names[heading]})"
+            parts.append(f'<div class="scrolled" tabindex="0" role="region" aria-label="{escape(name)}"><table>')
+            continue
+        if part.startswith("<h"):
+            heading = unescape(_plain(part))
+        parts.append(part)
+    return "".join(parts)
 
 
 def slug_of(title: str) -> str:

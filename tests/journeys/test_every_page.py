@@ -12,6 +12,7 @@ FOR_PROGRAMS = (
     "/metrics", "/readyz", "/robots.txt", "/gate/check/", "/cas/p3/", "/cas/proxy", "/cas/serviceValidate",
     "/cas/validate", "/logo/", "/picture/", "/account/profile/regions", "/check/", "/admin/mails/{notice}",
     "/developer/apps/{application_id}/quick-start/{stack}.zip", "/developer/apps/{application_id}/first-sign-in",
+    "/help/pictures/",
 )  # fmt: skip
 """What no page is: answers to programs, pictures, parts of a page, and downloads."""
 IN_FLOWS = {
@@ -19,11 +20,12 @@ IN_FLOWS = {
     "/recover", "/recover/done", "/recover/stop", "/recover/continue", "/not-me", "/account/contacts/code",
     "/account/security/app", "/logout", "/device", "/authorize", "/open/{client_id}", "/admin/endings/{ending_id}",
     "/admin/sessions/{session_id}", "/invitation", "/setup", "/setup/app",
+    "/help", "/help/{name}", "/help/developers", "/help/developers/{name}",
 }  # fmt: skip
 """What the journeys of citizens, of sessions, of the protocol, of an invitation and of the setup come through."""
 NOT_YET = {
     "/more-data", "/cas/login", "/cas/logout", "/.sso/start", "/.sso/callback", "/.sso/sent", "/.sso/sign-out",
-    "/developer/docs/{slug}", "/developer/try", "/admin/invitations/file/result",
+    "/developer/try", "/admin/invitations/file/result",
 }  # fmt: skip
 """Pages made of templates that are looked at elsewhere: nothing may be added here without a reason."""
 
