@@ -34,6 +34,7 @@ def test_the_site_is_built_without_a_warning_and_without_a_dead_link(tmp_path: P
     for language in (site, site / "id"):
         assert "Search.setIndex" in (language / "searchindex.js").read_text()
         assert not (language / "_sources").exists()
+        assert "new Function" not in (language / "_static/doctools.js").read_text(), "the policy refuses it"
     for name, html in pages.items():
         loaded = re.findall(r'<(?:script|img|iframe)[^>]* src="([^"]+)"|<link[^>]* href="([^"]+)"', html)
         foreign = [address for pair in loaded for address in pair if re.match(r"(https?:)?//", address)]
