@@ -150,9 +150,23 @@ def search(audience: Audience, locale: str, query: str) -> list[Finding]:
         for section in page.sections:
             whole = f"{page.title if not section.title else section.title} {section.text}".lower()
             if words and all(word in whole for word in words):
-                at = max(section.text.lower().find(words[0]) - _AROUND, 0)
-                findings.append(Finding(page, section, section.text[at : at + 3 * _AROUND].strip()))
-    return findings
+                findings.append(Finding(page, section, _excerpt(section.text, words[0])))
+    return sorted(findings, key=lambda finding: not _is_about(finding, words))
+
+
+def _is_about(finding: Finding, words: Sequence[str]) -> bool:
+    """Tell whether the headings of what was found hold every word."""
+    headings = f"{finding.page.title} {finding.section.title}".lower()
+    return all(word in headings for word in words)
+
+
+def _excerpt(text: str, word: str) -> str:
+    """Return the whole words of a text around the first place of a word."""
+    start = max(text.lower().find(word) - _AROUND, 0)
+    if start:
+        start = text.find(" ", start) + 1
+    end = text.rfind(" ", start, start + 3 * _AROUND) if len(text) > start + 3 * _AROUND else len(text)
+    return f"{'… ' if start else ''}{text[start:end]}{' …' if end < len(text) else ''}"
 
 
 def html_of(page: Page, locale: str, address: Address, pictures: str) -> str:
@@ -235,7 +249,9 @@ def _without_code_headings(body: str) -> str:
 
 def _plain(text: str) -> str:
     """Return Markdown or HTML of one line or more as plain text."""
-    without = re.sub(r"<[^>]+>|[`*|]|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|\[", "", text)
+    without = re.sub(
+        r"(?m)^ *(?:- |\d+\. |\| ?(?:-+ ?\|? ?)+$)|<[^>]+>|[`*|]|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|\[", "", text
+    )
     return re.sub(r"\s+", " ", without).strip()
 
 
