@@ -53,8 +53,10 @@ class CatalogueHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         docs = Path(self.root) / "docs"
         if version != "editable":
-            shown = {str(path): f"sso/_manual/{path.relative_to(docs).as_posix()}" for path in shown_documents(docs)}
-            build_data["force_include"].update(shown)
+            documents = {
+                str(path): f"sso/_manual/{path.relative_to(docs).as_posix()}" for path in shown_documents(docs)
+            }
+            build_data["force_include"].update(documents)
         paths = [path.relative_to(self.root).as_posix() for path in compile_catalogues()]
         build_data["artifacts"] += [f"/{path}" for path in paths]
 

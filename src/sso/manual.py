@@ -35,6 +35,8 @@ FIRST: Final[Mapping[Audience, tuple[str, ...]]] = MappingProxyType(
 MAX_QUERY_CHARS = 100
 _AROUND = 80
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_MARKS = re.compile(r"^ *(?:- |\d+\. |\|[ |:-]+$)|<[^>]+>|[`*|]|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|\[", re.MULTILINE)
+"""What is no text: marks of lists, tables and emphasis, tags, pictures, and the addresses of links."""
 Address = Callable[[Audience, str], str]
 """Returns the address of a page of an audience, by its name."""
 
@@ -249,15 +251,13 @@ def _without_code_headings(body: str) -> str:
 
 def _plain(text: str) -> str:
     """Return Markdown or HTML of one line or more as plain text."""
-    without = re.sub(
-        r"(?m)^ *(?:- |\d+\. |\| ?(?:-+ ?\|? ?)+$)|<[^>]+>|[`*|]|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|\[", "", text
-    )
+    without = _MARKS.sub("", text)
     return re.sub(r"\s+", " ", without).strip()
 
 
 def _linked(tokens: Sequence[Token], page: Page, locale: str, address: Address, pictures: str) -> list[Token]:
     """Return the parts of a paragraph with links and pictures as they are within the provider."""
-    kept, ends = [], []
+    parts, ends = [], []
     for token in tokens:
         if token.type == "image":
             token.attrSet("src", f"{pictures}{Path(str(token.attrGet('src'))).name}")
@@ -269,8 +269,8 @@ def _linked(tokens: Sequence[Token], page: Page, locale: str, address: Address, 
             continue
         if token.type == "link_close" and not ends.pop():
             continue
-        kept.append(token)
-    return kept
+        parts.append(token)
+    return parts
 
 
 def _address_of(target: str, page: Page, locale: str, address: Address) -> str:

@@ -21,6 +21,8 @@ from tests.journeys.displays import ARTEFACTS
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
 
 KEPT = Path(__file__).parent / "pictures"
+HELP = Path(__file__).parents[2] / "docs/help/pictures"
+"""Where the pictures are that pages of the help show: kept and compared as the others."""
 RENEW = bool(os.environ.get("RENEW_PICTURES"))
 SCALE, BLUR, THRESHOLD = 4, 4, 20
 """How much smaller a picture is compared, after a blur of so many pixels; how much colours may differ (0 to 255)."""
@@ -45,10 +47,18 @@ class View(NamedTuple):
     scheme: Literal["light", "dark"]
     language: Literal["id-ID", "en-GB"] = "id-ID"
     press: str = ""
+    folder: Path = KEPT
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.name}.png"
 
 
 VIEWS = (
-    View("sign-in", "", "/login", 360, "light"),
+    View("sign-in-id", "", "/login", 360, "light", folder=HELP),
+    View("sign-in-en", "", "/login", 360, "light", "en-GB", folder=HELP),
+    View("sign-up-id", "", "/signup", 360, "light", folder=HELP),
+    View("sign-up-en", "", "/signup", 360, "light", "en-GB", folder=HELP),
     View("sign-in-wide", "", "/login", 1280, "dark", "en-GB"),
     View("sign-up", "", "/signup", 360, "dark"),
     View("not-found", "", "/tidak-ada", 360, "light", "en-GB"),
@@ -100,7 +110,8 @@ async def test_a_changed_page_is_told_from_a_letter_that_is_drawn_differently() 
 
 async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser) -> None:
     ARTEFACTS.mkdir(exist_ok=True)
-    KEPT.mkdir(exist_ok=True)
+    for folder in (KEPT, HELP):
+        folder.mkdir(exist_ok=True)
     different = []
     for user in dict.fromkeys(view.user for view in VIEWS):
         context = await chromium.new_context(reduced_motion="reduce", bypass_csp=True)
@@ -109,18 +120,18 @@ async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser)
             await _sign_in(demo, context, user)
         for view in (view for view in VIEWS if view.user == user):
             present = Image.open(BytesIO(await _picture(demo, context, view)))
-            path = KEPT / f"{view.name}.png"
             if RENEW:
-                present.convert("RGB").quantize(64).save(path, optimize=True)
+                present.convert("RGB").quantize(64).save(view.file, optimize=True)
                 continue
-            share, marked = share_of_difference(Image.open(path), present) if path.is_file() else (1.0, present)
+            kept = Image.open(view.file) if view.file.is_file() else Image.new("RGB", (1, 1))
+            share, marked = share_of_difference(kept, present)
             if share > MAX_SHARE:
                 present.save(ARTEFACTS / f"{view.name}-now.png")
                 marked.save(ARTEFACTS / f"{view.name}-difference.png")
                 different.append(f"{view.name}: {share:.1%} differ: see artefacts/{view.name}-difference.png (white)")
         await context.close()
     assert not different, "\n".join([*different, "If the change is wanted: make pictures, look at them, commit them."])
-    assert {path.stem for path in KEPT.glob("*.png")} == {view.name for view in VIEWS}
+    assert {path for folder in (KEPT, HELP) for path in folder.glob("*.png")} == {view.file for view in VIEWS}
 
 
 async def _sign_in(demo: Demo, context: BrowserContext, user: str) -> None:
