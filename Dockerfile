@@ -14,8 +14,7 @@ COPY src src
 COPY migrations migrations
 COPY scripts/compile_catalogues.py scripts/
 COPY examples examples
-COPY docs/how-to/developers.md docs/how-to/
-COPY docs/id/how-to/developers.md docs/id/how-to/
+COPY docs docs
 COPY packages packages
 RUN /opt/sso/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
     && /opt/sso/bin/python -c "from sso.http.common.pages import prepare; prepare()" \

@@ -16,7 +16,7 @@ BESIDE := -j 2
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs dist sbom charts image hooks clean deps ready
+.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -87,6 +87,9 @@ lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with ha
 docs: $(VENV)/dev.stamp   ## the generated pages of docs/
 	$(BIN)/python scripts/reference.py
 
+site: $(VENV)/dev.stamp   ## site/: the documents in both languages as a folder, with search; fails on a warning or a dead link
+	$(BIN)/python scripts/docs_site.py
+
 dist: sbom   ## a wheel that holds migrations and examples too, and the SBOM beside it
 	$(BIN)/python -m hatchling build -t wheel
 
@@ -100,7 +103,7 @@ image:   ## replay the Dockerfile in a bare Debian tree and start it as a user w
 	$(PYTHON) scripts/image.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) var dist artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) var dist site artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }

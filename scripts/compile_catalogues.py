@@ -7,6 +7,8 @@ a catalogue has changed. By hand: ``python scripts/compile_catalogues.py``.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+_READERS = re.compile(r"---\n(?:[^-].*\n)*audience: .*\b(?:citizen|developer)\b")
 LOCALE_DIR = Path(__file__).resolve().parent.parent / "src/sso/http/common/locale"
 
 
@@ -35,10 +38,25 @@ def _compile(source: Path, target: Path) -> None:
     part.replace(target)
 
 
+def shown_documents(docs: Path) -> Iterator[Path]:
+    """Yield the files of docs/ that the provider shows itself (``sso.manual``): pages for citizens and developers, and
+    the pictures of the help."""
+    for page in sorted(docs.rglob("*.md")):
+        if page.stem != "index" and _READERS.match(page.read_text(encoding="utf-8")):
+            yield page
+    yield from sorted(docs.glob("help/pictures/*.png"))
+
+
 class CatalogueHook(BuildHookInterface[Any]):
-    """Puts the compiled catalogues into the wheel."""
+    """Puts the compiled catalogues and the documents that the provider shows into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        docs = Path(self.root) / "docs"
+        if version != "editable":
+            documents = {
+                str(path): f"sso/_manual/{path.relative_to(docs).as_posix()}" for path in shown_documents(docs)
+            }
+            build_data["force_include"].update(documents)
         paths = [path.relative_to(self.root).as_posix() for path in compile_catalogues()]
         build_data["artifacts"] += [f"/{path}" for path in paths]
 

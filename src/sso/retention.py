@@ -151,7 +151,7 @@ RETENTION: dict[str, Retention] = {
 def reference() -> str:
     """Return docs/reference/retention.md."""
     lines = [
-        "# Retention", "",
+        "---", "kind: reference", "audience: operator", "---", "# Retention", "",
         "How long each table of the database keeps its rows. The source of this page is `src/sso/retention.py`: run",
         "`python scripts/reference.py`. A test fails for a missing table, and `tests/db/test_retention.py`",
         "shows that the tables shrink. Jobs run every five minutes, in one process at a time:",

@@ -15,7 +15,7 @@ _SAMPLE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
 def test_the_tasks_that_newcomers_ask_for_are_there() -> None:
-    assert list(TASKS) == ["Add a grant", "Add a page", "Add a setting", "Add a CLI command"]
+    assert list(TASKS) == ["Add a grant", "Add a page", "Add a setting", "Add a CLI command", "Add a document"]
     for text in TASKS.values():
         assert "\nGoal: " in text
         assert "\nCheck: " in text
@@ -34,7 +34,7 @@ def test_files_of_a_task_exist(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_samples_of_a_task_run(task: str) -> None:
     samples = _SAMPLE.findall(TASKS[task])
-    assert "python" in dict(samples)
+    assert ("markdown" if task == "Add a document" else "python") in dict(samples)
     for language, text in samples:
         if language == "python":
             exec(compile(text, f"docs/contributing/contributing.md: {task}", "exec"), {"__name__": "sample"})

@@ -14,6 +14,7 @@ import pytest
 from sso import __version__
 from sso.cli import main
 from sso.http.api.openapi import description
+from sso.manual import AUDIENCES, Audience, Page, pages
 
 ROOT = Path(__file__).parents[2]
 RELEASE = re.compile(r"^## \[?(\d+\.\d+\.\d+)\]? - \d{4}-\d{2}-\d{2}$", re.M)
@@ -32,7 +33,11 @@ def test_the_description_of_the_api_has_the_version() -> None:
     assert json.loads((ROOT / "docs/reference/openapi.json").read_text())["info"]["version"] == __version__
 
 
-def test_the_wheel_has_the_version(tmp_path: Path) -> None:
+def shown(audience: Audience) -> set[Page]:
+    return {*pages(audience, "en"), *pages(audience, "id")}
+
+
+def test_the_wheel_has_the_version_and_the_documents_that_the_provider_shows(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT, check=True, capture_output=True,
@@ -41,7 +46,13 @@ def test_the_wheel_has_the_version(tmp_path: Path) -> None:
     assert wheel.name == f"sso-{__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as files:
         metadata = files.read(f"sso-{__version__}.dist-info/METADATA").decode()
+        names = set(files.namelist())
     assert f"\nVersion: {__version__}\n" in metadata
+    documents = {name.removeprefix("sso/_manual/") for name in names if name.startswith("sso/_manual/")}
+    expected = {
+        ("" if page.locale == "en" else "id/") + page.path for audience in AUDIENCES for page in shown(audience)
+    }
+    assert {name for name in documents if name.endswith(".md")} == expected
 
 
 def test_the_version_is_written_once() -> None:

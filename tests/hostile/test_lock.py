@@ -44,7 +44,8 @@ PROTOCOL = {
 """Programs and applications call these; no cookie of a person counts there."""
 HELP = {
     "/recover", "/recover/stop", "/recover/continue", "/not-me", "/logout", "/cas/logout", "/terms", "/privacy",
-    "/accessibility", "/outbox",
+    "/accessibility", "/outbox", "/help", "/help/{name}", "/help/developers", "/help/developers/{name}",
+    "/help/pictures/{name}",
 }  # fmt: skip
 """What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
 SERVICE = "https://lama.example/masuk"

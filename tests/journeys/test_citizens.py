@@ -413,6 +413,13 @@ DISPLAYS = {
 }
 
 
+DOCUMENTS = {
+    "sign-in": "/login", "terms": "/terms", "privacy": "/privacy", "help": "/help", "help-page": "/help/privacy",
+    "help-developers": "/help/developers/developers", "sign-up": "/signup",
+}  # fmt: skip
+"""What everybody sees, the last one with a form that the journey goes on with."""
+
+
 @pytest.mark.parametrize("locale", list(DISPLAYS))
 async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, artefacts: Path, locale: str) -> None:
     """Colours are the same in both languages, so the rules about them run in one."""
@@ -430,7 +437,7 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     async def submit() -> None:
         await press(page.locator("main form button:not([type=button]):visible").first)
 
-    for name, path in (("sign-in", "/login"), ("terms", "/terms"), ("privacy", "/privacy"), ("sign-up", "/signup")):
+    for name, path in DOCUMENTS.items():
         await page.goto(demo.issuer + path)
         await look(name)
     await page.locator("#contact").fill("bukan alamat")

@@ -13,6 +13,7 @@ FOR_PROGRAMS = (
     "/cas/validate", "/logo/", "/picture/", "/account/profile/regions", "/check/", "/admin/mails/{notice}",
     "/developer/apps/{application_id}/quick-start/{stack}.zip", "/developer/apps/{application_id}/first-sign-in",
     "/developer/try", "/.sso/start", "/.sso/sign-out",
+    "/help/pictures/",
 )  # fmt: skip
 """What no page is: answers to programs, pictures, parts of a page, downloads, and addresses that lead on."""
 IN_FLOWS = {
@@ -21,6 +22,7 @@ IN_FLOWS = {
     "/account/security/app", "/logout", "/device", "/authorize", "/open/{client_id}", "/admin/endings/{ending_id}",
     "/admin/sessions/{session_id}", "/invitation", "/setup", "/setup/app", "/more-data", "/cas/login", "/cas/logout",
     "/.sso/callback", "/.sso/sent", "/admin/invitations/file/result",
+    "/help", "/help/{name}", "/help/developers", "/help/developers/{name}",
 }  # fmt: skip
 """What the journeys of citizens, of sessions, of the protocol, of an invitation and of the setup come through."""
 

@@ -26,8 +26,10 @@ pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), py
 
 KEPT = Path(__file__).parent / "pictures"
 README_PICTURE = Path(__file__).parents[2] / "docs/pages.png"
-IN_README = ("sign-in", "second-step", "account", "apps")
+IN_README = ("sign-in-id", "second-step", "account", "apps")
 """The kept pictures that README.md shows beside each other."""
+HELP = Path(__file__).parents[2] / "docs/help/pictures"
+"""Where the pictures are that pages of the help show: kept and compared as the others."""
 RENEW = bool(os.environ.get("RENEW_PICTURES"))
 SCALE, BLUR, THRESHOLD = 4, 4, 20
 """How much smaller a picture is compared, after a blur of so many pixels; how much colours may differ (0 to 255)."""
@@ -61,6 +63,11 @@ class View(NamedTuple):
     language: Literal["id-ID", "en-GB"] = "id-ID"
     press: str = ""
     height: int = 0
+    folder: Path = KEPT
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.name}.png"
 
 
 ASKED = (
@@ -68,7 +75,10 @@ ASKED = (
     "&state=s&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
 )
 VIEWS = (
-    View("sign-in", "", "/login", 360, "light"),
+    View("sign-in-id", "", "/login", 360, "light", folder=HELP),
+    View("sign-in-en", "", "/login", 360, "light", "en-GB", folder=HELP),
+    View("sign-up-id", "", "/signup", 360, "light", folder=HELP),
+    View("sign-up-en", "", "/signup", 360, "light", "en-GB", folder=HELP),
     View("sign-in-wide", "", "/login", 1280, "dark", "en-GB"),
     View("sign-up", "", "/signup", 360, "dark"),
     View("recover", "", "/recover", 360, "light", "en-GB"),
@@ -122,7 +132,8 @@ def _small(picture: Image.Image) -> Image.Image:
 
 def beside_each_other() -> Image.Image:
     """Return the kept pictures of README.md in one."""
-    pictures = [Image.open(KEPT / f"{name}.png").convert("RGB") for name in IN_README]
+    files = {view.name: view.file for view in VIEWS}
+    pictures = [Image.open(files[name]).convert("RGB") for name in IN_README]
     gap, height = 16, max(picture.height for picture in pictures)
     width = sum(picture.width + gap for picture in pictures) + gap
     together = Image.new("RGB", (width, height + 2 * gap), "#9fb0ae")
@@ -159,16 +170,17 @@ async def test_the_picture_of_the_readme_is_made_of_the_kept_ones() -> None:
 
 async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser, tmp_path: Path) -> None:
     ARTEFACTS.mkdir(exist_ok=True)
-    KEPT.mkdir(exist_ok=True)
+    for folder in (KEPT, HELP):
+        folder.mkdir(exist_ok=True)
     _make_developer(demo, tmp_path)
     different = []
     async for view, taken in _pictures(demo, chromium):
         present = Image.open(BytesIO(taken))
-        path = KEPT / f"{view.name}.png"
         if RENEW:
-            present.convert("RGB").quantize(64).save(path, optimize=True)
+            present.convert("RGB").quantize(64).save(view.file, optimize=True)
             continue
-        share, marked = share_of_difference(Image.open(path), present) if path.is_file() else (1.0, present)
+        kept = Image.open(view.file) if view.file.is_file() else Image.new("RGB", (1, 1))
+        share, marked = share_of_difference(kept, present)
         if share > MAX_SHARE:
             present.save(ARTEFACTS / f"{view.name}-now.png")
             marked.save(ARTEFACTS / f"{view.name}-difference.png")
@@ -176,7 +188,7 @@ async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser,
     if RENEW:
         beside_each_other().save(README_PICTURE, optimize=True)
     assert not different, "\n".join([*different, "If the change is wanted: make pictures, look at them, commit them."])
-    assert {path.stem for path in KEPT.glob("*.png")} == {view.name for view in VIEWS}
+    assert {path for folder in (KEPT, HELP) for path in folder.glob("*.png")} == {view.file for view in VIEWS}
 
 
 async def _pictures(demo: Demo, chromium: Browser) -> AsyncIterator[tuple[View, bytes]]:

@@ -188,6 +188,7 @@ LINK = "link "
 PAGES = {
     "dimas": [
         "/developer", "/developer/new", "/developer/new?kind=web", "/developer/new?kind=native", "/developer/docs",
+        "/developer/docs/developers",
         f"{LINK}/developer/docs/",
         "/developer/apps/contoh-uji/requests",
         "/developer/apps/contoh-uji", "/developer/apps/contoh-uji/settings?check=1", "/developer/apps/contoh-uji/team",
@@ -344,7 +345,8 @@ async def test_nothing_is_cut_on_a_small_screen(demo: Demo, chromium: Browser) -
     todo, kinds = ["/", "/account", "/admin", "/developer", "/apps", "/outbox", "/privacy", "/terms"], set()
     while todo:
         path = todo.pop(0)
-        kind = re.sub(r"[0-9a-f-]{36}|/(applications|apps)/[^/?]+|/mails/.*", "/*", path).partition("?")[0]
+        kind = re.sub(r"[0-9a-f-]{36}|/(applications|apps|docs|developers|help)/[^/?]+|/mails/.*", "/*", path)
+        kind = kind.partition("?")[0]
         if kind in kinds or kind.startswith(("/open", "/logout", "/login", "/picture", "/readyz", "/healthz")):
             continue
         if kind.endswith((".zip", ".csv")):  # a download, no page

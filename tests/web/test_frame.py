@@ -127,7 +127,7 @@ async def test_the_footer_has_help_and_the_documents_on_every_page(city: City) -
             footer = (await browser.open(path)).text.partition("<footer>")[2]
             links = re.findall(r'<a href="([^"]*)"', footer)
             assert links == [
-                "mailto:helpdesk@tangerang.example", "tel:0215550123", "https://wa.me/6281234567890",
+                "/help", "mailto:helpdesk@tangerang.example", "tel:0215550123", "https://wa.me/6281234567890",
                 "/privacy", "/terms", "/accessibility",
             ], path  # fmt: skip
 

@@ -106,13 +106,19 @@ async def test_looking_for_the_first_sign_in_is_limited(city: City, dimas: Brows
 
 async def test_the_manual_is_in_the_portal_with_search_in_both_languages(city: City, dimas: Browser) -> None:
     page = await dimas.open("/developer/docs")
-    assert "Login pertama dalam lima menit" in page.text
-    assert 'href="/developer/docs/log-permintaan"' in page.text
-    english = await dimas.open("/developer/docs/quick-starts?lang=en")
+    assert 'href="/developer/docs/developers"' in page.text
+    assert 'href="/developer/docs/libraries" lang="en"' in page.text
+    manual = await dimas.open("/developer/docs/developers")
+    assert "Login pertama dalam lima menit" in manual.text
+    assert 'href="#log-permintaan"' in manual.text
+    assert 'href="/developer/docs/php"' in manual.text
+    section = await dimas.http.get("/developer/docs/request-log")
+    assert (section.status_code, section.headers["location"]) == (303, "/developer/docs/developers#log-permintaan")
+    english = await dimas.open("/developer/docs/developers?lang=en")
     assert "<table" in english.text
     assert "openid-client" in english.text
     found = await dimas.open("/developer/docs?q=X-Request-Id&lang=en")
-    assert 'href="/developer/docs/request-log"' in found.text
+    assert 'href="/developer/docs/developers#request-log"' in found.text
     nothing = await dimas.open("/developer/docs?q=%3Cscript%3E&lang=en")
     assert "Nothing found" in nothing.text
     assert "<script>" not in nothing.text

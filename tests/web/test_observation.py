@@ -134,6 +134,7 @@ def test_every_route_belongs_to_a_flow_and_a_histogram_has_the_parts_of_its_boun
     ours = {
         "/", "/check_session", "/logo/{client_id}", "/static/{name}", "/open/{client_id}", "/picture/{name}",
         "/password-strength", "/outbox", "/terms", "/privacy", "/accessibility", "/robots.txt",
+        "/help", "/help/{name}", "/help/developers", "/help/developers/{name}", "/help/pictures/{name}",
     }  # fmt: skip
     assert {path.split("{")[0] for path in others} <= {path.split("{")[0] for path in ours}
     assert [outcome_of(status) for status in (200, 303, 400, 429, 500, 503, 0)] == [

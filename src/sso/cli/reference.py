@@ -10,7 +10,11 @@ import typer.main
 from sso.cli import command_line
 from sso.cli.language import unwrapped
 
-HEAD = """# Commands
+HEAD = """---
+kind: reference
+audience: operator
+---
+# Commands
 
 Generated from the commands themselves with `make docs`; a test keeps it current. `--help` says the same.
 `sso --version` prints the version.

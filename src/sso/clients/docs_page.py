@@ -10,7 +10,11 @@ from pydantic import BaseModel
 from sso.clients.metadata import GROUPS, ClientMetadata
 from sso.clients.profiles import RELAXATIONS
 
-HEAD = f"""# Registering applications
+HEAD = f"""---
+kind: reference
+audience: developer, administrator
+---
+# Registering applications
 
 A catalogue file (YAML) describes the applications of a city. `sso clients apply FILE` shows every change, then
 registers and changes the applications as the file says. If one application has an error, nothing is changed.

@@ -445,6 +445,10 @@ def reference() -> str:
 
 
 _HEAD = """
+---
+kind: reference
+audience: contributor
+---
 # What is asked for before a token
 
 Generated with `make docs` from `src/sso/oidc/demands.py`; a test keeps it current. One function, `unmet`, holds this

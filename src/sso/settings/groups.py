@@ -1074,6 +1074,13 @@ class PageSettings(Group):
         "Empty: none.",
         examples=["+6281234567890"],
     )
+    help_pages: Literal["all", "citizen", "developer", "none"] = Field(
+        "all",
+        description="Whose help pages are served at `/help`, in Indonesian and English: `all`, those for citizens and "
+        "for developers; `none`, no page. The link at the foot of every page leads to the pages for citizens, unless "
+        "`SSO_SUPPORT_CONTACT` is a URL.",
+        examples=["citizen"],
+    )
     security_contact: str = Field(
         "",
         description="Contact for reports of vulnerabilities in `/.well-known/security.txt`: an e-mail address or an "

@@ -33,6 +33,10 @@ _MASK = "••••••••"
 _PASSWORD = re.compile(r"(://[^:/?#@]*:)[^@]+(@)")
 _PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]+")
 _HEAD = """\
+---
+kind: reference
+audience: operator
+---
 # Settings
 
 The server reads its settings at start, from the environment or from a file `.env` in the working directory; the

@@ -14,6 +14,7 @@ from sso.http.account import (
     contacts,
     data,
     deletion,
+    help_pages,
     home,
     legal,
     notifications,
@@ -42,6 +43,7 @@ routers = (
     data.router,
     deletion.router,
     legal.router,
+    help_pages.router,
 )
 """The routers of these pages, in the order in which their routes are tried."""
 error_pages: dict[type[Refusal], ErrorPage] = {SessionEnded: access.on_session_ended}

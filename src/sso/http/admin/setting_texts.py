@@ -267,6 +267,9 @@ INDONESIAN: dict[str, str] = {
     "city_name": "Nama kota, tampil di setiap halaman.",
     "service_name": "Nama layanan masuk, tampil di setiap halaman.",
     "support_contact": "Alamat email atau URL layanan bantuan; tampil di bagian bawah setiap halaman.",
+    "help_pages": "Halaman bantuan di `/help`, dalam bahasa Indonesia dan Inggris: `all`, untuk warga dan "
+    "pengembang; `citizen` atau `developer`, hanya salah satunya; `none`, tidak ada. Tautan di bagian bawah setiap "
+    "halaman menuju bantuan untuk warga, kecuali jika `SSO_SUPPORT_CONTACT` berupa URL.",
     "security_contact": "Kontak untuk melaporkan kerentanan keamanan di `/.well-known/security.txt`: alamat email atau "
     "URL `https`. Kosong: `SSO_SUPPORT_CONTACT`.",
     "support_phone": "Nomor telepon layanan bantuan; tampil di bagian bawah setiap halaman. Kosong: tidak ada.",

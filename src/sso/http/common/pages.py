@@ -181,6 +181,7 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "city": settings.city_name,
         "service": settings.service_name,
         "support": settings.support_contact,
+        "help_address": help_address(settings),
         "support_phone": settings.support_phone,
         "support_whatsapp": settings.support_whatsapp,
         "has_session": bool(read_cookie(request, "session")),
@@ -194,6 +195,12 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "asset": assets.paths,
         "icon_type": assets.icon_type,
     }
+
+
+def help_address(settings: Settings) -> str:
+    """Return where the help for citizens is within the provider; empty where the city has none or its own."""
+    own = settings.support_contact.startswith("https://")
+    return "/help" if settings.help_pages in ("all", "citizen") and not own else ""
 
 
 def strength_token(request: Request) -> str:
