@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -293,6 +293,74 @@ async def test_a_host_that_falls_silent_costs_its_limits_on_a_direct_connection(
         assert time.monotonic() - started < 5
         assert db.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await relay.close()
+
+
+async def pid_by_session(db: Database, *, writes: bool) -> int:
+    async with db.write() if writes else db.read() as session:
+        return int((await session.execute(PID)).scalar_one())
+
+
+WAYS: tuple[Callable[[Database], Awaitable[int]], ...] = (
+    lambda db: db.run_read(pid_of),
+    lambda db: db.run_write(pid_of),
+    lambda db: pid_by_session(db, writes=False),
+    lambda db: pid_by_session(db, writes=True),
+)
+
+
+async def test_a_host_that_falls_silent_costs_one_of_the_requests_that_come_one_after_the_other(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    """The other connections of the pool lead to the silent host too: nobody gets one, and nobody tries that host."""
+    relay, second = Relay(server), server.replace("/", "%2F")
+    await relay.open()
+    url = f"postgresql://postgres@127.0.0.1:{relay.port},{second}/{filled[0]}?sslmode=disable"
+
+    slow = {"database_pool_size": 3, "database_connect_timeout": "20s", "database_statement_timeout": "1s"}
+
+    async def one_after_the_other(way: Callable[[Database], Awaitable[int]]) -> None:
+        async with opened(url, tmp_path, **slow) as db:
+            await asyncio.gather(*(db.run_read(pid_of) for _ in range(3)))
+            filled_pools.release()
+            await silent.wait()
+            with pytest.raises(DatabaseUnavailable):
+                await way(db)
+            tried = relay.accepted
+            before = time.monotonic()
+            for _ in range(4):
+                await way(db)
+            await asyncio.gather(*(way(db) for _ in range(3)))
+            assert time.monotonic() - before < 15, "nobody waits for the silent host"
+            assert relay.accepted - tried <= len(WAYS), "the drivers' requests to cancel"
+
+    filled_pools, silent = asyncio.Semaphore(0), asyncio.Event()
+    tasks = [asyncio.create_task(one_after_the_other(way)) for way in WAYS]
+    try:
+        async with asyncio.timeout(60):
+            for _ in tasks:
+                await filled_pools.acquire()
+            assert relay.accepted == 3 * len(WAYS)
+            relay.fall_silent()
+            silent.set()
+            await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await relay.close()
+
+
+async def test_a_clock_that_is_set_back_after_a_fault_costs_no_connection(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path, database_pool_size=1) as db:
+        with pytest.raises(DatabaseUnavailable):
+            async with db.write() as session:
+                await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        hour_ago = time.time() - 3600
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda: hour_ago)
+            pids = [await pid_by_session(db, writes=writes) for writes in (False, True, False)]
+        assert len(set(pids)) == 1
 
 
 def test_the_limits_for_a_host_that_vanishes_are_less_than_ten_seconds() -> None:
