@@ -30,7 +30,8 @@ from sso.platform.outbox import worker as worker_module
 from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.places import SLOW_SECONDS, Place
 from sso.platform.security.outbound_http import Outbound
-from sso.platform.security.rate_limits import Counts, storage_for
+from sso.platform.security.rate_limits import Counts, RedisStorage, storage_for
+from sso.platform.security.rate_limits.rules import Rule, TooManyFailures
 from sso.settings import Settings
 
 RECEIVERS, DEAD = 122, 61
@@ -294,3 +295,65 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
             await third.submit(page, username="ratna", password="x")
             assert asked == 3
         await counts.close()
+
+
+REFUSING = {
+    "READONLY": (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+    "OOM": (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+    "NOREPLICAS": (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]),
+    "NOPERM": (["ACL", "SETUSER", "limits", "-evalsha", "-eval"], ["ACL", "SETUSER", "limits", "+evalsha", "+eval"]),
+}
+"""Errors of Redis that answers PING: the command that causes each, and the one that ends it."""
+
+
+async def test_a_redis_that_refuses_to_write_is_left_alone_until_it_writes(tmp_path: Path) -> None:
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        pytest.fail("no redis-server on this machine: run `make deps`, which installs it")
+    from redis.asyncio import Redis
+
+    port = free_ports(1)
+    with server([program, "--port", str(port), "--save", ""], port, tmp_path / "redis.log"):
+        async with Redis(port=port) as admin:
+            await admin.execute_command("ACL", "SETUSER", "limits", "on", ">geheim", "~*", "+@all")
+            for error, (refuse, accept) in REFUSING.items():
+                await admin.execute_command(*refuse)
+                settings = Settings(_env_file=None, rate_limit_storage=f"redis://limits:geheim@127.0.0.1:{port}/0")  # type: ignore[call-arg]
+                counts = Counts(storage_for(settings), settings.rate_limit_retry_interval)
+                rules = [Rule(f"{error}:x", 2, 60)]
+                for _ in range(2):
+                    await counts.take(rules)
+                assert counts.breaker.is_open, error
+                with pytest.raises(TooManyFailures):
+                    await counts.take(rules)
+                assert not await counts.storage.check(), f"{error}: it must not be asked by a request again"
+                await admin.execute_command(*accept)
+                assert await counts.storage.check(), error
+                await counts.close()
+
+
+LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
+
+
+async def test_a_redis_that_is_loading_is_left_alone() -> None:
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while command := await reader.read(65_536):
+            asked.append(command)
+            writer.write(LOADING)
+        writer.close()
+
+    loading = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = loading.sockets[0].getsockname()[1]
+    counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
+    await counts.take([Rule("x", 2, 60)])
+    assert counts.breaker.is_open
+    before = len(asked)
+    await counts.take([Rule("x", 2, 60)])
+    assert len(asked) == before
+    with pytest.raises(TooManyFailures):
+        await counts.take([Rule("x", 2, 60)])
+    assert not await counts.storage.check()
+    await counts.close()
+    loading.close()

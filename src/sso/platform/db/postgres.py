@@ -46,6 +46,8 @@ POOLER_IS_FULL = "no more connections allowed"
 LOST_STATES = ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
 """SQLSTATE values after which PostgreSQL closes the connection."""
 READ_ONLY = "25006"
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""Units of times in settings of PostgreSQL, in seconds."""
 REFUSED_PARAMETER = "unsupported startup parameter"
 
 
@@ -63,6 +65,8 @@ class Limits:
     idle_in_transaction: float
     keepalive: int
     user_timeout: float
+    firm: bool = False
+    """They hold also where the options of the address set others."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -152,11 +156,13 @@ class Connector:
         self._limit = float(numbers["connect_timeout"]) if "connect_timeout" in numbers else limits.connect
         server = {"application_name": address.application_name or "sso"}
         self._beginning, self._pooled = "", pooler
+        statement = limits.statement
         if pooler:
             self._beginning = "".join(f" SET LOCAL {name} = {value};" for name, value in limits.of_server.items())
         else:
             # Where the address sets one of the limits by its options, it stands.
-            given = _names_in(address.options or "")
+            given = {} if limits.firm else _read_options(address.options or "")
+            statement = _seconds(given.get("statement_timeout", ""), limits.statement)
             own = {name: value for name, value in limits.of_server.items() if name not in given}
             server |= {**own, **_of_lost_clients(limits)}
             if address.options:
@@ -168,7 +174,7 @@ class Connector:
             "password": address.password,
             "database": address.database,
             "server_settings": server,
-            "command_timeout": limits.statement + ANSWER_SECONDS if limits.statement else None,
+            "command_timeout": statement + ANSWER_SECONDS if statement else None,
             "statement_cache_size": 100 if prepared else 0,
             "connection_class": PostgresConnection,
             "timeout": self._limit,
@@ -263,10 +269,17 @@ class Connector:
                     opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _names_in(options: str) -> set[str]:
-    """Return the names of the settings that the parameter ``options`` of an address sets: ``-c NAME=VALUE`` or
+def _read_options(options: str) -> dict[str, str]:
+    """Return the settings in the parameter ``options`` of an address, and their values: ``-c NAME=VALUE`` or
     ``--NAME=VALUE`` (PostgreSQL documentation, ``postgres`` command)."""
-    return {name.replace("-", "_") for name in re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=", options)}
+    found = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
+    return {name.replace("-", "_").lower(): value for name, value in found}
+
+
+def _seconds(value: str, otherwise: float) -> float:
+    """Return a time as PostgreSQL writes it, in seconds; a number without a unit is in milliseconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)", value.strip("'\""))
+    return float(match[1]) * UNITS[match[2]] if match else otherwise
 
 
 def _of_lost_clients(limits: Limits) -> dict[str, str]:
