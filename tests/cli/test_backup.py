@@ -21,7 +21,7 @@ from tests.cli.conftest import Cli
 from tests.conftest import run_apart
 from tests.databases import run_statement
 from tests.pgbouncer import PgBouncer
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
@@ -29,7 +29,7 @@ from sso.platform.backup import manifest as manifests
 from sso.platform.backup.container import BackupKey, Reader, Writer
 from sso.platform.backup.manifest import Contents, Manifest
 from sso.platform.backup.postgres import Server, libpq_environment
-from sso.platform.db import Database
+from sso.platform.db import Database, migrate
 from sso.settings import load_settings
 from sso.settings.database_address import Host, read_address
 
@@ -425,6 +425,40 @@ def test_a_database_in_use_is_not_replaced(cli: Cli) -> None:
     answer = run_apart(meanwhile())
     assert answer.code == 1
     assert "1 other connections use the database: stop every server" in answer.err
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_a_backup_and_a_migration_wait_for_each_other(cli: Cli) -> None:
+    tries = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%lock_shared%'"
+    )
+
+    async def meanwhile() -> Any:
+        db, lines = Database(load_settings()), list[str]()
+        async with db.engine.connect() as migrating, db.engine.connect() as watching:
+            await migrating.execute(text(f"SELECT pg_advisory_xact_lock({migrate.LOCK})"))
+            backup = asyncio.create_task(asyncio.to_thread(cli, "backup", "one.backup"))
+
+            async def waits() -> bool:
+                count = (await watching.execute(tries)).scalar_one()
+                await watching.rollback()  # a transaction sees one state of the activity
+                return count > 1  # this query too
+
+            await until(waits)
+            assert not Path("one.backup").exists()
+            await migrating.rollback()
+            answer = await backup
+            await migrate.keep_schema(migrating)
+            upgrading = asyncio.create_task(migrate.upgrade(db, tell=lines.append))
+            await until(lambda: lines)
+            await migrating.rollback()
+            await upgrading
+        await db.close()
+        return answer, lines
+
+    answer, lines = run_apart(meanwhile())
+    assert (answer.code, answer.err) == (0, "")
+    assert lines == ["another process is changing the schema, or backing it up; waiting for it"]
 
 
 @pytest.mark.parametrize("query", ["target_session_attrs=primary", "load_balance_hosts=random"])

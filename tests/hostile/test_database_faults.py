@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy import literal_column, select, text
 from tests.conftest import settings_for
 from tests.databases import Databases, share_compiled_statements
+from tests.measured import DEFAULT_LIMITS, Record
 from tests.pgbouncer import PgBouncer
 from tests.support import City, Tokens
 from tests.waiting import until
@@ -43,6 +44,10 @@ QUICK: dict[str, Any] = {
     "database_pool_timeout": "3s",
     "database_tcp_user_timeout": "500ms",
 }
+if DEFAULT_LIMITS:
+    QUICK = {}
+MOST_SECONDS = 15 if DEFAULT_LIMITS else 6
+"""A statement, its answer, the closing of its connection, and a connection to another host; and a busy machine."""
 POOLED: dict[str, Any] = {"database_pooler": "pgbouncer", "registry_poll_interval": "50ms"}
 
 
@@ -118,7 +123,7 @@ def pid_of(work: Work) -> int:
 
 @pytest.mark.parametrize("accepts", [True, False])
 async def test_the_second_host_is_tried_when_the_first_answers_nothing(
-    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, accepts: bool
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, accepts: bool, record_property: Record
 ) -> None:
     second = server.replace("/", "%2F")
     with silent_host(accepts=accepts) as port:
@@ -127,7 +132,8 @@ async def test_the_second_host_is_tried_when_the_first_answers_nothing(
             started = time.monotonic()
             pids = await asyncio.gather(*(db.run_read(pid_of) for _ in range(4)))
             assert len(set(pids)) == 4
-            assert time.monotonic() - started < 2
+            record_property("seconds", time.monotonic() - started)
+            assert time.monotonic() - started < MOST_SECONDS
             await db.engine.dispose()
             with_memory = time.monotonic()
             await db.run_read(pid_of)
@@ -190,7 +196,7 @@ async def test_a_statement_that_takes_too_long_is_503_and_its_connection_stays(
 
 
 async def test_a_database_that_hangs_costs_its_limit(
-    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, record_property: Record
 ) -> None:
     """SIGSTOP of PostgreSQL's processes of this database: the system keeps the connections, and nothing answers."""
     async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path) as db:
@@ -202,7 +208,8 @@ async def test_a_database_that_hangs_costs_its_limit(
             answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(4)), return_exceptions=True)
             assert {type(answer) for answer in answers} <= {DatabaseUnavailable, int}
             assert await db.run_write(pid_of) not in pids
-            assert time.monotonic() - started < 6, "a statement, its answer, and new connections"
+            record_property("seconds", time.monotonic() - started)
+            assert time.monotonic() - started < MOST_SECONDS
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
@@ -309,7 +316,7 @@ WAYS: tuple[Callable[[Database], Awaitable[int]], ...] = (
 
 
 async def test_a_host_that_falls_silent_costs_one_of_the_requests_that_come_one_after_the_other(
-    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, record_property: Record
 ) -> None:
     """The other connections of the pool lead to the silent host too: nobody gets one, and nobody tries that host."""
     relay, second = Relay(server), server.replace("/", "%2F")
@@ -317,22 +324,27 @@ async def test_a_host_that_falls_silent_costs_one_of_the_requests_that_come_one_
     url = f"postgresql://postgres@127.0.0.1:{relay.port},{second}/{filled[0]}?sslmode=disable"
 
     slow = {"database_pool_size": 3, "database_connect_timeout": "20s", "database_statement_timeout": "1s"}
+    if DEFAULT_LIMITS:
+        slow = {"database_pool_size": 3}
 
     async def one_after_the_other(way: Callable[[Database], Awaitable[int]]) -> None:
         async with opened(url, tmp_path, **slow) as db:
             await asyncio.gather(*(db.run_read(pid_of) for _ in range(3)))
             filled_pools.release()
             await silent.wait()
+            began = time.monotonic()
             with pytest.raises(DatabaseUnavailable):
                 await way(db)
             tried = relay.accepted
             before = time.monotonic()
             for _ in range(4):
                 await way(db)
+                served.append(time.monotonic() - began)
             await asyncio.gather(*(way(db) for _ in range(3)))
             assert time.monotonic() - before < 15, "nobody waits for the silent host"
             assert relay.accepted - tried <= len(WAYS), "the drivers' requests to cancel"
 
+    served: list[float] = []
     filled_pools, silent = asyncio.Semaphore(0), asyncio.Event()
     tasks = [asyncio.create_task(one_after_the_other(way)) for way in WAYS]
     try:
@@ -343,6 +355,7 @@ async def test_a_host_that_falls_silent_costs_one_of_the_requests_that_come_one_
             relay.fall_silent()
             silent.set()
             await asyncio.gather(*tasks)
+        record_property("seconds", min(served))
     finally:
         for task in tasks:
             task.cancel()
@@ -399,7 +412,7 @@ def network() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may make a network")
 async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
-    filled: tuple[str, dict[str, Any]], server: str, pgbouncer: PgBouncer, tmp_path: Path
+    filled: tuple[str, dict[str, Any]], server: str, pgbouncer: PgBouncer, tmp_path: Path, record_property: Record
 ) -> None:
     with network() as (address, inside):
         away = PgBouncer(server, host=address, prefix=inside)
@@ -423,7 +436,7 @@ async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
                 with pytest.raises(TransactionLost):
                     await waits
                 noticed = time.monotonic() - started
-            print(f"lost after {lost:.1f} s, served after {back:.1f} s, a statement that waited after {noticed:.1f} s")
+            record_property("seconds", back)
             assert max(lost, back, noticed) < 10
         finally:
             away.close()
@@ -523,16 +536,22 @@ async def test_a_connection_is_encrypted_and_the_host_verified(
 
 
 @pytest.mark.parametrize("overrides", [POOLED])
-async def test_a_restart_of_pgbouncer_is_noticed_by_nobody(city: City, pgbouncer: PgBouncer) -> None:
+async def test_a_restart_of_pgbouncer_is_noticed_by_nobody(
+    city: City, pgbouncer: PgBouncer, record_property: Record
+) -> None:
     await whole_flow(city)
+    began = time.monotonic()
     pgbouncer.kill()
     pgbouncer.start()
+    async with city.client() as http:
+        assert (await http.get("/readyz")).status_code == 200
+    record_property("seconds", time.monotonic() - began)
     await whole_flow(city)
 
 
 @pytest.mark.parametrize("overrides", [{**QUICK, **POOLED}])
 async def test_pgbouncer_that_hangs_is_503_within_the_limit_and_everything_is_there_afterwards(
-    city: City, pgbouncer: PgBouncer
+    city: City, pgbouncer: PgBouncer, record_property: Record
 ) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -541,7 +560,8 @@ async def test_pgbouncer_that_hangs_is_503_within_the_limit_and_everything_is_th
         with pgbouncer.stopped():
             answer = await party.exchange(code)
             assert answer.status == 503
-            assert time.monotonic() - started < 6
+            record_property("seconds", time.monotonic() - started)
+            assert time.monotonic() - started < MOST_SECONDS
         assert (await party.exchange(code)).status == 200, "the code was not used"
 
 

@@ -24,7 +24,7 @@ from sso.platform.backup import postgres, sqlite
 from sso.platform.backup.container import BackupKey, Reader, Writer
 from sso.platform.backup.manifest import Contents, Manifest, look
 from sso.platform.db import Database
-from sso.platform.db.migrate import head_revision, upgrade
+from sso.platform.db.migrate import head_revision, keep_schema, upgrade
 from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.models import InstanceSecret
@@ -155,7 +155,8 @@ async def _create_sqlite(db: Database, settings: Settings, path: Path, key: Back
 
 async def _create_postgres(_db: Database, settings: Settings, path: Path, key: BackupKey) -> Manifest:
     settings = _direct(settings)
-    async with _connected(settings) as connection:
+    async with _connected(settings) as before, _connected(settings) as connection:
+        await keep_schema(before)
         await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         snapshot = (await connection.execute(text("SELECT pg_export_snapshot()"))).scalar_one()
         schema = (await connection.execute(text("SELECT quote_ident(current_schema())"))).scalar_one()
