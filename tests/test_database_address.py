@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ ADDRESSES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "postgresql+asyncpg://u@/d?host=h1&port=1&host=h2&port=2": (("h1:1", "h2:2"), {}),
     "postgresql://u@h1,h2:5433,[::1]:5434/d?port=6000": (("h1:6000", "h2:5433", "[::1]:5434"), {}),
     "postgresql://u@[2001:db8::5]/d": (("[2001:db8::5]",), {}),
+    "postgresql://u@[fe80::1%25eth0]:5433/d": (("[fe80::1%eth0]:5433",), {}),
+    "postgresql:///d?host=fe80::1%25eth0": (("[fe80::1%eth0]",), {}),
+    "postgresql://u@[::1]:5432,[::2],h/d": (("[::1]:5432", "[::2]", "h"), {}),
     "postgresql:///d?host=2001:db8::5": (("[2001:db8::5]",), {"user": None, "database": "d"}),
     "postgresql:///d?host=/run/postgresql&user=u&password=p%26": (("/run/postgresql",), {"password": "p&"}),
     "postgresql://u@%2Frun%2Fpostgresql:5433/d": (("/run/postgresql:5433",), {}),
@@ -47,6 +51,11 @@ ADDRESSES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     ),
     "postgresql://h1,h2/d?load_balance_hosts=random&target_session_attrs=prefer-standby": (
         ("h1", "h2"), {"shuffle": True, "target_session_attrs": "prefer-standby"},
+    ),
+    "postgresql://h/d?target_session_attrs=standby": (("h",), {"target_session_attrs": "standby"}),
+    "postgresql://h/d?options=-c%20statement_timeout%3D5s": (("h",), {"options": "-c statement_timeout=5s"}),
+    "postgresql://h/d?fallback_application_name=x&sslcertmode=allow&max_protocol_version=latest": (
+        ("h",), {"application_name": "x"},
     ),
     "postgresql://h/d?gssencmode=disable&channel_binding=prefer&client_encoding=utf8&sslsni=1": (("h",), {}),
 }  # fmt: skip
@@ -80,6 +89,16 @@ MISTAKES = {
     "postgresql://u:geheim@h/d?channel_binding=require": "channel_binding must be disable or prefer",
     "postgresql://u:geheim@h/d?service=city": "the parameter service is not supported: write the address out instead",
     "postgresql://u:geheim@h/d?geheim": "parameter 1 has no value",
+    "postgresql://u:geheim@h%00/d": "holds a control character",
+    "postgresql://u%00:geheim@h/d": "holds a control character",
+    "postgresql://u:geheim@h/d?options=-cx%3D1%0A": "holds a control character",
+    "postgresql://u:geheim@a..b/d": "host 1 is no name of a host",
+    f"postgresql://u:geheim@h1,{'x' * 64}/d": "host 2 is no name of a host",
+    "postgresql://u:geheim@%ff/d": "host 1 is no name of a host",
+    "postgresql://u:geheim@h/d?connect_timeout=٣": "connect_timeout must be a whole number, at least 1",
+    "postgresql://u:geheim@h/d?passfile=/etc/passwd": "passfile: others may read /etc/passwd, so that it is not used",
+    "postgresql://u:geheim@h/d?requirepeer=root": "the parameter requirepeer is not supported: name the host with",
+    "postgresql://u:geheim@h/d?sslrootcert=system&sslmode=require": "sslrootcert=system needs sslmode=verify-full",
     "postgresql:u:geheim@h/d": "must begin with postgresql:// or sqlite:///",
 }
 
@@ -122,15 +141,30 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
 def test_options_replace_only_the_limits_that_they_name() -> None:
     limits = Limits(connect=2, statement=8, lock=5, idle_in_transaction=30, keepalive=3, user_timeout=6)
 
-    def kept(options: str) -> set[str]:
+    def arguments(options: str, limits: Limits = limits) -> dict[str, Any]:
         address = read_address(f"postgresql://h/d?options={quote(options)}")
-        connector = Connector(address, limits, pooler=False, prepared=True)
-        return limits.of_server.keys() & connector._arguments["server_settings"].keys()
+        return Connector(address, limits, pooler=False, prepared=True)._arguments
+
+    def kept(options: str) -> set[str]:
+        return limits.of_server.keys() & arguments(options)["server_settings"].keys()
 
     every = {"jit", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}
     assert kept("-c deadlock_timeout=2s -cjit_above_cost=1 -c log_line_prefix=--lock_timeout") == every
     assert kept("-clock_timeout=77 -c jit=on") == every - {"lock_timeout", "jit"}
     assert kept("--statement-timeout=5s") == every - {"statement_timeout"}
+    # What waits for the answer waits as long as PostgreSQL may take.
+    for options, seconds in (
+        ("-c statement_timeout=5s", 6.0),
+        ("-c statement_timeout=60000", 61.0),
+        ("-cstatement_timeout=2min", 121.0),
+        ("-c statement_timeout=0", None),
+        ("-c statement_timeout=odd", 9.0),
+        ("-c jit=on", 9.0),
+    ):
+        assert arguments(options)["command_timeout"] == seconds
+    without = replace(limits, statement=0, firm=True)
+    migrating = arguments("-c statement_timeout=5s", without)
+    assert (migrating["server_settings"]["statement_timeout"], migrating["command_timeout"]) == ("0", None)
 
 
 def test_pgbouncer_and_options_exclude_each_other() -> None:

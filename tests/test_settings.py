@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +221,24 @@ def test_a_setting_that_needs_a_package_which_is_missing_names_the_extra(
 
 def test_secrets_do_not_show() -> None:
     assert "x" * 32 not in repr(load_settings(**REAL))
+
+
+def test_a_secret_key_is_kept_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full at the first start: the next start must not encrypt with an empty key."""
+    settings = Settings(_env_file=None, issuer="http://localhost:8000", data_dir=tmp_path / "data")  # type: ignore[call-arg]
+
+    def full(_: int) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            settings.secrets()
+    assert list((tmp_path / "data").iterdir()) == []
+    (kept,) = settings.secrets()
+    assert settings.secrets() == [kept]
+    (path,) = (tmp_path / "data").iterdir()
+    assert (path.name, path.stat().st_mode & 0o777) == ("secret.key", 0o600)
+    path.write_bytes(b"")
+    with pytest.raises(SettingsError, match="is not complete"):
+        settings.secrets()

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,18 @@ from sqlalchemy import select, text
 from tests.cli.conftest import Cli
 from tests.conftest import run_apart
 from tests.databases import run_statement
-from tests.waiting import wait_until
+from tests.pgbouncer import PgBouncer
+from tests.waiting import until, wait_until
 
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.backup import manifest as manifests
 from sso.platform.backup.container import BackupKey, Reader, Writer
 from sso.platform.backup.manifest import Contents, Manifest
-from sso.platform.backup.postgres import libpq_environment
-from sso.platform.db import Database
+from sso.platform.backup.postgres import Server, libpq_environment
+from sso.platform.db import Database, migrate
 from sso.settings import load_settings
-from sso.settings.database_address import read_address
+from sso.settings.database_address import Host, read_address
 
 pytestmark = [pytest.mark.locks_freely, pytest.mark.own_connections]
 
@@ -424,6 +425,78 @@ def test_a_database_in_use_is_not_replaced(cli: Cli) -> None:
     answer = run_apart(meanwhile())
     assert answer.code == 1
     assert "1 other connections use the database: stop every server" in answer.err
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_a_backup_and_a_migration_wait_for_each_other(cli: Cli) -> None:
+    tries = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%lock_shared%'"
+    )
+
+    async def meanwhile() -> Any:
+        db, lines = Database(load_settings()), list[str]()
+        async with db.engine.connect() as migrating, db.engine.connect() as watching:
+            await migrating.execute(text(f"SELECT pg_advisory_xact_lock({migrate.LOCK})"))
+            backup = asyncio.create_task(asyncio.to_thread(cli, "backup", "one.backup"))
+
+            async def waits() -> bool:
+                count = (await watching.execute(tries)).scalar_one()
+                await watching.rollback()  # a transaction sees one state of the activity
+                return count > 1  # this query too
+
+            await until(waits)
+            assert not Path("one.backup").exists()
+            await migrating.rollback()
+            answer = await backup
+            await migrate.keep_schema(migrating)
+            upgrading = asyncio.create_task(migrate.upgrade(db, tell=lines.append))
+            await until(lambda: lines)
+            await migrating.rollback()
+            await upgrading
+        await db.close()
+        return answer, lines
+
+    answer, lines = run_apart(meanwhile())
+    assert (answer.code, answer.err) == (0, "")
+    assert lines == ["another process is changing the schema, or backing it up; waiting for it"]
+
+
+@pytest.mark.parametrize("query", ["target_session_attrs=primary", "load_balance_hosts=random"])
+def test_of_several_hosts_the_programs_use_the_one_that_has_the_snapshot(query: str) -> None:
+    settings = load_settings(database_url=f"postgresql://sso@one:5433,two/sso?{query}")
+    found = Server.of(settings, 18, Host("two")).environment
+    assert found["PGHOST"] == "two"
+    assert not {"PGPORT", "PGTARGETSESSIONATTRS"} & (found.keys() - os.environ.keys())
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_a_backup_leaves_the_connections_of_pgbouncer_as_they_were(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = os.environ["SSO_DATABASE_URL"]
+    address = read_address(direct)
+    pgbouncer = PgBouncer(address.hosts[0].name)
+    try:
+        monkeypatch.setenv("SSO_DATABASE_URL", pgbouncer.url(str(address.database)))
+        monkeypatch.setenv("SSO_DATABASE_POOLER", "pgbouncer")
+        for words in (("backup", "one.backup"), ("backup", "one.backup", "--verify")):
+            refused = cli(*words)
+            assert refused.code == 1
+            assert "set SSO_BACKUP_DATABASE_URL to the address of PostgreSQL itself" in refused.err
+        assert not list(Path().glob("one.backup*"))
+        monkeypatch.setenv("SSO_BACKUP_DATABASE_URL", direct)
+        assert cli("backup", "one.backup", "--verify").code == 0
+        assert "the database is not empty" in cli("restore", "one.backup").err
+        assert run(search_paths) == {'"$user", public'}
+        assert "backup.created" in dict(run(events))
+    finally:
+        pgbouncer.close()
+
+
+async def search_paths(db: Database) -> set[str]:
+    """Return the search paths of all connections that PgBouncer has open."""
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(db.engine.connect()) for _ in range(4)]
+        show = text("SELECT current_setting('search_path')")
+        return {(await connection.execute(show)).scalar_one() for connection in connections}
 
 
 def key(kind: str = "key file") -> BackupKey:

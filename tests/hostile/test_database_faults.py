@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 from sqlalchemy import literal_column, select, text
 from tests.conftest import settings_for
 from tests.databases import Databases, share_compiled_statements
+from tests.measured import DEFAULT_LIMITS, Record
 from tests.pgbouncer import PgBouncer
 from tests.support import City, Tokens
 from tests.waiting import until
@@ -44,6 +45,10 @@ QUICK: dict[str, Any] = {
     "database_pool_timeout": "30s",
     "database_tcp_user_timeout": "500ms",
 }
+if DEFAULT_LIMITS:
+    QUICK = {}
+MOST_SECONDS = 20
+"""A statement, its answer, the closing of its connection, and a connection to another host; and a busy machine."""
 POOLED: dict[str, Any] = {"database_pooler": "pgbouncer", "registry_poll_interval": "50ms"}
 
 
@@ -119,14 +124,17 @@ def pid_of(work: Work) -> int:
 
 @pytest.mark.parametrize("accepts", [True, False])
 async def test_the_second_host_is_tried_when_the_first_answers_nothing(
-    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, accepts: bool
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, accepts: bool, record_property: Record
 ) -> None:
     second = server.replace("/", "%2F")
     with silent_host(accepts=accepts) as port:
         url = f"postgresql://postgres@127.0.0.1:{port},{second}/{filled[0]}?target_session_attrs=read-write"
         async with opened(url, tmp_path, database_connect_timeout="3s") as db:
+            started = time.monotonic()
             pids = await asyncio.gather(*(db.run_read(pid_of) for _ in range(4)))
             assert len(set(pids)) == 4
+            record_property("seconds", time.monotonic() - started)
+            assert time.monotonic() - started < MOST_SECONDS
             await db.engine.dispose()
             with_memory = time.monotonic()
             await db.run_read(pid_of)
@@ -189,7 +197,7 @@ async def test_a_statement_that_takes_too_long_is_503_and_its_connection_stays(
 
 
 async def test_a_database_that_hangs_costs_its_limit(
-    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, record_property: Record
 ) -> None:
     """SIGSTOP of PostgreSQL's processes of this database: the system keeps the connections, and nothing answers."""
     async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path) as db:
@@ -201,7 +209,8 @@ async def test_a_database_that_hangs_costs_its_limit(
             answers = await asyncio.gather(*(db.run_write(pid_of) for _ in range(4)), return_exceptions=True)
             assert {type(answer) for answer in answers} <= {DatabaseUnavailable, int}
             assert await db.run_write(pid_of) not in pids
-            assert time.monotonic() - started < 20, "a statement, its answer, and new connections"
+            record_property("seconds", time.monotonic() - started)
+            assert time.monotonic() - started < MOST_SECONDS
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
@@ -294,6 +303,80 @@ async def test_a_host_that_falls_silent_costs_its_limits_on_a_direct_connection(
     await relay.close()
 
 
+async def pid_by_session(db: Database, *, writes: bool) -> int:
+    async with db.write() if writes else db.read() as session:
+        return int((await session.execute(PID)).scalar_one())
+
+
+WAYS: tuple[Callable[[Database], Awaitable[int]], ...] = (
+    lambda db: db.run_read(pid_of),
+    lambda db: db.run_write(pid_of),
+    lambda db: pid_by_session(db, writes=False),
+    lambda db: pid_by_session(db, writes=True),
+)
+
+
+async def test_a_host_that_falls_silent_costs_one_of_the_requests_that_come_one_after_the_other(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, record_property: Record
+) -> None:
+    """The other connections of the pool lead to the silent host too: nobody gets one, and nobody tries that host."""
+    relay, second = Relay(server), server.replace("/", "%2F")
+    await relay.open()
+    url = f"postgresql://postgres@127.0.0.1:{relay.port},{second}/{filled[0]}?sslmode=disable"
+
+    slow = {"database_pool_size": 3, "database_connect_timeout": "20s", "database_statement_timeout": "1s"}
+    if DEFAULT_LIMITS:
+        slow = {"database_pool_size": 3}
+
+    async def one_after_the_other(way: Callable[[Database], Awaitable[int]]) -> None:
+        async with opened(url, tmp_path, **slow) as db:
+            await asyncio.gather(*(db.run_read(pid_of) for _ in range(3)))
+            filled_pools.release()
+            await silent.wait()
+            began = time.monotonic()
+            with pytest.raises(DatabaseUnavailable):
+                await way(db)
+            tried = relay.accepted
+            before = time.monotonic()
+            for _ in range(4):
+                await way(db)
+                served.append(time.monotonic() - began)
+            await asyncio.gather(*(way(db) for _ in range(3)))
+            assert time.monotonic() - before < 15, "nobody waits for the silent host"
+            assert relay.accepted - tried <= len(WAYS), "the drivers' requests to cancel"
+
+    served: list[float] = []
+    filled_pools, silent = asyncio.Semaphore(0), asyncio.Event()
+    tasks = [asyncio.create_task(one_after_the_other(way)) for way in WAYS]
+    try:
+        async with asyncio.timeout(60):
+            for _ in tasks:
+                await filled_pools.acquire()
+            assert relay.accepted == 3 * len(WAYS)
+            relay.fall_silent()
+            silent.set()
+            await asyncio.gather(*tasks)
+        record_property("seconds", min(served))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await relay.close()
+
+
+async def test_a_clock_that_is_set_back_after_a_fault_costs_no_connection(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(f"postgresql://postgres@/{filled[0]}?host={server}", tmp_path, database_pool_size=1) as db:
+        with pytest.raises(DatabaseUnavailable):
+            async with db.write() as session:
+                await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        hour_ago = time.time() - 3600
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "time", lambda: hour_ago)
+            pids = [await pid_by_session(db, writes=writes) for writes in (False, True, False)]
+        assert len(set(pids)) == 1
+
+
 def test_the_limits_for_a_host_that_vanishes_are_less_than_ten_seconds() -> None:
     """Its packets are dropped (the limit of TCP), or its system still acknowledges them (the limit of a statement)."""
     limits = Limits.of(Settings(_env_file=None))  # type: ignore[call-arg]
@@ -330,7 +413,7 @@ def network() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may make a network")
 async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
-    filled: tuple[str, dict[str, Any]], server: str, pgbouncer: PgBouncer, tmp_path: Path
+    filled: tuple[str, dict[str, Any]], server: str, pgbouncer: PgBouncer, tmp_path: Path, record_property: Record
 ) -> None:
     with network() as (address, inside):
         away = PgBouncer(server, host=address, prefix=inside)
@@ -354,8 +437,8 @@ async def test_a_host_that_vanishes_costs_seconds_and_the_other_host_serves(
                 with pytest.raises(TransactionLost):
                     await waits
                 noticed = time.monotonic() - started
-            print(f"lost after {lost:.1f} s, served after {back:.1f} s, a statement that waited after {noticed:.1f} s")
-            assert max(lost, back, noticed) < 20
+            record_property("seconds", back)
+            assert max(lost, back, noticed) < MOST_SECONDS
         finally:
             away.close()
 
@@ -454,16 +537,22 @@ async def test_a_connection_is_encrypted_and_the_host_verified(
 
 
 @pytest.mark.parametrize("overrides", [POOLED])
-async def test_a_restart_of_pgbouncer_is_noticed_by_nobody(city: City, pgbouncer: PgBouncer) -> None:
+async def test_a_restart_of_pgbouncer_is_noticed_by_nobody(
+    city: City, pgbouncer: PgBouncer, record_property: Record
+) -> None:
     await whole_flow(city)
+    began = time.monotonic()
     pgbouncer.kill()
     pgbouncer.start()
+    async with city.client() as http:
+        assert (await http.get("/readyz")).status_code == 200
+    record_property("seconds", time.monotonic() - began)
     await whole_flow(city)
 
 
 @pytest.mark.parametrize("overrides", [{**QUICK, **POOLED}])
 async def test_pgbouncer_that_hangs_is_503_within_the_limit_and_everything_is_there_afterwards(
-    city: City, pgbouncer: PgBouncer
+    city: City, pgbouncer: PgBouncer, record_property: Record
 ) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -472,7 +561,8 @@ async def test_pgbouncer_that_hangs_is_503_within_the_limit_and_everything_is_th
         with pgbouncer.stopped():
             answer = await party.exchange(code)
             assert answer.status == 503
-            assert time.monotonic() - started < 20
+            record_property("seconds", time.monotonic() - started)
+            assert time.monotonic() - started < MOST_SECONDS
         assert (await party.exchange(code)).status == 200, "the code was not used"
 
 

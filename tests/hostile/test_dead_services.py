@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from sqlalchemy import func, select
 from tests.conftest import settings_for
 from tests.hostile.test_limits import is_refusal
+from tests.measured import DEFAULT_LIMITS, Record
 from tests.ports import free_ports
 from tests.support import PASSWORD, City
 from tests.waiting import until, wait_for
@@ -30,7 +32,8 @@ from sso.platform.outbox import worker as worker_module
 from sso.platform.outbox.models import Delivery
 from sso.platform.outbox.places import SLOW_SECONDS, Place
 from sso.platform.security.outbound_http import Outbound
-from sso.platform.security.rate_limits import Counts, storage_for
+from sso.platform.security.rate_limits import Counts, RedisStorage, storage_for
+from sso.platform.security.rate_limits.rules import Rule, TooManyFailures
 from sso.settings import Settings
 
 RECEIVERS, DEAD = 122, 61
@@ -117,7 +120,7 @@ async def pending(city: City) -> int:
 
 
 async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
-    city: City, applications: Applications, tmp_path: Path
+    city: City, applications: Applications, tmp_path: Path, record_property: Record
 ) -> None:
     """61 of 122 applications and the mail server hang for longer than the test lasts: no time limit helps."""
     port = free_ports(1)
@@ -147,12 +150,14 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
         await until(lambda: len(applications.told) == RECEIVERS - DEAD)
         assert not mails.exists()
         assert worker.places.slow > 0
+        back = time.monotonic()
         # The rest arrives as soon as their servers answer: nothing was lost, and nothing is sent twice.
         for listening in applications.dead:
             await applications.answer(listening)
         mail_server.send_signal(signal.SIGCONT)
         await until(lambda: len(applications.told) == RECEIVERS)
         await until(lambda: pending_is_zero(city), 60)
+        record_property("seconds", time.monotonic() - back)
         worker.stop()
         await running
     await outbound.close()
@@ -207,7 +212,7 @@ class Hanging(Worker):
 
 
 async def test_what_hangs_delays_the_healthy_applications_by_less_than_two_seconds(
-    city: City, monkeypatch: pytest.MonkeyPatch
+    city: City, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     """1,500 mails and 61 of 122 applications hang, and nothing is known of any receiver. A healthy application waits
     only for slow deliveries that leave their places, so the times that this takes are its whole delay."""
@@ -226,6 +231,7 @@ async def test_what_hangs_delays_the_healthy_applications_by_less_than_two_secon
         worker.let_the_slow_leave()
         await worker.settle()
         times += 1
+    record_property("seconds", times * SLOW_SECONDS)
     assert times * SLOW_SECONDS < MAX_DELAY_SECONDS
     assert worker.hanging < MANY_MAILS, "the mails wait behind the mail server, and not in places"
     await worker.end()
@@ -236,7 +242,9 @@ async def pending_is_zero(city: City) -> bool:
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])  # the counters are in Redis and in memory
-async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: City, tmp_path: Path) -> None:
+async def test_a_redis_that_is_stopped_costs_no_later_request_anything(
+    city: City, tmp_path: Path, record_property: Record
+) -> None:
     """After the first time limit nobody waits: requests are counted in the process, and in Redis again once it is
     back."""
     program = shutil.which("valkey-server") or shutil.which("redis-server")
@@ -246,8 +254,7 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         rate_limit_storage=f"redis://127.0.0.1:{port}/0",
-        rate_limit_command_timeout="2s",
-        rate_limit_connect_timeout="2s",
+        **({} if DEFAULT_LIMITS else {"rate_limit_command_timeout": "2s", "rate_limit_connect_timeout": "2s"}),
     )
     counts = Counts(storage_for(settings), settings.rate_limit_retry_interval)
     city.provider.attempts._counts = counts
@@ -271,8 +278,12 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
             assert (await browser.submit(page, username="siti", password="x")).status_code == 400
             assert asked == 1
             os.kill(process.pid, signal.SIGSTOP)
+            waits: list[float] = []
             for _ in range(10):
+                began = time.monotonic()
                 assert (await browser.submit(page, username="siti", password="x")).status_code == 400
+                waits.append(time.monotonic() - began)
+            record_property("seconds", max(waits))
             assert counts.breaker.is_open
             assert asked == 2, "one request waited, for one time limit"
             assert is_refusal(await browser.submit(page, username="siti", password="x")), "the limit holds"
@@ -294,3 +305,65 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(city: Cit
             await third.submit(page, username="ratna", password="x")
             assert asked == 3
         await counts.close()
+
+
+REFUSING = {
+    "READONLY": (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+    "OOM": (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+    "NOREPLICAS": (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]),
+    "NOPERM": (["ACL", "SETUSER", "limits", "-evalsha", "-eval"], ["ACL", "SETUSER", "limits", "+evalsha", "+eval"]),
+}
+"""Errors of Redis that answers PING: the command that causes each, and the one that ends it."""
+
+
+async def test_a_redis_that_refuses_to_write_is_left_alone_until_it_writes(tmp_path: Path) -> None:
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        pytest.fail("no redis-server on this machine: run `make deps`, which installs it")
+    from redis.asyncio import Redis
+
+    port = free_ports(1)
+    with server([program, "--port", str(port), "--save", ""], port, tmp_path / "redis.log"):
+        async with Redis(port=port) as admin:
+            await admin.execute_command("ACL", "SETUSER", "limits", "on", ">geheim", "~*", "+@all")
+            for error, (refuse, accept) in REFUSING.items():
+                await admin.execute_command(*refuse)
+                settings = Settings(_env_file=None, rate_limit_storage=f"redis://limits:geheim@127.0.0.1:{port}/0")  # type: ignore[call-arg]
+                counts = Counts(storage_for(settings), settings.rate_limit_retry_interval)
+                rules = [Rule(f"{error}:x", 2, 60)]
+                for _ in range(2):
+                    await counts.take(rules)
+                assert counts.breaker.is_open, error
+                with pytest.raises(TooManyFailures):
+                    await counts.take(rules)
+                assert not await counts.storage.check(), f"{error}: it must not be asked by a request again"
+                await admin.execute_command(*accept)
+                assert await counts.storage.check(), error
+                await counts.close()
+
+
+LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
+
+
+async def test_a_redis_that_is_loading_is_left_alone() -> None:
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while command := await reader.read(65_536):
+            asked.append(command)
+            writer.write(LOADING)
+        writer.close()
+
+    loading = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = loading.sockets[0].getsockname()[1]
+    counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
+    await counts.take([Rule("x", 2, 60)])
+    assert counts.breaker.is_open
+    before = len(asked)
+    await counts.take([Rule("x", 2, 60)])
+    assert len(asked) == before
+    with pytest.raises(TooManyFailures):
+        await counts.take([Rule("x", 2, 60)])
+    assert not await counts.storage.check()
+    await counts.close()
+    loading.close()

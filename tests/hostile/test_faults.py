@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import pytest
 from tests.conftest import run_apart, settings_for
 from tests.databases import Databases
 from tests.interop.conftest import SSO
+from tests.measured import Record
 from tests.ports import free_ports
 from tests.support import PASSWORD, QUICK_HASHES, City, environment_of, form_of, query_of
 from tests.waiting import listens, until, wait_for
@@ -281,7 +283,7 @@ CODES = 16
 
 @on_a_served_database
 async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole_or_undone(
-    serve: tuple[Process, dict[str, Any]],
+    serve: tuple[Process, dict[str, Any]], record_property: Record
 ) -> None:
     """Some phones refresh and others exchange codes when the server is killed: nothing that was answered is lost,
     nothing is used twice, and what was not answered is whole or undone."""
@@ -309,7 +311,9 @@ async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole
         process.kill()
         killed.set()
         await asyncio.gather(*busy)
+        started = time.monotonic()
         process.start()
+        record_property("seconds", time.monotonic() - started)
         phones = [Phone(process.port, made["secrets"]["lama"]) for _ in phones]
         for number in refreshing:
             answer = await phones[number].refresh(seen[number].refresh_token)

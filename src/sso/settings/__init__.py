@@ -6,6 +6,7 @@ are generated from the fields in ``reference``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from sso.settings.database_address import DatabaseAddress, read_address
 from sso.settings.groups import (
     CHANNELS,
     GROUPS,
+    MINIMUM_SECRET_BYTES,
     RATE_LIMIT_SCHEMES,
     SIGNING_ALGS,
     Group,
@@ -397,15 +399,27 @@ def _mistake(problem: ErrorDetails) -> str:
 
 
 def _kept_secret(data_dir: Path) -> bytes:
+    """Return the secret key that is kept in a directory; make one where there is none. The file appears when it is
+    complete: a full disk, or a process that starts at the same time, must not leave a key that anybody can guess.
+
+    Raises:
+        SettingsError: when the file is too short to be a key.
+    """
     path = data_dir / "secret.key"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(48).hex().encode())
-    return path.read_bytes()
+        made = data_dir / f"secret.key.{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            with open(made, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(os.urandom(48).hex().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(made, path)
+        finally:
+            made.unlink(missing_ok=True)
+    secret = path.read_bytes()
+    if len(secret) < MINIMUM_SECRET_BYTES:
+        advice = "restore it from a copy, or delete it where there is no database yet"
+        raise SettingsError([f"{path} is not complete: {advice}"])
+    return secret

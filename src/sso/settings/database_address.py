@@ -32,13 +32,17 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "client_encoding": ("utf8", "UTF8", "utf-8", "UTF-8", "auto"),
     "sslcompression": ("0",),
     "sslsni": ("1",),
+    "sslcertmode": ("allow",),
+    "gssdelegation": ("0",),
+    "min_protocol_version": ("3.0",),
+    "max_protocol_version": ("3.0", "latest"),
 }
 _NUMBERS = (
     "connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
     "prepared_statement_cache_size",
 )  # fmt: skip
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
-_TEXTS = ("options", "application_name", "sslpassword", "krbsrvname")
+_TEXTS = ("options", "application_name", "fallback_application_name", "sslpassword", "krbsrvname")
 _PLACE = ("host", "port", "user", "password", "dbname", "database")
 _DRIVER = (
     "sslmode", "sslnegotiation", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword",
@@ -48,7 +52,11 @@ _DRIVER = (
 _UNSUPPORTED: Mapping[str, str] = {
     "service": "write the address out instead",
     "hostaddr": "write the IP address as the host",
+    "servicefile": "write the address out instead",
     "require_auth": "allow one method in pg_hba.conf instead",
+    "requirepeer": "name the host with sslmode=verify-full instead",
+    "sslcrldir": "use sslcrl=FILE instead",
+    "replication": "leave it out",
 }
 PARAMETERS = (*_CHOICES, *_NUMBERS, *_FILES, *_TEXTS, *_PLACE)
 _URL = re.compile(
@@ -56,7 +64,8 @@ _URL = re.compile(
     r"(?P<hosts>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
     re.DOTALL,
 )
-_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.]+)?)\]|(?P<name>[^:\[\]@\s]*))(?::(?P<port>\w*))?")
+_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<name>[^:\[\]@\s]*))(?::(?P<port>\w*))?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
@@ -96,6 +105,8 @@ def read_address(text: str) -> DatabaseAddress:
     Raises:
         ValueError: when the address cannot be used: one line that says what to do.
     """
+    if _CONTROL.search(unquote(text)):
+        raise ValueError("holds a control character, such as a line break or %00")
     parts = _URL.fullmatch(text)
     if parts is None or "@" in parts["hosts"]:
         raise ValueError("cannot be read: write @ : / ? # in a username or password as %40 %3A %2F %3F %23")
@@ -115,7 +126,7 @@ def read_address(text: str) -> DatabaseAddress:
         target_session_attrs=query.get("target_session_attrs", "any"),
         shuffle=query.get("load_balance_hosts") == "random",
         options=query.get("options"),
-        application_name=query.get("application_name"),
+        application_name=query.get("application_name", query.get("fallback_application_name")),
         keepalives=query.get("keepalives") != "0",
         driver=driver,
         numbers=numbers,
@@ -147,13 +158,15 @@ def _check(name: str, value: str) -> None:
         raise ValueError(f"{name} must be {' or '.join(_CHOICES[name])}")
     if name in _NUMBERS:
         minimum = 0 if name == "prepared_statement_cache_size" else 1
-        if not value.isdecimal() or not minimum <= int(value[:11]) < 2**31:
+        if not (value.isascii() and value.isdecimal()) or not minimum <= int(value[:11]) < 2**31:
             raise ValueError(f"{name} must be a whole number, at least {minimum}")
     if name in _FILES and value and (name, value) != ("sslrootcert", "system"):
         if not Path(value).is_file():
             raise ValueError(f"{name}: there is no file {value}")
         if not os.access(value, os.R_OK):
             raise ValueError(f"{name}: {value} cannot be read by this user")
+        if name == "passfile" and Path(value).stat().st_mode & 0o077:
+            raise ValueError(f"passfile: others may read {value}, so that it is not used: chmod 600 {value}")
 
 
 def _hosts(text: str, *, raw: bool) -> list[Host]:
@@ -174,13 +187,24 @@ def _hosts(text: str, *, raw: bool) -> list[Host]:
                 f"host {number} cannot be read: write NAME:PORT or [IPV6]:PORT with a port from 1 to 65535, "
                 "and / in the directory of a socket as %2F"
             )
-        name = match["ipv6"] or (match["name"] if raw else unquote(match["name"]))
+        name = match["ipv6"] or match["name"]
+        name = name if raw else unquote(name)
+        _check_name(name, number)
         hosts.append(Host(name, _port(match["port"], number) if match["port"] else None))
     return hosts
 
 
+def _check_name(name: str, number: int) -> None:
+    """Check that the system can look a name up: it has no empty label, and none of more than 63 bytes."""
+    if not name.startswith("/"):
+        try:
+            name.encode("idna")
+        except UnicodeError:
+            raise ValueError(f"host {number} is no name of a host") from None
+
+
 def _port(text: str, number: int) -> int:
-    if not text.isdecimal() or not 0 < int(text[:6]) < 65536:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:6]) < 65536:
         raise ValueError(f"the port of host {number} must be a number from 1 to 65535")
     return int(text)
 

@@ -1024,6 +1024,12 @@ class BackupSettings(Group):
         description="A pass phrase of at least 20 characters that encrypts backups if no key file is set.",
         examples=["<at least 20 characters>"],
     )
+    backup_database_url: SecretStr | None = Field(
+        None,
+        description="The address of PostgreSQL for `sso backup` and `sso restore`, where `SSO_DATABASE_URL` leads to "
+        "PgBouncer. pg_dump and pg_restore change connections that PgBouncer lends to the servers next.",
+        examples=["postgresql://sso@db.internal/sso"],
+    )
     backup_scratch_database_url: SecretStr | None = Field(
         None,
         description="An empty PostgreSQL database in which `sso backup --verify` and `sso restore --check` restore a "
@@ -1039,9 +1045,9 @@ class BackupSettings(Group):
             raise ValueError(f"must have at least {MINIMUM_PASSPHRASE} characters")
         return value
 
-    @field_validator("backup_scratch_database_url")
+    @field_validator("backup_database_url", "backup_scratch_database_url")
     @classmethod
-    def _check_backup_scratch(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_backup_address(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
                 raise ValueError("must begin with postgresql://")

@@ -22,7 +22,7 @@ from tests.interop.conftest import Server, signed_in
 from tests.interop.heavy.conftest import serving
 from tests.interop.test_php_packages import PACKAGE
 from tests.interop.test_php_wordpress import database
-from tests.journeys.conftest import free_ports
+from tests.ports import free_ports
 from tests.waiting import wait_until
 
 from sso import clock

@@ -261,6 +261,8 @@ INDONESIAN: dict[str, str] = {
     "dibaca.",
     "backup_passphrase": "Frasa sandi sedikitnya 20 karakter untuk mengenkripsi cadangan, jika berkas kunci tidak "
     "diatur.",
+    "backup_database_url": "Alamat PostgreSQL untuk `sso backup` dan `sso restore`, jika `SSO_DATABASE_URL` menuju "
+    "PgBouncer. pg_dump dan pg_restore mengubah koneksi yang kemudian diberikan PgBouncer kepada server.",
     "backup_scratch_database_url": "Basis data PostgreSQL kosong tempat `sso backup --verify` dan `sso restore "
     "--check` memulihkan cadangan; isinya dihapus lagi. Kosong: basis data baru di server `SSO_DATABASE_URL`; role-nya "
     "perlu `CREATEDB`.",

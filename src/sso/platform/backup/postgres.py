@@ -12,13 +12,14 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
 from sso.errors import Refusal
 from sso.platform.backup.container import CHUNK_BYTES, Reader, Writer
 from sso.settings import DatabaseAddress, Settings
+from sso.settings.database_address import Host
 
 _VARIABLES = {
     "sslmode": "PGSSLMODE",
@@ -44,10 +45,12 @@ class Server:
     major: int
 
     @classmethod
-    def of(cls, settings: Settings, major: int) -> Server:
-        """Return the server of the settings."""
+    def of(cls, settings: Settings, major: int, host: Host) -> Server:
+        """Return the server of the settings: of several hosts the one that the caller is connected to, because a
+        snapshot is of one host."""
         address = settings.database_address
         assert address is not None
+        address = replace(address, hosts=(host,), target_session_attrs="any")
         limit = address.numbers.get("connect_timeout", max(2, round(settings.database_connect_timeout.total_seconds())))
         given = {"PGAPPNAME": "sso backup", "PGCONNECT_TIMEOUT": str(limit)}
         return cls({**os.environ, **given, **libpq_environment(address)}, major)

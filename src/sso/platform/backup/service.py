@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import DBAPIError
@@ -23,7 +24,7 @@ from sso.platform.backup import postgres, sqlite
 from sso.platform.backup.container import BackupKey, Reader, Writer
 from sso.platform.backup.manifest import Contents, Manifest, look
 from sso.platform.db import Database
-from sso.platform.db.migrate import head_revision, upgrade
+from sso.platform.db.migrate import head_revision, keep_schema, upgrade
 from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.models import InstanceSecret
@@ -60,6 +61,7 @@ async def check_scratch(settings: Settings) -> None:
     """
     if settings.database_address is None:
         return
+    settings = _direct(settings)
     if settings.backup_scratch_database_url is None:
         await _check_may_create(settings)
     else:
@@ -108,7 +110,7 @@ async def check(settings: Settings, path: Path) -> Restored:
                 await asyncio.to_thread(sqlite.receive, reader, scratch)
                 _compare(manifest, sqlite.examine(scratch))
                 return await _finish(_at(settings, f"sqlite:///{scratch}"), manifest)
-        async with _scratch_database(settings) as elsewhere:
+        async with _scratch_database(_direct(settings)) as elsewhere:
             return await _load_postgres(elsewhere, reader, manifest)
 
 
@@ -129,7 +131,7 @@ async def restore(settings: Settings, path: Path, *, replace_contents: bool, act
         if manifest.database == "sqlite":
             restored = await _restore_sqlite(settings, reader, manifest, replace_contents)
         else:
-            restored = await _restore_postgres(settings, reader, manifest, replace_contents)
+            restored = await _restore_postgres(_direct(settings), reader, manifest, replace_contents)
     db = Database(settings)
     try:
         async with db.write() as session:
@@ -152,7 +154,9 @@ async def _create_sqlite(db: Database, settings: Settings, path: Path, key: Back
 
 
 async def _create_postgres(_db: Database, settings: Settings, path: Path, key: BackupKey) -> Manifest:
-    async with _connected(settings) as connection:
+    settings = _direct(settings)
+    async with _connected(settings) as before, _connected(settings) as connection:
+        await keep_schema(before)
         await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         snapshot = (await connection.execute(text("SELECT pg_export_snapshot()"))).scalar_one()
         schema = (await connection.execute(text("SELECT quote_ident(current_schema())"))).scalar_one()
@@ -230,6 +234,26 @@ def _compare(manifest: Manifest, contents: Contents | None) -> None:
 
 def _at(settings: Settings, url: str) -> Settings:
     return settings.model_copy(update={"database_url": url})
+
+
+def _direct(settings: Settings) -> Settings:
+    """Return the settings with an address of PostgreSQL itself.
+
+    pg_dump and pg_restore set the search path of their connection to nothing, outside of a transaction. PgBouncer in
+    transaction mode lends that connection to a server next, which finds no table.
+
+    Raises:
+        Refusal: when the only address is that of PgBouncer.
+    """
+    if settings.backup_database_url is not None:
+        url = settings.backup_database_url.get_secret_value()
+        return settings.model_copy(update={"database_url": url, "database_pooler": "none"})
+    if settings.database_pooler != "none":
+        raise Refusal(
+            "SSO_DATABASE_URL leads to PgBouncer, which pg_dump and pg_restore would disturb: set "
+            "SSO_BACKUP_DATABASE_URL to the address of PostgreSQL itself"
+        )
+    return settings
 
 
 async def _restore_sqlite(settings: Settings, reader: Reader, manifest: Manifest, replace_contents: bool) -> Restored:
@@ -321,7 +345,8 @@ async def _load_postgres(settings: Settings, reader: Reader, manifest: Manifest)
 async def _server(settings: Settings, connection: AsyncConnection) -> tuple[postgres.Server, str]:
     number = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
     version: str = (await connection.execute(text("SHOW server_version"))).scalar_one()
-    return postgres.Server.of(settings, number // 10_000), version
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    return postgres.Server.of(settings, number // 10_000, driver.host), version
 
 
 @asynccontextmanager

@@ -105,7 +105,7 @@ class Database:
             return
         from sso.platform.db.postgres import Limits, make_engine
 
-        limits = replace(Limits.of(self._settings), statement=0, lock=0, idle_in_transaction=0)
+        limits = replace(Limits.of(self._settings), statement=0, lock=0, idle_in_transaction=0, firm=True)
         engine = make_engine(self._settings, address, limits=limits, size=2)
         try:
             yield engine

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sso.errors import Refusal
 from sso.platform.db.database import Database
@@ -40,6 +40,7 @@ STATEMENT_LIMIT = timedelta(minutes=5)
 PATIENCE = timedelta(minutes=10)
 """How long a migration is tried again."""
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_TRY_SHARED_LOCK = text("SELECT pg_try_advisory_xact_lock_shared(:lock)")
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.2, 5.0
 BLOCKED_STATES = ("55P03", "40P01")
 """SQLSTATE values of a migration that another transaction was in the way of."""
@@ -195,7 +196,7 @@ async def _alone(engine: AsyncEngine, tell: Callable[[str], None]) -> AsyncItera
         while not (await connection.execute(_TRY_LOCK, {"lock": LOCK})).scalar_one():
             await connection.rollback()
             if not has_waited:
-                tell("another process is changing the schema; waiting for it")
+                tell("another process is changing the schema, or backing it up; waiting for it")
             has_waited = True
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
         # A result of the extended protocol keeps its snapshot until the next statement; one of the simple does not.
@@ -203,6 +204,16 @@ async def _alone(engine: AsyncEngine, tell: Callable[[str], None]) -> AsyncItera
         await driver.execute("SELECT 1")
         yield
         await connection.rollback()
+
+
+async def keep_schema(connection: AsyncConnection) -> None:
+    """Wait until no process changes the schema, and let nobody change it until the transaction of ``connection`` ends.
+
+    A snapshot that was taken before a migration finds tables that the migration renamed or rewrote no more, or empty.
+    """
+    while not (await connection.execute(_TRY_SHARED_LOCK, {"lock": LOCK})).scalar_one():
+        await connection.rollback()
+        await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
 
 async def current_revision(database: Database) -> str | None:

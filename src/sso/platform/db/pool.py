@@ -45,7 +45,7 @@ class KeepingPool(AsyncAdaptedQueuePool):
         """
         while self._kept:
             connection = self._kept.pop()
-            if not self.is_closed(connection[1]):
+            if not self.is_over(connection[1]):
                 return connection
             connection[0].close()
         lent = self.connect()
@@ -59,8 +59,8 @@ class KeepingPool(AsyncAdaptedQueuePool):
             self._kept.append(lent)
 
     @staticmethod
-    def is_closed(_driver: Any) -> bool:
-        """Tell whether a connection was closed while nobody used it. A file is not closed by others."""
+    def is_over(_driver: Any) -> bool:
+        """Tell whether a connection that nobody used must be replaced. A file is not closed by others."""
         return False
 
     def connect(self) -> PoolProxiedConnection:
@@ -77,12 +77,6 @@ class KeepingPool(AsyncAdaptedQueuePool):
         finally:
             self._waiting -= 1
 
-    def return_kept(self) -> None:
-        """Return every kept connection to the queue, from where connections that were closed or that the pool has given
-        up are replaced."""
-        while self._kept:
-            self._kept.pop()[0].close()
-
     def checkedout(self) -> int:
         return super().checkedout() - len(self._kept)
 
@@ -90,5 +84,6 @@ class KeepingPool(AsyncAdaptedQueuePool):
         return super().checkedin() + len(self._kept)
 
     def dispose(self) -> None:
-        self.return_kept()
+        while self._kept:
+            self._kept.pop()[0].close()
         super().dispose()

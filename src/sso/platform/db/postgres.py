@@ -46,6 +46,8 @@ POOLER_IS_FULL = "no more connections allowed"
 LOST_STATES = ("57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
 """SQLSTATE values after which PostgreSQL closes the connection."""
 READ_ONLY = "25006"
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""Units of times in settings of PostgreSQL, in seconds."""
 REFUSED_PARAMETER = "unsupported startup parameter"
 
 
@@ -63,6 +65,8 @@ class Limits:
     idle_in_transaction: float
     keepalive: int
     user_timeout: float
+    firm: bool = False
+    """They hold also where the options of the address set others."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -94,6 +98,19 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
     """What is sent with BEGIN."""
     pooled = False
     """PgBouncer is between."""
+    connector: Connector
+    """What opened it."""
+    host: Host
+    """The host to which it leads."""
+    generation = 0
+    """How many faults the connector had seen before it was opened."""
+
+    def is_over(self) -> bool:
+        """Tell whether the connection was closed, or is older than the last fault. A statement on an older one could
+        wait for its whole limit. It is closed without a message, because nobody may answer."""
+        if self.generation != self.connector.generation:
+            self.terminate()
+        return bool(self.is_closed())
 
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
         """Run a statement; set the limits of a transaction in the message that begins it."""
@@ -130,6 +147,8 @@ class Connector:
 
     def __init__(self, address: DatabaseAddress, limits: Limits, *, pooler: bool, prepared: bool) -> None:
         self._address, self._limits = address, limits
+        self.generation = 0
+        """How many faults were reported: a connection that was opened before the last one is not lent again."""
         self._silent: dict[Host, float] = {}
         self._full: Exception | None = None
         self._full_until = 0.0
@@ -137,11 +156,13 @@ class Connector:
         self._limit = float(numbers["connect_timeout"]) if "connect_timeout" in numbers else limits.connect
         server = {"application_name": address.application_name or "sso"}
         self._beginning, self._pooled = "", pooler
+        statement = limits.statement
         if pooler:
             self._beginning = "".join(f" SET LOCAL {name} = {value};" for name, value in limits.of_server.items())
         else:
             # Where the address sets one of the limits by its options, it stands.
-            given = _names_in(address.options or "")
+            given = {} if limits.firm else _read_options(address.options or "")
+            statement = _seconds(given.get("statement_timeout", ""), limits.statement)
             own = {name: value for name, value in limits.of_server.items() if name not in given}
             server |= {**own, **_of_lost_clients(limits)}
             if address.options:
@@ -153,7 +174,7 @@ class Connector:
             "password": address.password,
             "database": address.database,
             "server_settings": server,
-            "command_timeout": limits.statement + ANSWER_SECONDS if limits.statement else None,
+            "command_timeout": statement + ANSWER_SECONDS if statement else None,
             "statement_cache_size": 100 if prepared else 0,
             "connection_class": PostgresConnection,
             "timeout": self._limit,
@@ -182,7 +203,19 @@ class Connector:
                     reasons[host] = f"not a {target} host"
         raise CannotConnect("; ".join(f"{host}: {reason}" for host, reason in reasons.items()))
 
+    def report(self, connection: PostgresConnection, *, silent: bool) -> None:
+        """Take note that a connection failed: those that are as old are replaced before anybody gets one.
+
+        Args:
+            connection: which failed.
+            silent: nothing answered, so that its host is tried last for a while.
+        """
+        self.generation += 1
+        if silent:
+            self._silent[connection.host] = time.monotonic()
+
     async def _connect(self, host: Host, target: str) -> PostgresConnection:
+        generation = self.generation
         place = {name: value for name, value in (("host", host.name), ("port", host.port)) if value}
         try:
             connection = await asyncpg.connect(**self._arguments, **place, target_session_attrs=target)
@@ -194,6 +227,7 @@ class Connector:
             raise
         self._silent.pop(host, None)
         connection.beginning, connection.pooled = self._beginning, self._pooled
+        connection.connector, connection.host, connection.generation = self, host, generation
         transport_socket = connection._transport.get_extra_info("socket")
         if transport_socket is not None and transport_socket.family != socket.AF_UNIX:
             self._set_options(transport_socket.fileno())
@@ -235,10 +269,17 @@ class Connector:
                     opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _names_in(options: str) -> set[str]:
-    """Return the names of the settings that the parameter ``options`` of an address sets: ``-c NAME=VALUE`` or
+def _read_options(options: str) -> dict[str, str]:
+    """Return the settings in the parameter ``options`` of an address, and their values: ``-c NAME=VALUE`` or
     ``--NAME=VALUE`` (PostgreSQL documentation, ``postgres`` command)."""
-    return {name.replace("-", "_") for name in re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=", options)}
+    found = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
+    return {name.replace("-", "_").lower(): value for name, value in found}
+
+
+def _seconds(value: str, otherwise: float) -> float:
+    """Return a time as PostgreSQL writes it, in seconds; a number without a unit is in milliseconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)", value.strip("'\""))
+    return float(match[1]) * UNITS[match[2]] if match else otherwise
 
 
 def _of_lost_clients(limits: Limits) -> dict[str, str]:
@@ -258,9 +299,9 @@ class WaitingPool(KeepingPool):
     _sqla_logger_namespace = "sqlalchemy.pool.WaitingPool"  # otherwise SQLAlchemy takes the name of our module
 
     @staticmethod
-    def is_closed(_driver: Any) -> bool:
-        closed: bool = _driver.is_closed()
-        return closed
+    def is_over(driver: Any) -> bool:
+        over: bool = driver.is_over()
+        return over
 
     def connect(self) -> PoolProxiedConnection:
         """Return a connection.
@@ -342,11 +383,29 @@ class _OnError:
         outdated = type(error).__name__ == OUTDATED
         if isinstance(error, TimeoutError) or outdated or getattr(error, "sqlstate", "") in self._states:
             context.is_disconnect = True
-        if context.is_disconnect and isinstance(context.connection.engine.pool, KeepingPool):
-            context.connection.engine.pool.return_kept()  # the pool replaces every connection
+        if context.is_disconnect and not context.connection.invalidated:
+            self._report(context, context.connection.connection.driver_connection)
+
+    @staticmethod
+    def _report(context: ExceptionContext, driver: Any) -> None:
+        """Let the connections that are as old as a lost one be replaced. SQLAlchemy would do so by the clock of the
+        host, which may be set, and not where a statement took too long. A cancelled task says nothing of the others."""
+        if context.invalidate_pool_on_disconnect or isinstance(context.original_exception, TimeoutError):
+            driver.connector.report(driver, silent=_was_silent(context.original_exception))
+        context.invalidate_pool_on_disconnect = False
+
+
+def _was_silent(error: BaseException | None) -> bool:
+    """Tell whether nothing answered: to a statement within its limit, or to the packets of the operating system."""
+    while error is not None:
+        if isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _replace_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Replace a connection that was closed while nobody used it, before a statement is sent."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError("the server has closed the connection")
+    """Replace a connection that was closed while nobody used it, or is older than a fault, before a statement is
+    sent."""
+    if connection.driver_connection.is_over():
+        raise DisconnectionError("the connection was closed")
