@@ -103,8 +103,8 @@ def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
     if isinstance(scope, str):
         unrestricted["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
     gate = values.get("gate")
-    if isinstance(gate, dict) and isinstance(gate.get("headers"), list):
-        unrestricted["gate"] = {**gate, "headers": [name for name in gate["headers"] if name != "nip"]}
+    if isinstance(gate, dict):
+        unrestricted["gate"] = _without_nip(gate)
         if isinstance(scope_reasons, dict):
             scope_reasons = {name: text for name, text in scope_reasons.items() if name != "employee"}
     if isinstance(scope_reasons, dict):
@@ -114,6 +114,17 @@ def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
             claim: text for claim, text in claim_reasons.items() if not is_restricted(SCOPE_OF.get(claim, ""))
         }
     return unrestricted
+
+
+def _without_nip(gate: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings of a gate without employee numbers: neither as a header nor as a username."""
+    headers, basic = gate.get("headers"), gate.get("basic")
+    kept = {**gate}
+    if isinstance(headers, list):
+        kept["headers"] = [name for name in headers if name != "nip"]
+    if isinstance(basic, dict) and basic.get("username") == "nip":
+        del kept["basic"]
+    return kept
 
 
 def _in_sandbox(name: str) -> str:
