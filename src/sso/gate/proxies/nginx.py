@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from sso.gate.proxies.names import removed_credentials, removed_names
-from sso.gate.proxies.plan import Files, Plan, bare, variable
+from sso.gate.proxies.plan import Files, Plan, bare, filled, variable
 
 _SERVER = """\
 server {
@@ -90,10 +92,26 @@ map $http_upgrade $sso_connection {
 """
 
 
+_UPSTREAM = """\
+# Connections to the provider are kept: a check opens none.
+upstream @NAME@ {
+    server @ADDRESS@;
+    keepalive 16;
+    keepalive_timeout 4s;
+}
+
+"""
+
+
 def nginx_files(plan: Plan) -> Files:
     """Return the configuration: a file for ``/etc/nginx/conf.d``."""
     servers = "\n".join(_server(plan, host) for host in plan.hosts)
-    return {"sso-gate.conf": plan.head("#") + _MAP + servers}
+    address = f"{bare(plan.provider_host)}:{plan.provider_port}"
+    return {"sso-gate.conf": plan.head("#") + _MAP + filled(_UPSTREAM, NAME=_upstream(plan), ADDRESS=address) + servers}
+
+
+def _upstream(plan: Plan) -> str:
+    return "sso_" + re.sub(r"\W", "_", plan.client_id)
 
 
 def _server(plan: Plan, host: str) -> str:
@@ -109,7 +127,7 @@ def _server(plan: Plan, host: str) -> str:
         "APPLICATION": plan.application,
         "ASK": _lines(_about(plan, host, "Original")),
         "PASS": _lines(_about(plan, host, "Forwarded")),
-        "PROVIDER": plan.provider,
+        "PROVIDER": f"{'https' if plan.is_https else 'http'}://{_upstream(plan)}",
     }
     text = _SERVER
     for name, value in values.items():
