@@ -101,7 +101,7 @@ def catalogue(gates: int) -> str:
 
 
 async def cost(side: Side, gate: Gate, checks: int) -> tuple[float, float, float]:
-    """Return the processor time of the server, in milliseconds: of a request for `/healthz`, of a check with the memory,
+    """Return the processor time of the server in milliseconds: of a request for `/healthz`, of a check with the memory,
     and of one without it. Its database, if it is another process, is not counted."""
 
     async def measured(send: list[str]) -> float:
@@ -127,7 +127,8 @@ APPLICATION = """
 daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; {user}
 events {{}}
 http {{
-  access_log off; keepalive_requests 1000000; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  access_log off; keepalive_requests 1000000; client_body_temp_path {folder};
+  proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
   server {{ listen 127.0.0.1:{application}; location / {{ return 200 "ok"; }} }}
   server {{ listen 127.0.0.1:{plain}; location / {{ proxy_pass http://127.0.0.1:{application}; }} }}
