@@ -113,10 +113,15 @@ def authorize_path(actor: Actor) -> str:
 
 
 async def browse(actor: Actor, path: str) -> str:
+    """Return the authorization code at which :func:`arrive` ends."""
+    return parse_qs(urlsplit(await arrive(actor, path)).query)["code"][0]
+
+
+async def arrive(actor: Actor, path: str) -> str:
     """Follow redirects and send forms, as a browser without scripts does, until the application is reached.
 
     Returns:
-        The authorization code.
+        The address at the application.
     """
     origin = f"http://localhost:{actor.target.port}"
     method, body, extra = "GET", b"", {}
@@ -127,7 +132,7 @@ async def browse(actor: Actor, path: str) -> str:
         if 300 <= reply.status < 400:
             location = urljoin(origin + path, reply.headers["location"])
             if location.startswith(actor.target.redirect_uri):
-                return parse_qs(urlsplit(location).query)["code"][0]
+                return location
             method, body, extra = "GET", b"", {}
         else:
             location, fields = sign_in_form(expect(reply, 200).body.decode(), origin + path, actor)

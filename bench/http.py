@@ -51,10 +51,10 @@ class Connection:
             self.close()
         if self._reader is None or self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{self._port}"]
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {headers.get('Host', f'localhost:{self._port}')}"]
         if method != "GET":
             lines.append(f"Content-Length: {len(body)}")
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in headers.items() if name != "Host"]
         self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         received: dict[str, str] = {}

@@ -22,6 +22,11 @@ applications:
     client_name: Arsip
     first_party: true
     gate: {hosts: [arsip.kota.example], headers: [username, nip], public_paths: [/aset]}
+  - client_id: tua
+    type: gate
+    client_name: Program tua
+    first_party: true
+    gate: {hosts: [tua.kota.example], basic: {account: gerbang}}
 """
 HOST, ISSUER = "https://arsip.kota.example", "https://masuk.kota.example"
 
@@ -48,6 +53,16 @@ def test_a_configuration_is_printed_or_written(applied: Cli, tmp_path: Path) -> 
     written = applied("gate", "config", "arsip", "--for", "haproxy", "--output", str(folder))
     assert written.out.split() == [str(folder / "haproxy.cfg"), str(folder / "sso-gate.lua")]
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_a_missing_secret_of_basic_credentials_is_said_and_no_secret_is_printed(applied: Cli) -> None:
+    config = ("gate", "config", "tua", "--for", "nginx")
+    warned = applied(*config)
+    assert (warned.code, "sso clients secret tua" in warned.err) == (0, True)
+    secret = applied("clients", "secret", "tua").out.strip()
+    printed = applied(*config)
+    assert (printed.err, secret in printed.out, "$sso_authorization" in printed.out) == ("", False, True)
+    assert applied("clients", "secret", "arsip").code == 1
 
 
 @pytest.mark.parametrize(

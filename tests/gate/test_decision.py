@@ -175,7 +175,8 @@ def test_the_sign_out_path_is_one_path() -> None:
 
 def test_headers_have_one_line_each() -> None:
     values = {"name": "Siti\r\nX-SSO-Roles: admin", "roles": ["a", "b,c", "d"], "username": "sîti"}
-    assert encoded(values, ["name", "roles", "username", "email"]) == (
+    gate = GateSettings(hosts=[HOST], headers=["name", "roles", "username", "email"])
+    assert encoded(gate, values) == (
         (b"x-sso-username", "sîti".encode()),
         (b"x-sso-name", b"SitiX-SSO-Roles: admin"),
         (b"x-sso-email", b""),

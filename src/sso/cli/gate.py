@@ -59,6 +59,9 @@ def config_command(
     has the key can ask whether a cookie is valid, and make no cookies. The key changes with SSO_SECRET_KEY alone; keys
     of former secret keys are accepted as long as these are listed.
 
+    The client secret that the gate sends in Basic credentials is not in the file: the service sends it with each
+    answer.
+
     haproxy and apache need two files: --output writes them, otherwise both are printed one after the other. Allow the
     address of the proxy in SSO_TRUSTED_PROXIES.
     """
@@ -69,6 +72,9 @@ def config_command(
         from sso.gate.proxies.plan import plan_for
 
         client = _gate(loaded, client_id)
+        if client.meta.sends_secret and not client.current_secrets():
+            complain(_("The gate sends this application its client secret. Create one: sso clients secret %(id)s")
+                     % {"id": client_id})  # fmt: skip
         plan = plan_for(
             client,
             loaded.box,

@@ -50,7 +50,8 @@ class ClientRow(Base):
 class ClientSecret(Base):
     """A secret of an application: 256 random bits, stored as SHA-256.
 
-    ``encrypted`` is kept only for client_secret_jwt, which needs the secret itself to check a signature.
+    ``encrypted`` is kept only for client_secret_jwt, which needs the secret itself to check a signature, and for the
+    gate, which sends it to the application in Basic credentials.
     """
 
     __tablename__ = "client_secrets"

@@ -267,9 +267,9 @@ def secret_row(
     expires_at: datetime | None = None,
 ) -> ClientSecret:
     """Return the row for a new secret: its hash, and the secret itself encrypted where signatures are checked with
-    it."""
+    it, or the gate sends it."""
     encrypted = None
-    if metadata.token_endpoint_auth_method == "client_secret_jwt":
+    if metadata.token_endpoint_auth_method == "client_secret_jwt" or metadata.sends_secret:
         encrypted = box.encrypt(secret.encode(), f"client-secret:{client_id}")
     created = ClientSecret(
         client_id=client_id, secret_hash=token_hash(secret), encrypted=encrypted, created_at=clock.now()

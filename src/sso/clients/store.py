@@ -45,7 +45,8 @@ async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tup
 
 
 class StoredSecret(NamedTuple):
-    """A client secret as it is stored: its hash, and itself, encrypted, where client_secret_jwt needs it again."""
+    """A client secret as it is stored: its hash, and itself, encrypted, where client_secret_jwt or the gate needs it
+    again."""
 
     id: UUID
     secret_hash: bytes
@@ -62,7 +63,7 @@ class StoredGrant(NamedTuple):
 
 
 async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[StoredSecret]]:
-    """Return the secrets of every client with a version above ``seen``, by client_id."""
+    """Return the secrets of every client with a version above ``seen``, by client_id, oldest first."""
     columns = select(
         ClientSecret.client_id,
         ClientSecret.id,
@@ -71,7 +72,7 @@ async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list
         ClientSecret.expires_at,
     ).join(ClientRow, ClientRow.client_id == ClientSecret.client_id)
     secrets: dict[str, list[StoredSecret]] = {}
-    for row in (await session.execute(columns.where(ClientRow.version > seen))).all():
+    for row in (await session.execute(columns.where(ClientRow.version > seen).order_by(ClientSecret.created_at))).all():
         secrets.setdefault(row[0], []).append(StoredSecret(row[1], row[2], row[3], row[4]))
     return secrets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -12,7 +13,17 @@ from sso.clients.metadata.gate import GateSettings
 from sso.clients.registry import Client
 from sso.gate import store
 from sso.gate.decision import Kind, ProxiedRequest, is_navigation, is_sign_out, path_rule
-from sso.gate.headers import JWT_RENEWED_SECONDS, encoded, signed, values_of_grant, values_of_user
+from sso.gate.headers import (
+    JWT_RENEWED_SECONDS,
+    Headers,
+    basic_credentials,
+    basic_username,
+    encoded,
+    signed,
+    values_of_grant,
+    values_of_user,
+)
+from sso.gate.keys import basic_password
 from sso.gate.services import MEMORY, GateServices
 from sso.identity.sessions import service as sessions
 from sso.oidc.demands import Way
@@ -20,6 +31,8 @@ from sso.oidc.enforcement import standing_of_grant, unmet_with_standing
 from sso.oidc.store.store import LiveGrant
 from sso.platform.db import Work
 from sso.platform.security.tokens import token_hash
+
+log = logging.getLogger("sso.gate")
 
 USER_DATA_SECONDS = 60
 """How long a process uses what it has read of a user: name, contacts, ids. Roles and groups are read each time."""
@@ -37,24 +50,38 @@ class Outcome(Enum):
     FORBIDDEN = auto()
 
 
+class Why(Enum):
+    """Why a request is forbidden."""
+
+    SUSPENDED = auto()
+    PATH = auto()
+    ROLE = auto()
+    NO_USERNAME = auto()
+    NO_PASSWORD = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer. ``headers`` are for the application, with names in small letters."""
+    """The answer. ``headers`` are for the application, with names in small letters; ``why``: why it is forbidden."""
 
     outcome: Outcome
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
+    why: Why | None = None
 
 
-_SIGN_IN, _FORBIDDEN = Verdict(Outcome.SIGN_IN), Verdict(Outcome.FORBIDDEN)
+_SIGN_IN = Verdict(Outcome.SIGN_IN)
+_FORBIDDEN = {why: Verdict(Outcome.FORBIDDEN, why=why) for why in Why}
 
 
 @dataclass(slots=True)
 class _Remembered:
-    """What a process knows of a cookie. ``at``: from when its answer counts; ``roles_and_groups``: of the user."""
+    """What a process knows of a cookie. ``at``: from when its answer counts; ``roles_and_groups``: of the user;
+    ``lacks``: what is missing for the Basic credentials of the application."""
 
     at: datetime
     roles_and_groups: RolesAndGroups
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
+    lacks: Why | None = None
     user: dict[str, object] | None = None
     user_at: datetime | None = None
     signed: dict[str, object] | None = None
@@ -100,19 +127,21 @@ async def check(services: GateServices, memory: GateMemory, client: Client, prox
     gate = client.meta.gate
     assert gate is not None
     if not client.enabled:
-        return _FORBIDDEN
+        return _FORBIDDEN[Why.SUSPENDED]
     rule = path_rule(gate, proxied.uri)
     if rule.kind is Kind.REFUSED:
-        return _FORBIDDEN
+        return _FORBIDDEN[Why.PATH]
     if rule.kind is Kind.PUBLIC:
-        return Verdict(Outcome.PASS, encoded({}, gate.headers))
+        return Verdict(Outcome.PASS, encoded(gate, {}))
     if not proxied.token or (is_sign_out(gate, proxied.uri) and is_navigation(proxied.headers)):
         return _SIGN_IN
     known = await _known(services, memory, client, gate, proxied)
     if known is None:
         return _SIGN_IN
     if any(not may_use(roles, client.meta.application_roles, known.roles_and_groups) for roles in rule.roles):
-        return _FORBIDDEN
+        return _FORBIDDEN[Why.ROLE]
+    if known.lacks is not None:
+        return _FORBIDDEN[known.lacks]
     return Verdict(Outcome.PASS, known.headers)
 
 
@@ -205,7 +234,17 @@ def _write_headers(
         if not same:
             known.jwt, known.jwt_at = signed(services, client, host, grant, values), known.at
         values = {**values, "jwt": known.jwt}
-    known.headers = encoded(values, gate.headers)
+    authorization = b""
+    if gate.basic is not None:
+        username, password = basic_username(gate, values), basic_password(services.box, client)
+        if password is None:
+            known.lacks = Why.NO_PASSWORD
+            log.warning("%s has no client secret, which the gate sends as the password", client.client_id)
+        elif username is None:
+            known.lacks = Why.NO_USERNAME
+        else:
+            authorization = basic_credentials(username, password)
+    known.headers = encoded(gate, values, authorization)
 
 
 async def _record_use(

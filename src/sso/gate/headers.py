@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import base64
+from collections.abc import Mapping, Sequence
 
 from sso import clock
-from sso.clients.metadata.gate import HEADERS, HeaderName
+from sso.clients.metadata.gate import HEADERS, GateSettings, HeaderName
 from sso.clients.registry import Client
 from sso.gate.services import GateServices
 from sso.oidc.claims import access_claims, person_for, user_claims, withheld_from
 from sso.oidc.store.store import LiveGrant
 from sso.platform.db import Executor
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 PREFIX = "X-SSO-"
+AUTHORIZATION = "Authorization"
+"""The header of the Basic credentials."""
 NAMES: Mapping[HeaderName, str] = {
     "sub": "X-SSO-Sub",
     "username": "X-SSO-Username",
@@ -60,7 +65,7 @@ def values_of_user(services: GateServices, session: Executor, client: Client, gr
     hidden = withheld_from(client, grant.details, grant.made)
     issuer = services.settings.issuer
     about = user_claims(person, scopes, withheld=hidden, issuer=issuer, box=services.box)
-    known = {name: about.get(CLAIMS[name]) for name in gate.headers if name in CLAIMS}
+    known = {name: about.get(CLAIMS[name]) for name in gate.values if name in CLAIMS}
     for name, verified in _MUST_BE_VERIFIED.items():
         if not about.get(verified):
             known.pop(name, None)
@@ -74,13 +79,16 @@ def values_of_grant(services: GateServices, client: Client, grant: LiveGrant) ->
     hidden = withheld_from(client, grant.details, grant.made)
     access = access_claims(client, grant.access, grant.scope.split(), hidden)
     known = {"sub": services.subject(client, grant.user_id), "acr": grant.acr, **access}
-    return {name: value for name, value in known.items() if name in gate.headers}
+    return {name: value for name, value in known.items() if name in gate.values}
 
 
 def signed(services: GateServices, client: Client, host: str, grant: LiveGrant, values: Mapping[str, object]) -> str:
     """Return the JWT of a request: for one application and one host, with the same values as the headers."""
     now = clock.timestamp()
-    claims: dict[str, object] = {CLAIMS.get(name, name): value for name, value in values.items()}  # type: ignore[call-overload]
+    gate = client.meta.gate
+    assert gate is not None
+    sent = {name: value for name, value in values.items() if name in gate.headers}
+    claims: dict[str, object] = {CLAIMS.get(name, name): value for name, value in sent.items()}
     claims |= {
         "iss": services.settings.issuer,
         "aud": client.client_id,
@@ -94,19 +102,37 @@ def signed(services: GateServices, client: Client, host: str, grant: LiveGrant, 
     return services.keys.sign(claims, "ES256", JWT_TYP)
 
 
-def encoded(values: Mapping[str, object], names: Collection[HeaderName]) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers ``names`` for values, with names in small letters.
+def basic_username(gate: GateSettings, values: Mapping[str, object]) -> str | None:
+    """Return the username of the Basic credentials of a user; None: the user has none that can be sent (RFC 7617
+    section 2: no colon, no control characters)."""
+    assert gate.basic is not None
+    if gate.basic.account is not None:
+        return gate.basic.account
+    name = str(values.get(gate.basic.username or "", ""))
+    return name if name and ":" not in name and name.isprintable() else None
+
+
+def basic_credentials(username: str, password: str) -> bytes:
+    """Return the value of ``Authorization`` (RFC 7617 section 2), in UTF-8."""
+    return b"Basic " + base64.b64encode(f"{username}:{password}".encode())
+
+
+def encoded(gate: GateSettings, values: Mapping[str, object], authorization: bytes = b"") -> Headers:
+    """Return the headers of an application for values, with names in small letters; with Basic credentials also
+    ``authorization``.
 
     Text is UTF-8; lists are separated by commas, and entries that do not fit into 4096 bytes are left out. A header
     without a value is there, and empty: a proxy that copies headers writes it over whatever it has.
     """
     pairs = []
     for name in HEADERS:
-        if name in names:
+        if name in gate.headers:
             value = values.get(name, "")
             text = _joined(value) if isinstance(value, (list, tuple)) else str(value)
             line = "".join(char for char in text if char.isprintable()).strip()
             pairs.append((NAMES[name].lower().encode(), line.encode("utf-8", "replace")))
+    if gate.basic is not None:
+        pairs.append((AUTHORIZATION.lower().encode(), authorization))
     return tuple(pairs)
 
 

@@ -1,10 +1,12 @@
-"""The key with which the proxy of an application shows that it is that proxy."""
+"""The key with which the proxy of an application shows that it is that proxy, and the password that the gate sends to
+an application."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from sso.platform.security.encryption import SecretBox
+from sso.clients.registry import Client
+from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.tokens import equal, keyed_token
 
 PURPOSE = "gate-proxy-key"
@@ -32,3 +34,18 @@ def client_of_credential(box: SecretBox, credential: str) -> str | None:
 @lru_cache(maxsize=1000)
 def _keys(box: SecretBox, client_id: str) -> tuple[str, ...]:
     return tuple(proxy_keys(box, client_id))
+
+
+def basic_password(box: SecretBox, client: Client) -> str | None:
+    """Return the password of an application's Basic credentials: its oldest client secret that is valid, so that a
+    second one can be put into the application before the first is revoked. None: it has none that can be read."""
+    sent = next((secret.encrypted for secret in client.current_secrets() if secret.encrypted is not None), None)
+    try:
+        return _decrypted(box, client.client_id, sent) if sent is not None else None
+    except CannotDecrypt:
+        return None
+
+
+@lru_cache(maxsize=200)
+def _decrypted(box: SecretBox, client_id: str, encrypted: bytes) -> str:
+    return box.decrypt(encrypted, f"client-secret:{client_id}").decode()

@@ -13,6 +13,7 @@ from sso.gate.proxies.names import every_spelling
 
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
 SCRIPT = {"Sec-Fetch-Mode": "cors", "Accept": "application/json"}
+CREDENTIALS = {"Authorization": "Basic YWRtaW46YWRtaW4=", "Proxy-Authorization": "Basic YWRtaW46YWRtaW4="}
 _NAMES_AT_ONCE = 70
 """Proxies refuse requests with more than about a hundred headers."""
 _TRICKS = ("/%2e%2e/", "/..%2f", "/%252e%252e/", "/..%5c")
@@ -126,7 +127,7 @@ async def _forged(send: Send, url: str, origin: str) -> Finding:
     names = every_spelling()
     for begin in range(0, len(names), _NAMES_AT_ONCE):
         forged = dict.fromkeys(names[begin : begin + _NAMES_AT_ONCE], "admin")
-        reply = await send(url, {**SCRIPT, **forged, "Cookie": "__Host-sso-gate=" + "A" * 43})
+        reply = await send(url, {**SCRIPT, **forged, **CREDENTIALS, "Cookie": "__Host-sso-gate=" + "A" * 43})
         if not _is_closed(reply, origin):
             return Finding("forged headers", False, f"a request with forged headers is answered with {reply.status}")
     return Finding("forged headers", True, "let nobody pass")

@@ -251,9 +251,9 @@ class MetadataFields(BaseModel):
     )
     gate: GateSettings | None = Field(
         None,
-        description="For `type: gate`: `hosts`, `public_paths`, `role_paths`, `headers`, `session_seconds`, "
-        "`idle_seconds` and `sign_out_path`; see docs/how-to/gate.md. Redirect URIs, grant type, scopes and "
-        "authentication follow from it.",
+        description="For `type: gate`: `hosts`, `public_paths`, `role_paths`, `headers`, `basic`, "
+        "`session_seconds`, `idle_seconds` and `sign_out_path`; see docs/how-to/gate.md. Redirect URIs, grant type, "
+        "scopes and authentication follow from it.",
     )
     require_pkce: bool = Field(True, description="false lets an old application send no code_challenge.")
     scope_claims_in_id_token: bool = Field(
@@ -347,8 +347,13 @@ class MetadataFields(BaseModel):
 
     @property
     def needs_secret(self) -> bool:
-        """Whether it authenticates with a secret that we make."""
-        return self.token_endpoint_auth_method.startswith("client_secret")
+        """Whether it has a secret that we make: to authenticate, or as the password that the gate sends it."""
+        return self.token_endpoint_auth_method.startswith("client_secret") or self.sends_secret
+
+    @property
+    def sends_secret(self) -> bool:
+        """Whether the gate sends it its secret, in Basic credentials."""
+        return self.gate is not None and self.gate.basic is not None
 
     @property
     def must_sign_requests(self) -> bool:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sso.clients.access_policy import OWN_ROLE
 from sso.clients.metadata.types import AllowedText
@@ -21,6 +21,9 @@ HEADERS: tuple[HeaderName, ...] = (
     "sub", "username", "name", "email", "phone", "nip", "local_user_id", "roles", "groups", "acr", "jwt",
 )  # fmt: skip
 """What an application can receive, in the order in which headers are sent."""
+BasicName = Literal["username", "local_user_id", "nip", "email", "sub"]
+BASIC_NAMES: tuple[BasicName, ...] = get_args(BasicName)
+"""What can be the username of the Basic credentials."""
 START_PATH, CALLBACK_PATH = "/.sso/start", "/.sso/callback"
 _SCOPES: Mapping[str, str] = {
     "username": "profile",
@@ -59,8 +62,33 @@ def _check_path(value: str) -> str:
     return value
 
 
+def _check_account(value: str) -> str:
+    if ":" in value or not value.isprintable():
+        raise ValueError("must be a username without a colon and without control characters (RFC 7617 section 2)")
+    return value
+
+
 Host = Annotated[str, AfterValidator(_check_host)]
 Path = Annotated[str, Field(max_length=200), AfterValidator(_check_path)]
+
+
+class BasicSettings(BaseModel):
+    """The Basic credentials that an application receives. The password is a client secret of the application."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: BasicName | None = Field(
+        None, description="What the username is: " + ", ".join(f"`{name}`" for name in BASIC_NAMES) + "."
+    )
+    account: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_check_account)] | None = Field(
+        None, description="One username for all: a technical account of the application. Instead of `username`."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.username is None) == (self.account is None):
+            raise ValueError("needs either username or account")
+        return self
 
 
 class GateSettings(BaseModel):
@@ -97,6 +125,19 @@ class GateSettings(BaseModel):
         None, description="The path of the application's own link to sign out: the gate leads it to its sign-out."
     )
 
+    basic: BasicSettings | None = Field(
+        None,
+        description="Basic credentials for a program that knows nothing else: `username` (what the username is: "
+        + ", ".join(f"`{name}`" for name in BASIC_NAMES)
+        + ") or `account` (one username for all). The password is a client secret of the application.",
+    )
+
+    @property
+    def values(self) -> tuple[HeaderName, ...]:
+        """What is read of a user: for the headers, and for the username of the Basic credentials."""
+        name = self.basic.username if self.basic is not None else None
+        return tuple(self.headers) if name is None or name in self.headers else (*self.headers, name)
+
     def every_role(self) -> list[str]:
         """Return the roles, groups and units of all paths."""
         return [entry for entries in self.role_paths.values() for entry in entries]
@@ -127,6 +168,8 @@ def derived(gate: object) -> dict[str, object]:
     settings = gate.model_dump() if isinstance(gate, GateSettings) else gate if isinstance(gate, Mapping) else {}
     hosts, headers = settings.get("hosts"), settings.get("headers", ["username", "name", "email", "jwt"])
     names = [name for name in headers if isinstance(name, str)] if isinstance(headers, list) else []
+    basic = settings.get("basic")
+    names += [str(basic.get("username"))] if isinstance(basic, Mapping) else []
     scopes = dict.fromkeys(["openid", *(_SCOPES[name] for name in names if name in _SCOPES)])
     return {
         "redirect_uris": [callback_of(str(host)) for host in hosts] if isinstance(hosts, list) else [],

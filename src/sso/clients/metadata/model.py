@@ -65,7 +65,8 @@ def contradictions_in(document: Mapping[str, object], wrong: Collection[str], co
     readable = {name: value for name, value in document.items() if name in names and name not in wrong}
     unknown = {name for name in wrong if name in names}
     for name in wrong:
-        unknown |= {field for field in _FOLLOWS.get(name, ()) if readable.get(field) is None}
+        follow = _FOLLOWS.get(name, ())
+        unknown |= {field for field in follow if name == "gate" or readable.get(field) is None}  # it overrides them
     try:
         fields = MetadataFields.model_validate({**_PLACEHOLDERS, **readable}, context=context)
     except ValidationError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sso.gate.proxies.lua import lua_list, lua_text
-from sso.gate.proxies.names import removed_names
+from sso.gate.proxies.names import removed_credentials, removed_names
 from sso.gate.proxies.plan import Files, Plan, bare
 
 _LUA = """\
@@ -17,7 +17,8 @@ local HEADERS = { @HEADERS@ }
 local HOSTS = { @HOSTS@ }
 local KEPT = { "Cookie", "Accept", "Accept-Language", "Referer", "Upgrade", "X-Requested-With", "Sec-Fetch-Mode",
   "Sec-Fetch-Site" }
-local REMOVED = { "^x%Wsso", "^x%Wforwarded", "^x%Woriginal", "^x%Wrewrite", "^forwarded$", "^http2%Wsettings$" }
+local REMOVED = { "^x%Wsso", "^x%Wforwarded", "^x%Woriginal", "^x%Wrewrite", "^forwarded$",
+  "^http2%Wsettings$"@CREDENTIALS@ }
 local PASSED_BACK = { "Location", "Cache-Control", "Content-Security-Policy", "X-Frame-Options", "Referrer-Policy" }
 local client = http
 if CHECK:sub(1, 6) == "https:" then client = require "ssl.https" end
@@ -104,7 +105,7 @@ _CONFIG = """\
   RequestHeader unset X-Forwarded-For early
   RequestHeader unset X-Forwarded-Host early
 
-  LuaHookAccessChecker @FOLDER@/sso-gate.lua check early
+@CHALLENGE@  LuaHookAccessChecker @FOLDER@/sso-gate.lua check early
 
   <Location /.sso/>
     RequestHeader set X-SSO-Gate-Key "@KEY@"
@@ -113,6 +114,7 @@ _CONFIG = """\
     RequestHeader set X-Forwarded-Uri "expr=%{REQUEST_URI}"
     RequestHeader set X-Forwarded-Method "expr=%{REQUEST_METHOD}"
     RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
+    RequestHeader unset Authorization
     ProxyAddHeaders Off
     ProxyPreserveHost Off
   </Location>
@@ -127,6 +129,19 @@ _CONFIG = """\
 """
 
 
+_CREDENTIALS = ', "^authorization$", "^proxy%Wauthorization$"'
+_CHALLENGE = """\
+  # Where the application refuses these credentials, no browser asks the user for others.
+  Header always unset WWW-Authenticate
+  Header unset WWW-Authenticate
+
+"""
+
+
+def _removed(plan: Plan) -> list[str]:
+    return [*removed_names(), *(removed_credentials() if plan.sends_basic else ())]
+
+
 def apache_files(plan: Plan) -> Files:
     """Return the configuration of a virtual host, and the script of the hook."""
     names = [bare(host) for host in plan.hosts]
@@ -138,7 +153,8 @@ def apache_files(plan: Plan) -> Files:
         "ALIASES": "\n".join(f"  ServerAlias {name}" for name in names[1:]),
         "CERTIFICATE_KEY": plan.certificate_key,
         "CERTIFICATE": plan.certificate,
-        "REMOVE": "\n".join(f"  RequestHeader unset {name} early" for name in removed_names()),
+        "REMOVE": "\n".join(f"  RequestHeader unset {name} early" for name in _removed(plan)),
+        "CHALLENGE": _CHALLENGE if plan.sends_basic else "",
         "FOLDER": plan.folder or "/etc/apache2",
         "KEY": plan.credential,
         "PORT": f":{ports.pop()}" if len(ports) == 1 and ports != {""} else "",
@@ -150,6 +166,7 @@ def apache_files(plan: Plan) -> Files:
     lua = _LUA.replace("@KEY@", lua_text(plan.credential))
     lua = lua.replace("@CHECK@", lua_text(f"{plan.provider}/gate/check/redirect"))
     lua = lua.replace("@HEADERS@", lua_list(plan.headers))
+    lua = lua.replace("@CREDENTIALS@", _CREDENTIALS if plan.sends_basic else "")
     hosts = ", ".join(f"[{lua_text(bare(host))}] = {lua_text(host)}" for host in plan.hosts)
     lua = lua.replace("@HOSTS@", hosts)
     return {

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from sso.gate.proxies.names import PREFIXES, TOKEN_MARKS
+from sso.gate.proxies.names import PREFIXES, TOKEN_MARKS, removed_credentials
 from sso.gate.proxies.plan import Files, Plan, bare, filled, variable
 
 _REMOVED = "\n".join(f'\t\trequest_header "-X{mark}{prefix}*"' for prefix in PREFIXES for mark in TOKEN_MARKS)
+_CREDENTIALS = "".join(f"\t\trequest_header -{name}\n" for name in removed_credentials())
+_CHALLENGE = """\
+				# Where the application refuses these credentials, no browser asks the user for others.
+				header_down -WWW-Authenticate
+"""
 _SITE = """\
 https://@SITE@ {
 	tls @CERTIFICATE@ @CERTIFICATE_KEY@
@@ -13,7 +18,7 @@ https://@SITE@ {
 		# What clients send under the names of the gate is removed, in every spelling.
 @REMOVED@
 		request_header -Forwarded
-
+@CREDENTIALS@
 		# A web socket may follow, and no other protocol. Connection names no header that is removed later.
 		@socket header_regexp Upgrade (?i)^websocket$
 		@no_socket not header_regexp Upgrade (?i)^websocket$
@@ -28,6 +33,7 @@ https://@SITE@ {
 				header_up Host @PROVIDER_HOST@
 				header_up X-SSO-Gate-Key "@KEY@"
 				header_up X-Forwarded-Host "@HOST@"
+				header_up -Authorization
 				header_up X-Forwarded-Uri {http.request.orig_uri}
 				header_up X-Forwarded-Method {method}
 			}
@@ -40,13 +46,14 @@ https://@SITE@ {
 				header_up X-SSO-Gate-Key "@KEY@"
 				header_up X-Forwarded-Host "@HOST@"
 				header_up -Content-Encoding
+				header_up -Authorization
 				copy_headers @HEADERS@
 			}
 @NO_VALUE@
 			reverse_proxy @APPLICATION@ {
 				header_up Host "@HOST@"
 				header_up X-Forwarded-Host "@HOST@"
-			}
+@CHALLENGE@			}
 		}
 	}
 }
@@ -75,5 +82,7 @@ def _site(plan: Plan, host: str) -> str:
         HOST=host,
         HEADERS=" ".join(plan.headers),
         NO_VALUE=removed,
+        CREDENTIALS=_CREDENTIALS if plan.sends_basic else "",
+        CHALLENGE=_CHALLENGE if plan.sends_basic else "",
         APPLICATION=plan.application,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sso.gate.proxies.names import removed_names
+from sso.gate.proxies.names import removed_credentials, removed_names
 from sso.gate.proxies.plan import Files, Plan, bare, filled, port_of
 
 _SENT = ("cookie", "accept", "accept-language", "referer", "upgrade", "x-requested-with", "sec-fetch-mode",
@@ -87,12 +87,17 @@ static_resources:
                   virtual_hosts:
 @VIRTUAL_HOSTS@
 """
+_CHALLENGE = """\
+                          # Where the application refuses the credentials, no browser asks the user for others.
+                          response_headers_to_remove: [www-authenticate]
+"""
 _VIRTUAL_HOST = """\
                     - name: "@ID@-@HOST@"
                       domains: [@DOMAINS@]
                       routes:
                         - match: {prefix: "/.sso/"}
                           route: {cluster: sso_provider, host_rewrite_literal: "@PROVIDER_HOST@"}
+                          request_headers_to_remove: [authorization]
                           request_headers_to_add:
                             - header: {key: x-sso-gate-key, value: "@KEY@"}
                               append_action: OVERWRITE_IF_EXISTS_OR_ADD
@@ -104,7 +109,7 @@ _VIRTUAL_HOST = """\
                               disabled: true
                         - match: {prefix: "/"}
                           route: {cluster: application, timeout: 0s, host_rewrite_literal: "@HOST@"}
-                          request_headers_to_add:
+@CHALLENGE@                          request_headers_to_add:
                             - header: {key: x-forwarded-host, value: "@HOST@"}
                               append_action: OVERWRITE_IF_EXISTS_OR_ADD
 """
@@ -124,7 +129,7 @@ def _listener(plan: Plan) -> str:
         CERTIFICATE_KEY=plan.certificate_key,
         MANAGER=_MANAGER,
         FILTERS=_FILTERS,
-        REMOVED=_list(26, (f'remove: "{name.lower()}"' for name in removed_names())),
+        REMOVED=_list(26, (f'remove: "{name.lower()}"' for name in _removed(plan))),
         PASSED_ON=_list(30, (f"exact: {name.lower()}" for name in plan.headers)),
         BACK=_list(30, (f"exact: {name}" for name in _BACK)),
         SENT=_list(26, (f"exact: {name}" for name in _SENT)),
@@ -134,10 +139,17 @@ def _listener(plan: Plan) -> str:
     )
 
 
+def _removed(plan: Plan) -> list[str]:
+    """Return what is removed. Without Basic credentials, ``Authorization`` is the application's own: it passes, also to
+    the provider, which does not read it (ext_authz always sends it)."""
+    return [*removed_names(), *(removed_credentials() if plan.sends_basic else ())]
+
+
 def _virtual_host(plan: Plan, host: str) -> str:
     return filled(
         _VIRTUAL_HOST,
         FILTERS=_FILTERS,
+        CHALLENGE=_CHALLENGE if plan.sends_basic else "",
         ID=plan.client_id,
         HOST=host,
         DOMAINS=", ".join(f'"{name}"' for name in _domains(host)),

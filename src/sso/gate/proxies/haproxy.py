@@ -74,7 +74,7 @@ frontend sso_gate
     # What clients send under the names of the gate is removed, in every spelling.
     http-request del-header ^[Xx][^A-Za-z0-9]([Ss][Ss][Oo]|[Ff]orwarded|[Oo]riginal|[Rr]ewrite) -m reg
     http-request del-header ^[Ff]orwarded$ -m reg
-
+@CREDENTIALS@
     # A web socket may follow, and no other protocol. Connection names no header that the next server would remove.
     http-request set-var(txn.sso_socket) bool(true) if { req.fhdr_cnt(upgrade) eq 1 } { req.fhdr(upgrade) -i websocket }
     http-request del-header connection
@@ -94,7 +94,7 @@ backend application
     http-request set-header X-Forwarded-Host %[var(txn.sso_host)]
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto https
-    server application @APPLICATION@
+@CHALLENGE@    server application @APPLICATION@
 
 backend sso_provider
     http-request set-header X-SSO-Gate-Key "@KEY@"
@@ -104,7 +104,18 @@ backend sso_provider
     http-request set-header X-Forwarded-Method %[method]
     http-request set-header X-Forwarded-For %[src]
     http-request set-header Host @PROVIDER_HOST@
+    http-request del-header authorization
     server provider @PROVIDER@
+"""
+
+
+_CREDENTIALS = """\
+    http-request del-header authorization
+    http-request del-header ^[Pp]roxy[^A-Za-z0-9][Aa]uthorization$ -m reg
+"""
+_CHALLENGE = """\
+    # Where the application refuses these credentials, no browser asks the user for others.
+    http-response del-header www-authenticate
 """
 
 
@@ -124,6 +135,8 @@ def haproxy_files(plan: Plan) -> Files:
         "CERTIFICATE": plan.certificate,
         "HOSTS": "\n".join(hosts),
         "APPLICATION": f"{target}:{port_of(plan.application)}",
+        "CREDENTIALS": _CREDENTIALS if plan.sends_basic else "",
+        "CHALLENGE": _CHALLENGE if plan.sends_basic else "",
         "KEY": plan.credential,
         "PROVIDER_HOST": plan.provider_host,
         "PROVIDER": f"{bare(plan.provider_host)}:{plan.provider_port}{tls}",

@@ -43,8 +43,17 @@ def every_spelling() -> list[str]:
     return [spelling for name in (*NAMES.values(), KEY_HEADER) for spelling in spellings(name)]
 
 
+CREDENTIALS = ("Authorization", "Proxy-Authorization")
+"""Headers with credentials that are removed where the gate makes Basic credentials itself."""
+
+
+def removed_credentials() -> list[str]:
+    """Return every spelling of headers with credentials."""
+    return [spelling for name in CREDENTIALS for spelling in spellings(name)]
+
+
 def removed_names() -> list[str]:
-    """Return every name to remove, for proxies that know no patterns."""
+    """Return every name to remove, for proxies that know no patterns; without credentials."""
     addresses = [spelling for name in ADDRESSES for spelling in spellings(name)]
     others = [spelling for name in _BY_THE_PROXY for spelling in spellings(name) if spelling != name]
     return [*every_spelling(), *addresses, *others, "Forwarded", "HTTP2-Settings"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sso.gate.proxies.names import removed_names
-from sso.gate.proxies.plan import Files, Plan, bare, variable
+import re
+
+from sso.gate.proxies.names import removed_credentials, removed_names
+from sso.gate.proxies.plan import Files, Plan, bare, filled, variable
 
 _SERVER = """\
 server {
@@ -33,6 +35,7 @@ server {
 @REMOVE@
         # What the provider says of the user.
 @SET@
+@CHALLENGE@
         proxy_set_header Host "@HOST@";
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
@@ -72,6 +75,10 @@ server {
     }
 }
 """
+_CHALLENGE = (
+    "# Where the application refuses these credentials, no browser asks the user for others.",
+    "proxy_hide_header WWW-Authenticate;",
+)
 _MAP = """\
 map $http_upgrade $sso_upgrade {
     default '';
@@ -85,10 +92,26 @@ map $http_upgrade $sso_connection {
 """
 
 
+_UPSTREAM = """\
+# Connections to the provider are kept: a check opens none.
+upstream @NAME@ {
+    server @ADDRESS@;
+    keepalive 16;
+    keepalive_timeout 4s;
+}
+
+"""
+
+
 def nginx_files(plan: Plan) -> Files:
     """Return the configuration: a file for ``/etc/nginx/conf.d``."""
     servers = "\n".join(_server(plan, host) for host in plan.hosts)
-    return {"sso-gate.conf": plan.head("#") + _MAP + servers}
+    address = f"{bare(plan.provider_host)}:{plan.provider_port}"
+    return {"sso-gate.conf": plan.head("#") + _MAP + filled(_UPSTREAM, NAME=_upstream(plan), ADDRESS=address) + servers}
+
+
+def _upstream(plan: Plan) -> str:
+    return "sso_" + re.sub(r"\W", "_", plan.client_id)
 
 
 def _server(plan: Plan, host: str) -> str:
@@ -98,17 +121,22 @@ def _server(plan: Plan, host: str) -> str:
         "HOST": host,
         "CERTIFICATE": plan.certificate,
         "CERTIFICATE_KEY": plan.certificate_key,
-        "REMOVE": _lines(f'proxy_set_header {name} "";' for name in removed_names() if name not in plan.headers),
+        "REMOVE": _lines(f'proxy_set_header {name} "";' for name in _removed(plan) if name not in plan.headers),
         "SET": _lines(_set(plan.headers)),
+        "CHALLENGE": _lines(_CHALLENGE if plan.sends_basic else ()),
         "APPLICATION": plan.application,
         "ASK": _lines(_about(plan, host, "Original")),
         "PASS": _lines(_about(plan, host, "Forwarded")),
-        "PROVIDER": plan.provider,
+        "PROVIDER": f"{'https' if plan.is_https else 'http'}://{_upstream(plan)}",
     }
     text = _SERVER
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
-    return text
+    return text.replace("\n\n        proxy_set_header Host", "\n        proxy_set_header Host")
+
+
+def _removed(plan: Plan) -> list[str]:
+    return [*removed_names(), *(removed_credentials() if plan.sends_basic else ())]
 
 
 def _set(headers: tuple[str, ...]) -> list[str]:
@@ -129,6 +157,7 @@ def _about(plan: Plan, host: str, kind: str) -> list[str]:
         f"proxy_set_header X-{kind}-URI $request_uri;",
         f"proxy_set_header X-{kind}-Method $request_method;",
         "proxy_set_header X-Forwarded-For $remote_addr;",
+        'proxy_set_header Authorization "";',
         "proxy_http_version 1.1;",
         'proxy_set_header Connection "";',
     ]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from sso.clients.metadata.gate import HEADERS
 from sso.clients.registry import Client
-from sso.gate.headers import NAMES
+from sso.gate.headers import AUTHORIZATION, NAMES
 from sso.gate.keys import proxy_credential
 from sso.platform.security.encryption import SecretBox
 
@@ -22,7 +22,7 @@ class Plan:
     Args:
         client_id: the application.
         hosts: its hosts.
-        headers: the names of the headers that it receives.
+        headers: the names of the headers that it receives; with Basic credentials also ``Authorization``.
         credential: what the proxy shows of itself.
         provider: the origin at which the proxy reaches the provider.
         application: the origin of the application behind the proxy.
@@ -42,6 +42,11 @@ class Plan:
     certificate_key: str
     listen: int
     folder: str
+
+    @property
+    def sends_basic(self) -> bool:
+        """Whether the gate makes Basic credentials for the application. Then it gets no others."""
+        return AUTHORIZATION in self.headers
 
     @property
     def provider_host(self) -> str:
@@ -91,7 +96,10 @@ def plan_for(
     return Plan(
         client_id=client.client_id,
         hosts=tuple(gate.hosts),
-        headers=tuple(NAMES[name] for name in HEADERS if name in gate.headers),
+        headers=(
+            *(NAMES[name] for name in HEADERS if name in gate.headers),
+            *((AUTHORIZATION,) if gate.basic is not None else ()),
+        ),
         credential=proxy_credential(box, client.client_id),
         provider=provider.rstrip("/"),
         application=application.rstrip("/"),
@@ -104,7 +112,7 @@ def plan_for(
 
 def variable(header: str) -> str:
     """Return the name of a variable for a header."""
-    return header.removeprefix("X-").lower().replace("-", "_")
+    return "sso_" + header.removeprefix("X-SSO-").lower().replace("-", "_")
 
 
 def bare(host: str) -> str:

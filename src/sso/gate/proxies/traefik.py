@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sso.gate.proxies.names import KEY_HEADER, removed_names
+from sso.gate.proxies.names import KEY_HEADER, removed_credentials, removed_names
 from sso.gate.proxies.plan import Files, Plan, bare, filled
 
 _NOTES = (
@@ -23,7 +23,7 @@ http:
       headers:
         customRequestHeaders:
           @HEADER@: "@KEY@"
-    @ID@-check:
+@CHALLENGE@    @ID@-check:
       forwardAuth:
         address: "@PROVIDER@/gate/check/redirect"
         trustForwardHeader: false
@@ -60,19 +60,26 @@ tls:
     - certFile: @CERTIFICATE@
       keyFile: @CERTIFICATE_KEY@
 """
+_CHALLENGE = """\
+    # Where the application refuses the credentials, no browser asks the user for others.
+    @ID@-no-challenge:
+      headers:
+        customResponseHeaders:
+          WWW-Authenticate: ""
+"""
 _ROUTERS = """\
     @NAME@-gate:
       rule: "Host(`@BARE@`)"
       entryPoints: [websecure]
       priority: 1000
-      middlewares: [@ID@-remove, @ID@-plain, @NAME@-host, @ID@-key, @ID@-check, @ID@-no-key]
+      middlewares: [@FIRST@@ID@-remove, @ID@-plain, @NAME@-host, @ID@-key, @ID@-check, @ID@-no-key]
       service: @ID@
       tls: {}
     @NAME@-socket:
       rule: "Host(`@BARE@`) && HeaderRegexp(`Upgrade`, `^(?i:websocket)$`)"
       entryPoints: [websecure]
       priority: 2000
-      middlewares: [@ID@-remove, @ID@-socket, @NAME@-host, @ID@-key, @ID@-check, @ID@-no-key]
+      middlewares: [@FIRST@@ID@-remove, @ID@-socket, @NAME@-host, @ID@-key, @ID@-check, @ID@-no-key]
       service: @ID@
       tls: {}
     @NAME@-sso:
@@ -101,7 +108,8 @@ def traefik_files(plan: Plan) -> Files:
         ID=plan.client_id,
         ROUTERS=_each(_ROUTERS, plan, named),
         HOSTS=_each(_HOST, plan, named),
-        REMOVED="\n".join(f'          {name}: ""' for name in removed_names()),
+        REMOVED="\n".join(f'          {name}: ""' for name in _removed(plan)),
+        CHALLENGE=filled(_CHALLENGE, ID=plan.client_id) if plan.sends_basic else "",
         HEADER=KEY_HEADER,
         KEY=plan.credential,
         PROVIDER=plan.provider,
@@ -113,6 +121,13 @@ def traefik_files(plan: Plan) -> Files:
     return {"sso-gate.yml": plan.head("#", *_NOTES) + config}
 
 
+def _removed(plan: Plan) -> list[str]:
+    return [*removed_names(), *(removed_credentials() if plan.sends_basic else ())]
+
+
 def _each(template: str, plan: Plan, named: list[tuple[str, str]]) -> str:
-    parts = (filled(template, ID=plan.client_id, NAME=name, HOST=host, BARE=bare(host)) for name, host in named)
+    first = f"{plan.client_id}-no-challenge, " if plan.sends_basic else ""
+    parts = (
+        filled(template, ID=plan.client_id, NAME=name, HOST=host, BARE=bare(host), FIRST=first) for name, host in named
+    )
     return "".join(parts).rstrip()

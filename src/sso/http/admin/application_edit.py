@@ -165,7 +165,8 @@ def _judge(typed: Typed, here: Here, present: RequestedSettings, requested: Requ
         typed.refuse({"client_name": "is missing"})
     if here.groups is not None and requested.document.get("group") not in here.groups:
         typed.mistakes["group"] = (NOT_YOUR_GROUP, {})
-    if any(present.document.get(name) != requested.document.get(name) for name in impersonates(typed)):
+    fields = {name.partition(".")[0] for name in impersonates(typed)}
+    if any(present.document.get(name) != requested.document.get(name) for name in fields):
         typed.mistakes[""] = (LOOKS_ALIKE, {})
 
 

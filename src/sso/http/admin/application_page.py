@@ -249,7 +249,7 @@ def _registered(view: ApplicationView, client_id: str, facts: ApplicationFacts) 
         "kept_by": catalogue_of(facts.row),
         "of_a_file": facts.row is not None and facts.row.catalogue not in OF_NO_FILE,
         "registered": _lines(metadata.stored()) if metadata is not None else [],
-        "changes": [(field, _text(before), _text(after)) for field, (before, after) in facts.changes.items()],
+        "changes": _change_lines(facts.changes),
         "wanted": facts.requested,
         "unfinished": facts.unfinished,
         "relaxed": [(rule.name, MEANINGS[rule.name]) for rule in RELAXATIONS if client and rule.used(client.meta)],
@@ -365,7 +365,31 @@ def typed_policies(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(name, _text(value)) for name, value in values.items()]
+    return [(name, _text(value)) for name, value in _split(values).items()]
+
+
+def _change_lines(changes: Mapping[str, tuple[object, object]]) -> list[tuple[str, str, str]]:
+    """Return each field that differs, with its text before and after; of the gate each of its fields."""
+    before = _split({name: pair[0] for name, pair in changes.items()})
+    after = _split({name: pair[1] for name, pair in changes.items()})
+    names = dict.fromkeys([*after, *before])
+    lines = [(name, _text(before.get(name)), _text(after.get(name))) for name in names]
+    return [line for line in lines if line[1] != line[2]]
+
+
+def _split(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields with those of the gate one by one, as ``gate.NAME``."""
+    split: dict[str, object] = {}
+    for name, value in values.items():
+        if name == "gate" and isinstance(value, dict):
+            split |= {f"gate.{part}": text for part, text in value.items()}
+        else:
+            split[name] = value
+    return split
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _text(value: object) -> str:
@@ -373,8 +397,12 @@ def _text(value: object) -> str:
         return "" if value is None else str(value).lower()
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "\n".join(value)
+    if isinstance(value, dict):
+        value = {name: item for name, item in value.items() if item is not None}
     if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         return "\n".join(f"{name}: {item}" for name, item in value.items())
+    if isinstance(value, dict) and all(_is_list_of_texts(item) for item in value.values()):
+        return "\n".join(f"{name}: {', '.join(item)}" for name, item in value.items())
     return (
         value
         if isinstance(value, str)

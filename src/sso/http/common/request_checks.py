@@ -31,6 +31,7 @@ SECRETS = frozenset({"password", "new_password"})
 SEVERAL_LINES = frozenset(
     {"text", "claims", "contacts", "redirect_uris", "post_logout_redirect_uris", "sandbox.redirect_uris"}
     | {"sandbox.post_logout_redirect_uris", "jwks", "allowed_networks", "allowed_hours", "allowed_groups"}
+    | {"gate.hosts", "gate.public_paths", "gate.role_paths"}
     | {"groups_of_interest"}
 )
 """Fields with a ``textarea``, and ``claims``, which is JSON."""

@@ -148,10 +148,10 @@ def client_address(scope: Scope, trusted: list[Network]) -> str:
         return address
     forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     for hop in reversed([part.strip() for part in ",".join(forwarded).split(",") if part.strip()]):
-        try:
-            address = str(ipaddress.ip_address(hop))
-        except ValueError:
+        parsed = _parsed(hop)
+        if parsed is None:
             return address
+        address = str(parsed)
         if not _within(address, trusted):
             return address
     return address
@@ -173,8 +173,14 @@ def request_id_of_proxy(scope: Scope, trusted: list[Network]) -> str | None:
 
 
 def _within(address: str, networks: list[Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an IP address; None: it is none. The addresses of proxies come with every request."""
     try:
-        parsed = ipaddress.ip_address(address)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return any(parsed in network for network in networks)
+        return None

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from sso.clients.metadata.gate import derived
 from sso.http.developer.form_texts import ADVICE, NO_HOST_SHARED, OFFERED, OTHERWISE, PROBLEMS, PROBLEMS_OF_SERVICES
+from sso.http.developer.gate_fields import LOGOUT_REQUESTS, gate_fields, gate_from, requested_claims
 from sso.http.developer.requested_data import Offered, kept_data, requested_data, requested_data_fields
 from sso.http.developer.role_fields import INTEREST, SWITCHES, role_fields, roles_from, row_mistakes
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.portal.applications import KINDS, Kind, RequestedSettings, texts_in
 from sso.portal.redirect_uri_advice import Advice
 
-WITHOUT_SECRET: tuple[Kind, ...] = ("single_page", "native", "cas")
+WITHOUT_SECRET: tuple[Kind, ...] = ("single_page", "native", "cas", "gate")
 """Kinds of applications that do not authenticate."""
 SANDBOX_FIELDS = ("redirect_uris", "post_logout_redirect_uris", "initiate_login_uri", "backchannel_logout_uri")
 LINES = ("redirect_uris", "post_logout_redirect_uris", "contacts")
@@ -43,11 +45,13 @@ class Typed:
             name = "scope_reasons" if field_name == "claim_reasons" else field_name  # they are one part of the form
             if self.advice_of(name) or name in self.mistakes:
                 continue
+            if self.kind == "gate" and name == "scope":  # of the header with the employee number
+                name = "gate.headers"
             plain = name.removeprefix("sandbox.")
             if name == "application_roles" and (rows := row_mistakes(self.values)):
                 self.mistakes.update({row: (text, {}) for row, text in rows.items()})
             elif plain == "subject_type":
-                self.mistakes["redirect_uris"] = (NO_HOST_SHARED, {})
+                self.mistakes["gate.hosts" if self.kind == "gate" else "redirect_uris"] = (NO_HOST_SHARED, {})
             elif name in PROBLEMS_OF_SERVICES or (plain in PROBLEMS and self.kind != "service"):
                 self.mistakes[name] = (PROBLEMS[plain], {"detail": detail})
             else:
@@ -62,6 +66,8 @@ class Typed:
         )  # fmt: skip
         of_authentication = plain in ("token_endpoint_auth_method", "jwks_uri", "jwks")
         if (of_addresses and self.kind == "service") or (of_authentication and self.kind in WITHOUT_SECRET):
+            return False
+        if self.kind == "gate" and plain in SANDBOX_FIELDS:
             return False
         return name in self.values or name in ("scope_reasons", "application_roles")
 
@@ -111,6 +117,8 @@ def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "", of
     """Return the form as it shows what is requested."""
     values = {"client_id": client_id}
     document = requested.document
+    if kind == "gate" and "gate" in document:
+        document = {**document, "scope": derived(document["gate"])["scope"]}
     for name in SINGLE:
         values[name] = str(document.get(name) or "")
     for name in LINES:
@@ -120,6 +128,7 @@ def typed_from(kind: Kind, requested: RequestedSettings, client_id: str = "", of
         values[f"sandbox.{name}"] = "\n".join(value) if isinstance(value, list) else str(value)
     values |= requested_data_fields(document, offered)
     values |= role_fields(document)
+    values |= gate_fields(document)
     values["jwks"] = orjson.dumps(document["jwks"], option=orjson.OPT_INDENT_2).decode() if document.get("jwks") else ""
     return Typed(kind, values, offered=offered)
 
@@ -138,11 +147,18 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
         document[name] = values[name].strip()
     for name in LINES:
         document[name] = _lines(values[name])
+    if typed.kind == "gate":
+        _read_gate(typed, document)
     if typed.kind == "service":
         requested = kept_data(before.document, OFFERED)
     else:
         requested = requested_data(values, before.document, typed.offered)
     document.update(requested)
+    if typed.kind == "gate":
+        document["scope"] = derived(document["gate"])["scope"]
+        document["scope_reasons"] = _with_reason_of_employee(values, requested["scope_reasons"])
+    if typed.kind == "cas":
+        document[LOGOUT_REQUESTS] = None if values[LOGOUT_REQUESTS] == "1" else False
     if typed.kind != "service":
         document.update(roles_from(values))
     document["jwks"] = _json(typed, values["jwks"])
@@ -158,6 +174,25 @@ def requested_from(typed: Typed, before: RequestedSettings) -> RequestedSettings
         {name: value for name, value in document.items() if value not in ("", [], {}, None)},
         {name: value for name, value in sandbox.items() if value},
     )
+
+
+def _read_gate(typed: Typed, document: dict[str, object]) -> None:
+    """Read what is requested of the gate, and of which claims that takes."""
+    read = gate_from(typed.values, document)
+    document["gate"] = read.settings
+    for name in read.wrong:
+        typed.mistakes[name] = (PROBLEMS[name], {})
+    requested = requested_claims(typed.values)
+    for name in typed.values:
+        if name.startswith("ask "):
+            typed.values[name] = "1" if name.removeprefix("ask ") in requested else ""
+
+
+def _with_reason_of_employee(values: Mapping[str, str], reasons: Mapping[str, str]) -> dict[str, str]:
+    """Return the reasons with the one for the scope ``employee``, which the form offers to gates alone."""
+    kept, reason = {**reasons}, values["reason employee"].strip()
+    kept.pop("employee", None)
+    return {**kept, "employee": reason} if "employee" in requested_claims(values) and reason else kept
 
 
 def _method(kind: Kind, chosen: str) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Collection
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.clients.metadata import application_type
+from sso.clients.metadata.gate import callback_of
 from sso.clients.registry import Registry
 from sso.clients.roles import BELOW
 from sso.http.developer.form import Typed
+from sso.http.developer.gate_fields import HOSTS
 from sso.http.developer.role_fields import INTEREST
 from sso.identity.groups.rules import is_group_code
 from sso.identity.groups.tree import unknown_codes
@@ -28,6 +30,11 @@ def advise_all(
         for field_name, values, loopback in places:
             advice = [advise(uri, kind, loopback, others) for uri in texts_in(values.get(name))]
             typed.advice[field_name] = [advised for advised in advice if advised is not None]
+    if typed.kind == "gate":
+        gate = requested.document.get("gate")
+        hosts = texts_in(gate.get("hosts")) if isinstance(gate, dict) else []
+        advice = [advise(callback_of(host), "web", True, others) for host in hosts]
+        typed.advice[HOSTS] = [advised for advised in advice if advised is not None and advised.code == "look_alike"]
     for name in ("initiate_login_uri", "backchannel_logout_uri", "client_uri", "policy_uri", "tos_uri", "logo_uri"):
         for field_name, values, loopback in (
             (name, requested.document, allow_http_loopback),

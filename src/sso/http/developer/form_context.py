@@ -13,7 +13,6 @@ from sso.http.developer.form import Typed
 from sso.http.developer.form_texts import (
     ADVICE,
     IDENTITIES,
-    IN_FORM,
     KIND_TEXTS,
     LABELS,
     LEVELS,
@@ -22,6 +21,7 @@ from sso.http.developer.form_texts import (
     data_offered,
     groups_offered,
 )
+from sso.http.developer.gate_fields import BASIC_TEXTS, HEADER_TEXTS, REASON_OF, header_field, reason_field
 from sso.http.developer.role_fields import rows_shown
 from sso.portal.applications import Kind
 
@@ -37,12 +37,18 @@ def form_context(
     words = translations(locale_of(request))
     method = typed.values["token_endpoint_auth_method"]
     known = METHODS if method in ("", *METHODS) else {**METHODS, method: method}
-    texts = {"methods": known, "levels": LEVELS, "identities": IDENTITIES, "usernames": USERNAMES}
+    texts = {
+        "methods": known, "levels": LEVELS, "identities": IDENTITIES, "usernames": USERNAMES, "basics": BASIC_TEXTS,
+    }  # fmt: skip
     options = {
         name: [(value, words.gettext(text)) for value, text in choices.items()] for name, choices in texts.items()
     }
     return {
         "role_rows": rows_shown(typed.values),
+        "gate_headers": [
+            (header_field(name), text, reason_field(name), REASON_OF.get(name, ""))
+            for name, text in HEADER_TEXTS.items()
+        ],
         "asks": data_offered(typed.offered, registry.city, locale_of(request)),
         "typed": typed, "kinds": KIND_TEXTS, "labels": LABELS, "advice_texts": ADVICE,
         "groups": [(group, group) for group in groups], "opened": request.query_params.get("open", ""), **options,
@@ -56,4 +62,4 @@ def _groups_in_use(registry: Registry) -> set[str]:
 
 def chosen_kind(text: str) -> Kind | None:
     """Return the kind that a form or an address names; None: it is none."""
-    return next((kind for kind in IN_FORM if kind == text), None)
+    return next((kind for kind in KIND_TEXTS if kind == text), None)

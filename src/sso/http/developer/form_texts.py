@@ -9,6 +9,8 @@ from sso.clients.claims import SCOPE_OF, data_of, with_its_parts
 from sso.clients.metadata import GROUPS
 from sso.clients.sectors import SubjectChange
 from sso.http.common.i18n import N_
+from sso.http.developer import gate_fields
+from sso.http.developer.gate_fields import LOGOUT_REQUESTS
 from sso.portal.applications import Kind
 
 KIND_TEXTS: dict[Kind, tuple[str, str]] = {
@@ -35,11 +37,12 @@ KIND_TEXTS: dict[Kind, tuple[str, str]] = {
     ),
     "gate": (
         N_("Existing application behind the gate"),
-        N_("A proxy asks this service about each request. The hosts, paths and headers are set in the API."),
+        N_(
+            "A program that takes the user from a header or from HTTP Basic. A proxy asks this service about each "
+            "request."
+        ),
     ),
 }
-IN_FORM = {kind: texts for kind, texts in KIND_TEXTS.items() if kind != "gate"}
-"""The kinds that the form can begin. A gate begins in the API or in a catalogue; the form shows no field of it."""
 DATA: dict[str, str] = {
     "name": N_("Name"),
     "nickname": N_("Nickname"),
@@ -137,6 +140,7 @@ PROBLEMS = {
     ),
     "groups_of_interest": N_("Enter one code on each line, such as DINKES or DINKES/*."),
     "jwks": N_('Paste a JWK Set with public keys only: {"keys": [...]}.'),
+    **gate_fields.PROBLEMS,
 }
 LABELS = {
     "client_name": N_("Name"),
@@ -170,6 +174,8 @@ LABELS = {
     "kept_sector": N_("Kept sector"),
     "jwks_uri": N_("URL of the public keys"),
     "jwks": N_("Public keys"),
+    LOGOUT_REQUESTS: N_("Logout requests"),
+    **gate_fields.LABELS,
 }
 NEW_SUBJECTS = N_(
     "This change gives every user of the application a new identifier (sub), made from %(after)s instead of "

@@ -14,7 +14,7 @@ from sso.http.console.access import Here, developer_page, token_for
 from sso.http.developer.form import Typed
 from sso.http.developer.form_advice import hosts_of_others
 from sso.http.developer.form_context import chosen_kind
-from sso.http.developer.form_texts import ADVICE, IN_FORM, LABELS, OTHERWISE, PROBLEMS
+from sso.http.developer.form_texts import ADVICE, KIND_TEXTS, LABELS, OTHERWISE, PROBLEMS
 from sso.portal.applications import Kind, RequestedSettings, sandbox_id, suggested_id
 from sso.portal.redirect_uri_advice import advise, is_local
 
@@ -24,6 +24,7 @@ FIELDS = {"client_name": 100, "kind": 20, "redirect_uri": 2000, "client_id": 60}
 """The fields of the page, and how many characters each may have."""
 REASON = "Menampilkan nama Anda di aplikasi."
 """The reason for the name of the user, in Indonesian as users read it. The team can change it."""
+REASON_OF_USERNAME = "Mengenali akun Anda di aplikasi."
 MAX_TRIES = 9
 
 
@@ -60,10 +61,20 @@ def settings_of_new(typed: Typed) -> RequestedSettings:
     document: dict[str, object] = {"client_name": typed.values["client_name"]}
     if kind == "service":
         return RequestedSettings(kind, document)
+    if kind == "gate":
+        gate = {"hosts": [_host_of(uri)], "headers": ["username", "name", "jwt"]}
+        reasons = {"preferred_username": REASON_OF_USERNAME, "name": REASON}
+        return RequestedSettings(kind, document | {"gate": gate, "claim_reasons": reasons})
     document |= {"scope": "openid profile", "claim_reasons": {"name": REASON}}
     if not is_local(uri):
         document["redirect_uris"] = [uri]
     return RequestedSettings(kind, document, {"redirect_uris": [uri], **_after_sign_out(kind, uri)})
+
+
+def _host_of(uri: str) -> str:
+    """Return the host of an address, with its port; what was entered where that is no address over https."""
+    parts = urlsplit(uri)
+    return parts.netloc.lower().removesuffix(":443") if parts.scheme == "https" and parts.netloc else uri
 
 
 def _after_sign_out(kind: Kind, uri: str) -> dict[str, object]:
@@ -94,6 +105,8 @@ def refuse_new(typed: Typed, problems: Mapping[str, str]) -> None:
         plain = name.removeprefix("sandbox.")
         if plain == "redirect_uris":
             typed.mistakes["redirect_uri"] = (OTHERWISE, {"detail": detail})
+        elif plain == "gate.hosts":
+            typed.mistakes["redirect_uri"] = (PROBLEMS[plain], {})
         else:
             typed.refuse({plain: detail})
 
@@ -107,7 +120,7 @@ async def new_page(request: Request, here: Here, typed: Typed | None = None, sta
         "developer_new.html",
         status,
         typed=typed or Typed("web", {**dict.fromkeys(FIELDS, ""), "kind": "web"}),
-        kinds=IN_FORM,
+        kinds=KIND_TEXTS,
         labels={**LABELS, "kind": N_("Type"), "redirect_uri": N_("Redirect URI")},
         advice_texts=ADVICE,
         csrf_token=token_for(request, "settings new"),

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from sso.clients.registry import Client
 from sso.gate.check import Outcome, Verdict, check
-from sso.gate.decision import Kind, ProxiedRequest, Redirect, path_rule, without_session
+from sso.gate.decision import ProxiedRequest, Redirect, without_session
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import ReadyResponse
 from sso.http.common.state import site_of
@@ -81,8 +81,7 @@ def _answer(request: Request, client: Client, proxied: ProxiedRequest, verdict: 
     gate = client.meta.gate
     assert gate is not None
     if verdict.outcome is Outcome.FORBIDDEN:
-        strange = client.enabled and path_rule(gate, proxied.uri).kind is Kind.REFUSED
-        return forbidden_page(request, client, proxied, strange=strange)
+        return forbidden_page(request, client, proxied, verdict.why)
     onward = without_session(gate, proxied)
     if onward is None:
         return ReadyResponse(b"", 401, [_NO_STORE])

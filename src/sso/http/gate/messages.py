@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.clients.registry import Client
+from sso.gate.check import Why
 from sso.gate.decision import ProxiedRequest, is_navigation
 from sso.http.common.i18n import N_
 from sso.http.common.pages import environment, locale_of
@@ -41,6 +42,18 @@ STRANGE_PATH = (
     N_("This address cannot be opened"),
     N_("The address has an unusual encoding. Open the application from its start page."),
 )
+NO_USERNAME = (
+    N_("Your account is not known to this application"),
+    N_(
+        "Your account has no username for this application. Ask the administrator of the application to add your "
+        "account."
+    ),
+)
+NO_PASSWORD = (
+    N_("The application cannot be opened now"),
+    N_("The connection between the sign-in and the application is not set up. Tell the administrator."),
+)
+FORBIDDEN = {Why.PATH: STRANGE_PATH, Why.NO_USERNAME: NO_USERNAME, Why.NO_PASSWORD: NO_PASSWORD}
 SENT = (
     N_("You are signed in. Send your form again"),
     N_(
@@ -88,8 +101,8 @@ def message(
     return Response(html, status, _HEADERS, "text/html")
 
 
-def forbidden_page(request: Request, client: Client, proxied: ProxiedRequest, *, strange: bool) -> Response:
-    """Return the answer to a request that the user may not make. ``strange``: because its path has tricks."""
+def forbidden_page(request: Request, client: Client, proxied: ProxiedRequest, why: Why | None) -> Response:
+    """Return the answer to a request that the user may not make, and ``why``."""
     if not is_navigation(proxied.headers):
         return Response(status_code=403, headers={"Cache-Control": "no-store"})
-    return message(request, client, 403, STRANGE_PATH if strange else NO_ROLE, ("/", START))
+    return message(request, client, 403, FORBIDDEN.get(why, NO_ROLE) if why else NO_ROLE, ("/", START))

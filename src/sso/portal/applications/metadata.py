@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from sso.clients.claims import SCOPE_OF
 from sso.clients.metadata import ClientMetadata
+from sso.clients.metadata.gate import GateSettings, derived
 from sso.clients.models import Application
-from sso.clients.validation_errors import mistakes_of
+from sso.clients.validation_errors import FieldMistake, mistakes_of
 from sso.platform.permissions import is_restricted
 from sso.portal.applications.settings import (
     ADDRESSES,
@@ -79,10 +80,13 @@ def sandbox_metadata(requested: RequestedSettings, granted: Mapping[str, object]
     )
     sandbox_values = {name: value for name, value in granted.items() if name in IN_SANDBOX}
     values |= {**requested.sandbox, **sandbox_values, "type": KINDS[requested.kind]}
-    if own_uri and requested.kind not in ("service", "cas"):
+    if own_uri and requested.kind not in ("service", "cas", "gate"):
         for name in ("redirect_uris", "post_logout_redirect_uris"):
             values[name] = [*texts_in(values.get(name)), own_uri]
-    hosts = {urlsplit(uri).hostname for uri in texts_in(values.get("redirect_uris"))}
+    addresses = (
+        derived(values.get("gate"))["redirect_uris"] if requested.kind == "gate" else values.get("redirect_uris")
+    )
+    hosts = {urlsplit(uri).hostname for uri in texts_in(addresses)}
     if len(hosts) > 1:  # a subject per host cannot be had there: our own address is one more
         values["subject_type"] = "public"
     try:
@@ -103,8 +107,8 @@ def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
     if isinstance(scope, str):
         unrestricted["scope"] = " ".join(name for name in scope.split() if not is_restricted(name))
     gate = values.get("gate")
-    if isinstance(gate, dict) and isinstance(gate.get("headers"), list):
-        unrestricted["gate"] = {**gate, "headers": [name for name in gate["headers"] if name != "nip"]}
+    if isinstance(gate, dict):
+        unrestricted["gate"] = _without_nip(gate)
         if isinstance(scope_reasons, dict):
             scope_reasons = {name: text for name, text in scope_reasons.items() if name != "employee"}
     if isinstance(scope_reasons, dict):
@@ -114,6 +118,17 @@ def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
             claim: text for claim, text in claim_reasons.items() if not is_restricted(SCOPE_OF.get(claim, ""))
         }
     return unrestricted
+
+
+def _without_nip(gate: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings of a gate without employee numbers: neither as a header nor as a username."""
+    headers, basic = gate.get("headers"), gate.get("basic")
+    kept = {**gate}
+    if isinstance(headers, list):
+        kept["headers"] = [name for name in headers if name != "nip"]
+    if isinstance(basic, dict) and basic.get("username") == "nip":
+        del kept["basic"]
+    return kept
 
 
 def _in_sandbox(name: str) -> str:
@@ -136,8 +151,18 @@ def valid_metadata(values: Mapping[str, object], allow_http_loopback: bool) -> C
     except ValidationError as error:
         problems: dict[str, str] = {}
         for mistake in mistakes_of(values, error, context):
-            problems.setdefault(str(mistake.place[0]) if mistake.place else "", mistake.text)
+            problems.setdefault(_field_of(mistake), mistake.text)
+        if any(name.startswith("gate.") for name in problems):
+            problems = {name: text for name, text in problems.items() if name not in derived({})}
         raise Unfinished(problems) from None
+
+
+def _field_of(mistake: FieldMistake) -> str:
+    """Return the name of the field that a mistake is about; of a gate, whose fields are one field, ``gate.NAME``."""
+    if not mistake.place or mistake.place[0] != "gate":
+        return str(mistake.place[0]) if mistake.place else ""
+    named = str(mistake.place[1]) if len(mistake.place) > 1 else mistake.text.partition(":")[0]
+    return f"gate.{named if named in GateSettings.model_fields else 'hosts'}"
 
 
 def _team_problems(metadata: ClientMetadata) -> dict[str, str]:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.clients import store
 from sso.clients.metadata import ClientMetadata
+from sso.clients.metadata.gate import derived
 from sso.clients.models import HERE, SANDBOX, Application, ClientRow
 from sso.clients.privileges import held_by
 from sso.clients.secrets import ClientError
@@ -59,7 +60,9 @@ async def check_privileges(session: AsyncSession, application_id: str, requested
     Raises:
         Unfinished: when it does.
     """
-    named = restricted(str(requested.document.get("scope") or "").split())
+    document = requested.document
+    scope = derived(document.get("gate"))["scope"] if requested.kind == "gate" else document.get("scope")
+    named = restricted(str(scope or "").split())
     held = await held_by(session, application_id) if named else {}
     missing = [name for name in named if name not in held]
     if missing:
