@@ -7,25 +7,22 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-import schemathesis
 import uvicorn
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, settings
-from schemathesis.checks import load_all_checks
-from schemathesis.config import SchemathesisConfig
-from schemathesis.generation.feedback import FeedbackSources
-from schemathesis.pytest._test_builder import build_operation_test
-from schemathesis.python._constants.orchestrator import make_constants_value_source
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
 
 from sso.app import create_app
 from sso.http.api.openapi import description
 from sso.http.api.resources import RESOURCES
+
+if TYPE_CHECKING:
+    import schemathesis  # a second of imports, which only the worker that runs these tests needs
 
 pytestmark = pytest.mark.xdist_group("schemathesis")
 """One worker makes the operations, and what Hypothesis computes once for each process: 6 s of CPU."""
@@ -86,6 +83,10 @@ OPERATIONS = [
 def operations() -> dict[str, schemathesis.schemas.APIOperation]:
     """The operations by name. In a fixture, and the tests are made when they run: with ``schema.parametrize()`` every
     worker makes all of them to collect them, which takes 6 s of CPU each."""
+    import schemathesis
+    from schemathesis.checks import load_all_checks
+    from schemathesis.config import SchemathesisConfig
+
     checks = {"positive_data_acceptance": {"expected-statuses": ACCEPTED}}
     load_all_checks()
     schema = schemathesis.openapi.from_dict(document(), config=SchemathesisConfig.from_dict({"checks": checks}))
@@ -120,6 +121,10 @@ def connection() -> Iterator[requests.Session]:
 def test_the_api_is_as_it_is_described(
     name: str, operations: dict[str, schemathesis.schemas.APIOperation], served: str, connection: requests.Session
 ) -> None:
+    from schemathesis.generation.feedback import FeedbackSources
+    from schemathesis.pytest._test_builder import build_operation_test
+    from schemathesis.python._constants.orchestrator import make_constants_value_source
+
     operation = operations[name]
     feedback = FeedbackSources(constants_value_source=make_constants_value_source(operation.schema))
     test = build_operation_test(

@@ -67,7 +67,7 @@ async def test_a_receiver_that_is_down_is_told_once_it_is_up(city: City, receive
 )
 async def test_a_receiver_that_hangs_is_given_up_on_for_now_and_delays_nobody(city: City, receiver: Receiver) -> None:
     release = threading.Event()
-    receiver.before_answer = lambda path: release.wait(20) if path == "/gantung" else None
+    receiver.before_answer = lambda path: release.wait(60) if path == "/gantung" else None
     await add(city, "gantung", backchannel_logout_uri=f"{receiver.origin}/gantung")
     other = Receiver()
     await add(city, "cepat", backchannel_logout_uri=f"{other.origin}/cepat")

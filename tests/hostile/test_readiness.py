@@ -226,8 +226,10 @@ async def test_applications_that_are_not_followed_and_a_wrong_clock(
             assert await reasons(http) == []
 
 
-async def test_probes_do_not_write_each_time(city: City) -> None:
+async def test_probes_do_not_write_each_time(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[str] = []
+    began = clock.steady()
+    monkeypatch.setattr(clock, "steady", lambda: began)  # it writes once in a while
 
     def seen(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if "processes" in statement:

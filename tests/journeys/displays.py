@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
-from playwright.async_api import Browser, BrowserContext, Error, Page
+from playwright.async_api import Browser, BrowserContext, Error, Locator, Page
 from tests.waiting import BROWSER_MILLISECONDS
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
@@ -115,6 +115,15 @@ async def new_context(browser: Browser, **options: Any) -> BrowserContext:
     context.set_default_timeout(BROWSER_MILLISECONDS)
     await context.add_init_script(AXE_SCRIPT)
     return context
+
+
+async def follow(page: Page, control: Locator) -> None:
+    """Click a button or link that leads to a page, and wait for that page.
+
+    A click does not wait: what comes next would see the page of before, or end the request that the click sends.
+    """
+    async with page.expect_navigation():
+        await control.click()
 
 
 def options_of(rules: Rules) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import pyotp
 import pytest
 import pytest_asyncio
 import yaml
-from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_command
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import Display, Rules, check_displays, keep_picture, new_context
+from tests.journeys.displays import Display, Rules, check_displays, follow, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.support import challenge_of
 from tests.waiting import BROWSER_MILLISECONDS, until
@@ -120,7 +120,7 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     await expect(page.get_by_role("heading", name="Ponsel Bayu")).to_be_visible()
 
     await page.goto(demo.issuer)
-    await page.get_by_role("button", name="Keluar").click()
+    await follow(page, page.get_by_role("button", name="Keluar"))
     # A browser that offers nothing in the field for the name: there the button does it.
     older = "if (sessionStorage.older) PublicKeyCredential.isConditionalMediationAvailable = async () => false"
     await page.add_init_script(older)
@@ -133,7 +133,7 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     # Where the browser can, it offers the passkey in the field for the name, without a button.
     await page.goto(demo.issuer)
     await page.evaluate("sessionStorage.clear()")
-    await page.get_by_role("button", name="Keluar").click()
+    await follow(page, page.get_by_role("button", name="Keluar"))
     await page.goto(f"{demo.apps[0]}/login")
     await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
 
@@ -376,7 +376,7 @@ async def test_the_portal_finds_stars_and_opens(demo: Demo, person: BrowserConte
     await expect(folded).to_be_hidden()
     await page.goto(f"{demo.issuer}/apps?q=puskesmas")  # the same by the form, without scripts
     star = page.get_by_role("button", name=re.compile("^Favorit: .*Puskesmas")).first
-    await star.click()
+    await follow(page, star)
     await page.goto(f"{demo.issuer}/apps")
     await expect(page.get_by_role("heading", name="Favorit")).to_be_visible()
 
@@ -430,12 +430,8 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     async def look(name: str) -> None:
         await check_displays(page, DISPLAYS[locale], f"{name}-{locale}")
 
-    async def press(button: Locator) -> None:
-        async with page.expect_navigation():
-            await button.click()
-
     async def submit() -> None:
-        await press(page.locator("main form button:not([type=button]):visible").first)
+        await follow(page, page.locator("main form button:not([type=button]):visible").first)
 
     for name, path in DOCUMENTS.items():
         await page.goto(demo.issuer + path)
@@ -454,7 +450,7 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     await page.locator("#password").fill(PASSWORD)
     await submit()
     await look("second-way")
-    await page.get_by_role("button", name=re.compile("^(Nanti saja|Not now)$")).click()
+    await follow(page, page.get_by_role("button", name=re.compile("^(Nanti saja|Not now)$")))
     await look("home")
     await page.locator("details.menu summary").click()
     await look("menu")
@@ -463,7 +459,7 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
         await look(f"account{path.replace('/', '-')}")
     await page.goto(f"{demo.issuer}/account/contacts")
     await page.locator("#contact").fill(new_address())
-    await press(page.locator("button[value=add]"))
+    await follow(page, page.locator("button[value=add]"))
     await look("contact-code")
     await page.goto(f"{demo.issuer}/account/security/app")
     await look("app")
@@ -490,7 +486,7 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     await page.locator("#code").fill(await code_for(demo, page, address))
     await submit()
     await look("recover-second")
-    await press(page.locator("button[value=lost]"))
+    await follow(page, page.locator("button[value=lost]"))
     await look("recover-waits")
     for name in ("recover/stop", "recover/continue", "not-me"):
         await page.goto(f"{demo.issuer}/{name}?t=x")

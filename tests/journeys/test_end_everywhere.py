@@ -19,7 +19,7 @@ import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
 from tests.commands import run_command, run_commands
-from tests.journeys.displays import Display, Rules, check_displays, new_context
+from tests.journeys.displays import Display, Rules, check_displays, follow, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
 from tests.support import QUICK_HASHES
@@ -217,7 +217,7 @@ async def test_the_pages_about_sessions_are_accessible_and_fit(town: Town, chrom
     await look("home-accounts")
     await page.goto(f"{town.issuer}/admin/sessions?person=siti")
     await look("admin-sessions")
-    await page.get_by_role("link", name="Siti Rahmawati").first.click()
+    await follow(page, page.get_by_role("link", name="Siti Rahmawati").first)
     await look("admin-session")
     await page.goto(f"{town.issuer}/admin/sessions?person=siti&client=satu")
     await page.get_by_role("link", name="Siti Rahmawati").first.click()

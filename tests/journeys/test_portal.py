@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import Display, Rules, check_displays, check_fits, new_context
+from tests.journeys.displays import Display, Rules, check_displays, check_fits, follow, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
 from tests.waiting import BROWSER_MILLISECONDS, wait_for
@@ -80,7 +80,7 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
     # A developer registers it, gets a secret for the sandbox at once, and signs in with it.
     page = await at(demo, desks, "dimas", "/developer")
-    await page.get_by_role("button", name="Buat aplikasi").click()
+    await follow(page, page.get_by_role("button", name="Buat aplikasi"))
     await page.get_by_role("button", name="Buat aplikasi").click()
     await expect(page.locator("#problem li")).to_have_count(2)  # everything that is missing, at once
     await page.locator("#client_name").fill("Karcis Parkir")

@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from tests.commands import run_commands
 from tests.journeys.conftest import Demo
+from tests.journeys.displays import follow
 from tests.journeys.role_page import RolePage, running
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
@@ -61,7 +62,7 @@ async def import_file(page: Page, address: str, text: str, button: str) -> None:
     await page.get_by_role("button", name="Tampilkan pratinjau").click()
     await expect(page.get_by_text("Pratinjau").first).to_be_visible()
     await page.locator("#note").fill("SIMPEG November 2026")
-    await page.get_by_role("button", name=button).click()
+    await follow(page, page.get_by_role("button", name=button))
 
 
 async def audited(page: Page, address: str) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import Display, Rules, check_access, check_displays, keep_picture, new_context
+from tests.journeys.displays import Display, Rules, check_access, check_displays, follow, keep_picture, new_context
 from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), py
 async def sign_in(page: Page, name: str, password: str) -> None:
     await page.locator("#username").fill(name)
     await page.locator("#password").fill(password)
-    await page.get_by_role("button", name=re.compile("^(Masuk|Sign in)$")).click()
+    await follow(page, page.get_by_role("button", name=re.compile("^(Masuk|Sign in)$")))
 
 
 async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(

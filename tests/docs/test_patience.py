@@ -1,0 +1,64 @@
+"""Tests give a slow machine time: nothing that a test waits for has a limit below 30 seconds."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+LEFT_OUT = {Path(__file__), TESTS / "databases.py"}
+"""``databases.py`` drops a database that it cannot set back in time: no test fails."""
+LEAST_SECONDS = 30
+REQUESTS = {f"httpx.{name}" for name in ("get", "post", "put", "delete", "request", "stream", "Client", "AsyncClient")}
+LIMITS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "wait_until": 1, "process.wait": 0, "wait": 0}
+"""Calls whose argument at a place is a limit in seconds."""
+
+
+def too_short(source: str) -> Iterator[str]:
+    """Yield what has a limit that is too short, or the short one of a library."""
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name, text = ast.unparse(call.func), ast.unparse(call)[:90]
+        short = name if name in LIMITS else name.rpartition(".")[2]
+        named = {keyword.arg: keyword.value for keyword in call.keywords}
+        given = list(call.args[LIMITS[short] :][:1]) if short in LIMITS else []
+        if name == "asyncio.wait":
+            continue  # with it a test looks whether something has not happened
+        if "timeout" in named:
+            given = [named["timeout"]]
+        elif name in REQUESTS and "transport" not in named and None not in named:
+            yield f"{text}: name a timeout"
+        for value in given:
+            if isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < LEAST_SECONDS:
+                yield f"{text}: {value.value} seconds"
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("process.wait(20)", 1),
+        ("self.process.wait(60)", 0),
+        ("self.process.wait()", 0),
+        ("httpx.get(address)", 1),
+        ("httpx.get(address, timeout=60)", 0),
+        ("httpx.AsyncClient(transport=transport)", 0),
+        ("await until(is_done, 5)", 1),
+        ("await until(is_done)", 0),
+        ("asyncio.timeout(10)", 1),
+        ("await asyncio.wait([task], timeout=0.1)", 0),
+    ],
+)
+def test_a_limit_that_is_too_short_is_found(source: str, count: int) -> None:
+    assert len(list(too_short(f"async def f():\n    {source}"))) == count
+
+
+def test_no_test_gives_a_process_or_a_request_less_than_thirty_seconds() -> None:
+    found = [
+        f"{path.relative_to(TESTS)}: {problem}"
+        for path in sorted(TESTS.rglob("*.py"))
+        if path not in LEFT_OUT
+        for problem in too_short(path.read_text())
+    ]
+    assert not found, "\n".join(found)
