@@ -1,12 +1,12 @@
 """Call columns and values by the words of the field
 
-Revision ID: 0033
+Revision ID: 0030
 Revises: 0029
 """
 
 from alembic import op
 
-revision = "0033"
+revision = "0030"
 down_revision = "0029"
 branch_labels = None
 depends_on = None
