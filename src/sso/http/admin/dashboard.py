@@ -25,7 +25,6 @@ from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, Needs, admin_page, tasks_of
 from sso.http.console.entries import ADMIN, PAGE_TEXTS, Entry
 from sso.identity.sessions import store as sessions
-from sso.jobs import GAUGES
 from sso.platform.db import Database
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, Span, span
@@ -143,7 +142,7 @@ async def _figures(db: Database, idle: timedelta, chosen: str) -> Figures:
         wrong = await usage.top_clients(session, "authorize_error", start, TOP, begins=begins)
         requests = ("requests", "milliseconds", "requests_failed")
         speed = await usage.totals_since(session, requests, start, begins=begins)
-        gauges = await usage.latest_gauges(session, GAUGES)
+        gauges = await usage.latest_gauges(session, usage.GAUGES)
         counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
         active = await sessions.count_active(session, now, now - idle, COUNTED)
         sent = await deliveries.counts(session)
