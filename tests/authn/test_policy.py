@@ -16,7 +16,7 @@ from sso.identity.authn.assurance import (
     identity_level,
     is_met,
 )
-from sso.identity.authn.second_factor_policy import Situation, methods, factor_due
+from sso.identity.authn.second_factor_policy import Situation, factor_due, methods
 
 ROLES = ["admin"]
 
