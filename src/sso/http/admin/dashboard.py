@@ -36,7 +36,7 @@ Words = Callable[[str], str]
 Counted = list[tuple[datetime, str, str, int]]
 TOP = 10
 COUNTED = 1000
-"""How far living sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
+"""How far active sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
 LEVELS = ("urn:sso:acr:password", "urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey")
 Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PERMISSIONS)))]
 
