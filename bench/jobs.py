@@ -28,6 +28,7 @@ from sso.platform.db import Database
 from sso.platform.db.migrate import upgrade
 from sso.platform.outbox import store as deliveries
 from sso.platform.security.tokens import random_token
+from sso.portal.audit_chain import chain_audit_events
 from sso.settings import Settings
 
 OVER = 5_000
@@ -239,7 +240,7 @@ async def look_at_outbox(run: jobs.Run) -> int:
 
 async def chain(run: jobs.Run) -> int:
     """Do what each process does every five seconds."""
-    await jobs.chain_audit_events(run.provider.db, run.provider.box)
+    await chain_audit_events(run.provider.db, run.provider.box)
     await mass_ending.work(run.provider, run.stop)
     return 0
 

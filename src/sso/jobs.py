@@ -56,14 +56,12 @@ from sso.platform.metrics import request_log
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, five_minutes
 from sso.platform.outbox import store as deliveries
-from sso.platform.outbox.webhooks import tell_webhooks
 from sso.platform.security import idempotency, replay
 from sso.platform.security import rate_limits as limits
-from sso.platform.security.encryption import SecretBox
 from sso.portal import teams
+from sso.portal.audit_chain import chain_audit_events
 from sso.portal.diagnosis import ENDS_SOON_DAYS
 from sso.portal.first_sign_in import record_first_sign_ins
-from sso.portal.webhooks.events import tell_teams
 from sso.portal.webhooks.service import delete_of_retired
 from sso.setup import store as setup
 
@@ -82,7 +80,6 @@ SKEW = timedelta(minutes=1)
 """How much the clocks of two hosts may differ. Used refresh tokens are kept so much longer than their grace."""
 KEEP_COUNTS = timedelta(days=400)
 KEEP_RECENT = timedelta(hours=3)
-GAUGES = ("sessions_active", "people", "factors")
 KEEP_MISTAKES = timedelta(days=14)
 KEEP_DEVICES = timedelta(days=1)
 """How long expired device codes are kept, so that the device learns that its code expired, not that it is unknown."""
@@ -262,17 +259,6 @@ async def _attempt(work: Awaitable[object]) -> None:
         log.warning("jobs wait for the database: %s", error)
     except Exception:
         log.exception("a job failed")
-
-
-async def chain_audit_events(db: Database, box: SecretBox) -> None:
-    """Append every new audit event to the chain, and enqueue the deliveries of webhooks."""
-    while True:
-        async with db.write() as session:
-            events = await audit.append_to_chain(session, box)
-            await tell_webhooks(session, events)
-            await tell_teams(session, events)
-            if not events:
-                return
 
 
 async def run_due_jobs(provider: JobServices, stop: asyncio.Event) -> bool:
@@ -524,7 +510,7 @@ async def look_around(db: Database, idle: timedelta) -> None:
             return
         active = await sessions.count_roughly_active(session, now, now - idle)
         values: dict[tuple[str, str], int] = {}
-        if not await usage.counts_since(session, GAUGES, hour):
+        if not await usage.counts_since(session, usage.GAUGES, hour):
             values = {("sessions_active", ""): active, ("people", ""): await users.count_people(session)}
             values |= {("factors", kind): count for kind, count in (await users.count_factors(session)).items()}
     async with db.write() as session:

@@ -150,13 +150,13 @@ async def test_a_sign_up_makes_an_account(world: World) -> None:
         await hash_new_password(services, VISITOR, flow, "Baru", "pendek")
     hashed = await hash_new_password(services, VISITOR, flow, "Baru", NEW_PASSWORD)
     account = await create_account(services, VISITOR, flow, "Baru", password_hash=hashed)
-    proof = account.proof
+    authenticated = account.authenticated
     assert account.recovery_codes == []
-    assert (proof.user.name, proof.amr) == ("Baru", ["pwd"])
+    assert (authenticated.user.name, authenticated.amr) == ("Baru", ["pwd"])
     with pytest.raises(FlowEnded):
         await create_account(services, VISITOR, flow, "Baru", password_hash=hashed)
     event = (await world.events())[-1]
-    assert (event.type, event.actor, event.request_id) == ("user.registered", str(proof.user.id), "ref-1")
+    assert (event.type, event.actor, event.request_id) == ("user.registered", str(authenticated.user.id), "ref-1")
     again = await begin_sign_up(services, VISITOR, contact, ONWARD)
     assert (await world.sent())[-1]["about"] == "already_here"
     with pytest.raises(FlowRefused):

@@ -133,9 +133,9 @@ async def test_what_is_wrong_has_one_result_and_is_limited(services: SignInServi
 async def test_a_second_factor_belongs_to_the_browser_that_began_it(services: SignInServices) -> None:
     accepted = await authenticate_password(services, VISITOR, "siti", PASSWORD, ACR_MFA)
     assert accepted.second_factor == ("asked", ACR_MFA)
-    assert accepted.proof.acr == ACR_PASSWORD
+    assert accepted.authenticated.acr == ACR_PASSWORD
     options = SignInOptions(then="security", remember=True)
-    begun = await begin_second_factor(services, VISITOR, accepted.proof, "asked", ACR_MFA, options)
+    begun = await begin_second_factor(services, VISITOR, accepted.authenticated, "asked", ACR_MFA, options)
     assert isinstance(begun, SecondFactorNeeded)
     flow = await recall_second_factor(services, VISITOR, begun.token, "")
     assert flow is not None

@@ -18,11 +18,12 @@ from sso import clock
 from sso.accounts.administration import disable_user
 from sso.clients.models import HERE, ClientRow
 from sso.identity.users.service import UserError, find, set_roles
-from sso.jobs import chain_audit_events, clear_up, run_jobs
+from sso.jobs import clear_up, run_jobs
 from sso.platform.actor import Actor
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
+from sso.portal.audit_chain import chain_audit_events
 
 CONTROL = {"client_id": "e-antrean", "metadata": {"type": "web", "client_name": "e-Antrean", "first_party": True}}
 CONTROL["metadata"]["redirect_uris"] = ["https://antrean.example/cb"]  # type: ignore[index]

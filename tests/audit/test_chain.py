@@ -124,7 +124,7 @@ async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> No
     await chained(city)
     async with city.provider.db.write() as session:
         events = (await session.execute(text("SELECT seq, hash FROM audit_events ORDER BY seq LIMIT 3"))).all()
-        values = {"seq": events[2][0], "hash": events[2][1], "at": clock.now(), "proof": b"x" * 32, "previous_seq": 0}
+        values = {"seq": events[2][0], "hash": events[2][1], "at": clock.now(), "mac": b"x" * 32, "previous_seq": 0}
         await session.execute(AuditCheckpoint.__table__.insert(), values)  # type: ignore[attr-defined]
         await session.execute(text("DELETE FROM audit_events WHERE seq <= 3"))
     found = await report(city)

@@ -16,7 +16,7 @@ from sso.identity.authn.assurance import (
     identity_level,
     is_met,
 )
-from sso.identity.authn.second_factor_policy import Situation, methods, second_step
+from sso.identity.authn.second_factor_policy import Situation, factor_due, methods
 
 ROLES = ["admin"]
 
@@ -47,7 +47,7 @@ ROLES = ["admin"]
     ],
 )
 def test_the_second_step(situation: Situation, wanted: str, risk: str, expected: tuple[str, str] | None) -> None:
-    assert second_step(situation, wanted, ROLES, risk) == expected
+    assert factor_due(situation, wanted, ROLES, risk) == expected
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,6 @@ from sso.identity.users.models import (
     SavedSearch,
     UserInvitation,
 )
-from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin
 from sso.oidc.models import DeviceCode, ExcludedName, ExcludedSubject, PushedRequest
 from sso.platform.actor import CLI, Actor
@@ -88,6 +87,7 @@ from sso.platform.outbox.webhooks import add_webhook
 from sso.platform.security.idempotency import begin_once
 from sso.platform.security.models import RateCounter
 from sso.platform.stored_settings import change_settings
+from sso.portal.audit_chain import chain_audit_events
 from sso.portal.webhooks.models import ApplicationWebhook
 from sso.schema import metadata
 from sso.setup.links import NewAdministrator, new_link

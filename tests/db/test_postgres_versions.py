@@ -22,11 +22,11 @@ from tests.support import City
 
 from sso.app import create_app
 from sso.identity.sessions.store import SessionFilter
-from sso.jobs import chain_audit_events
 from sso.logout.bulk import begin, work_once
 from sso.platform.actor import Actor
 from sso.platform.audit import verify
 from sso.platform.db.migrate import current_revision, downgrade, head_revision, upgrade
+from sso.portal.audit_chain import chain_audit_events
 
 pytestmark = [pytest.mark.locks_freely, pytest.mark.own_connections]
 

@@ -17,7 +17,7 @@ from sso import clock
 from sso.clients import store as clients
 from sso.clients.metadata import ClientMetadata
 from sso.identity.sessions.models import SsoSession
-from sso.logout.delivery_report import DeliveryReport, Told, delivery_report_of
+from sso.logout.delivery_report import DeliveryReport, NotifiedApplication, delivery_report_of
 from sso.logout.end_sessions import end_sessions
 from sso.platform.actor import Actor
 from sso.platform.db import bump_version
@@ -107,7 +107,7 @@ async def proof(city: City, session_id: UUID) -> DeliveryReport:
     return found
 
 
-def by_name(found: DeliveryReport) -> dict[str, Told]:
+def by_name(found: DeliveryReport) -> dict[str, NotifiedApplication]:
     return {one.client_id: one for one in found.applications}
 
 

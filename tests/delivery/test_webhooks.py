@@ -16,11 +16,11 @@ from tests.demands import demand
 from tests.support import City
 
 from sso import clock
-from sso.jobs import chain_audit_events
 from sso.platform.actor import Actor
 from sso.platform.outbox import webhooks as rules
 from sso.platform.outbox.models import Delivery, Webhook
 from sso.platform.outbox.webhooks import WebhookError
+from sso.portal.audit_chain import chain_audit_events
 
 
 class Hook:

@@ -249,7 +249,7 @@ GUESSES: dict[Purpose, Callable[[Attack], Awaitable[Result]]] = {
     Purpose.TOTP: guess_totp,
     Purpose.RECOVERY_CODE: guess_recovery_code,
     Purpose.MESSAGE_CODE: guess_message_code,
-    Purpose.STEP_PASSKEY: guess_step_passkey,
+    Purpose.PASSKEY_FACTOR: guess_step_passkey,
     Purpose.NEW_TOTP: guess_new_totp,
     Purpose.CONTACT_CODE: guess_contact_code,
     Purpose.SIGN_UP_CODE: guess_sign_up_code,

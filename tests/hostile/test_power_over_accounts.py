@@ -38,7 +38,7 @@ from sso.http.api import users as api_users
 from sso.identity import test_users as fictional
 from sso.identity.sessions.models import SsoSession
 from sso.identity.users import store
-from sso.identity.users.importing import SEAL
+from sso.identity.users.importing import PURPOSE
 from sso.identity.users.models import MergeProposal
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users, set_roles
@@ -161,7 +161,7 @@ async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
         made[kind] = {"user": await a_person(city, f"t-{kind}", *roles)}
     await a_team(city)
     now = clock.now()
-    row = city.provider.box.encrypt(json.dumps({"name": "X", "identifiers": []}).encode(), SEAL)
+    row = city.provider.box.encrypt(json.dumps({"name": "X", "identifiers": []}).encode(), PURPOSE)
     async with city.provider.db.write() as session:
         for ids in made.values():
             about = {

@@ -18,7 +18,7 @@ from sso import clock
 from sso.identity.authn.legacy_hashes import taken_over
 from sso.identity.users import store
 from sso.identity.users.identifiers import nik_lookup
-from sso.identity.users.importing import SEAL, Options, import_file
+from sso.identity.users.importing import PURPOSE, Options, import_file
 from sso.identity.users.models import Identifier, MergeProposal
 from sso.platform.db import new_id
 from sso.platform.security.instance_secrets import instance_secret
@@ -134,7 +134,7 @@ async def test_a_proposal_of_before_that_nothing_verified_supports_says_so_and_i
     row = {"name": "Budi", "identifiers": [["email", "budi@warga.example", False]], "password": "", "locale": None}
     row |= {"profile": {}, "roles": ["citizen"]}
     async with city.provider.db.write() as session:
-        encrypted = city.provider.box.encrypt(orjson.dumps(row), SEAL)
+        encrypted = city.provider.box.encrypt(orjson.dumps(row), PURPOSE)
         values = {"client_id": "sehat", "local_user_id": "9", "reasons": ["email"], "status": "open"}
         session.add(MergeProposal(user_id=city.users["budi"], encrypted=encrypted, created_at=clock.now(), **values))
     (found,) = await waiting(admin)

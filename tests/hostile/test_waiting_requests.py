@@ -26,7 +26,7 @@ from sso.jobs import clear_up
 from sso.oidc.authorize import stored
 from sso.oidc.authorize.stored import MAX_ENCRYPTED_CHARS, MAX_TOKEN_CHARS
 from sso.oidc.models import DeviceCode
-from sso.platform.security.encrypted_tokens import decrypt_token, seal
+from sso.platform.security.encrypted_tokens import decrypt_token, encrypt_token
 from sso.platform.security.encryption import SecretBox
 from sso.schema import metadata
 
@@ -137,7 +137,7 @@ async def test_a_token_that_is_not_this_browsers_or_was_changed_opens_nothing(ci
         changed = {body[:place] + ("A" if body[place] != "A" else "B") + body[place + 1 :] for place in (1, 9, 40, -9)}
         box = city.provider.box
         browser_id = browser.http.cookies["__Host-sso-browser"]
-        of_another_purpose = "~" + seal(box, "way-back", browser_id.encode(), b"[]")
+        of_another_purpose = "~" + encrypt_token(box, "way-back", browser_id.encode(), b"[]")
         wrong = [*changed, body[:-4], body + "AAAA", body[1:], "~", "~~" + body[1:], foreign, of_another_purpose]
         for one in [*wrong, body + "=", body.replace("~", "~+"), "x" * 43, "~" + "A" * MAX_TOKEN_CHARS]:
             answer = await browser.open(login_of(f"{one}.{end}"))
@@ -330,7 +330,7 @@ async def test_another_process_continues_also_after_a_new_secret_key(city: City,
 def test_a_sealed_token_belongs_to_its_purpose_its_context_and_its_keys() -> None:
     old, both, new = (SecretBox([*keys]) for keys in ([b"a"], [b"b", b"a"], [b"b"]))
     data = b"state=abc&" * 30
-    token, again = seal(old, "one", b"browser", data), seal(old, "one", b"browser", data)
+    token, again = encrypt_token(old, "one", b"browser", data), encrypt_token(old, "one", b"browser", data)
     assert token != again
     assert len(token) < len(data), "compressed"
     assert decrypt_token(old, "one", b"browser", token) == data
@@ -338,7 +338,7 @@ def test_a_sealed_token_belongs_to_its_purpose_its_context_and_its_keys() -> Non
     assert decrypt_token(new, "one", b"browser", token) is None
     assert decrypt_token(old, "two", b"browser", token) is None
     assert decrypt_token(old, "one", b"other", token) is None
-    lengths = {len(seal(old, "one", context, data)) for context in (b"", b"state=abc&", b"x" * 500)}
+    lengths = {len(encrypt_token(old, "one", context, data)) for context in (b"", b"state=abc&", b"x" * 500)}
     assert lengths == {len(token)}, "the context has no influence on the length"
     for wrong in ("", "A", "AAAA", token[:-1], token + "A", token + "=", token.swapcase(), "\udc80", token[:40]):
         assert decrypt_token(old, "one", b"browser", wrong) is None, wrong

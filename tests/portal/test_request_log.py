@@ -122,7 +122,12 @@ async def test_the_log_is_bounded_in_memory_and_in_the_database_over_several_pro
     strangers = Usage()
     for number in range(MAX_UNAUTHENTICATED_STORED + 20):
         strangers.requests.add(
-            "antrean-sandbox", "/token", "invalid_client", sandbox=True, proven=False, network=f"198.51.{number}.0/24"
+            "antrean-sandbox",
+            "/token",
+            "invalid_client",
+            sandbox=True,
+            authenticated=False,
+            network=f"198.51.{number}.0/24",
         )
         async with city.provider.db.write() as session:
             await add_requests(session, strangers.take().requests)

@@ -19,9 +19,10 @@ from tests.web.test_developer import person, post, ratna, register, secret_of, s
 
 from sso import clock
 from sso.http.developer.webhooks import EVENT_TEXTS
-from sso.jobs import chain_audit_events, clear_up
+from sso.jobs import clear_up
 from sso.platform.audit import record
 from sso.platform.outbox.models import Delivery, DeliveryKind
+from sso.portal.audit_chain import chain_audit_events
 from sso.portal.webhooks import service
 from sso.portal.webhooks.events import EVENT_TYPES, FROM_AUDIT
 from sso.portal.webhooks.models import ApplicationWebhook

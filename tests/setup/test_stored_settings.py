@@ -32,7 +32,7 @@ from sso.platform.stored_settings import (
 )
 from sso.platform.stored_settings.models import SettingChange
 from sso.settings import CHANGEABLE, Settings, SettingsError, load_settings
-from sso.settings.changeable import MOST, MOST_TIME
+from sso.settings.changeable import MAX_COUNT, MAX_DURATION
 from sso.settings.reference import variable
 
 SECRETS = ("secret_key", "database_url", "smtp_url", "sms_token", "rate_limit_storage", "backup_passphrase")
@@ -126,7 +126,7 @@ def test_no_bound_is_far_above_the_default() -> None:
     for name, bounds in CHANGEABLE.items():
         default = Settings.model_fields[name].get_default(call_default_factory=True)
         if isinstance(default, (int, timedelta)):
-            most = MOST_TIME if isinstance(default, timedelta) else MOST
+            most = MAX_DURATION if isinstance(default, timedelta) else MAX_COUNT
             assert bounds.at_most is not None, name
             assert bounds.at_most <= most * default, name
 

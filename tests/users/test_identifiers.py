@@ -17,7 +17,7 @@ from tests.support import PASSWORD, SECRET_KEY, City, query_of
 from sso import clock
 from sso.identity.authn.factors import add_totp, check_totp, new_totp_seed, reencrypt_seeds
 from sso.identity.authn.passwords import Passwords
-from sso.identity.users.importing import SEAL
+from sso.identity.users.importing import PURPOSE
 from sso.identity.users.merge_proposals import reencrypt_users
 from sso.identity.users.models import Identifier, MergeProposal
 from sso.identity.users.schemas import NewUser
@@ -152,7 +152,7 @@ async def test_what_is_sealed_of_people_is_sealed_anew(city: City) -> None:
         await create_users(session, [NewUser(username="nina", name="Nina", nik=NIK)], box=city.provider.box)
         await add_totp(session, city.provider.box, siti, seed, 1)
         row = {"user_id": siti, "reasons": ["nik"], "status": "open", "created_at": clock.now()}
-        session.add(MergeProposal(**row, encrypted=city.provider.box.encrypt(b"{}", SEAL)))
+        session.add(MergeProposal(**row, encrypted=city.provider.box.encrypt(b"{}", PURPOSE)))
     async with city.provider.db.write() as session:
         assert await reencrypt_users(session, both) + await reencrypt_seeds(session, both) == 3
     async with city.provider.db.write() as session:

@@ -34,10 +34,11 @@ from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter, count_not_ended
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.service import find
-from sso.jobs import chain_audit_events, people_in_time
+from sso.jobs import people_in_time
 from sso.platform.actor import Actor
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
+from sso.portal.audit_chain import chain_audit_events
 
 PAGES = ["", "/profile", "/contacts", "/security", "/sessions", "/applications", "/activity", "/notifications", "/data"]
 SECURITY, CONTACTS = "/account/security", "/account/contacts"

@@ -56,8 +56,8 @@ def export_command(
     until: Annotated[datetime | None, typer.Option(help="Only events before this time (UTC).")] = None,
 ) -> None:
     """Print every audit event as one line of JSON, the oldest first."""
-    from sso.jobs import chain_audit_events
     from sso.platform.audit import export, record
+    from sso.portal.audit_chain import chain_audit_events
 
     begin = since.replace(tzinfo=UTC) if since else None
     end = until.replace(tzinfo=UTC) if until else None
@@ -111,8 +111,8 @@ def prune_command(
     Export the events first with "sso audit export --until 2026-01-01 > archive.jsonl", and check the file with "sso
     audit verify --archive archive.jsonl".
     """
-    from sso.jobs import chain_audit_events
     from sso.platform.audit import prune
+    from sso.portal.audit_chain import chain_audit_events
 
     end = before.replace(tzinfo=UTC)
 

@@ -46,7 +46,7 @@ async def new_secret(
 
     Args:
         session: the transaction.
-        box: seals the secret where client_secret_jwt needs it again.
+        box: encrypts the secret where client_secret_jwt needs it again.
         client_id: the application.
         overlap_seconds: how long its earlier secrets stay valid.
         actor: who asks.
@@ -120,7 +120,7 @@ async def add_secret(
 
     Args:
         session: the transaction.
-        box: seals the secret where client_secret_jwt needs it again.
+        box: encrypts the secret where client_secret_jwt needs it again.
         client_id: the application.
         valid_days: for how many days; None: until it is revoked.
         actor: who asks.

@@ -258,5 +258,5 @@ async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]
 
 
 async def encrypted_secrets(session: AsyncSession) -> list[ClientSecret]:
-    """Return every secret that is kept sealed."""
+    """Return every secret that is stored encrypted."""
     return list((await session.execute(select(ClientSecret).where(ClientSecret.encrypted.is_not(None)))).scalars())

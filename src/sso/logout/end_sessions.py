@@ -45,6 +45,10 @@ class LogoutServices(SigningServices, HasBox, HasOutbound, Protocol):
         """Read what changed in the registered applications."""
 
 
+class EndServices(signals.EventServices, Protocol):
+    """What ending sessions needs: the registered applications and their event streams."""
+
+
 async def end_sessions(
     session: AsyncSession,
     services: signals.EventServices,

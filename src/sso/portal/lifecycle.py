@@ -15,13 +15,13 @@ from sso.clients.secrets import ClientError
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import SessionFilter
 from sso.logout import bulk as mass_ending
+from sso.logout.end_sessions import EndServices
 from sso.oidc import subjects
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.db import bump_version
 from sso.portal.applications import lock_application, mark, sandbox_id
 from sso.portal.applications.history import record_event
-from sso.ssf.events import EventServices
 
 if TYPE_CHECKING:
     from sso.clients.catalogue_apply import Plan
@@ -32,7 +32,7 @@ COMMAND_LINE = Actor("cli")
 
 async def apply_catalogue(
     session: AsyncSession,
-    services: EventServices,
+    services: EndServices,
     plan: Plan,
     *,
     accepted: Collection[str] = (),
@@ -62,7 +62,7 @@ async def apply_catalogue(
 
 async def suspend_client(
     session: AsyncSession,
-    services: EventServices,
+    services: EndServices,
     client_id: str,
     *,
     actor: Actor,
@@ -133,7 +133,7 @@ async def resume_client(
 
 async def remove_client(
     session: AsyncSession,
-    services: EventServices,
+    services: EndServices,
     client_id: str,
     *,
     actor: Actor,
@@ -164,7 +164,7 @@ async def remove_client(
 
 
 async def end_client_sessions_everywhere(
-    session: AsyncSession, services: EventServices, client_ids: Sequence[str], reason: EndReason, *, actor: Actor
+    session: AsyncSession, services: EndServices, client_ids: Sequence[str], reason: EndReason, *, actor: Actor
 ) -> None:
     """Revoke the grants of clients and end their client sessions: many of them in the background."""
     for client_id in client_ids:

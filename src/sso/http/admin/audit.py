@@ -44,13 +44,13 @@ from sso.http.console.delivery_texts import KINDS
 from sso.http.console.texts import NOBODY
 from sso.identity.users.service import UserError, find
 from sso.identity.users.store import names_of
-from sso.jobs import chain_audit_events
 from sso.platform.audit import verify
 from sso.platform.audit.models import AuditEvent
 from sso.platform.audit.service import AuditFilter, AuditReport, chain_length, export_filtered, page_of_events
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_day
+from sso.portal.audit_chain import chain_audit_events
 
 router = new_router()
 AUDIT = ADMIN + "/audit"

@@ -25,7 +25,6 @@ from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, Needs, admin_page, tasks_of
 from sso.http.console.entries import ADMIN, PAGE_TEXTS, Entry
 from sso.identity.sessions import store as sessions
-from sso.jobs import GAUGES
 from sso.platform.db import Database
 from sso.platform.metrics import store as usage
 from sso.platform.metrics.counters import RECENT, Span, span
@@ -37,7 +36,7 @@ Words = Callable[[str], str]
 Counted = list[tuple[datetime, str, str, int]]
 TOP = 10
 COUNTED = 1000
-"""How far living sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
+"""How far active sessions are counted while somebody waits: more are as many as were counted some minutes ago."""
 LEVELS = ("urn:sso:acr:password", "urn:sso:acr:code", "urn:sso:acr:mfa", "urn:sso:acr:passkey")
 Anybody = Annotated[Here, Depends(Needs("statistics:read", *(name for name in PERMISSIONS)))]
 
@@ -143,7 +142,7 @@ async def _figures(db: Database, idle: timedelta, chosen: str) -> Figures:
         wrong = await usage.top_clients(session, "authorize_error", start, TOP, begins=begins)
         requests = ("requests", "milliseconds", "requests_failed")
         speed = await usage.totals_since(session, requests, start, begins=begins)
-        gauges = await usage.latest_gauges(session, GAUGES)
+        gauges = await usage.latest_gauges(session, usage.GAUGES)
         counted_last = await usage.latest_gauges(session, [RECENT + "sessions_active"])
         active = await sessions.count_active(session, now, now - idle, COUNTED)
         sent = await deliveries.counts(session)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -24,9 +25,6 @@ from sso.platform.security.ip_privacy import kept_address
 from sso.platform.security.message_limits import MessageLimits
 from sso.platform.security.rate_limits import Attempts, CountLimit, network_of
 from sso.settings import Settings
-
-if TYPE_CHECKING:
-    from sso.observability import Observer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,6 +84,16 @@ class RateLimits:
     lookups: CountLimit
 
 
+class HasMetrics(Protocol):
+    """Has the metrics of the process."""
+
+    def text(self) -> bytes:
+        """Return the metrics in the text format of Prometheus."""
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Keep the metrics up to date until ``stop``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """The services of the process, built by ``create_app``."""
@@ -101,7 +109,7 @@ class Site:
     assets: Assets
     discovery: Discovery
     gate: GateMemory
-    observer: Observer | None = None
+    observer: HasMetrics | None = None
 
 
 def site_of(request: Request) -> Site:

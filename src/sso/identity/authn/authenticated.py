@@ -19,7 +19,7 @@ AMR_OF: dict[Method, list[str]] = {
     "phone": ["sms"],
     "passkey": AMR_PASSKEY,
 }
-"""How each second step is named (RFC 8176)."""
+"""How each second factor is named (RFC 8176)."""
 ACR_OF: dict[Method, str] = {
     "totp": ACR_MFA,
     "recovery_code": ACR_MFA,
@@ -33,7 +33,7 @@ ACR_OF: dict[Method, str] = {
 class Authenticated:
     """Somebody who has proven who they are, and how (``acr``, ``amr``: OpenID Connect Core section 2).
 
-    ``auth_time`` is there where they did that before, and now added a second step.
+    ``auth_time`` is there where they did that before, and now added a second factor.
     """
 
     user: User
@@ -48,7 +48,7 @@ def by_password(user: User) -> Authenticated:
 
 
 def with_factor(authenticated: Authenticated, method: Method) -> Authenticated:
-    """Return what a second step adds to a proof."""
+    """Return what a second factor adds to an authentication."""
     amr = list(dict.fromkeys([*authenticated.amr, *AMR_OF[method]]))
     return Authenticated(authenticated.user, ACR_OF[method], amr, authenticated.auth_time)
 

@@ -349,12 +349,13 @@ def _bare(raw: bytes) -> str:
 
 
 def _from_auth0(fields: Mapping[str, object]) -> str:
-    hashed, salt = members(fields["hash"]), members(fields.get("salt") or {})
+    hashed = members(fields["hash"])
     algorithm, value = str(fields["algorithm"]).lower(), str(hashed["value"])
     if str(members(fields.get("password") or {}).get("encoding", "utf8")).lower() not in ("utf8", "utf-8", "ascii"):
         raise ValueError("has a password encoding of Auth0 that cannot be verified")
     if algorithm in ("argon2", "bcrypt", "pbkdf2", "ldap"):
         return _by_form(value, "")
+    salt = members(fields.get("salt") or {})
     salt_bytes = _auth0_bytes(salt) if salt else b""
     encoding = hashed.get("encoding", "hex" if algorithm != "scrypt" else "base64")
     raw = _auth0_bytes({"value": value, "encoding": encoding})

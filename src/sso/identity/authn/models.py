@@ -12,7 +12,7 @@ from sso.platform.db import Base
 
 
 class PendingFlow(Base):
-    """Something that takes a person several pages: signing in with a second step, registering, recovering, proving a
+    """Something that takes a person several pages: signing in with a second factor, registering, recovering, proving a
     contact. It belongs to one browser. ``encrypted`` holds what has been said so far; ``code_hash`` the code that was
     sent.
     """

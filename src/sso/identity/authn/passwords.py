@@ -206,7 +206,7 @@ def check_strength(settings: Settings, password: str, about: Iterable[str], *, s
         settings: the lengths, and where stolen passwords are.
         password: the password.
         about: words that an attacker would try first: the person's name and identifiers, the city's and the service's.
-        second_factor: whether a second step is set up: then it may be shorter.
+        second_factor: whether a second factor is set up: then it may be shorter.
 
     Raises:
         WeakPassword: saying what to do.

@@ -69,7 +69,7 @@ async def begin(
 
     Args:
         session: the transaction.
-        box: seals what is said.
+        box: encrypts what is said.
         purpose: what it is for.
         browser: the random value that names the browser.
         data: what is known so far.
@@ -124,7 +124,7 @@ async def keep(
 
     Args:
         session: the transaction.
-        box: seals what has been said.
+        box: encrypts what has been said.
         running: the pending flow.
         anew: tries are counted anew, because something else is asked for now.
         code_used: the code that was sent is not valid any more, and is not sent again over another channel.

@@ -1,4 +1,4 @@
-"""Whether a sign-in by password needs a second step, and which. Pure decisions, tested as a table."""
+"""Whether a sign-in by password needs a second factor, and which. Pure decisions, tested as a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVEL_OF: dict[Method, str] = {
     "phone": ACR_CODE,
 }
 STRONG = frozenset({"passkey", "totp"})
-"""What a person sets up as a second step; recovery codes go with them."""
+"""What a person sets up as a second factor; recovery codes go with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class Situation:
 def factor_due(
     situation: Situation, level: str, roles_that_must: Collection[str], risk: str
 ) -> tuple[Reason, str] | None:
-    """Return why a second step is needed and the level that it must reach; None: the password is enough.
+    """Return why a second factor is needed and the level that it must reach; None: the password is enough.
 
     Args:
         situation: what is known.
         level: the level that the application asks for, or has as its minimum.
-        roles_that_must: roles that need a second step.
+        roles_that_must: roles that need a second factor.
         risk: ``none``, ``new_country`` or ``new_device``.
     """
     if SIGN_IN_LEVELS.index(level) > SIGN_IN_LEVELS.index(ACR_PASSWORD):
@@ -74,7 +74,7 @@ def _is_suspicious(situation: Situation, risk: str) -> bool:
 
 
 def methods(factors: Collection[str], contacts: Collection[str], level: str) -> Sequence[Method]:
-    """Return how somebody can take the second step, the best first.
+    """Return how somebody can take the second factor, the best first.
 
     A code by mail or SMS is the weakest: it is there only for those who have set up nothing better.
 

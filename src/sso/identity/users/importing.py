@@ -308,7 +308,7 @@ async def import_file(
 
     Args:
         db: the database.
-        box: seals what is encrypted.
+        box: encrypts what is stored so.
         path: the file.
         options: how the file is read.
         take_hash: turns a password hash into the stored form.

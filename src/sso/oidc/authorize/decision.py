@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The browser's living session: when and at which level the person last proved who they are, what they allowed the
+    """The browser's active session: when and at which level the person last proved who they are, what they allowed the
     application, at which level it is known who they are, whether they may try a sandbox, and why they may not use the
     application now."""
 
@@ -64,7 +64,7 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class FactorNeeded:
-    """The person must add a second step that reaches ``level``; ``wished``: it may stay undone."""
+    """The person must add a second factor that reaches ``level``; ``wished``: it may stay undone."""
 
     level: str
     wished: bool = False
@@ -149,7 +149,7 @@ def decide(
 
     Args:
         requested: what the application asks for.
-        present: the browser's living session, or None.
+        present: the browser's active session, or None.
         first_party: whether the application is the city's own, which needs no consent.
         progress: what has been done for this request.
         now: the time.

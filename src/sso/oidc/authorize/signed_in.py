@@ -12,7 +12,7 @@ from sso.oidc.store.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The browser's living session, its person, what the person allowed the application, and what is known of them:
+    """The browser's active session, its person, what the person allowed the application, and what is known of them:
     from the session, until more is read."""
 
     session: ActiveSession

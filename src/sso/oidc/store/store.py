@@ -279,7 +279,7 @@ _FIND_ACCESS_WITH = {False: _FIND_ACCESS, True: _FIND_ACCESS.add_columns(*_ACCES
 
 @cache
 def _insert_within(names: tuple[str, ...], by_consent: bool, access: bool) -> InsertReturning:
-    """Return the statement that stores a grant within a living session, and where the person's consent is what allows
+    """Return the statement that stores a grant within an active session, and where the person's consent is what allows
     it, while that is there. Both are held, so that they cannot end before the transaction does."""
     columns = [bindparam(name, type_=_g[name].type).label(name) for name in names]
     active = select(*columns).join_from(_sessions, _users, _u.id == _s.user_id)
@@ -310,7 +310,7 @@ def grant_of_row(row: ResultRow, first: int, *, access: bool) -> LiveGrant:
 def find_session(
     session: Executor, token_hash: bytes, client_id: str | None, now: datetime, idle_since: datetime
 ) -> tuple[ActiveSession, Person, list[str]] | None:
-    """Return the living session with the cookie ``token_hash``, its person, and the scopes that the person allowed
+    """Return the active session with the cookie ``token_hash``, its person, and the scopes that the person allowed
     ``client_id``: all that an authorization request needs, in one statement."""
     values = {"token_hash": token_hash, "client_id": client_id, "now": now, "idle_since": idle_since}
     row = session.execute(_FIND_SESSION, values).first()

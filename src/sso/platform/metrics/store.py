@@ -118,6 +118,10 @@ async def latest_gauges(session: AsyncSession, names: Sequence[str]) -> dict[tup
     return {(row[0], row[1]): int(row[2]) for row in (await session.execute(rows)).all()}
 
 
+GAUGES = ("sessions_active", "people", "factors")
+"""The figures that are looked up every hour, for the pages of administrators."""
+
+
 class ProcessColumns(TypedDict):
     """What a process reports."""
 
