@@ -241,11 +241,12 @@ async def test_signing_out_through_the_browser_and_back(running: Running, chromi
     form = {"grant_type": "authorization_code", "redirect_uri": client["redirect_uris"][0]}
     form["code"] = running.app.received("GET", "/cb")["code"]
     tokens = httpx.post(
-        timeout=60, url=f"{running.issuer}/token", data=form, auth=(client["client_id"], client["client_secret"])
+        f"{running.issuer}/token", data=form, auth=(client["client_id"], client["client_secret"]), timeout=60
     ).json()
     asked = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": f"{running.app.origin}/out", "state": "z"}
     await page.goto(f"{running.issuer}/logout?{urlencode(asked)}")
     await page.wait_for_url(f"{running.app.origin}/out?state=z", timeout=BROWSER_MILLISECONDS)
+    await until(lambda: any(path == "/fcl" for _, path, _ in running.app.got))
     framed = running.app.received("GET", "/fcl")
     assert (framed["a"], framed["iss"]) == ("1", running.issuer)
     assert framed["sid"]

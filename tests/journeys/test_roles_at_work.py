@@ -146,8 +146,11 @@ async def test_an_employee_gets_a_role_uses_it_and_loses_it(demo: Demo, chromium
         await expect(phone.get_by_text("Bima Saputra bukan petugas loket")).to_be_visible()
 
         # The proof: the application confirmed the notice, and the audit log says why its part of the session ended.
-        await office.goto(f"{demo.issuer}/admin/deliveries?client={APPLICATION}&status=done")
-        await expect(office.get_by_role("row", name=re.compile(APPLICATION))).to_have_count(1)
+        async def is_noted() -> bool:  # a moment after the application has answered
+            await office.goto(f"{demo.issuer}/admin/deliveries?client={APPLICATION}&status=done")
+            return await office.get_by_role("row", name=re.compile(APPLICATION)).count() == 1
+
+        await until(is_noted)
         rows = await audited(office, f"{demo.issuer}/admin/audit?client={APPLICATION}")
         about = [
             (name, actor.split(" 127.")[0], re.sub("[0-9a-f-]{36}", "ID", details)) for name, actor, details in rows
