@@ -238,8 +238,10 @@ def test_tables_and_help_are_in_the_language_of_the_terminal(cli: Cli) -> None:
     assert cli("keys", "list", "--json").json[0]["status"] == "active", "programs read the words of the provider"
     refused = cli("users", "create", "siti", "--password-stdin", stdin="perahu-kertas-di-sungai-88")
     assert (refused.code, refused.err) == (1, "siti dipakai akun lain.\n"), "use cases refuse in English"
+    refused = cli("reviews", "cancel", "01a21e99-bdd1-7630-926c-12d823ac98d3", "--reason", "x")
+    assert (refused.code, refused.err) == (1, "Peninjauan akses ini tidak ada.\n")
     help_text = cli("keys", "--help").out
-    assert help_text.startswith("Pemakaian: sso keys")
+    assert help_text.startswith("Pemakaian: ")
     assert "Tampilkan pesan ini lalu keluar." in help_text
     assert "Show this message" not in help_text
 

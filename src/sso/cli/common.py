@@ -68,8 +68,10 @@ def _in_language(mistakes: Sequence[str]) -> Sequence[str]:
     if is_english():
         return mistakes
     from sso.accounts.refusal_texts import refusal_text  # imported here: English needs no patterns
+    from sso.accounts.role_refusal_texts import TEXTS
 
-    return [refusal_text(mistake, _) for mistake in mistakes]
+    texts = [TEXTS.get(mistake, mistake) for mistake in mistakes]
+    return [_(refusal_text(text, _)) if text else text for text in texts]
 
 
 @dataclass(frozen=True, slots=True)
