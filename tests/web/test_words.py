@@ -18,6 +18,7 @@ from babel.messages.frontend import parse_mapping_cfg
 
 from sso.http.admin.setting_texts import INDONESIAN
 from sso.http.common.i18n import translations
+from sso.manual import front_matter
 from sso.settings import Settings
 
 ROOT = Path(__file__).parents[2]
