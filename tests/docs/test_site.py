@@ -1,59 +1,11 @@
-"""The site of the documents: built once without a network, whole as a folder, and strict about links."""
+"""Links and the policy of the site of the documents. The site itself: tests/journeys/test_site.py."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.docs.scripts import ROOT, script
-
-REPOSITORY = "https://git.kota.example/sso"
-
-
-def built(target: Path) -> None:
-    """Build the site in a process of its own: Sphinx changes the registries of docutils."""
-    environment = {**os.environ, "REPOSITORY": REPOSITORY, "PYTHONWARNINGS": "default"}
-    done = subprocess.run(
-        [sys.executable, "scripts/docs_site.py", str(target)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_site_is_built_without_a_warning_and_without_a_dead_link(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    built(site)
-    pages = {page.relative_to(site).as_posix(): page.read_text() for page in site.rglob("*.html")}
-    sources = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
-    expected = {path.with_suffix(".html").as_posix() for path in sources if not path.name.endswith(".head.md")}
-    assert set(pages) == expected | {"search.html", "id/search.html"}
-    for language in (site, site / "id"):
-        assert "Search.setIndex" in (language / "searchindex.js").read_text()
-        assert not (language / "_sources").exists()
-        assert "new Function" not in (language / "_static/doctools.js").read_text(), "the policy refuses it"
-    for name, html in pages.items():
-        loaded = re.findall(r'<(?:script|img|iframe)[^>]* src="([^"]+)"|<link[^>]* href="([^"]+)"', html)
-        foreign = [address for pair in loaded for address in pair if re.match(r"(https?:)?//", address)]
-        assert not foreign, name
-        policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
-        assert policy, name
-        assert "unsafe" not in policy[1], name
-        assert "default-src 'none'" in policy[1], name
-        assert not re.search(r'<[a-z][^>]*\s(style|on[a-z]+)="', html), f"{name}: the policy refuses it"
-    english, indonesian = pages["help/sign-in.html"], pages["id/help/sign-in.html"]
-    assert "<span>How-to guide</span><span>For citizens</span>" in english
-    assert '<a href="../id/help/sign-in.html" lang="id" hreflang="id">Bahasa Indonesia</a>' in english
-    assert "<span>Panduan</span><span>Untuk warga</span>" in indonesian
-    assert '<a href="../../help/sign-in.html" lang="en" hreflang="en">English</a>' in indonesian
-    assert f"{REPOSITORY}/edit/main/docs/id/help/sign-in.md" in indonesian
-    assert f"{REPOSITORY}/edit/main/docs/help/sign-in.md" in english
-    assert f'href="{REPOSITORY}/blob/main/tests/' in pages["reference/conformance.html"]
-    assert 'href="../../reference/api.html"' in pages["id/how-to/developers.html"]
-    assert 'href="0001-' in pages["decisions/index.html"]
+from tests.docs.scripts import script
 
 
 def test_dead_links_and_anchors_are_found(tmp_path: Path) -> None:
