@@ -1,6 +1,6 @@
 """What "Bring an application in" shows is right: catalogue entries are applied, PHP is parsed as that of the version
-that the page names, commands and options exist, texts of errors are ours, and links lead somewhere. Both languages
-show the same code."""
+that the page names, commands and options exist, texts of errors are ours, and links lead somewhere. Both languages show
+the same code."""
 
 from __future__ import annotations
 
