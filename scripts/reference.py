@@ -52,7 +52,15 @@ def architecture_picture() -> str:
     return picture.picture()
 
 
+def errors() -> str:
+    """Return docs/reference/errors.md: every error code with what to do."""
+    import errors_page
+
+    return errors_page.page()
+
+
 PAGES = {
+    "reference/errors.md": errors,
     "reference/attributes.md": attributes,
     "reference/settings.md": settings,
     "reference/clients.md": fields,
