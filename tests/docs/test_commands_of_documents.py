@@ -53,6 +53,7 @@ OTHER_TESTS = {
 """Pages whose blocks another test runs."""
 
 NOT_RUN = {
+    ("docs/how-to/migrate.md", "kc.sh"): "a command of Keycloak",
     ("CONTRIBUTING.md", "make run"): "these are the tests and the demo themselves",
     ("README.md", "make run"): "these are the tests and the demo themselves",
     ("README.md", "require 'SsoClient.php'"): "tests/interop/test_php_packages.py runs the package",
@@ -78,7 +79,21 @@ CHECKED = ("json", "python", "html", "yaml", "ini")
 """Languages of blocks that are read and compared, without the shell."""
 IN_A_SHELL = ("sh", "console", "sql", "http")
 
+REALM = {
+    "realm": "kota",
+    "clients": [
+        {
+            "clientId": "portal", "name": "Portal", "enabled": True, "protocol": "openid-connect",
+            "redirectUris": ["https://portal.kota.example/callback"], "standardFlowEnabled": True,
+        }
+    ],
+    "users": [{"id": "u-1", "username": "joko", "email": "joko@warga.example", "enabled": True}],
+}  # fmt: skip
 FILES: dict[str, dict[str, Any]] = {
+    "docs/how-to/migrate.md": {
+        "realm.json": json.dumps(REALM),
+        "users.csv": ("docs/how-to/migrate.md", "local_user_id,"),
+    },
     "docs/reference/api.md": {
         "antrean.yaml": ("docs/how-to/roles.md", "catalogue: antrean"),
         "unit.csv": ("docs/how-to/groups.md", "code,name_id"),
@@ -87,9 +102,7 @@ FILES: dict[str, dict[str, Any]] = {
         "layanan-lama.yaml": "catalogue: lama\napplications:\n  - client_id: layanan-lama\n    type: web\n"
         "    client_name: Layanan lama\n    redirect_uris: [https://lama.example/cb]\n",
         "people.csv": "surel,nama,username,catatan\nwati@warga.example,Wati Lestari,wati,x\n",
-        "realm.json": json.dumps(
-            {"realm": "kota", "users": [{"username": "joko", "email": "joko@warga.example", "enabled": True}]}
-        ),
+        "realm.json": json.dumps(REALM),
     },
 }
 """Files that a page says its reader has: their text, or another page and the beginning of its block."""
