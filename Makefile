@@ -17,7 +17,7 @@ BESIDE := -j 2
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image hooks clean deps ready
+.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -102,6 +102,9 @@ charts: $(VENV)/dev.stamp   ## render, lint and validate the Helm chart, compare
 
 image:   ## replay the Dockerfile in a bare Debian tree and start it as a user without rights; needs root and debootstrap
 	$(PYTHON) scripts/image.py $(ARGS)
+
+install-guide: $(VENV)/dev.stamp   ## follow the guides for Debian on an empty Debian, to a sign-in over TLS; needs root and debootstrap; ARGS=--note notes the result
+	$(BIN)/python scripts/install_guide.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) var dist site artefacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -52,7 +52,39 @@ def architecture_picture() -> str:
     return picture.picture()
 
 
+def data_model() -> str:
+    """Return docs/contributing/data-model.md with its list of tables renewed."""
+    import data_model as drawing
+
+    return drawing.page((DOCS / "contributing" / "data-model.md").read_text())
+
+
+def data_model_picture() -> str:
+    """Return docs/contributing/data-model.svg: the tables and their foreign keys."""
+    import data_model as drawing
+
+    return drawing.picture()
+
+
+def decisions() -> str:
+    """Return docs/decisions/README.md: every decision with its date and status."""
+    import decisions_page
+
+    return decisions_page.page()
+
+
+def errors() -> str:
+    """Return docs/reference/errors.md: every error code with what to do."""
+    import errors_page
+
+    return errors_page.page()
+
+
 PAGES = {
+    "reference/errors.md": errors,
+    "contributing/data-model.md": data_model,
+    "contributing/data-model.svg": data_model_picture,
+    "decisions/README.md": decisions,
     "reference/attributes.md": attributes,
     "reference/settings.md": settings,
     "reference/clients.md": fields,

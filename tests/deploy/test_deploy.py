@@ -275,7 +275,7 @@ def test_the_replay_joins_lines_and_leaves_comments_out(replay: Any) -> None:
 
 
 def names_in_documents() -> Iterator[str]:
-    for page in ("deployment.md", "operations.md"):
+    for page in ("install.md", "compose.md", "kubernetes.md", "operations.md", "monitoring.md"):
         yield from re.findall(r"deploy/[\w./-]+", (ROOT / "docs" / "how-to" / page).read_text())
 
 

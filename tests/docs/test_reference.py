@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 from tests.demands import SPECIFICATIONS, proofs, specification_of, table
+from tests.docs.scripts import script
 
 from sso.cli import COMMANDS, GROUPS
 from sso.cli.reference import reference as commands
@@ -29,10 +31,26 @@ def test_the_generated_pages_are_current() -> None:
     assert (ROOT / "docs/reference/conformance.md").read_text() == head + table(), "run: make docs"
 
 
+def test_the_page_of_errors_is_current_and_names_every_code() -> None:
+    page = script("errors_page")
+    assert page.oauth_codes() <= set(page.OF_OAUTH), "say what to do in docs/reference/errors.yaml"
+    assert page.api_codes() <= set(page.OF_API), "say what to do in docs/reference/errors.yaml"
+    assert set(page.FAILURES) == set(page.OF_PAGES), "say what to do in docs/reference/errors.yaml"
+    assert (ROOT / "docs/reference/errors.md").read_text() == page.page(), "run: make docs"
+
+
 def test_every_specification_of_the_table_has_proofs() -> None:
     proven = {specification_of(proof.section) for proof in proofs()}
     assert proven == set(SPECIFICATIONS)
     assert len(proofs()) > 200
+
+
+@cache
+def anchors_of(page: Path) -> frozenset[str]:
+    """Return the anchors that a repository host gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower() for heading in headings]
+    return frozenset(re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -41,6 +59,10 @@ def test_links_and_commands_of_a_page_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if not target.startswith(("http", "mailto:")):
             assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        other = page.parent / target if target else page
+        if not target.startswith("http") and other.suffix == ".md":
+            assert anchor in anchors_of(other), f"{target}#{anchor}"
     known = {*COMMANDS, *GROUPS}
     for command in re.findall(r"\bsso ([a-z]+)(?= |`)", text):
         if re.search(rf"`sso {command}\b|^\s+(?:\$ )?sso {command}\b", text, re.M):

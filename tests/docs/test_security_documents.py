@@ -190,3 +190,20 @@ def test_patterns_have_no_nested_repetition() -> None:
     assert len(found) > 20
     parse = re._parser.parse  # type: ignore[attr-defined]
     assert not [place for place, pattern in found.items() if is_nested(parse(pattern))]
+
+
+HARDENING = SECURITY / "hardening.md"
+ASVS_CHAPTERS = 17
+
+
+def test_each_chapter_of_asvs_has_an_answer_with_its_proof() -> None:
+    """A row that says "holds" names a rule, a test or a document."""
+    text = HARDENING.read_text()
+    assert re.findall(r"^### V(\d+) ", text, re.M) == [str(number) for number in range(1, ASVS_CHAPTERS + 1)]
+    rows = re.findall(r"^\| (V\d+\.\d+[^|]*) \| ([^|]+) \| ([^|]*)\|$", text, re.M)
+    assert len(rows) > 60
+    for section, answer, proof in rows:
+        answer_kind = answer.split(":")[0].split(" ")[0]
+        assert answer_kind in ("holds", "operator", "open", "not", "the"), section
+        if answer_kind == "holds":
+            assert re.search(r"\bR-\d{2}\b|`tests/", proof) or "](" in answer, f"{section} names no proof"

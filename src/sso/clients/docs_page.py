@@ -20,19 +20,21 @@ A catalogue file (YAML) describes the applications of a city. `sso clients apply
 registers and changes the applications as the file says. If one application has an error, nothing is changed.
 `clients.example.yaml` is an example with 122 applications. This page is generated with `make docs`.
 
-    catalogue: tangerang          # the file's own name; applications belong to one catalogue
-    defaults:                     # fields for every application that does not say otherwise
-      contacts: [aplikasi@kota.example]
-    applications:
-      - client_id: layanan-warga
-        type: web
-        group: E-Pemerintahan
-        client_name: Layanan Warga
-        client_name#en: Citizen Services
-        first_party: true
-        redirect_uris: [https://layanan-warga.kota.example/callback]
-        post_logout_redirect_uris: [https://layanan-warga.kota.example/]
-        backchannel_logout_uri: https://layanan-warga.kota.example/backchannel-logout
+```yaml
+catalogue: tangerang          # the file's own name; applications belong to one catalogue
+defaults:                     # fields for every application that does not say otherwise
+  contacts: [aplikasi@kota.example]
+applications:
+  - client_id: layanan-warga
+    type: web
+    group: E-Pemerintahan
+    client_name: Layanan Warga
+    client_name#en: Citizen Services
+    first_party: true
+    redirect_uris: [https://layanan-warga.kota.example/callback]
+    post_logout_redirect_uris: [https://layanan-warga.kota.example/]
+    backchannel_logout_uri: https://layanan-warga.kota.example/backchannel-logout
+```
 
 The file contains no client secrets: `sso clients secret ID` creates a client secret and prints it once. The groups of
 the example are {", ".join(GROUPS)}; you can use other names. An application that you remove from the file is

@@ -1,7 +1,7 @@
 """What PostgreSQL says about its standbys: how far they lag, and whether a commit waits for one of them.
 
 ``sso doctor`` and the metrics show these values. A standby that lags has not replayed the newest transactions: a
-fail-over to it loses them, unless each commit waits for it (docs/how-to/deployment.md).
+fail-over to it loses them, unless each commit waits for it (docs/how-to/high-availability.md).
 """
 
 from __future__ import annotations

@@ -1,0 +1,122 @@
+"""docs/tutorial/first-client.md, followed by a developer: what it says to choose, type and run, in its order."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+from playwright.async_api import Browser, Page, expect
+from tests.docs.scripts import ROOT, script
+from tests.journeys.conftest import Demo, free_ports
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
+PAGE = (ROOT / "docs/tutorial/first-client.md").read_text()
+STEPS = {part.partition("\n")[0].partition(".")[0]: part for part in PAGE.split("\n## ")[1:]}
+LOCALE = ROOT / "src/sso/http/common/locale"
+REDIRECT_PORT = "3000"
+
+
+def chosen(step: str) -> list[str]:
+    """Return the labels in bold of a step, in its order."""
+    return re.findall(r"\*\*([^*]+)\*\*", STEPS[step])
+
+
+def typed(step: str, before: str) -> str:
+    """Return what stands between backticks after some words of a step."""
+    match = re.search(rf"{before} `([^`]+)`", STEPS[step])
+    assert match, before
+    return match[1]
+
+
+async def sign_in(page: Page, demo: Demo) -> None:
+    await page.goto(f"{demo.issuer}/developer")
+    await page.fill("#username", "dimas")
+    await page.fill("#password", demo.passwords["dimas"])
+    await page.locator("main form button[type=submit], main form button:not([type])").first.click()
+
+
+async def test_the_tutorial_leads_to_a_client_that_signs_in_and_out(
+    demo: Demo, chromium: Browser, tmp_path: Path
+) -> None:
+    context = await chromium.new_context(locale="en-GB", accept_downloads=True)
+    context.set_default_timeout(30_000)
+    page = await context.new_page()
+    await sign_in(page, demo)
+    english, heading = chosen("2")
+    await page.goto(f"{demo.issuer}/developer")
+    assert await page.get_by_text(english, exact=True).count() > 0
+    await expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+
+    port = str(free_ports(1))
+    create, create_again, ready = chosen("3")
+    await page.get_by_role("button", name=create).first.click()
+    await page.fill("#client_name", typed("3", "the name"))
+    await page.fill("#redirect_uri", typed("3", "redirect URI").replace(REDIRECT_PORT, port))
+    await page.get_by_role("button", name=create_again).click()
+    await expect(page.get_by_role("heading", name=ready)).to_be_visible()
+
+    (sample,) = chosen("4")
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name=sample, exact=True).click()
+    archive = await waiting.value
+    await archive.save_as(tmp_path / archive.suggested_filename)
+    process = run_program(tmp_path, port)
+    try:
+        await use_the_program(page, demo, port)
+    finally:
+        process.kill()
+        process.wait(30)
+    await context.close()
+
+
+def run_program(folder: Path, port: str) -> subprocess.Popen[bytes]:
+    """Type the commands of step 4; the packages are those of the tests instead of a new environment."""
+    unpack, run = (block.text for block in script("blocks").blocks("## 4\n" + STEPS["4"]))
+    lines = [line for line in unpack.splitlines() if "venv" not in line]
+    assert len(lines) == 2
+    unpacked = subprocess.run(
+        ["sh", "-ec", "\n".join([*lines, f"ln -s {sys.prefix} .venv"])],
+        cwd=folder, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert unpacked.returncode == 0, unpacked.stderr
+    log = folder / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["sh", "-ec", run.replace(".venv/bin/python", "exec .venv/bin/python")],
+            cwd=folder, env=environment(), stdout=output, stderr=output,
+        )  # fmt: skip
+    wait_for(int(port), process, log)
+    return process
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "OIDC_"))}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+async def use_the_program(page: Page, demo: Demo, port: str) -> None:
+    """Sign in and out as step 5 says."""
+    allow, arrived, leave = chosen("5")
+    shop = await page.context.new_page()
+    await shop.goto(typed("5", "Open").replace(REDIRECT_PORT, port))
+    await shop.get_by_role("button", name=allow, exact=True).click()
+    seen, signed_out = re.findall(r"You should see `([^`]+)`", STEPS["5"])
+    await expect(shop.get_by_text(seen)).to_be_visible()
+    await expect(page.get_by_text(arrived)).to_be_visible()
+    await shop.get_by_role("button", name=leave).click()
+    await expect(shop.get_by_text(signed_out)).to_be_visible()
+    await page.goto(f"{demo.issuer}/developer")
+    await expect(page.locator("#password")).to_be_visible()
+
+
+async def test_labels_of_the_tutorial_are_labels_of_pages() -> None:
+    catalogue = {str(message.id) for message in read_po((LOCALE / "id/LC_MESSAGES/sso.po").open("rb")) if message.id}
+    for label in re.findall(r"\*\*([^*]+)\*\*", PAGE):
+        known = label in ("EN", "Keluar", "Python, Authlib (ZIP)") or any(text.startswith(label) for text in catalogue)
+        assert known, label
