@@ -1,4 +1,4 @@
-"""docs/decisions/README.md: every decision with its date and its status. Written by `make docs`.
+"""docs/decisions/index.md: every decision with its date and its status. Written by `make docs`.
 
 A decision says both in its third line: ``2026-11-24 · accepted``. The status is one of ``STATUSES``.
 """
@@ -14,7 +14,11 @@ DECISIONS = Path(__file__).resolve().parent.parent / "docs/decisions"
 STATUSES = ("accepted", "changed by NNNN", "replaced by NNNN")
 _STATUS = r"accepted|(?:changed|replaced) by \d{4}"
 _FORM = re.compile(rf"# (?P<title>.+)\n\n(?P<date>\d{{4}}-\d\d-\d\d) · (?P<status>{_STATUS})\n")
-HEAD = """# Decisions
+HEAD = """---
+kind: overview
+audience: contributor
+---
+# Decisions
 
 Why things are as they are: context, choice, consequence, and what was not chosen. This page is generated
 with `make docs`.

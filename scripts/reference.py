@@ -67,7 +67,7 @@ def data_model_picture() -> str:
 
 
 def decisions() -> str:
-    """Return docs/decisions/README.md: every decision with its date and status."""
+    """Return docs/decisions/index.md: every decision with its date and status."""
     import decisions_page
 
     return decisions_page.page()
@@ -84,7 +84,7 @@ PAGES = {
     "reference/errors.md": errors,
     "contributing/data-model.md": data_model,
     "contributing/data-model.svg": data_model_picture,
-    "decisions/README.md": decisions,
+    "decisions/index.md": decisions,
     "reference/attributes.md": attributes,
     "reference/settings.md": settings,
     "reference/clients.md": fields,

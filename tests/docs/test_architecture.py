@@ -31,7 +31,7 @@ def test_the_data_model_and_the_index_of_decisions_are_current() -> None:
     assert page.with_suffix(".svg").read_text() == model.picture(), "run: make docs"
     assert page.read_text() == model.page(page.read_text()), "run: make docs"
     assert sum(map(len, model.groups().values())) == len(metadata.tables)
-    assert (ROOT / "docs/decisions/README.md").read_text() == script("decisions_page").page(), "run: make docs"
+    assert (ROOT / "docs/decisions/index.md").read_text() == script("decisions_page").page(), "run: make docs"
 
 
 def test_an_arrow_that_others_imply_is_left_out_of_the_picture() -> None:
