@@ -62,8 +62,8 @@ class Gate:
 
     def about(self, uri: str, address: str = "203.0.113.7") -> dict[str, str]:
         """Return the headers of a proxy that asks about a request."""
-        said = {"Host": self.host, "Proto": "https", "URI": uri, "Method": "GET"}
-        headers = {f"X-{kind}-{name}": value for kind in ("Original", "Forwarded") for name, value in said.items()}
+        proxied = {"Host": self.host, "Proto": "https", "URI": uri, "Method": "GET"}
+        headers = {f"X-{kind}-{name}": value for kind in ("Original", "Forwarded") for name, value in proxied.items()}
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         return {**headers, "X-Forwarded-For": address, "X-SSO-Gate-Key": self.key, "Cookie": cookies}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,12 +72,8 @@ def config_command(
         from sso.gate.proxies import files_for
         from sso.gate.proxies.plan import plan_for
 
-        client = _gate(loaded, client_id)
-        if client.meta.sends_secret and not client.current_secrets():
-            complain(_("The gate sends this application its client secret. Create one: sso clients secret %(id)s")
-                     % {"id": client_id})  # fmt: skip
         plan = plan_for(
-            client,
+            _with_secret(_gate(loaded, client_id)),
             loaded.box,
             provider=provider or loaded.settings.issuer,
             application=application,
@@ -87,7 +84,19 @@ def config_command(
         )
         return files_for(kind, plan)  # type: ignore[arg-type]
 
-    files = run_loaded(work)
+    _write(run_loaded(work), output)
+
+
+def _with_secret(client: Client) -> Client:
+    """Return an application, and complain where it has no client secret that the gate could send."""
+    if client.meta.sends_secret and not client.current_secrets():
+        text = _("The gate sends this application its client secret. Create one: sso clients secret %(id)s")
+        complain(text % {"id": client.client_id})
+    return client
+
+
+def _write(files: Mapping[str, str], output: Path | None) -> None:
+    """Write files that hold a key, for their owner alone, or print them."""
     if output is None:
         print("\n".join(files.values()), end="")
         return

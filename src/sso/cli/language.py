@@ -157,10 +157,10 @@ def unwrapped(text: str) -> str:
 
 def _translate_help_option(part: Any) -> None:
     """Translate what help says of ``--help``: the library makes that option when it is asked for."""
-    made = part.get_help_option
+    original = part.get_help_option
 
     def translated(context: Any) -> Any:
-        if option := made(context):
+        if option := original(context):
             option.help = _("Show this message and exit.")
         return option
 

@@ -166,4 +166,4 @@ def test_phpmyadmin(server: Server, tmp_path: Path) -> None:
             )
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import orjson
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
@@ -33,6 +32,7 @@ from sso.clients.sectors import SubjectChange
 from sso.http.admin.allowed_users import allowed_users
 from sso.http.admin.application_check import CHECK_STATES, shown_check
 from sso.http.admin.applications import APPLICATIONS, Sees
+from sso.http.admin.metadata_lines import change_lines, lines, text_of
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
 from sso.http.common.errors import Interrupted
 from sso.http.common.i18n import N_
@@ -248,8 +248,8 @@ def _registered(view: ApplicationView, client_id: str, facts: ApplicationFacts) 
         "state": _state(facts.row, application),
         "kept_by": catalogue_of(facts.row),
         "of_a_file": facts.row is not None and facts.row.catalogue not in OF_NO_FILE,
-        "registered": _lines(metadata.stored()) if metadata is not None else [],
-        "changes": _change_lines(facts.changes),
+        "registered": lines(metadata.stored()) if metadata is not None else [],
+        "changes": change_lines(facts.changes),
         "wanted": facts.requested,
         "unfinished": facts.unfinished,
         "relaxed": [(rule.name, MEANINGS[rule.name]) for rule in RELAXATIONS if client and rule.used(client.meta)],
@@ -332,8 +332,8 @@ async def _requested(
     try:
         metadata = apps.production_metadata(requested, application.granted, allow_http_loopback=settings.loopback)
     except Unfinished as error:
-        return _lines(application.document), {}, error.problems
-    return _lines(metadata.stored()), await apps.difference(session, application, metadata), {}
+        return lines(application.document), {}, error.problems
+    return lines(metadata.stored()), await apps.difference(session, application, metadata), {}
 
 
 async def _subjects(settings: Settings, session: AsyncSession, application: Application | None) -> SubjectChange | None:
@@ -356,57 +356,9 @@ def _policies(metadata: ClientMetadata | None, refused: RefusedAction) -> dict[s
     if metadata is None:
         return dict.fromkeys(TYPED_POLICIES, "")
     stored = metadata.model_dump(mode="json")
-    return {name: _text(stored[name]) for name in TYPED_POLICIES}
+    return {name: text_of(stored[name]) for name in TYPED_POLICIES}
 
 
 def typed_policies(fields: Mapping[str, str]) -> dict[str, str]:
     """Return the policies that were typed."""
     return {name: fields.get(name, "").strip()[:MAX_POLICY_CHARS] for name in TYPED_POLICIES}
-
-
-def _lines(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(name, _text(value)) for name, value in _split(values).items()]
-
-
-def _change_lines(changes: Mapping[str, tuple[object, object]]) -> list[tuple[str, str, str]]:
-    """Return each field that differs, with its text before and after; of the gate each of its fields."""
-    before = _split({name: pair[0] for name, pair in changes.items()})
-    after = _split({name: pair[1] for name, pair in changes.items()})
-    names = dict.fromkeys([*after, *before])
-    lines = [(name, _text(before.get(name)), _text(after.get(name))) for name in names]
-    return [line for line in lines if line[1] != line[2]]
-
-
-def _split(values: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields with those of the gate one by one, as ``gate.NAME``."""
-    split: dict[str, object] = {}
-    for name, value in values.items():
-        if name == "gate" and isinstance(value, dict):
-            split |= {f"gate.{part}": text for part, text in value.items()}
-        else:
-            split[name] = value
-    return split
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _text(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
-    if isinstance(value, dict):
-        value = {name: item for name, item in value.items() if item is not None}
-    if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
-        return "\n".join(f"{name}: {item}" for name, item in value.items())
-    if isinstance(value, dict) and all(_is_list_of_texts(item) for item in value.values()):
-        return "\n".join(f"{name}: {', '.join(item)}" for name, item in value.items())
-    return (
-        value
-        if isinstance(value, str)
-        else str(value)
-        if isinstance(value, int)
-        else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    )

@@ -60,13 +60,13 @@ def cookies_in(headers: Iterable[str]) -> dict[str, str]:
     Args:
         headers: every header ``Cookie`` of the request, which HTTP/2 may split.
     """
-    found: dict[str, str] = {}
+    cookies: dict[str, str] = {}
     for header in headers:
         for pair in header.split(";"):
             name, equals, value = pair.strip(" \t").partition("=")
             if equals:
-                found[name] = "" if name in found else value
-    return found
+                cookies[name] = "" if name in cookies else value
+    return cookies
 
 
 def session_tokens(request: Request) -> list[str]:

@@ -190,9 +190,9 @@ def _read_gate(typed: Typed, document: dict[str, object]) -> None:
 
 def _with_reason_of_employee(values: Mapping[str, str], reasons: Mapping[str, str]) -> dict[str, str]:
     """Return the reasons with the one for the scope ``employee``, which the form offers to gates alone."""
-    kept, reason = {**reasons}, values["reason employee"].strip()
-    kept.pop("employee", None)
-    return {**kept, "employee": reason} if "employee" in requested_claims(values) and reason else kept
+    others, reason = {**reasons}, values["reason employee"].strip()
+    others.pop("employee", None)
+    return {**others, "employee": reason} if "employee" in requested_claims(values) and reason else others
 
 
 def _method(kind: Kind, chosen: str) -> str:

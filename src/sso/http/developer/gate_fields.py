@@ -94,8 +94,8 @@ def reason_field(name: HeaderName) -> str:
 
 def gate_fields(document: Mapping[str, object]) -> dict[str, str]:
     """Return the fields of the form as they show what is requested."""
-    found = document.get("gate")
-    gate: Mapping[str, object] = found if isinstance(found, dict) else {}
+    registered = document.get("gate")
+    gate: Mapping[str, object] = registered if isinstance(registered, dict) else {}
     paths, basic = gate.get("role_paths"), gate.get("basic")
     headers = texts_in(gate.get("headers")) if "headers" in gate else ["username", "name", "email", "jwt"]
     pair: Mapping[str, object] = basic if isinstance(basic, dict) else {}
@@ -125,8 +125,8 @@ def gate_from(values: Mapping[str, str], before: Mapping[str, object]) -> GateRe
         values: of the form.
         before: the metadata until now: what the form does not show of ``gate`` stays.
     """
-    found = before.get("gate")
-    gate: dict[str, object] = dict(found) if isinstance(found, dict) else {}
+    registered = before.get("gate")
+    gate: dict[str, object] = dict(registered) if isinstance(registered, dict) else {}
     wrong = []
     gate["hosts"], gate["public_paths"] = _lines(values[HOSTS]), _lines(values[PUBLIC])
     paths: dict[str, object] = {}

@@ -118,12 +118,9 @@ def number(value: object) -> int:
     """Return a number of a document.
 
     Raises:
-        TypeError: when it is neither a number nor text.
-        ValueError: when the text is no number.
+        ValueError: when it is neither a number nor the text of one.
     """
-    if not isinstance(value, int | float | str):
-        raise TypeError("a number is expected")
-    return int(value)
+    return int(value) if isinstance(value, int | float) else int(str(value))
 
 
 def unpadded(text: str) -> bytes:

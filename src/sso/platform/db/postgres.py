@@ -272,8 +272,8 @@ class Connector:
 def _read_options(options: str) -> dict[str, str]:
     """Return the settings in the parameter ``options`` of an address, and their values: ``-c NAME=VALUE`` or
     ``--NAME=VALUE`` (PostgreSQL documentation, ``postgres`` command)."""
-    found = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
-    return {name.replace("-", "_").lower(): value for name, value in found}
+    options_set = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
+    return {name.replace("-", "_").lower(): value for name, value in options_set}
 
 
 def _seconds(value: str, otherwise: float) -> float:

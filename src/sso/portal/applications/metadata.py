@@ -123,12 +123,12 @@ def _without_privileges(values: Mapping[str, object]) -> dict[str, object]:
 def _without_nip(gate: Mapping[str, object]) -> dict[str, object]:
     """Return the settings of a gate without employee numbers: neither as a header nor as a username."""
     headers, basic = gate.get("headers"), gate.get("basic")
-    kept = {**gate}
+    fields = {**gate}
     if isinstance(headers, list):
-        kept["headers"] = [name for name in headers if name != "nip"]
+        fields["headers"] = [name for name in headers if name != "nip"]
     if isinstance(basic, dict) and basic.get("username") == "nip":
-        del kept["basic"]
-    return kept
+        del fields["basic"]
+    return fields
 
 
 def _in_sandbox(name: str) -> str:
