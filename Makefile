@@ -125,4 +125,5 @@ $(COMPILED): $(CATALOGUES) | $(VENV)/run.stamp
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src  # here once, instead of in each worker of the tests
 	@touch $@ $(VENV)/run.stamp

@@ -9,6 +9,7 @@ import itertools
 import os
 import pickle
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -97,6 +98,8 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_catalogues()
     share_what_never_changes()
 

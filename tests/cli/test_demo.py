@@ -20,7 +20,6 @@ from sso.settings import Settings
 def _handlers() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     before = [signal.getsignal(one) for one in numbers]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
