@@ -78,7 +78,6 @@ async def test_error_pages_have_the_menu_where_the_session_was_read(city: City) 
         unknown = "/authorize?client_id=nobody&response_type=code"
         for path, status in (
             ("/nothing-here", 404), ("/admin", 403), ("/developer/applications/none", 404), (unknown, 400),
-            ("/open/none", 404),
         ):  # fmt: skip
             page = await browser.http.get(path, headers=PAGE)
             assert page.status_code == status, path

@@ -128,14 +128,9 @@ VALUES = (
 
 def translate_help(command: Any) -> None:
     """Translate the help of a command, of its options, and of all commands below it."""
-
-    class Formatter(command.context_class.formatter_class):  # type: ignore[misc]
-        """Begins with a translated word; the library has the English one in its code."""
-
-        def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-            super().write_usage(prog, args, _("Usage:") + " " if prefix is None else prefix)
-
-    command.context_class.formatter_class = Formatter
+    context_class = command.context_class
+    if context_class.formatter_class.__module__ != __name__:
+        context_class.formatter_class = _translated_formatter(context_class.formatter_class)
     for part in _parts(command):
         _translate_help_option(part)
         for described in (part, *part.params):
@@ -155,12 +150,22 @@ def unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
+def _translated_formatter(formatter: Any) -> type:
+    """Return a formatter of help that begins with a translated word: the library has the English one in its code."""
+
+    class Formatter(formatter):  # type: ignore[misc]
+        def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+            super().write_usage(prog, args, _("Usage:") + " " if prefix is None else prefix)
+
+    return Formatter
+
+
 def _translate_help_option(part: Any) -> None:
     """Translate what help says of ``--help``: the library makes that option when it is asked for."""
-    original = part.get_help_option
+    get_help_option = part.get_help_option
 
     def translated(context: Any) -> Any:
-        if option := original(context):
+        if option := get_help_option(context):
             option.help = _("Show this message and exit.")
         return option
 

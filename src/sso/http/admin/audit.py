@@ -209,7 +209,7 @@ async def _audit_page(
         chained, waiting = await chain_length(session)
     following = {**chosen.kept, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
     locale, zone = locale_of(request), site_of(request).settings.time_zone
-    words, write_moment = translations(locale).gettext, partial(moment_text, locale=locale, zone=zone)
+    words, write = translations(locale).gettext, partial(moment_text, locale=locale, zone=zone)
     return admin_page(
         request,
         here,
@@ -217,7 +217,7 @@ async def _audit_page(
         "admin_audit.html",
         rows=events[:PAGE],
         names=people,
-        details=partial(_details, words, write_moment=write_moment),
+        details=partial(_details, words, write=write),
         event_texts=EVENT_TEXTS,
         groups=_event_groups(words),
         group_of=group_of,
@@ -248,24 +248,24 @@ def _event_groups(words: Words) -> list[tuple[str, str, list[tuple[str, str]]]]:
     return groups
 
 
-def _details(words: Words, event: AuditEvent, write_moment: Callable[[datetime], str] = str) -> list[tuple[str, str]]:
+def _details(words: Words, event: AuditEvent, write: Callable[[datetime], str] = str) -> list[tuple[str, str]]:
     """Return the data of an event in the language of the page, without what is empty.
 
     Args:
         words: translates a text.
         event: the event.
-        write_moment: writes a moment as the page does.
+        write: writes a moment as the page does.
     """
     texts = [
-        (words(DATA_TEXTS.get(key, key)), _written(said_of(key, value, words, AUDIT_VALUES), write_moment))
+        (words(DATA_TEXTS.get(key, key)), _written(said_of(key, value, words, AUDIT_VALUES), write))
         for key, value in event.data.items()
     ]
     return [(title, text) for title, text in texts if text]
 
 
-def _written(text: str, write_moment: Callable[[datetime], str]) -> str:
+def _written(text: str, write: Callable[[datetime], str]) -> str:
     """Return a value; a moment, which is stored as 2026-11-27T19:21:29+00:00, as the page writes it."""
-    return write_moment(datetime.fromisoformat(text)) if MOMENT.fullmatch(text) else text
+    return write(datetime.fromisoformat(text)) if MOMENT.fullmatch(text) else text
 
 
 AUDIT_VALUES = {**VALUE_TEXTS, "kind": {**KIND_TEXTS, **KINDS}}
