@@ -88,7 +88,7 @@ def signed(services: GateServices, client: Client, host: str, grant: LiveGrant, 
     gate = client.meta.gate
     assert gate is not None
     sent = {name: value for name, value in values.items() if name in gate.headers}
-    claims: dict[str, object] = {CLAIMS.get(name, name): value for name, value in sent.items()}  # type: ignore[call-overload]
+    claims: dict[str, object] = {CLAIMS.get(name, name): value for name, value in sent.items()}
     claims |= {
         "iss": services.settings.issuer,
         "aud": client.client_id,
