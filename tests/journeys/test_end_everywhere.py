@@ -62,9 +62,10 @@ class Town:
         """Call the administration API as a program of the city."""
         scope = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)
         form = {"grant_type": "client_credentials", "scope": scope}
-        token = httpx.post(f"{self.issuer}/token", data=form, auth=("petugas", self.secrets["petugas"])).json()
+        secret = ("petugas", self.secrets["petugas"])
+        token = httpx.post(f"{self.issuer}/token", data=form, auth=secret, timeout=30).json()
         headers = {"Authorization": f"Bearer {token['access_token']}"}
-        answer = httpx.request(method, f"{self.issuer}/api/v1{path}", headers=headers, **options)
+        answer = httpx.request(method, f"{self.issuer}/api/v1{path}", headers=headers, timeout=30, **options)
         assert answer.status_code < 300, answer.text
         return answer.json()
 
