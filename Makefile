@@ -56,7 +56,7 @@ coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the
 mutants: $(VENV)/dev.stamp $(COMPILED)   ## breaks each line of tests/mutants/list.toml: a test must fail; ARGS="--only word"
 	$(BIN)/python scripts/mutants.py $(ARGS)
 
-interop-all: ready   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring
+interop-all: ready   ## every relying party of tests/interop, also the heavy ones: django-allauth, python-jose, Spring, Traefik, Envoy
 	sh scripts/interop_tools.sh
 	ALL_DATABASES=1 INTEROP_ALL=1 $(BIN)/python -m pytest -q tests/interop $(ARGS)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the tests need besides Python packages: a Python that makes virtual environments, Chromium, a font, Node.js 20 with
 # npm, Redis or Valkey, PgBouncer, faketime, Prometheus, Apache with mod_auth_openidc, mod_auth_cas and LuaSocket, PHP with
-# php-fpm, phpCAS, Laravel, Symfony and WordPress, nginx, Caddy, HAProxy, MariaDB, systemd-analyze, PostgreSQL, and the Node.js
+# php-fpm, phpCAS, Laravel, Symfony, WordPress and DokuWiki, nginx, Caddy, HAProxy, MariaDB, systemd-analyze, PostgreSQL, and the Node.js
 # packages of tests/interop. What is there stays.
 #
 #   sh scripts/deps.sh            install as root, or with sudo (make deps)
@@ -52,6 +52,7 @@ has_symfony() {
 }
 has_php_parser() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/PhpParser/autoload.php" ]; }
 has_wordpress() { [ -e "${WORDPRESS:-/usr/share/wordpress}/wp-load.php" ]; }
+has_dokuwiki() { [ -e "${DOKUWIKI:-/usr/share/dokuwiki}/doku.php" ]; }
 has_php_mysql() { has php && php -r 'exit(extension_loaded("mysqli") ? 0 : 1);'; }
 has_mariadb() { has mariadb-install-db && { has mariadbd || [ -x "${SBIN:-/usr/sbin}/mariadbd" ]; }; }
 has_phpcas() { [ -e "${PHP_LIBRARIES:-/usr/share/php}/CAS/CAS.php" ] && php -r 'exit(extension_loaded("dom") ? 0 : 1);'; }
@@ -83,6 +84,7 @@ has_nginx|nginx-light|nginx
 has_laravel|php-laravel-framework|Laravel
 has_symfony|php-symfony-framework-bundle php-symfony-security-bundle php-symfony-yaml|Symfony
 has_wordpress|wordpress|WordPress
+has_dokuwiki|dokuwiki|DokuWiki
 has_php_mysql|php-mysql|PHP with MySQL
 has_mariadb|mariadb-server-core|MariaDB, the database of WordPress
 has_caddy|caddy|Caddy

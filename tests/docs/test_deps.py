@@ -41,6 +41,7 @@ class Machine:
             "LUA_LIBRARIES": str(self.root),
             "HAPROXY": str(self.bin / "none"),
             "WORDPRESS": str(self.root / "wordpress"),
+            "DOKUWIKI": str(self.root / "dokuwiki"),
         }
         places["POSTGRESQL"] = str(self.root / "postgresql")
         return subprocess.run(
@@ -89,6 +90,7 @@ def fill(machine: Machine) -> None:
         "Illuminate/Foundation/Application.php",
         "sbin/php-fpm8.2",
         "wordpress/wp-load.php",
+        "dokuwiki/doku.php",
     ]
     for library in (*php, *symfony):
         (machine.root / library).parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +124,7 @@ def test_everything_that_is_missing_is_in_one_list_with_its_command(machine: Mac
         "php-sqlite3",
         "php-fpm",
         "wordpress",
+        "dokuwiki",
         "php-mysql",
         "mariadb-server-core",
         "nginx-light",

@@ -163,6 +163,26 @@ async def test_the_application_gets_the_username_and_its_own_secret(
 
 
 @pytest.mark.parametrize("overrides", [TRUSTED])
+async def test_no_path_of_the_gate_itself_is_answered_with_credentials(city: City) -> None:
+    """A client that gets the proxy to pass a check on to the provider would read the secret in the answer."""
+    proxy = await signed_in(city, basic={"username": "username"})
+    for uri in (
+        "/.sso/../gate/check/redirect",
+        "/.sso/%2e%2e/gate/check/redirect",
+        "//.sso/x",
+        "/%2esso/x",
+        "/%2Esso%2fx",
+    ):
+        for kind in ("nginx", "redirect"):
+            answer = await proxy.check(uri, kind)
+            assert (answer.status_code, "authorization" in answer.headers) == (403, False), uri
+    headers = {**proxy.about("/", "GET"), "host": HOST}
+    async with city.client(proxy.peer) as http:
+        answer = await http.get("/gate/check/envoy/../../../.sso/x", headers=headers)
+        assert "authorization" not in answer.headers
+
+
+@pytest.mark.parametrize("overrides", [TRUSTED])
 async def test_a_second_secret_is_sent_when_the_first_is_revoked(city: City) -> None:
     proxy = await signed_in(city, basic={"account": "gerbang"})
     first = city.secrets["arsip"]

@@ -11,7 +11,7 @@ import httpx2 as httpx
 import jwt
 import pytest
 from sqlalchemy import select
-from tests.elsewhere import change
+from tests.elsewhere import add_client, change
 from tests.gate.proxy import HOST, NAVIGATION, TRUSTED, Proxy, add_gate, gate_of
 from tests.given_access import give
 from tests.support import ISSUER, PASSWORD, City, Statements
@@ -127,6 +127,27 @@ async def test_an_ended_session_closes_the_gate_within_a_second_and_the_report_s
     assert (told.how, told.state) == ("gate", "confirmed")
     assert told.confirmed_at is not None
     assert timedelta(0) <= told.confirmed_at - refused_at < timedelta(seconds=5)
+
+
+async def test_every_gate_of_a_session_is_closed_a_second_later_and_the_report_names_each(city: City) -> None:
+    """`python -m bench.gate` measures 122 of them."""
+    names = [f"gerbang{number}" for number in range(8)]
+    proxies = [Proxy(city, name, f"{name}.kota.example") for name in names]
+    for name in names:
+        await add_client(city, name, type="gate", gate=gate_of(hosts=[f"{name}.kota.example"]))
+    await city.provider.refresh()
+    async with city.browser() as browser:
+        for proxy in proxies:
+            await proxy.sign_in(browser)
+    assert {(await proxy.check()).status_code for proxy in proxies} == {200}
+    session_id = await end_all(city)
+    clock.advance(timedelta(seconds=1))
+    assert {(await proxy.check()).status_code for proxy in proxies} == {401}
+    async with city.provider.db.read() as session:
+        report = await delivery_report_of(session, city.provider.registry, session_id)
+    assert report is not None
+    told = sorted((told.client_id, told.how, told.state) for told in report.applications)
+    assert told == [(name, "gate", "confirmed") for name in names]
 
 
 async def test_a_cookie_counts_at_its_own_host_and_application_alone(city: City, proxy: Proxy) -> None:

@@ -237,6 +237,7 @@ class Visitor:
         self.host = f"{kind}.gerbang.example"
         self.cookies: dict[str, dict[str, str]] = {}
         self.http = gates.http
+        self.user = ("siti", PASSWORD)
 
     def get(
         self,
@@ -271,13 +272,13 @@ class Visitor:
         return answer
 
     def follow(self, answer: httpx.Response) -> httpx.Response:
-        """Follow redirects, and sign siti in where the provider asks."""
+        """Follow redirects, and sign the user in where the provider asks."""
         for _ in range(12):
             if answer.is_redirect:
                 answer = self.get(answer.headers["location"])
             elif str(answer.url).startswith(self.gates.server.issuer) and "password" in answer.text:
                 form = form_of(answer)
-                fields = {**form.fields, "username": "siti", "password": PASSWORD}
+                fields = {**form.fields, "username": self.user[0], "password": self.user[1]}
                 answer = self.get(self.gates.server.issuer + form.action, method="POST", data=fields)
             else:
                 return answer
@@ -394,6 +395,35 @@ def test_the_application_gets_the_basic_credentials_of_the_gate_and_no_others(vi
     pages = visitor.get("/loket/x").text + str(refused.headers) + refused.text + visitor.gates.log()
     assert secret not in pages
     assert own not in pages
+
+
+def test_no_client_reads_the_answer_to_a_check(visitor: Visitor) -> None:
+    visitor.open("/")
+    secret = visitor.gates.server.secrets["gerbang"]
+    own = base64.b64encode(f"siti:{secret}".encode()).decode()
+    claims = [f"X-Original-{name}: {value}" for name, value in
+              (("Host", visitor.host), ("Proto", "https"), ("URI", "/surat"), ("Method", "GET"))]  # fmt: skip
+    for begin in ("/.sso/..", "/.sso/%2e%2e", "/.sso/..%2f", "/.sso//..", "/.sso/..;", "/.sso/x/../.."):
+        for check in ("redirect", "nginx", "envoy/surat"):
+            status, headers, body = answered(visitor, f"{begin}/gate/check/{check}", *claims)
+            assert own not in str(headers), (begin, check, status)
+            assert status != 200 or b'"path"' in body, "the application, not the provider"
+    for target in ("/gate/check/envoy/../../../.sso/x", "/gate/check/nginx/../../../.sso/x"):
+        assert own not in str(answered(visitor, target, *claims)[1]), target
+
+
+def answered(visitor: Visitor, target: str, *lines: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Send a request with the visitor's cookies as it is written; return status, headers and body of the answer."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
+    sent = [f"GET {target} HTTP/1.1", f"Host: {visitor.host}", *lines, f"Cookie: {cookies}", "", ""]
+    connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
+    with context.wrap_socket(connection, server_hostname=visitor.host) as secure:
+        secure.sendall("\r\n".join(sent).encode())
+        answer = HTTPResponse(secure)
+        answer.begin()
+        return answer.status, answer.getheaders(), answer.read() if answer.status == 200 else b""
 
 
 def test_no_other_protocol_than_a_web_socket_opens_a_tunnel(visitor: Visitor) -> None:

@@ -9,8 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,7 @@ import pytest
 import yaml
 from playwright.async_api import Browser, BrowserContext, expect
 from tests.commands import run_command, run_commands
+from tests.interop.test_gate import certificate, prepared
 from tests.journeys.displays import Display, Rules, check_displays, follow, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
@@ -43,6 +50,7 @@ class Town:
     apps: dict[str, str]
     secrets: dict[str, str]
     environment: dict[str, str]
+    gate: str = ""
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command."""
@@ -54,17 +62,16 @@ class Town:
         """Call the administration API as a program of the city."""
         scope = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)
         form = {"grant_type": "client_credentials", "scope": scope}
-        token = httpx.post(
-            f"{self.issuer}/token", data=form, auth=("petugas", self.secrets["petugas"]), timeout=60
-        ).json()
+        secret = ("petugas", self.secrets["petugas"])
+        token = httpx.post(f"{self.issuer}/token", data=form, auth=secret, timeout=60).json()
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         answer = httpx.request(method, f"{self.issuer}/api/v1{path}", headers=headers, timeout=60, **options)
         assert answer.status_code < 300, answer.text
         return answer.json()
 
 
-def catalogue(apps: dict[str, str]) -> dict[str, Any]:
-    """Return the four applications and the program."""
+def catalogue(apps: dict[str, str], gate: str) -> dict[str, Any]:
+    """Return the four applications, one behind the gate, and the program."""
     made: list[dict[str, Any]] = []
     for name, kind in KINDS.items():
         entry = {"client_id": name, "type": "web", "client_name": f"Aplikasi {name}", "first_party": True}
@@ -72,6 +79,10 @@ def catalogue(apps: dict[str, str]) -> dict[str, Any]:
         if kind != "none":
             entry[f"{kind.replace('_', '')}_logout_uri"] = f"{apps[name]}/{kind.replace('_', '')}-logout"
         made.append(entry)
+    made.append(
+        {"client_id": "gerbang", "type": "gate", "client_name": "Arsip lama", "first_party": True}
+        | {"gate": {"hosts": [gate.removeprefix("https://")], "headers": ["username"]}}
+    )
     scope = " ".join(one.scope for one in PERMISSIONS.values())
     made.append(
         {"client_id": "petugas", "type": "service", "client_name": "Petugas", "first_party": True, "scope": scope}
@@ -82,13 +93,14 @@ def catalogue(apps: dict[str, str]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     directory = tmp_path_factory.mktemp("town")
-    port = free_ports(5)
+    port = free_ports(6)
     apps = {name: f"http://localhost:{port + number}" for number, name in enumerate(KINDS, start=1)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "APP_"))}
     environment |= QUICK_HASHES | {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
     environment["SSO_SECOND_FACTOR_ROLES"] = "none"
-    made = Town(f"http://localhost:{port}", apps, {}, environment)
-    (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps)))
+    environment["SSO_TRUSTED_PROXIES"] = "127.0.0.1"
+    made = Town(f"http://localhost:{port}", apps, {}, environment, f"https://gerbang.localhost:{port + 5}")
+    (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps, made.gate)))
     names = [*KINDS, "petugas"]
     commands = [
         ["db", "upgrade"],
@@ -153,6 +165,89 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
     assert {one["client_id"]: one["state"] for one in told["applications"]} == {
         one["client_id"]: one["state"] for one in proof["applications"]
     }, "the command says the same as the API"
+
+
+PATIENCE = 30_000
+"""Milliseconds that a page may take where many processes share the machine."""
+
+
+class Letters(BaseHTTPRequestHandler):
+    """An old program behind the gate: two pages that greet the user of the header."""
+
+    def do_GET(self) -> None:
+        user = self.headers.get("X-SSO-Username", "")
+        page = f'<!doctype html><title>Arsip</title><h1>Arsip {user}</h1><a href="/surat">Surat</a>'
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(page.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def gate(town: Town) -> Iterator[str]:
+    """The application behind the gate, with nginx in front of it; the address."""
+    application = ThreadingHTTPServer(("127.0.0.1", 0), Letters)
+    application.daemon_threads = True
+    threading.Thread(target=application.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="sso-gate-journey-") as name, ExitStack() as closing:
+        closing.callback(application.server_close)
+        closing.callback(application.shutdown)
+        folder, port = Path(name), int(town.gate.rpartition(":")[2])
+        certificate(folder)
+        options = {
+            "--for": "nginx", "--application": f"http://127.0.0.1:{application.server_address[1]}",
+            "--listen": str(port), "--certificate": str(folder / "cert.pem"),
+            "--certificate-key": str(folder / "key.pem"), "--output": name,
+            "--provider": town.issuer.replace("localhost", "127.0.0.1"),
+        }  # fmt: skip
+        town.sso("gate", "config", "gerbang", *chain(*options.items()))
+        process = subprocess.Popen(prepared("nginx", folder, port), start_new_session=True)
+        closing.callback(process.wait, 20)
+        closing.callback(process.terminate)
+        wait_for(port, process, folder / "error.log")
+        yield town.gate
+
+
+async def test_the_next_click_behind_the_gate_is_refused_and_the_page_of_the_administrator_proves_it(
+    town: Town, gate: str, chromium: Browser
+) -> None:
+    citizen = await new_context(
+        chromium, viewport={"width": 360, "height": 740}, locale="id-ID", ignore_https_errors=True
+    )
+    page = await citizen.new_page()
+    await page.goto(f"{town.apps['satu']}/login")
+    await sign_in(page, "siti", PASSWORD)
+    await expect(page.locator("#who")).to_be_visible(timeout=PATIENCE)
+    await page.goto(f"{gate}/")
+    await expect(page.get_by_role("heading", name="Arsip siti")).to_be_visible(timeout=PATIENCE)
+    assert page.url == f"{gate}/", "without a question"
+    asked = time.monotonic()
+
+    office = await new_context(chromium, viewport={"width": 1280, "height": 800}, locale="id-ID")
+    admin = await office.new_page()
+    await admin.goto(f"{town.issuer}/admin/sessions?person=siti&client=gerbang")
+    await sign_in(admin, "ratna", PASSWORD)
+    await admin.get_by_role("link", name="Siti Rahmawati").first.click()
+    await admin.locator("#note").fill("Telepon dicuri")
+    await admin.get_by_role("button", name="Akhiri sesi ini").click()
+    row = admin.get_by_role("row", name=re.compile("Arsip lama"))
+    await expect(row).to_contain_text("ditutup oleh gate", timeout=PATIENCE)
+    await until(lambda: time.monotonic() - asked > 1)  # so long an answer may be kept
+
+    await page.get_by_role("link", name="Surat").click()
+    await expect(page.locator("#password")).to_be_visible(timeout=PATIENCE)
+    assert page.url.startswith(town.issuer), "the sign-in, not the application"
+    await admin.reload()
+    await expect(row).to_contain_text("terkonfirmasi", timeout=PATIENCE)
+    report = town.api("GET", f"/sessions/{admin.url.rpartition('/')[2].partition('?')[0]}/delivery-report")
+    (told,) = [one for one in report["applications"] if one["client_id"] == "gerbang"]
+    assert (told["how"], told["state"]) == ("gate", "confirmed")
+    assert told["confirmed_at"] >= report["ended_at"]
+    await office.close()
+    await citizen.close()
 
 
 async def test_signing_out_in_the_browser_reaches_the_one_that_is_told_through_it(

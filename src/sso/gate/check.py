@@ -12,7 +12,7 @@ from sso.clients.access_policy import RolesAndGroups, may_use, network_of
 from sso.clients.metadata.gate import GateSettings
 from sso.clients.registry import Client
 from sso.gate import store
-from sso.gate.decision import Kind, ProxiedRequest, is_navigation, is_sign_out, path_rule
+from sso.gate.decision import Kind, ProxiedRequest, is_navigation, is_own_path, is_sign_out, path_rule
 from sso.gate.headers import (
     JWT_RENEWED_SECONDS,
     Headers,
@@ -129,7 +129,7 @@ async def check(services: GateServices, memory: GateMemory, client: Client, prox
     if not client.enabled:
         return _FORBIDDEN[Why.SUSPENDED]
     rule = path_rule(gate, proxied.uri)
-    if rule.kind is Kind.REFUSED:
+    if rule.kind is Kind.REFUSED or is_own_path(proxied.uri):
         return _FORBIDDEN[Why.PATH]
     if rule.kind is Kind.PUBLIC:
         return Verdict(Outcome.PASS, encoded(gate, {}))

@@ -83,6 +83,13 @@ def _behind_scripts(path: str) -> list[str]:
     return [path[match.end() - 1 :] for match in _SCRIPT.finditer(path)]
 
 
+def is_own_path(uri: str) -> bool:
+    """Tell whether a path belongs to the gate, in any spelling. Proxies pass these paths to the provider and ask about
+    none of them; a request that claims so comes another way, such as ``/.sso/../gate/check/redirect``."""
+    path = path_of(uri)
+    return OWN_PATHS in (unquote(path) if "%" in path else path)
+
+
 def path_of(uri: str) -> str:
     """Return the path of a request target, as it was sent."""
     return re.split(r"[?#]", uri, maxsplit=1)[0]
