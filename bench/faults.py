@@ -241,7 +241,10 @@ def read(report: str, scenario: Scenario) -> Result:
     failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
     skipped = sum(case.find("skipped") is not None for case in cases)
     times = [
-        float(one.get("value", "0")) for case in cases for one in case.iter("property") if one.get("name") == "seconds"
+        float(entry.get("value", "0"))
+        for case in cases
+        for entry in case.iter("property")
+        if entry.get("name") == "seconds"
     ]
     return Result(len(cases) - failed - skipped, failed, skipped, max(times, default=None))
 
@@ -249,7 +252,7 @@ def read(report: str, scenario: Scenario) -> Result:
 def _belongs(module: str, name: str, scenario: Scenario) -> bool:
     """Tell whether a test of the report (``tests.hostile.test_faults``, ``test_x[sqlite]``) is one of a scenario."""
     test = module.replace(".", "/") + ".py::" + name.partition("[")[0]
-    return any(test == one or test.startswith(f"{one}::") for one in scenario.tests)
+    return any(test == listed or test.startswith(f"{listed}::") for listed in scenario.tests)
 
 
 def row(number: int, scenario: Scenario, result: Result) -> str:
@@ -280,7 +283,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into docs/explanation/faults.md")
     parser.add_argument("--only", default="", help="scenarios whose text contains this word")
     options = parser.parse_args()
-    chosen = [one for one in SCENARIOS if options.only.lower() in one.fault.lower()]
+    chosen = [scenario for scenario in SCENARIOS if options.only.lower() in scenario.fault.lower()]
     results, load = measure(chosen), os.getloadavg()[2]
     rows = [row(number, *both) for number, both in enumerate(zip(chosen, results, strict=True), 1)]
     missing = sum(not result.shown for result in results)
@@ -288,8 +291,8 @@ def main() -> None:
     if options.write:
         machine = f"Measured on {platform.system()} with {os.cpu_count()} cores, whose load was {load:.0f}."
         text = DOCUMENT.read_text()
-        made = f"{BEGIN}\n{machine}\n\n{table(rows, chosen)}\n{END}"
-        DOCUMENT.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: made, text, flags=re.DOTALL))
+        section = f"{BEGIN}\n{machine}\n\n{table(rows, chosen)}\n{END}"
+        DOCUMENT.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: section, text, flags=re.DOTALL))
     sys.exit(f"{missing} scenarios are not shown" if missing else 0)
 
 

@@ -242,8 +242,8 @@ class Connector:
         if self._limit_checked:
             return
         expected = self._arguments["server_settings"].get("statement_timeout")
-        found = await connection.fetchval("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'")
-        if expected is not None and found != expected:
+        setting = await connection.fetchval("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'")
+        if expected is not None and setting != expected:
             connection.terminate()
             raise CannotConnect(f"{host}: the limits are ignored on the way; set SSO_DATABASE_POOLER=pgbouncer")
         self._limit_checked = True
@@ -286,8 +286,8 @@ class Connector:
 def _read_options(options: str) -> dict[str, str]:
     """Return the settings in the parameter ``options`` of an address, and their values: ``-c NAME=VALUE`` or
     ``--NAME=VALUE`` (PostgreSQL documentation, ``postgres`` command)."""
-    found = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
-    return {name.replace("-", "_").lower(): value for name, value in found}
+    settings = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
+    return {name.replace("-", "_").lower(): value for name, value in settings}
 
 
 def _seconds(value: str, otherwise: float) -> float:
