@@ -72,7 +72,7 @@ SCENARIOS = (
     ),
     Scenario(
         "PgBouncer in transaction mode is killed and started again",
-        "nothing, or 503 while it is away",
+        "503 while it is away",
         "from the kill until the provider is ready",
         (f"{DATABASE}::test_a_restart_of_pgbouncer_is_noticed_by_nobody",),
     ),
@@ -95,12 +95,6 @@ SCENARIOS = (
         (f"{HOSTILE}/test_faults.py::test_a_database_that_goes_away_and_comes_back",),
     ),
     Scenario(
-        "Fail-over to a standby that lagged: it has not received four ends",
-        "sign-outs and revocations are lost for a moment, then applied again",
-        "from the loss of the primary until all four are ended again",
-        (f"{HOSTILE}/test_fail_over.py::test_ends_that_a_lagging_standby_has_lost_are_applied_again",),
-    ),
-    Scenario(
         "Commits wait for a standby that is away",
         "503 for what writes; reading goes on",
         "from the return of the standby until ready",
@@ -108,6 +102,12 @@ SCENARIOS = (
             f"{HOSTILE}/test_fail_over.py"
             "::test_a_commit_that_waits_for_an_absent_standby_is_answered_in_time_and_is_not_lost",
         ),
+    ),
+    Scenario(
+        "Fail-over to a standby that lagged: it has not received four ends",
+        "sign-outs and revocations are lost for a moment, then applied again",
+        "from the loss of the primary until all four are ended again",
+        (f"{HOSTILE}/test_fail_over.py::test_ends_that_a_lagging_standby_has_lost_are_applied_again",),
     ),
     Scenario(
         "Redis hangs (SIGSTOP)",
@@ -252,7 +252,7 @@ def read(report: str, scenario: Scenario) -> Result:
 def _belongs(module: str, name: str, scenario: Scenario) -> bool:
     """Tell whether a test of the report (``tests.hostile.test_faults``, ``test_x[sqlite]``) is one of a scenario."""
     test = module.replace(".", "/") + ".py::" + name.partition("[")[0]
-    return any(test == name or test.startswith(f"{name}::") for name in scenario.tests)
+    return any(test == listed or test.startswith(f"{listed}::") for listed in scenario.tests)
 
 
 def row(number: int, scenario: Scenario, result: Result) -> str:
@@ -284,15 +284,15 @@ def main() -> None:
     parser.add_argument("--only", default="", help="scenarios whose text contains this word")
     options = parser.parse_args()
     chosen = [scenario for scenario in SCENARIOS if options.only.lower() in scenario.fault.lower()]
-    results = measure(chosen)
+    results, load = measure(chosen), os.getloadavg()[2]
     rows = [row(number, *both) for number, both in enumerate(zip(chosen, results, strict=True), 1)]
     missing = sum(not result.shown for result in results)
     print(table(rows, chosen))
     if options.write:
-        machine = f"Measured on Linux {platform.release().split('-')[0]} with {os.cpu_count()} cores."
+        machine = f"Measured on {platform.system()} with {os.cpu_count()} cores, whose load was {load:.0f}."
         text = DOCUMENT.read_text()
-        written = f"{BEGIN}\n{machine}\n\n{table(rows, chosen)}\n{END}"
-        DOCUMENT.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: written, text, flags=re.DOTALL))
+        section = f"{BEGIN}\n{machine}\n\n{table(rows, chosen)}\n{END}"
+        DOCUMENT.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: section, text, flags=re.DOTALL))
     sys.exit(f"{missing} scenarios are not shown" if missing else 0)
 
 

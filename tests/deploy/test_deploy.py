@@ -197,6 +197,17 @@ def test_compose_runs_commands_that_exist_and_confines_them() -> None:
     assert "reverse_proxy serve:8000" in (DEPLOY / "Caddyfile").read_text()
 
 
+def test_docker_compose_accepts_the_file() -> None:
+    """``compose.json`` is the schema of github.com/compose-spec/compose-spec (Apache-2.0), June 2026, without texts."""
+    import jsonschema  # it compiles a grammar of IRIs: two seconds, which collecting the tests would take too
+
+    validator = jsonschema.Draft7Validator(json.loads((ROOT / "tests/deploy/compose.json").read_text()))
+    assert [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(COMPOSE)] == []
+    wrong = deepcopy(COMPOSE)
+    wrong["services"]["serve"]["readonly"] = True
+    assert len(list(validator.iter_errors(wrong))) == 1, "a field that Compose does not know is found"
+
+
 def test_the_example_of_compose_sets_what_the_file_needs() -> None:
     given = env_file(DEPLOY / "compose.env.example")
     needed = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))

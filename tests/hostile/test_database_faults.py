@@ -545,7 +545,11 @@ async def test_a_restart_of_pgbouncer_is_noticed_by_nobody(
     pgbouncer.kill()
     pgbouncer.start()
     async with city.client() as http:
-        assert (await http.get("/readyz")).status_code == 200
+
+        async def is_ready() -> bool:
+            return (await http.get("/readyz")).status_code == 200
+
+        await until(is_ready)
     record_property("seconds", time.monotonic() - began)
     await whole_flow(city)
 
@@ -572,6 +576,34 @@ async def test_without_the_setting_pgbouncers_refusal_says_what_to_set(
     async with opened(pgbouncer.url(filled[0]), tmp_path) as db:
         with pytest.raises(DatabaseUnavailable, match="set SSO_DATABASE_POOLER=pgbouncer"):
             await db.run_read(pid_of)
+
+
+IGNORED = "jit,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,tcp_keepalives_idle"
+IGNORING = f"ignore_startup_parameters = {IGNORED},tcp_keepalives_interval,tcp_user_timeout\n"
+RESETTING = "server_reset_query = DISCARD ALL\nserver_reset_query_always = 1\n"
+
+
+async def test_pgbouncers_that_are_set_up_otherwise(
+    filled: tuple[str, dict[str, Any]], server: str, tmp_path: Path
+) -> None:
+    """One resets every connection after each transaction. One ignores what it would refuse: connections would change
+    between two statements. One keeps no prepared statements."""
+    wide: dict[str, Any] = {"database_statement_timeout": "8s", "database_connect_timeout": "20s"}
+    pgbouncer = PgBouncer(server, size=2, extra=RESETTING + IGNORING)
+    try:
+        async with opened(pgbouncer.url(filled[0]), tmp_path, **POOLED, **wide) as db:
+            for _ in range(3):
+                await asyncio.gather(*(way(db) for way in WAYS * 2))
+        async with opened(pgbouncer.url(filled[0]), tmp_path, **wide) as db:
+            with pytest.raises(DatabaseUnavailable, match="ignored on the way; set SSO_DATABASE_POOLER=pgbouncer"):
+                await db.run_read(pid_of)
+        unkept = {**POOLED, **wide, "database_prepared_statements": "on"}
+        async with opened(pgbouncer.url(filled[0]), tmp_path, **unkept) as db:
+            with pytest.raises(DatabaseUnavailable, match=r"set SSO_DATABASE_POOLER=pgbouncer and .*=auto"):
+                for _ in range(3):
+                    await db.run_read(pid_of)
+    finally:
+        pgbouncer.close()
 
 
 async def test_the_schema_is_upgraded_through_pgbouncer(

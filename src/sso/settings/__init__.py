@@ -408,16 +408,16 @@ def _kept_secret(data_dir: Path) -> bytes:
     path = data_dir / "secret.key"
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        draft = data_dir / f"secret.key.{os.getpid()}-{os.urandom(4).hex()}"
+        new_file = data_dir / f"secret.key.{os.getpid()}-{os.urandom(4).hex()}"
         try:
-            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            with open(new_file, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(os.urandom(48).hex().encode())
                 file.flush()
                 os.fsync(file.fileno())
             with contextlib.suppress(FileExistsError):
-                os.link(draft, path)
+                os.link(new_file, path)
         finally:
-            draft.unlink(missing_ok=True)
+            new_file.unlink(missing_ok=True)
     secret = path.read_bytes()
     if len(secret) < MINIMUM_SECRET_BYTES:
         advice = "restore it from a copy, or delete it where there is no database yet"

@@ -32,6 +32,9 @@ from sso.settings import Settings
 SQLITE_READERS = 4
 CONFLICT_STATES = ("40001", "40P01", "55P03")
 """SQLSTATE values of a transaction that conflicts with another transaction."""
+UNPREPARED_STATES = ("26000", "42P05")
+"""SQLSTATE values of a statement that is not prepared, or prepared already: the connection is another one than before,
+because a PgBouncer is between that is not known or keeps no prepared statements."""
 OUTDATED = "InvalidCachedStatementError"
 """The class of the error that a migration causes where it changes what a prepared statement returns."""
 
@@ -210,6 +213,8 @@ class Translation:
         if error is not None and _is_unavailable(error):
             self._failures.add(error)
             reason = str(getattr(error, "orig", None) or error) or "the database does not answer"
+            if isinstance(error, DBAPIError) and _sqlstate(error) in UNPREPARED_STATES:
+                reason += "; set SSO_DATABASE_POOLER=pgbouncer and SSO_DATABASE_PREPARED_STATEMENTS=auto"
             if _is_lost(error) and not (self.commits or (self._work is not None and self._work.commits)):
                 raise TransactionLost(reason) from error
             raise DatabaseUnavailable(reason) from error
@@ -230,11 +235,11 @@ def _is_lost(error: BaseException | None) -> bool:
 
 def _is_out_of_service(error: DBAPIError) -> bool:
     """Tell whether the connection failed (there is no statement), or PostgreSQL is stopping, starting, full or
-    read-only (SQLSTATE classes)."""
+    read-only (SQLSTATE classes), or PgBouncer is not set up for what is sent."""
     if error.statement is None:
         return True
     state = _sqlstate(error)
-    return state[:2] in ("08", "53", "57", "58") or state == "25006"
+    return state[:2] in ("08", "53", "57", "58") or state in ("25006", *UNPREPARED_STATES)
 
 
 def _is_conflict(error: DBAPIError) -> bool:

@@ -149,6 +149,7 @@ class Connector:
         self._address, self._limits = address, limits
         self.generation = 0
         """How many faults were reported: a connection that was opened before the last one is not lent again."""
+        self._limit_checked = pooler or not limits.statement
         self._silent: dict[Host, float] = {}
         self._full: Exception | None = None
         self._full_until = 0.0
@@ -226,6 +227,7 @@ class Connector:
                 raise CannotConnect(f"{host}: {error}; set SSO_DATABASE_POOLER=pgbouncer") from error
             raise
         self._silent.pop(host, None)
+        await self._check_limit(connection, host)
         connection.beginning, connection.pooled = self._beginning, self._pooled
         connection.connector, connection.host, connection.generation = self, host, generation
         transport_socket = connection._transport.get_extra_info("socket")
@@ -233,6 +235,18 @@ class Connector:
             self._set_options(transport_socket.fileno())
         opened: PostgresConnection = connection
         return opened
+
+    async def _check_limit(self, connection: PostgresConnection, host: Host) -> None:
+        """Check once that the limits of the first message are kept. A PgBouncer that is told to ignore them would also
+        lend the connection to others between two statements, with what was prepared on it."""
+        if self._limit_checked:
+            return
+        expected = self._arguments["server_settings"].get("statement_timeout")
+        setting = await connection.fetchval("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'")
+        if expected is not None and setting != expected:
+            connection.terminate()
+            raise CannotConnect(f"{host}: the limits are ignored on the way; set SSO_DATABASE_POOLER=pgbouncer")
+        self._limit_checked = True
 
     def _order(self) -> list[Host]:
         """Return the hosts in the order in which they are tried: those that were silent a moment ago last."""
@@ -272,8 +286,8 @@ class Connector:
 def _read_options(options: str) -> dict[str, str]:
     """Return the settings in the parameter ``options`` of an address, and their values: ``-c NAME=VALUE`` or
     ``--NAME=VALUE`` (PostgreSQL documentation, ``postgres`` command)."""
-    options_set = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
-    return {name.replace("-", "_").lower(): value for name, value in options_set}
+    settings = re.findall(r"(?:^|\s)(?:-c\s*|--)([\w.-]+)=(\S*)", options)
+    return {name.replace("-", "_").lower(): value for name, value in settings}
 
 
 def _seconds(value: str, otherwise: float) -> float:
