@@ -53,12 +53,12 @@ class DeviceVisit:
     Args:
         page: the request.
         clients: the registered applications.
-        attempts: limits wrong codes, for each IP address.
+        device_codes: limits wrong codes, for each IP address.
     """
 
     page: PageRequest
     clients: LiveClients
-    attempts: CountLimit
+    device_codes: CountLimit
 
 
 async def _visit(page: CurrentPage, clients: Clients, limits: Limits) -> DeviceVisit:
@@ -117,7 +117,7 @@ async def _enter(visit: DeviceVisit, typed: str) -> tuple[DeviceCode, Client, Si
     """Return what a typed code is for, and who is signed in; or the page that refuses the code, which counts."""
     page = visit.page
     try:
-        attempt = await visit.attempts.take(page.visitor.ip_address)
+        attempt = await visit.device_codes.take(page.visitor.ip_address)
     except TooManyFailures as error:
         return to_wait(
             _type_page(page, typed, field_error("user_code", WAIT, minutes=error.minutes), 429), error.retry_after
