@@ -155,7 +155,8 @@ def test_texts_of_errors_are_shown_as_we_write_them() -> None:
     )  # fmt: skip
     sources += "Invalid 'code' in request."  # of Authlib
     of_others = {
-        "A user with this username already exists", "You must access Nextcloud with HTTPS to use OpenID Connect.",
+        "A user already exists on this site with this username.", "This account is pending email confirmation.",
+        "You must access Nextcloud with HTTPS to use OpenID Connect.",
         "Failed to provision the user", "404 Page Not Found",
         "An Error Was Encountered: The action you have requested is not allowed.",
         "Failed to contact the OIDC provider token endpoint: Client authentication failed.",
