@@ -45,14 +45,14 @@ OTHER_TESTS = {
     "docs/how-to/roles.md": "tests/docs/test_manuals_of_roles.py",
     "docs/reference/attributes.md": "tests/docs/test_manuals_of_roles.py",
     "docs/reference/attributes.head.md": "tests/docs/test_manuals_of_roles.py",
-    "docs/how-to/gate.md": "tests/gate/test_proxies.py",
     "docs/id/how-to/php.md": "tests/interop/test_php_packages.py",
     "packages/php/README.md": "tests/interop/test_php_packages.py",
     "docs/reference/libraries.md": "tests/interop/test_relying_parties.py",
 }
-"""Pages whose blocks another test runs."""
+"""Pages whose blocks another test runs, or the programs of which they are parts."""
 
 NOT_RUN = {
+    ("docs/how-to/gate.md", "sso gate check"): "asks a proxy and an application: tests/cli/test_gate.py",
     ("docs/how-to/migrate.md", "kc.sh"): "a command of Keycloak",
     ("CONTRIBUTING.md", "make run"): "these are the tests and the demo themselves",
     ("README.md", "make run"): "these are the tests and the demo themselves",
@@ -254,6 +254,8 @@ def test_commands_of_a_page_work_in_their_order(page: str, cli: Cli, tmp_path: P
         where = f"{page}:{block.line}"
         if block.language == "yaml":
             apply_catalogue(cli, block.text, where)
+            if name := SAVED_AS.get((page, block.text.partition("\n")[0])):
+                (tmp_path / name).write_text(block.text)
         elif block.language == "sh":
             shell.variables |= variables_for(page, block.text, cli)
             done = shell.run(as_typed(page, block.text))
@@ -265,6 +267,10 @@ def test_commands_of_a_page_work_in_their_order(page: str, cli: Cli, tmp_path: P
                 connection.execute(block.text)
         elif block.language == "http":
             send_request(cli, with_ids(cli, block.text), where)
+
+
+SAVED_AS = {("docs/how-to/gate.md", "catalogue: kota"): "arsip.yaml"}
+"""Blocks that a page asks its reader to save, by their first line."""
 
 
 def blocks_of(page: str, begin: str) -> str:
@@ -315,6 +321,10 @@ NAMES: dict[str, dict[str, str]] = {
     page: {CREATE: f"printf perahu-kertas-88 | {CREATE} --password-stdin"}  # the password is typed at a terminal
     for page in ("docs/reference/conformance.md", "docs/reference/conformance.head.md")
 } | {
+    "docs/how-to/gate.md": {
+        "/etc/nginx/conf.d/arsip.conf": "arsip.conf",
+        "nginx -t && systemctl reload nginx": "grep -q auth_request arsip.conf",
+    },
     "docs/security/incidents.md": {"NAME": "siti", "sso grants revoke ID": "sso grants list"},
 }
 
