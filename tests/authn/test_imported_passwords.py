@@ -404,7 +404,7 @@ def test_every_scheme_has_bounds_and_keeps_them() -> None:
                 started = time.process_time()
                 assert verify_imported([OLD], text) is False
                 assert verify_imported([OLD], f"$imported{text}") is False
-                assert time.process_time() - started < 1, text
+                assert time.process_time() - started < 0.05, text
 
 
 def test_every_hash_that_is_read_names_only_costs_that_have_bounds() -> None:
