@@ -22,5 +22,6 @@ class GateServices(HasDatabase, HasSettings, HasBox, HasKeys, HasRegistry, HasSu
         """Return the algorithm with which ID tokens for an application are signed."""
 
 
-MEMORY = timedelta(seconds=1)
-"""How long an answer is kept in the memory of a process: so long a gate can stay open after the end of a session."""
+MEMORY = timedelta(milliseconds=900)
+"""How long an answer is kept in the memory of a process: so long a gate can stay open after the end of a session. With
+the end itself and the way of the next check, this is at most a second."""
