@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ async def test_self_registered_applications_are_strict(city: City) -> None:
 def test_the_static_client_of_the_page_can_be_registered(tmp_path: Path) -> None:
     """The entry that docs/reference/conformance.md has for the suite."""
     page = (Path(__file__).parents[2] / "docs/reference/conformance.md").read_text()
-    entry = page.partition("    - client_id: suite\n")[1:]
-    block = "".join(entry).partition("\n\n")[0]
+    block = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "client_id: suite\n" in block)
     (tmp_path / "c.yaml").write_text(f"catalogue: suite\napplications:\n{block}\n")
     suite = read_catalogue(tmp_path / "c.yaml").applications["suite"]
     assert set(suite.grant_types) == {"authorization_code", "refresh_token", "implicit"}
