@@ -42,7 +42,11 @@ def shown_documents(docs: Path) -> Iterator[Path]:
     """Yield the files of docs/ that the provider shows itself (``sso.manual``): pages for citizens and developers, and
     the pictures of the help."""
     for page in sorted(docs.rglob("*.md")):
-        if page.stem != "index" and _READERS.match(page.read_text(encoding="utf-8")):
+        if (
+            page.stem != "index"
+            and not page.name.endswith(".head.md")
+            and _READERS.match(page.read_text(encoding="utf-8"))
+        ):
             yield page
     yield from sorted(docs.glob("help/pictures/*.png"))
 

@@ -45,6 +45,8 @@ OTHER_TESTS = {
     "docs/how-to/roles.md": "tests/docs/test_manuals_of_roles.py",
     "docs/reference/attributes.md": "tests/docs/test_manuals_of_roles.py",
     "docs/reference/attributes.head.md": "tests/docs/test_manuals_of_roles.py",
+    "docs/how-to/bring-an-application.md": "tests/docs/test_bring_an_application.py",
+    "docs/id/how-to/bring-an-application.md": "tests/docs/test_bring_an_application.py",
     "docs/id/how-to/php.md": "tests/interop/test_php_packages.py",
     "packages/php/README.md": "tests/interop/test_php_packages.py",
     "docs/reference/libraries.md": "tests/interop/test_relying_parties.py",
@@ -52,13 +54,12 @@ OTHER_TESTS = {
 """Pages whose blocks another test runs, or the programs of which they are parts."""
 
 NOT_RUN = {
+    ("docs/id/how-to/gate.md", "sso gate check"): "asks a proxy and an application: tests/cli/test_gate.py",
     ("docs/how-to/gate.md", "sso gate check"): "asks a proxy and an application: tests/cli/test_gate.py",
     ("docs/how-to/migrate.md", "kc.sh"): "a command of Keycloak",
     ("CONTRIBUTING.md", "make run"): "these are the tests and the demo themselves",
     ("README.md", "make run"): "these are the tests and the demo themselves",
     ("README.md", "require 'SsoClient.php'"): "tests/interop/test_php_packages.py runs the package",
-    ("README.md", "oauth = OAuth()"): "the whole program is examples/app.py, which the journeys run",
-    ("README.md", "val service"): "needs Android; tests/conformance/test_rfc8252_android.py sends its requests",
     ("docs/how-to/cas.md", "require_once"): "tests/interop/test_cas_clients.py runs phpCAS",
     ("docs/how-to/compose.md", ""): "needs Docker; tests/deploy checks the file, and this test its commands of sso",
     ("docs/how-to/kubernetes.md", ""): "needs a cluster; tests/deploy checks the manifests, this test the commands",
@@ -269,7 +270,10 @@ def test_commands_of_a_page_work_in_their_order(page: str, cli: Cli, tmp_path: P
             send_request(cli, with_ids(cli, block.text), where)
 
 
-SAVED_AS = {("docs/how-to/gate.md", "catalogue: kota"): "arsip.yaml"}
+SAVED_AS = {
+    ("docs/how-to/gate.md", "catalogue: kota"): "arsip.yaml",
+    ("docs/id/how-to/gate.md", "catalogue: kota"): "arsip.yaml",
+}
 """Blocks that a page asks its reader to save, by their first line."""
 
 
@@ -317,16 +321,22 @@ def as_typed(page: str, text: str) -> str:
 
 
 CREATE = "sso users create suite"
-NAMES: dict[str, dict[str, str]] = {
-    page: {CREATE: f"printf perahu-kertas-88 | {CREATE} --password-stdin"}  # the password is typed at a terminal
-    for page in ("docs/reference/conformance.md", "docs/reference/conformance.head.md")
-} | {
-    "docs/how-to/gate.md": {
-        "/etc/nginx/conf.d/arsip.conf": "arsip.conf",
-        "nginx -t && systemctl reload nginx": "grep -q auth_request arsip.conf",
-    },
-    "docs/security/incidents.md": {"NAME": "siti", "sso grants revoke ID": "sso grants list"},
-}
+NAMES: dict[str, dict[str, str]] = (
+    {
+        page: {CREATE: f"printf perahu-kertas-88 | {CREATE} --password-stdin"}  # the password is typed at a terminal
+        for page in ("docs/reference/conformance.md", "docs/reference/conformance.head.md")
+    }
+    | {
+        page: {
+            "/etc/nginx/conf.d/arsip.conf": "arsip.conf",
+            "nginx -t && systemctl reload nginx": "grep -q auth_request arsip.conf",
+        }
+        for page in ("docs/how-to/gate.md", "docs/id/how-to/gate.md")
+    }
+    | {
+        "docs/security/incidents.md": {"NAME": "siti", "sso grants revoke ID": "sso grants list"},
+    }
+)
 
 
 def variables_for(page: str, text: str, cli: Cli) -> dict[str, str]:

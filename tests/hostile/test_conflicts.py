@@ -17,16 +17,16 @@ class Conflicts:
     """Makes statements fail as PostgreSQL makes them fail that are part of a deadlock."""
 
     def __init__(self, city: City) -> None:
-        self.begins, self.left = "", 0
+        self.part, self.left = "", 0
         for engine in city.provider.db.engines:
             event.listen(engine.sync_engine, "before_cursor_execute", self._fail)
 
-    def at(self, begins: str, times: int) -> None:
-        """Fail ``times`` times at statements that begin so."""
-        self.begins, self.left = begins, times
+    def at(self, part: str, times: int) -> None:
+        """Fail ``times`` times at statements with this part."""
+        self.part, self.left = part, times
 
     def _fail(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if self.left and statement.startswith(self.begins):
+        if self.left and self.part in statement:
             self.left -= 1
             cause = Exception("deadlock detected")
             cause.sqlstate = "40P01"  # type: ignore[attr-defined]

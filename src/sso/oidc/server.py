@@ -139,7 +139,7 @@ class ProviderServer(AuthorizationServer):
             request, lambda oauth_request: self.create_endpoint_response("device_authorization", oauth_request)
         )
 
-    async def authenticated(self, request: ProtocolRequest) -> Client:
+    async def authenticated_client(self, request: ProtocolRequest) -> Client:
         """Return the application that sent a request to an endpoint that is not Authlib's.
 
         Raises:

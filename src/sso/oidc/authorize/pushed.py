@@ -42,7 +42,7 @@ async def push(
         name = repeated(request)
         if name:
             raise InvalidRequestError(description(f"{name} must not be repeated."))
-        client = await server.authenticated(request)
+        client = await server.authenticated_client(request)
         if request.form.get("client_id", client.client_id) != client.client_id:
             raise InvalidRequestError("client_id is another's.")
         if "request_uri" in request.form:
