@@ -72,7 +72,7 @@ SCENARIOS = (
     ),
     Scenario(
         "PgBouncer in transaction mode is killed and started again",
-        "503 while it is away",
+        "503 while it is unavailable",
         "from the kill until the provider is ready",
         (f"{DATABASE}::test_a_restart_of_pgbouncer_is_noticed_by_nobody",),
     ),
@@ -95,7 +95,7 @@ SCENARIOS = (
         (f"{HOSTILE}/test_faults.py::test_a_database_that_goes_away_and_comes_back",),
     ),
     Scenario(
-        "Commits wait for a standby that is away",
+        "Commits wait for a standby that is unavailable",
         "503 for what writes; reading goes on",
         "from the return of the standby until ready",
         (

@@ -8,13 +8,12 @@ import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 FIRST, LAST = 20_000, 32_000
 """Below the ports that the system gives to connections."""
 PLACES = Path(tempfile.gettempdir()) / f"sso-test-ports-{os.getuid()}"
-_kept: list[IO[str]] = []
-"""Locked files, one for each port that this process was given: the lock lasts until the process ends."""
+_kept: list[int] = []
+"""Descriptors of locked files, one for each port that this process was given: the lock lasts until the process ends."""
 
 
 def free_ports(count: int) -> int:
@@ -30,9 +29,9 @@ def free_ports(count: int) -> int:
 
 
 def _reserve(ports: Sequence[int]) -> bool:
-    locked: list[IO[str]] = []
+    locked: list[int] = []
     for port in ports:
-        file = (PLACES / str(port)).open("w")
+        file = os.open(PLACES / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         locked.append(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +39,7 @@ def _reserve(ports: Sequence[int]) -> bool:
                 probe.bind(("127.0.0.1", port))
         except OSError:
             for one in locked:
-                one.close()
+                os.close(one)
             return False
     _kept.extend(locked)
     return True

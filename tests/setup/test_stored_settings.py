@@ -385,7 +385,7 @@ async def test_a_migrated_database_without_settings_starts(city: City) -> None:
 BAD_CHARACTERS = ("\n", "\r", "\x00", "\x1b", "\u2028", "\u202e", "\u2066", "\u200f")
 """Line breaks, control characters, and characters that change the direction of a text."""
 URLS = [name for name in Settings.model_fields if name.endswith("_url") and name not in SECRETS]
-URLS = [name for name in URLS if name != "backup_scratch_database_url"] + ["security_contact"]
+URLS = [name for name in URLS if not name.endswith("database_url")] + ["security_contact"]
 TEXTS = sorted({name for name in CHANGEABLE if Settings.model_fields[name].annotation is str} | {"security_contact"})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal, TypedDict, get_args
 
 from starlette.requests import Request
@@ -45,10 +46,14 @@ def cookie_values(request: Request, name: CookieName) -> list[str]:
 
 
 def _sent(request: Request, name: CookieName) -> str:
-    sent: dict[str, str] | None = request.scope.get("cookies")
-    if sent is None:  # several are read from each request
-        sent = request.scope["cookies"] = cookies_in(request.headers.getlist("cookie"))
-    return sent.get(cookie_name(site_of(request).settings, name), "")
+    headers = tuple([value for header, value in request.scope["headers"] if header == b"cookie"])
+    return _cookies_of(headers).get(cookie_name(site_of(request).settings, name), "")
+
+
+@lru_cache(maxsize=64)
+def _cookies_of(headers: tuple[bytes, ...]) -> Mapping[str, str]:
+    """Return the cookies of a request by name. Six are read from each request of a browser: parse them once."""
+    return cookies_in([header.decode("latin-1") for header in headers])
 
 
 def cookies_in(headers: Iterable[str]) -> dict[str, str]:
