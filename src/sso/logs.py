@@ -27,7 +27,7 @@ def note(name: str, value: str) -> None:
     """Add a field to the log lines of the present request.
 
     Args:
-        name: ``client_id`` or another name of docs/how-to/operations.md.
+        name: ``client_id`` or another name of docs/how-to/monitoring.md.
         value: a value that the provider knows, such as the id of a registered application; never a secret.
     """
     fields = _CONTEXT.get()
