@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -136,6 +137,19 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     )
     assert read.driver["sslmode"] == "verify-full"
     assert read_address("postgresql://h/d?sslrootcert=system").driver["sslrootcert"].startswith("/etc/")
+
+
+def test_a_connection_older_than_a_fault_reports_no_other_one() -> None:
+    """Statements of a silent host end one after the other: the connections that replace theirs stay."""
+    limits = Limits(connect=2, statement=8, lock=5, idle_in_transaction=30, keepalive=3, user_timeout=6)
+    connector = Connector(read_address("postgresql://h/d"), limits, pooler=False, prepared=True)
+    host = connector._address.hosts[0]
+    old = [SimpleNamespace(generation=connector.generation, host=host) for _ in range(3)]
+    for connection in old:
+        connector.report(cast(Any, connection), silent=True)
+    assert connector.generation == 1
+    connector.report(cast(Any, SimpleNamespace(generation=1, host=host)), silent=False)
+    assert connector.generation == 2
 
 
 def test_options_replace_only_the_limits_that_they_name() -> None:

@@ -18,6 +18,8 @@ def upgrade() -> None:
     for table, old, new in _COLUMNS:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
     op.execute("UPDATE bulk_revocations SET what = 'client_sessions' WHERE what = 'parts'")
+    # What they remember has other names now, and is encrypted. These users begin again.
+    op.execute("DELETE FROM pending_flows WHERE purpose IN ('recover', 'sign_in')")
 
 
 def downgrade() -> None:

@@ -742,6 +742,7 @@ class SsoClient
     /** End the session here, with everything that the program kept in it. */
     private function forget($kept)
     {
+        $this->session->destroy(); // first: a full disk must not keep anybody signed in
         if (is_array($kept) && isset($kept['sub'], $kept['id'])) { // the program may use the id again: the notice is not for it
             $id = $kept['id'];
             $this->files->change('sessions', $kept['sub'], function ($known) use ($id) {
@@ -751,7 +752,6 @@ class SsoClient
                 return $others ? array_values($others) : null;
             });
         }
-        $this->session->destroy();
     }
 
     private function checkAgain(array $kept)

@@ -93,6 +93,24 @@ def test_no_file_of_http_is_longer_than_four_hundred_lines() -> None:
     assert {path for path, lines in lengths.items() if lines > MAX_HTTP_FILE_LINES} == set()
 
 
+def test_no_constant_of_a_module_is_given_twice() -> None:
+    """After two of them were given the same name, the second would count for both."""
+    twice = {
+        f"{path}: {name}"
+        for folder in ("src", "bench", "scripts")
+        for path, tree in _modules(folder)
+        for name, count in Counter(
+            target.id
+            for node in tree.body
+            if isinstance(node, (ast.Assign, ast.AnnAssign))
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        ).items()
+        if count > 1
+    }
+    assert twice == set()
+
+
 def test_local_variables_say_what_they_hold() -> None:
     counts = Counter(
         path

@@ -19,7 +19,7 @@ from sso import clock
 from sso.clients.metadata import ClientMetadata
 from sso.clients.metadata.gate import BasicSettings, GateSettings
 from sso.clients.models import ClientSecret
-from sso.clients.secrets import add_secret, revoke_secret, valid_secrets
+from sso.clients.secrets import add_secret, new_secret, revoke_secret, valid_secrets
 from sso.gate.headers import basic_username, encoded
 from sso.gate.proxies import KINDS, Kind, Plan, files_for
 from sso.gate.proxies.names import removed_credentials
@@ -180,6 +180,33 @@ async def test_no_path_of_the_gate_itself_is_answered_with_credentials(city: Cit
     async with city.client(proxy.peer) as http:
         answer = await http.get("/gate/check/envoy/../../../.sso/x", headers=headers)
         assert "authorization" not in answer.headers
+
+
+@pytest.mark.parametrize("overrides", [TRUSTED])
+async def test_who_signed_in_before_the_credentials_were_switched_on_signs_in_once_more(city: City) -> None:
+    """The grant of the cookie does not hold the scope of the username; a refusal would last until the cookie ends."""
+    proxy = await signed_in(city, headers=["jwt"])
+    assert (await proxy.check()).status_code == 200
+    values = {"type": "gate", "client_name": "arsip", "first_party": True}
+    with_mail = gate_of(public_paths=["/aset"], headers=["jwt"], basic={"username": "email"})
+    made = ClientMetadata.model_validate({**values, "gate": with_mail})
+    await change(city, "arsip", metadata_=made.stored())
+    async with city.provider.db.write() as session:
+        await new_secret(session, city.provider.box, "arsip")
+    await city.provider.refresh()
+    clock.advance(timedelta(seconds=1))
+    assert (await proxy.check()).status_code == 401
+    async with city.browser() as browser:
+        await proxy.sign_in(browser)
+    assert sent(await proxy.check()).startswith("siti@warga.example:")
+
+
+@pytest.mark.parametrize("overrides", [TRUSTED])
+async def test_a_check_that_names_no_address_is_refused(city: City) -> None:
+    proxy = await signed_in(city, basic={"username": "username"})
+    for kind in ("nginx", "redirect"):
+        answer = await proxy.check("", kind)
+        assert (answer.status_code, "authorization" in answer.headers) == (403, False)
 
 
 @pytest.mark.parametrize("overrides", [TRUSTED])

@@ -82,7 +82,7 @@ async def test_pictures_of_pages_are_served_and_nothing_else(city: City) -> None
             assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
             again = await http.get(address, headers={"If-None-Match": picture.headers["etag"]})
             assert again.status_code == 304
-        for address in ("none.png", "..%2Fsign-in.md", "sign-in.md", "%2e%2e", ".png"):
+        for address in ("none.png", "..%2Fsign-in.md", "sign-in.md", "%2e%2e", ".png", "a" * 300 + ".png"):
             assert (await http.get(f"/help/pictures/{address}")).status_code == 404, address
 
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from sso import clock
 from sso.clients.access_policy import RolesAndGroups, may_use, network_of
-from sso.clients.metadata.gate import GateSettings
+from sso.clients.metadata.gate import GateSettings, scope_of_basic
 from sso.clients.registry import Client
 from sso.gate import store
 from sso.gate.decision import Kind, ProxiedRequest, is_navigation, is_own_path, is_sign_out, path_rule
@@ -80,6 +80,7 @@ class _Remembered:
 
     at: datetime
     roles_and_groups: RolesAndGroups
+    gate: GateSettings
     headers: Headers = ()
     lacks: Why | None = None
     user: dict[str, object] | None = None
@@ -129,7 +130,7 @@ async def check(services: GateServices, memory: GateMemory, client: Client, prox
     if not client.enabled:
         return _FORBIDDEN[Why.SUSPENDED]
     rule = path_rule(gate, proxied.uri)
-    if rule.kind is Kind.REFUSED or is_own_path(proxied.uri):
+    if rule.kind is Kind.REFUSED or not proxied.uri or is_own_path(proxied.uri):
         return _FORBIDDEN[Why.PATH]
     if rule.kind is Kind.PUBLIC:
         return Verdict(Outcome.PASS, encoded(gate, {}))
@@ -191,9 +192,15 @@ def _read(
         return None, gate_session
     if unmet_with_standing(services.settings, Way.GATE, client, grant, standing) is not None:
         return None, gate_session
-    known = _Remembered(now, standing.roles_and_groups if standing is not None else _NOBODY)
+    gate = client.meta.gate
+    assert gate is not None
+    needed = scope_of_basic(gate)
+    if needed in client.scopes and needed not in grant.scope.split():  # older than the setting: sign in once more
+        return None, gate_session
+    known = _Remembered(now, standing.roles_and_groups if standing is not None else _NOBODY, gate)
     if (
         before is not None
+        and before.gate is gate
         and before.user_at is not None
         and now - before.user_at < timedelta(seconds=USER_DATA_SECONDS)
     ):

@@ -6,7 +6,6 @@ are generated from the fields in ``reference``.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -398,6 +397,18 @@ def _mistake(problem: ErrorDetails) -> str:
     return f"{variable(name)}: {message}" if name else message
 
 
+def _put(new_file: Path, path: Path) -> None:
+    """Give a complete file its name, where no file has it. Some file systems have no hard links: there it is renamed,
+    and of two processes that start at the same moment both must read it afterwards."""
+    try:
+        os.link(new_file, path)
+    except FileExistsError:
+        return
+    except OSError:
+        if not path.exists():
+            new_file.rename(path)
+
+
 def _kept_secret(data_dir: Path) -> bytes:
     """Return the secret key that is kept in a directory; make one where there is none. The file appears when it is
     complete: a full disk, or a process that starts at the same time, must not leave a key that anybody can guess.
@@ -414,8 +425,7 @@ def _kept_secret(data_dir: Path) -> bytes:
                 file.write(os.urandom(48).hex().encode())
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(new_file, path)
+            _put(new_file, path)
         finally:
             new_file.unlink(missing_ok=True)
     secret = path.read_bytes()

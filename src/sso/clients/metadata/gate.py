@@ -183,6 +183,11 @@ def derived(gate: object) -> dict[str, object]:
     }
 
 
+def scope_of_basic(gate: GateSettings) -> str | None:
+    """Return the scope that the username of Basic credentials needs besides ``openid``; None: it needs none."""
+    return _SCOPES.get(gate.basic.username) if gate.basic is not None and gate.basic.username is not None else None
+
+
 def type_and_gate_fit(client: GateFields) -> Iterator[str]:
     """Yield what is wrong between ``type`` and ``gate``."""
     if client.type == "gate" and client.gate is None:

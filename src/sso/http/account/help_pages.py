@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import PurePath
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -44,8 +43,9 @@ async def developers_page(request: Request, name: str, settings: CurrentSettings
 @router.get(PICTURES + "{name}")
 async def picture(request: Request, name: str, settings: CurrentSettings) -> Response:
     """A picture of a page."""
-    file = manual.folder() / "help" / "pictures" / PurePath(name).name
-    if settings.help_pages == "none" or file.suffix != ".png" or not file.is_file():
+    known = {file.name: file for file in (manual.folder() / "help" / "pictures").glob("*.png")}
+    file = known.get(name)
+    if settings.help_pages == "none" or file is None:
         return failure(request, "not_found", 404)
     response = Response(file.read_bytes(), media_type="image/png")
     return _cached(request, response, "public, max-age=3600")

@@ -78,7 +78,7 @@ def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None
         raise NotTheProxy(f"{names.proto} is not https")
     return client, ProxiedRequest(
         host=host,
-        uri=headers.get(names.uri, "/") if envoy_uri is None else envoy_uri,
+        uri=headers.get(names.uri, "") if envoy_uri is None else envoy_uri,
         method=headers.get(names.method, "GET").upper() if envoy_uri is None else request.method,
         address=address_of(request),
         token=cookie_of(headers.get("cookie", ""), COOKIE),

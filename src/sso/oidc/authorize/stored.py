@@ -38,12 +38,12 @@ MAX_TOKEN_CHARS = 4000
 """The longest token that is read: what has been done for a request makes its token longer."""
 _ENCRYPTED_MARK = "~"
 """What a token that carries its request begins with: the token of a stored one never does."""
-_PURPOSE = "authorization-request"
+_REQUEST_PURPOSE = "authorization-request"
 _USED = "authorization-request"
 """The issuer of answered requests in the table of what is accepted once."""
 KEPT_LONGER = timedelta(hours=1)
 """How much longer than a request waits its answer is recorded: a clock that is set back revives nothing."""
-_PURPOSE = "way-back"
+_END_PURPOSE = "way-back"
 _MAC_CHARS = 22
 """How much of a proof a token holds: 132 bits."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,7 +78,7 @@ class WaitingRequest:
 def token_end(box: SecretBox, client_id: str) -> str:
     """Return what the token of a page ends with, so that the page still names its application when nothing is known
     of the token any more: a proof that we wrote it, and the client_id."""
-    key = box.derived_keys(_PURPOSE)[0]
+    key = box.derived_keys(_END_PURPOSE)[0]
     return f".{keyed_token(key, client_id)[:_MAC_CHARS]}.{client_id}"
 
 
@@ -91,7 +91,7 @@ def end_of(token: str) -> str:
 def client_of_token(box: SecretBox, registry: Registry, token: str) -> Client | None:
     """Return the application that a token names, where we wrote it and the application is enabled."""
     mac, client_id = end_of(token).removeprefix(".").partition(".")[0], _named_in(token)
-    keys = box.derived_keys(_PURPOSE) if client_id else []
+    keys = box.derived_keys(_END_PURPOSE) if client_id else []
     if not any([equal(mac, keyed_token(key, client_id)[:_MAC_CHARS]) for key in keys]):
         return None
     return registry.enabled(client_id)
@@ -121,12 +121,14 @@ def encrypt_request(box: SecretBox, waiting: WaitingRequest, browser: str) -> st
     """Return the token that carries a request. Another browser cannot open it."""
     times = [(moment - _EPOCH) // _MICROSECOND for moment in (waiting.created_at, waiting.expires_at)]
     members = [waiting.request_id, waiting.client_id, waiting.parameters, waiting.source, sorted(waiting.done), *times]
-    encrypted = encrypt_token(box, _PURPOSE, _bound_to(browser), orjson.dumps(members))
+    encrypted = encrypt_token(box, _REQUEST_PURPOSE, _bound_to(browser), orjson.dumps(members))
     return _ENCRYPTED_MARK + encrypted + token_end(box, waiting.client_id)
 
 
 def _open_request(box: SecretBox, token: str, browser: str) -> WaitingRequest | None:
-    data = decrypt_token(box, _PURPOSE, _bound_to(browser), token.partition(".")[0].removeprefix(_ENCRYPTED_MARK))
+    data = decrypt_token(
+        box, _REQUEST_PURPOSE, _bound_to(browser), token.partition(".")[0].removeprefix(_ENCRYPTED_MARK)
+    )
     if data is None:
         return None
     request_id, client_id, parameters, source, done, created, expires = orjson.loads(data)

@@ -61,7 +61,7 @@ async def check_scratch(settings: Settings) -> None:
     """
     if settings.database_address is None:
         return
-    settings = _direct(settings)
+    settings = _for_scratch(settings)
     if settings.backup_scratch_database_url is None:
         await _check_may_create(settings)
     else:
@@ -110,7 +110,7 @@ async def check(settings: Settings, path: Path) -> Restored:
                 await asyncio.to_thread(sqlite.receive, reader, scratch)
                 _compare(manifest, sqlite.examine(scratch))
                 return await _finish(_at(settings, f"sqlite:///{scratch}"), manifest)
-        async with _scratch_database(_direct(settings)) as elsewhere:
+        async with _scratch_database(_for_scratch(settings)) as elsewhere:
             return await _load_postgres(elsewhere, reader, manifest)
 
 
@@ -254,6 +254,17 @@ def _direct(settings: Settings) -> Settings:
             "SSO_BACKUP_DATABASE_URL to the address of PostgreSQL itself"
         )
     return settings
+
+
+def _for_scratch(settings: Settings) -> Settings:
+    """Return the settings for a scratch database: one that is named has an address of its own.
+
+    Raises:
+        Refusal: when it must be made beside the database, whose only address is that of PgBouncer.
+    """
+    if settings.backup_scratch_database_url is not None:
+        return settings.model_copy(update={"database_pooler": "none"})
+    return _direct(settings)
 
 
 async def _restore_sqlite(settings: Settings, reader: Reader, manifest: Manifest, replace_contents: bool) -> Restored:

@@ -22,7 +22,8 @@ from urllib.parse import quote, urlencode
 import asyncpg
 from sqlalchemy import URL, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util.concurrency import await_
@@ -211,7 +212,8 @@ class Connector:
             connection: which failed.
             silent: nothing answered, so that its host is tried last for a while.
         """
-        self.generation += 1
+        if connection.generation == self.generation:  # older ones are replaced already
+            self.generation += 1
         if silent:
             self._silent[connection.host] = time.monotonic()
 
@@ -227,7 +229,11 @@ class Connector:
                 raise CannotConnect(f"{host}: {error}; set SSO_DATABASE_POOLER=pgbouncer") from error
             raise
         self._silent.pop(host, None)
-        await self._check_limit(connection, host)
+        try:
+            await self._check_limit(connection, host)
+        except BaseException:
+            connection.terminate()
+            raise
         connection.beginning, connection.pooled = self._beginning, self._pooled
         connection.connector, connection.host, connection.generation = self, host, generation
         transport_socket = connection._transport.get_extra_info("socket")
@@ -244,7 +250,6 @@ class Connector:
         expected = self._arguments["server_settings"].get("statement_timeout")
         setting = await connection.fetchval("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'")
         if expected is not None and setting != expected:
-            connection.terminate()
             raise CannotConnect(f"{host}: the limits are ignored on the way; set SSO_DATABASE_POOLER=pgbouncer")
         self._limit_checked = True
 
@@ -327,6 +332,9 @@ class WaitingPool(KeepingPool):
         while True:
             try:
                 return super().connect()
+            except InvalidRequestError as error:  # what was opened was older than a fault again, twice in a row
+                if time.monotonic() > end:
+                    raise PoolTimeoutError(str(error)) from error
             except Exception as error:
                 if not _is_full(error) or time.monotonic() > end:
                     raise
