@@ -123,6 +123,10 @@ async def test_two_workers_send_each_notice_once(city: City, receiver: Receiver)
     handlers = {BACKCHANNEL_LOGOUT: backchannel_logout(city.provider)}
     workers = [Worker(city.provider.db, city.settings, handlers) for _ in range(2)]
     await asyncio.gather(*(worker.drain() for worker in workers))
+    for _ in range(5):  # on a busy machine a connection can fail: it is tried again later
+        if len(receiver.got) < len(names):
+            clock.advance(3600)
+            await asyncio.gather(*(worker.drain() for worker in workers))
     assert sorted(receiver.got) == sorted(f"/{name}" for name in names)
 
 
