@@ -12,6 +12,7 @@ import pytest
 import sso
 from sso.accounts.bulk_actions import BULK_ACTIONS
 from sso.accounts.refusal_texts import REFUSALS, is_known, refusal_text
+from sso.accounts.role_refusal_texts import TEXTS as TEXTS_OF_ROLES
 from sso.accounts.role_rules import REFUSALS as ROLE_RULES
 from sso.accounts.user_actions import ACTIONS
 from sso.http.admin import attention, sessions
@@ -30,7 +31,6 @@ from sso.http.common.i18n import translations
 from sso.http.common.labels import DOCUMENTS, FACTOR_TEXTS, KIND_TEXTS, LEVEL_TEXTS, ROLE_NAMES, ROLE_TEXTS, SPANS
 from sso.http.console.delivery_texts import CHANNELS, KINDS, STATUS, reason_text
 from sso.http.console.entries import ADMIN_PAGES, PAGE_TEXTS
-from sso.http.console.role_texts import TEXTS as TEXTS_OF_ROLES
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import CREDENTIAL_KINDS
 from sso.platform.outbox.models import SHARED_RECEIVERS, DeliveryKind, DeliveryStatus

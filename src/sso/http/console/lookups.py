@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from starlette.requests import Request
 
 from sso.accounts.groups import GroupRefused
+from sso.accounts.role_refusal_texts import NOT_FOUND
 from sso.accounts.unit_members import NOT_FOUND as NO_MEMBER
 from sso.accounts.unit_members import TOO_MANY_UNKNOWN
 from sso.http.common.field_errors import FieldError
 from sso.http.common.state import site_of
 from sso.http.console.access import Here
-from sso.http.console.role_texts import NOT_FOUND
 from sso.http.console.roles import RoleFormRefused
 from sso.platform.security.rate_limits import TooManyFailures
 

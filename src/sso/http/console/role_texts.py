@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from sso.accounts.role_refusal_texts import NO_DATE as NO_DATE
-from sso.accounts.role_refusal_texts import NO_UNIT as NO_UNIT
-from sso.accounts.role_refusal_texts import NOT_FOUND as NOT_FOUND
-from sso.accounts.role_refusal_texts import NOTHING_CHOSEN as NOTHING_CHOSEN
-from sso.accounts.role_refusal_texts import ONE_OF_BOTH as ONE_OF_BOTH
-from sso.accounts.role_refusal_texts import OTHERWISE as OTHERWISE
-from sso.accounts.role_refusal_texts import TEXTS as TEXTS
 from sso.http.common.i18n import N_
 
 DONE = {

@@ -24,6 +24,7 @@ from sso.accounts.role_assignments import (
     give_roles,
     giver_of,
 )
+from sso.accounts.role_refusal_texts import NO_DATE, NO_UNIT, NOT_FOUND, NOTHING_CHOSEN, ONE_OF_BOTH, OTHERWISE, TEXTS
 from sso.accounts.role_rules import Giver
 from sso.accounts.sandbox_users import users_of_sandbox
 from sso.accounts.services import AccountActions
@@ -33,16 +34,7 @@ from sso.http.common.forms import read_id
 from sso.http.common.typed_forms import Choice, ChoiceField, FormModel, Note, Ticked, cut, ticked
 from sso.http.console.access import Here
 from sso.http.console.role_lists import RoleQuery, filter_of
-from sso.http.console.role_texts import (
-    NO_DATE,
-    NO_UNIT,
-    NOT_FOUND,
-    NOTHING_CHOSEN,
-    ONE_OF_BOTH,
-    OTHERWISE,
-    REVIEW_STATES,
-    TEXTS,
-)
+from sso.http.console.role_texts import REVIEW_STATES
 from sso.http.console.texts import NOTE_MISSING
 from sso.identity.groups import assignments as store
 from sso.identity.groups import tree
