@@ -23,10 +23,10 @@ from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
-from tests.scheduling import group_by_database
 from tests.sharing import load_what_is_known, share_what_never_changes
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
+from tests.workers import NAME, group_by_database
 
 from sso import clock
 from sso.app import GC_THRESHOLDS, create_app
@@ -62,14 +62,6 @@ WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import the directories without unit tests where only those are asked for."""
     return True if config.option.markexpr == "unit" and collection_path in {TESTS / name for name in WHOLE} else None
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let pytest-xdist give tests to workers as :mod:`tests.scheduling` says."""
-    from tests.scheduling import GroupsBesideSingleTests
-
-    return GroupsBesideSingleTests(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -115,7 +107,7 @@ def _real_time() -> Iterator[None]:
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory that every worker of this run shares."""
     base = tmp_path_factory.getbasetemp()
-    return base.parent if base.name.startswith("popen-") else base
+    return base.parent if NAME in os.environ else base
 
 
 @pytest.fixture(scope="session")
@@ -243,9 +235,7 @@ def sqlite_file(
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(
-    postgres: str, connections: Connections, run_dir: Path, worker_id: str
-) -> tuple[Databases, dict[str, Any]]:
+def postgres_databases(postgres: str, connections: Connections, run_dir: Path) -> tuple[Databases, dict[str, Any]]:
     """Filled databases, lent to one test at a time, and what is in them."""
     url = postgres.replace("DATABASE", "template")
 
@@ -256,7 +246,7 @@ def postgres_databases(
         return made
 
     made = once_for_all_workers(run_dir, "postgresql", make)
-    return Databases(postgres, "template", f"lent_{worker_id}", connections), made
+    return Databases(postgres, "template", f"lent_{os.getpid()}", connections), made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

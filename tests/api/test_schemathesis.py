@@ -24,7 +24,7 @@ from sso.http.api.resources import RESOURCES
 if TYPE_CHECKING:
     import schemathesis  # a second of imports, which only the worker that runs these tests needs
 
-pytestmark = pytest.mark.xdist_group("schemathesis")
+pytestmark = pytest.mark.group("schemathesis")
 """One worker makes the operations, and what Hypothesis computes once for each process: 6 s of CPU."""
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "12"))
 

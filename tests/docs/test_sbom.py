@@ -10,7 +10,7 @@ from tests.docs.scripts import ROOT, script
 
 from sso import __version__
 
-pytestmark = pytest.mark.xdist_group("sbom")  # one worker makes the SBOM once for all
+pytestmark = pytest.mark.group("sbom")  # one worker makes the SBOM once for all
 
 
 @pytest.fixture(scope="module")

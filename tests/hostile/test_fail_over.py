@@ -31,7 +31,7 @@ from sso.platform.db.replication import read_replication
 from sso.setup.examination import examine
 
 POLL = "50ms"
-pytestmark = pytest.mark.xdist_group("fail-over")  # one primary and one standby for all of them
+pytestmark = pytest.mark.group("fail-over")  # one primary and one standby for all of them
 
 
 @pytest.fixture(scope="module")

@@ -198,7 +198,7 @@ def served_postgresql(
     run_apart(databases.take_back(name))
 
 
-SERVED = [pytest.param(kind, marks=pytest.mark.xdist_group(f"served-{kind}")) for kind in ("sqlite", "postgresql")]
+SERVED = [pytest.param(kind, marks=pytest.mark.group(f"served-{kind}")) for kind in ("sqlite", "postgresql")]
 on_a_served_database = pytest.mark.parametrize("database_kind", SERVED)
 """For tests of ``serve``: those of one database run one after the other, so that they share its process."""
 

@@ -24,7 +24,7 @@ from tests.journeys.test_sign_on import sign_in
 from tests.support import challenge_of
 from tests.waiting import BROWSER_MILLISECONDS, until
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 PASSWORD = "perahu-kertas-di-sungai-88"
 OTHER = "layang-layang-tembaga-17"
 MAX_COLD_BYTES = 60 * 1024

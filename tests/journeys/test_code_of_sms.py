@@ -10,7 +10,7 @@ from sso.http.common.assets import STATIC_DIR
 from sso.http.common.pages import environment, page_headers
 from sso.settings import Settings
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 ADDRESS = "https://masuk.example/signup"
 PAGE = """<!doctype html><html lang=id><title>Kode</title><script src="/otp.js" defer></script><main>
 <form method="post">%s{{ code_field("Kode verifikasi") }}<button>Lanjutkan</button></form></main></html>"""

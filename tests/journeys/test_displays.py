@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser
 from tests.journeys.displays import Display, Rules, check_displays, new_context
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 PAGE = """<!doctype html><html lang=id><title>Halaman</title><style>
   h1 { font-size: 1.25rem }
   a { display: inline-block; color: #024; background: #fff; }

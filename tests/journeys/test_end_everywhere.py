@@ -34,7 +34,7 @@ from tests.waiting import until, wait_for
 
 from sso.platform.permissions import GRANTING, PERMISSIONS
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("end-everywhere")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("end-everywhere")]
 SSO = str(Path(sys.executable).with_name("sso"))
 APP = Path(__file__).parents[2] / "examples" / "app.py"
 PASSWORD = "perahu-kertas-di-sungai-88"

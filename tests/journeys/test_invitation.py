@@ -14,7 +14,7 @@ from tests.journeys.displays import Display, Rules, check_displays, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.waiting import BROWSER_MILLISECONDS, until
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 PHONE = [Display(360, 740, "light", Rules.ALL), Display(1280, 900, "dark", Rules.COLOURS)]
 
 

@@ -22,7 +22,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import ARTEFACTS
 from tests.waiting import BROWSER_MILLISECONDS
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 
 KEPT = Path(__file__).parent / "pictures"
 README_PICTURE = Path(__file__).parents[2] / "docs/pages.png"

@@ -20,7 +20,7 @@ from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
 from tests.waiting import BROWSER_MILLISECONDS, wait_for
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
 
 

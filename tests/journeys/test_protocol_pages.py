@@ -29,7 +29,7 @@ from tests.ports import free_ports
 from tests.support import QUICK_HASHES
 from tests.waiting import BROWSER_MILLISECONDS, until, wait_for
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("protocol")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
 PASSWORD = "perahu-kertas-di-sungai-88"
 

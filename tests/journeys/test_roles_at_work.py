@@ -17,7 +17,7 @@ from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
 from tests.waiting import BROWSER_MILLISECONDS, until
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 APPLICATION = "loket-puskesmas"
 NIP = "198703122011011004"
 UNITS = """code,name_id,name_en,parent_code,valid_from,valid_until

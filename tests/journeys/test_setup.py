@@ -14,7 +14,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import new_context
 from tests.waiting import BROWSER_MILLISECONDS
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 
 
 async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(

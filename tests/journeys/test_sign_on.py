@@ -11,7 +11,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_access, check_displays, follow, keep_picture, new_context
 from tests.waiting import until
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 
 
 async def sign_in(page: Page, name: str, password: str) -> None:

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, expect
 from tests.docs.scripts import ROOT
 from tests.journeys.displays import check_fits, new_context
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("site")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("site")]
 
 REPOSITORY = "https://git.kota.example/sso"
 

@@ -15,7 +15,7 @@ from tests.docs.scripts import ROOT, script
 from tests.journeys.conftest import Demo, free_ports
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 PAGE = (ROOT / "docs/tutorial/first-client.md").read_text()
 STEPS = {part.partition("\n")[0].partition(".")[0]: part for part in PAGE.split("\n## ")[1:]}
 LOCALE = ROOT / "src/sso/http/common/locale"

@@ -27,7 +27,7 @@ from tests.waiting import wait_for, wait_until
 
 from sso.setup.findings import TITLES
 
-pytestmark = pytest.mark.xdist_group("prometheus")  # one server and one Prometheus for all of them
+pytestmark = pytest.mark.group("prometheus")  # one server and one Prometheus for all of them
 ROOT = Path(__file__).parents[2]
 ALERTS, DASHBOARD = ROOT / "deploy/alerts.yaml", ROOT / "deploy/grafana.json"
 RULES = sorted((Path(__file__).parent / "rules").glob("*.yaml"))

@@ -11,7 +11,7 @@ from scripts.messages import main, used_messages
 
 from sso.http.common.i18n import LOCALE_DIR, choose_locale
 
-one_worker = pytest.mark.xdist_group("messages")
+one_worker = pytest.mark.group("messages")
 """For tests that read every message of the code, which is done once."""
 
 
