@@ -40,17 +40,17 @@ imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 quick: $(VENV)/dev.stamp   ## the tests that need neither a provider nor a database
-	$(BIN)/python -m pytest --workers $(CORES) -q -m unit $(ARGS)
+	$(BIN)/python -m pytest --workers=$(CORES) -q -m unit $(ARGS)
 
 unit: $(VENV)/dev.stamp   ## all tests and nothing else, with the ten slowest; ARGS="-k word" narrows it
-	$(BIN)/python -m pytest --workers $(JOBS) -q --durations=10 $(ARGS)
+	$(BIN)/python -m pytest --workers=$(JOBS) -q --durations=10 $(ARGS)
 
 pictures: $(VENV)/dev.stamp $(COMPILED)   ## renew the kept pictures of pages (tests/journeys/pictures); look at them before you commit them
 	RENEW_PICTURES=1 $(BIN)/python -m pytest -q tests/journeys/test_pictures.py $(ARGS)
 
 coverage: $(VENV)/dev.stamp   ## all tests with branch coverage; fails below the floor in pyproject.toml
 	$(BIN)/coverage erase
-	ALL_DATABASES=1 $(BIN)/coverage run -m pytest --workers $(JOBS) -q --durations=10 $(ARGS)
+	ALL_DATABASES=1 $(BIN)/coverage run -m pytest --workers=$(JOBS) -q --durations=10 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=cover
 

@@ -26,7 +26,7 @@ from tests.ports import free_ports
 from tests.sharing import load_what_is_known, share_what_never_changes
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
-from tests.workers import NAME, group_by_database
+from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
 
 from sso import clock
 from sso.app import GC_THRESHOLDS, create_app

@@ -65,7 +65,7 @@ def run(directory: Path, text: str, *options: str) -> tuple[int, str]:
         "def pytest_configure(config): config.addinivalue_line('markers', 'group: together')\n"
     )
     (directory / "test_file.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--workers", "2", *options, "."]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--workers=2", *options, "."]
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     environment.pop(NAME, None)
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Runs the tests in several processes: ``pytest --workers 6``.
+"""Runs the tests in several processes: ``pytest --workers=6``.
 
 Each worker is a copy (``fork``) of one process that has imported the program and collected the tests, so that this is
 done once (docs/decisions/0095). A worker asks for its next unit of work when it begins the last test that it has: a
@@ -99,8 +99,8 @@ def _place(group: str) -> int:
 class Worker:
     """A process that runs tests.
 
-    ``takes_groups``: it begins with groups. ``given``: the tests that it has not reported yet. ``last``: the one that it
-    reported last. ``broken``: the error outside of a test that ended it.
+    ``takes_groups``: it begins with groups. ``given``: the tests that it has not reported yet. ``last``: the one that
+    it reported last. ``broken``: the error outside of a test that ended it.
     """
 
     name: str
