@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.routing import BaseRoute
 
@@ -19,26 +19,27 @@ import sso.app
 from sso import clock
 from sso.http.common import assets
 from sso.http.common.direct import DirectRoutes, ErrorHandlers
+from sso.http.common.late_areas import LateArea
 from sso.oidc.provider import Provider
 from sso.platform.db import read_versions
 
 
 class KnownRoutes(DirectRoutes):
-    """The look-up of routes, filled once for the same routes; each application has its own handlers of errors."""
+    """The look-up of routes, filled once for the same routes; each application has its own handlers of errors.
 
-    _known: list[tuple[Sequence[BaseRoute], dict[Any, Any]]] = []
+    Each application has areas of its own, which are imported at their first request. Those that stand for the same
+    paths are the same here: the look-up holds routes, never an area.
+    """
+
+    known: ClassVar[dict[tuple[object, ...], tuple[Sequence[BaseRoute], dict[Any, Any]]]] = {}
 
     def __init__(self, routes: Sequence[BaseRoute], handlers: ErrorHandlers) -> None:
-        same = next((filled for known, filled in self._known if _are_the_same(known, routes)), None)
-        if same is not None:
-            self._handlers, self._routes = handlers, same
+        key = tuple([route._beginnings if isinstance(route, LateArea) else id(route) for route in routes])
+        if key in self.known:
+            self._handlers, self._routes = handlers, self.known[key][1]
             return
         super().__init__(routes, handlers)
-        self._known.append((list(routes), self._routes))
-
-
-def _are_the_same(known: Sequence[BaseRoute], routes: Sequence[BaseRoute]) -> bool:
-    return len(known) == len(routes) and all(one is other for one, other in zip(known, routes, strict=True))
+        self.known[key] = (list(routes), self._routes)  # with the routes: their ids are not used again
 
 
 def share_what_never_changes() -> None:

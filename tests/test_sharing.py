@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
-from tests.sharing import OF_ITS_OWN, load_what_is_known, parts_of
+from tests.conftest import settings_for
+from tests.sharing import OF_ITS_OWN, KnownRoutes, load_what_is_known, parts_of
 from tests.support import City, Statements
 
+from sso.app import create_app
 from sso.clients.secrets import new_secret
 from sso.oidc.provider import Provider
 from sso.platform.security.encryption import CannotDecrypt
@@ -76,3 +80,28 @@ async def test_another_secret_key_takes_over_nothing(city: City, secret: str) ->
     load_what_is_known(other, rows)
     with pytest.raises(CannotDecrypt):
         await other.load()
+
+
+def looked_up(app: FastAPI) -> dict[Any, Any]:
+    """Return the routes that an application looks up."""
+    shell: Any = app.build_middleware_stack()
+    routes: dict[Any, Any] = shell._direct._routes
+    return routes
+
+
+def test_applications_share_the_look_up_of_their_routes(tmp_path: Path) -> None:
+    """Filling it takes 2 ms, and each test has an application."""
+    settings = settings_for(f"sqlite:///{tmp_path / 'sso.db'}", tmp_path)
+    first = looked_up(create_app(settings))
+    known = len(KnownRoutes.known)
+    assert looked_up(create_app(settings)) is first
+    assert len(KnownRoutes.known) == known
+
+
+def test_an_application_with_other_routes_looks_up_its_own(tmp_path: Path) -> None:
+    settings = settings_for(f"sqlite:///{tmp_path / 'sso.db'}", tmp_path)
+    plain, other = create_app(settings), create_app(settings)
+    jwks = next(route for route in other.router.routes if getattr(route, "path", "") == "/jwks")
+    other.router.routes.remove(jwks)
+    assert ("/jwks", "GET") in looked_up(plain)
+    assert ("/jwks", "GET") not in looked_up(other)
