@@ -23,7 +23,7 @@ from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
-from tests.sharing import load_what_is_known, share_what_never_changes
+from tests.sharing import load_what_is_known, load_what_workers_need, share_what_never_changes
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
@@ -75,9 +75,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave what the collection made out of garbage collection, and collect as seldom as the server does: the modules
     and tests of a worker are 300 MB, which each full collection went through."""
+    option = session.config.option
+    if option.workers > 1 and not option.collectonly and option.markexpr != "unit":
+        base = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        load_what_workers_need(settings_for(f"sqlite:///{base / 'none.db'}", base))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

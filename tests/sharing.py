@@ -19,9 +19,13 @@ import sso.app
 from sso import clock
 from sso.http.common import assets
 from sso.http.common.direct import DirectRoutes, ErrorHandlers
-from sso.http.common.late_areas import LateArea
+from sso.http.common.i18n import LOCALES
+from sso.http.common.late_areas import LateArea, complete
+from sso.http.common.late_routes import LateRoute
+from sso.http.common.pages import environment
 from sso.oidc.provider import Provider
 from sso.platform.db import read_versions
+from sso.settings import Settings
 
 
 class KnownRoutes(DirectRoutes):
@@ -46,6 +50,20 @@ def share_what_never_changes() -> None:
     """Let every application of this process use what the first one computed."""
     assets._read = cache(assets._read)  # type: ignore[assignment]
     sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
+
+
+def load_what_workers_need(settings: Settings) -> None:
+    """Load once what each worker would load by itself: all areas, their routes, and the templates.
+
+    Args:
+        settings: of an application that is not started.
+    """
+    for route in complete(list(sso.app.create_app(settings).router.routes)):
+        if isinstance(route, LateRoute):
+            route.complete()
+    for locale in LOCALES:
+        for name in environment(locale).list_templates():
+            environment(locale).get_template(name)
 
 
 _loaded: dict[tuple[object, ...], tuple[object, list[dict[str, Any]]]] = {}
