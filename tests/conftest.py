@@ -97,7 +97,7 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
 def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    gc.disable()  # until the tests are collected: nothing of that is garbage, and looking for it took a third of the time
+    gc.disable()  # until the tests are collected: looking for garbage, of which there is none, took a third of the time
     compile_catalogues()
     share_what_never_changes()
 

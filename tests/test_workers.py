@@ -12,7 +12,7 @@ from tests.workers import LONGEST_FIRST, NAME, Units
 
 TESTS = Path(__file__).parent
 RUN = """
-import os, signal, warnings
+import atexit, os, signal, warnings
 import pytest
 
 MADE = []
@@ -20,6 +20,7 @@ MADE = []
 @pytest.fixture(scope="session")
 def made():
     MADE.append(os.getpid())
+    atexit.register(lambda: open(f"ended-{os.getpid()}", "w").close())
     yield len(MADE)
     print("ended", len(MADE))
 
@@ -83,7 +84,11 @@ def test_a_run_reports_what_each_test_did(tmp_path: Path) -> None:
     assert "RuntimeError: at the end" in printed
     assert "FAILED test_file.py::test_dies - worker-" in printed
     assert "ended with code -9 in this test" in printed
-    assert len(set((tmp_path / "pids").read_text().split())) <= 3
+    workers = set((tmp_path / "pids").read_text().split())
+    assert 1 <= len(workers) <= 3
+    ended = {path.name.removeprefix("ended-") for path in tmp_path.glob("ended-*")}
+    assert ended, "a worker ends what it has begun"
+    assert ended <= workers
 
 
 LEFT = """

@@ -8,6 +8,7 @@ it ran has failed, and another worker takes its place.
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import signal
@@ -246,6 +247,7 @@ def work(session: pytest.Session, name: str, connection: Connection) -> NoReturn
 def _become_a_worker(session: pytest.Session, name: str, connection: Connection) -> Reporter:
     config = session.config
     os.environ[NAME] = name
+    atexit._clear()  # what the first process does at its end
     # Who interrupts from the keyboard interrupts each process: the first one decides.
     signal.signal(signal.SIGINT, lambda _signal, _frame: None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -286,5 +288,6 @@ def _leave(session: pytest.Session, code: int) -> NoReturn:
     """End the fixtures that are left after an interruption, and the process."""
     try:
         session._setupstate.teardown_exact(None)
+        atexit._run_exitfuncs()  # such as stopping a database server
     finally:
         os._exit(code)
