@@ -8,8 +8,8 @@ import gc
 import itertools
 import os
 import pickle
+import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -21,6 +21,7 @@ import httpx2 as httpx
 import pytest
 from scripts.compile_catalogues import compile_catalogues
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
+from tests.fixed_costs import leave_out_fixed_costs
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
 from tests.sharing import load_what_is_known, load_what_workers_need, share_what_never_changes
@@ -51,6 +52,7 @@ SECRETS_FOR = (
 ARGON2_BYTES = 256 * 1024
 _settings: dict[str, Settings] = {}
 _numbers = itertools.count()
+_directories = itertools.count()
 
 
 NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "serve", "sqlite_template"})
@@ -95,9 +97,8 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def pytest_configure() -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # until the tests are collected: looking for garbage, of which there is none, took a third of the time
+    leave_out_fixed_costs()
     compile_catalogues()
     share_what_never_changes()
 
@@ -107,6 +108,16 @@ def _real_time() -> Iterator[None]:
     clock.reset()
     yield
     clock.reset()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this test's own. That of pytest looks through the directories of all tests before it, and makes a
+    link to the newest."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    path = tmp_path_factory.getbasetemp() / f"{name}-{next(_directories)}"
+    path.mkdir(mode=0o700)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 Each test has an application of its own, so that nothing that a test does reaches another. What follows from the files
 of the program alone is the same in all of them, and computing it again took a quarter of the work of a short test:
-the static files without their comments, and the routes that are looked up. So is what an application reads at its
-start, because each test begins with the same rows: :func:`load_what_is_known`.
+the static files without their comments, the routes that are looked up, and the metadata of applications. So is what an
+application reads at its start, because each test begins with the same rows: :func:`load_what_is_known`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from copy import copy
 from functools import cache, partial
 from typing import Any, ClassVar
 
+import orjson
 from starlette.routing import BaseRoute
 
 import sso.app
 from sso import clock
+from sso.clients import registry
+from sso.clients.metadata import ClientMetadata
+from sso.clients.registry import stored_metadata
 from sso.http.common import assets
 from sso.http.common.direct import DirectRoutes, ErrorHandlers
 from sso.http.common.i18n import LOCALES
@@ -50,6 +54,21 @@ def share_what_never_changes() -> None:
     """Let every application of this process use what the first one computed."""
     assets._read = cache(assets._read)  # type: ignore[assignment]
     sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
+    registry.stored_metadata = _stored_metadata
+
+
+_metadata: dict[bytes, ClientMetadata] = {}
+MAX_METADATA = 1000
+
+
+def _stored_metadata(data: dict[str, object]) -> ClientMetadata:
+    """Return the metadata of an application, which nobody can change: what was read before is not checked again."""
+    key = orjson.dumps(data)
+    if key not in _metadata:
+        if len(_metadata) >= MAX_METADATA:
+            _metadata.clear()
+        _metadata[key] = stored_metadata(data)
+    return _metadata[key]
 
 
 def load_what_workers_need(settings: Settings) -> None:
