@@ -17,15 +17,20 @@ from typing import Any
 
 import httpx2 as httpx
 from sqlalchemy import select
-from tests.citizens import NEW_PASSWORD, form_at
+from tests.citizens import NEW_PASSWORD
 from tests.conformance.parties import registered
-from tests.support import PASSWORD, Browser, City, RelyingParty, form_of, query_of
+from tests.signed_in import own_form, start_sessions
+from tests.support import PASSWORD, Browser, City, RelyingParty, query_of
 
+from sso import clock
+from sso.http.sign_in.requested_data import shown_digest
 from sso.identity.sessions.models import SsoSession
 from sso.identity.users.models import Credential
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users
+from sso.oidc.store.store import remember_consent
 from sso.platform.outbox.models import Delivery
+from sso.platform.security.tokens import token_hash
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPE = "openid profile"
@@ -151,10 +156,21 @@ async def _refresh(world: World, number: int) -> httpx.Response:
 
 async def _make_devices(world: World, count: int) -> None:
     for _ in range(count):
-        begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
-        page = await world.browser.open(begun["verification_uri_complete"])
-        await world.browser.submit(page, choice="allow")
+        begun, fields = await _begun_device(world)
+        answer = await world.send(0, "/device", fields)
+        assert answer.status_code == 200, answer.text[:500]
+        assert 'name="choice"' not in answer.text, "the page asks again"
         world.devices.append(begun["device_code"])
+
+
+async def _begun_device(world: World) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what a device is answered, and the fields of the form with which its person allows it."""
+    begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
+    client = world.city.provider.registry.get(world.party.client_id)
+    assert client is not None
+    shown = shown_digest(client, client.permissions(world.scope.split()))
+    purpose = f"device {token_hash(begun['device_code']).hex()} {shown}"
+    return begun, {**own_form(world.city, world.browser, purpose), "user_code": begun["user_code"], "choice": "allow"}
 
 
 async def _poll(world: World, number: int) -> httpx.Response:
@@ -164,9 +180,7 @@ async def _poll(world: World, number: int) -> httpx.Response:
 
 async def _make_waiting_devices(world: World, count: int) -> None:
     for number in range(count):
-        begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
-        page = await world.browser.open(begun["verification_uri_complete"])
-        world.forms[f"device {number}"] = {**form_of(page).fields, "choice": "allow"}
+        begun, world.forms[f"device {number}"] = await _begun_device(world)
         world.devices.append(begun["device_code"])
 
 
@@ -184,7 +198,7 @@ async def _authorize(world: World, number: int) -> httpx.Response:
 
 
 async def _logout_form(world: World, _count: int) -> None:
-    world.forms["logout"] = form_of(await world.browser.open("/logout")).fields
+    world.forms["logout"] = own_form(world.city, world.browser, "logout")
 
 
 async def _sign_out(world: World, number: int) -> httpx.Response:
@@ -204,8 +218,8 @@ async def _suspend(world: World, number: int) -> httpx.Response:
 
 
 async def _withdraw_form(world: World, _count: int) -> None:
-    page = await world.browser.open("/account/applications")
-    world.forms["withdraw"] = {**form_at(page, "/account/applications"), "client": world.party.client_id}
+    form = own_form(world.city, world.browser, "own applications")
+    world.forms["withdraw"] = {**form, "client": world.party.client_id}
 
 
 async def _withdraw(world: World, number: int) -> httpx.Response:
@@ -213,7 +227,7 @@ async def _withdraw(world: World, number: int) -> httpx.Response:
 
 
 async def _password_form(world: World, _count: int) -> None:
-    fields = form_at(await world.other.open("/account/security"), "/account/security")
+    fields = own_form(world.city, world.other, "own security")
     fields |= {"choice": "password", "password": PASSWORD, "new_password": NEW_PASSWORD}
     world.forms["password"] = fields
 
@@ -224,10 +238,10 @@ async def _change_password(world: World, number: int) -> httpx.Response:
 
 async def _login_forms(world: World, count: int) -> None:
     for number in range(count):
-        async with world.at(number).client() as http:
-            page = await http.get("/login")
-            fields = {**form_of(page).fields, "username": world.name, "password": PASSWORD}
-            world.forms[f"login {number}"] = {**fields, "cookies": dict(http.cookies)}
+        async with world.at(number).browser(address=f"203.0.113.{number}") as browser:
+            form = own_form(world.city, browser, "login", session="")
+            fields = {**form, "username": world.name, "password": PASSWORD}
+            world.forms[f"login {number}"] = {**fields, "cookies": dict(browser.http.cookies)}
 
 
 async def _sign_in(world: World, number: int) -> httpx.Response:
@@ -269,21 +283,23 @@ async def application(city: City) -> RelyingParty:
 
 
 async def new_world(hosts: list[City], token: str, party: RelyingParty, scope: str) -> World:
-    """Return a new person who is signed in at two browsers, and allows the application."""
+    """Return a new person who is signed in at two browsers, allows the application, and has used it at the first."""
     city, name = hosts[0], f"pelari{next(_numbers)}"
     mine = (Credential.user_id == city.users["siti"]) & (Credential.kind == "password")
+    client = city.provider.registry.get(party.client_id)
+    assert client is not None
+    allowed = sorted(client.permissions(scope.split()))
+    browser, other = city.browser(), city.browser()
     async with city.provider.db.write() as session:
         secret = (await session.execute(select(Credential.secret).where(mine))).scalar_one()
         person = NewUser.model_validate({"username": name, "name": name.title(), "password_hash": secret})
         (user,) = await create_users(session, [person])
-    browser, other = city.browser(), city.browser()
-    page = await browser.sign_in(party, username=name, scope=scope)
-    assert (await browser.submit(page, choice="allow")).is_redirect
-    async with city.provider.db.read() as session:
-        live = (await session.execute(select(SsoSession.id).where(SsoSession.user_id == user.id))).scalar_one()
-    page = await other.submit(await other.open("/login"), username=name, password=PASSWORD)
-    assert page.url.path == "/", page.text[:500]
-    return World(hosts, token, party, user.id, name, browser, other, live, scope)
+        await session.flush()
+        live, _ = await start_sessions(session, city, user, [browser, other])
+        await remember_consent(session, user.id, party.client_id, allowed, clock.now())
+    world = World(hosts, token, party, user.id, name, browser, other, live, scope)
+    await new_code(world)
+    return world
 
 
 async def prepare(world: World, act: Act, count: int) -> None:
@@ -316,10 +332,13 @@ async def race(world: World, first: Act, second: Act, requests: int) -> list[tup
     return list(await asyncio.gather(*(one(act, number) for act, number in plan)))
 
 
-async def come_back(world: World) -> None:
-    """Let the person, and the application, do again what they may: what was over must not come to life by that."""
-    await world.api(0, "POST", f"/users/{world.user_id}/enable")
-    await world.api(0, "POST", f"/clients/{world.party.client_id}/resume", json={})
+async def come_back(world: World, names: set[str]) -> None:
+    """Let the person, and the application, do again what they may: what was over must not come to life by that.
+    ``names`` are those of the two acts."""
+    if "disable" in names:
+        await world.api(0, "POST", f"/users/{world.user_id}/enable")
+    if "suspend" in names:
+        await world.api(0, "POST", f"/clients/{world.party.client_id}/resume", json={})
     for host in world.hosts:
         await host.provider.refresh()
 

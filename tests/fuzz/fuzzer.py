@@ -13,8 +13,9 @@ import random
 import re
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -52,15 +53,51 @@ DOCUMENTS: tuple[tuple[str, str, type[BaseModel], dict[str, Any]], ...] = (
 )
 EXPECTED = (501, 503, 505)
 """Answers from 500 on that are none of ours to mend: a queue that is full says 503."""
+Choice = Callable[[str], bool]
+"""Chooses routes by their paths."""
 
 
-def routes() -> list[tuple[str, str]]:
-    """Return method and path of every route."""
+def routes(only: Choice | None = None) -> list[tuple[str, str]]:
+    """Return method and path of every route, or of those whose path ``only`` chooses."""
     every = [route for router in ROUTERS for route in router.routes]
     found = [(method, one.path) for one in every if isinstance(one, Route) for method in sorted(one.methods or ())]
-    return [one for one in found if one[0] not in ("HEAD", "OPTIONS")]
+    return [one for one in found if one[0] not in ("HEAD", "OPTIONS") and (only is None or only(one[1]))]
 
 
+def everywhere(_path: str) -> bool:
+    """Choose every route."""
+    return True
+
+
+def reads_tokens(path: str) -> bool:
+    """Tell whether a route reads an access token: to the others a program is nobody."""
+    return path.startswith(("/api/", "/ssf/", "/userinfo", "/register", "/metrics"))
+
+
+def reads_sessions(path: str) -> bool:
+    """Tell whether a route may read who is signed in at a browser: to the others that is nobody."""
+    return not path.startswith(
+        ("/api/", "/ssf/", "/.well-known/", "/static/", "/token", "/par", "/introspect", "/revoke")
+    )
+
+
+def of_citizens(path: str) -> bool:
+    """Tell whether a page may be open to a citizen: the pages of others refuse them before they read anything, as they
+    refuse nobody."""
+    return reads_sessions(path) and not path.startswith(("/admin", "/developer"))
+
+
+def of_developers(path: str) -> bool:
+    """Choose the pages of developers."""
+    return path.startswith("/developer")
+
+
+def of_administrators(path: str) -> bool:
+    """Choose the pages of administrators."""
+    return path.startswith("/admin")
+
+
+@cache
 def names_in_sources() -> list[str]:
     """Return the names of parameters and fields that pages read."""
     text = "\n".join(one.read_text() for one in sorted(SOURCES.rglob("*.py")))
@@ -122,17 +159,20 @@ class Fuzzer:
 
     # Addresses
 
-    async def addresses(self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0) -> None:
+    async def addresses(
+        self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0, only: Choice = everywhere
+    ) -> None:
         """Put every value into every part of a path, and many into every query.
 
         Args:
             http: who asks.
             known: a real value for each part of a path.
             share: how many of the values, from 0 to 1.
+            only: which routes.
         """
         names = [*PROTOCOL, *names_in_sources()]
         values = list(TEXT.items())
-        for method, path in routes():
+        for method, path in routes(only):
             parts = re.findall(r"\{(\w+)\}", path)
             real = _filled(path, known)
             self.reached.add((method, path))
@@ -149,9 +189,11 @@ class Fuzzer:
                     chosen = [(one, value[:3000]) for one in self.random.sample(names, 4)]
                     await self.send(http, method, f"{real}?{urlencode(chosen)}", f"query {chosen!r:.200} {name}")
 
-    async def each_query(self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0) -> None:
+    async def each_query(
+        self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0, only: Choice = everywhere
+    ) -> None:
         """Put a value into one parameter of a query at a time: of those that the file of the route reads."""
-        for method, path in routes():
+        for method, path in routes(only):
             if method != "GET":
                 continue
             for one in _names_near(path):
@@ -163,9 +205,16 @@ class Fuzzer:
 
     # Forms
 
-    async def forms(self, browser: Browser, known: dict[str, str], username: str, share: float = 1.0) -> None:
+    async def forms(
+        self,
+        browser: Browser,
+        known: dict[str, str],
+        username: str,
+        share: float = 1.0,
+        only: Choice = everywhere,
+    ) -> None:
         """Put values into the fields of every form of every page that somebody may see, with its own token."""
-        for method, path in routes():
+        for method, path in routes(only):
             if method != "GET" or path.startswith(("/api/", "/check/", "/logo/", "/open/")):
                 continue
             page = await browser.http.get(_filled(path, known))
@@ -187,10 +236,12 @@ class Fuzzer:
                 fields = {**form.fields, **({button[0]: button[1]} if button[0] else {}), one: value}
                 yield fields, f"{one}={name} with {button[0]}={button[1]}"
 
-    async def bare_posts(self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0) -> None:
+    async def bare_posts(
+        self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0, only: Choice = everywhere
+    ) -> None:
         """Post every field that sources and protocol know, without a page before."""
         names = [*PROTOCOL, *names_in_sources()]
-        for method, path in routes():
+        for method, path in routes(only):
             if method == "GET" or path.startswith("/api/"):
                 continue
             for name, value in self._some(list(TEXT.items()), share):

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import PROGRAM_SCOPES
-from tests.fuzz.fuzzer import Fuzzer, routes
+from tests.fuzz.fuzzer import (
+    Fuzzer,
+    of_administrators,
+    of_citizens,
+    of_developers,
+    reads_sessions,
+    reads_tokens,
+    routes,
+)
+from tests.signed_in import signed_in
 from tests.support import City
-from tests.web.test_developer import person, register, signed_in
+from tests.web.test_developer import person, register
 
 from sso.identity.users.service import find, set_roles
 
@@ -62,21 +71,21 @@ async def test_no_route_fails_whatever_is_sent(city: City) -> None:
     receiver.headers["Authorization"] = f"Bearer {signals.body.get('access_token', '')}"
     parts = [
         lambda: fuzzer.addresses(anonymous, known, SHARE),
-        lambda: fuzzer.addresses(program, known, SHARE),
-        lambda: fuzzer.addresses(administrator.http, known, SHARE),
+        lambda: fuzzer.addresses(program, known, SHARE, reads_tokens),
+        lambda: fuzzer.addresses(administrator.http, known, SHARE, reads_sessions),
         lambda: fuzzer.each_query(administrator.http, known, SHARE),
-        lambda: fuzzer.each_query(citizen.http, known, SHARE),
+        lambda: fuzzer.each_query(citizen.http, known, SHARE, of_citizens),
         lambda: fuzzer.bare_posts(anonymous, known, SHARE),
-        lambda: fuzzer.bare_posts(administrator.http, known, SHARE),
-        lambda: fuzzer.bare_posts(receiver, known, SHARE),
+        lambda: fuzzer.bare_posts(administrator.http, known, SHARE, reads_sessions),
+        lambda: fuzzer.bare_posts(receiver, known, SHARE, reads_tokens),
         lambda: fuzzer.headers(anonymous, known, SHARE),
         lambda: fuzzer.headers(program, known, SHARE),
         lambda: fuzzer.api(program, known, SHARE),
         lambda: fuzzer.documents(receiver, SHARE),
-        lambda: fuzzer.forms(citizen, known, "siti", SHARE),
-        lambda: fuzzer.forms(developer, known, "dimas", SHARE),
-        lambda: fuzzer.forms(administrator, known, "ratna", SHARE),
-        lambda: fuzzer.forms(city.browser(), known, "budi", SHARE),
+        lambda: fuzzer.forms(citizen, known, "siti", SHARE, of_citizens),
+        lambda: fuzzer.forms(developer, known, "dimas", SHARE, of_developers),
+        lambda: fuzzer.forms(administrator, known, "ratna", SHARE, of_administrators),
+        lambda: fuzzer.forms(city.browser(), known, "budi", SHARE, of_citizens),
     ]
     for part in parts:
         await part()

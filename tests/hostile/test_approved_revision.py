@@ -12,10 +12,14 @@ import httpx2 as httpx
 import jwt
 import pytest
 from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+from tests.api.conftest import person_with
+from tests.signed_in import signed_in
 from tests.support import ONE_DATABASE, Browser, City, challenge_of
-from tests.web.test_developer import NEW, person, post, register, secret_of, signed_in
+from tests.web.test_developer import NEW, person, post, register, secret_of
 
 from sso.clients.models import Application, RelyingPartyCheck
+from sso.platform.actor import Actor
 from sso.platform.security.outbound_errors import OutboundFailed
 from sso.platform.security.outbound_http import Visited
 from sso.portal.rp_check import fake_provider, results
@@ -117,20 +121,61 @@ async def with_sandbox(city: City) -> tuple[Browser, str]:
     return developer, secret_of(await register(developer, **PLACES))
 
 
-async def check(city: City, developer: Browser, party: RelyingParty) -> tuple[bool, dict[str, str]]:
-    """Let the sandbox be checked; return whether the page says that it passed, and each outcome."""
-    outbound = city.provider.outbound
-    outbound.visit, outbound.post_form = party.visit, party.post_form  # type: ignore[method-assign, assignment]
+Outcomes = tuple[bool, dict[str, str]]
+"""Whether a check was passed, and the outcome of each case."""
+
+
+async def check_by_page(city: City, developer: Browser, party: RelyingParty) -> Outcomes:
+    """Let the sandbox be checked by a developer; return whether the page says that it passed, and each outcome."""
+    _answers_as(city, party)
     await city.provider.refresh()
     begun = await post(developer, await developer.open(CHECK), page=f"{HERE}/")
     assert begun.status_code == 200, begun.text[:800]
+    passed, outcomes = await _result(city)
+    page = (await developer.open(CHECK)).text
+    assert ("Lulus pada" in page) == passed, page
+    return passed, outcomes
+
+
+async def check(city: City, party: RelyingParty) -> Outcomes:
+    """Let the sandbox be checked as the page does it."""
+    _answers_as(city, party)
+    await city.provider.refresh()
+    async with city.provider.db.write() as session:
+        begun = await _begun(city, session)
+    rp_check.start(city.provider, begun)
+    return await _result(city)
+
+
+async def pass_check(city: City) -> None:
+    """Store what a check stores that was begun now and is passed: it takes a second to play every case."""
+    await city.provider.refresh()
+    outcomes = {**dict.fromkeys(fake_provider.WRONG, "refused"), "honest": "passed", "honest_again": "passed"}
+    findings = [{"case": case, "outcome": outcome, "detail": ""} for case, outcome in outcomes.items()]
+    async with city.provider.db.write() as session:
+        begun = await _begun(city, session)
+        begun.status, begun.results = "done", {**begun.results, "findings": findings}
+        assert results.passed(begun)
+
+
+async def _begun(city: City, session: AsyncSession) -> RelyingPartyCheck:
+    application = await session.get(Application, "antrean")
+    assert application is not None
+    about = (city.provider.registry, city.settings, application, f"{HERE}/")
+    return await rp_check.begin_check(session, *about, actor=Actor("test"))
+
+
+def _answers_as(city: City, party: RelyingParty) -> None:
+    outbound = city.provider.outbound
+    outbound.visit, outbound.post_form = party.visit, party.post_form  # type: ignore[method-assign, assignment]
+
+
+async def _result(city: City) -> Outcomes:
     for task in list(rp_check._RUNNING):
         await task
     async with city.provider.db.read() as session:
         found = await checks.last_check(session, "antrean")
         assert found is not None
-    page = (await developer.open(CHECK)).text
-    assert ("Lulus pada" in page) == results.passed(found), page
     return results.passed(found), {one["case"]: one["outcome"] for one in found.results["findings"]}
 
 
@@ -172,15 +217,15 @@ DEAD: dict[str, Callable[[RelyingParty, str], Visited | None]] = {
 @ONE_DATABASE
 async def test_an_application_that_works_passes_and_one_that_is_dead_does_not(city: City) -> None:
     developer, secret = await with_sandbox(city)
-    passed, outcomes = await check(city, developer, RelyingParty(city, secret))
+    passed, outcomes = await check_by_page(city, developer, RelyingParty(city, secret))
     assert passed, outcomes
     assert set(outcomes.values()) == {"passed", "refused"}
     for name, broken in DEAD.items():
         party = RelyingParty(city, secret)
         party.broken = broken
-        passed, outcomes = await check(city, developer, party)
+        passed, outcomes = await check(city, party)
         assert not passed, (name, outcomes)
-    passed, outcomes = await check(city, developer, RelyingParty(city, secret, ()))
+    passed, outcomes = await check_by_page(city, developer, RelyingParty(city, secret, ()))
     assert not passed
     careless = {"honest": "passed", "honest_again": "passed", **dict.fromkeys(fake_provider.WRONG, "accepted")}
     careless["replayed_code"] = "refused"  # its code_verifier is used up, so that the code is worth nothing
@@ -188,38 +233,41 @@ async def test_an_application_that_works_passes_and_one_that_is_dead_does_not(ci
     for form in ({"redirect_uri": f"{HERE}/other"}, {"code_verifier": "x" * 50}, {"client_secret": "wrong"}):
         party = RelyingParty(city, secret)
         party.form = form
-        assert not (await check(city, developer, party))[0], form
-    assert not (await check(city, developer, RelyingParty(city, "wrong")))[0]
+        assert not (await check(city, party))[0], form
+    assert not (await check(city, RelyingParty(city, "wrong")))[0]
     await developer.http.aclose()
 
 
 async def test_a_passed_check_holds_for_what_was_checked_alone(city: City) -> None:
-    developer, secret = await with_sandbox(city)
-    admin = await signed_in(city, "ratna")
-    party = RelyingParty(city, secret)
+    developer, _ = await with_sandbox(city)
+    await developer.http.aclose()
+    owner, admin = await person_with(city, "developer", name="dimas"), await person_with(city, "admin", name="ratna")
+    path = "/applications/antrean"
+    said = await owner.get(path)
+    document, sandbox = said["document"], said["sandbox"]
 
     async def submits() -> bool:
-        answer = await post(developer, await developer.open(APP), choice="submit", text="")
-        assert answer.status_code in (200, 409)
+        answer = await owner("POST", f"{path}/acts", json={"act": "submit"})
+        assert answer.status_code in (200, 409), answer.text
         return answer.status_code == 200
 
-    async def save(**changes: str) -> None:
-        page = await developer.open(f"{APP}/settings")
-        answer = await post(developer, page, f"{APP}/settings", **{**NEW, **PLACES, **changes})
-        assert answer.status_code == 200, answer.text[:2000]
+    async def save(in_sandbox: dict[str, Any] | None = None, **changes: Any) -> None:
+        body = {"document": {**document, **changes}, "sandbox": {**sandbox, **(in_sandbox or {})}}
+        answer = await owner("PUT", path, json={**body, "revision": (await owner.get(path))["revision"]})
+        assert answer.status_code == 200, answer.text
 
-    async def review(choice: str) -> int:
-        page = await admin.open(ADMIN)
-        return (await post(admin, page, f"{ADMIN}/review", choice=choice, text="Ini.")).status_code
+    async def review(decision: str) -> int:
+        body = {"decision": decision, "text": "Ini.", "revision": (await admin.get(path))["revision"]}
+        return (await admin("POST", f"{path}/review", json=body)).status_code
 
     assert not await submits()
-    assert (await check(city, developer, party))[0]
+    await pass_check(city)
     await save(description="Kata-kata lain saja.")
     assert await submits(), "texts change nothing that was checked"
     assert await review("send_back") == 200
-    changes: list[dict[str, str]] = [
-        {"redirect_uris": "https://antrean.example/lain"},
-        {"sandbox.redirect_uris": f"{HERE}/callback\n{HERE}/kedua"},
+    changes: list[dict[str, Any]] = [
+        {"redirect_uris": ["https://antrean.example/lain"]},
+        {"in_sandbox": {"redirect_uris": [f"{HERE}/callback", f"{HERE}/kedua"]}},
         {"backchannel_logout_uri": "https://antrean.example/keluar"},
         {"token_endpoint_auth_method": "client_secret_post"},
     ]
@@ -228,7 +276,7 @@ async def test_a_passed_check_holds_for_what_was_checked_alone(city: City) -> No
         assert not await submits(), change
         await save()
         assert await submits(), "as it was checked"
-        await post(developer, await developer.open(APP), choice="withdraw")
+        assert (await owner("POST", f"{path}/acts", json={"act": "withdraw"})).status_code == 200
     assert await submits()
     async with city.provider.db.write() as session:  # an administrator changed what was checked
         found = await session.get(Application, "antrean")
@@ -236,10 +284,8 @@ async def test_a_passed_check_holds_for_what_was_checked_alone(city: City) -> No
         found.document = {**found.document, "redirect_uris": ["https://lain.example/cb"]}
         found.revision += 1
     assert await review("approve") == 409
-    assert (await check(city, developer, party))[0]
+    await pass_check(city)
     assert await review("approve") == 200
-    await developer.http.aclose()
-    await admin.http.aclose()
 
 
 @pytest.mark.parametrize("overrides", [{"relying_party_check": "offered"}])
@@ -304,7 +350,7 @@ async def test_an_honest_application_that_keeps_keys_passes_again_and_again(city
     developer, secret = await with_sandbox(city)
     honest, stubborn = Keeping(city, secret), Keeping(city, secret, stubborn=True)
     for party in (honest, stubborn, honest):
-        passed, outcomes = await check(city, developer, party)
+        passed, outcomes = await check(city, party)
         assert passed, outcomes
     assert (len(honest.kept), len(stubborn.kept)) == (1, 1), "the key stays from one check to the next"
     async with city.client() as http:
@@ -312,12 +358,12 @@ async def test_an_honest_application_that_keeps_keys_passes_again_and_again(city
     assert [one["kid"] for one in shown] == list(honest.kept), "it can be fetched between checks"
     async with city.provider.db.write() as session:
         await session.execute(update(RelyingPartyCheck).values(play=None))  # the key is gone
-    passed, outcomes = await check(city, developer, honest)
+    passed, outcomes = await check(city, honest)
     assert passed, outcomes
     assert len(honest.kept) == 2, "another key has another kid"
     async with city.provider.db.write() as session:
         await session.execute(update(RelyingPartyCheck).values(play=None))
-    passed, outcomes = await check(city, developer, stubborn)
+    passed, outcomes = await check(city, stubborn)
     assert (passed, outcomes["honest"]) == (False, "failed")
     async with city.provider.db.read() as session:
         found = await checks.last_check(session, "antrean")

@@ -23,8 +23,9 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from sqlalchemy import select
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.fuzz.fuzzer import routes
+from tests.signed_in import signed_in
 from tests.support import ISSUER, KEY_OF_KUNCI, City, Forms, query_of
-from tests.web.test_developer import NEW, person, register, signed_in
+from tests.web.test_developer import NEW, person, register
 
 from sso.clients.catalogue import CatalogueError, read_catalogue
 from sso.clients.models import Application

@@ -10,8 +10,9 @@ import httpx2 as httpx
 import pyotp
 import pytest
 from sqlalchemy import select
-from tests.citizens import NEW_PASSWORD, Authenticator, form_at, here, kinds, options_of
+from tests.citizens import NEW_PASSWORD, Authenticator, form_at, kinds, options_of
 from tests.hostile.test_races import Interposed
+from tests.signed_in import own_form, sign_in_at
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
@@ -87,14 +88,13 @@ async def what_is(city: City) -> Any:
 async def test_who_was_signed_out_meanwhile_changes_nothing(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     middle, wrong = Interposed(city, monkeypatch), []
     async with city.browser() as owner:
-        await here(city, owner)
+        await sign_in_at(city, owner, "siti")
         before = await what_is(city)
         for act in ACTS:
             async with city.browser() as thief:
-                await here(city, thief)
+                await sign_in_at(city, thief, "siti")
                 path, fields = await act(thief)
-                page = await owner.open("/account/sessions")
-                form = form_at(page, "/account/sessions")
+                form = own_form(city, owner, "own sessions")
                 ended: list[httpx.Response] = []
 
                 async def end(form: dict[str, str] = form, ended: list[httpx.Response] = ended) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from tests.api.test_access import ROUTES, call
 from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, notices, post, token_of
 from tests.delivery.test_proof import add
 from tests.routes import ROUTERS
+from tests.signed_in import sign_in_at
 from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
@@ -49,6 +51,7 @@ HELP = {
 }  # fmt: skip
 """What a locked person needs: recovering, the report itself, signing out, and documents for everybody."""
 SERVICE = "https://lama.example/masuk"
+LANGUAGES = (("id", "Akun Anda dikunci"), ("en", "Your account is locked"))
 FOR_EVERYBODY = {
     "/logo/{client_id}", "/picture/{picture_id}", "/open/{client_id}", "/password-strength", "/recovery-codes",
 }  # fmt: skip
@@ -81,11 +84,11 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
     await add(city, "lama-cas", type="cas", redirect_uris=[SERVICE])
     party = city.relying_party("warga")
     async with city.browser() as browser:
-        await here(city, browser, "budi")
+        await sign_in_at(city, browser, "budi")
         assert (await browser.open("/account")).status_code == 200
         waiting = form_of(await browser.open(city.relying_party("mitra").url())).fields["i"]
         await lock(city, "budi")
-        checked, failed = 0, []
+        checked, failed, shown = 0, [], Counter[str]()
         for route in PAGES:
             if route.path in PROTOCOL | HELP | FOR_EVERYBODY | BEFORE_A_SESSION or route.path.startswith(
                 ("/ssf/", "/check/")
@@ -94,16 +97,17 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
             asks = {"/authorize": dict(party.parameters()), "/cas/login": {"service": SERVICE}}.get(route.path)
             path = f"{route.path}?{urlencode(asks)}" if asks else address(route)
             for method in route.methods:
-                for language, text in (("id", "Akun Anda dikunci"), ("en", "Your account is locked")):
-                    sent: dict[str, Any] = {"headers": {"Accept-Language": language}}
-                    if method != "GET":
-                        sent["data"] = asks or {"x": "1", "i": waiting}
-                    answer = await browser.http.request(method, path, **sent)
-                    if answer.status_code != 403 or text not in answer.text or "/recover" not in answer.text:
-                        failed.append(f"{method} {route.path}: {answer.status_code}")
-                checked += 1
+                language, text = LANGUAGES[checked % 2]  # one page in two languages, in turn
+                sent: dict[str, Any] = {"headers": {"Accept-Language": language}}
+                if method != "GET":
+                    sent["data"] = asks or {"x": "1", "i": waiting}
+                answer = await browser.http.request(method, path, **sent)
+                if answer.status_code != 403 or text not in answer.text or "/recover" not in answer.text:
+                    failed.append(f"{method} {route.path} {language}: {answer.status_code}")
+                checked, shown[method + language] = checked + 1, shown[method + language] + 1
         assert not failed, sorted(set(failed))
         assert checked > 80
+        assert min(shown[method + language] for method in ("GET", "POST") for language, _ in LANGUAGES) > 20
         silent = await browser.http.get(party.url(prompt="none"))
         assert query_of(silent.headers["location"])["error"] == "login_required"
         for path in ("/recover", "/logout", "/terms"):

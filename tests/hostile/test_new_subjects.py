@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import select
 from tests.api.conftest import Api, person_with, program
 from tests.cli.conftest import Cli, cli
+from tests.signed_in import signed_in
 from tests.support import City
-from tests.web.test_developer import post, signed_in
+from tests.web.test_developer import post
 
 from sso import clock
 from sso.clients.metadata import ClientMetadata

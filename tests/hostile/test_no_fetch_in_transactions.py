@@ -28,7 +28,8 @@ SENDERS = ("get", "post", "post_form", "visit", "ready")
 
 def functions() -> Iterator[tuple[str, ast.AsyncFunctionDef]]:
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if "async def" in text else ():
             if isinstance(node, ast.AsyncFunctionDef):
                 yield f"{path.relative_to(SOURCE)}:{node.lineno} {node.name}", node
 
@@ -51,13 +52,14 @@ def fetches(node: ast.AST, known: set[str]) -> bool:
         return False
     called = node.value.func
     if isinstance(called, ast.Attribute):
-        owner = ast.unparse(called.value)
-        if called.attr in SENDERS and owner.removesuffix("()").endswith(("outbound", "client_keys")):
-            return True
-        return called.attr in known
+        return called.attr in known or (called.attr in SENDERS and is_sender(called.value))
     if isinstance(called, ast.Name) and called.id in known:
         return True
     return any(is_passed_on(one, known) for one in node.value.args)
+
+
+def is_sender(owner: ast.expr) -> bool:
+    return ast.unparse(owner).removesuffix("()").endswith(("outbound", "client_keys"))
 
 
 def is_passed_on(argument: ast.expr, known: set[str]) -> bool:
@@ -71,13 +73,14 @@ def fetching_names(found: list[tuple[str, ast.AsyncFunctionDef]]) -> set[str]:
     """Return the names of functions that fetch, directly or through others. A name that several functions have tells
     nothing about which one is called."""
     counts = Counter(one.name for _, one in found)
+    awaits = {
+        one.name: [node for node in own_nodes(one.body) if isinstance(node, ast.Await)]
+        for _, one in found
+        if counts[one.name] == 1
+    }
     known: set[str] = set()
     while True:
-        more = {
-            one.name
-            for _, one in found
-            if counts[one.name] == 1 and any(fetches(node, known) for node in own_nodes(one.body))
-        }
+        more = {name for name, nodes in awaits.items() if any(fetches(node, known) for node in nodes)}
         if more == known:
             return known
         known = more

@@ -16,6 +16,7 @@ from tests.api.conftest import person_with
 from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, post, sent
 from tests.conformance.parties import KeyPair, key_set
 from tests.conformance.test_rfc7523_jwt_bearer import GRANT, assertion, trusting
+from tests.signed_in import own_form, sign_in_at
 from tests.support import PASSWORD, Browser, City, form_of, query_of
 
 from sso import clock
@@ -113,7 +114,8 @@ async def guess(city: City, typed: str, times: int, address: str = "203.0.113.7"
     async with city.client(address=address) as http:
         browser = Browser(city, http)
         for _ in range(times):
-            found.append((await here(city, browser, typed, "wrong")).status_code)
+            fields = {**own_form(city, browser, "login", session=""), "username": typed, "password": "wrong"}
+            found.append((await http.post("/login", data=fields)).status_code)
     return found
 
 
@@ -160,7 +162,7 @@ async def test_whoever_acts_on_a_text_that_means_two_people_names_the_id(city: C
     assert [one["id"] for one in await api.pages("/users", identifier=DIGITS)] == [a, b]
     assert [one["id"] for one in await api.pages("/users", identifier=E164)] == [b]
     async with city.browser() as browser:
-        await here(city, browser, "ratna")
+        await sign_in_at(city, browser, "ratna")
         shown = (await browser.open(f"/admin/people?q={DIGITS}")).text
         assert (a in shown, b in shown) == (True, True)
     async with city.provider.db.read() as session:
@@ -176,7 +178,7 @@ async def test_nobody_chooses_a_user_name_that_can_be_somebody_elses_identifier(
     budi = str(city.users["budi"])
     wrong = ("081234567890", "0812-3456-7890", NIK, NIP, "12345", "367101.410490.0001", budi, "a@b.id")
     async with city.browser() as browser:
-        await here(city, browser, "siti")
+        await sign_in_at(city, browser, "siti")
         for name in wrong:
             page = await browser.open("/account/contacts")
             answer = await post(browser, "/account/contacts", {"choice": "username", "username": name}, page)

@@ -140,7 +140,7 @@ async def test_an_end_in_the_middle_of_every_other_act(city: City, monkeypatch: 
         middle.arm(end)
         statuses.append(await send(world, first, 0))
         if APPLICATION in world.ended or first.name == "disable" or second.name == "disable":
-            await come_back(world)
+            await come_back(world, {first.name, second.name})
         lives = await what_lives(world, {first.name, second.name})
         if max(statuses) >= 500 or len(statuses) != 2 or lives:
             wrong.append((first.name, second.name, statuses, lives))
@@ -160,7 +160,7 @@ async def test_every_pair_of_acts_at_once(city: City, tmp_path: Path, database_k
             seen.update(name for name, status in answers if status in (200, 303))
             broken = Counter((name, status) for name, status in answers if status >= 500)
             if APPLICATION in ending or "disable" in names:
-                await come_back(world)
+                await come_back(world, names)
             lives = await what_lives(world, names)
             if broken or lives:
                 wrong.append((first.name, second.name, dict(broken), lives))

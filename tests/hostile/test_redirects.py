@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+
 from tests.demands import demand
-from tests.support import City
+from tests.support import City, query_of
 
 from sso.clients.redirect_uris import is_registered
 
@@ -53,13 +54,16 @@ TRICKS = [
 
 
 @demand("RFC 9700 2.1", "redirect URIs match exactly: paths, queries, userinfo, case, ports, look-alikes")
-@pytest.mark.parametrize("uri", TRICKS, ids=range(len(TRICKS)))
-async def test_a_redirect_uri_that_is_not_registered_is_a_page(city: City, uri: str) -> None:
+async def test_a_redirect_uri_that_is_not_registered_is_a_page(city: City) -> None:
+    wrong = []
     async with city.browser() as browser:
-        for changes in ({}, {"prompt": "none"}, {"response_type": "nonsense"}):
-            answer = await browser.open(city.relying_party("warga").url(redirect_uri=uri, **changes))
-            assert answer.status_code == 400
-            assert "location" not in answer.headers
+        for uri in TRICKS:
+            for changes in ({}, {"prompt": "none"}, {"response_type": "nonsense"}):
+                answer = await browser.open(city.relying_party("warga").url(redirect_uri=uri, **changes))
+                if answer.status_code != 400 or "location" in answer.headers:
+                    wrong.append((uri, changes, answer.status_code))
+        assert not wrong
+        assert "code" in query_of((await browser.sign_in(city.relying_party("warga"))).headers["location"])
 
 
 NATIVE = [
@@ -86,12 +90,14 @@ NATIVE = [
 
 
 @demand("RFC 8252 8.4", "tricks with loopback ports and schemes")
-@pytest.mark.parametrize("uri", NATIVE)
-async def test_tricks_with_loopback_ports_and_schemes(city: City, uri: str) -> None:
+async def test_tricks_with_loopback_ports_and_schemes(city: City) -> None:
+    wrong = []
     async with city.browser() as browser:
-        answer = await browser.open(city.relying_party("ponsel").url(redirect_uri=uri))
-    assert answer.status_code == 400
-    assert "location" not in answer.headers
+        for uri in NATIVE:
+            answer = await browser.open(city.relying_party("ponsel").url(redirect_uri=uri))
+            if answer.status_code != 400 or "location" in answer.headers:
+                wrong.append((uri, answer.status_code))
+    assert not wrong
 
 
 def test_a_loopback_port_is_free_only_for_native_applications() -> None:
@@ -101,13 +107,16 @@ def test_a_loopback_port_is_free_only_for_native_applications() -> None:
 
 
 @demand("RFC 9700 4.11", "no open redirector")
-@pytest.mark.parametrize("value", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
-async def test_no_parameter_of_a_page_leads_away(city: City, value: str) -> None:
+async def test_no_parameter_of_a_page_leads_away(city: City) -> None:
+    wrong = []
     async with city.browser() as browser:
-        for name in ("next", "return_to", "redirect", "url", "i", "lang"):
-            for path in ("/login", "/", "/logout"):
-                answer = await browser.http.get(path, params={name: value})
-                location = answer.headers.get("location", "/")
-                assert location.startswith("/")
-                assert not location.startswith("//")
-                assert f'href="{value}' not in answer.text
+        for value, name, path in itertools.product(
+            ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"),
+            ("next", "return_to", "redirect", "url", "i", "lang"),
+            ("/login", "/", "/logout"),
+        ):
+            answer = await browser.http.get(path, params={name: value})
+            location = answer.headers.get("location", "/")
+            if not location.startswith("/") or location.startswith("//") or f'href="{value}' in answer.text:
+                wrong.append((path, name, value, location))
+    assert not wrong

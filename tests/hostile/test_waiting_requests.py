@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import httpx2 as httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select, union_all
 from tests.conformance.parties import registered
 from tests.conformance.test_rfc8628_devices import begin, decide, device, poll
 from tests.conftest import settings_for
@@ -33,6 +33,14 @@ from sso.schema import metadata
 
 METRICS = ("usage_counts", "client_mistakes", "processes")
 """Tables that a process writes every few seconds, whatever is asked."""
+COUNTS = union_all(
+    *(
+        select(literal(table.name).label("table"), func.count().label("count_of_rows")).select_from(table)
+        for table in metadata.sorted_tables
+        if table.name not in METRICS
+    )
+)
+"""How many rows each table has, in one statement."""
 GONE = "Halaman ini sudah kedaluwarsa"
 OTHER_KEY = "another secret key for tests of more than 32 characters"
 
@@ -45,10 +53,7 @@ def overrides() -> dict[str, Any]:
 async def rows(city: City) -> dict[str, int]:
     """Return how many rows each table has."""
     async with city.provider.db.read() as session:
-        counted = {}
-        for table in [one for one in metadata.sorted_tables if one.name not in METRICS]:
-            counted[table.name] = int((await session.execute(select(func.count()).select_from(table))).scalar_one())
-    return counted
+        return {row.table: row.count_of_rows for row in await session.execute(COUNTS)}
 
 
 def token_of(page: httpx.Response) -> str:
@@ -68,11 +73,11 @@ async def signed_in(browser: Browser, page: httpx.Response, username: str = "sit
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
-async def test_a_thousand_requests_without_a_session_cost_no_statement_and_no_row(city: City) -> None:
+async def test_many_requests_without_a_session_cost_no_statement_and_no_row(city: City) -> None:
     url, before = city.relying_party("warga").url(), await rows(city)
     statements = Statements(city)
     async with city.client() as http:
-        for _ in range(1000):
+        for _ in range(100):  # each is the same: none reads or writes a row
             http.cookies.clear()
             assert (await http.get(url)).status_code == 200
     assert not [one for one in statements.take() if not any(name in one for name in METRICS)]
