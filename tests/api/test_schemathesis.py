@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
-import uvicorn
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, settings
+from requests.structures import CaseInsensitiveDict
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
+from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from sso.app import create_app
 from sso.http.api.openapi import description
@@ -26,37 +30,100 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.group("schemathesis")
 """One worker makes the operations, and what Hypothesis computes once for each process: 6 s of CPU."""
+ORIGIN = "http://127.0.0.1"
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "12"))
 
 
+class InProcess(requests.adapters.BaseAdapter):
+    """Gives requests to the application as uvicorn does, without a server: for 5,500 requests a server and the
+    connection to it take 15 s. What comes over a real connection is tested in tests/hostile/test_wire.py."""
+
+    def __init__(self, app: FastAPI, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._app = app
+        self._loop = loop
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        messages = self._loop.run_until_complete(self._call(request))
+        assert [one["type"] for one in messages[:1]] == ["http.response.start"], messages
+        content = b"".join(one.get("body", b"") for one in messages[1:])
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in messages[0]["headers"]]
+        return self._answer(request, messages[0]["status"], headers, content)
+
+    async def _call(self, request: requests.PreparedRequest) -> list[Any]:
+        url = urlsplit(request.url or "")
+        content = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": unquote(url.path),
+            "raw_path": url.path.encode("ascii"),
+            "query_string": url.query.encode("ascii"),
+            "root_path": "",
+            "headers": [(b"host", url.netloc.encode()), *map(_as_bytes, request.headers.items())],
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 80),
+            "state": {},
+        }
+        await self._app(scope, receive, send)
+        return sent
+
+    @staticmethod
+    def _answer(
+        request: requests.PreparedRequest, status: int, headers: list[tuple[str, str]], content: bytes
+    ) -> requests.Response:
+        answer = requests.Response()
+        answer.status_code = status
+        answer.url = request.url or ""
+        answer.request = request
+        answer.headers = CaseInsensitiveDict(headers)
+        length = answer.headers.get("content-length")
+        assert length is None or request.method == "HEAD" or int(length) == len(content), (length, content)
+        answer.raw = HTTPResponse(BytesIO(content), HTTPHeaderDict(headers), status, preload_content=False)
+        answer.encoding = requests.utils.get_encoding_from_headers(answer.headers)
+        return answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _as_bytes(header: tuple[str, str | bytes]) -> tuple[bytes, bytes]:
+    name, value = header
+    return name.lower().encode("latin-1"), value if isinstance(value, bytes) else value.encode("latin-1")
+
+
 @pytest.fixture(scope="module")
-def served(sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server on a filled database, and an access token that may do everything there."""
-    import shutil
-
-    import httpx2 as httpx
-
+def connection(
+    sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[requests.Session]:
+    """A connection to a provider with a filled database, and an access token that may do everything there."""
     directory = tmp_path_factory.mktemp("schemathesis")
     shutil.copy(sqlite_template[0], directory / "sso.db")
-    url = f"sqlite:///{directory / 'sso.db'}"
-    config = uvicorn.Config(
-        create_app(settings_for(url, directory, access_token_lifetime="2h")),
-        port=0,
-        log_level="critical",
-        lifespan="on",
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.02)
-    origin = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    secret = sqlite_template[1]["secrets"]["petugas"]
-    form = {"grant_type": "client_credentials", "scope": PROGRAM_SCOPES}
-    token = httpx.post(f"{origin}/token", data=form, auth=("petugas", secret), timeout=60).json()["access_token"]
-    yield f"{origin} {token}"
-    server.should_exit = True
-    thread.join(20)
+    app = create_app(settings_for(f"sqlite:///{directory / 'sso.db'}", directory, access_token_lifetime="2h"))
+    loop = asyncio.new_event_loop()
+    lifespan = app.router.lifespan_context(app)
+    loop.run_until_complete(lifespan.__aenter__())
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", InProcess(app, loop))
+        form = {"grant_type": "client_credentials", "scope": PROGRAM_SCOPES}
+        secret = sqlite_template[1]["secrets"]["petugas"]
+        token = session.post(f"{ORIGIN}/token", data=form, auth=("petugas", secret)).json()["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        yield session
+    loop.run_until_complete(lifespan.__aexit__(None, None, None))
+    loop.close()
 
 
 def document() -> dict[str, Any]:
@@ -102,24 +169,14 @@ def operations() -> dict[str, schemathesis.schemas.APIOperation]:
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def is_as_it_is_described(case: schemathesis.Case, served: str, connection: requests.Session) -> None:
-    origin, token = served.split()
-    answer = case.call(base_url=origin, headers={"Authorization": f"Bearer {token}"}, session=connection)
-    case.validate_response(answer)
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[requests.Session]:
-    """One connection for all requests: a new one for each of 3,000 takes 5 s."""
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
+def is_as_it_is_described(case: schemathesis.Case, connection: requests.Session) -> None:
+    case.validate_response(case.call(base_url=ORIGIN, session=connection))
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_api_is_as_it_is_described(
-    name: str, operations: dict[str, schemathesis.schemas.APIOperation], served: str, connection: requests.Session
+    name: str, operations: dict[str, schemathesis.schemas.APIOperation], connection: requests.Session
 ) -> None:
     from schemathesis.generation.feedback import FeedbackSources
     from schemathesis.pytest._test_builder import build_operation_test
@@ -134,4 +191,4 @@ def test_the_api_is_as_it_is_described(
         given_kwargs={},
         feedback=feedback,
     )
-    test(served=served, connection=connection)
+    test(connection=connection)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import secrets
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx2 as httpx
@@ -13,14 +15,25 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from sqlalchemy import delete
 from tests.support import ISSUER, PASSWORD, Browser, City, RelyingParty, form_of, query_of
 
 from sso import clock
+from sso.oidc.store.models import Consent
 
 REDIRECT_URI = "https://rp.example/cb"
 ALL_TYPES = ["code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"]
 GRANTS = ["authorization_code", "implicit", "refresh_token"]
 EVERYTHING = {"response_types": ALL_TYPES, "grant_types": GRANTS}
+
+
+_rsa_numbers = itertools.cycle(range(4))
+
+
+@cache
+def _rsa_key(number: int) -> rsa.RSAPrivateKey:
+    """Return one of four keys, which follow each other: to make one takes 100 ms, and no test needs more at once."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @dataclass
@@ -34,7 +47,7 @@ class KeyPair:
     def __post_init__(self) -> None:
         kind: Any
         if self.alg in ("RS256", "PS256", "RSA-OAEP-256"):
-            self.private: Any = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            self.private: Any = _rsa_key(next(_rsa_numbers))
             kind = RSAAlgorithm
         elif self.alg in ("ES256", "ECDH-ES"):
             self.private = ec.generate_private_key(ec.SECP256R1())
@@ -132,6 +145,12 @@ async def authorize(browser: Browser, party: RelyingParty, username: str = "siti
     """Go the whole way of an authorization request."""
     changes = {"code_challenge": None, "code_challenge_method": None, **changes}
     return await go_on(browser, await browser.open(party.url(**changes)), username)
+
+
+async def forget_consents(city: City) -> None:
+    """Let the next request of every application ask for consent again."""
+    async with city.provider.db.write() as session:
+        await session.execute(delete(Consent))
 
 
 async def tokens(browser: Browser, party: RelyingParty, **changes: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from tests.conformance.parties import (
     userinfo,
 )
 from tests.demands import demand
-from tests.support import ISSUER, City, RelyingParty
+from tests.support import ISSUER, Browser, City, RelyingParty
 
 from sso import clock
 from sso.jobs import clear_up
@@ -54,14 +55,15 @@ def decrypted(token: str, pair: KeyPair, alg: str, enc: str) -> str:
 
 
 @demand("Core 2", "ID tokens are signed with the algorithm that the application registered")
-@pytest.mark.parametrize("alg", ALGS)
-async def test_id_tokens_are_signed(city: City, alg: str) -> None:
-    party = await registered(city, id_token_signed_response_alg=alg)
+async def test_id_tokens_are_signed(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        made = await tokens(browser, party)
-    claims = await verified(city, made["id_token"], alg, party.client_id)
-    assert isinstance(claims["aud"], str)
-    assert claims["exp"] > claims["iat"]
+        for alg in ALGS:
+            with subtests.test(alg):
+                party = await registered(city, id_token_signed_response_alg=alg)
+                made = await tokens(browser, party)
+                claims = await verified(city, made["id_token"], alg, party.client_id)
+                assert isinstance(claims["aud"], str)
+                assert claims["exp"] > claims["iat"]
 
 
 @demand("Registration 2", "RS256 where nothing is registered")
@@ -90,32 +92,37 @@ async def test_alg_none(city: City) -> None:
 
 @demand("Core 10.2", "ID tokens are signed and then encrypted as registered")
 @demand("Registration 2", "A128CBC-HS256 where only the key management is registered")
-@pytest.mark.parametrize("alg", ["RSA-OAEP-256", "ECDH-ES"])
-@pytest.mark.parametrize("enc", [*ENCS, None])
-async def test_id_tokens_are_encrypted(city: City, alg: str, enc: str | None) -> None:
-    pair, signing = KeyPair(alg, use="enc"), KeyPair("ES256")
-    party = await registered(
-        city,
-        **EVERYTHING,
-        jwks=key_set(signing, pair),
-        id_token_encrypted_response_alg=alg,
-        **({"id_token_encrypted_response_enc": enc} if enc else {}),
-    )
+async def test_id_tokens_are_encrypted(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        answer = await authorize(browser, party, response_type="code id_token")
-        made = await party.exchange(answer["code"], code_verifier=None)
-        for token in (answer["id_token"], made["id_token"]):
-            assert header_of(token)["cty"] == "JWT"
-            inner = decrypted(token, pair, alg, enc or "A128CBC-HS256")
-            await verified(city, inner, "RS256", party.client_id)
-        assert "code" in await authorize(browser, party, prompt="none", id_token_hint=inner)
+        for alg, enc in itertools.product(["RSA-OAEP-256", "ECDH-ES"], [*ENCS, None]):
+            with subtests.test(f"{alg} {enc}"):
+                pair, signing = KeyPair(alg, use="enc"), KeyPair("ES256")
+                party = await registered(
+                    city,
+                    **EVERYTHING,
+                    jwks=key_set(signing, pair),
+                    id_token_encrypted_response_alg=alg,
+                    **({"id_token_encrypted_response_enc": enc} if enc else {}),
+                )
+                answer = await authorize(browser, party, response_type="code id_token")
+                made = await party.exchange(answer["code"], code_verifier=None)
+                for token in (answer["id_token"], made["id_token"]):
+                    assert header_of(token)["cty"] == "JWT"
+                    inner = decrypted(token, pair, alg, enc or "A128CBC-HS256")
+                    await verified(city, inner, "RS256", party.client_id)
+                assert "code" in await authorize(browser, party, prompt="none", id_token_hint=inner)
 
 
 @demand("Core 5.3.2", "userinfo answers with a signed, an encrypted, or a nested JWT as registered")
-@pytest.mark.parametrize("signing", [None, *ALGS])
-@pytest.mark.parametrize("enc", [None, "A256GCM"])
-async def test_userinfo_as_a_jwt(city: City, world: World, signing: str | None, enc: str | None) -> None:
-    pair = KeyPair("RSA-OAEP-256", use="enc")
+async def test_userinfo_as_a_jwt(city: City, world: World, subtests: pytest.Subtests) -> None:
+    async with city.browser() as browser:
+        for signing, enc in itertools.product([None, *ALGS], [None, "A256GCM"]):
+            with subtests.test(f"{signing} {enc}"):
+                await _userinfo_is_as_registered(browser, world, signing, enc)
+
+
+async def _userinfo_is_as_registered(browser: Browser, world: World, signing: str | None, enc: str | None) -> None:
+    pair, city = KeyPair("RSA-OAEP-256", use="enc"), browser.city
     metadata: dict[str, Any] = {}
     if signing:
         metadata["userinfo_signed_response_alg"] = signing
@@ -123,11 +130,10 @@ async def test_userinfo_as_a_jwt(city: City, world: World, signing: str | None, 
         metadata |= {
             "userinfo_encrypted_response_alg": "RSA-OAEP-256",
             "userinfo_encrypted_response_enc": enc,
-            "jwks_uri": world.publish("/jwks", json.dumps(key_set(pair))),
+            "jwks_uri": world.publish(f"/jwks-{signing}", json.dumps(key_set(pair))),
         }
     party = await registered(city, **metadata)
-    async with city.browser() as browser:
-        made = await tokens(browser, party)
+    made = await tokens(browser, party)
     answer = await party.userinfo(made["access_token"])
     kind = "application/jwt" if metadata else "application/json"
     assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)

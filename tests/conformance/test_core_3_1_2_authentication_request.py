@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import deque
 from typing import Any
 
 import pytest
-from tests.conformance.parties import EVERYTHING, authorize, claims_of, go_on, read_answer, registered, tokens
+from tests.conformance.parties import (
+    EVERYTHING,
+    authorize,
+    claims_of,
+    forget_consents,
+    go_on,
+    read_answer,
+    registered,
+    tokens,
+)
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of, tampered
 
@@ -44,42 +55,43 @@ async def test_without_nonce(city: City) -> None:
     assert "nonce" not in claims_of(made["id_token"])
 
 
+WISHES: list[dict[str, Any]] = [
+    {"display": "page"},
+    {"display": "popup"},
+    {"display": "touch"},
+    {"display": "wap"},
+    {"display": "hologram"},
+    {"ui_locales": "se fr"},
+    {"ui_locales": "id en"},
+    {"claims_locales": "se"},
+    {"claims_locales": "id-ID en"},
+    {"login_hint": "siti@warga.example"},
+    {"login_hint": "x" * 400},
+    {"acr_values": "urn:sso:acr:password"},
+    {"acr_values": "1 2 urn:unknown"},
+    {"scope": "email openid profile"},
+    {"scope": "openid  unknown_scope"},
+    {"max_age": "10000"},
+    {"prompt": "consent"},
+    {"prompt": "login consent"},
+    {"prompt": "select_account"},
+]
+
+
 @demand("Core 3.1.2.1", "display, ui_locales and claims_locales never make a request fail")
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"display": "page"},
-        {"display": "popup"},
-        {"display": "touch"},
-        {"display": "wap"},
-        {"display": "hologram"},
-        {"ui_locales": "se fr"},
-        {"ui_locales": "id en"},
-        {"claims_locales": "se"},
-        {"claims_locales": "id-ID en"},
-        {"login_hint": "siti@warga.example"},
-        {"login_hint": "x" * 400},
-        {"acr_values": "urn:sso:acr:password"},
-        {"acr_values": "1 2 urn:unknown"},
-        {"scope": "email openid profile"},
-        {"scope": "openid  unknown_scope"},
-        {"max_age": "10000"},
-        {"prompt": "consent"},
-        {"prompt": "login consent"},
-        {"prompt": "select_account"},
-    ],
-    ids=str,
-)
-async def test_wishes_never_fail(city: City, changes: dict[str, Any]) -> None:
+async def test_wishes_never_fail(city: City, subtests: pytest.Subtests) -> None:
     party = await registered(city)
-    async with city.browser() as browser:
-        answer = await authorize(browser, party, **changes)
-        assert "code" in answer, answer
-        made = await party.exchange(answer["code"], code_verifier=None)
-    claims = claims_of(made["id_token"])
-    assert claims["acr"] == "urn:sso:acr:password"
-    assert claims["amr"] == ["pwd"]
-    assert abs(claims["auth_time"] - clock.timestamp()) < 10
+    for changes in WISHES:
+        with subtests.test(str(changes)):
+            await forget_consents(city)
+            async with city.browser() as browser:
+                answer = await authorize(browser, party, **changes)
+                assert "code" in answer, answer
+                made = await party.exchange(answer["code"], code_verifier=None)
+            claims = claims_of(made["id_token"])
+            assert claims["acr"] == "urn:sso:acr:password"
+            assert claims["amr"] == ["pwd"]
+            assert abs(claims["auth_time"] - clock.timestamp()) < 10
 
 
 @demand("Core 3.1.2.1", "display=popup and display=touch are respected in the layout")
@@ -116,15 +128,16 @@ async def test_prompt_none(city: City) -> None:
 
 @demand("Core 3.1.2.1", "prompt=none with anything else is an error")
 @demand("Core 3.1.2.6", "errors are returned to the client in its response mode, with state")
-@pytest.mark.parametrize("prompt", ["none login", "none consent", "dance", "create"])
-@pytest.mark.parametrize("response_mode", [None, "query", "fragment", "form_post"])
-async def test_prompts_that_cannot_be(city: City, prompt: str, response_mode: str | None) -> None:
+async def test_prompts_that_cannot_be(city: City, subtests: pytest.Subtests) -> None:
     party = await registered(city)
+    prompts, modes = ("none login", "none consent", "dance", "create"), (None, "query", "fragment", "form_post")
     async with city.browser() as browser:
-        answer = await authorize(browser, party, prompt=prompt, response_mode=response_mode)
-    assert answer["error"] == "invalid_request"
-    assert answer.mode == (response_mode or "query")
-    assert (answer["state"], answer["iss"]) == (party.state, ISSUER)
+        for prompt, mode in itertools.product(prompts, modes):
+            with subtests.test(f"{prompt} {mode}"):
+                answer = await authorize(browser, party, prompt=prompt, response_mode=mode)
+                assert answer["error"] == "invalid_request"
+                assert answer.mode == (mode or "query")
+                assert (answer["state"], answer["iss"]) == (party.state, ISSUER)
 
 
 @demand("Core 3.1.2.4", "prompt=none where consent is missing is consent_required")
@@ -216,22 +229,28 @@ async def test_no_response_type(city: City) -> None:
 
 @demand("Core 3.1.2.2", "an unregistered redirect URI is a page, never a redirect")
 @demand("RFC 6749 3.1.2.4", "an invalid redirect URI is told to the person, who is not sent there")
-@pytest.mark.parametrize("uri", ["https://rp.example/cb2", "https://rp.example/cb?x=1", "https://rp.example/CB", None])
-async def test_an_unregistered_redirect_uri(city: City, uri: str | None) -> None:
+async def test_an_unregistered_redirect_uri(city: City, subtests: pytest.Subtests) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        page = await browser.open(party.url(**USUAL, redirect_uri=uri))
-    assert page.status_code == 400
-    assert "location" not in page.headers
+        for uri in ("https://rp.example/cb2", "https://rp.example/cb?x=1", "https://rp.example/CB", None):
+            with subtests.test(str(uri)):
+                page = await browser.open(party.url(**USUAL, redirect_uri=uri))
+                assert page.status_code == 400
+                assert "location" not in page.headers
 
 
 @demand("Core 3.1.2.5", "state comes back byte for byte")
-@pytest.mark.parametrize("mode", ["query", "fragment", "form_post"])
-@pytest.mark.parametrize("state", ["a b&c=d", "é+%20/\"'<>", "0", "=", "s" * 4000, "💚"])
-async def test_state_is_echoed(city: City, mode: str, state: str) -> None:
+async def test_state_is_echoed(city: City, subtests: pytest.Subtests) -> None:
+    """Each state and each mode also comes through the pages of sign-in and consent, and then with a session."""
     party = await registered(city)
-    async with city.browser() as browser:
-        assert (await authorize(browser, party, state=state, response_mode=mode))["state"] == state
+    modes = deque(["query", "fragment", "form_post"])
+    for state in ("a b&c=d", "é+%20/\"'<>", "0", "=", "s" * 4000, "💚"):
+        modes.rotate()
+        await forget_consents(city)
+        async with city.browser() as browser:
+            for mode in modes:
+                with subtests.test(f"{state[:20]} {mode}"):
+                    assert (await authorize(browser, party, state=state, response_mode=mode))["state"] == state
 
 
 @demand("Core 3.1.2.1", "a nonce of up to 2048 characters comes back in the ID token; a longer one is refused")
@@ -271,23 +290,25 @@ async def test_select_account(city: City) -> None:
 
 
 @demand("RFC 6749 3.1", "a parameter that stands twice is invalid_request")
-@pytest.mark.parametrize("name", ["state", "response_type", "scope", "nonce", "request", "request_uri"])
-async def test_repeated_parameters(city: City, name: str) -> None:
+async def test_repeated_parameters(city: City, subtests: pytest.Subtests) -> None:
     party = await registered(city, **EVERYTHING)
     async with city.browser() as browser:
-        answer = read_answer(await browser.open(party.url(**USUAL) + f"&{name}=a&{name}=b"))
-    assert answer is not None
-    assert answer["error"] == "invalid_request"
+        for name in ("state", "response_type", "scope", "nonce", "request", "request_uri"):
+            with subtests.test(name):
+                answer = read_answer(await browser.open(party.url(**USUAL) + f"&{name}=a&{name}=b"))
+                assert answer is not None
+                assert answer["error"] == "invalid_request"
 
 
 @demand("RFC 9207 2", "every answer of the authorization endpoint has iss, errors too")
-@pytest.mark.parametrize("response_type", EVERYTHING["response_types"])
-async def test_every_answer_has_iss(city: City, response_type: str) -> None:
+async def test_every_answer_has_iss(city: City, subtests: pytest.Subtests) -> None:
     party = await registered(city, **EVERYTHING)
     async with city.browser() as browser:
-        good = await authorize(browser, party, response_type=response_type)
-        bad = await authorize(browser, party, response_type=response_type, prompt="none login")
-    assert good["iss"] == bad["iss"] == ISSUER
+        for response_type in EVERYTHING["response_types"]:
+            with subtests.test(response_type):
+                good = await authorize(browser, party, response_type=response_type)
+                bad = await authorize(browser, party, response_type=response_type, prompt="none login")
+                assert good["iss"] == bad["iss"] == ISSUER
 
 
 @demand("RFC 9700 4.11.2", "an answer is never cached and its redirect is a 303 after a form was posted")

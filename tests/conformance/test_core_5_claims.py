@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.conformance.parties import EVERYTHING, authorize, claims_of, registered, tokens, userinfo
 from tests.demands import demand
-from tests.support import ISSUER, City, RelyingParty
+from tests.support import ISSUER, Browser, City, RelyingParty
 
 from sso.clients.claims import SCOPE_CLAIMS
 
@@ -17,11 +17,16 @@ ALL = "openid profile email address phone"
 
 @demand("Core 5.4", "each scope gives every one of its claims")
 @demand("Core 5.1", "standard claims have their names and types")
-@pytest.mark.parametrize("scope", ["profile", "email", "address", "phone", "profile email address phone"])
-async def test_the_claims_of_a_scope(city: City, scope: str) -> None:
-    party = await registered(city)
+async def test_the_claims_of_a_scope(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        made = await tokens(browser, party, username="lengkap", scope=f"openid {scope}")
+        for scope in ("profile", "email", "address", "phone", "profile email address phone"):
+            with subtests.test(scope):
+                await _claims_are_those_of(browser, scope)
+
+
+async def _claims_are_those_of(browser: Browser, scope: str) -> None:
+    party = await registered(browser.city)
+    made = await tokens(browser, party, username="lengkap", scope=f"openid {scope}")
     about = await userinfo(party, made["access_token"])
     assert set(about) == {"sub", *(name for one in scope.split() for name in SCOPE_CLAIMS[one])}
     if "email" in about:
@@ -44,53 +49,54 @@ async def test_the_address(city: City) -> None:
     assert set(address) == {"formatted", "street_address", "locality", "region", "postal_code", "country"}
 
 
-async def asked(city: City, claims: Any, **changes: Any) -> tuple[RelyingParty, dict[str, Any], dict[str, Any]]:
-    party = await registered(city, **EVERYTHING)
-    async with city.browser() as browser:
-        text = claims if isinstance(claims, str) else json.dumps(claims)
-        made = await tokens(browser, party, **{"username": "lengkap", "scope": "openid", "claims": text, **changes})
+async def asked(browser: Browser, claims: Any) -> tuple[RelyingParty, dict[str, Any], dict[str, Any]]:
+    party = await registered(browser.city, **EVERYTHING)
+    made = await tokens(browser, party, username="lengkap", scope="openid", claims=json.dumps(claims))
     return party, claims_of(made["id_token"]), await userinfo(party, made["access_token"])
 
 
 @demand("Core 5.5", "claims come where they were asked for: userinfo, or the ID token")
 @demand("Core 5.5.1", "essential, value and values are understood; voluntary claims are null")
-@pytest.mark.parametrize("how", [None, {"essential": True}, {"essential": False}, {"value": "x"}, {"values": ["x"]}])
-async def test_claims_by_name(city: City, how: Any) -> None:
-    wanted = {"userinfo": {"name": how}, "id_token": {"email": how, "auth_time": {"essential": True}}}
-    _, id_token, about = await asked(city, wanted)
-    assert (about.get("name"), about.get("email")) == ("Lengkap Sri Sentosa", None)
-    assert (id_token.get("email"), id_token.get("name")) == ("lengkap@warga.example", None)
-    assert id_token["auth_time"]
+async def test_claims_by_name(city: City, subtests: pytest.Subtests) -> None:
+    async with city.browser() as browser:
+        for how in (None, {"essential": True}, {"essential": False}, {"value": "x"}, {"values": ["x"]}):
+            with subtests.test(str(how)):
+                wanted = {"userinfo": {"name": how}, "id_token": {"email": how, "auth_time": {"essential": True}}}
+                _, id_token, about = await asked(browser, wanted)
+                assert (about.get("name"), about.get("email")) == ("Lengkap Sri Sentosa", None)
+                assert (id_token.get("email"), id_token.get("name")) == ("lengkap@warga.example", None)
+                assert id_token["auth_time"]
 
 
 @demand("Core 5.5", "names that are not understood are ignored, also with a language")
 async def test_unknown_claims(city: City) -> None:
     wanted = {"userinfo": {"given_name#id": None, "shoe_size": {"essential": True}}, "id_token": {"nonsense": None}}
-    _, id_token, about = await asked(city, wanted)
+    async with city.browser() as browser:
+        _, id_token, about = await asked(browser, wanted)
     assert about == {"sub": id_token["sub"], "given_name": "Lengkap"}
 
 
+MALFORMED = [
+    "x",
+    "[]",
+    "1",
+    '{"userinfo": []}',
+    '{"userinfo": {"name": 1}}',
+    '{"id_token": {"acr": {"values": 1}}}',
+    '{"id_token": {"sub": {"values": ["a", "b"]}}}',
+    "[" * 5000,
+    '{"userinfo":' * 3000,
+    "{" + " " * 9000 + "}",
+]
+
+
 @demand("Core 5.5", "what is not a JSON object as described is invalid_request")
-@pytest.mark.parametrize(
-    "text",
-    [
-        "x",
-        "[]",
-        "1",
-        '{"userinfo": []}',
-        '{"userinfo": {"name": 1}}',
-        '{"id_token": {"acr": {"values": 1}}}',
-        '{"id_token": {"sub": {"values": ["a", "b"]}}}',
-        "[" * 5000,
-        '{"userinfo":' * 3000,
-        "{" + " " * 9000 + "}",
-    ],
-    ids=range(10),
-)
-async def test_a_malformed_claims_parameter(city: City, text: str) -> None:
+async def test_a_malformed_claims_parameter(city: City, subtests: pytest.Subtests) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        assert (await authorize(browser, party, claims=text))["error"] == "invalid_request"
+        for text in MALFORMED:
+            with subtests.test(text[:40]):
+                assert (await authorize(browser, party, claims=text))["error"] == "invalid_request"
 
 
 @demand("Core 5.5.1", "sub with a value must be the person's, or nobody is answered for")

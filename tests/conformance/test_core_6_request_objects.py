@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -37,14 +38,15 @@ async def signed(city: City, alg: str = "ES256", **metadata: Any) -> tuple[Relyi
 
 @demand("Core 6.1", "a signed request object by value is understood, with each algorithm that is announced")
 @demand("RFC 9101 6.2", "its signature is checked with the application's registered key and algorithm")
-@pytest.mark.parametrize("alg", ALGS)
-async def test_a_signed_object_by_value(city: City, alg: str) -> None:
-    party, pair = await signed(city, alg)
+async def test_a_signed_object_by_value(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        answer = await authorize(browser, party, **NOTHING, request=request_object(party, pair))
-        made = await party.exchange(answer["code"], code_verifier=None)
-    assert answer["state"] == party.state
-    assert made.claims()["nonce"] == party.nonce
+        for alg in ALGS:
+            with subtests.test(alg):
+                party, pair = await signed(city, alg)
+                answer = await authorize(browser, party, **NOTHING, request=request_object(party, pair))
+                made = await party.exchange(answer["code"], code_verifier=None)
+                assert answer["state"] == party.state
+                assert made.claims()["nonce"] == party.nonce
 
 
 @demand("Core 6.1", "an unsigned request object is accepted where the application registered none")
@@ -96,17 +98,19 @@ async def test_members_of_an_object_that_are_no_texts(city: City) -> None:
 
 
 @demand("Core 6.2", "a request object at a registered request_uri is fetched, signed or unsigned as registered")
-@pytest.mark.parametrize("alg", ["none", *ALGS])
-async def test_an_object_by_reference(city: City, world: World, alg: str) -> None:
-    uri = world.url("/request.jwt#abc123")
-    pair = None if alg == "none" else KeyPair(alg)
-    jwks = {"jwks": key_set(pair)} if pair else {}
-    party = await registered(city, request_uris=[uri], request_object_signing_alg=alg, **jwks)
-    world.publish("/request.jwt", request_object(party, pair), "application/oauth-authz-req+jwt")
+async def test_an_object_by_reference(city: City, world: World, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        answer = await authorize(browser, party, **NOTHING, request_uri=uri)
-    assert answer["state"] == party.state
-    assert world.asked == ["/request.jwt"]
+        for alg in ("none", *ALGS):
+            with subtests.test(alg):
+                uri = world.url(f"/{alg}.jwt#abc123")
+                pair = None if alg == "none" else KeyPair(alg)
+                jwks = {"jwks": key_set(pair)} if pair else {}
+                party = await registered(city, request_uris=[uri], request_object_signing_alg=alg, **jwks)
+                world.publish(f"/{alg}.jwt", request_object(party, pair), "application/oauth-authz-req+jwt")
+                world.asked.clear()
+                answer = await authorize(browser, party, **NOTHING, request_uri=uri)
+                assert answer["state"] == party.state
+                assert world.asked == [f"/{alg}.jwt"]
 
 
 @demand("Core 6.2", "a request_uri that is not registered is not fetched: request_uri_not_supported")
@@ -128,23 +132,23 @@ async def test_a_request_uri_with_nothing_behind_it(city: City, world: World) ->
 
 
 @demand("Core 6.1", "a request object may be encrypted for the provider's key, with each announced way")
-@pytest.mark.parametrize("alg", ["RSA-OAEP-256", "ECDH-ES"])
-@pytest.mark.parametrize("enc", ["A128CBC-HS256", "A128GCM", "A256GCM"])
-async def test_an_encrypted_object(city: City, alg: str, enc: str) -> None:
-    party, pair = await signed(city, request_object_encryption_alg=alg, request_object_encryption_enc=enc)
+async def test_an_encrypted_object(city: City, subtests: pytest.Subtests) -> None:
     async with city.client() as http, city.browser() as browser:
         keys = (await http.get("/jwks")).json()["keys"]
-        public = next(key for key in keys if key["alg"] == alg)
-        assert public["use"] == "enc"
-        key: Any = (RSAKey if alg == "RSA-OAEP-256" else ECKey).import_key(
-            {name: value for name, value in public.items() if name not in ("use", "alg")}
-        )
-        header = {"alg": alg, "enc": enc, "cty": "JWT", "kid": public["kid"]}
-        registry = jwe.JWERegistry(algorithms=[alg, enc])
-        token = jwe.encrypt_compact(header, request_object(party, pair).encode(), key, registry=registry)
-        assert "code" in await authorize(browser, party, **NOTHING, request=token)
-        broken = token[:-6] + "AAAAAA"
-        assert (await authorize(browser, party, request=broken))["error"] == "invalid_request_object"
+        for alg, enc in itertools.product(["RSA-OAEP-256", "ECDH-ES"], ["A128CBC-HS256", "A128GCM", "A256GCM"]):
+            with subtests.test(f"{alg} {enc}"):
+                party, pair = await signed(city, request_object_encryption_alg=alg, request_object_encryption_enc=enc)
+                public = next(key for key in keys if key["alg"] == alg)
+                assert public["use"] == "enc"
+                key: Any = (RSAKey if alg == "RSA-OAEP-256" else ECKey).import_key(
+                    {name: value for name, value in public.items() if name not in ("use", "alg")}
+                )
+                header = {"alg": alg, "enc": enc, "cty": "JWT", "kid": public["kid"]}
+                registry = jwe.JWERegistry(algorithms=[alg, enc])
+                token = jwe.encrypt_compact(header, request_object(party, pair).encode(), key, registry=registry)
+                assert "code" in await authorize(browser, party, **NOTHING, request=token)
+                broken = token[:-6] + "AAAAAA"
+                assert (await authorize(browser, party, request=broken))["error"] == "invalid_request_object"
 
 
 @demand("Core 6.1", "what is in the object wins over what is outside")
@@ -203,14 +207,16 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @demand("RFC 9101 6.2", "an object that is over, for or of somebody else, or contradicts the request is refused")
-@pytest.mark.parametrize("claims", WRONG.values(), ids=WRONG.keys())
-async def test_objects_that_are_refused(city: City, claims: dict[str, Any]) -> None:
+async def test_objects_that_are_refused(city: City, subtests: pytest.Subtests) -> None:
     party, pair = await signed(city, **EVERYTHING)
-    claims = {name: party.client_id if value == "SELF" else value for name, value in claims.items()}
     async with city.browser() as browser:
-        answer = await authorize(browser, party, request=request_object(party, pair, **claims))
-    assert answer["error"] == "invalid_request_object"
-    assert answer["state"] == party.state
+        for name, wrong in WRONG.items():
+            claims = {claim: party.client_id if value == "SELF" else value for claim, value in wrong.items()}
+            with subtests.test(name):
+                answer = await authorize(browser, party, request=request_object(party, pair, **claims))
+                assert answer["error"] == "invalid_request_object"
+                assert answer["state"] == party.state
+        assert "code" in await authorize(browser, party, request=request_object(party, pair)), "nothing else was wrong"
 
 
 @demand("RFC 8725 3.1", "another algorithm, key, type, or a critical header is refused")

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from tests.conformance.conftest import World
 from tests.conformance.parties import KeyPair, authorize, key_set, registered
 from tests.demands import demand
-from tests.support import ISSUER, City, RelyingParty
+from tests.support import ISSUER, Browser, City, RelyingParty
 
 from sso import clock
 
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-async def exchange(city: City, party: RelyingParty, pair: KeyPair, kid: Any = "OWN", **claims: Any) -> tuple[int, Any]:
-    """Sign in, exchange the code with an assertion of ``pair``, and return status and body."""
-    async with city.browser() as browser:
-        code = (await authorize(browser, party))["code"]
+async def exchange(
+    browser: Browser, party: RelyingParty, pair: KeyPair, kid: Any = "OWN", **claims: Any
+) -> tuple[int, Any]:
+    """Sign in where that is needed, exchange the code with an assertion of ``pair``, and return status and body."""
+    code = (await authorize(browser, party))["code"]
     headers = {} if kid is None else {"kid": pair.kid if kid == "OWN" else kid}
     form = {
         "grant_type": "authorization_code",
@@ -28,9 +30,16 @@ async def exchange(city: City, party: RelyingParty, pair: KeyPair, kid: Any = "O
         "client_assertion_type": KIND,
         "client_assertion": party.assertion(key=pair.private, alg=pair.alg, headers=headers, **claims),
     }
-    async with city.client() as http:
+    async with party.city.client() as http:
         answer = await http.post("/token", data=form)
     return answer.status_code, answer.json()
+
+
+@pytest.fixture
+async def browser(city: City) -> AsyncIterator[Browser]:
+    """The browser of one person, for all exchanges of a test."""
+    async with city.browser() as made:
+        yield made
 
 
 @demand("Core 9", "client_secret_basic, client_secret_post, client_secret_jwt and none work as registered")
@@ -50,24 +59,24 @@ async def test_methods_with_a_secret_and_without(city: City, method: str) -> Non
 
 
 @demand("Core 9", "private_key_jwt with each announced algorithm, keys by value")
-@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
-@pytest.mark.parametrize("kid", ["OWN", None])
-async def test_private_key_jwt_by_value(city: City, alg: str, kid: Any) -> None:
-    pair = KeyPair(alg)
-    party = await registered(city, token_endpoint_auth_method="private_key_jwt", jwks=key_set(pair))
-    status, body = await exchange(city, party, pair, kid)
-    assert status == 200, body
+async def test_private_key_jwt_by_value(city: City, browser: Browser, subtests: pytest.Subtests) -> None:
+    for alg in ("RS256", "PS256", "ES256", "EdDSA"):
+        pair = KeyPair(alg)
+        party = await registered(city, token_endpoint_auth_method="private_key_jwt", jwks=key_set(pair))
+        for kid in ("OWN", None):
+            with subtests.test(f"{alg} {kid}"):
+                status, body = await exchange(browser, party, pair, kid)
+                assert status == 200, body
 
 
 @demand("RFC 7523 3", "aud is the issuer or the token endpoint, as one text")
-@pytest.mark.parametrize(
-    ("aud", "status"),
-    [(ISSUER, 200), (ISSUER + "/token", 200), ([ISSUER], 401), (ISSUER + "/", 401), ("https://elsewhere.example", 401)],
-)
-async def test_the_audience(city: City, aud: Any, status: int) -> None:
+async def test_the_audience(city: City, browser: Browser, subtests: pytest.Subtests) -> None:
     pair = KeyPair("ES256")
     party = await registered(city, token_endpoint_auth_method="private_key_jwt", jwks=key_set(pair))
-    assert (await exchange(city, party, pair, aud=aud))[0] == status
+    good, bad = (ISSUER, ISSUER + "/token"), ([ISSUER], ISSUER + "/", "https://elsewhere.example")
+    for aud in (*good, *bad):
+        with subtests.test(str(aud)):
+            assert (await exchange(browser, party, pair, aud=aud))[0] == (200 if aud in good else 401)
 
 
 async def by_reference(city: City, world: World, *pairs: KeyPair) -> RelyingParty:
@@ -76,57 +85,61 @@ async def by_reference(city: City, world: World, *pairs: KeyPair) -> RelyingPart
 
 
 @demand("Core 10.1.1", "keys at jwks_uri are fetched once and kept; an unknown kid makes them be fetched again at once")
-async def test_keys_by_reference(city: City, world: World) -> None:
+async def test_keys_by_reference(city: City, browser: Browser, world: World) -> None:
     first, second = KeyPair("ES256"), KeyPair("RS256")
     party = await by_reference(city, world, first)
     for _ in range(3):
-        assert (await exchange(city, party, first))[0] == 200
+        assert (await exchange(browser, party, first))[0] == 200
     assert world.asked == ["/jwks"]
     world.publish("/jwks", json.dumps(key_set(second)))
-    assert (await exchange(city, party, second))[0] == 200
+    assert (await exchange(browser, party, second))[0] == 200
     assert world.asked == ["/jwks"] * 2
-    assert (await exchange(city, party, first))[0] == 401, "its key is gone"
+    assert (await exchange(browser, party, first))[0] == 401, "its key is gone"
     clock.advance(6)
     third = KeyPair("EdDSA")
     world.publish("/jwks", json.dumps(key_set(second, third)))
-    assert (await exchange(city, party, third))[0] == 200
-    assert (await exchange(city, party, second))[0] == 200
+    assert (await exchange(browser, party, third))[0] == 200
+    assert (await exchange(browser, party, second))[0] == 200
 
 
 @demand("RFC 9700 4.13", "unknown key ids do not make us ask an application's server again and again")
-async def test_a_floor_between_fetches(city: City, world: World) -> None:
+async def test_a_floor_between_fetches(city: City, browser: Browser, world: World) -> None:
     pair = KeyPair("ES256")
     party = await by_reference(city, world, pair)
-    assert (await exchange(city, party, pair))[0] == 200
+    assert (await exchange(browser, party, pair))[0] == 200
     for number in range(5):
-        assert (await exchange(city, party, pair, kid=f"unknown{number}"))[0] == 401
+        assert (await exchange(browser, party, pair, kid=f"unknown{number}"))[0] == 401
     assert len(world.asked) == 2
-    assert (await exchange(city, party, pair))[0] == 200
+    assert (await exchange(browser, party, pair))[0] == 200
 
 
 @demand("Core 10.1.1", "old keys are fetched again, and serve while the server is unavailable")
-async def test_old_keys(city: City, world: World) -> None:
+async def test_old_keys(city: City, browser: Browser, world: World) -> None:
     pair = KeyPair("ES256")
     party = await by_reference(city, world, pair)
-    assert (await exchange(city, party, pair))[0] == 200
+    assert (await exchange(browser, party, pair))[0] == 200
     clock.advance(700)
     world.publish("/jwks", "away", status=503)
-    assert (await exchange(city, party, pair))[0] == 200
+    assert (await exchange(browser, party, pair))[0] == 200
     assert len(world.asked) >= 2
 
 
-@pytest.mark.parametrize("body", ["x", "[]", '{"keys": 1}', '{"keys": [1, {"kty": "oct", "k": "AA"}]}', "x" * 70_000])
 @demand("RFC 7521 5.2", "keys that cannot be had or used are invalid_client")
-async def test_unusable_keys(city: City, world: World, body: str) -> None:
+async def test_unusable_keys(city: City, browser: Browser, world: World, subtests: pytest.Subtests) -> None:
     pair = KeyPair("ES256")
-    party = await by_reference(city, world, pair)
-    world.publish("/jwks", body)
-    status, answer = await exchange(city, party, pair)
-    assert (status, answer["error"]) == (401, "invalid_client")
+    bodies = ("x", "[]", '{"keys": 1}', '{"keys": [1, {"kty": "oct", "k": "AA"}]}', "x" * 70_000)
+    for number, body in enumerate(bodies):
+        with subtests.test(body[:40]):
+            uri = world.publish(f"/jwks-{number}", json.dumps(key_set(pair)))
+            party = await registered(city, token_endpoint_auth_method="private_key_jwt", jwks_uri=uri)
+            world.publish(f"/jwks-{number}", body)
+            status, answer = await exchange(browser, party, pair)
+            assert (status, answer["error"]) == (401, "invalid_client")
+            assert world.asked[-1] == f"/jwks-{number}"
 
 
 @demand("Core 9", "the registered algorithm of assertions is the only one accepted")
-async def test_the_registered_algorithm(city: City) -> None:
+async def test_the_registered_algorithm(city: City, browser: Browser) -> None:
     one, other = KeyPair("ES256"), KeyPair("RS256")
     party = await registered(
         city,
@@ -134,22 +147,34 @@ async def test_the_registered_algorithm(city: City) -> None:
         token_endpoint_auth_signing_alg="ES256",
         jwks=key_set(one, other),
     )
-    assert (await exchange(city, party, one))[0] == 200
-    assert (await exchange(city, party, other))[0] == 401
+    assert (await exchange(browser, party, one))[0] == 200
+    assert (await exchange(browser, party, other))[0] == 401
 
 
 @demand("RFC 7523 3", "an assertion that is over, not yet valid, valid for too long, or used before is refused")
-@pytest.mark.parametrize("claims", [{"exp": 1}, {"exp": None}, {"exp": 4102444800}, {"nbf": 4102444800}, {"jti": None}])
-async def test_times_of_assertions(city: City, claims: dict[str, Any]) -> None:
+async def test_times_of_assertions(city: City, browser: Browser, subtests: pytest.Subtests) -> None:
     pair = KeyPair("ES256")
     party = await registered(city, token_endpoint_auth_method="private_key_jwt", jwks=key_set(pair))
-    status, body = await exchange(city, party, pair, **claims)
-    assert (status, body["error"]) == (401, "invalid_client")
+    wrong: list[dict[str, Any]] = [
+        {"exp": 1},
+        {"exp": None},
+        {"exp": 4102444800},
+        {"nbf": 4102444800},
+        {"jti": None},
+    ]
+    for claims in wrong:
+        with subtests.test(str(claims)):
+            status, body = await exchange(browser, party, pair, **claims)
+            assert (status, body["error"]) == (401, "invalid_client")
+    assert (await exchange(browser, party, pair))[0] == 200, "nothing else was wrong"
 
 
 @demand("RFC 7521 4.2", "iss and sub are the client's own")
-@pytest.mark.parametrize("claims", [{"iss": "somebody"}, {"iss": None}, {"sub": "somebody"}])
-async def test_names_in_assertions(city: City, claims: dict[str, Any]) -> None:
+async def test_names_in_assertions(city: City, browser: Browser, subtests: pytest.Subtests) -> None:
     pair = KeyPair("ES256")
     party = await registered(city, token_endpoint_auth_method="private_key_jwt", jwks=key_set(pair))
-    assert (await exchange(city, party, pair, **claims))[0] == 401
+    wrong: list[dict[str, Any]] = [{"iss": "somebody"}, {"iss": None}, {"sub": "somebody"}]
+    for claims in wrong:
+        with subtests.test(str(claims)):
+            assert (await exchange(browser, party, pair, **claims))[0] == 401
+    assert (await exchange(browser, party, pair))[0] == 200, "nothing else was wrong"

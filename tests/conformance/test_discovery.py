@@ -274,16 +274,25 @@ async def test_the_rest_of_the_lists(city: City) -> None:
 
 
 @demand("RFC 8414 2", "every announced authentication method works at introspection and revocation")
-@pytest.mark.parametrize(
-    "method", ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"]
-)
-@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
-async def test_authentication_at_other_endpoints(city: City, method: str, alg: str) -> None:
-    document = await document_of(city)
+async def test_authentication_at_other_endpoints(city: City, subtests: pytest.Subtests) -> None:
+    document, algs = await document_of(city), ("RS256", "PS256", "ES256", "EdDSA")
     for endpoint in ("introspection", "revocation"):
-        assert method in document[f"{endpoint}_endpoint_auth_methods_supported"]
-        assert alg in ("", *document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"])
-    pair = KeyPair(alg if method == "private_key_jwt" else "ES256")
+        for method in METHODS:
+            assert method in document[f"{endpoint}_endpoint_auth_methods_supported"]
+        for alg in algs:
+            assert alg in document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+    for method in METHODS:
+        for alg in algs if method == "private_key_jwt" else [""]:  # the other methods have no algorithm
+            with subtests.test(f"{method} {alg}"):
+                await _is_authenticated(city, method, alg)
+
+
+METHODS = ("client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt")
+
+
+async def _is_authenticated(city: City, method: str, alg: str) -> None:
+    """Check that introspection and revocation accept what a method and an algorithm sign."""
+    pair = KeyPair(alg or "ES256")
     keys = {"jwks": key_set(pair)} if method == "private_key_jwt" else {}
     party = await registered(city, token_endpoint_auth_method=method, **keys)
     async with city.client() as http:

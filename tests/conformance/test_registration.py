@@ -172,11 +172,12 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
 
 @demand("Registration 3.3", "what cannot be registered is invalid_redirect_uri or invalid_client_metadata")
 @demand("RFC 7591 3.2.2", "errors have a description that a developer can act on")
-@pytest.mark.parametrize(("document", "error", "word"), REFUSED.values(), ids=REFUSED.keys())
-async def test_what_is_refused(city: City, document: Any, error: str, word: str) -> None:
-    answer = await post_registration(city, document)
-    assert (answer.status_code, answer.json()["error"]) == (400, error), answer.text
-    assert any(one in answer.json()["error_description"] for one in word.split("|")), answer.text
+async def test_what_is_refused(city: City, subtests: pytest.Subtests) -> None:
+    for name, (document, error, word) in REFUSED.items():
+        with subtests.test(name):
+            answer = await post_registration(city, document)
+            assert (answer.status_code, answer.json()["error"]) == (400, error), answer.text
+            assert any(one in answer.json()["error_description"] for one in word.split("|")), answer.text
 
 
 async def test_what_is_no_json_is_refused(city: City) -> None:
@@ -272,21 +273,22 @@ async def test_what_libraries_send_whatever_they_need(city: City) -> None:
     assert answer.json()["jwks"] == document["jwks"]
 
 
+GRANT_TYPES: list[tuple[Any, Any, Any]] = [
+    ({}, ["code"], ["authorization_code"]),
+    ({"grant_types": ["refresh_token", "authorization_code"]}, ["code"], ["authorization_code", "refresh_token"]),
+    ({"response_types": ["id_token"]}, ["id_token"], ["implicit"]),
+    ({"response_types": ["id_token code"]}, ["code id_token"], ["authorization_code", "implicit"]),
+    ({"grant_types": ["authorization_code", "implicit"]}, ["code"], ["authorization_code"]),
+    ({"grant_types": ["client_credentials"]}, None, ["client_credentials"]),
+]
+
+
 @demand("Registration 2", "grant types follow from response types")
-@pytest.mark.parametrize(
-    ("said", "response_types", "grant_types"),
-    [
-        ({}, ["code"], ["authorization_code"]),
-        ({"grant_types": ["refresh_token", "authorization_code"]}, ["code"], ["authorization_code", "refresh_token"]),
-        ({"response_types": ["id_token"]}, ["id_token"], ["implicit"]),
-        ({"response_types": ["id_token code"]}, ["code id_token"], ["authorization_code", "implicit"]),
-        ({"grant_types": ["authorization_code", "implicit"]}, ["code"], ["authorization_code"]),
-        ({"grant_types": ["client_credentials"]}, None, ["client_credentials"]),
-    ],
-)
-async def test_grant_types(city: City, said: Any, response_types: Any, grant_types: Any) -> None:
-    made = (await post_registration(city, {**USUAL, **said})).json()
-    assert (made.get("response_types"), made["grant_types"]) == (response_types, grant_types)
+async def test_grant_types(city: City, subtests: pytest.Subtests) -> None:
+    for said, response_types, grant_types in GRANT_TYPES:
+        with subtests.test(str(said)):
+            made = (await post_registration(city, {**USUAL, **said})).json()
+            assert (made.get("response_types"), made["grant_types"]) == (response_types, grant_types)
 
 
 @demand("Registration 2", "logo_uri, policy_uri and tos_uri are shown on the sign-in and consent pages")
@@ -320,12 +322,14 @@ async def test_what_people_see(city: City, world: World) -> None:
     assert world.asked.count("/logo.png") == 1
 
 
-@pytest.mark.parametrize("body", [b"<svg onload=alert(1)></svg>", b"GIF89a broken", b"", b"x" * 2_000_000])
-async def test_logos_that_are_no_pictures_are_not_shown(city: City, world: World, body: bytes) -> None:
-    world.publish("/logo", body, "image/png")
-    party = await registered(city, logo_uri=world.url("/logo"))
+async def test_logos_that_are_no_pictures_are_not_shown(city: City, world: World, subtests: pytest.Subtests) -> None:
     async with city.client() as http:
-        assert (await http.get(f"/logo/{party.client_id}")).status_code == 404
+        for number, body in enumerate((b"<svg onload=alert(1)></svg>", b"GIF89a broken", b"", b"x" * 2_000_000)):
+            with subtests.test(str(body[:30])):
+                world.publish(f"/logo-{number}", body, "image/png")
+                party = await registered(city, logo_uri=world.url(f"/logo-{number}"))
+                assert (await http.get(f"/logo/{party.client_id}")).status_code == 404
+                assert f"/logo-{number}" in world.asked
         assert (await http.get("/logo/nobody")).status_code == 404
         assert (await http.get("/logo/warga")).status_code == 404
 

@@ -175,9 +175,11 @@ async def test_a_narrower_scope_is_granted_and_a_wider_one_refused(city: City) -
     assert whole["scope"] == "openid email", "what was refused did not cost the token"
 
 
-@pytest.mark.parametrize("token", ["", "rt-unknown", "x" * 5000, "rt-\u00e9"])
-async def test_what_is_no_refresh_token_is_refused(city: City, token: str) -> None:
-    assert (await city.relying_party("warga").refresh(token)).body["error"] in ("invalid_grant", "invalid_request")
+async def test_what_is_no_refresh_token_is_refused(city: City, subtests: pytest.Subtests) -> None:
+    party = city.relying_party("warga")
+    for token in ("", "rt-unknown", "x" * 5000, "rt-\u00e9"):
+        with subtests.test(token[:10]):
+            assert (await party.refresh(token)).body["error"] in ("invalid_grant", "invalid_request")
 
 
 async def test_an_unused_token_is_over_after_its_time(city: City) -> None:

@@ -33,7 +33,21 @@ from sso.settings import Settings
 MAXIMUM, MANY = 3, 1000
 
 
-@pytest.fixture(params=["memory", "database", "redis", "valkey"])
+EACH_STORAGE = pytest.mark.parametrize(
+    ("storage", "database_kind"),
+    [
+        ("memory", "sqlite"),
+        ("database", "sqlite"),
+        ("database", "postgresql"),
+        ("redis", "sqlite"),
+        ("valkey", "sqlite"),
+    ],
+    indirect=["storage"],
+)
+"""Each storage, and that in the database on both databases: nothing else asks a database."""
+
+
+@pytest.fixture
 async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[Storage]:
     url = request.param
     if url in ("redis", "valkey"):
@@ -61,6 +75,7 @@ async def allowed(limits: Attempts, account: str, address: str) -> None:
     await (await limits.reserve(Purpose.PASSWORD, account, address)).give_back()
 
 
+@EACH_STORAGE
 async def test_guessing_one_account_from_one_network_is_stopped_there_only(storage: Storage) -> None:
     limits = Attempts(MAXIMUM, MANY, Counts(storage))
     await fails(limits, MAXIMUM, "siti", "203.0.113.7")
@@ -69,6 +84,7 @@ async def test_guessing_one_account_from_one_network_is_stopped_there_only(stora
     await allowed(limits, "budi", "203.0.113.7")
 
 
+@EACH_STORAGE
 async def test_a_browser_that_the_person_used_before_feels_nothing_of_it(storage: Storage) -> None:
     limits = Attempts(MAXIMUM, MANY, Counts(storage))
     for network in range(FROM_EVERYWHERE):
@@ -78,6 +94,7 @@ async def test_a_browser_that_the_person_used_before_feels_nothing_of_it(storage
     await refused(limits, "siti", "192.0.2.1", "its cookie")
 
 
+@EACH_STORAGE
 async def test_one_address_and_one_subnet_cannot_try_many_accounts(storage: Storage) -> None:
     limits = Attempts(MANY, MAXIMUM, Counts(storage))
     for number in range(MAXIMUM):
@@ -89,6 +106,7 @@ async def test_one_address_and_one_subnet_cannot_try_many_accounts(storage: Stor
     await allowed(limits, "another", "203.0.114.1")
 
 
+@EACH_STORAGE
 async def test_a_right_password_forgets_the_failures(storage: Storage) -> None:
     limits = Attempts(MAXIMUM, MANY, Counts(storage))
     await fails(limits, MAXIMUM - 1, "siti", "203.0.113.7")
@@ -97,6 +115,7 @@ async def test_a_right_password_forgets_the_failures(storage: Storage) -> None:
     await refused(limits, "siti", "203.0.113.7")
 
 
+@EACH_STORAGE
 async def test_counting_alone(storage: Storage) -> None:
     limit = CountLimit(2, 60, Counts(storage), "things")
     await limit.take("k")
@@ -204,6 +223,7 @@ async def test_while_redis_is_away_each_process_counts_alone(city: City) -> None
         assert await browser.code(party)
 
 
+@EACH_STORAGE
 async def test_wrong_passkeys_from_many_addresses_shut_nobody_out(storage: Storage) -> None:
     limits = Attempts(1, MANY, Counts(storage))
     for number in range(3 * FROM_EVERYWHERE):
@@ -211,6 +231,7 @@ async def test_wrong_passkeys_from_many_addresses_shut_nobody_out(storage: Stora
     await allowed(limits, "", "203.0.113.7")
 
 
+@EACH_STORAGE
 async def test_who_recovered_the_account_is_not_shut_out_by_who_guessed(storage: Storage) -> None:
     limits = Attempts(MAXIMUM, MANY, Counts(storage))
     for network in range(FROM_EVERYWHERE):
