@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from tests import arranged
+from tests.arranged import signed_in
 from tests.support import Browser, City, query_of
-from tests.web.test_developer import OFFERED, person, post, ratna, register, secret_of, signed_in
+from tests.web.test_developer import OFFERED, person, post, ratna, secret_of
 
 from sso import clock
 from sso.jobs import clear_up
@@ -40,7 +42,7 @@ async def test_each_request_of_a_sandbox_is_logged_and_of_production_only_errors
     city: City, dimas: Browser
 ) -> None:
     admin = await ratna(city)
-    await register(dimas)
+    await arranged.register(city, "dimas")
     await _sandbox_requests_are_logged(city, dimas)
 
     await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="")

@@ -13,9 +13,11 @@ import pytest
 from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
+from tests import arranged
+from tests.arranged import signed_in
 from tests.citizens import SENDING
 from tests.support import Browser, City, query_of
-from tests.web.test_developer import person, post, ratna, register, secret_of, signed_in
+from tests.web.test_developer import person, post, ratna, secret_of
 
 from sso import clock
 from sso.http.developer.webhooks import EVENT_TEXTS
@@ -88,7 +90,7 @@ def overrides() -> dict[str, Any]:
 async def dimas(city: City) -> Any:
     await person(city, "dimas", "developer")
     browser = await signed_in(city, "dimas")
-    await register(browser)
+    await arranged.register(city, "dimas")
     yield browser
     await browser.http.aclose()
 
@@ -135,7 +137,7 @@ async def every_event(city: City, client_id: str) -> None:
 async def test_a_team_receives_every_event_of_its_application_and_of_no_other(
     city: City, dimas: Browser, receiver: Receiver
 ) -> None:
-    await register(dimas, client_id="parkir", client_name="Parkir Kota")
+    await arranged.register(city, "dimas", "parkir", client_name="Parkir Kota")
     _, secret = await add(dimas, receiver.url + "/antrean")
     _, other = await add(dimas, receiver.url + "/parkir", "/developer/apps/parkir/webhooks")
     await deliver(city)
@@ -269,7 +271,7 @@ async def test_only_owners_of_the_team_change_webhooks(city: City, dimas: Browse
     await person(city, "budi2", "developer")
     await person(city, "sri", "developer")
     sri = await signed_in(city, "sri")
-    await register(sri, client_id="parkir", client_name="Parkir Kota")
+    await arranged.register(city, "sri", "parkir", client_name="Parkir Kota")
     theirs = "/developer/apps/parkir/webhooks"
     _, _ = await add(sri, receiver.url + "/parkir", theirs)
     assert (await sri.open(PAGE)).status_code == 404, "somebody of another team"

@@ -10,9 +10,10 @@ import httpx2 as httpx
 import pyotp
 import pytest
 from sqlalchemy import select, text
+from tests.arranged import signed_in
 from tests.support import Browser, City
 from tests.web.test_admin import said
-from tests.web.test_developer import post, signed_in
+from tests.web.test_developer import post
 
 from sso import clock
 from sso.clients.store import all_clients

@@ -10,12 +10,14 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from sqlalchemy import select
+from tests import arranged
+from tests.arranged import signed_in
 from tests.citizens import NEW_PASSWORD, SENDING, Authenticator, options_of, token_of
 from tests.setup.test_setup_link import own_token
 from tests.support import Browser, City, main_of
 from tests.web.test_admin import act, said, selection_token
 from tests.web.test_console_access import browser_of
-from tests.web.test_developer import person, post, register, signed_in
+from tests.web.test_developer import person, post
 
 from sso import clock
 from sso.accounts import user_invitations
@@ -558,8 +560,7 @@ async def test_the_page_of_a_user_says_why_no_code_arrives(city: City, admin: Br
 
 async def test_an_application_is_retired_by_its_typed_name(city: City, admin: Browser) -> None:
     await person(city, "dimas", "developer")
-    async with await signed_in(city, "dimas") as dimas:
-        await register(dimas)
+    await arranged.register(city, "dimas")
     path = "/admin/applications/antrean"
     page = await admin.open(path)
     wrong = await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name="antrean")

@@ -9,8 +9,9 @@ from html import unescape
 from typing import Any
 
 import pytest
+from tests.arranged import signed_in
 from tests.support import ISSUER, Browser, City, query_of
-from tests.web.test_developer import person, post, secret_of, signed_in
+from tests.web.test_developer import person, post, secret_of
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyotp
 import pytest
+from tests import arranged
+from tests.arranged import sign_in
 from tests.citizens import (
     SENDING,
     Authenticator,
@@ -24,7 +26,6 @@ from tests.citizens import (
     post,
     query,
     sent,
-    set_up_app,
 )
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements, form_of, query_of
@@ -43,8 +44,8 @@ def overrides() -> dict[str, Any]:
 async def with_app(city: City) -> tuple[pyotp.TOTP, list[str]]:
     """Let siti have an authenticator app, and time pass."""
     async with city.browser() as browser:
-        await here(city, browser)
-        made = await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        made = await arranged.set_up_app(browser)
     clock.advance(60)
     return made
 
@@ -152,7 +153,7 @@ async def test_trust_is_over_when_the_person_says_so(city: City) -> None:
 async def test_a_passkey_alone_signs_in(city: City) -> None:
     device, party = Authenticator(), city.relying_party("warga")
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         answer = await add_passkey(browser, device)
         assert "Kode pemulihan" in answer.text
     async with city.browser() as browser:
@@ -169,8 +170,8 @@ async def test_a_passkey_alone_signs_in(city: City) -> None:
 async def test_a_passkey_that_is_not_right(city: City, wrong: str) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        await arranged.add_passkey(browser, device)
     async with city.browser() as browser, city.browser() as other:
         page = await browser.open("/login")
         options = options_of(page if wrong != "browser" else await other.open("/login"), "get")
@@ -218,8 +219,8 @@ async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait
 async def test_a_passkey_is_a_second_step_after_a_password_too(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        await arranged.add_passkey(browser, device)
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
         credential = device.get(options_of(page, "get"))
@@ -231,8 +232,8 @@ async def test_a_passkey_of_somebody_else_is_no_second_step(city: City) -> None:
     device, other = Authenticator(), Authenticator()
     for name, its in (("siti", device), ("budi", other)):
         async with city.browser() as browser:
-            await here(city, browser, name)
-            await add_passkey(browser, its)
+            await sign_in(city, browser, name)
+            await arranged.add_passkey(browser, its)
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
         credential = other.get(options_of(page, "get"))
@@ -268,7 +269,7 @@ async def test_a_browser_that_is_new_needs_a_code_and_the_person_is_told(city: C
 
 async def test_the_code_can_go_to_the_telephone_instead(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
     async with city.browser() as browser:
         page = await here(city, browser)
         page = await browser.open(f"{STEP}?c={query(page)['c']}&m=phone")
