@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -22,8 +23,10 @@ from tests.web.test_developer import person, post, ratna, secret_of
 from sso import clock
 from sso.http.developer.webhooks import EVENT_TEXTS
 from sso.jobs import clear_up
+from sso.platform.actor import CLI
 from sso.platform.audit import record
 from sso.platform.outbox.models import Delivery, DeliveryKind
+from sso.portal.applications import lock_application
 from sso.portal.audit_chain import chain_audit_events
 from sso.portal.webhooks import service
 from sso.portal.webhooks.events import EVENT_TYPES, FROM_AUDIT
@@ -321,11 +324,19 @@ async def test_addresses_and_numbers_are_limited(city: City, dimas: Browser, ove
         "Penerima tidak dapat dihubungi" in (await dimas.open(PAGE)).text
         or "alamat publik" in (await dimas.open(PAGE)).text
     )
-    for number in range(service.MAX_WEBHOOKS - 1):
-        await add(dimas, f"https://a.example/{number}")
+    async with city.provider.db.write() as session:
+        application = await lock_application(session, "antrean")
+        assert application is not None
+        for number in range(service.MAX_WEBHOOKS - 1):
+            await service.add_webhook(
+                session, city.provider.box, application, url=f"https://a.example/{number}", events=EVENT_TYPES,
+                allow_http_loopback=False, actor=CLI,
+            )  # fmt: skip
     assert (await post(dimas, page, choice="add", url="https://a.example/six")).status_code == 422
-    for _ in range(service.TESTS_PER_HOUR - 1):
-        await post(dimas, page, choice=f"test {webhook}")
+    async with city.provider.db.write() as session:
+        for _ in range(service.TESTS_PER_HOUR - 2):
+            await service.send_test(session, "antrean", UUID(webhook), actor=CLI)
+    assert (await post(dimas, page, choice=f"test {webhook}")).status_code == 200
     assert (await post(dimas, page, choice=f"test {webhook}")).status_code == 409
 
 

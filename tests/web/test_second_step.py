@@ -206,6 +206,7 @@ async def test_what_is_no_passkey_at_all(city: City, answer: str) -> None:
         assert (await post(browser, "/login/passkey", {"credential": answer}, page)).status_code == 400
 
 
+@pytest.mark.parametrize("overrides", [{**SENDING, "sign_in_failures_per_ip_address": 3}], ids=[""])
 async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open("/login")
