@@ -177,16 +177,20 @@ OTHERS: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("values", OTHERS, ids=[str(one["type"]) for one in OTHERS])
-async def test_saving_without_a_change_changes_nothing(city: City, admin: Browser, values: dict[str, Any]) -> None:
+async def test_saving_without_a_change_changes_nothing(city: City, admin: Browser, subtests: pytest.Subtests) -> None:
     async with city.provider.db.write() as session:
-        metadata = ClientMetadata.model_validate({**values, "client_name": "Lama", "group": "Kelurahan"})
-        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor=Actor("test"))
+        for number, values in enumerate(OTHERS):
+            metadata = ClientMetadata.model_validate({**values, "client_name": "Lama", "group": "Kelurahan"})
+            name = f"kelurahan-{number}"
+            await create_client(session, city.provider.box, name, metadata, catalogue=HERE, actor=Actor("test"))
     await city.provider.refresh()
-    before, path = registered(city, "kelurahan"), "/admin/applications/kelurahan/settings"
-    answer = await post(admin, await admin.open(path), note="Dilihat saja")
-    assert answer.status_code == 200, answer.text
-    assert registered(city, "kelurahan") == before
+    for number, values in enumerate(OTHERS):
+        with subtests.test(values=values):
+            name = f"kelurahan-{number}"
+            before, path = registered(city, name), f"/admin/applications/{name}/settings"
+            answer = await post(admin, await admin.open(path), note="Dilihat saja")
+            assert answer.status_code == 200, answer.text
+            assert registered(city, name) == before
 
 
 async def test_what_a_catalogue_file_looks_after_is_shown_and_not_changed(city: City, admin: Browser) -> None:

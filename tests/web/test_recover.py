@@ -319,8 +319,9 @@ async def test_this_was_not_me_ends_the_session_and_locks_what_opens_the_account
     assert "locked" in await notices(city)
 
 
-@pytest.mark.parametrize("token", ["", "x", "0" * 32, f"{'0' * 32}.x", "../.."])
-async def test_a_made_up_link_does_nothing(city: City, token: str) -> None:
+async def test_a_made_up_link_does_nothing(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        page = await browser.open(f"/not-me?t={token}")
-        assert (await post(browser, "/not-me", {}, page)).status_code == 400
+        for token in ("", "x", "0" * 32, f"{'0' * 32}.x", "../.."):
+            with subtests.test(token=token):
+                page = await browser.open(f"/not-me?t={token}")
+                assert (await post(browser, "/not-me", {}, page)).status_code == 400
