@@ -18,7 +18,8 @@ from tests.accounts.test_employees import (
     signs_in,
     unit,
 )  # fmt: skip
-from tests.citizens import SENDING, form_at, here
+from tests.arranged import sign_in
+from tests.citizens import SENDING, form_at
 from tests.support import City
 
 from sso import clock
@@ -163,7 +164,7 @@ async def test_a_page_takes_a_file_of_its_size(city: City, tmp_path: Path) -> No
         csv.writer(opened, delimiter=";").writerows([HEADER, *rows])
     assert file.stat().st_size > city.settings.max_body_size
     async with city.browser() as browser:
-        await here(city, browser, "ratna")
+        await sign_in(city, browser, "ratna")
         form = form_at(await browser.open("/admin/employees"), "/admin/employees")
         files = {"file": ("pegawai.csv", file.read_bytes(), "text/csv")}
         answer = await browser.http.post("/admin/employees", data=form, files=files)

@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.citizens import SENDING, here, notices, post
+from tests.arranged import sign_in
+from tests.citizens import SENDING, notices, post
 from tests.support import PASSWORD, City, RelyingParty, Statements
 
 from sso import clock
@@ -221,7 +222,7 @@ async def test_a_change_of_unit_and_of_nip_leaves_the_history(city: City) -> Non
 async def test_users_cannot_change_their_nip(city: City) -> None:
     await hire(city)
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/contacts")
         assert "19850101 201001 1 001" in page.text
         async with city.provider.db.read() as session:
@@ -261,7 +262,7 @@ def test_only_applications_of_the_city_have_the_scope() -> None:
 async def test_an_officer_records_and_ends_an_employment(city: City) -> None:
     await unit(city)
     async with city.browser() as browser:
-        await here(city, browser, "ratna")
+        await sign_in(city, browser, "ratna")
         at = f"/admin/people/{city.users['siti']}"
         page = await browser.open(at)
         typed = {"nip": "19850101 201001 1 001", "employment_status": "pns", "unit": "PKM-CPD", "position": "Bidan"}
@@ -305,7 +306,7 @@ async def test_nobody_hires_or_extends_themselves(city: City) -> None:
             await try_to(**what)
     await try_to(at=clock.now() + timedelta(days=1))  # shorter
     async with city.browser() as browser:
-        await here(city, browser, "ratna")
+        await sign_in(city, browser, "ratna")
         at = f"/admin/people/{city.users['ratna']}"
         page = await browser.open(at)
         assert f'"{at}/employ"' not in page.text, "there is no form"
@@ -407,7 +408,7 @@ async def test_an_officer_without_the_right_opens_and_prolongs_no_membership(cit
     unit_id, soon = await unit(city), clock.now() + timedelta(days=30)
     await hire(city, unit_id=unit_id, position="Perawat", valid_until=soon)
     async with city.browser() as browser:
-        await here(city, browser, "ratna")
+        await sign_in(city, browser, "ratna")
         at = f"/admin/people/{city.users['siti']}"
         async with city.provider.db.write() as session:
             await store.replace_roles(session, city.users["ratna"], ["citizen", "officer"])

@@ -8,20 +8,25 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
+from tests import arranged
+from tests.arranged import signed_in
 from tests.citizens import SENDING
 from tests.support import Browser, City, query_of
-from tests.web.test_developer import person, post, ratna, register, secret_of, signed_in
+from tests.web.test_developer import person, post, ratna, secret_of
 
 from sso import clock
 from sso.http.developer.webhooks import EVENT_TEXTS
 from sso.jobs import clear_up
+from sso.platform.actor import CLI
 from sso.platform.audit import record
 from sso.platform.outbox.models import Delivery, DeliveryKind
+from sso.portal.applications import lock_application
 from sso.portal.audit_chain import chain_audit_events
 from sso.portal.webhooks import service
 from sso.portal.webhooks.events import EVENT_TYPES, FROM_AUDIT
@@ -88,7 +93,7 @@ def overrides() -> dict[str, Any]:
 async def dimas(city: City) -> Any:
     await person(city, "dimas", "developer")
     browser = await signed_in(city, "dimas")
-    await register(browser)
+    await arranged.register(city, "dimas")
     yield browser
     await browser.http.aclose()
 
@@ -135,7 +140,7 @@ async def every_event(city: City, client_id: str) -> None:
 async def test_a_team_receives_every_event_of_its_application_and_of_no_other(
     city: City, dimas: Browser, receiver: Receiver
 ) -> None:
-    await register(dimas, client_id="parkir", client_name="Parkir Kota")
+    await arranged.register(city, "dimas", "parkir", client_name="Parkir Kota")
     _, secret = await add(dimas, receiver.url + "/antrean")
     _, other = await add(dimas, receiver.url + "/parkir", "/developer/apps/parkir/webhooks")
     await deliver(city)
@@ -269,7 +274,7 @@ async def test_only_owners_of_the_team_change_webhooks(city: City, dimas: Browse
     await person(city, "budi2", "developer")
     await person(city, "sri", "developer")
     sri = await signed_in(city, "sri")
-    await register(sri, client_id="parkir", client_name="Parkir Kota")
+    await arranged.register(city, "sri", "parkir", client_name="Parkir Kota")
     theirs = "/developer/apps/parkir/webhooks"
     _, _ = await add(sri, receiver.url + "/parkir", theirs)
     assert (await sri.open(PAGE)).status_code == 404, "somebody of another team"
@@ -319,11 +324,19 @@ async def test_addresses_and_numbers_are_limited(city: City, dimas: Browser, ove
         "Penerima tidak dapat dihubungi" in (await dimas.open(PAGE)).text
         or "alamat publik" in (await dimas.open(PAGE)).text
     )
-    for number in range(service.MAX_WEBHOOKS - 1):
-        await add(dimas, f"https://a.example/{number}")
+    async with city.provider.db.write() as session:
+        application = await lock_application(session, "antrean")
+        assert application is not None
+        for number in range(service.MAX_WEBHOOKS - 1):
+            await service.add_webhook(
+                session, city.provider.box, application, url=f"https://a.example/{number}", events=EVENT_TYPES,
+                allow_http_loopback=False, actor=CLI,
+            )  # fmt: skip
     assert (await post(dimas, page, choice="add", url="https://a.example/six")).status_code == 422
-    for _ in range(service.TESTS_PER_HOUR - 1):
-        await post(dimas, page, choice=f"test {webhook}")
+    async with city.provider.db.write() as session:
+        for _ in range(service.TESTS_PER_HOUR - 2):
+            await service.send_test(session, "antrean", UUID(webhook), actor=CLI)
+    assert (await post(dimas, page, choice=f"test {webhook}")).status_code == 200
     assert (await post(dimas, page, choice=f"test {webhook}")).status_code == 409
 
 

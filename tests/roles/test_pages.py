@@ -10,10 +10,11 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import select
 from tests.api.conftest import program
+from tests.arranged import sign_in
 from tests.citizens import SENDING
 from tests.roles.conftest import Office
 from tests.roles.test_assignments import TOLD, give, given
-from tests.support import PASSWORD, Browser, City, Forms, form_of, main_of
+from tests.support import Browser, City, Forms, form_of, main_of
 
 from sso import clock
 from sso.http.admin.unit_roles import SHOWN as UNIT_SHOWN
@@ -30,7 +31,7 @@ async def signed_in(city: City, browser: Browser, name: str, *roles: str) -> Non
     if roles:
         async with city.provider.db.write() as session:
             await set_roles(session, await find(session, name), roles)
-    await browser.submit(await browser.open("/login"), username=name, password=PASSWORD)
+    await sign_in(city, browser, name)
 
 
 async def send(browser: Browser, path: str, **fields: str) -> httpx.Response:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.api.conftest import program
+from tests.arranged import signed_in
 from tests.conftest import settings_for
 from tests.support import City
 from tests.web.test_admin import said
-from tests.web.test_developer import post, signed_in
+from tests.web.test_developer import post
 
 from sso import clock
 from sso.http.admin.setting_labels import CHOICES, LABELS, SECTIONS, errors_of

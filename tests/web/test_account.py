@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 from sqlalchemy import select
+from tests import arranged
+from tests.arranged import sign_in
 from tests.citizens import (
     NEW_PASSWORD,
     SENDING,
     Authenticator,
-    add_passkey,
     form_at,
     here,
     identifiers,
@@ -50,30 +51,33 @@ def overrides() -> dict[str, Any]:
     return dict(SENDING)
 
 
-@pytest.mark.parametrize("path", [*(f"/account{page}" for page in PAGES), "/apps", f"{SECURITY}/app"])
-async def test_a_page_leads_to_signing_in_and_back(city: City, path: str) -> None:
-    async with city.browser() as browser:
-        page = await browser.open(path)
-        assert str(page.url).startswith(f"{ISSUER}/login")
-        back = await browser.submit(page, username="siti", password=PASSWORD)
-        assert str(back.url).startswith(ISSUER + (path if path != f"{SECURITY}/app" else SECURITY))
-        assert back.headers["cache-control"] == "no-store"
+@pytest.mark.parametrize("overrides", [{**SENDING, "risk_based_second_factor": "none"}], ids=[""])
+async def test_a_page_leads_to_signing_in_and_back(city: City, subtests: pytest.Subtests) -> None:
+    for path in (*(f"/account{page}" for page in PAGES), "/apps", f"{SECURITY}/app"):
+        with subtests.test(path=path):
+            async with city.browser() as browser:
+                page = await browser.open(path)
+                assert str(page.url).startswith(f"{ISSUER}/login")
+                back = await browser.submit(page, username="siti", password=PASSWORD)
+                assert str(back.url).startswith(ISSUER + (path if path != f"{SECURITY}/app" else SECURITY))
+                assert back.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["/account/profile", SECURITY, CONTACTS, "/account/delete", "/account/export"])
-async def test_a_form_from_elsewhere_changes_nothing(city: City, path: str) -> None:
+async def test_a_form_from_elsewhere_changes_nothing(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         fields = {"name": "Jahat", "choice": "password", "new_password": NEW_PASSWORD, "sure": "1", "csrf_token": "x"}
-        answer = await browser.http.post(path, data=fields)
-        assert answer.status_code == 400
-        assert "Siti" in (await browser.open("/account")).text
+        for path in ("/account/profile", SECURITY, CONTACTS, "/account/delete", "/account/export"):
+            with subtests.test(path=path):
+                answer = await browser.http.post(path, data=fields)
+                assert answer.status_code == 400
+                assert "Siti" in (await browser.open("/account")).text
 
 
 @pytest.mark.parametrize("path", [SECURITY, CONTACTS, f"{SECURITY}/app"])
 async def test_what_opens_the_account_needs_a_sign_in_of_a_moment_ago(city: City, path: str) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(SECURITY if path != CONTACTS else CONTACTS)
         clock.advance(601)
         if path.endswith("/app"):
@@ -107,7 +111,7 @@ async def test_the_profile_is_what_applications_see(city: City) -> None:
 
 async def test_what_is_wrong_in_a_profile_is_said_and_nothing_typed_is_lost(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/profile")
         fields = {"name": "Siti", "birthdate": "6 Mei", "website": "siti.example", "nickname": "Tetap"}
         answer = await post(browser, "/account/profile", fields, page)
@@ -148,7 +152,7 @@ async def test_applications_receive_an_indonesian_address_as_the_standard_claim(
 
 async def test_names_of_regions_are_offered_step_by_step_without_scripts(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/profile")
         assert "<option>Banten</option>" in page.text
         assert "<option>Kota Cilegon</option>" not in page.text
@@ -171,7 +175,7 @@ async def test_names_of_regions_are_offered_step_by_step_without_scripts(city: C
 
 async def test_a_new_name_removes_first_and_last_names_that_contradict_it_and_says_so(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/profile")
         fields = {"name": "Siti Rahmawati", "given_name": "Siti", "family_name": "Rahmawati"}
         page = await post(browser, "/account/profile", fields, page)
@@ -182,7 +186,7 @@ async def test_a_new_name_removes_first_and_last_names_that_contradict_it_and_sa
 
 async def test_errors_of_the_profile_stand_at_their_fields_all_at_once(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/profile")
         fields = {"name": "", "birthdate": "31/02/1990", "website": "x", "address_rt": "tiga", "address_rw": "5"}
         page = await post(browser, "/account/profile", fields, page)
@@ -224,19 +228,20 @@ async def test_a_picture_is_made_small_and_anew(city: City) -> None:
         assert (await browser.http.get(about["picture"])).status_code == 404
 
 
-@pytest.mark.parametrize("body", [b"", b"not a picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"GIF89a" * 99])
-async def test_what_is_no_picture_is_refused(city: City, body: bytes) -> None:
+async def test_what_is_no_picture_is_refused(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         form = form_at(await browser.open("/account/profile"), "/account/picture")
-        answer = await browser.http.post("/account/picture", data=form, files={"picture": ("a.png", body)})
-        assert answer.status_code == 400
-        assert "tidak dapat kami baca" in answer.text
+        for body in (b"", b"not a picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"GIF89a" * 99):
+            with subtests.test(body=body[:10]):
+                answer = await browser.http.post("/account/picture", data=form, files={"picture": ("a.png", body)})
+                assert answer.status_code == 400
+                assert "tidak dapat kami baca" in answer.text
 
 
 async def test_a_picture_may_be_large_and_nothing_else_may(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         form = form_at(await browser.open("/account/profile"), "/account/picture")
         body = picture((3000, 2000), "PNG") + b"\0" * 300_000
         answer = await browser.http.post("/account/picture", data=form, files={"picture": ("a.png", body)})
@@ -271,9 +276,9 @@ async def test_a_new_password_ends_however_many_sessions_there_are(city: City, m
     monkeypatch.setattr("sso.logout.end_sessions.BATCH", 2)
     for _ in range(5):
         async with city.browser() as other:
-            await here(city, other)
+            await sign_in(city, other, "siti")
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         fields = {"choice": "password", "password": PASSWORD, "new_password": NEW_PASSWORD}
         await post(browser, SECURITY, fields, await browser.open(SECURITY))
         assert "Siti" in (await browser.open("/account")).text
@@ -282,27 +287,26 @@ async def test_a_new_password_ends_however_many_sessions_there_are(city: City, m
         assert await count_not_ended(session, mine) == 1
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"password": "wrong", "new_password": NEW_PASSWORD}, "saat ini salah"),
-        ({"password": PASSWORD, "new_password": "pendek"}, "paling sedikit 15"),
-        ({"password": PASSWORD, "new_password": "sitirahmawati99"}, "mudah ditebak"),
-        ({"password": PASSWORD, "new_password": NEW_PASSWORD, "repeated": "x"}, "tidak sama"),
-    ],
-)
-async def test_a_password_that_will_not_do(city: City, fields: dict[str, str], text: str) -> None:
+async def test_a_password_that_will_not_do(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        answer = await post(browser, SECURITY, {"choice": "password", **fields}, await browser.open(SECURITY))
-        assert answer.status_code == 400
-        assert text in answer.text
-        assert NEW_PASSWORD not in answer.text
+        await sign_in(city, browser, "siti")
+        page = await browser.open(SECURITY)
+        for fields, text in (
+            ({"password": "wrong", "new_password": NEW_PASSWORD}, "saat ini salah"),
+            ({"password": PASSWORD, "new_password": "pendek"}, "paling sedikit 15"),
+            ({"password": PASSWORD, "new_password": "sitirahmawati99"}, "mudah ditebak"),
+            ({"password": PASSWORD, "new_password": NEW_PASSWORD, "repeated": "x"}, "tidak sama"),
+        ):
+            with subtests.test(text=text):
+                answer = await post(browser, SECURITY, {"choice": "password", **fields}, page)
+                assert answer.status_code == 400
+                assert text in answer.text
+                assert NEW_PASSWORD not in answer.text
 
 
 async def test_how_strong_a_password_is_while_it_is_typed(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(SECURITY)
         token = page.text.split('data-strength="')[1].split('"')[0]
         answer = await browser.http.post("/password-strength", data={"csrf_token": token, "password": NEW_PASSWORD})
@@ -315,7 +319,7 @@ async def test_how_strong_a_password_is_while_it_is_typed(city: City) -> None:
 
 async def test_an_app_and_its_recovery_codes(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         _, codes = await set_up_app(city, browser)
         assert len(set(codes)) == 10
         assert await kinds(city) == ["password", *["recovery_code"] * 10, "totp"]
@@ -330,9 +334,9 @@ async def test_an_app_and_its_recovery_codes(city: City) -> None:
 async def test_a_copy_of_the_database_yields_no_second_step(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        app, codes = await set_up_app(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        app, codes = await arranged.set_up_app(browser)
+        await arranged.add_passkey(browser, device)
         known = [
             app.secret,
             *codes,
@@ -345,7 +349,7 @@ async def test_a_copy_of_the_database_yields_no_second_step(city: City) -> None:
 
 async def test_a_wrong_first_code_sets_up_nothing(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(f"{SECURITY}/app")
         assert (await post(browser, f"{SECURITY}/app", {"code": "000000"}, page)).status_code == 400
     assert await kinds(city) == ["password"]
@@ -361,8 +365,8 @@ async def credential_id(city: City, kind: str) -> str:
 
 async def test_a_second_step_is_removed_with_a_notice_and_its_codes_with_it(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        await arranged.set_up_app(browser)
         page = await browser.open(SECURITY)
         await post(browser, SECURITY, {"choice": f"remove {await credential_id(city, 'totp')}"}, page)
     assert await kinds(city) == ["password"]
@@ -371,8 +375,8 @@ async def test_a_second_step_is_removed_with_a_notice_and_its_codes_with_it(city
 
 async def test_a_short_password_keeps_its_second_step(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        await arranged.set_up_app(browser)
         page = await browser.open(SECURITY)
         fields = {"choice": "password", "password": PASSWORD, "new_password": "kuda-laut-91"}
         assert (await post(browser, SECURITY, fields, page)).status_code == 200
@@ -384,8 +388,8 @@ async def test_a_short_password_keeps_its_second_step(city: City) -> None:
 async def test_the_last_way_to_sign_in_stays(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        await add_passkey(browser, device, "Ponsel Siti")
+        await sign_in(city, browser, "siti")
+        await arranged.add_passkey(browser, device, "Ponsel Siti")
         page = await browser.open(SECURITY)
         assert "Ponsel Siti" in page.text
         await post(browser, SECURITY, {"choice": f"remove {await credential_id(city, 'password')}"}, page)
@@ -397,7 +401,7 @@ async def test_the_last_way_to_sign_in_stays(city: City) -> None:
 
 async def test_nobody_removes_what_is_somebody_elses(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser, "budi")
+        await sign_in(city, browser, "budi")
         page = await browser.open(SECURITY)
         await post(browser, SECURITY, {"choice": f"remove {await credential_id(city, 'password')}"}, page)
         theirs = next(one for one in await identifiers(city) if one.kind == "phone")
@@ -412,7 +416,7 @@ async def test_nobody_removes_what_is_somebody_elses(city: City) -> None:
 
 async def test_a_contact_is_added_when_it_is_proven(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(CONTACTS)
         page = await post(browser, CONTACTS, {"choice": "add", "contact": "Kedua@Warga.example"}, page)
         assert "kedua@warga.example" not in [one.value for one in await identifiers(city)]
@@ -434,7 +438,7 @@ async def test_a_contact_is_added_when_it_is_proven(city: City) -> None:
 
 async def test_a_contact_of_somebody_else_is_never_added_and_nobody_learns_whose(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser, "budi")
+        await sign_in(city, browser, "budi")
         page = await browser.open(CONTACTS)
         page = await post(browser, CONTACTS, {"choice": "add", "contact": "siti@warga.example"}, page)
         assert page.status_code == 200
@@ -443,7 +447,7 @@ async def test_a_contact_of_somebody_else_is_never_added_and_nobody_learns_whose
 
 async def test_the_last_contact_stays(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(CONTACTS)
         ids = {one.kind: one.id for one in await identifiers(city)}
         await post(browser, CONTACTS, {"choice": f"remove {ids['phone']}"}, page)
@@ -454,7 +458,7 @@ async def test_the_last_contact_stays(city: City) -> None:
 
 async def test_a_user_name_is_changed_where_nobody_has_it(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(CONTACTS)
         for name, status in (("budi", 409), ("a", 400), ("siti@warga.example", 400), ("siti.baru", 200)):
             answer = await post(browser, CONTACTS, {"choice": "username", "username": name}, page)
@@ -465,7 +469,7 @@ async def test_a_user_name_is_changed_where_nobody_has_it(city: City) -> None:
 async def test_a_nik_is_noted_and_opens_nothing_until_a_counter_checked_it(city: City) -> None:
     nik = "3671014104900001"
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open(CONTACTS)
         bad = await post(browser, CONTACTS, {"choice": "nik", "nik": "3671"}, page)
         assert bad.status_code == 400
@@ -512,18 +516,18 @@ async def test_a_permission_is_withdrawn_and_the_application_is_out(city: City) 
 async def test_what_happened_is_seen_by_its_person_alone(city: City) -> None:
     async with city.browser() as browser:
         await browser.sign_in(city.relying_party("warga"), password="wrong")
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/activity")
         assert "Upaya masuk gagal" in page.text
         assert "203.0.113.0" in page.text
     async with city.browser() as browser:
-        await here(city, browser, "budi")
+        await sign_in(city, browser, "budi")
         assert "Upaya masuk gagal" not in (await browser.open("/account/activity")).text
 
 
 async def test_language_and_notices_are_the_persons_to_choose(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/notifications")
         page = await post(browser, "/account/notifications", {"language": "en"}, page)
         assert "Notifications and language" in page.text
@@ -544,7 +548,7 @@ async def test_everything_is_taken_along(city: City) -> None:
         await check_identity(session, city.provider, user, seen, actor=Actor("test"))
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-        await set_up_app(city, browser)
+        await arranged.set_up_app(browser)
         page = await browser.open("/account/data")
         answer = await post(browser, "/account/export", {}, page)
     assert "attachment" in answer.headers["content-disposition"]
@@ -562,7 +566,7 @@ async def test_everything_is_taken_along(city: City) -> None:
 async def test_the_data_can_be_read_and_printed_in_both_languages(city: City) -> None:
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
-        await set_up_app(city, browser)
+        await arranged.set_up_app(browser)
         page = await browser.open("/account/data")
         page = await post(browser, "/account/export", {"choice": "page"}, page)
         for text in (
@@ -590,7 +594,7 @@ async def stays(city: City) -> bool:
 
 async def test_a_deletion_needs_the_password(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/delete")
         for fields, field in (
             ({"password": PASSWORD}, "sure"),
@@ -613,7 +617,7 @@ async def test_a_deletion_needs_the_password(city: City) -> None:
 
 async def test_guesses_of_the_password_at_a_deletion_are_limited(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/delete")
         statuses = []
         for _ in range(30):
@@ -630,8 +634,8 @@ async def test_guesses_of_the_password_at_a_deletion_are_limited(city: City) -> 
 async def test_a_passkey_deletes_the_account_only_with_a_challenge_for_this_act(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        await arranged.add_passkey(browser, device)
         for_sign_in = device.get(options_of(await browser.open("/login?add=1"), "get"))
         page = await browser.open("/account/delete")
         answer = await post(browser, "/account/delete", {"sure": "1", "credential": for_sign_in}, page)
@@ -651,7 +655,7 @@ async def test_a_passkey_deletes_the_account_only_with_a_challenge_for_this_act(
 
 async def test_a_deletion_can_be_taken_back_for_two_weeks(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/delete")
         assert (await post(browser, "/account/delete", {}, page)).status_code == 400
         page = await post(browser, "/account/delete", DELETE, page)
@@ -707,7 +711,7 @@ async def works_no_more(city: City) -> int:
 
 async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/account/delete")
         await post(browser, "/account/delete", DELETE, page)
     await chain_audit_events(city.provider.db, city.provider.box)
@@ -725,7 +729,7 @@ async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
 
 async def test_the_last_administrator_cannot_leave(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser, "ratna")
+        await sign_in(city, browser, "ratna")
         page = await browser.open("/account/delete")
         answer = await post(browser, "/account/delete", DELETE, page)
     assert answer.status_code == 409
@@ -733,6 +737,6 @@ async def test_the_last_administrator_cannot_leave(city: City) -> None:
 
 async def test_the_pages_are_small(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         for path in PAGES:
             assert len((await browser.open(f"/account{path}")).content) < 24_000, path

@@ -11,11 +11,13 @@ import httpx2 as httpx
 import orjson
 import pytest
 from sqlalchemy import select, update
+from tests import arranged
+from tests.arranged import signed_in
 from tests.citizens import SENDING
 from tests.delivery.test_mass_ending import fill
 from tests.support import PASSWORD, Browser, City, form_of, main_of
 from tests.web.test_console_access import browser_of
-from tests.web.test_developer import NEW, person, post, register, signed_in
+from tests.web.test_developer import NEW, person, post, register
 
 from sso import __version__, clock
 from sso.accounts.administration import end_session_of_person
@@ -206,7 +208,7 @@ async def test_a_person_is_deleted_only_with_a_tick(city: City, admin: Browser) 
 async def test_the_owner_of_an_application_hands_it_on_before_leaving(city: City, admin: Browser) -> None:
     await person(city, "dimas", "developer")
     dimas = await signed_in(city, "dimas")
-    await register(dimas)
+    await arranged.register(city, "dimas")
     refused = await act(admin, city.users["dimas"], "delete", note="Diminta", sure="1")
     assert refused.status_code == 409
     assert "antrean" in refused.text
@@ -309,7 +311,7 @@ async def test_everything_there_is_needs_the_word(city: City, admin: Browser) ->
 async def test_a_suspended_application_lets_nobody_in_and_its_team_reads_why(city: City, admin: Browser) -> None:
     await person(city, "dimas", "developer")
     dimas = await signed_in(city, "dimas")
-    await register(dimas)
+    await arranged.register(city, "dimas")
     page = await admin.open("/admin/applications/antrean")
     refused = await post(admin, page, "/admin/applications/antrean/status", choice="suspend", note="")
     assert refused.status_code == 400
@@ -331,8 +333,8 @@ async def test_an_administrator_of_a_group_sees_and_does_only_theirs(city: City,
     async with city.provider.db.write() as session:
         await store.replace_groups(session, city.users["kepala"], ["E-Kesehatan"])
     dimas, kepala = await signed_in(city, "dimas"), await signed_in(city, "kepala")
-    await register(dimas)
-    await register(dimas, client_id="sekolah", group="E-Pendidikan")
+    await arranged.register(city, "dimas")
+    await arranged.register(city, "dimas", "sekolah", group="E-Pendidikan")
     assert (await kepala.open("/admin/applications?shown=building")).text.count("/admin/applications/antrean") == 1
     assert "sekolah" not in (await kepala.open("/admin/applications?shown=building")).text
     page = await kepala.open("/admin/applications/antrean")

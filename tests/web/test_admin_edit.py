@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests import arranged
+from tests.arranged import signed_in
 from tests.citizens import SENDING, sent
 from tests.support import Browser, City
 from tests.web.test_admin import admin
-from tests.web.test_developer import OFFERED, approved, dimas, person, post, register, signed_in
+from tests.web.test_developer import OFFERED, dimas, person, post
 
 from sso.clients import store as clients
 from sso.clients.claims import data_of
@@ -37,7 +39,10 @@ def registered(city: City, client_id: str = "antrean") -> dict[str, Any]:
 async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
     city: City, dimas: Browser, admin: Browser
 ) -> None:
-    await approved(city, dimas, admin)
+    await arranged.register(city, "dimas")
+    await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="Mulai Januari.")
+    page = await admin.open("/admin/applications/antrean")
+    await post(admin, page, "/admin/applications/antrean/review", choice="approve", text="Baik.")
     await post(dimas, await dimas.open("/developer/apps/antrean/settings"), description="Belum diajukan.")
     before, sandbox = registered(city), registered(city, "antrean-sandbox")
     page = await admin.open(PATH)
@@ -89,7 +94,7 @@ REFUSED: tuple[tuple[dict[str, str], str], ...] = (
 async def test_what_cannot_be_is_said_beside_the_field_and_nothing_is_lost_or_changed(
     city: City, dimas: Browser, admin: Browser
 ) -> None:
-    await approved(city, dimas, admin)
+    await arranged.approved(city, "dimas", "ratna")
     before, page = registered(city), await admin.open(PATH)
     for change, shown in REFUSED:
         answer = await post(admin, page, **{"description": "Tetap di sini.", "note": "Karena", **change})
@@ -103,7 +108,7 @@ async def test_what_cannot_be_is_said_beside_the_field_and_nothing_is_lost_or_ch
 
 @OFFERED
 async def test_scopes_and_their_reasons_come_from_one_hand(city: City, dimas: Browser, admin: Browser) -> None:
-    await approved(city, dimas, admin)
+    await arranged.approved(city, "dimas", "ratna")
     more = {"ask phone_number": "1", "reason phone_number": "Panggilan.", "description": "Belum diajukan."}
     await post(dimas, await dimas.open("/developer/apps/antrean/settings"), **more)
     assert "phone" in registered(city, "antrean-sandbox")["scope"]
@@ -172,16 +177,20 @@ OTHERS: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("values", OTHERS, ids=[str(one["type"]) for one in OTHERS])
-async def test_saving_without_a_change_changes_nothing(city: City, admin: Browser, values: dict[str, Any]) -> None:
+async def test_saving_without_a_change_changes_nothing(city: City, admin: Browser, subtests: pytest.Subtests) -> None:
     async with city.provider.db.write() as session:
-        metadata = ClientMetadata.model_validate({**values, "client_name": "Lama", "group": "Kelurahan"})
-        await create_client(session, city.provider.box, "kelurahan", metadata, catalogue=HERE, actor=Actor("test"))
+        for number, values in enumerate(OTHERS):
+            metadata = ClientMetadata.model_validate({**values, "client_name": "Lama", "group": "Kelurahan"})
+            name = f"kelurahan-{number}"
+            await create_client(session, city.provider.box, name, metadata, catalogue=HERE, actor=Actor("test"))
     await city.provider.refresh()
-    before, path = registered(city, "kelurahan"), "/admin/applications/kelurahan/settings"
-    answer = await post(admin, await admin.open(path), note="Dilihat saja")
-    assert answer.status_code == 200, answer.text
-    assert registered(city, "kelurahan") == before
+    for number, values in enumerate(OTHERS):
+        with subtests.test(values=values):
+            name = f"kelurahan-{number}"
+            before, path = registered(city, name), f"/admin/applications/{name}/settings"
+            answer = await post(admin, await admin.open(path), note="Dilihat saja")
+            assert answer.status_code == 200, answer.text
+            assert registered(city, name) == before
 
 
 async def test_what_a_catalogue_file_looks_after_is_shown_and_not_changed(city: City, admin: Browser) -> None:
@@ -198,7 +207,7 @@ async def test_what_a_catalogue_file_looks_after_is_shown_and_not_changed(city: 
 async def test_a_sandbox_leads_to_its_application_and_a_draft_is_its_teams(
     city: City, dimas: Browser, admin: Browser
 ) -> None:
-    await register(dimas)
+    await arranged.register(city, "dimas")
     assert (await admin.open("/admin/applications/antrean-sandbox/settings")).status_code == 404
     assert PATH not in (await admin.open("/admin/applications/antrean")).text, "nothing is in production yet"
 
@@ -211,7 +220,7 @@ async def test_an_administrator_of_a_group_keeps_what_they_look_after_in_their_g
     async with city.provider.db.write() as session:
         await store.replace_groups(session, city.users["kepala"], ["E-Kesehatan"])
     kepala = await signed_in(city, "kepala")
-    await approved(city, dimas, admin)
+    await arranged.approved(city, "dimas", "ratna")
     page = await kepala.open(PATH)
     refused = await post(kepala, page, group="E-Pendidikan", note="Pindah")
     assert refused.status_code == 400

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.citizens import here, post
+from tests.arranged import sign_in
+from tests.citizens import post
 from tests.support import City
 
 from sso.clients.metadata import ClientMetadata
@@ -17,7 +18,7 @@ from sso.platform.actor import Actor
 
 async def test_every_application_with_a_group_is_there_and_those_that_can_be_opened_have_a_link(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/apps")
     for text in ("E-Pemerintahan", "E-Kesehatan", "Layanan Warga", "Antrean Puskesmas", 'href="/open/warga"'):
         assert text in page.text
@@ -25,21 +26,22 @@ async def test_every_application_with_a_group_is_there_and_those_that_can_be_ope
     assert "Apotek Mitra" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [("puskesmas", True), ("PUSKESMÁS antrean", True), ("kesehatan", True), ("tidak ada", False), ("<script>", False)],
-)
-async def test_an_application_is_found_by_words_in_any_order(city: City, words: str, found: bool) -> None:
+async def test_an_application_is_found_by_words_in_any_order(city: City, subtests: pytest.Subtests) -> None:
+    cases = (
+        ("puskesmas", True), ("PUSKESMÁS antrean", True), ("kesehatan", True), ("tidak ada", False), ("<script>", False)
+    )  # fmt: skip
     async with city.browser() as browser:
-        await here(city, browser)
-        page = await browser.open("/apps", params={"q": words})
-    assert ("Antrean Puskesmas" in page.text) == found
-    assert "<script>" not in page.text.replace("<script src", "")
+        await sign_in(city, browser, "siti")
+        for words, found in cases:
+            with subtests.test(words=words):
+                page = await browser.open("/apps", params={"q": words})
+                assert ("Antrean Puskesmas" in page.text) == found
+                assert "<script>" not in page.text.replace("<script src", "")
 
 
 async def test_a_favourite_comes_first_until_it_is_taken_back(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         page = await browser.open("/apps")
         page = await post(browser, "/apps", {"choice": "add sehat"}, page)
         assert "Favorit</h2>" in page.text
@@ -48,7 +50,7 @@ async def test_a_favourite_comes_first_until_it_is_taken_back(city: City) -> Non
         page = await post(browser, "/apps", {"choice": "add tidak-ada"}, page)
         assert "Favorit</h2>" not in page.text
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         answer = await browser.http.post("/apps", data={"choice": "add sehat", "csrf_token": "x"})
         assert answer.status_code == 303
         assert "Favorit</h2>" not in (await browser.open("/apps")).text
@@ -81,7 +83,7 @@ async def test_applications_are_shown_to_those_who_may_use_them(city: City) -> N
     await register(city, "loket", allowed_roles=["officer"])
     await register(city, "sinkron", type="service")
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         for address in ("/apps", "/apps?q=kepegawaian", "/apps?q=loket", "/apps?q=sinkron"):
             page = await browser.open(address)
             for client_id in ("kepegawaian", "loket", "sinkron"):
@@ -105,7 +107,7 @@ async def test_applications_are_shown_to_those_who_may_use_them(city: City) -> N
 
 async def test_many_groups_are_folded_and_few_are_open(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         assert '<details class="group" open>' in (await browser.open("/apps")).text
         for number in range(12):
             await register(city, f"aplikasi-{number}")

@@ -13,9 +13,11 @@ import httpx2 as httpx
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from tests import arranged
+from tests.arranged import signed_in
 from tests.routes import ROUTERS
 from tests.support import ONE_DATABASE, PASSWORD, Browser, City, query_of
-from tests.web.test_developer import OFFERED, register, signed_in
+from tests.web.test_developer import OFFERED
 
 from sso import clock
 from sso.accounts.user_actions import ACTIONS
@@ -24,7 +26,6 @@ from sso.http.common.i18n import translations
 from sso.http.common.labels import PERMISSION_TEXTS
 from sso.http.console.access import Needs, Team
 from sso.http.console.entries import ADMIN, ADMIN_PAGES, DEVELOPER
-from sso.identity.users import store
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users, set_roles
 from sso.platform.permissions import GROUP_PERMISSIONS, PERMISSIONS, ROLES, permissions_of
@@ -77,15 +78,26 @@ def address(route: APIRoute, application: str = "antrean") -> str:
     return re.sub(r"{[^}]*}", str(uuid.UUID(int=7)), path)
 
 
-async def browser_of(city: City, *roles: str) -> Browser:
-    """Return a browser in which somebody with these roles is signed in."""
-    hashed = await city.site.passwords.hash(PASSWORD)
+async def user_with(city: City, *roles: str) -> str:
+    """Create a user with these roles; return the user name."""
     name = f"orang-{uuid.uuid4().hex[:8]}"
     async with city.provider.db.write() as session:
         (made,) = await create_users(session, [NewUser.model_validate({"username": name, "name": "Orang"})])
-        await store.set_password_hash(session, made.id, hashed, clock.now())
         await set_roles(session, made, roles)
-    return await signed_in(city, name)
+        city.users[name] = made.id
+    return name
+
+
+async def browser_of(city: City, *roles: str) -> Browser:
+    """Return a browser in which somebody with these roles is signed in."""
+    return await signed_in(city, await user_with(city, *roles))
+
+
+async def with_application(city: City, *roles: str) -> str:
+    """Register an application of a user with these roles; return the user name."""
+    name = await user_with(city, *roles)
+    await arranged.register(city, name)
+    return name
 
 
 async def asked(browser: Browser, route: APIRoute, path: str) -> Any:
@@ -94,23 +106,65 @@ async def asked(browser: Browser, route: APIRoute, path: str) -> Any:
     return await browser.http.request(method, path, **({"data": {"x": "1"}} if method == "POST" else {}))
 
 
+def allowed(role: str) -> frozenset[str]:
+    """Return the permissions of a role, on its groups of applications too."""
+    return permissions_of([role]) | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
+
+
+def lets_in(rule: Needs | Team, role: str) -> bool:
+    """Tell whether a rule lets a role in that has no part in the team of the application."""
+    may = allowed(role)
+    if isinstance(rule, Needs):
+        return rule.allows(may)
+    return rule.role == "reader" and "clients:read" in may and role != "group_admin"
+
+
+def alike(rule: Needs | Team) -> str:
+    """Return what rules that decide alike have in common: their kind and everything that they were made with."""
+    return f"{type(rule).__name__} {sorted(vars(rule).items())}"
+
+
+def asked_of(role: str) -> list[APIRoute]:
+    """Return the routes that are asked for by a role: every route that lets the role in. What refuses the role is
+    decided by the rule before the code of the page runs: of that, a route of each rule, and such a share of the others
+    that every route refuses some role."""
+    refusing: dict[str, list[APIRoute]] = {}
+    for route in PAGES:
+        refusing.setdefault(alike(rule_of(route)), []).append(route)
+    chosen = [route for route in PAGES if lets_in(rule_of(route), role)]
+    for routes in refusing.values():
+        roles = [one for one in ROLES if not lets_in(rule_of(routes[0]), one)]
+        if role in roles:
+            place = roles.index(role)
+            chosen += routes[place :: len(roles)] or [routes[place % len(routes)]]
+    return chosen
+
+
+def test_every_route_refuses_some_role_and_every_rule_each_role_that_it_does_not_let_in() -> None:
+    routes = {role: asked_of(role) for role in ROLES}
+    for route in PAGES:
+        rule = rule_of(route)
+        refused = [role for role in ROLES if not lets_in(rule, role)]
+        assert not refused or any(route in routes[role] for role in refused), route.path
+        assert all(route in routes[role] for role in ROLES if role not in refused), route.path
+        for role in refused:
+            assert any(alike(rule_of(one)) == alike(rule) for one in routes[role]), (role, route.path)
+
+
 @ONE_DATABASE
 @pytest.mark.parametrize("role", list(ROLES))
 async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: City, role: str) -> None:
-    owner = await browser_of(city, "developer")
-    assert (await register(owner)).status_code == 200
+    await with_application(city, "developer")
     browser = await browser_of(city, role)
-    may = permissions_of([role]) | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
-    for route in PAGES:
+    for route in asked_of(role):
         rule, answer = rule_of(route), await asked(browser, route, address(route))
         about = f"{role} {route.methods} {route.path}: {answer.status_code}"
         if isinstance(rule, Needs):
-            assert (answer.status_code != 403) == rule.allows(may), about
-        elif rule.role == "reader" and "clients:read" in may and role != "group_admin":
+            assert (answer.status_code != 403) == lets_in(rule, role), about
+        elif lets_in(rule, role):
             assert answer.status_code == 200, about
         else:
             assert answer.status_code == 404, f"{about}: whether there is one is for its team to know"
-    await owner.http.aclose()
     await browser.http.aclose()
 
 
@@ -134,12 +188,11 @@ def links_of(page: httpx.Response) -> list[str]:
 @ONE_DATABASE
 @OFFERED
 async def test_the_first_page_links_to_what_a_role_may_open_and_to_nothing_else(city: City) -> None:
-    owner = await browser_of(city, "developer")
-    await register(owner)
+    await with_application(city, "developer")
     async with city.browser() as siti:
         await siti.sign_in(city.relying_party("warga"))
-    for role, granted in ROLES.items():
-        may = granted | (GROUP_PERMISSIONS if role == "group_admin" else frozenset())
+    for role in ROLES:
+        may = allowed(role)
         async with await browser_of(city, role) as browser:
             first = await browser.open("/admin")
             account, home = await browser.open("/account"), await browser.open("/")
@@ -171,7 +224,6 @@ async def test_the_first_page_links_to_what_a_role_may_open_and_to_nothing_else(
                     todo += links_of(page)
             if role == "admin":
                 assert len(kinds) > 10, kinds
-    await owner.http.aclose()
 
 
 def text_in_indonesian(text: str) -> str:
@@ -188,8 +240,7 @@ async def test_nobody_who_is_not_signed_in_sees_any_of_it(city: City) -> None:
 
 
 async def test_a_form_that_we_did_not_make_changes_nothing(city: City) -> None:
-    browser = await browser_of(city, "admin", "developer")
-    assert (await register(browser)).status_code == 200
+    browser = await signed_in(city, await with_application(city, "admin", "developer"))
     for route in PAGES:
         if "POST" in route.methods:
             answer = await asked(browser, route, address(route))
@@ -198,8 +249,7 @@ async def test_a_form_that_we_did_not_make_changes_nothing(city: City) -> None:
 
 
 async def test_dangerous_acts_need_somebody_who_signed_in_a_moment_ago(city: City) -> None:
-    browser = await browser_of(city, "admin", "developer")
-    assert (await register(browser)).status_code == 200
+    browser = await signed_in(city, await with_application(city, "admin", "developer"))
     clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
     for route in PAGES:
         rule, path = rule_of(route), address(route)

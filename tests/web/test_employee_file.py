@@ -9,7 +9,8 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import select, update
 from tests.accounts.test_employees import NIP, OTHER_NIP, hire
-from tests.support import PASSWORD, Browser, City, form_of, main_of
+from tests.arranged import sign_in
+from tests.support import Browser, City, form_of, main_of
 
 from sso.http.admin import employee_files
 from sso.identity.employees.models import Employment
@@ -27,7 +28,7 @@ def overrides() -> dict[str, Any]:
 
 
 async def signed_in(city: City, browser: Browser, name: str = "ratna") -> None:
-    await browser.submit(await browser.open("/login"), username=name, password=PASSWORD)
+    await sign_in(city, browser, name)
 
 
 async def send(browser: Browser, content: str | bytes, **fields: str) -> httpx.Response:

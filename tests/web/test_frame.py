@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from markupsafe import Markup
+from tests.arranged import sign_in
 from tests.citizens import SENDING
 from tests.pages import mistakes_of
-from tests.support import PASSWORD, Browser, City, Statements, form_of, main_of
+from tests.support import Browser, City, Statements, form_of, main_of
 
 from sso import __version__
 from sso.http.account.access import OwnVisit
@@ -26,8 +27,7 @@ HTTP = Path(__file__).parents[2] / "src/sso/http"
 
 
 async def signed_in(city: City, browser: Browser, name: str) -> None:
-    form = form_of(await browser.open("/login"))
-    await browser.http.post(form.action, data={**form.fields, "username": name, "password": PASSWORD})
+    await sign_in(city, browser, name)
 
 
 def menu_of(text: str) -> list[str]:

@@ -13,12 +13,13 @@ from fastapi.routing import APIRoute
 from tests.accounts.test_employees import hire
 from tests.api.conftest import person_with
 from tests.api.test_access import ROUTES, call
+from tests.arranged import signed_in
 from tests.groups.test_units import check_tree
 from tests.groups.units import ACTOR, events, join, parents, tree
 from tests.support import ONE_DATABASE, Browser, City, Forms, main_of
 from tests.web.test_admin import admin
 from tests.web.test_console_access import PAGES, asked, browser_of, rule_of
-from tests.web.test_developer import person, signed_in
+from tests.web.test_developer import person
 
 from sso import clock
 from sso.accounts import groups

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests.arranged import signed_in
 from tests.support import City
-from tests.web.test_developer import signed_in
 
 import sso
 from sso.accounts.user_actions import ACTIONS

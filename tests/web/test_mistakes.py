@@ -6,9 +6,11 @@ import re
 from html.parser import HTMLParser
 
 import httpx2 as httpx
+from tests import arranged
+from tests.arranged import signed_in
 from tests.support import City
 from tests.web.test_admin import selection_token
-from tests.web.test_developer import NEW, OFFERED, person, post, register, signed_in
+from tests.web.test_developer import NEW, OFFERED, person, post, register
 
 
 class Elements(HTMLParser):
@@ -113,7 +115,7 @@ def _token(page: httpx.Response) -> dict[str, str]:
 async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City) -> None:
     await person(city, "dimas", "developer")
     async with await signed_in(city, "dimas") as dimas, await signed_in(city, "ratna") as ratna:
-        await register(dimas)
+        await arranged.register(city, "dimas")
         await post(dimas, await dimas.open("/developer/apps/antrean"), choice="submit", text="Mulai.")
         siti = f"/admin/people/{city.users['siti']}"
         for act, fields in {

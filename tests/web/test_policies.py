@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
+from tests.arranged import signed_in
 from tests.support import Browser, City, Forms, query_of
-from tests.web.test_developer import post, signed_in
+from tests.web.test_developer import post
 
 from sso import clock
 from sso.clients.access_policy import check_hours, check_network

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests import arranged
+from tests.arranged import sign_in
 from tests.citizens import (
     NEW_PASSWORD,
     SENDING,
     Authenticator,
-    add_passkey,
     app_of,
     here,
     kinds,
@@ -23,7 +24,6 @@ from tests.citizens import (
     post,
     query,
     sent,
-    set_up_app,
     token_of,
 )
 from tests.support import PASSWORD, Browser, City, query_of
@@ -95,8 +95,8 @@ async def test_nobody_learns_who_has_an_account(city: City) -> None:
 
 async def test_a_second_proof_is_asked_for_where_one_is_set_up(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        app, _ = await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        app, _ = await arranged.set_up_app(browser)
     clock.advance(60)
     async with city.browser() as browser:
         page = await with_code(city, browser)
@@ -116,9 +116,9 @@ async def test_a_second_proof_is_asked_for_where_one_is_set_up(city: City) -> No
 async def test_a_recovery_code_or_a_passkey_is_a_second_proof(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        _, codes = await set_up_app(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        _, codes = await arranged.set_up_app(browser)
+        await arranged.add_passkey(browser, device)
     for number in range(2):
         clock.advance(60)
         async with city.browser() as browser:
@@ -131,8 +131,8 @@ async def test_a_recovery_code_or_a_passkey_is_a_second_proof(city: City) -> Non
 
 async def test_with_one_proof_only_it_waits_and_the_owner_is_told(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        await arranged.set_up_app(browser)
     clock.advance(60)
     async with city.browser() as browser:
         page = await with_code(city, browser)
@@ -159,8 +159,8 @@ async def test_with_one_proof_only_it_waits_and_the_owner_is_told(city: City) ->
 
 async def test_the_owner_stops_it(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        await arranged.set_up_app(browser)
     clock.advance(60)
     async with city.browser() as thief:
         page = await with_code(city, thief)
@@ -210,8 +210,8 @@ async def helpdesk(city: City, name: str = "siti") -> str:
 
 async def test_the_helpdesks_code_stands_for_what_was_lost(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
-        await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        await arranged.set_up_app(browser)
     clock.advance(60)
     code = await helpdesk(city)
     assert "helpdesk_recovery" in await notices(city)
@@ -284,7 +284,7 @@ async def test_where_nothing_can_be_sent_the_page_says_where_help_is(city: City)
 async def test_this_was_not_me_ends_the_session_and_locks_what_opens_the_account(city: City) -> None:
     party = city.relying_party("warga")
     async with city.browser() as own:
-        await here(city, own)
+        await sign_in(city, own, "siti")
     async with city.browser() as thief:
         page = await thief.sign_in(party)
         answer = await post(thief, "/login/second", {"code": await last_code(city)}, page)
@@ -319,8 +319,9 @@ async def test_this_was_not_me_ends_the_session_and_locks_what_opens_the_account
     assert "locked" in await notices(city)
 
 
-@pytest.mark.parametrize("token", ["", "x", "0" * 32, f"{'0' * 32}.x", "../.."])
-async def test_a_made_up_link_does_nothing(city: City, token: str) -> None:
+async def test_a_made_up_link_does_nothing(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
-        page = await browser.open(f"/not-me?t={token}")
-        assert (await post(browser, "/not-me", {}, page)).status_code == 400
+        for token in ("", "x", "0" * 32, f"{'0' * 32}.x", "../.."):
+            with subtests.test(token=token):
+                page = await browser.open(f"/not-me?t={token}")
+                assert (await post(browser, "/not-me", {}, page)).status_code == 400

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from sqlalchemy import select
+from tests.arranged import sign_in
 from tests.citizens import Authenticator, add_passkey, app_of, form_at, here, post
 from tests.support import Browser, City
 
@@ -29,13 +30,13 @@ async def at_sign_in(browser: Browser, city: City) -> httpx.Response:
 
 
 async def in_the_account(browser: Browser, city: City) -> httpx.Response:
-    await here(city, browser)
+    await sign_in(city, browser, "siti")
     page = await browser.open("/account/security/app")
     return await post(browser, "/account/security/app", {"code": app_of(page)[0].at(clock.timestamp())}, page)
 
 
 async def by_passkey(browser: Browser, city: City) -> httpx.Response:
-    await here(city, browser)
+    await sign_in(city, browser, "siti")
     return await add_passkey(browser, Authenticator())
 
 

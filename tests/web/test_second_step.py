@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
+from tests import arranged
+from tests.arranged import sign_in
 from tests.citizens import (
     SENDING,
     Authenticator,
@@ -24,7 +27,6 @@ from tests.citizens import (
     post,
     query,
     sent,
-    set_up_app,
 )
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements, form_of, query_of
@@ -43,8 +45,8 @@ def overrides() -> dict[str, Any]:
 async def with_app(city: City) -> tuple[pyotp.TOTP, list[str]]:
     """Let siti have an authenticator app, and time pass."""
     async with city.browser() as browser:
-        await here(city, browser)
-        made = await set_up_app(city, browser)
+        await sign_in(city, browser, "siti")
+        made = await arranged.set_up_app(browser)
     clock.advance(60)
     return made
 
@@ -152,7 +154,7 @@ async def test_trust_is_over_when_the_person_says_so(city: City) -> None:
 async def test_a_passkey_alone_signs_in(city: City) -> None:
     device, party = Authenticator(), city.relying_party("warga")
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         answer = await add_passkey(browser, device)
         assert "Kode pemulihan" in answer.text
     async with city.browser() as browser:
@@ -163,30 +165,37 @@ async def test_a_passkey_alone_signs_in(city: City) -> None:
 
 
 @demand("WebAuthn 7.2", "challenge, origin, rp id, user verification, signature and user handle must be right")
-@pytest.mark.parametrize(
-    "wrong", ["origin", "rp", "not verified", "signature", "challenge", "replay", "browser", "handle", "unknown", "old"]
-)
-async def test_a_passkey_that_is_not_right(city: City, wrong: str) -> None:
-    device = Authenticator()
+async def test_a_passkey_that_is_not_right(city: City, subtests: pytest.Subtests) -> None:
+    made = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        await arranged.add_passkey(browser, made)
+    changes: dict[str, tuple[str, Any]] = {
+        "origin": ("origin", "https://masuk.tangerang.example.evil"),
+        "rp": ("rp_id", "evil.example"),
+        "not verified": ("flags", 0x01),
+        "signature": ("key", Authenticator().key),
+        "handle": ("user_handle", city.users["budi"].bytes),
+        "unknown": ("id", b"x" * 32),
+        "replay": ("count", -1),  # as passkeys that are synchronised: they do not count
+    }
+    for wrong in (*changes, "challenge", "browser", "old"):
+        with subtests.test(wrong=wrong):
+            await _refused(city, copy(made), wrong, changes.get(wrong))
+    async with city.browser() as browser:
+        page = await browser.open("/login")
+        await post(browser, "/login/passkey", {"credential": made.get(options_of(page, "get"))}, page)
+        assert browser.session is not None, "the same passkey, with nothing wrong"
+
+
+async def _refused(city: City, device: Authenticator, wrong: str, change: tuple[str, Any] | None) -> None:
     async with city.browser() as browser, city.browser() as other:
         page = await browser.open("/login")
         options = options_of(page if wrong != "browser" else await other.open("/login"), "get")
         if wrong == "challenge":
             options["challenge"] = options["challenge"][:-4] + "AAAA"
-        changes: dict[str, tuple[str, Any]] = {
-            "origin": ("origin", "https://masuk.tangerang.example.evil"),
-            "rp": ("rp_id", "evil.example"),
-            "not verified": ("flags", 0x01),
-            "signature": ("key", Authenticator().key),
-            "handle": ("user_handle", city.users["budi"].bytes),
-            "unknown": ("id", b"x" * 32),
-            "replay": ("count", -1),  # as passkeys that are synchronised: they do not count
-        }
-        if wrong in changes:
-            setattr(device, *changes[wrong])
+        if change is not None:
+            setattr(device, *change)
         clock.advance(1801 if wrong == "old" else 0)
         answer = device.get(options)
         if wrong == "replay":
@@ -198,13 +207,15 @@ async def test_a_passkey_that_is_not_right(city: City, wrong: str) -> None:
         assert browser.session is None
 
 
-@pytest.mark.parametrize("answer", ["", "x", "{}", '{"response": 1}', json.dumps({"rawId": "AA", "response": {}})])
-async def test_what_is_no_passkey_at_all(city: City, answer: str) -> None:
+async def test_what_is_no_passkey_at_all(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
         page = await browser.open("/login")
-        assert (await post(browser, "/login/passkey", {"credential": answer}, page)).status_code == 400
+        for answer in ("", "x", "{}", '{"response": 1}', json.dumps({"rawId": "AA", "response": {}})):
+            with subtests.test(answer=answer):
+                assert (await post(browser, "/login/passkey", {"credential": answer}, page)).status_code == 400
 
 
+@pytest.mark.parametrize("overrides", [{**SENDING, "sign_in_failures_per_ip_address": 3}], ids=[""])
 async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.open("/login")
@@ -218,8 +229,8 @@ async def test_after_many_passkeys_that_were_none_the_page_says_how_long_to_wait
 async def test_a_passkey_is_a_second_step_after_a_password_too(city: City) -> None:
     device = Authenticator()
     async with city.browser() as browser:
-        await here(city, browser)
-        await add_passkey(browser, device)
+        await sign_in(city, browser, "siti")
+        await arranged.add_passkey(browser, device)
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
         credential = device.get(options_of(page, "get"))
@@ -231,8 +242,8 @@ async def test_a_passkey_of_somebody_else_is_no_second_step(city: City) -> None:
     device, other = Authenticator(), Authenticator()
     for name, its in (("siti", device), ("budi", other)):
         async with city.browser() as browser:
-            await here(city, browser, name)
-            await add_passkey(browser, its)
+            await sign_in(city, browser, name)
+            await arranged.add_passkey(browser, its)
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
         credential = other.get(options_of(page, "get"))
@@ -268,7 +279,7 @@ async def test_a_browser_that_is_new_needs_a_code_and_the_person_is_told(city: C
 
 async def test_the_code_can_go_to_the_telephone_instead(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
     async with city.browser() as browser:
         page = await here(city, browser)
         page = await browser.open(f"{STEP}?c={query(page)['c']}&m=phone")

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.citizens import NEW_PASSWORD, here, post
+from tests.arranged import sign_in
+from tests.citizens import NEW_PASSWORD, post
 from tests.support import PASSWORD, Browser, City, Statements
 
 from sso import clock
@@ -45,7 +46,7 @@ async def end(city: City, browser: Browser, how: str) -> None:
         return
     if how in ("another device", "a new password"):
         async with city.browser() as other:
-            await here(city, other)
+            await sign_in(city, other, "siti")
             await act_at(other, how)
         return
     async with city.provider.db.write() as session:
@@ -80,7 +81,7 @@ async def act_at(other: Browser, how: str) -> None:
 @pytest.mark.parametrize("how", REASONS)
 async def test_the_sign_in_page_says_once_why_a_session_ended(city: City, how: str) -> None:
     async with city.browser() as browser, city.browser() as stranger:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         await end(city, browser, how)
         party = city.relying_party("warga")
         page = await browser.open("/account" if how in ("disabled", "unused") else party.url())
@@ -93,7 +94,7 @@ async def test_the_sign_in_page_says_once_why_a_session_ended(city: City, how: s
 
 async def test_a_session_that_the_job_ended_says_the_same(city: City) -> None:
     async with city.browser() as browser:
-        await here(city, browser)
+        await sign_in(city, browser, "siti")
         clock.advance(city.settings.session_idle_timeout + timedelta(minutes=1))
         await clear_up(city.provider)
         assert REASONS["unused"] in (await browser.open("/login")).text

@@ -7,7 +7,8 @@ import secrets
 
 import pytest
 from sqlalchemy import select
-from tests.support import PASSWORD, Browser, City, form_of, main_of
+from tests.arranged import sign_in
+from tests.support import PASSWORD, City, form_of, main_of
 
 from sso.identity.sessions.devices import device_of
 from sso.identity.sessions.models import SsoSession
@@ -22,10 +23,6 @@ CHROME_ON_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTM
 async def sessions(city: City) -> list[SsoSession]:
     async with city.provider.db.read() as session:
         return list((await session.execute(select(SsoSession).order_by(SsoSession.id))).scalars())
-
-
-async def sign_in(browser: Browser, name: str) -> None:
-    await browser.submit(await browser.open("/login"), username=name, password=PASSWORD)
 
 
 async def test_people_see_where_they_are_signed_in_and_end_it(city: City) -> None:
@@ -57,7 +54,7 @@ async def test_people_see_where_they_are_signed_in_and_end_it(city: City) -> Non
 async def test_all_others_are_ended_at_once_and_this_one_too(city: City) -> None:
     async with city.browser() as here, city.browser() as one, city.browser() as two:
         for browser in (one, two, here):
-            await sign_in(browser, "siti")
+            await sign_in(city, browser, "siti")
         page = await here.open("/account/sessions")
         await here.submit(page, choice="others")
         assert [one.end_reason for one in await sessions(city)] == ["by_person", "by_person", None]
@@ -79,7 +76,7 @@ async def test_the_page_leads_back_after_signing_in_and_nowhere_else(city: City)
 
 async def test_a_forged_form_ends_nothing(city: City) -> None:
     async with city.browser() as browser:
-        await sign_in(browser, "siti")
+        await sign_in(city, browser, "siti")
         await browser.http.post("/account/sessions", data={"choice": "others", "csrf_token": "x" * 43})
         await browser.http.post("/account/sessions", data={"choice": str((await sessions(city))[0].id)})
         assert [one.ended_at for one in await sessions(city)] == [None]
@@ -91,7 +88,7 @@ async def test_others_sessions_are_not_for_everybody(city: City, role: str) -> N
         await set_roles(session, await find(session, "budi"), [role])
     async with city.browser() as browser:
         assert form_of(await browser.open("/admin/sessions")).action == "/login"
-        await sign_in(browser, "budi")
+        await sign_in(city, browser, "budi")
         assert "/admin/sessions" not in (await browser.open("/")).text
         mine = str((await sessions(city))[0].id)
         for path in ("/admin/sessions", f"/admin/sessions/{mine}"):
@@ -106,7 +103,7 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
     async with city.browser(headers={"user-agent": FIREFOX}) as citizen, city.browser() as admin:
         for client_id in ("warga", "sehat"):
             await citizen.tokens(city.relying_party(client_id))
-        await sign_in(admin, "ratna")
+        await sign_in(city, admin, "ratna")
         assert 'href="/admin"' in (await admin.open("/")).text
         page = await admin.open("/admin/sessions?person=siti@warga.example&client=warga")
         (link,) = re.findall(r'href="(/admin/sessions/[0-9a-f-]{36})"', page.text)
@@ -133,7 +130,7 @@ async def test_who_may_only_look_has_no_button(city: City) -> None:
     async with city.provider.db.write() as session:
         await set_roles(session, await find(session, "budi"), ["auditor"])
     async with city.browser() as browser:
-        await sign_in(browser, "budi")
+        await sign_in(city, browser, "budi")
         link = f"/admin/sessions/{(await sessions(city))[0].id}"
         page = await browser.open(link)
         assert "<form" not in main_of(page)
@@ -145,7 +142,7 @@ async def test_long_lists_come_in_pages(city: City) -> None:
 
     await fill(city, 120)
     async with city.browser() as browser:
-        await sign_in(browser, "ratna")
+        await sign_in(city, browser, "ratna")
         seen, page = [], await browser.open("/admin/sessions")
         for _ in range(3):
             seen += re.findall(r'href="/admin/sessions/([0-9a-f-]{36})"', page.text)
@@ -179,7 +176,7 @@ def test_a_device_is_named_as_people_know_it(user_agent: str, said: str) -> None
 
 async def test_more_sessions_than_a_page_shows_are_all_ended(city: City) -> None:
     async with city.browser() as here:
-        await sign_in(here, "siti")
+        await sign_in(city, here, "siti")
         (mine,) = await sessions(city)
         values = {
             column.name: getattr(mine, column.key)

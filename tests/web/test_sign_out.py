@@ -95,30 +95,34 @@ async def test_a_return_address_without_a_hint_is_not_followed(city: City) -> No
         assert "location" not in done.headers
 
 
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "https://evil.example/",
-        BACK + "/",
-        BACK + "?b=1",
-        BACK + "#x",
-        BACK + "/../x",
-        "https://warga.example@evil.example/keluar",
-        "HTTPS://warga.example/keluar",
-        "https://warga.example:443/keluar",
-        "javascript:alert(1)",
-        "//evil.example",
-        "/keluar",
-    ],
+UNREGISTERED = (
+    "https://evil.example/",
+    BACK + "/",
+    BACK + "?b=1",
+    BACK + "#x",
+    BACK + "/../x",
+    "https://warga.example@evil.example/keluar",
+    "HTTPS://warga.example/keluar",
+    "https://warga.example:443/keluar",
+    "javascript:alert(1)",
+    "//evil.example",
+    "/keluar",
 )
-async def test_an_unregistered_return_address_is_a_page_and_nothing_happens(city: City, uri: str) -> None:
+"""Addresses that look like the registered one, and others."""
+
+
+async def test_an_unregistered_return_address_is_a_page_and_nothing_happens(
+    city: City, subtests: pytest.Subtests
+) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
         hint = (await browser.tokens(party))["id_token"]
-        page = await browser.open(logout(id_token_hint=hint, post_logout_redirect_uri=uri))
-        assert page.status_code == 400
-        assert "location" not in page.headers
-        assert (await browser.open(party.url())).is_redirect
+        for uri in UNREGISTERED:
+            with subtests.test(uri=uri):
+                page = await browser.open(logout(id_token_hint=hint, post_logout_redirect_uri=uri))
+                assert page.status_code == 400
+                assert "location" not in page.headers
+                assert (await browser.open(party.url())).is_redirect
 
 
 async def test_a_tampered_or_foreign_hint_is_a_page_and_nothing_happens(city: City) -> None:

@@ -219,9 +219,8 @@ async def test_registrations_from_one_address_are_few(city: City) -> None:
         assert (await begin(other, "a4@warga.example")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
+async def test_what_is_wrong_is_said_and_the_registration_goes_on(city: City, subtests: pytest.Subtests) -> None:
+    cases: tuple[tuple[dict[str, str], str], ...] = (
         ({"name": "", "password": NEW_PASSWORD}, "Masukkan nama Anda"),
         ({"name": "<b>", "password": NEW_PASSWORD}, "Masukkan nama Anda"),
         ({"name": "", "password": "pendek"}, "Masukkan nama Anda"),
@@ -230,16 +229,14 @@ async def test_registrations_from_one_address_are_few(city: City) -> None:
         ({"name": "Bayu", "password": "pendek"}, "paling sedikit 15"),
         ({"name": "Bayu", "password": "baru@warga.example"}, "mudah ditebak"),
         ({"name": "Bayu", "credential": "{}"}, "Kunci sandi tidak dapat dibuat"),
-    ],
-)
-async def test_what_is_wrong_is_said_and_the_registration_goes_on(
-    city: City, fields: dict[str, str], text: str
-) -> None:
+    )
     async with city.browser() as browser:
         page = await proven(city, browser)
-        answer = await post(browser, "/signup", fields, page)
-        assert text in answer.text
-        assert await person(city) is None
+        for fields, text in cases:
+            with subtests.test(fields=fields):
+                answer = await post(browser, "/signup", fields, page)
+                assert text in answer.text
+                assert await person(city) is None
         await post(browser, "/signup", {"name": "Bayu", "password": NEW_PASSWORD}, page)
     assert await person(city) is not None
 
