@@ -190,9 +190,13 @@ class Databases:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError):
             if by_kept:
                 await self.connections.close(name)
-            await run_statement(self.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+            await self.drop(name)
         else:
             self.free.append(name)
+
+    async def drop(self, name: str) -> None:
+        """Drop a database."""
+        await run_statement(self.postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
     async def _restore(self, connection: Any) -> None:
         await connection.execute(OTHERS, self.connections.processes())

@@ -13,6 +13,8 @@ from copy import copy
 from functools import cache, partial
 from typing import Any
 
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from starlette.routing import BaseRoute
 
 import sso.app
@@ -44,7 +46,21 @@ def _are_the_same(known: Sequence[BaseRoute], routes: Sequence[BaseRoute]) -> bo
 def share_what_never_changes() -> None:
     """Let every application of this process use what the first one computed."""
     assets._read = cache(assets._read)  # type: ignore[assignment]
+    _share_migrations()
     sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
+
+
+def _share_migrations() -> None:
+    """Read the files of the migrations once: Alembic reads all of them before each migration."""
+    read, known = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def scripts(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    ScriptDirectory.from_config = scripts  # type: ignore[method-assign, assignment]
 
 
 _loaded: dict[tuple[object, ...], tuple[object, list[dict[str, Any]]]] = {}
