@@ -13,6 +13,7 @@ from copy import copy
 from functools import cache, partial
 from typing import Any
 
+import httpcore2 as httpcore
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from starlette.routing import BaseRoute
@@ -44,8 +45,10 @@ def _are_the_same(known: Sequence[BaseRoute], routes: Sequence[BaseRoute]) -> bo
 
 
 def share_what_never_changes() -> None:
-    """Let every application of this process use what the first one computed."""
+    """Let every application of this process use what the first one computed. So do clients: reading the certificates
+    of the public authorities takes 25 ms."""
     assets._read = cache(assets._read)  # type: ignore[assignment]
+    httpcore.default_ssl_context = cache(httpcore.default_ssl_context)
     _share_migrations()
     sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
 
