@@ -284,6 +284,19 @@ async def empty_database(request: pytest.FixtureRequest, database_kind: str, tmp
     await run_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+async def migrated_database(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a filled database whose schema a test may change."""
+    if database_kind == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template")[0], tmp_path / "migrated.db")
+        yield f"sqlite:///{tmp_path / 'migrated.db'}"
+        return
+    databases: Databases = request.getfixturevalue("postgres_databases")[0]
+    name = await databases.lend()
+    yield databases.url(name)
+    await databases.drop(name)
+
+
 def _keeps_connections(request: pytest.FixtureRequest) -> bool:
     """Tell whether a test may use the connections of the test before it."""
     return "city" in request.fixturenames and request.node.get_closest_marker("own_connections") is None

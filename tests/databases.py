@@ -230,9 +230,13 @@ class Databases:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             if by_kept:
                 await self.connections.close(name)
-            await run_statement(self.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+            await self.drop(name)
         else:
             self.free.append(name)
+
+    async def drop(self, name: str) -> None:
+        """Drop a database."""
+        await run_statement(self.postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class SqliteFile:

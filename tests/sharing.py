@@ -13,7 +13,10 @@ from copy import copy
 from functools import cache, partial
 from typing import Any, ClassVar
 
+import httpcore2 as httpcore
 import orjson
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from starlette.routing import BaseRoute
 
 import sso.app
@@ -51,8 +54,11 @@ class KnownRoutes(DirectRoutes):
 
 
 def share_what_never_changes() -> None:
-    """Let every application of this process use what the first one computed."""
+    """Let every application of this process use what the first one computed. So do clients: reading the certificates
+    of the public authorities takes 25 ms."""
     assets._read = cache(assets._read)  # type: ignore[assignment]
+    httpcore.default_ssl_context = cache(httpcore.default_ssl_context)
+    _share_migrations()
     sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
     registry.stored_metadata = _stored_metadata
 
@@ -83,6 +89,19 @@ def load_what_workers_need(settings: Settings) -> None:
     for locale in LOCALES:
         for name in environment(locale).list_templates():
             environment(locale).get_template(name)
+
+
+def _share_migrations() -> None:
+    """Read the files of the migrations once: Alembic reads all of them before each migration."""
+    read, known = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def scripts(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    ScriptDirectory.from_config = scripts  # type: ignore[method-assign, assignment]
 
 
 _loaded: dict[tuple[object, ...], tuple[object, list[dict[str, Any]]]] = {}

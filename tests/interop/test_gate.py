@@ -329,16 +329,21 @@ def test_the_application_hears_who_it_is_and_nothing_that_a_client_says(visitor:
         assert (public.status_code, told(public.json())) == (200, {})
 
 
+def any_certificate() -> ssl.SSLContext:
+    """Return a context of clients that accepts the certificates of the proxies, and reads none of an authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def raw(visitor: Visitor, target: str, *lines: str, host: str = "") -> tuple[int, dict[str, str]]:
     """Send a request with the visitor's cookies as it is written; return the status, and the headers that the
     application got, with names in small letters."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
     sent = [f"GET {target} HTTP/1.1", f"Host: {host or visitor.host}", *lines, "Sec-Fetch-Mode: cors",
             f"Cookie: {cookies}", "", ""]  # fmt: skip
     connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
-    with context.wrap_socket(connection, server_hostname=visitor.host) as secure:
+    with any_certificate().wrap_socket(connection, server_hostname=visitor.host) as secure:
         secure.sendall("\r\n".join(sent).encode())
         answer = HTTPResponse(secure)
         answer.begin()
@@ -414,12 +419,10 @@ def test_no_client_reads_the_answer_to_a_check(visitor: Visitor) -> None:
 
 def answered(visitor: Visitor, target: str, *lines: str) -> tuple[int, list[tuple[str, str]], bytes]:
     """Send a request with the visitor's cookies as it is written; return status, headers and body of the answer."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
     sent = [f"GET {target} HTTP/1.1", f"Host: {visitor.host}", *lines, f"Cookie: {cookies}", "", ""]
     connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
-    with context.wrap_socket(connection, server_hostname=visitor.host) as secure:
+    with any_certificate().wrap_socket(connection, server_hostname=visitor.host) as secure:
         secure.sendall("\r\n".join(sent).encode())
         answer = HTTPResponse(secure)
         answer.begin()
@@ -515,8 +518,7 @@ def test_uploads_and_web_sockets_pass(visitor: Visitor) -> None:
     assert (sent.status_code, sent.json()["size"]) == (200, 3_000_000)
     packed = visitor.get("/unggah", {**SCRIPT, "Content-Encoding": "gzip"}, "PUT", content=b"abc")
     assert packed.status_code == 200, "the encoding of the body is not the gate's"
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = any_certificate()
     context.set_alpn_protocols(["http/1.1"])
     raw = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
     with context.wrap_socket(raw, server_hostname=visitor.host) as connection:

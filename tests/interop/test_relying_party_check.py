@@ -58,7 +58,7 @@ class Sandbox:
             settings: of the command, besides those of the provider.
         """
         words = ("applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json")
-        done = run_command(self.server.environment | settings, self.server.directory, *words)
+        done = run_command(self.server.environment | settings, self.server.directory, *words, loaded=True)
         assert done.stdout, done.stderr
         found = orjson.loads(done.stdout)
         assert (done.returncode == 0) == found["passed"]

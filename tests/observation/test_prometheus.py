@@ -18,19 +18,26 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from tests.conftest import run_apart
+from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
 from tests.interop.conftest import SSO
 from tests.ports import free_ports
 from tests.support import environment_of
 from tests.waiting import wait_for, wait_until
 
+from sso.platform.db import Database
+from sso.platform.db.migrate import upgrade
 from sso.setup.findings import TITLES
 
 pytestmark = pytest.mark.group("prometheus")  # one server and one Prometheus for all of them
 ROOT = Path(__file__).parents[2]
 ALERTS, DASHBOARD = ROOT / "deploy/alerts.yaml", ROOT / "deploy/grafana.json"
-RULES = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
+RULES_DIR = Path(__file__).parent / "rules"
+RULES = sorted(RULES_DIR.glob("*.yaml"))
+LARGE_HEAP = {"GOGC": "1000"}
+"""The environment of programs in Go that run for seconds: little garbage collection."""
+LOOK_SECONDS = 0.2
+"""The time between two looks at what the server or Prometheus has to work out."""
 NAME = re.compile(r"\bsso_[a-z_]+\b")
 
 
@@ -55,11 +62,21 @@ def expressions() -> dict[str, str]:
     return found
 
 
-def test_the_rules_are_valid_and_each_fires_when_it_should() -> None:
+def test_the_rules_are_valid_and_each_fires_when_it_should(tmp_path: Path) -> None:
+    """The cases of a rule evaluate this rule alone: promtool evaluates whole files, and every rule is in one file."""
     subprocess.run([program("promtool"), "check", "rules", ALERTS], check=True, capture_output=True)
-    answer = subprocess.run([program("promtool"), "test", "rules", *RULES], capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
     assert [file.stem for file in RULES] == sorted(alert["alert"] for alert in alerts())
+    for alert in alerts():
+        name = alert["alert"]
+        cases = yaml.safe_load((RULES_DIR / f"{name}.yaml").read_text())
+        assert [(RULES_DIR / file).resolve() for file in cases["rule_files"]] == [ALERTS]
+        assert {test["alertname"] for case in cases["tests"] for test in case["alert_rule_test"]} == {name}
+        (tmp_path / f"{name}.rule").write_text(json.dumps({"groups": [{"name": name, "rules": [alert]}]}))
+        (tmp_path / f"{name}.json").write_text(json.dumps({**cases, "rule_files": [f"{name}.rule"]}))
+    command = [program("promtool"), "test", "rules", *sorted(tmp_path.glob("*.json"))]
+    answer = subprocess.run(command, env={**os.environ, **LARGE_HEAP}, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stdout.count("SUCCESS") == len(RULES)
 
 
 def test_each_alert_has_an_entry_in_the_runbook() -> None:
@@ -67,6 +84,15 @@ def test_each_alert_has_an_entry_in_the_runbook() -> None:
     assert entries == [alert["alert"] for alert in alerts()]
     for alert in alerts():
         assert alert["annotations"]["runbook"] == f"docs/how-to/runbook.md#{alert['alert'].lower()}"
+
+
+async def migrated(url: str, directory: Path) -> None:
+    """Make the schema of a database."""
+    db = Database(settings_for(url, directory))
+    try:
+        await upgrade(db)
+    finally:
+        await db.close()
 
 
 class Server:
@@ -84,7 +110,7 @@ class Server:
             SSO_METRICS_PORT=str(self.metrics_port),
             TMPDIR=str(directory),
         )
-        subprocess.run([SSO, "db", "upgrade"], env=self.environment, cwd=directory, check=True, capture_output=True)
+        run_apart(migrated(url, directory))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [SSO, "serve", "--port", str(self.port), "--workers", "2"],
@@ -126,10 +152,10 @@ def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made.process.wait(60)
 
 
-@pytest.fixture(scope="module")
-def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def prometheus(server: Server, tmp_path: Path) -> Iterator[str]:
     """A Prometheus that scrapes the server, with our alerts."""
-    directory, port = tmp_path_factory.mktemp("prometheus"), free_ports(1)
+    directory, port = tmp_path, free_ports(1)
     target = f"127.0.0.1:{server.metrics_port}"
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -145,7 +171,7 @@ def prometheus(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 program("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
-            stdout=output, stderr=output,
+            env={**os.environ, **LARGE_HEAP}, stdout=output, stderr=output,
         )  # fmt: skip
     wait_for(port, process, log)
     yield f"http://127.0.0.1:{port}"
@@ -170,11 +196,15 @@ def test_every_metric_exists_and_every_expression_can_be_evaluated(server: Serve
     def known() -> set[str]:
         return set(ask(prometheus, "label/__name__/values"))
 
-    wait_until(lambda: series <= known(), 60)
+    wait_until(lambda: series <= known(), 60, LOOK_SECONDS)
     for name, expression in expressions().items():
         assert ask(prometheus, "query", query=expression)["resultType"] == "vector", name
     rules = ask(prometheus, "rules")["groups"][0]["rules"]
-    wait_until(lambda: all(rule["health"] != "unknown" for rule in ask(prometheus, "rules")["groups"][0]["rules"]))
+
+    def evaluated() -> bool:
+        return all(rule["health"] != "unknown" for rule in ask(prometheus, "rules")["groups"][0]["rules"])
+
+    wait_until(evaluated, look_seconds=LOOK_SECONDS)
     assert [rule["name"] for rule in rules] == [alert["alert"] for alert in alerts()]
     states = {rule["name"]: (rule["health"], rule["state"]) for rule in ask(prometheus, "rules")["groups"][0]["rules"]}
     assert {health for health, _ in states.values()} == {"ok"}
@@ -186,7 +216,7 @@ def test_the_checklist_is_a_metric_with_a_closed_label_set(server: Server) -> No
         named = {name: value for name, value in server.metrics().items() if name.startswith("sso_checklist_state")}
         return {json.loads(name.removeprefix("sso_checklist_state"))["check"]: value for name, value in named.items()}
 
-    wait_until(lambda: bool(states()), 60)
+    wait_until(lambda: bool(states()), 60, LOOK_SECONDS)
     found = states()
     assert set(found) <= set(TITLES)
     assert (found["keys"], found["people"]) == (0, 1), "there is no administrator yet"
@@ -197,7 +227,7 @@ def test_both_processes_are_counted_together_and_a_dead_one_leaves_no_gauges(ser
     before = server.requests("discovery", "ok")
     for _ in range(40):  # a connection each, so that both processes answer some
         assert server.get("/.well-known/openid-configuration") == 200
-    wait_until(lambda: server.requests("discovery", "ok") == before + 40)
+    wait_until(lambda: server.requests("discovery", "ok") == before + 40, look_seconds=LOOK_SECONDS)
     assert server.get("/metrics") == 404, "without a token there is no such page"
     maximum = 'sso_database_connections{"state": "max"}'
     both = server.metrics()[maximum]
@@ -207,6 +237,6 @@ def test_both_processes_are_counted_together_and_a_dead_one_leaves_no_gauges(ser
     workers = [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    wait_until(lambda: server.metrics().get(maximum, 0) in (both / 2, both), 60)
-    wait_until(lambda: server.metrics().get(maximum) == both, 60)
+    wait_until(lambda: server.metrics().get(maximum, 0) in (both / 2, both), 60, LOOK_SECONDS)
+    wait_until(lambda: server.metrics().get(maximum) == both, 60, LOOK_SECONDS)
     assert server.requests("discovery", "ok") >= before + 40, "what it counted stays"

@@ -11,9 +11,13 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Literal, get_args
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from sso import clock
@@ -105,9 +109,15 @@ def key_id(play: Play, alg: str) -> str:
 
 
 def _key(play: Play, alg: str) -> RSAKey | ECKey | OKPKey:
+    return _read_key(play.key, alg)
+
+
+@lru_cache(maxsize=16)
+def _read_key(pem: str, alg: str) -> RSAKey | ECKey | OKPKey:
+    """Read a private key. Of RSA it takes 36 ms, and a check signs dozens of tokens with the same key."""
     if alg == "ES256":
-        return ECKey.import_key(play.key)
-    return OKPKey.import_key(play.key) if alg == "EdDSA" else RSAKey.import_key(play.key)
+        return ECKey.import_key(pem)
+    return OKPKey.import_key(pem) if alg == "EdDSA" else RSAKey.import_key(pem)
 
 
 def metadata(issuer: str, client: Client, alg: str) -> dict[str, object]:
@@ -196,7 +206,9 @@ def signed(play: Play, claims: Mapping[str, object], alg: str, headers: dict[str
     """Return a JWT, signed as this case has it."""
     if play.case == "alg_none":
         return jwt.encode(dict(claims), "", "none", {key: value for key, value in headers.items() if key != "kid"})
-    key = play.key if play.case not in ("foreign_key", "forged_logout_token") else new_key(alg)
+    foreign = play.case in ("foreign_key", "forged_logout_token")
+    key = new_key(alg) if foreign else _key(play, alg).private_key
+    assert isinstance(key, (str, RSAPrivateKey, EllipticCurvePrivateKey, Ed25519PrivateKey))
     token = jwt.encode(dict(claims), key, alg, headers)
     if play.case != "tampered_signature":
         return token
