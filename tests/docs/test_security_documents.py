@@ -77,6 +77,15 @@ def test_each_rule_has_a_number_code_and_a_test() -> None:
     assert len(without) <= MAX_WITHOUT_TEST, f"{NO_TEST}: {without}"
 
 
+def test_every_area_of_paths_is_an_entry_point() -> None:
+    """The table of paths in architecture.md is complete: another test compares it with the routes."""
+    areas = (ROOT / "docs/contributing/architecture.md").read_text().partition("| area | paths |")[2]
+    entries = MODEL.read_text().partition("## Entry points")[2].partition("\n## ")[0]
+    first_part = re.compile(r"`/([\w.-]*)")
+    assert len(first_part.findall(areas)) > 60
+    assert set(first_part.findall(areas)) - set(first_part.findall(entries)) == set()
+
+
 def test_rules_that_are_named_exist() -> None:
     rules = sections(MODEL, "R")
     for page in [*PAGES, ROOT / "SECURITY.md"]:

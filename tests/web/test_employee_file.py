@@ -86,8 +86,8 @@ async def test_the_page_refuses_what_it_cannot_import(city: City) -> None:
         for content, fields, text in (
             ("", {}, "Pilih berkas"),
             ("\n" * (employee_files.MAX_ROWS + 1), {}, "sso employees import"),
-            ("a;b\n1;2\n", {}, "File tidak memiliki kolom"),
-            (HEAD, {}, "File tidak memiliki baris yang dapat dibaca"),
+            ("a;b\n1;2\n", {}, "Berkas tidak memiliki kolom"),
+            (HEAD, {}, "Berkas tidak memiliki baris yang dapat dibaca"),
             (b"PK\x03\x04" + bytes(range(256)), {}, "CSV UTF-8"),
             (HEAD.encode() + b"\xff\xfe;a;PNS\n", {}, "CSV UTF-8"),
             (HEAD + "1.98501E+17;Siti;PNS\n", {"complete": "1"}, "Daftar lengkap memerlukan NIP di setiap baris"),

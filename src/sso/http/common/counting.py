@@ -36,7 +36,7 @@ def known_grant_type(request: ProtocolRequest) -> str:
 def _note_authentication(client: Client, status: int, *, authenticated: bool) -> None:
     """Note that a request came from the application itself; a public client proves that by what it was given alone."""
     if status == 200 or (authenticated and client.meta.token_endpoint_auth_method != "none"):
-        note("client_proof", "1")
+        note("client_authenticated", "1")
 
 
 def count_token(request: ProtocolRequest, answer: Answer) -> None:
@@ -98,7 +98,7 @@ def log_request(scope: Scope, path: str, status: int) -> None:
             request_id=scope["request_id"],
             network=network_of(scope["client_address"]) if site.settings.ip_address_privacy != "none" else None,
             sandbox=sandbox,
-            authenticated=outcome == OK or "client_proof" in fields,
+            authenticated=outcome == OK or "client_authenticated" in fields,
         )
 
 
