@@ -20,6 +20,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from scripts.compile_catalogues import compile_catalogues
+from tests.collecting import import_in_turn
 from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
@@ -82,10 +83,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.unit)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Collect no garbage while there is none: see :func:`pytest_collection_finish`."""
+    gc.disable()
+    import_in_turn(session.config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Leave what the collection made out of garbage collection, and collect as seldom as the server does: the modules
     and tests of a worker are 300 MB, which each full collection went through."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
