@@ -76,6 +76,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.unit)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Collect no garbage while there is none: see :func:`pytest_collection_finish`."""
+    gc.disable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave what the collection made out of garbage collection, and collect as seldom as the server does: the modules
@@ -97,7 +103,6 @@ def run_apart(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def pytest_configure() -> None:
-    gc.disable()  # until the tests are collected: looking for garbage, of which there is none, took a third of the time
     leave_out_fixed_costs()
     compile_catalogues()
     share_what_never_changes()
