@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from tests.signed_in import signed_in
 from tests.support import City
 
 from sso.identity.users.service import find, set_roles
@@ -64,8 +65,8 @@ async def person_with(city: City, *roles: str, name: str = "budi", scope: str = 
     """Return somebody with these roles who calls through the city's console."""
     async with city.provider.db.write() as session:
         await set_roles(session, await find(session, name), roles)
-    async with city.browser() as browser:
-        tokens = await browser.tokens(city.relying_party("konsol"), username=name, scope=f"openid {scope}")
+    async with await signed_in(city, name) as browser:
+        tokens = await browser.tokens(city.relying_party("konsol"), scope=f"openid {scope}")
     return Api(city, tokens["access_token"])
 
 

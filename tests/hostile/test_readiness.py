@@ -254,7 +254,6 @@ async def test_sigterm_under_load(database: tuple[str, dict[str, Any]], tmp_path
             try:
                 assert (await phone.http.get("/jwks")).status_code == 200
                 answered[0] += 1
-                await asyncio.sleep(0.02)  # a load, and not all that the processor can do
             except httpx.TransportError as error:
                 refused.append(error)
                 return
