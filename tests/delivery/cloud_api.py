@@ -78,6 +78,11 @@ class CloudApi:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
+    def forget(self) -> None:
+        """Begin anew, for another test."""
+        for kept in (self.whatsapp, self.sms, self.tokens, self.replies, self.gateway_replies):
+            kept.clear()
+
     @property
     def address(self) -> str:
         """The base address."""

@@ -219,9 +219,9 @@ async def test_the_webhooks_of_busy_teams_delay_no_other_team(city: City, monkey
                 payload = {"team": team}
                 enqueue(session, "application_webhook", payload, client_id=team, receiver=f"{team}.example")
 
-    await add("mati", 40)
+    await add("mati", 25)
     for team in ("satu", "dua", "tiga", "empat"):
-        await add(team, 60)
+        await add(team, 30)
     sends = Worker(city.provider.db, city.settings, {"application_webhook": send})
     running = asyncio.create_task(sends.run())
     await until(lambda: sends.places.used == 32)
@@ -232,8 +232,8 @@ async def test_the_webhooks_of_busy_teams_delay_no_other_team(city: City, monkey
         before = len(begun)
         gate.release()
         await until(lambda: len(begun) > before)  # noqa: B023
-    assert begun.count("lima") >= 1, "a place that is freed goes to a team that has none, though 200 wait before it"
-    for _ in range(400):
+    assert begun.count("lima") >= 1, "a place that is freed goes to a team that has none, though 90 wait before it"
+    for _ in range(150):
         gate.release()
     await until(lambda: begun.count("lima") == 3)
     sends.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -66,15 +66,23 @@ def overrides() -> dict[str, Any]:
 
 async def add(city: City, client_id: str, **fields: Any) -> None:
     """Register an application of the city."""
-    document = {"type": "web", "client_name": client_id.title(), "first_party": True, **fields}
-    document.setdefault("redirect_uris", [f"https://{client_id}.example/cb"])
-    metadata = ClientMetadata.model_validate(document, context={"allow_http_loopback": True})
+    await add_all(city, {client_id: fields})
+
+
+async def add_all(city: City, applications: Mapping[str, Mapping[str, Any]]) -> None:
+    """Register applications of the city: what each is called, and its metadata."""
     now = clock.now()
     async with city.provider.db.write() as session:
-        version = await bump_version(session, "clients")
-        row = {"client_id": client_id, "catalogue": "tests", "status": "active", "metadata": metadata.stored()}
-        await clients.insert_clients(session, [{**row, "version": version, "created_at": now, "updated_at": now}])
+        common = {"catalogue": "tests", "status": "active", "version": await bump_version(session, "clients")}
+        rows = [{"client_id": name, "metadata": _stored(name, fields)} for name, fields in applications.items()]
+        await clients.insert_clients(session, [{**row, **common, "created_at": now, "updated_at": now} for row in rows])
     await city.provider.refresh()
+
+
+def _stored(client_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    document = {"type": "web", "client_name": client_id.title(), "first_party": True, **fields}
+    document.setdefault("redirect_uris", [f"https://{client_id}.example/cb"])
+    return ClientMetadata.model_validate(document, context={"allow_http_loopback": True}).stored()
 
 
 async def session_with(city: City, *client_ids: str) -> UUID:
@@ -186,8 +194,7 @@ async def test_a_receiver_that_stays_away_is_given_up_and_shown(city: City, rece
 
 async def test_122_applications_confirm(city: City, receiver: Receiver) -> None:
     names = [f"app{number}" for number in range(122)]
-    for name in names:
-        await add(city, name, backchannel_logout_uri=f"{receiver.origin}/{name}")
+    await add_all(city, {name: {"backchannel_logout_uri": f"{receiver.origin}/{name}"} for name in names})
     session_id = await session_with(city, *names)
     await end(city, session_id)
     await city.site.worker.drain()
