@@ -31,6 +31,8 @@ RESTORE = "SELECT snapshot.restore($1)"
 SQLITE_NAMES = """SELECT name FROM main.sqlite_master
     WHERE type = 'table' AND (name NOT LIKE 'sqlite_%' OR name = 'sqlite_sequence') ORDER BY name = 'sqlite_sequence'"""
 
+CANNOT_RESTORE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What is raised on a connection that has ended, or ends meanwhile, and by a table that is not there any more."""
 MAX_STATEMENTS = 5000
 """How many compiled statements a worker keeps: its tests use more than the 500 that an engine keeps usually."""
 
@@ -231,7 +233,7 @@ class Databases:
                     await restoring.fetchval(RESTORE, kept, timeout=10)
                 finally:
                     await restoring.close()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except CANNOT_RESTORE:
             if by_kept:
                 await self.connections.close(name)
             await run_statement(self.postgres, f"DROP DATABASE {name} WITH (FORCE)")
