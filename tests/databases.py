@@ -31,6 +31,11 @@ RESTORE = "SELECT snapshot.restore($1)"
 SQLITE_NAMES = """SELECT name FROM main.sqlite_master
     WHERE type = 'table' AND (name NOT LIKE 'sqlite_%' OR name = 'sqlite_sequence') ORDER BY name = 'sqlite_sequence'"""
 
+CANNOT_RESTORE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What is raised on a connection that has ended, or ends meanwhile, and by a table that is not there any more."""
+MAX_STATEMENTS = 5000
+"""How many compiled statements a worker keeps: its tests use more than the 500 that an engine keeps usually."""
+
 _dialects: dict[tuple[str, int], tuple[Any, Any]] = {}
 _plans: dict[str, Plans] = {}
 
@@ -45,6 +50,7 @@ def share_compiled_statements(database: Database) -> None:
         sync, place = engine.sync_engine, (engine.dialect.name, number)
         if place not in _dialects or _dialects[place][0].server_version_info is None:  # it has never connected
             _dialects[place] = (sync.dialect, sync._compiled_cache)
+            sync._compiled_cache.capacity = MAX_STATEMENTS
         sync.dialect, sync._compiled_cache = _dialects[place]
     database.plans = _plans.setdefault(database.engine.dialect.name, database.plans)
     if not database.is_sqlite:
@@ -227,7 +233,7 @@ class Databases:
                     await restoring.fetchval(RESTORE, kept, timeout=10)
                 finally:
                     await restoring.close()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except CANNOT_RESTORE:
             if by_kept:
                 await self.connections.close(name)
             await self.drop(name)

@@ -118,5 +118,6 @@ async def test_registries_share_the_metadata_of_an_application(city: City) -> No
     assert other is not None
     assert mine is not other
     assert mine.meta is other.meta
+    metadata: Any = mine.meta
     with pytest.raises(ValidationError, match="frozen"):
-        mine.meta.client_name = "Another"
+        metadata.client_name = "Another"
