@@ -150,24 +150,38 @@ async def _answers(city: City, party: RelyingParty, token: str, form: dict[str, 
     return answers
 
 
+def together(cases: dict[str, tuple[Change, dict[str, str]]]) -> list[list[str]]:
+    """Return the names of cases by provider: one for all that change nothing there, and one for each other case."""
+    forms = [name for name, (change, _) in cases.items() if change is nothing]
+    return [forms, *([name] for name in cases if name not in forms)]
+
+
 @pytest.mark.locks_freely  # the table of changes writes as no use case does
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 @pytest.mark.parametrize(
-    ("name", "scope"),
-    [*((name, "openid profile") for name in CASES), *((name, f"openid profile {OFFLINE}") for name in WITH_OFFLINE)],
+    ("names", "scope"),
+    [
+        *((names, "openid profile") for names in together(CASES)),
+        *(([name], f"openid profile {OFFLINE}") for name in WITH_OFFLINE),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
 )
-async def test_both_paths_answer_alike(city: City, monkeypatch: pytest.MonkeyPatch, name: str, scope: str) -> None:
-    change, form = CASES[name]
+async def test_both_paths_answer_alike(
+    city: City, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests, names: list[str], scope: str
+) -> None:
     party = city.relying_party("warga")
     async with city.browser() as browser:
-        tokens = [(await browser.tokens(party, scope=scope))["refresh_token"] for _ in range(2)]
-    await change(city)
-    moment = clock.now()
-    first = await _answers(city, party, tokens[0], form)
-    clock.advance((moment - clock.now()).total_seconds())
-    monkeypatch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)
-    assert await _answers(city, party, tokens[1], form) == first
-    assert first[0] < 500, first
+        for name in names:
+            change, form = CASES[name]
+            with subtests.test(name), monkeypatch.context() as patch:
+                tokens = [(await browser.tokens(party, scope=scope))["refresh_token"] for _ in range(2)]
+                await change(city)
+                moment = clock.now()
+                first = await _answers(city, party, tokens[0], form)
+                clock.advance((moment - clock.now()).total_seconds())
+                patch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)
+                assert await _answers(city, party, tokens[1], form) == first
+                assert first[0] < 500, first
 
 
 EXCHANGES: dict[str, tuple[Change, dict[str, str]]] = {
@@ -203,15 +217,18 @@ async def _exchanges(city: City, party: RelyingParty, code: str, form: dict[str,
 
 @pytest.mark.locks_freely
 @pytest.mark.parametrize("database_kind", ["postgresql"])
-@pytest.mark.parametrize("name", EXCHANGES)
-async def test_both_paths_of_an_exchange_answer_alike(city: City, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    change, form = EXCHANGES[name]
-    parties, codes = [city.relying_party("warga") for _ in range(2)], []
-    for party in parties:
-        async with city.browser() as browser:
-            codes.append(await browser.code(party))
-    await change(city)
-    first = await _exchanges(city, parties[0], codes[0], form)
-    monkeypatch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)
-    assert await _exchanges(city, parties[1], codes[1], form) == first
-    assert first[0] < 500, first
+@pytest.mark.parametrize("names", together(EXCHANGES), ids=lambda names: names[0])
+async def test_both_paths_of_an_exchange_answer_alike(
+    city: City, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests, names: list[str]
+) -> None:
+    parties = [city.relying_party("warga") for _ in range(2)]
+    async with city.browser() as one, city.browser() as other:
+        for name in names:
+            change, form = EXCHANGES[name]
+            with subtests.test(name), monkeypatch.context() as patch:
+                codes = [await browser.code(party) for browser, party in zip((one, other), parties, strict=True)]
+                await change(city)
+                first = await _exchanges(city, parties[0], codes[0], form)
+                patch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)
+                assert await _exchanges(city, parties[1], codes[1], form) == first
+                assert first[0] < 500, first

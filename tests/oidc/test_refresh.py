@@ -241,17 +241,17 @@ ENDS: dict[str, tuple[Act, bool]] = {
 
 @pytest.mark.locks_freely
 @pytest.mark.parametrize(("act", "offline_lives"), ENDS.values(), ids=ENDS.keys())
-@pytest.mark.parametrize("offline", [False, True])
-async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool, offline: bool) -> None:
+async def test_what_ends_a_family(city: City, act: Act, offline_lives: bool) -> None:
+    """Of two families of one session, one bound to the session and one of offline access."""
     party = city.relying_party("warga")
-    scope = "openid offline_access" if offline else "openid"
     async with city.browser() as browser:
-        tokens = await browser.tokens(party, scope=scope)
+        bound = await browser.tokens(party, scope="openid")
+        offline = await browser.tokens(party, scope="openid offline_access")
         await act(city, browser)
-    lives = offline and offline_lives
     refused = 401 if act is suspend_client else 400
-    assert (await party.refresh(tokens["refresh_token"])).status == (200 if lives else refused)
-    assert (await party.userinfo(tokens["access_token"])).status_code == (200 if lives else 401)
+    for tokens, lives in ((bound, False), (offline, offline_lives)):
+        assert (await party.refresh(tokens["refresh_token"])).status == (200 if lives else refused)
+        assert (await party.userinfo(tokens["access_token"])).status_code == (200 if lives else 401)
 
 
 async def test_a_fault_while_the_tokens_are_made_leaves_the_token_unused(
