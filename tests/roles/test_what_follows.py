@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from tests.arranged import signed_in
 from tests.conformance.test_shared_signals import Receiver
 from tests.given_access import register
 from tests.roles.conftest import Office
@@ -58,7 +59,7 @@ class Followed:
         """Let users sign in at applications; return the last tokens."""
         for name in names:
             if name not in self.browsers:
-                self.browsers[name] = await self.stack.enter_async_context(self.city.browser())
+                self.browsers[name] = await self.stack.enter_async_context(await signed_in(self.city, name))
             for client_id in at:
                 party = self.city.relying_party(client_id)
                 tokens = await self.browsers[name].tokens(party, username=name, scope=scope)

@@ -18,7 +18,7 @@ from tests.groups.test_units import check_tree
 from tests.groups.units import ACTOR, events, join, parents, tree
 from tests.support import ONE_DATABASE, Browser, City, Forms, main_of
 from tests.web.test_admin import admin
-from tests.web.test_console_access import PAGES, asked, browser_of, rule_of
+from tests.web.test_console_access import PAGES, alike, asked, browser_of, rule_of
 from tests.web.test_developer import person
 
 from sso import clock
@@ -191,8 +191,13 @@ async def _reaches_the_own_units_alone(browser: Browser, ids: dict[str, uuid.UUI
     assert {(next(iter(route.methods)), route.path) for route in own} == {
         ("GET", "/admin/groups"), ("GET", "/admin/groups/{group_id}"), ("POST", "/admin/groups/{group_id}/members"),
     }  # fmt: skip
+    refused: set[str] = set()
     for route in PAGES:
         rule = rule_of(route)
+        if route.path != "/admin" and not isinstance(rule, (Units, NeedsOrLooksAfter)):
+            if alike(rule) in refused:
+                continue  # one route of each rule: test_console_access proves that every route obeys its rule
+            refused.add(alike(rule))
         for unit in (ids["PKM-1"], ids["DINKES"], ids["DISDIK"], ids["KOTA"], uuid.uuid4()):
             answer = await asked(browser, route, _address(route, unit))
             about = f"{route.methods} {route.path} {unit}: {answer.status_code}"

@@ -66,6 +66,7 @@ async def test_saving_a_sandbox_application_says_so_and_what_production_needs(ci
         check_mistakes(refused, refused=True)
         assert "Tersimpan" not in refused.text
 
+        page = await dimas.open("/developer/apps/antrean/settings")
         for changes in (
             {"sandbox.redirect_uris": "https://antrean.example/cb#x", "description": "Baru saja."},
             {"client_name": "", "description": "Baru saja."},
@@ -75,10 +76,10 @@ async def test_saving_a_sandbox_application_says_so_and_what_production_needs(ci
             {"logo_uri": "bukan alamat", "description": "Baru saja."},
             {"sandbox.backchannel_logout_uri": "ftp://x", "description": "Baru saja."},
         ):
-            page = await dimas.open("/developer/apps/antrean/settings")
             wrong = await post(dimas, page, **changes)
             if wrong.status_code == 200:  # an address of production is explained, and kept
                 assert "logo_uri" in changes, changes
+                page = await dimas.open("/developer/apps/antrean/settings")
                 continue
             assert wrong.status_code == 400, (changes, wrong.status_code)
             check_mistakes(wrong, refused=True)
