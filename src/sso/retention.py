@@ -24,10 +24,10 @@ KINDS: dict[Kind, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a table keeps a row: ``kind`` says what deletes the row, ``kept`` how long it is kept."""
+    """How long a table keeps a row: ``kind`` says what deletes the row, ``duration`` how long it is kept."""
 
     kind: Kind
-    kept: str
+    duration: str
 
 
 RETENTION: dict[str, Retention] = {
@@ -159,5 +159,5 @@ def reference() -> str:
     ]  # fmt: skip
     for kind, (title, text) in KINDS.items():
         lines += ["", f"## {title}", "", text, "", "| table | how long a row is kept |", "| --- | --- |"]
-        lines += [f"| `{name}` | {rule.kept} |" for name, rule in sorted(RETENTION.items()) if rule.kind == kind]
+        lines += [f"| `{name}` | {rule.duration} |" for name, rule in sorted(RETENTION.items()) if rule.kind == kind]
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sso.clients.access_policy import RolesAndGroups
-from sso.clients.listing import is_shown
+from sso.clients.listing import is_listed
 from sso.clients.metadata import ClientMetadata
 
 pytestmark = pytest.mark.unit
@@ -40,7 +40,7 @@ SERVICE = ClientMetadata.model_validate({"type": "service", "client_name": "Prog
     ],
 )
 def test_who_sees_an_application(meta: ClientMetadata, roles: list[str], used: bool, shown: bool) -> None:
-    assert is_shown(meta, RolesAndGroups(roles), used=used) is shown
+    assert is_listed(meta, RolesAndGroups(roles), used=used) is shown
 
 
 def test_another_audience_is_refused() -> None:

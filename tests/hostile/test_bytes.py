@@ -29,7 +29,7 @@ from tests.web.test_developer import NEW, person, register
 
 from sso.clients.catalogue import CatalogueError, read_catalogue
 from sso.clients.models import Application
-from sso.http.common.images import made_small
+from sso.http.common.images import reduced_png
 from sso.http.common.request_checks import SECRETS, SEVERAL_LINES, SIGNED_BODIES, Refused, check_fields
 from sso.http.developer import literals
 from sso.http.developer.literals import LANGUAGES
@@ -384,9 +384,9 @@ def test_of_a_picture_only_the_pixels_are_kept() -> None:
         Image.new("1", (width, height)).save(made, "PNG", **said)
         return made.getvalue()
 
-    small = made_small(png(20, 20, icc_profile=b"profile" * 1000))
+    small = reduced_png(png(20, 20, icc_profile=b"profile" * 1000))
     assert b"iCCP" not in small
     svg = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
     for body in (png(20_000, 20_000), svg, b"", b"\x89PNG\r\n\x1a\n", b"BM" + b"\0" * 99):
         with pytest.raises(ValueError):
-            made_small(body)
+            reduced_png(body)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sso.oidc.authorize.decision import (
-    Asked,
     Consent,
     Fail,
     Present,
     Progress,
+    RequestedAccess,
     Respond,
     SelectAccount,
     SignIn,
@@ -25,8 +25,8 @@ SINCE = Progress(NOW - timedelta(seconds=100))
 BASIC = frozenset({"openid", "email"})
 
 
-def asked(prompt: str = "", max_age: int | None = None, hinted: bool | None = None) -> Asked:
-    return Asked(BASIC, frozenset(prompt.split()), max_age, hinted)
+def asked(prompt: str = "", max_age: int | None = None, hinted: bool | None = None) -> RequestedAccess:
+    return RequestedAccess(BASIC, frozenset(prompt.split()), max_age, hinted)
 
 
 def consented(*scopes: str) -> Present:
@@ -70,7 +70,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[f"{n}" for n in range(len(TABLE))])
-def test_what_a_request_needs_next(row: tuple[Asked, Present | None, bool, Progress, object]) -> None:
+def test_what_a_request_needs_next(row: tuple[RequestedAccess, Present | None, bool, Progress, object]) -> None:
     request, present, first_party, progress, expected = row
     found = decide(request, present, first_party, progress, NOW)
     if isinstance(expected, Fail):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tests.support import SECRET_KEY
 
 from sso import clock
-from sso.platform.keys.kept import Kept, KeptClaims
+from sso.platform.keys.claims_cache import CachedClaims, ClaimsCache
 from sso.platform.keys.ring import MAX_TOKEN_CHARS, InvalidToken, Key, KeyRing, UnknownKey
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.jwe import is_type
@@ -246,17 +246,17 @@ def test_nothing_is_remembered_of_tokens_that_are_refused(ring: KeyRing) -> None
 
 
 def test_the_memory_is_bounded_in_tokens_and_bytes() -> None:
-    kept = KeptClaims(max_tokens=3, max_bytes=10_000)
-    names = [KeptClaims.name(str(number), TYP, ISSUER) for number in range(8)]
+    kept = ClaimsCache(max_tokens=3, max_bytes=10_000)
+    names = [ClaimsCache.name(str(number), TYP, ISSUER) for number in range(8)]
     for name in names[:3]:
-        kept.keep(name, Kept("k", b"x" * 100, NOW + 1))
+        kept.keep(name, CachedClaims("k", b"x" * 100, NOW + 1))
     assert kept.find(names[0], NOW)  # used last, so the second goes first
-    kept.keep(names[3], Kept("k", b"x" * 4000, NOW + 1))
+    kept.keep(names[3], CachedClaims("k", b"x" * 4000, NOW + 1))
     assert [bool(kept.find(name, NOW)) for name in names[:4]] == [True, False, True, True]
-    kept.keep(names[4], Kept("k", b"x" * 4000, NOW + 1))
-    kept.keep(names[5], Kept("k", b"x" * 4000, NOW + 1))
+    kept.keep(names[4], CachedClaims("k", b"x" * 4000, NOW + 1))
+    kept.keep(names[5], CachedClaims("k", b"x" * 4000, NOW + 1))
     assert [bool(kept.find(name, NOW)) for name in names[3:6]] == [False, True, True]
-    kept.keep(names[6], Kept("k", b"x" * 5000, NOW + 1))
+    kept.keep(names[6], CachedClaims("k", b"x" * 5000, NOW + 1))
     assert kept.find(names[6], NOW) is None
     assert kept.find(names[5], NOW + 1) is None
     kept.clear()

@@ -120,7 +120,7 @@ def test_the_row_itself_says_what_is_verified_before_the_options() -> None:
     for text, verified in said.items():
         found = row(vouched, email="a@x.example", email_verified=text)
         assert found.identifiers[1] == ("email", "a@x.example", verified)
-    assert row(email="a@x.example", email_verified="2024-01-01 10:00:00").said == (
+    assert row(email="a@x.example", email_verified="2024-01-01 10:00:00").read_as == (
         "email_verified: a time is read as yes",
     )
     assert row(email="a@x.example", email_verified=True).identifiers[1][2]

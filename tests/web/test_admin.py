@@ -21,7 +21,7 @@ from tests.web.test_developer import NEW, person, post, register
 
 from sso import __version__, clock
 from sso.accounts.administration import end_session_of_person
-from sso.http.admin.setting_texts import masked, settings_shown
+from sso.http.admin.setting_texts import masked, setting_views
 from sso.identity.sessions.models import SsoSession
 from sso.identity.sessions.store import SessionFilter
 from sso.identity.users import store
@@ -521,7 +521,7 @@ async def test_settings_are_shown_without_what_is_secret(city: City, admin: Brow
     assert str(city.provider.started_at.year) in page.text
     assert __version__ in page.text
     assert masked("postgresql://sso:rahasia@db/sso") == "postgresql://sso:••••••••@db/sso"
-    shown = [one for group in settings_shown(city.settings) for one in group.settings]
+    shown = [one for group in setting_views(city.settings) for one in group.settings]
     assert all(one.variable.startswith("SSO_") for one in shown)
     assert len(shown) == len(type(city.settings).model_fields)
 

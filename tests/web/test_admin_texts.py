@@ -17,7 +17,7 @@ from sso.accounts.role_rules import REFUSALS as ROLE_RULES
 from sso.accounts.user_actions import ACTIONS
 from sso.http.admin import attention, sessions
 from sso.http.admin.application_check import CHECK_STATES
-from sso.http.admin.applications import SHOWN, SHOWN_TEXTS
+from sso.http.admin.applications import LISTING_TEXTS, LISTINGS
 from sso.http.admin.audit_labels import EVENT_GROUPS, EVENT_TEXTS, OUTCOME_TEXTS, STATE_TEXTS
 from sso.http.admin.dashboard import BEFORE, LEVELS, SERIES_TEXTS, TRENDS
 from sso.http.admin.imports import DECISIONS, PROPOSALS, REASON_TEXTS
@@ -51,7 +51,7 @@ SAME = {
     ("texts", "values"),
     [
         (STATUS, set(DeliveryStatus)), (KINDS, set(DeliveryKind)), (CHANNELS, {*SHARED_RECEIVERS, "whatsapp"}),
-        (sessions.REASONS, set(EndReason)), (ROLE_NAMES, set(get_args(RoleName))), (SHOWN_TEXTS, set(SHOWN)),
+        (sessions.REASONS, set(EndReason)), (ROLE_NAMES, set(get_args(RoleName))), (LISTING_TEXTS, set(LISTINGS)),
         (FACTOR_TEXTS, set(CREDENTIAL_KINDS)), (BEFORE, set(SPANS)), (TEXTS["people"], set(BULK_ACTIONS)),
         ({level: LEVEL_TEXTS[level] for level in LEVELS}, set(LEVELS)),
         ({name: text for name, text, _, _ in TRENDS}, {"sign_in", "sign_in_failed", "account_made", "token"}),
@@ -65,7 +65,7 @@ def every_text() -> list[str]:
     """Return every text of the tables of the console."""
     tables = [
         STATUS, KINDS, CHANNELS, sessions.REASONS, sessions.HOW, sessions.STATE, sessions.ENDING_STATES, sessions.AGES,
-        ROLE_NAMES, ROLE_TEXTS, SHOWN_TEXTS, FACTOR_TEXTS, KIND_TEXTS, DOCUMENTS, BEFORE, LEVEL_TEXTS, SERIES_TEXTS,
+        ROLE_NAMES, ROLE_TEXTS, LISTING_TEXTS, FACTOR_TEXTS, KIND_TEXTS, DOCUMENTS, BEFORE, LEVEL_TEXTS, SERIES_TEXTS,
         SPANS, OUTCOME_TEXTS, STATE_TEXTS, EVENT_TEXTS, CHECK_STATES, DECISIONS, PROPOSALS, REASON_TEXTS, DONE, REFUSED,
         LINE_MISTAKES, CONTACT_PROBLEMS, PAGE_TEXTS,
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from tests.support import City
 import sso
 from sso.accounts.user_actions import ACTIONS
 from sso.http.admin import audit_labels
-from sso.http.admin.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, said_of
+from sso.http.admin.audit_labels import DATA_TEXTS, EVENT_TEXTS, OUTCOME_TEXTS, value_text
 from sso.http.admin.mails import SENT_FOR
 from sso.http.admin.sessions import REASONS
 from sso.http.admin.setting_texts import INDONESIAN, INDONESIAN_TITLES
@@ -134,11 +134,11 @@ def test_every_text_is_translated() -> None:
 
 def test_values_are_said_in_words() -> None:
     words = INDONESIAN_WORDS.gettext
-    assert said_of("passed", True, words) == "ya"
-    assert said_of("roles", ["citizen", "group_admin"], words) == "warga, administrator kelompok aplikasi"
-    assert said_of("act", "reset_factors", words) == "verifikasi dua langkah dihapus"
-    assert said_of("note", "tidak dikenal", words) == "tidak dikenal"
-    assert said_of("kind", "something new", words) == "something new"
+    assert value_text("passed", True, words) == "ya"
+    assert value_text("roles", ["citizen", "group_admin"], words) == "warga, administrator kelompok aplikasi"
+    assert value_text("act", "reset_factors", words) == "verifikasi dua langkah dihapus"
+    assert value_text("note", "tidak dikenal", words) == "tidak dikenal"
+    assert value_text("kind", "something new", words) == "something new"
 
 
 async def test_the_audit_log_and_the_settings_are_in_the_language_of_the_page(city: City) -> None:

@@ -275,7 +275,7 @@ class ValuesInvalid(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAttribute:
+class AttributeView:
     """An attribute of a user as somebody may see it. ``value``: None where the user has none; ``writable``: whether
     who looks may change it, ``readable`` whether they may see it."""
 
@@ -304,9 +304,9 @@ def may_see_any(city: CityAttributes, who: Collection[Reader]) -> bool:
     return any(not set(who).isdisjoint({*each.read, *each.write}) for each in city.declaration.attributes.values())
 
 
-async def shown_attributes(
+async def attribute_views(
     session: AsyncSession, box: SecretBox, city: CityAttributes, user_id: uuid.UUID, who: Collection[Reader]
-) -> list[ShownAttribute]:
+) -> list[AttributeView]:
     """Return the attributes of a user that somebody may see, in the order of the file. Who may only write an attribute
     does not see its value.
 
@@ -325,7 +325,7 @@ async def shown_attributes(
         readable, writable = (not set(who).isdisjoint(rights) for rights in (attribute.read, attribute.write))
         if readable or writable:
             value = read_stored(stored[name].value, name, user_id, box) if readable and name in stored else None
-            visible.append(ShownAttribute(name, attribute, value, readable, writable))
+            visible.append(AttributeView(name, attribute, value, readable, writable))
     return visible
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.accounts.attributes import every_value
-from sso.accounts.employees import ShownEmployment, employments_of
+from sso.accounts.employees import EmploymentView, employments_of
 from sso.accounts.services import AccountChanges
 from sso.clients.registry import Registry
 from sso.identity.authn.assurance import identity_level
@@ -109,7 +109,7 @@ async def _memberships(session: AsyncSession, user_id: uuid.UUID) -> dict[str, o
     }
 
 
-def _employment(entry: ShownEmployment) -> dict[str, object]:
+def _employment(entry: EmploymentView) -> dict[str, object]:
     row = entry.employment
     return {
         "nip": row.nip,

@@ -325,7 +325,7 @@ async def _run(
             present = await _read_present(session, batch, key)
         for line in batch:
             seen.update(holder.user_id for holder in _of_key(present, line.key))
-            result, user_id = await _one(services, request, present, line, dry_run=dry_run or request.dry_run)
+            result, user_id = await _import_line(services, request, present, line, dry_run=dry_run or request.dry_run)
             seen.update(() if user_id is None else (user_id,))
             outcome.rows += 1
             outcome.counts[result.result] += 1
@@ -345,7 +345,7 @@ def _of_key(present: _Present, key: str) -> Sequence[_Holder]:
     return [holder for holder in holders if holder.verified]
 
 
-async def _one(
+async def _import_line(
     services: AccountActions, request: ImportRequest, present: _Present, line: ReadLine, *, dry_run: bool
 ) -> tuple[LineResult, uuid.UUID | None]:
     """Do what is to be done with a line, in a transaction of its own; return also the account that it names, or may

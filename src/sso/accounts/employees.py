@@ -468,7 +468,7 @@ async def end_nip(session: AsyncSession, user: User, employment: Employment, end
 
 
 @dataclass(frozen=True, slots=True)
-class ShownEmployment:
+class EmploymentView:
     """An employment, as pages and exports show it.
 
     Args:
@@ -492,7 +492,7 @@ class ShownEmployment:
         return until - timedelta(seconds=1) if until is not None else None
 
 
-async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[ShownEmployment]:
+async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[EmploymentView]:
     """Return the employments of a user, the newest first. Two statements, one where there are none."""
     rows, now = await store.of_user(session, user_id), clock.now()
     units = await store.memberships_with_units(session, [row.membership_id for row in rows if row.membership_id])
@@ -503,9 +503,9 @@ async def employments_of(session: AsyncSession, user_id: uuid.UUID) -> list[Show
         if state != "ended" and membership is not None and not _goes_on(membership, now):
             membership = None
         if membership is None or unit is None:
-            employments.append(ShownEmployment(row, state))
+            employments.append(EmploymentView(row, state))
         else:
-            employments.append(ShownEmployment(row, state, unit.name_id, unit.code, membership.position or ""))
+            employments.append(EmploymentView(row, state, unit.name_id, unit.code, membership.position or ""))
     return employments
 
 

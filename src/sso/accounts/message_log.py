@@ -71,7 +71,7 @@ class ContactState:
     where it does."""
 
     kind: str
-    shown: str
+    contact: str
     problem: str
 
 
@@ -99,10 +99,10 @@ async def recipient_named(session: AsyncSession, services: MessageServices, type
 async def messages_to(session: AsyncSession, services: MessageServices, recipient: Recipient) -> list[SentMessage]:
     """Return the last messages to a user, the newest first."""
     rows = await deliveries.page_of(session, DeliveryFilter(recipient=recipient), None, MAX_SHOWN)
-    return [_shown(services, row) for row in rows]
+    return [_sent_message(services, row) for row in rows]
 
 
-def _shown(services: MessageServices, row: Delivery) -> SentMessage:
+def _sent_message(services: MessageServices, row: Delivery) -> SentMessage:
     about, to = str(row.payload.get("notice", "")), ""
     if row.kind == DeliveryKind.MESSAGE:
         message = _content(services, row.payload)

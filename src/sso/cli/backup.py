@@ -41,8 +41,7 @@ def backup(
 ) -> None:
     """Back up the database to an encrypted file while servers run.
 
-    The secret key (SSO_SECRET_KEY) is not in the
-    backup.
+    The secret key (SSO_SECRET_KEY) is not in the backup.
 
     SSO_BACKUP_KEY_FILE or SSO_BACKUP_PASSPHRASE encrypts the file. PostgreSQL needs pg_dump of the version of the
     server, or newer.

@@ -298,12 +298,12 @@ def grants_command(
 ) -> None:
     """List the administration scopes and restricted data of applications: who granted them, when and why."""
     from sso.clients import store
-    from sso.clients.privileges import shown
+    from sso.clients.privileges import privilege_view
 
     async def work(storage: Storage) -> list[dict[str, object]]:
         async with storage.db.read() as session:
             privileges = await store.all_privileges(session, client_id or None, active=not everything)
-            return [{"client_id": privilege.client_id, **shown(privilege)} for privilege in privileges]
+            return [{"client_id": privilege.client_id, **privilege_view(privilege)} for privilege in privileges]
 
     rows = run(work)
     titles = ("client_id", "privilege", "without_person", "granted_by", "granted_at", "reason", "revoked_at")

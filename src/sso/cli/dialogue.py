@@ -29,7 +29,7 @@ class Dialogue:
         print(text, file=sys.stderr)
 
     def text(self, question: str, default: str = "") -> str:
-        """Return a text."""
+        """Ask for a text, and return what was typed."""
         if not self.asks:
             return default
         return str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()

@@ -22,12 +22,12 @@ def doctor(json: Json = False) -> None:
     """
     from sso.settings import load_settings
     from sso.setup.examination import examine
-    from sso.setup.findings import shown
+    from sso.setup.findings import finding_view
 
     settings = load_settings()
     findings = asyncio.run(examine(settings))
     if json:
-        print_json([shown(finding) for finding in findings])
+        print_json([finding_view(finding) for finding in findings])
     else:
         for finding in findings:
             remedy = f" [{remedy_of(finding, settings.issuer)}]" if finding.state != "good" else ""

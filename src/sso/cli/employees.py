@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sso.accounts.employee_import import LineResult, Outcome, Result
-    from sso.accounts.employees import ShownEmployment
+    from sso.accounts.employees import EmploymentView
     from sso.accounts.services import AccountActions
     from sso.identity.employees.rows import EmployeeFile
 
@@ -161,7 +161,7 @@ def show(user: Who, json: Json = False) -> None:
     from sso.accounts.employees import employments_of
     from sso.identity.users.service import find
 
-    async def work(services: AccountActions) -> list[ShownEmployment]:
+    async def work(services: AccountActions) -> list[EmploymentView]:
         async with services.db.read() as session:
             person = await find(session, user, services.box)
             return await employments_of(session, person.id)
@@ -185,7 +185,7 @@ def show(user: Who, json: Json = False) -> None:
     print_table(("nip", "status", "state", "unit", "position", "from", "until"), rows)
 
 
-def _as_json(entry: ShownEmployment) -> dict[str, object]:
+def _as_json(entry: EmploymentView) -> dict[str, object]:
     row = entry.employment
     return {
         "nip": row.nip,

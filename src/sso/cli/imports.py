@@ -164,7 +164,7 @@ def importable_attributes() -> dict[str, Attribute]:
         return {}
 
 
-class ShownIdentifier(TypedDict):
+class IdentifierView(TypedDict):
     """An identifier of a row."""
 
     kind: str
@@ -172,12 +172,12 @@ class ShownIdentifier(TypedDict):
     verified: bool
 
 
-class ShownRow(TypedDict):
+class RowView(TypedDict):
     """A row as it would be stored."""
 
     line: int
     name: str
-    identifiers: list[ShownIdentifier]
+    identifiers: list[IdentifierView]
     locale: str | None
     profile: dict[str, object]
     attributes: list[str]
@@ -186,9 +186,9 @@ class ShownRow(TypedDict):
     notes: list[str]
 
 
-def show_row(row: Row) -> ShownRow:
+def show_row(row: Row) -> RowView:
     """Return a row as it would be stored, the NIK masked and of the password its kind alone."""
-    identifiers: list[ShownIdentifier] = [
+    identifiers: list[IdentifierView] = [
         {"kind": kind, "value": masked(kind, value) if kind == "nik" else value, "verified": verified}
         for kind, value, verified in row.identifiers
     ]
@@ -252,7 +252,7 @@ def as_json(done: Progress, unread: Sequence[str], listed: Path, sample: Sequenc
         "updated": done.updated,
         "unchanged": done.unchanged,
         "left_out": dict(done.left_out),
-        "read_as": dict(done.said),
+        "read_as": dict(done.read_as),
         "columns_not_read": list(unread),
         "report": str(listed),
         "finished_before": done.before,
@@ -284,7 +284,7 @@ def print_outcome(done: Progress, unread: Sequence[str], listed: Path, *, update
         columns = ", ".join(f"{column} {count}" for column, count in sorted(done.left_out.items()))
         left_out = {"count": sum(done.left_out.values()), "columns": columns, "file": str(listed)}
         print(_("%(count)s values were left out (%(columns)s); the reasons are in %(file)s") % left_out)
-    for message, count in sorted(done.said.items()):
+    for message, count in sorted(done.read_as.items()):
         print(_("%(message)s (%(count)s rows)") % {"message": message, "count": count})
     print(_("%(count)s rows read") % {"count": done.rows} + f" = {balance(done, update=update)}")
 

@@ -30,7 +30,7 @@ def list_command(
 
     Without --all, only the settings that can be changed with sso settings set are listed.
     """
-    rows = run(_shown)
+    rows = run(_setting_rows)
     if not every:
         rows = [row for row in rows if row["changeable"]]
     if json:
@@ -44,7 +44,7 @@ def list_command(
 def show_command(name: Name, json: Json = False) -> None:
     """Show one setting: its value, its meaning, its limits, and where the value comes from."""
     field_name = _field(name)
-    row = next(row for row in run(_shown) if row["name"] == _variable(field_name))
+    row = next(row for row in run(_setting_rows) if row["name"] == _variable(field_name))
     if json:
         print_json(row)
         return
@@ -127,8 +127,8 @@ def history_command(
             change.at.isoformat(timespec="seconds"),
             change.actor,
             _variable(change.name),
-            _cut(_kept(change.before)),
-            _cut(_kept(change.after)),
+            _cut(_value_text(change.before)),
+            _cut(_value_text(change.after)),
             change.reason,
         )
         for change in changes
@@ -147,11 +147,11 @@ def _change(changes: dict[str, str | None], reason: str) -> None:
 
     done = run(work)
     for change in done:
-        print(f"{_variable(change.name)}: {_cut(_kept(change.before))} -> {_cut(_kept(change.after))}")
+        print(f"{_variable(change.name)}: {_cut(_value_text(change.before))} -> {_cut(_value_text(change.after))}")
     print(_("Every process follows within two seconds.") if done else _("Nothing to change."))
 
 
-async def _shown(storage: Storage) -> list[dict[str, object]]:
+async def _setting_rows(storage: Storage) -> list[dict[str, object]]:
     """Return every setting as JSON shows it."""
     from sso.settings import CHANGEABLE, GROUPS
     from sso.settings.reference import display, masked
@@ -185,7 +185,7 @@ def _variable(field: str) -> str:
     return f"SSO_{field.upper()}"
 
 
-def _kept(value: str | None) -> str:
+def _value_text(value: str | None) -> str:
     return _("(no value)") if value is None else value
 
 

@@ -94,12 +94,12 @@ def _print_result(installation: Installation, json: bool) -> None:
     """Print the checklist, and the link once."""
     from sso.cli.doctor import remedy_of
     from sso.setup.examination import examine
-    from sso.setup.findings import shown
+    from sso.setup.findings import finding_view
 
     findings = asyncio.run(examine(installation.settings()))
     if json:
         result = {"issuer": installation.settings().issuer, "env_file": str(installation.env_file)}
-        print_json({**result, "link": installation.link, "findings": [shown(finding) for finding in findings]})
+        print_json({**result, "link": installation.link, "findings": [finding_view(finding) for finding in findings]})
         return
     say = installation.dialogue.say
     say("")

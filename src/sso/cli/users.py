@@ -346,10 +346,10 @@ def list_proposals(
 
     start = an_id(after, N_("proposal")) if after else None
 
-    async def work(storage: Storage) -> list[merging.ShownProposal]:
+    async def work(storage: Storage) -> list[merging.ProposalView]:
         async with storage.db.read() as session:
             proposals = await merging.page_of_proposals(session, status, start, limit + 1)
-        return [merging.shown(storage.box, proposal) for proposal in proposals]
+        return [merging.proposal_view(storage.box, proposal) for proposal in proposals]
 
     check_choice("--status", status, PROPOSAL_STATES)
     proposals = first_of(run(work), limit, _(MORE_AFTER))
@@ -370,7 +370,7 @@ def list_proposals(
     print_table(("id", "name", "from", "local id", "same", "user"), rows)
 
 
-def _same(proposal: merging.ShownProposal) -> str:
+def _same(proposal: merging.ProposalView) -> str:
     """Return what is the same, and what of it nobody vouches for."""
     verified = {identifier["kind"] for identifier in proposal["identifiers"] if identifier["verified"]}
     return ", ".join(kind if kind in verified else f"{kind} {_('(not verified)')}" for kind in proposal["reasons"])
@@ -391,7 +391,7 @@ def _decide(proposal: str, decision: str) -> None:
     if result.other_usernames:
         text = _("username: %(username)s; the user can also sign in with: %(others)s")
         print(text % {"username": result.username, "others": ", ".join(result.other_usernames)})
-    for identifier in result.said()["left_out"]:
+    for identifier in result.view()["left_out"]:
         print(_("left out: %(kind)s %(value)s") % identifier)
     if len(result.local_user_ids) > 1:
         print(_("the application receives: %(ids)s") % {"ids": ", ".join(result.local_user_ids)})

@@ -13,7 +13,7 @@ def signs_users_in(meta: ClientMetadata) -> bool:
     return meta.type != "service" and bool(meta.response_types or DEVICE_CODE in meta.grant_types)
 
 
-def is_shown(meta: ClientMetadata, held: RolesAndGroups, *, used: bool = False) -> bool:
+def is_listed(meta: ClientMetadata, held: RolesAndGroups, *, used: bool = False) -> bool:
     """Tell whether an application is in the list of a user.
 
     The list is an offer, not a permission: what ``listed_for`` hides can still be opened by its address, and a sign-in

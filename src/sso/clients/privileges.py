@@ -379,7 +379,7 @@ async def _production(session: AsyncSession, client_id: str) -> ClientRow:
     return row
 
 
-class PrivilegeShown(TypedDict):
+class PrivilegeView(TypedDict):
     """A grant of a privilege, as lists show it."""
 
     privilege: str
@@ -392,7 +392,7 @@ class PrivilegeShown(TypedDict):
     revoked_reason: str | None
 
 
-def shown(grant: ClientPrivilege) -> PrivilegeShown:
+def privilege_view(grant: ClientPrivilege) -> PrivilegeView:
     """Return a grant for lists."""
     return {
         "privilege": grant.privilege,

@@ -75,7 +75,7 @@ def _problem(loader: _StrictLoader, node: yaml.Node, text: str) -> None:
 def _with_raw(
     kind: type[WrittenInt | _RawFloat] | None, construct: str
 ) -> Callable[[_StrictLoader, yaml.ScalarNode], object]:
-    def made(loader: _StrictLoader, node: yaml.ScalarNode) -> object:
+    def constructor(loader: _StrictLoader, node: yaml.ScalarNode) -> object:
         try:
             value = getattr(loader, construct)(node)
         except ValueError as error:  # 2024-13-45 has the form of a date, and is none
@@ -87,7 +87,7 @@ def _with_raw(
         copy_.raw = node.value
         return copy_
 
-    return made
+    return constructor
 
 
 def _copied(kind: type[WrittenInt | _RawFloat] | None, value: object) -> WrittenInt | _Raw:

@@ -62,7 +62,7 @@ def values_of_user(services: GateServices, session: Executor, client: Client, gr
     person = person_for(session, grant.user_id, client, scopes, ())
     if person is None:
         return {}
-    hidden = withheld_from(client, grant.details, grant.made)
+    hidden = withheld_from(client, grant.details, grant.granted_at)
     issuer = services.settings.issuer
     about = user_claims(person, scopes, withheld=hidden, issuer=issuer, box=services.box)
     known = {name: about.get(CLAIMS[name]) for name in gate.values if name in CLAIMS}
@@ -76,7 +76,7 @@ def values_of_grant(services: GateServices, client: Client, grant: LiveGrant) ->
     """Return what an application receives that every check reads: ``sub``, ``acr``, roles and groups."""
     gate = client.meta.gate
     assert gate is not None
-    hidden = withheld_from(client, grant.details, grant.made)
+    hidden = withheld_from(client, grant.details, grant.granted_at)
     access = access_claims(client, grant.access, grant.scope.split(), hidden)
     known = {"sub": services.subject(client, grant.user_id), "acr": grant.acr, **access}
     return {name: value for name, value in known.items() if name in gate.values}

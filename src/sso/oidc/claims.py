@@ -154,10 +154,11 @@ def attribute_claims(
     claims: dict[str, object] = {}
     requested = {client.city_scope_of[name] for name in names if name in client.city_scope_of}
     requested |= {scope for scope in scopes if scope in client.city_scopes}
-    for scope in client.still(sorted(requested), alone=False, granted_at=grant.made):
+    granted_at = grant.granted_at
+    for scope in client.still(sorted(requested), alone=False, granted_at=granted_at):
         for claim, name in city.declaration.claims_of(scope).items():
             stored = person.attributes.get(name) if scope in scopes or claim in names else None
-            if stored is not None and (grant.made is None or city.since.get(f"{scope} {claim}", 0) <= grant.made):
+            if stored is not None and (granted_at is None or city.since.get(f"{scope} {claim}", 0) <= granted_at):
                 claims[claim] = read_stored(stored, name, grant.user_id, box)
     return {name: value for name, value in claims.items() if name not in grant.details.get("withheld", ())}
 

@@ -41,7 +41,7 @@ class HasClientKeys(Protocol):
         """The public keys of applications, fetched where they are registered by URL."""
 
 
-class SigningServices(HasSettings, HasRegistry, HasKeys, HasSubjects, Protocol):
+class SigningServices(HasSettings, HasKeys, HasRegistry, HasSubjects, Protocol):
     """What signing a token for an application needs."""
 
     def id_token_alg(self, client: Client) -> str:

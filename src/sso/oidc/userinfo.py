@@ -109,7 +109,7 @@ def _claims(
     names = grant.details.get("userinfo", [])
     person = person_for(work, grant.user_id, client, scopes, names)
     assert person is not None
-    hidden = withheld_from(client, grant.details, grant.made)
+    hidden = withheld_from(client, grant.details, grant.granted_at)
     about = user_claims(person, scopes, names, withheld=hidden, issuer=services.settings.issuer, box=services.box)
     if wants_attributes(client, scopes, names):
         about |= attribute_claims(client, person, scopes, names, grant, services.registry.city, services.box)

@@ -108,7 +108,7 @@ class Finding:
         return translate(TITLES[self.about])
 
 
-class ShownFinding(TypedDict):
+class FindingView(TypedDict):
     """A finding as JSON."""
 
     about: str
@@ -119,7 +119,7 @@ class ShownFinding(TypedDict):
     setting: str
 
 
-def shown(finding: Finding, translate: Translate = str) -> ShownFinding:
+def finding_view(finding: Finding, translate: Translate = str) -> FindingView:
     """Return a finding as JSON shows it."""
     return {
         "about": finding.about,

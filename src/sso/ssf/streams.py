@@ -29,7 +29,7 @@ from sso.platform.db import bump_version, insert_for, new_id
 from sso.platform.outbox import store as deliveries
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_uuid
-from sso.platform.services import HasSettings, Storage
+from sso.platform.services import HasBox, HasSettings
 from sso.settings import Settings
 from sso.ssf import events as signals
 from sso.ssf.events import EVENTS, POLL, PUSH
@@ -144,7 +144,7 @@ def read_message(kind: type[Message], document: object) -> Message:
         raise StreamRefused(400, validation_line(error.errors()[0], whole="the body")) from None
 
 
-class NewStreamServices(Storage, Protocol):
+class NewStreamServices(HasSettings, HasBox, Protocol):
     """What creating a stream needs."""
 
     has_streams: bool

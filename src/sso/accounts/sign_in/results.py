@@ -200,15 +200,15 @@ class TooManyTries:
 
 
 @dataclass(frozen=True, slots=True)
-class RecoveryCodesMade:
+class RecoveryCodesIssued:
     """Recovery codes were made. They are shown once, and the sign-in continues when the person has kept them."""
 
     codes: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class DeletionKept:
+class DeletionConfirmed:
     """The person does not want to keep the account: they are not signed in."""
 
 
-SecondFactorResult = SignInResult | WrongSecondFactor | TooManyTries | RecoveryCodesMade | DeletionKept
+SecondFactorResult = SignInResult | WrongSecondFactor | TooManyTries | RecoveryCodesIssued | DeletionConfirmed

@@ -15,9 +15,9 @@ from sso.accounts.sign_in.devices import reserve_attempt
 from sso.accounts.sign_in.passkey import MAX_CREDENTIAL_CHARS
 from sso.accounts.sign_in.pending_request import account_at, recall_request
 from sso.accounts.sign_in.results import (
-    DeletionKept,
+    DeletionConfirmed,
     FlowExpired,
-    RecoveryCodesMade,
+    RecoveryCodesIssued,
     SecondFactorNeeded,
     SecondFactorResult,
     TooManyAttempts,
@@ -152,7 +152,7 @@ async def decide_deletion(
         if not await pending_flows.finish(session, flow.running):
             return FlowExpired()
         if not keep:
-            return DeletionKept()
+            return DeletionConfirmed()
         user = await session.get(User, user_id)
         assert user is not None
         await cancel_deletion(session, provider, user, actor=Actor(str(user.id), request_id=visitor.request_id))
@@ -300,7 +300,7 @@ async def _show_codes(
             return FlowExpired()
         await pending_flows.keep(session, provider.box, flow.running, code_used=True)
     services.worker.nudge()
-    return RecoveryCodesMade(codes)
+    return RecoveryCodesIssued(codes)
 
 
 async def _record_failure(services: SignInServices, visitor: Visitor, flow: SecondFactorFlow) -> None:

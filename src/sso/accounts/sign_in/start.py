@@ -45,13 +45,13 @@ class BrowserAccounts:
         own: the account of the same user, whose session is renewed.
         replaced: the account of another user, whose session ends.
         surplus: accounts that are too many for one browser, whose sessions end.
-        kept: the other accounts, which stay.
+        remaining: the other accounts, which stay.
     """
 
     own: Account | None
     replaced: Sequence[Account]
     surplus: Sequence[Account]
-    kept: Sequence[Account]
+    remaining: Sequence[Account]
 
 
 def plan_accounts(
@@ -165,7 +165,7 @@ async def _start(
         lacks = not person.locked and MARK not in authenticated.amr and await _lacks_attributes(session, services, user)
         if pending is not None and not person.locked and not lacks:
             signed_in, answered = await _answer_at_once(services, session, visitor, pending, signed_in)
-    tokens = [started.token, *(account.token for account in plan.kept)]
+    tokens = [started.token, *(account.token for account in plan.remaining)]
     result = SessionStarted(
         person, started.session.id, tokens, remember, "", options.destination, lacks_attributes=lacks
     )

@@ -70,7 +70,7 @@ def _https_with_fragment(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def _shown(value: str, info: ValidationInfo) -> str:
+def _readable(value: str, info: ValidationInfo) -> str:
     """Return text that people see. What was stored before there was this rule is made readable instead of refused: one
     such name must not keep every application from being loaded."""
     return (one_line(value) or "?") if is_stored(info) else composed(check_line(value))
@@ -97,17 +97,17 @@ def is_stored(info: ValidationInfo) -> bool:
 RequestUri = Annotated[str, AfterValidator(_https_with_fragment)]
 """An address of a request object. Its fragment changes when the object does (OpenID Connect Core section 6.2)."""
 HttpsUri = Annotated[str, AfterValidator(_https)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_readable)]
 NetworkText = Annotated[str, Field(max_length=50), AfterValidator(check_network)]
 AllowedText = Annotated[str, Field(max_length=80), AfterValidator(check_allowed)]
 HoursText = Annotated[str, Field(max_length=30), AfterValidator(check_hours)]
-Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_shown)]
+Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f<>]+$"), AfterValidator(_readable)]
 Seconds = Annotated[int, AfterValidator(_bounded)]
 AndroidPackage = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$")]
 """The name of an Android package (application ID)."""
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 """The SHA-256 fingerprint of a certificate: 32 bytes in hexadecimal, with colons."""
-Group = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_shown)]
+Group = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_readable)]
 
 
 def checked_keys(value: dict[str, object] | None) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.clients.listing import is_shown
+from sso.clients.listing import is_listed
 from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.cookies import read_cookie
@@ -57,7 +57,7 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
     async with db.read() as session:
         favourites = await users.favourites_of(session, here.user.id)
         used = await sessions.last_used_clients(session, here.user.id)
-        listed = await shown_to(session, here.user.id, clients.registry.listed(), here.visit.roles, used)
+        listed = await listed_for(session, here.user.id, clients.registry.listed(), here.visit.roles, used)
     matching = [client for client in listed if _matches(client, typed, locale)] if typed else []
     query = f"?{urlencode({'q': typed})}" if typed else ""
     return page(
@@ -66,8 +66,8 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
         display="wide",
         header=here.visit.header(request),
         here=f"{HERE}{query}",
-        asked=typed,
-        found=recent_first(sorted(matching, key=lambda client: client.name(locale)), used),
+        search=typed,
+        matching=recent_first(sorted(matching, key=lambda client: client.name(locale)), used),
         favourites=[client for client in listed if client.client_id in favourites],
         starred=favourites,
         recent=recent_first([client for client in listed if client.client_id in used], used)[:RECENT],
@@ -90,7 +90,7 @@ async def favourite(request: Request, here: Here, sent: Favourite, db: Db, clien
     return RedirectResponse(f"{back}#{client_id[:100]}", 303)
 
 
-async def shown_to(
+async def listed_for(
     session: AsyncSession, user_id: UUID, clients: list[Client], roles: Collection[str], used: Mapping[str, datetime]
 ) -> list[Client]:
     """Return the applications that a user sees. No statement; one where roles or groups decide about an application.
@@ -107,7 +107,7 @@ async def shown_to(
     return [
         client
         for client in clients
-        if is_shown(
+        if is_listed(
             client.meta,
             roles_and_groups_of(roles, accesses.get(client.client_id, NO_ACCESS)),
             used=client.client_id in used,

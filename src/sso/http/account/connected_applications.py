@@ -16,7 +16,7 @@ from sso.http.account.access import OwnPage, OwnVisit
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
 from sso.http.common.typed_forms import FormModel, Sent, SentForm, first
-from sso.http.sign_in.requested_data import Asked, asked_for
+from sso.http.sign_in.requested_data import RequestedItem, requested_items
 from sso.identity.sessions import store as sessions
 from sso.identity.users import store as users
 from sso.oidc.store import store as tokens
@@ -42,7 +42,7 @@ class ConnectedApplication(TypedDict):
     """An application as the page lists it. ``local``: the ids of the user in the application."""
 
     client: Client
-    asked: list[Asked]
+    requested: list[RequestedItem]
     since: datetime | None
     used: datetime | None
     local: str
@@ -77,7 +77,7 @@ async def _connected(session: AsyncSession, registry: Registry, here: OwnVisit) 
         rows.append(
             {
                 "client": client,
-                "asked": asked_for(client, permissions),
+                "requested": requested_items(client, permissions),
                 "since": consent.created_at if consent is not None else None,
                 "used": used.get(client_id),
                 "local": ", ".join(local.get(client_id, [])),

@@ -12,7 +12,7 @@ from sso.accounts.contact_code import check_contact_code, data_of, recall_contac
 from sso.accounts.flows import FlowEnded, FlowRefused, Problem
 from sso.http.account.access import OwnPage, OwnVisit, done
 from sso.http.account.contacts import CONTACTS, refused_page
-from sso.http.common.channels import channels_shown
+from sso.http.common.channels import channel_texts
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure
 from sso.http.common.responses import to_wait
@@ -92,8 +92,8 @@ def _page(
         "account_contact_code.html",
         status,
         c=flow.token,
-        shown=data_of(flow)["value"],
-        **channels_shown(here.services.settings, data_of(flow)["kind"], flow.channel),
+        recipient=data_of(flow)["value"],
+        **channel_texts(here.services.settings, data_of(flow)["kind"], flow.channel),
         minutes=whole_minutes(here.services.settings.one_time_code_lifetime),
         problem=problem,
         field="code",

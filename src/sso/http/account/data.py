@@ -80,7 +80,7 @@ async def export(request: Request, here: HereRecently, sent: Export) -> Response
             here="/account/data",
             header=here.visit.header(request),
             display="wide",
-            shown=_readable(document),
+            export=_readable(document),
         )
     name = f"data-{clock.now():%Y-%m-%d}.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

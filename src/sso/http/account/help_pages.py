@@ -65,17 +65,17 @@ def _contents(request: Request, settings: Settings, audience: Audience) -> Respo
     if audience not in _served(settings):
         return failure(request, "not_found", 404)
     query = request.query_params.get("q", "")[: manual.MAX_QUERY_CHARS].strip()
-    return _shown(request, settings, audience, None, query)
+    return _manual_page(request, settings, audience, None, query)
 
 
 def _page(request: Request, settings: Settings, audience: Audience, name: str) -> Response:
     current = manual.page_named(audience, locale_of(request), name) if audience in _served(settings) else None
     if current is None:
         return failure(request, "not_found", 404)
-    return _shown(request, settings, audience, current, "")
+    return _manual_page(request, settings, audience, current, "")
 
 
-def _shown(
+def _manual_page(
     request: Request, settings: Settings, audience: Audience, current: manual.Page | None, query: str
 ) -> Response:
     locale, served = locale_of(request), _served(settings)

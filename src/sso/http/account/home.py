@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso import clock
 from sso.accounts.sign_in.current_account import accounts_of_browser
-from sso.http.account.applications import recent_first, shown_to
+from sso.http.account.applications import listed_for, recent_first
 from sso.http.common.cookies import read_cookie, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.header import first_admin_page, header_user
@@ -42,7 +42,7 @@ async def home(request: Request, services: Accounts) -> Response:
         starred = await favourites_of(session, who.user.id) if who is not None else set()
         used = await sessions.last_used_clients(session, who.user.id) if who is not None else {}
         known = services.changes.registry.listed()
-        visible = await shown_to(session, who.user.id, known, roles, used) if who is not None else []
+        visible = await listed_for(session, who.user.id, known, roles, used) if who is not None else []
     if who is None:
         to_sign_in = RedirectResponse("/login", 303, {"Cache-Control": "no-store"})
         return with_browser_state(request, to_sign_in, "")

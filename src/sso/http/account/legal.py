@@ -11,7 +11,7 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, page
 from sso.http.common.services import Clients, CurrentSettings
 from sso.identity.attributes.definitions import Attribute
-from sso.platform.outbox.dev_mailbox import kept
+from sso.platform.outbox.dev_mailbox import stored_messages
 from sso.settings import Settings, whole_days
 
 router = new_router()
@@ -22,7 +22,7 @@ async def outbox(request: Request, settings: CurrentSettings) -> Response:
     """The messages that would have been sent, where ``SSO_DEVELOPMENT_OUTBOX`` keeps them instead."""
     if not settings.development_outbox:
         return failure(request, "not_found", 404)
-    return page(request, "outbox.html", display="wide", here="/outbox", messages=kept(settings))
+    return page(request, "outbox.html", display="wide", here="/outbox", messages=stored_messages(settings))
 
 
 @router.get("/terms")

@@ -43,7 +43,7 @@ async def notifications_page(here: Here) -> Response:
     return here.page(
         "account_notifications.html",
         notices=NOTICES,
-        wanted={name: here.user.preferences.get(name) is not False for name, _ in NOTICES},
+        enabled={name: here.user.preferences.get(name) is not False for name, _ in NOTICES},
         language=page_language(here.user.locale, ""),
         done=SAVED if here.request.query_params.get("done") else "",
     )

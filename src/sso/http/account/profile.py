@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso import clock
-from sso.accounts.attributes import ValuesInvalid, change_values, shown_attributes
+from sso.accounts.attributes import ValuesInvalid, attribute_views, change_values
 from sso.accounts.languages import territory_name
 from sso.accounts.own_account import lock_own_account
 from sso.accounts.profile import (
@@ -35,7 +35,7 @@ from sso.http.common.attribute_fields import attribute_errors, attribute_fields,
 from sso.http.common.field_errors import FieldError, errors_in_order
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_
-from sso.http.common.images import made_small
+from sso.http.common.images import reduced_png
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import Db
@@ -150,7 +150,7 @@ async def _page(
     city = here.services.changes.registry.city
     async with here.services.db.read() as session:
         picture = await users.picture_of(session, here.user.id)
-        attributes = await shown_attributes(session, here.services.box, city, here.user.id, OWN)
+        attributes = await attribute_views(session, here.services.box, city, here.user.id, OWN)
     stored, locale = profile_values(here.user), locale_of(here.request)
     field_values = {name: typed.get(name, "")[:500] for name in stored}
     field_values["address_country"] = (
@@ -216,7 +216,7 @@ async def save_picture(request: Request, here: Here) -> Response:
     image = b""
     if fields.get("choice") != "remove":
         try:
-            image = await asyncio.to_thread(made_small, body, PICTURE_PIXELS)
+            image = await asyncio.to_thread(reduced_png, body, PICTURE_PIXELS)
         except ValueError:
             mistakes = {"picture": NOT_A_PICTURE}
             return await _page(here, profile_values(here.user), mistakes, 400, megabytes=_megabytes(here))

@@ -24,5 +24,5 @@ async def roles_and_groups(here: Annotated[OwnVisit, Depends(OwnPage("access"))]
     async with here.services.db.read() as session:
         groups = await assignments.groups_of_user(session, here.user.id, clock.now())
         held = await roles_of_user(session, registry, here.user.id)
-        applications = await notified_applications(session, registry, here.user.id)
-    return here.page("account_access.html", groups=groups, held=held, told=applications, name_of_group=name_of_group)
+        notified = await notified_applications(session, registry, here.user.id)
+    return here.page("account_access.html", groups=groups, held=held, notified=notified, name_of_group=name_of_group)

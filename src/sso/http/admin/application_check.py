@@ -13,7 +13,7 @@ from sso.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class ShownCheck:
+class CheckView:
     """The last sign-in check as the page shows it.
 
     Args:
@@ -33,15 +33,15 @@ class ShownCheck:
     required: bool
 
 
-def shown_check(
+def check_view(
     application: Application | None, check: RelyingPartyCheck | None, settings: Settings
-) -> ShownCheck | None:
+) -> CheckView | None:
     """Return the last sign-in check; None: the application has no team, or is of a kind that is not checked."""
     if application is None or application.kind not in CHECKED_KINDS:
         return None
     required = settings.relying_party_check == "required"
     if check is None:
-        return ShownCheck("none", None, 0, application.revision, (), required)
+        return CheckView("none", None, 0, application.revision, (), required)
     state = "running" if check.status == "running" else "failed"
     if passed(check):
         state = "passed" if passes_now(check, application) else "outdated"
@@ -49,7 +49,7 @@ def shown_check(
     failed = tuple(
         (finding["case"], finding["outcome"]) for finding in findings_of(check) if finding["outcome"] not in right
     )
-    return ShownCheck(state, check.finished_at, check.revision, application.revision, failed, required)
+    return CheckView(state, check.finished_at, check.revision, application.revision, failed, required)
 
 
 CHECK_STATES = {

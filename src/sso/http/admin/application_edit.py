@@ -27,7 +27,7 @@ from sso.http.developer.application_page import CANNOT
 from sso.http.developer.form import Typed, read_typed, requested_from, typed_from
 from sso.http.developer.form_advice import advise_typed, impersonates
 from sso.http.developer.form_context import form_context
-from sso.http.developer.form_texts import NEW_SUBJECTS, subjects_shown
+from sso.http.developer.form_texts import NEW_SUBJECTS, subject_change_texts
 from sso.http.developer.requested_data import offered_by
 from sso.platform.security.outbound_http import Outbound
 from sso.portal import applications as apps
@@ -96,7 +96,7 @@ async def change_settings(
         _refuse(typed, error.problems)
         return _page(view, here, row, typed, 400)
     except SubjectsWouldChange as error:
-        typed.mistakes["accept_new_subjects"] = (NEW_SUBJECTS, subjects_shown(error.changes[0]))
+        typed.mistakes["accept_new_subjects"] = (NEW_SUBJECTS, subject_change_texts(error.changes[0]))
         return _page(view, here, row, typed, 409)
     except ClientError as error:
         typed.mistakes[""] = (CANNOT, {"detail": str(error)})

@@ -25,12 +25,12 @@ from sso.clients.models import (
     RelyingPartyCheck,
     TeamMember,
 )
-from sso.clients.privileges import PRIVILEGES, shown
+from sso.clients.privileges import PRIVILEGES, privilege_view
 from sso.clients.profiles import RELAXATIONS
 from sso.clients.registry import Client, Registry, stored_metadata
 from sso.clients.sectors import SubjectChange
 from sso.http.admin.allowed_users import allowed_users
-from sso.http.admin.application_check import CHECK_STATES, shown_check
+from sso.http.admin.application_check import CHECK_STATES, check_view
 from sso.http.admin.applications import APPLICATIONS, Sees
 from sso.http.admin.metadata_lines import change_lines, lines, text_of
 from sso.http.admin.refused import NOT_REFUSED, RefusedAction
@@ -42,7 +42,7 @@ from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import Here, admin_page, token_for
 from sso.http.developer.application_page import NOTES, STATES
-from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.form_texts import IDENTITIES, KEEP_SECTOR, LABELS, LEVELS, NEW_SUBJECTS, subject_change_texts
 from sso.http.developer.rp_check import CASE_TEXTS, OUTCOMES
 from sso.identity.sessions import store as sessions
 from sso.identity.users.store import names_of
@@ -173,8 +173,8 @@ async def show_application(
         **_team(facts),
         **_privileges(here, facts, view.registry.get(client_id)),
         confirm_name=name_of(facts.row, facts.application, client_id),
-        check=shown_check(facts.application, facts.check, view.settings),
-        subjects=subjects_shown(change) if change is not None and change.users else None,
+        check=check_view(facts.application, facts.check, view.settings),
+        subjects=subject_change_texts(change) if change is not None and change.users else None,
         policies=_policies(facts.metadata, refused),
         **allowed_users(facts.metadata, refused),
         **TEXTS,
@@ -250,7 +250,7 @@ def _registered(view: ApplicationView, client_id: str, facts: ApplicationFacts) 
         "of_a_file": facts.row is not None and facts.row.catalogue not in OF_NO_FILE,
         "registered": lines(metadata.stored()) if metadata is not None else [],
         "changes": change_lines(facts.changes),
-        "wanted": facts.requested,
+        "requested": facts.requested,
         "unfinished": facts.unfinished,
         "relaxed": [(rule.name, MEANINGS[rule.name]) for rule in RELAXATIONS if client and rule.used(client.meta)],
         "parts": min(facts.client_sessions, COUNTED),
@@ -291,7 +291,7 @@ def _privileges(here: Here, facts: ApplicationFacts, client: Client | None) -> d
 def _privilege(grant: ClientPrivilege, client: Client | None, names: dict[str, str]) -> dict[str, object]:
     """Return a privilege as the page shows it."""
     return {
-        **shown(grant),
+        **privilege_view(grant),
         "who": names.get(grant.granted_by, grant.granted_by),
         "revoked_who": names.get(grant.revoked_by or "", grant.revoked_by or ""),
         "used": client is not None and grant.privilege in client.scopes,

@@ -34,8 +34,8 @@ router = new_router()
 APPLICATIONS = ADMIN + "/applications"
 PAGE = 50
 COLUMNS = ("client_id", "name", "group", "state", "changed")
-SHOWN = ("registered", "waiting", "building", "suspended", "relaxed")
-SHOWN_TEXTS = {
+LISTINGS = ("registered", "waiting", "building", "suspended", "relaxed")
+LISTING_TEXTS = {
     "registered": N_("in production"),
     "waiting": N_("waiting for approval"),
     "building": N_("in development"),
@@ -81,7 +81,7 @@ async def _list(
     request: Request, here: Here, db: Database, known: LiveClients, sent: Sent[DownloadForm] | None = None
 ) -> Response:
     query = request.query_params
-    listing = query.get("shown", "") if query.get("shown", "") in SHOWN else "registered"
+    listing = query.get("shown", "") if query.get("shown", "") in LISTINGS else "registered"
     words, group, after = query.get("q", "").strip()[:60], query.get("group", "")[:60], query.get("after", "")[:100]
     order = query.get("order", "") if query.get("order", "") in ORDERS else "id"
     limit = PAGE if sent is None else MAX_ROWS
@@ -110,9 +110,9 @@ async def _list(
         "admin_applications.html",
         rows=rows[:PAGE],
         waiting=waiting,
-        shown=listing,
-        shown_texts=SHOWN_TEXTS,
-        asked={"q": words, "group": group},
+        listing=listing,
+        listing_texts=LISTING_TEXTS,
+        typed={"q": words, "group": group},
         order=order,
         orders=orders if listing not in ("waiting", "building") else {},
         groups=groups or sorted({client.meta.group for client in known.registry if client.meta.group}),
@@ -133,7 +133,7 @@ async def _csv_rows(rows: Sequence[Row]) -> AsyncIterator[Sequence[CsvRow]]:
 class ListQuery:
     """Which registered applications are listed: by state, words in the name, and group."""
 
-    shown: str
+    listing: str
     words: str
     group: str
 
@@ -152,8 +152,8 @@ def _registered(registry: Registry, here: Here, query: ListQuery, locale: str) -
         fits = (
             not client.client_id.endswith(SANDBOX_END)
             and here.may_with("clients:read", client)
-            and client.enabled == (query.shown != "suspended")
-            and (query.shown != "relaxed" or any(rule.used(client.meta) for rule in RELAXATIONS))
+            and client.enabled == (query.listing != "suspended")
+            and (query.listing != "relaxed" or any(rule.used(client.meta) for rule in RELAXATIONS))
             and (not query.group or client.meta.group == query.group)
             and all(word in text for word in words)
         )

@@ -27,7 +27,7 @@ from sso.http.admin.audit_labels import (
     OUTCOME_TEXTS,
     VALUE_TEXTS,
     group_of,
-    said_of,
+    value_text,
 )
 from sso.http.admin.csv_download import MAX_ROWS, PART, Downloads, DownloadSent, Row, csv_response, refused_download
 from sso.http.admin.list_tools import list_tools
@@ -93,14 +93,14 @@ AuditSent = Annotated[Sent[AuditForm], Depends(OwnForm(AuditForm, "audit"))]
 class AuditQuery:
     """The filter of the page: what was typed, what it means, and the mistakes by field."""
 
-    asked: dict[str, str]
+    typed: dict[str, str]
     filter: AuditFilter
     mistakes: dict[str, str]
 
     @property
-    def kept(self) -> dict[str, str]:
+    def in_effect(self) -> dict[str, str]:
         """The filters in effect, as parameters of the address."""
-        return {name: value for name, value in self.asked.items() if value}
+        return {name: value for name, value in self.typed.items() if value}
 
 
 async def _query(session: AsyncSession, query: Mapping[str, str], box: SecretBox, zone: str) -> AuditQuery:
@@ -150,8 +150,8 @@ async def download(
         return await _audit_page(request, here, db, chosen)
     if sent.form.form == "csv":
         rows = _csv_rows(db, chosen.filter, translations(locale_of(request)).gettext)
-        return await csv_response(request, db, here, "audit", COLUMNS, rows, chosen.kept, sent)
-    if refused := await refused_download(request, db, here, "audit", sent, chosen.kept):
+        return await csv_response(request, db, here, "audit", COLUMNS, rows, chosen.in_effect, sent)
+    if refused := await refused_download(request, db, here, "audit", sent, chosen.in_effect):
         return refused
     await chain_audit_events(db, box)
     headers = {"Content-Disposition": 'attachment; filename="audit.jsonl"', "Cache-Control": "no-store"}
@@ -205,9 +205,9 @@ async def _audit_page(
         before = read_id(request.query_params.get("before", ""))
         events = [] if chosen.mistakes else await page_of_events(session, chosen.filter, before, PAGE + 1)
         actors = [name for event in events for name in (event.actor or "", event.subject or "")]
-        people = await names_of(session, [*actors, *(chosen.asked[name] for name in PEOPLE_FIELDS)])
+        people = await names_of(session, [*actors, *(chosen.typed[name] for name in PEOPLE_FIELDS)])
         chained, waiting = await chain_length(session)
-    following = {**chosen.kept, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
+    following = {**chosen.in_effect, "before": str(events[PAGE - 1].id)} if len(events) > PAGE else {}
     locale, zone = locale_of(request), site_of(request).settings.time_zone
     words, write = translations(locale).gettext, partial(moment_text, locale=locale, zone=zone)
     return admin_page(
@@ -224,15 +224,15 @@ async def _audit_page(
         outcome_texts=OUTCOME_TEXTS,
         actor_texts=ACTOR_TEXTS,
         broken=_broken(report) if report is not None else "",
-        asked=chosen.asked,
+        typed=chosen.typed,
         mistakes=chosen.mistakes,
-        narrowed=any(chosen.asked[name] for name in ("actor", "subject", "outcome")),
+        narrowed=any(chosen.typed[name] for name in ("actor", "subject", "outcome")),
         chained=chained,
         waiting=waiting,
         report=report,
         too_long=chained > CHECKED_AT_ONCE,
         following=f"{AUDIT}?{urlencode(following)}" if following else "",
-        tools=await list_tools(request, here, db, "audit", AUDIT, chosen.kept),
+        tools=await list_tools(request, here, db, "audit", AUDIT, chosen.in_effect),
         csrf_token=token_for(request, "audit"),
     )
 
@@ -257,7 +257,7 @@ def _details(words: Words, event: AuditEvent, write: Callable[[datetime], str] =
         write: writes a moment as the page does.
     """
     texts = [
-        (words(DATA_TEXTS.get(key, key)), _written(said_of(key, value, words, AUDIT_VALUES), write))
+        (words(DATA_TEXTS.get(key, key)), _written(value_text(key, value, words, AUDIT_VALUES), write))
         for key, value in event.data.items()
     ]
     return [(title, text) for title, text in texts if text]

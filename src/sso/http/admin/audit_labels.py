@@ -341,7 +341,7 @@ CHAIN_TEXTS = {
 Words = Callable[[str], str]
 
 
-def said_of(key: str, value: object, words: Words, texts: Mapping[str, Mapping[str, str]] = VALUE_TEXTS) -> str:
+def value_text(key: str, value: object, words: Words, texts: Mapping[str, Mapping[str, str]] = VALUE_TEXTS) -> str:
     """Return a value of an audit event in the language of a page.
 
     Args:
@@ -353,9 +353,9 @@ def said_of(key: str, value: object, words: Words, texts: Mapping[str, Mapping[s
     if isinstance(value, bool):
         return words(YES_NO[value])
     if isinstance(value, list):
-        return ", ".join(said_of(key, item, words, texts) for item in value)
+        return ", ".join(value_text(key, item, words, texts) for item in value)
     if isinstance(value, dict):
-        pairs = ((name, said_of(name, item, words, texts)) for name, item in value.items())
+        pairs = ((name, value_text(name, item, words, texts)) for name, item in value.items())
         return ", ".join(f"{words(DATA_TEXTS.get(str(name), str(name)))} {text}" for name, text in pairs)
     text = "" if value is None else str(value)
     table = texts.get(key)

@@ -15,7 +15,7 @@ from sso import clock
 from sso.clients.registry import Registry
 from sso.http.admin.attention import Item, attention_of
 from sso.http.admin.audit_labels import METHOD_TEXTS
-from sso.http.admin.readiness import ShownCheck, checklist
+from sso.http.admin.readiness import CheckView, checklist
 from sso.http.common.charts import Chart, chart
 from sso.http.common.i18n import N_, translations
 from sso.http.common.labels import FACTOR_TEXTS, GRANTS, LEVEL_TEXTS, ROLE_NAMES, SPANS, permission_texts
@@ -70,7 +70,7 @@ class Tasks(TypedDict):
     allowed: list[tuple[str, str]]
     groups: list[str]
     attention: list[Item]
-    checks: list[ShownCheck]
+    checks: list[CheckView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Figures:
     """The figures of the dashboard.
 
     Args:
-        shown: the time that they are of.
+        span: the time that they are of.
         counted: (hour, name, label, count) of what is counted.
         top: the applications with the most sign-ins.
         wrong: the applications with the most refused authorization requests.
@@ -89,7 +89,7 @@ class Figures:
         earlier: the totals of the counters in the period before.
     """
 
-    shown: Span
+    span: Span
     counted: Counted
     top: list[tuple[str, int]]
     wrong: list[tuple[str, int]]
@@ -181,8 +181,8 @@ def _dashboard(request: Request, here: Here, tasks: Tasks, figures: Figures, reg
         "admin",
         "admin_dashboard.html",
         spans=SPANS,
-        span=figures.shown.name,
-        charts=_charts(here, figures.shown, figures.counted, translations(locale).gettext),
+        span=figures.span.name,
+        charts=_charts(here, figures.span, figures.counted, translations(locale).gettext),
         **tasks,
         failures=_by_label(figures.counted, "sign_in_failed", METHOD_TEXTS),
         tokens=_by_label(figures.counted, "token", GRANTS),

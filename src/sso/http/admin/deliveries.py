@@ -80,7 +80,7 @@ async def _list(
         "admin_deliveries.html",
         rows=rows[:PAGE],
         counts=counts,
-        asked=typed,
+        typed=typed,
         statuses=STATUS,
         kinds=KINDS,
         receipts=RECEIPTS,

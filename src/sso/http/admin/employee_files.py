@@ -126,7 +126,7 @@ async def preview(request: Request, here: Imports, accounts: AccountActor) -> Re
     return await _preview_page(request, here, accounts, outcome, lines, token)
 
 
-class KeptFile(TypedDict):
+class StoredFile(TypedDict):
     """A file that waits to be confirmed: in base64; ``ends`` is a digest of the employments that its preview ends."""
 
     file: str
@@ -235,10 +235,10 @@ async def confirm(
     request: Request, here: Imports, sent: ConfirmSent, accounts: AccountActor, outbox: Outbox
 ) -> Response:
     """Import the file of a preview. Importing it again changes nothing more."""
-    flow = await _kept(accounts, request, here, sent.form.c)
+    flow = await _stored_flow(accounts, request, here, sent.form.c)
     if flow is None or not _may(here):
         return failure(request, "expired_interaction", 400)
-    file = cast(KeptFile, flow.data)
+    file = cast(StoredFile, flow.data)
     body, verified, complete = base64.b64decode(file["file"]), file["verified"], file["complete"]
     problem, detail = sent.mistakes.get("note", ""), ""
     try:
@@ -261,7 +261,7 @@ async def confirm(
     return await _preview_page(request, here, accounts, outcome, lines, token, problem, 400, detail)
 
 
-async def _kept(accounts: AccountActions, request: Request, here: Here, token: str) -> RunningFlow | None:
+async def _stored_flow(accounts: AccountActions, request: Request, here: Here, token: str) -> RunningFlow | None:
     """Return what is kept of a file for this browser and this administrator."""
     async with accounts.db.read() as session:
         flow = await pending_flows.recall(session, accounts.box, "employees", token, read_cookie(request, "browser"))

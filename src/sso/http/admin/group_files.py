@@ -189,7 +189,7 @@ def _preview_page(
         "admin_group_preview.html",
         status,
         changes=plan.changes[:SHOWN],
-        mistakes=[_shown(mistake, words) for mistake in plan.mistakes[:SHOWN]],
+        mistakes=[_translated_mistake(mistake, words) for mistake in plan.mistakes[:SHOWN]],
         more=max(len(plan.changes), len(plan.mistakes)) - SHOWN,
         counts=plan.counted(),
         actions=ACTIONS,
@@ -200,7 +200,7 @@ def _preview_page(
     )
 
 
-def _shown(mistake: Mistake, words: Words) -> Mistake:
+def _translated_mistake(mistake: Mistake, words: Words) -> Mistake:
     """Return an error with its detail in the language of the page."""
     if "detail" not in mistake.named:
         return mistake

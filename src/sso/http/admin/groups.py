@@ -96,7 +96,7 @@ class Branch:
 async def groups_page(request: Request, here: Sees, db: Db) -> Response:
     """Show the tree of units and the groups, or what a search finds."""
     query, now = request.query_params, clock.now()
-    chosen, filters = _asked(request, here)
+    chosen, filters = _read_filter(request, here)
     searched = any(filters.values())
     async with db.read() as session:
         if searched:
@@ -124,13 +124,13 @@ async def groups_page(request: Request, here: Sees, db: Db) -> Response:
         searched=searched,
         kinds=KINDS,
         states=STATES,
-        told_text=IMPORTED if query.get("done") == "import" else "",
+        done=IMPORTED if query.get("done") == "import" else "",
         tools=await list_tools(request, here, db, "groups", GROUPS, filters) if here.may("groups:read") else None,
         following=f"{GROUPS}?{urlencode({**filters, 'after': following})}" if following else "",
     )
 
 
-def _asked(request: Request, here: Here) -> tuple[GroupFilter, dict[str, str]]:
+def _read_filter(request: Request, here: Here) -> tuple[GroupFilter, dict[str, str]]:
     """Return the filter of the list, and its fields as they were typed."""
     query = request.query_params
     kind, state, typed = query.get("kind", ""), query.get("state", ""), query.get("q", "").strip()[:200]
@@ -142,7 +142,7 @@ def _asked(request: Request, here: Here) -> tuple[GroupFilter, dict[str, str]]:
 @router.post(GROUPS + "/download")
 async def download(request: Request, here: Exports, sent: DownloadSent, db: Db) -> Response:
     """Download the units and groups that the filter shows; without one, all that are open."""
-    chosen, filters = _asked(request, here)
+    chosen, filters = _read_filter(request, here)
     in_effect = [name for name, value in filters.items() if value]
     return await csv_response(request, db, here, "units", COLUMNS, _csv_rows(db, chosen), in_effect, sent)
 

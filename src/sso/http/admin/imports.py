@@ -106,7 +106,10 @@ async def _imports_page(
         "admin_imports.html",
         status,
         runs=runs,
-        rows=[(merging.shown(box, proposal), names.get(str(proposal.user_id), "")) for proposal in proposals[:PAGE]],
+        rows=[
+            (merging.proposal_view(box, proposal), names.get(str(proposal.user_id), ""))
+            for proposal in proposals[:PAGE]
+        ],
         state=state,
         states=PROPOSALS,
         decisions=DECISIONS,
@@ -134,13 +137,13 @@ async def _csv_rows(db: Database, box: SecretBox, state: str) -> AsyncIterator[S
     while True:
         async with db.read() as session:
             page = await merging.page_of_proposals(session, state, after, PART)
-        yield [_csv_row(merging.shown(box, proposal)) for proposal in page]
+        yield [_csv_row(merging.proposal_view(box, proposal)) for proposal in page]
         if len(page) < PART:
             return
         after = page[-1].id
 
 
-def _csv_row(proposal: merging.ShownProposal) -> Row:
+def _csv_row(proposal: merging.ProposalView) -> Row:
     identifiers = [identifier["value"] for identifier in proposal["identifiers"]]
     values = (proposal["id"], proposal["status"], proposal["name"], proposal["client_id"], proposal["local_user_id"])
     decision = (proposal["created_at"], proposal["decided_at"], proposal["decided_by"])

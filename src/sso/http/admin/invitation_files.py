@@ -135,7 +135,7 @@ async def preview(request: Request, here: Invites, accounts: AccountActor, db: D
     return _preview_page(request, here, previews, token)
 
 
-class KeptPeople(TypedDict):
+class StoredPeople(TypedDict):
     """The valid lines of a file that wait to be confirmed, with their numbers in the file, and what became of each."""
 
     people: list[dict[str, object]]
@@ -200,7 +200,7 @@ async def _judged(accounts: AccountActions, here: Here, lines: Sequence[FileLine
                     await inviting.check_invited(session, accounts.registry, line.person, here.rights)
                 except (TooPowerful, UserError) as error:
                     mistake = refusal_text(str(error), words)
-            previews.append(_shown(line, mistake, words))
+            previews.append(_preview_line(line, mistake, words))
     return previews
 
 
@@ -209,7 +209,7 @@ def _mistake(line: FileLine, words: Words) -> str:
     return words(text) % {"line": line.field} if text is not None else refusal_text(line.mistake, words)
 
 
-def _shown(line: FileLine, mistake: str, words: Words) -> PreviewLine:
+def _preview_line(line: FileLine, mistake: str, words: Words) -> PreviewLine:
     values = line.values
     roles = line.person.roles if line.person is not None else []
     named = ", ".join(words(ROLE_NAMES[role]) for role in roles) or values.get("roles", "")
@@ -223,7 +223,7 @@ async def confirm(
 ) -> Response:
     """Invite the users of a preview, each in a transaction of its own, and go to the result. A preview is confirmed
     once; whoever confirms it again sees its result."""
-    flow = await _kept(db, accounts.box, request, here, sent.form.c)
+    flow = await _stored_flow(db, accounts.box, request, here, sent.form.c)
     if flow is None:
         return failure(request, "expired_interaction", 400)
     if sent.mistakes:
@@ -260,23 +260,23 @@ async def _invite(accounts: AccountActions, here: Here, flow: RunningFlow, reaso
 @router.get(FILE + "/result")
 async def result_page(request: Request, here: Invites, accounts: AccountActor, db: Db) -> Response:
     """Show the result of a file, also after the connection was cut while the users were invited."""
-    flow = await _kept(db, accounts.box, request, here, request.query_params.get("c", ""))
+    flow = await _stored_flow(db, accounts.box, request, here, request.query_params.get("c", ""))
     if flow is None or not flow.row.attempts:
         return failure(request, "expired_interaction", 400)
     words, lines = translations(locale_of(request)).gettext, _lines_of(flow)
-    results = cast(KeptPeople, flow.data).get("results", [])
+    results = cast(StoredPeople, flow.data).get("results", [])
     rest = [line.person for line in lines[len(results) :] if line.person is not None]
     async with db.read() as session:
         invited = (await inviting.used_of(session, rest)).invited
     left = ["" if person.email in invited else NOT_SENT for person in rest]
     previews = [
-        _shown(line, refusal_text(mistake, words) if mistake != NOT_SENT else words(NOT_SENT), words)
+        _preview_line(line, refusal_text(mistake, words) if mistake != NOT_SENT else words(NOT_SENT), words)
         for line, mistake in zip(lines, [*results, *left], strict=True)
     ]
     return _preview_page(request, here, previews, "", done=True)
 
 
-async def _kept(db: Database, box: SecretBox, request: Request, here: Here, token: str) -> RunningFlow | None:
+async def _stored_flow(db: Database, box: SecretBox, request: Request, here: Here, token: str) -> RunningFlow | None:
     """Return what is kept of a file for this browser and this administrator."""
     async with db.read() as session:
         flow = await pending_flows.recall(session, box, "invite", token, read_cookie(request, "browser"))
@@ -285,7 +285,7 @@ async def _kept(db: Database, box: SecretBox, request: Request, here: Here, toke
 
 def _lines_of(flow: RunningFlow) -> list[FileLine]:
     """Return the valid lines of a file, with their numbers in the file."""
-    lines = cast(KeptPeople, flow.data)
+    lines = cast(StoredPeople, flow.data)
     people = [InvitedUser.model_validate(values) for values in lines["people"]]
     return [FileLine(number, _values(person), person) for number, person in zip(lines["numbers"], people, strict=True)]
 

@@ -15,7 +15,7 @@ from sso.setup.findings import STATES, State
 
 
 @dataclass(frozen=True, slots=True)
-class ShownCheck:
+class CheckView:
     """A check on a page, in the language of the page.
 
     Args:
@@ -44,12 +44,12 @@ def _sentence(text: str) -> str:
     return text if text.startswith(("http", "sso ")) else text[:1].upper() + text[1:]
 
 
-async def checklist(request: Request, here: Here) -> list[ShownCheck]:
+async def checklist(request: Request, here: Here) -> list[CheckView]:
     """Return every check, the most urgent first. It asks the database some short questions; it is for pages that
     administrators open now and then."""
     translate = translations(locale_of(request)).gettext
     return [
-        ShownCheck(
+        CheckView(
             about=finding.about,
             title=finding.title(translate),
             text=_sentence(finding.translated(translate)),

@@ -97,7 +97,7 @@ class SelectedApplications:
 
     async def carry_out(self, act: str, client_ids: Sequence[str], reason: str) -> list[Selected]:
         """Suspend or resume each application in a transaction of its own, and return the result of each."""
-        return [await self._one(act, client_id, reason) for client_id in client_ids]
+        return [await self._carry_out_action(act, client_id, reason) for client_id in client_ids]
 
     async def _planned(self, session: AsyncSession, act: str, client_id: str) -> Selected:
         row = await clients.get_client(session, client_id)
@@ -113,7 +113,7 @@ class SelectedApplications:
             refusal = f"{client_id!r} is not suspended"
         return Selected(client_id, name_of(row, application, client_id), refusal)
 
-    async def _one(self, act: str, client_id: str, reason: str) -> Selected:
+    async def _carry_out_action(self, act: str, client_id: str, reason: str) -> Selected:
         actor, planned = self.here.as_actor, Selected(client_id, "")
         try:
             async with self.db.write() as session:

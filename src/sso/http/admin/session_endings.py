@@ -22,7 +22,7 @@ from sso.http.admin.sessions import (
     Sees,
     SessionView,
     View,
-    asked_filter,
+    typed_filter,
 )
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
@@ -62,7 +62,7 @@ BulkEnding = Annotated[Sent[BulkForm], Depends(OwnForm(BulkForm, "ending"))]
 @router.get(ENDINGS)
 async def begin_page(request: Request, here: EndsMany, view: View) -> Response:
     """Show which sessions a bulk revocation would end: those of a user, an application, a network, or all."""
-    return await _begin_page(view, here, asked_filter(request.query_params))
+    return await _begin_page(view, here, typed_filter(request.query_params))
 
 
 async def _begin_page(
@@ -92,7 +92,7 @@ async def _begin_page(
         "sessions",
         "admin_ending_new.html",
         status,
-        asked=fields,
+        typed=fields,
         user=user,
         client=client,
         total=total,
@@ -107,7 +107,7 @@ async def _begin_page(
 @router.post(ENDINGS)
 async def begin(here: EndsMany, sent: BulkEnding, view: View, accounts: AccountActor, outbox: Outbox) -> Response:
     """Begin a bulk revocation, in the background."""
-    fields, note = asked_filter(sent.typed), sent.form.note
+    fields, note = typed_filter(sent.typed), sent.form.note
     everything = not any(fields[name] for name in ("person", "client", "network"))
     if sent.mistakes:
         return await _begin_page(view, here, fields, sent.mistakes["note"], "note", 400)
@@ -168,8 +168,8 @@ async def ending_page(request: Request, ending_id: str, here: Sees, view: View) 
         here,
         "sessions",
         "admin_ending.html",
-        found=revocation,
-        told=notified,
+        revocation=revocation,
+        notified=notified,
         waiting=waiting,
         open=revocation.status == "running" or waiting > 0,
         person=user.name if user is not None else "",

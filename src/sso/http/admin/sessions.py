@@ -130,7 +130,7 @@ async def _filter(db: Database, box: SecretBox, settings: Settings, fields: dict
     )
 
 
-def asked_filter(fields: Mapping[str, str]) -> dict[str, str]:
+def typed_filter(fields: Mapping[str, str]) -> dict[str, str]:
     """Return the fields of the filter of sessions, as they were typed."""
     names = {"person": 254, "client": 100, "network": 45, "system": 20, "unused": 4}
     return {name: str(fields.get(name, "")).strip()[:maximum] for name, maximum in names.items()}
@@ -168,18 +168,18 @@ EndSession = Annotated[Sent[EndForm], Depends(OwnForm(EndForm, "end-session"))]
 @router.get(ALL)
 async def list_page(here: Sees, view: View) -> Response:
     """List sessions, active or ended: by user, application, network, system or age."""
-    return await _found(here, view)
+    return await _search_page(here, view)
 
 
 @router.post(ALL + "/download")
 async def download(here: Exports, sent: DownloadSent, view: View) -> Response:
     """Download the sessions that the filter shows."""
-    return await _found(here, view, sent)
+    return await _search_page(here, view, sent)
 
 
-async def _found(here: Here, view: SessionView, sent: Sent[DownloadForm] | None = None) -> Response:
+async def _search_page(here: Here, view: SessionView, sent: Sent[DownloadForm] | None = None) -> Response:
     query = view.request.query_params
-    fields = asked_filter(query)
+    fields = typed_filter(query)
     state: store.Status = "ended" if query.get("status") == "ended" else "active"
     parameters = {**{name: value for name, value in fields.items() if value}, "status": state}
     try:
@@ -221,7 +221,7 @@ async def _list(
         rows=rows,
         problem=problem.text if problem is not None else "",
         field=problem.field if problem is not None else "",
-        asked={**fields, "status": parameters["status"]},
+        typed={**fields, "status": parameters["status"]},
         narrowed=[name for name in ("person", "client", "network") if fields[name]],
         systems=SYSTEMS,
         ages=AGES,

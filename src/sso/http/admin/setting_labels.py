@@ -179,7 +179,7 @@ def _error(line: str) -> FieldError:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownField:
+class FieldView:
     """A setting on the page where it is changed.
 
     Args:
@@ -208,13 +208,13 @@ class ShownField:
         return self.source == "environment"
 
 
-def field_of(settings: Settings, name: str, typed: Mapping[str, str]) -> ShownField:
+def field_of(settings: Settings, name: str, typed: Mapping[str, str]) -> FieldView:
     """Return a setting as the page shows it, with what was typed."""
     bounds, field = CHANGEABLE[name], type(settings).model_fields[name]
     choices = dict(CHOICES.get(name, {}))
     allowed: tuple[str, ...] = CHANNELS if name == "channels" else bounds.choices or tuple(choices)
     value = written(settings, name)
-    return ShownField(
+    return FieldView(
         name=name,
         variable=variable(name),
         label=LABELS[name],

@@ -297,7 +297,7 @@ INDONESIAN: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ShownSetting:
+class SettingView:
     """A setting on the page. ``differs``: from the default; ``source``: where the value comes from."""
 
     variable: str
@@ -309,12 +309,12 @@ class ShownSetting:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownGroup:
+class SettingGroupView:
     """Settings under one heading. ``language``: of the heading and of the descriptions."""
 
     title: str
     language: str
-    settings: list[ShownSetting]
+    settings: list[SettingView]
 
 
 def description_of(name: str, locale: str) -> str:
@@ -322,14 +322,14 @@ def description_of(name: str, locale: str) -> str:
     return INDONESIAN[name] if locale == "id" else Settings.model_fields[name].description or ""
 
 
-def settings_shown(settings: Settings, locale: str = "en") -> list[ShownGroup]:
+def setting_views(settings: Settings, locale: str = "en") -> list[SettingGroupView]:
     """Return every setting, in groups; secrets are masked."""
     language = "id" if locale == "id" else "en"
     groups = []
     for group in GROUPS:
         title = INDONESIAN_TITLES[group.title] if language == "id" else group.title
         rows = [
-            ShownSetting(
+            SettingView(
                 variable=variable(name),
                 value=masked(getattr(settings, name)),
                 differs=getattr(settings, name) != field.get_default(call_default_factory=True),
@@ -339,5 +339,5 @@ def settings_shown(settings: Settings, locale: str = "en") -> list[ShownGroup]:
             )
             for name, field in group.model_fields.items()
         ]
-        groups.append(ShownGroup(title, language, rows))
+        groups.append(SettingGroupView(title, language, rows))
     return groups

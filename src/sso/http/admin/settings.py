@@ -23,7 +23,7 @@ from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
 from sso.messages import N_
 from sso.platform.db import Database
 from sso.platform.stored_settings import SettingRefused, change_of, change_settings, newest_change, recent_changes
-from sso.platform.stored_settings.store import ShownChange
+from sso.platform.stored_settings.store import SettingChangeView
 from sso.settings import CHANNELS, Settings, logo_type
 
 router = new_router()
@@ -182,7 +182,7 @@ async def _page(
     )
 
 
-def _readable(change: ShownChange) -> dict[str, object]:
+def _readable(change: SettingChangeView) -> dict[str, object]:
     """Return a change as the page shows it: the data of a logo are not shown."""
     before, after = (None if text is None else text[:100] for text in (change.before, change.after))
     if change.name == LOGO:

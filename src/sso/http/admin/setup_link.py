@@ -27,7 +27,7 @@ from sso.http.sign_in.finish import finish
 from sso.http.sign_in.flow_texts import WEAK, WRONG_APP_CODE
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.second_way import codes_page
-from sso.http.sign_in.setup_of_app import app_shown
+from sso.http.sign_in.setup_of_app import app_enrolment
 from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
@@ -159,7 +159,7 @@ def _app_page(page: PageRequest, flow: RunningFlow, errors: Sequence[FieldError]
         here=f"{APP}?{urlencode({'f': flow.token})}",
         f=flow.token,
         back=f"{PATH}?{urlencode({'c': data['link']})}",
-        enrol=app_shown(page, data["seed"], data["person"]["username"]),
+        enrol=app_enrolment(page, data["seed"], data["person"]["username"]),
         errors=errors,
         csrf_token=page.csrf_token(f"setup app {flow.token}"),
     )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sso import clock
 from sso.http.admin.setting_labels import SECTIONS, SOURCES
-from sso.http.admin.setting_texts import settings_shown
+from sso.http.admin.setting_texts import setting_views
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of
 from sso.http.common.services import CurrentSettings, Db, ProcessId
@@ -37,7 +37,7 @@ async def system_page(
         "admin_system.html",
         processes=[(known, (now - known.seen_at) < timedelta(minutes=1)) for known in processes],
         this=process,
-        groups=settings_shown(settings, locale_of(request)),
+        groups=setting_views(settings, locale_of(request)),
         sections=SECTIONS,
         sources=SOURCES,
         stored=set(settings.stored),

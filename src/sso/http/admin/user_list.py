@@ -93,7 +93,7 @@ async def _list(
         here,
         "people",
         "admin_people.html",
-        asked=chosen,
+        search=chosen,
         rows=[(user, roles[user.id], identifiers[user.id]) for user in matching[:PAGE]],
         problem=problem,
         following=f"{PEOPLE}?{urlencode(following)}" if following else "",

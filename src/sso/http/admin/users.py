@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sso import clock
-from sso.accounts.attributes import ShownAttribute, Staff, ValuesInvalid, shown_attributes, staff_of
+from sso.accounts.attributes import AttributeView, Staff, ValuesInvalid, attribute_views, staff_of
 from sso.accounts.contacts import contacts_of
-from sso.accounts.employees import ShownEmployment, employments_of
+from sso.accounts.employees import EmploymentView, employments_of
 from sso.accounts.message_log import (
     CodeLimits,
     ContactState,
@@ -146,7 +146,7 @@ def _values(sent: Sent[ActionForm], attributes: Mapping[str, object] | None) -> 
     )
 
 
-class ShownAccount(TypedDict):
+class AccountView(TypedDict):
     """What the page shows of an account. ``active``: its sessions."""
 
     user: User
@@ -166,8 +166,8 @@ class ShownAccount(TypedDict):
     memberships: list[tuple[Membership, Group]]
     administered: list[Group]
     held_roles: list[RoleOfUser]
-    employments: list[ShownEmployment]
-    attributes: list[ShownAttribute]
+    employments: list[EmploymentView]
+    attributes: list[AttributeView]
 
 
 @router.get(PEOPLE + "/{user_id}")
@@ -226,7 +226,7 @@ async def _user_page(
     )
 
 
-def _permitted(account: ShownAccount, here: Here) -> dict[str, object]:
+def _permitted(account: AccountView, here: Here) -> dict[str, object]:
     """Return what the page shows of an account to an administrator, and which parts of it they may see."""
     return {
         **account,
@@ -266,7 +266,7 @@ TEXTS: dict[str, Mapping[str, str]] = {
 """The texts that the page looks names up in."""
 
 
-async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -> ShownAccount | None:
+async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -> AccountView | None:
     """Return what the page shows of an account to ``staff``; None: it does not exist."""
     now = clock.now()
     async with accounts.db.read() as session:
@@ -298,7 +298,7 @@ async def _read_account(accounts: AccountActions, user_id: UUID, staff: Staff) -
             "active": [sso_session for sso_session, _ in active[:MAX_SESSIONS]],
             "more_sessions": len(active) > MAX_SESSIONS,
             "held_roles": await roles_of_user(session, accounts.registry, user_id),
-            "attributes": await shown_attributes(session, accounts.box, accounts.registry.city, user_id, staff),
+            "attributes": await attribute_views(session, accounts.box, accounts.registry.city, user_id, staff),
             "applications": [(consent, accounts.registry.known(consent.client_id)) for consent in consents],
         }
 

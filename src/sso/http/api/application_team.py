@@ -13,7 +13,7 @@ from sso.clients.privileges import check_hold
 from sso.clients.secrets import add_secret, revoke_secret, valid_secrets
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.idempotency import Created, Creation
-from sso.http.api.preconditions import shown_response
+from sso.http.api.preconditions import representation_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import applications as schemas
 from sso.http.api.team_access import metadata_problems, team_application
@@ -211,7 +211,7 @@ async def begin_rp_check(
             )
         representation = _checked(check)
     start(checks, check)
-    return shown_response(representation, 202)
+    return representation_response(representation, 202)
 
 
 @router.get(
@@ -227,7 +227,7 @@ async def get_rp_check(application_id: str, access: Access, db: Db) -> Response:
         check = await last_check(session, application_id)
     if check is None:
         raise not_found("check")
-    return shown_response(_checked(check))
+    return representation_response(_checked(check))
 
 
 def _checked(check: RelyingPartyCheck) -> schemas.RelyingPartyCheck:

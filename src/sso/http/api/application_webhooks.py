@@ -59,7 +59,7 @@ async def list_webhooks(application_id: str, access: Access, db: Db) -> list[sch
     async with db.read() as session:
         await team_application(access, session, application_id)
         webhooks = await service.webhooks_of(session, application_id)
-    return [_shown(webhook) for webhook in webhooks]
+    return [_representation(webhook) for webhook in webhooks]
 
 
 @router.post(
@@ -154,7 +154,7 @@ async def enable_webhook(
         await team_application(access, session, application_id, owner=True)
         with _problems():
             await service.enable(session, application_id, webhook_id, actor=access.actor)
-        return _shown(await session.get_one(ApplicationWebhook, webhook_id))
+        return _representation(await session.get_one(ApplicationWebhook, webhook_id))
 
 
 @router.post(
@@ -172,7 +172,7 @@ async def test_webhook(
         await team_application(access, session, application_id, owner=True)
         with _problems():
             await service.send_test(session, application_id, webhook_id, actor=access.actor)
-        representation = _shown(await session.get_one(ApplicationWebhook, webhook_id))
+        representation = _representation(await session.get_one(ApplicationWebhook, webhook_id))
     outbox.nudge()
     return representation
 
@@ -213,10 +213,10 @@ async def send_again(
 
 def _with_secret(webhook: ApplicationWebhook, secret: str) -> Created:
     location = f"{PREFIX}{WEBHOOKS.format(application_id=webhook.application_id)}"
-    return Created(schemas.ApplicationWebhookWithSecret(webhook=_shown(webhook), secret=secret), location)
+    return Created(schemas.ApplicationWebhookWithSecret(webhook=_representation(webhook), secret=secret), location)
 
 
-def _shown(webhook: ApplicationWebhook) -> schemas.ApplicationWebhook:
+def _representation(webhook: ApplicationWebhook) -> schemas.ApplicationWebhook:
     return schemas.ApplicationWebhook.model_validate(webhook, from_attributes=True)
 
 

@@ -18,7 +18,7 @@ from sso.clients.validation_errors import scope_warnings
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
-from sso.http.api.preconditions import shown_response
+from sso.http.api.preconditions import representation_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import applications as schemas
 from sso.http.api.team_access import metadata_problems, team_application
@@ -103,7 +103,7 @@ async def begin(
             if not body.draft:
                 uri = own_redirect_uri(settings)
                 secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
-        representation = await _shown(settings, session, application)
+        representation = await _representation(settings, session, application)
         location = f"{PREFIX}/applications/{body.application_id}"
         return Created(schemas.ApplicationWithSecret(application=representation, client_secret=secret), location)
 
@@ -122,7 +122,7 @@ async def begin(
 async def get_application(application_id: str, access: Access, db: Db, settings: CurrentSettings) -> Response:
     async with db.read() as session:
         application = await team_application(access, session, application_id)
-        return shown_response(await _shown(settings, session, application))
+        return representation_response(await _representation(settings, session, application))
 
 
 @router.put(
@@ -152,9 +152,9 @@ async def put_application(
                 own_uri=own_redirect_uri(settings),
                 actor=access.actor,
             )
-        representation = await _shown(settings, session, application)
+        representation = await _representation(settings, session, application)
     await known.refresh()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.post(
@@ -189,9 +189,9 @@ async def act(
                 secret = await apps.open_sandbox(session, box, application, own_uri=uri, actor=access.actor)
             else:
                 await apps.comment(session, application, body.text, actor=access.actor)
-        representation = await _shown(settings, session, application)
+        representation = await _representation(settings, session, application)
     await known.refresh()
-    return shown_response(schemas.ApplicationActionResult(application=representation, client_secret=secret))
+    return representation_response(schemas.ApplicationActionResult(application=representation, client_secret=secret))
 
 
 @router.post(
@@ -233,12 +233,12 @@ async def review(
                 actor=access.actor,
                 authority=access.authority,
             )
-        representation = await _shown(settings, session, application)
+        representation = await _representation(settings, session, application)
     await known.refresh()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
-async def _shown(settings: Settings, session: AsyncSession, application: Application) -> schemas.Application:
+async def _representation(settings: Settings, session: AsyncSession, application: Application) -> schemas.Application:
     await session.flush()
     row = await clients.get_client(session, application.application_id)
     changes, missing = await apps.outlook(session, application, allow_http_loopback=settings.loopback)

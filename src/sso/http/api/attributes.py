@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Body, Query
 from pydantic import JsonValue
 
-from sso.accounts.attributes import change_values, shown_attributes, staff_of
+from sso.accounts.attributes import attribute_views, change_values, staff_of
 from sso.accounts.role_assignments import checked_reason
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.problems import not_found, problems
@@ -37,7 +37,7 @@ async def get_attributes(user_id: uuid.UUID, access: Access, db: Db, accounts: A
         if await session.get(User, user_id) is None:
             raise not_found("person")
         city, who = accounts.registry.city, staff_of(access.rights)
-        attributes = await shown_attributes(session, accounts.box, city, user_id, who)
+        attributes = await attribute_views(session, accounts.box, city, user_id, who)
     return schemas.UserAttributes(attributes={each.name: each.value for each in attributes if each.readable})
 
 

@@ -48,7 +48,7 @@ async def list_events(
     async with db.read() as session:
         events = await page_of_events(session, chosen, read_id_cursor(cursor), limit + 1)
     rows, following = cut(events, limit, lambda event: event.id)
-    return schemas.AuditEventPage(items=[_shown(event) for event in rows], next_cursor=following)
+    return schemas.AuditEventPage(items=[_representation(event) for event in rows], next_cursor=following)
 
 
 @router.get("/audit-events/{event_id}", summary="Show an audit event", responses=problems(404), **needs("audit:read"))
@@ -57,8 +57,8 @@ async def get_event(event_id: uuid.UUID, db: Db) -> schemas.AuditEvent:
         event = await session.get(AuditEvent, event_id)
     if event is None:
         raise not_found("event")
-    return _shown(event)
+    return _representation(event)
 
 
-def _shown(event: AuditEvent) -> schemas.AuditEvent:
+def _representation(event: AuditEvent) -> schemas.AuditEvent:
     return schemas.AuditEvent.model_validate(event, from_attributes=True)

@@ -13,7 +13,7 @@ from sso.clients import store
 from sso.clients.dynamic_registration import RegistrationRefused, check_sector
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import HERE, REMOVED, SANDBOX, SANDBOX_END, ClientRow
-from sso.clients.privileges import check_hold, grant_privilege, revoke_privilege, shown
+from sso.clients.privileges import check_hold, grant_privilege, privilege_view, revoke_privilege
 from sso.clients.profiles import relaxations
 from sso.clients.registry import stored_metadata
 from sso.clients.secrets import create_client, new_secret, replace_client
@@ -22,7 +22,7 @@ from sso.clients.validation_errors import mistakes_of, scope_warnings
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
-from sso.http.api.preconditions import IfMatch, check_etag, shown_response
+from sso.http.api.preconditions import IfMatch, check_etag, representation_response
 from sso.http.api.problems import Problem, ProblemError, not_found, problems
 from sso.http.api.schemas import clients as schemas
 from sso.http.common.late_routes import new_router
@@ -49,7 +49,7 @@ async def list_clients(
         after = read_cursor(cursor) or ""
         clients = await store.page_of_clients(session, catalogue=catalogue, status=status, after=after, limit=limit + 1)
     rows, following = cut(clients, limit, lambda client: client.client_id)
-    return schemas.ClientPage(items=[_shown(client) for client in rows], next_cursor=following)
+    return schemas.ClientPage(items=[_representation(client) for client in rows], next_cursor=following)
 
 
 @router.post(
@@ -82,9 +82,8 @@ async def create(
         )
         row = await store.lock_client(session, body.client_id)
         assert row is not None
-        return Created(
-            schemas.ClientWithSecret(client=_shown(row), client_secret=secret), f"{PREFIX}/clients/{body.client_id}"
-        )
+        representation = schemas.ClientWithSecret(client=_representation(row), client_secret=secret)
+        return Created(representation, f"{PREFIX}/clients/{body.client_id}")
 
     response = await creation.once(check, make)
     await known.refresh()
@@ -103,7 +102,7 @@ async def get_client(client_id: str, db: Db) -> Response:
         client = await store.get_client(session, client_id)
     if client is None or client.status == REMOVED:
         raise not_found("application")
-    return shown_response(_shown(client))
+    return representation_response(_representation(client))
 
 
 @router.put(
@@ -128,13 +127,13 @@ async def put_client(
         client = await store.get_client(session, client_id)
     if client is None or client.status == REMOVED:
         raise not_found("application")
-    check_etag(if_match, _shown(client))
+    check_etag(if_match, _representation(client))
     own_secret = stored_metadata(client.metadata_).has_shared_secret
     # May fetch a document: before the transaction.
     metadata = await _metadata(settings, outbound, body.metadata, own_secret=own_secret)
     async with db.write() as session:
         row = await _present(session, client_id)
-        check_etag(if_match, _shown(row))
+        check_etag(if_match, _representation(row))
         before = stored_metadata(row.metadata_)
         actor, accepted = access.actor_with_address, body.accept_new_subjects
         await check_subjects(session, client_id, before, metadata, accepted=accepted, actor=actor)
@@ -143,9 +142,9 @@ async def put_client(
         application = await lock_application(session, client_id)
         if application is not None:
             await follow_client(session, application, before, metadata, own_uri=own_redirect_uri(settings))
-        representation = _shown(row)
+        representation = _representation(row)
     await known.refresh()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.post(
@@ -211,10 +210,10 @@ async def suspend(
             actor=access.actor,
             end_sessions=body.end_sessions,
         )
-        representation = _shown(await _present(session, client_id))
+        representation = _representation(await _present(session, client_id))
     await known.refresh()
     outbox.nudge()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.post(
@@ -229,9 +228,9 @@ async def resume(client_id: str, access: Access, db: Db, known: Clients) -> Resp
     async with db.write() as session:
         await _present(session, client_id)
         await resume_client(session, client_id, authority=access.authority, actor=access.actor)
-        representation = _shown(await _present(session, client_id))
+        representation = _representation(await _present(session, client_id))
     await known.refresh()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.delete(
@@ -254,7 +253,7 @@ async def delete(
     here the answer is 409. A catalogue can use the client_id again at once, this API
     after SSO_DELIVERY_RETENTION."""
     async with db.write() as session:
-        check_etag(if_match, _shown(await _present(session, client_id)), required=False)
+        check_etag(if_match, _representation(await _present(session, client_id)), required=False)
         await remove_client(
             session,
             accounts,
@@ -279,7 +278,7 @@ async def list_privileges(client_id: str, db: Db) -> list[schemas.Privilege]:
         if row is None or row.status == REMOVED:
             raise not_found("application")
         privileges = await store.privileges_of(session, client_id)
-    return [schemas.Privilege.model_validate(shown(privilege)) for privilege in privileges]
+    return [schemas.Privilege.model_validate(privilege_view(privilege)) for privilege in privileges]
 
 
 @router.post(
@@ -314,7 +313,8 @@ async def add_privilege(
             authority=access.authority,
             actor=access.actor_with_address,
         )
-        return Created(schemas.Privilege.model_validate(shown(granted)), f"{PREFIX}/clients/{client_id}/privileges")
+        privilege = schemas.Privilege.model_validate(privilege_view(granted))
+        return Created(privilege, f"{PREFIX}/clients/{client_id}/privileges")
 
     answer = await creation.once(check, make)
     await known.refresh()
@@ -344,9 +344,9 @@ async def end_privilege(
         ended = await revoke_privilege(
             session, client_id, privilege, reason=body.reason, authority=access.authority, actor=actor
         )
-        answer = schemas.Privilege.model_validate(shown(ended))
+        answer = schemas.Privilege.model_validate(privilege_view(ended))
     await known.refresh()
-    return shown_response(answer)
+    return representation_response(answer)
 
 
 async def _present(session: AsyncSession, client_id: str) -> ClientRow:
@@ -383,7 +383,7 @@ def _pointer(place: tuple[str | int, ...]) -> str:
     return "/".join(["/metadata", *map(str, place)])
 
 
-def _shown(row: ClientRow) -> schemas.Client:
+def _representation(row: ClientRow) -> schemas.Client:
     metadata = stored_metadata(row.metadata_)
     return schemas.Client(
         client_id=row.client_id,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
-from sso.http.api.preconditions import shown_response
+from sso.http.api.preconditions import representation_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import deliveries as schemas
 from sso.http.common.late_routes import new_router
@@ -37,7 +37,7 @@ async def list_deliveries(
     async with db.read() as session:
         deliveries = await store.page_of(session, chosen, read_id_cursor(cursor), limit + 1)
     rows, following = cut(deliveries, limit, lambda delivery: delivery.id)
-    return schemas.DeliveryPage(items=[_shown(delivery) for delivery in rows], next_cursor=following)
+    return schemas.DeliveryPage(items=[_representation(delivery) for delivery in rows], next_cursor=following)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Show a delivery", responses=problems(404), **needs("deliveries:read"))
@@ -46,7 +46,7 @@ async def get_delivery(delivery_id: uuid.UUID, db: Db) -> schemas.Delivery:
         delivery = await session.get(Delivery, delivery_id)
     if delivery is None:
         raise not_found("delivery")
-    return _shown(delivery)
+    return _representation(delivery)
 
 
 @router.post(
@@ -72,12 +72,12 @@ async def retry(delivery_id: uuid.UUID, access: Access, db: Db, outbox: Outbox) 
             client_id=delivery.client_id,
             **access.audited,
         )
-        representation = _shown(delivery)
+        representation = _representation(delivery)
     outbox.nudge()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
-def _shown(delivery: Delivery) -> schemas.Delivery:
+def _representation(delivery: Delivery) -> schemas.Delivery:
     representation = schemas.Delivery.model_validate(delivery, from_attributes=True)
     return (
         representation if delivery.status == "pending" else representation.model_copy(update={"next_attempt_at": None})

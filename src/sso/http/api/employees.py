@@ -55,10 +55,10 @@ async def import_employees(
         counts=outcome.counts,
         ended=outcome.ended,
         not_ended=outcome.not_ended,
-        lines=[_shown(line) for line in lines],
+        lines=[_representation(line) for line in lines],
     )
 
 
-def _shown(line: LineResult) -> schemas.ImportedLine:
+def _representation(line: LineResult) -> schemas.ImportedLine:
     nip = None if not line.key or line.key.startswith("nik ") else line.key
     return schemas.ImportedLine(number=line.line, nip=nip, result=line.result, text=line.text or None)

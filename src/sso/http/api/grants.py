@@ -41,7 +41,7 @@ async def list_grants(
             session, chosen, before, now, now - settings.session_idle_timeout, limit + 1
         )
     rows, following = cut(grants, limit, lambda grant: grant.id)
-    return schemas.GrantPage(items=[_shown(grant) for grant in rows], next_cursor=following)
+    return schemas.GrantPage(items=[_representation(grant) for grant in rows], next_cursor=following)
 
 
 @router.get("/grants/{grant_id}", summary="Show a grant", responses=problems(404), **needs("grants:read"))
@@ -51,7 +51,7 @@ async def get_grant(grant_id: uuid.UUID, db: Db, settings: CurrentSettings) -> s
         grant = await store.get_grant(session, grant_id, now, now - settings.session_idle_timeout)
     if grant is None:
         raise not_found("grant that holds")
-    return _shown(grant)
+    return _representation(grant)
 
 
 @router.delete(
@@ -84,7 +84,7 @@ async def revoke(
     return Response(status_code=204)
 
 
-def _shown(grant: Grant) -> schemas.Grant:
+def _representation(grant: Grant) -> schemas.Grant:
     return schemas.Grant(
         id=grant.id,
         client_id=grant.client_id,

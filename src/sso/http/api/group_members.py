@@ -15,7 +15,7 @@ from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.groups import present_group, reference
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
-from sso.http.api.preconditions import IfMatch, check_etag, shown_response
+from sso.http.api.preconditions import IfMatch, check_etag, representation_response
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import groups as schemas
 from sso.http.common.late_routes import new_router
@@ -50,7 +50,7 @@ async def list_members(
         chosen = MemberFilter(below, q, status)
         rows = await members.page_of_members(session, group_id, chosen, after, limit + 1, now)
     page_rows, following = cut(rows, limit, lambda row: row.membership.id)
-    return schemas.MembershipPage(items=[_shown(row) for row in page_rows], next_cursor=following)
+    return schemas.MembershipPage(items=[_representation(row) for row in page_rows], next_cursor=following)
 
 
 @router.post(
@@ -123,7 +123,7 @@ async def end_membership(
         )
         representation = await _read(session, ended)
     outbox.nudge()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.get(
@@ -139,7 +139,7 @@ async def list_memberships(user_id: uuid.UUID, db: Db) -> list[schemas.Membershi
         if user is None:
             raise not_found("person")
         rows = await members.memberships_of(session, user_id)
-    return [_shown(ListedMember(membership, user.name, group)) for membership, group in rows]
+    return [_representation(ListedMember(membership, user.name, group)) for membership, group in rows]
 
 
 @router.get(
@@ -153,7 +153,7 @@ async def list_administrators(group_id: uuid.UUID, db: Db) -> Response:
     """Those of the unit itself, and those of the units above it."""
     async with db.read() as session:
         await present_group(session, group_id)
-        return shown_response(await _administrators(session, group_id))
+        return representation_response(await _administrators(session, group_id))
 
 
 @router.put(
@@ -174,7 +174,7 @@ async def put_administrators(
             session, group_id, body.user_ids, actor=access.actor_with_address, reason=body.reason
         )
         representation = await _administrators(session, group_id)
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 async def _administrators(session: AsyncSession, group_id: uuid.UUID) -> schemas.Administrators:
@@ -193,10 +193,10 @@ async def _read(session: AsyncSession, membership: Membership) -> schemas.Member
     user, group = await session.get(User, membership.user_id), await session.get(Group, membership.group_id)
     assert user is not None
     assert group is not None
-    return _shown(ListedMember(membership, user.name, group))
+    return _representation(ListedMember(membership, user.name, group))
 
 
-def _shown(row: ListedMember) -> schemas.Membership:
+def _representation(row: ListedMember) -> schemas.Membership:
     membership = row.membership
     return schemas.Membership(
         id=membership.id,

@@ -15,7 +15,7 @@ from sso.accounts import groups
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_cursor
-from sso.http.api.preconditions import IfMatch, check_etag, shown_response
+from sso.http.api.preconditions import IfMatch, check_etag, representation_response
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import groups as schemas
 from sso.http.common.late_routes import new_router
@@ -67,7 +67,7 @@ async def create_group(body: schemas.GroupCreate, creation: Creation, access: Ac
     async def make(session: AsyncSession) -> Created:
         new = NewGroup.model_validate(body.model_dump(exclude={"reason"}))
         group = await groups.create_group(session, new, actor=access.actor_with_address, reason=body.reason)
-        return Created(shown_group(group), f"{PREFIX}/groups/{group.id}")
+        return Created(group_representation(group), f"{PREFIX}/groups/{group.id}")
 
     return await creation.once(check, make)
 
@@ -91,8 +91,8 @@ async def get_group(group_id: uuid.UUID, db: Db) -> Response:
         units_below=counts.units_below,
         members=counts.members,
     )
-    tag = shown_response(shown_group(group)).headers["ETag"]
-    return shown_response(representation, headers={"ETag": tag})
+    tag = representation_response(group_representation(group)).headers["ETag"]
+    return representation_response(representation, headers={"ETag": tag})
 
 
 @router.patch(
@@ -114,7 +114,7 @@ async def patch_group(
     change = GroupChange.model_validate(body.model_dump(exclude_unset=True, exclude={"reason"}))
 
     async def work(session: AsyncSession) -> Group:
-        check_etag(if_match, shown_group(await present_group(session, group_id)))
+        check_etag(if_match, group_representation(await present_group(session, group_id)))
         return await groups.change_group(
             session, accounts, group_id, change, actor=access.actor_with_address, reason=body.reason
         )
@@ -138,7 +138,7 @@ async def move_group(
     if_match: IfMatch = None,
 ) -> Response:
     async def work(session: AsyncSession) -> Group:
-        check_etag(if_match, shown_group(await present_group(session, group_id)), required=False)
+        check_etag(if_match, group_representation(await present_group(session, group_id)), required=False)
         return await groups.move_group(
             session, accounts, group_id, body.parent_id, actor=access.actor_with_address, reason=body.reason
         )
@@ -211,7 +211,7 @@ async def delete_group(
     """Only a unit without members, earlier members, units below it and roles. Close any other."""
     async with db.write() as session:
         group = await present_group(session, group_id)
-        check_etag(if_match, shown_group(group), required=False)
+        check_etag(if_match, group_representation(group), required=False)
         await groups.delete_group(session, group_id, actor=access.actor_with_address, reason=reason)
     return Response(status_code=204)
 
@@ -220,9 +220,9 @@ async def _changed(
     accounts: AccountActor, outbox: Outbox, work: Callable[[AsyncSession], Awaitable[Group]]
 ) -> Response:
     async with accounts.db.write() as session:
-        representation = shown_group(await work(session))
+        representation = group_representation(await work(session))
     outbox.nudge()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 async def present_group(session: AsyncSession, group_id: uuid.UUID) -> Group:
@@ -237,7 +237,7 @@ async def present_group(session: AsyncSession, group_id: uuid.UUID) -> Group:
     return group
 
 
-def shown_group(group: Group) -> schemas.Group:
+def group_representation(group: Group) -> schemas.Group:
     """Return a unit or group as the API shows it."""
     return schemas.Group(**_fields(group))
 

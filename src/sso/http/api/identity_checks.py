@@ -150,7 +150,7 @@ async def list_proposals(
     async with db.read() as session:
         proposals = await merging.page_of_proposals(session, status, read_id_cursor(cursor), limit + 1)
     rows, following = cut(proposals, limit, lambda proposal: proposal.id)
-    items = [schemas.MergeProposal.model_validate(merging.shown(box, proposal)) for proposal in rows]
+    items = [schemas.MergeProposal.model_validate(merging.proposal_view(box, proposal)) for proposal in rows]
     return schemas.MergeProposalPage(items=items, next_cursor=following)
 
 
@@ -177,7 +177,7 @@ async def decide(
         await check_power_over(session, accounts.registry, [proposal.user_id], access.rights)
         decided = await decide_proposal(session, accounts, proposal_id, body.decision, actor=access.actor)
         representation = schemas.MergeProposalResult.model_validate(
-            {**merging.shown(box, decided.proposal), **decided.said()}
+            {**merging.proposal_view(box, decided.proposal), **decided.view()}
         )
     outbox.nudge()
     return representation

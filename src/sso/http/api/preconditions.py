@@ -50,7 +50,9 @@ def _tags(if_match: str) -> list[str]:
     return [tag.strip() for tag in if_match.split(",")]
 
 
-def shown_response(representation: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def representation_response(
+    representation: BaseModel, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """Return something with its tag."""
     response_headers = {"ETag": etag_of(representation), "Cache-Control": "no-store", **(headers or {})}
     return Response(representation.model_dump_json(by_alias=True), status, response_headers, "application/json")

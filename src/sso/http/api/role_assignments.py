@@ -143,7 +143,7 @@ async def list_role_assignments(
         chosen = await seen_by(session, accounts, sight, filter_)
         rows = await store.page_of(session, chosen, before, clock.now(), limit + 1)
     page_rows, following = cut(rows, limit, lambda listed: listed.assignment.id)
-    return schemas.RoleAssignmentPage(items=[_shown(listed) for listed in page_rows], next_cursor=following)
+    return schemas.RoleAssignmentPage(items=[_representation(listed) for listed in page_rows], next_cursor=following)
 
 
 @router.post(
@@ -178,7 +178,9 @@ async def give(
         giver = await _giver(access, session, body.client_id)
         given = await give_roles(session, accounts, body.client_id, new, giver=giver, actor=_actor(access))
         rows = [await store.get(session, assignment.id) for assignment in given]
-        representation = schemas.RoleAssignmentList(items=[_shown(listed) for listed in rows if listed is not None])
+        representation = schemas.RoleAssignmentList(
+            items=[_representation(listed) for listed in rows if listed is not None]
+        )
         return Created(representation, f"{PREFIX}/role-assignments?client_id={body.client_id}")
 
     names_user = any(entry.user_id is not None for entry in body.assignments)
@@ -198,7 +200,7 @@ async def get_role_assignment(
     assignment_id: uuid.UUID, access: Access, db: Db, accounts: AccountActor
 ) -> schemas.RoleAssignment:
     async with db.read() as session:
-        return _shown(await _present(access, session, accounts, assignment_id))
+        return _representation(await _present(access, session, accounts, assignment_id))
 
 
 @router.post(
@@ -220,7 +222,7 @@ async def end_role_assignment(
         listed = await _present(access, session, accounts, assignment_id)
         giver = await _giver(access, session, listed.assignment.client_id)
         await end_role(session, accounts, assignment_id, giver=giver, actor=_actor(access), reason=body.reason)
-        representation = _shown(await _present(access, session, accounts, assignment_id))
+        representation = _representation(await _present(access, session, accounts, assignment_id))
     outbox.nudge()
     return representation
 
@@ -240,7 +242,7 @@ async def confirm_role_assignment(
         giver = await _giver(access, session, listed.assignment.client_id)
         await confirm_role(session, accounts, assignment_id, giver=giver, actor=_actor(access))
         await session.flush()
-        return _shown(await _present(access, session, accounts, assignment_id))
+        return _representation(await _present(access, session, accounts, assignment_id))
 
 
 @router.get("/access-reviews", summary="List access reviews", responses=problems(404), **needs_or_administers(SEES))
@@ -349,7 +351,7 @@ async def _review(session: AsyncSession, review: AccessReview) -> schemas.Access
     return representation
 
 
-def _shown(listed: Listed) -> schemas.RoleAssignment:
+def _representation(listed: Listed) -> schemas.RoleAssignment:
     assignment = listed.assignment
     return schemas.RoleAssignment(
         id=assignment.id,

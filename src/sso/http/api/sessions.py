@@ -18,7 +18,7 @@ from sso.clients.registry import Registry
 from sso.http.api.access import PREFIX, Access, needs
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
-from sso.http.api.preconditions import shown_response
+from sso.http.api.preconditions import representation_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import sessions as schemas
 from sso.http.common.late_routes import new_router
@@ -60,7 +60,7 @@ async def list_sessions(
         rows, following = cut(listed, limit, lambda row: row[0].id)
         client_sessions = await store.participants(session, [sso_session.id for sso_session, _ in rows])
     return schemas.SessionPage(
-        items=[shown_session(known.registry, unused_since, *row, client_sessions) for row in rows],
+        items=[session_representation(known.registry, unused_since, *row, client_sessions) for row in rows],
         next_cursor=following,
     )
 
@@ -72,7 +72,9 @@ async def get_session(session_id: uuid.UUID, db: Db, settings: CurrentSettings, 
         if present is None:
             raise not_found("session")
         client_sessions = await store.participants(session, [session_id])
-    return shown_session(known.registry, clock.now() - settings.session_idle_timeout, *present, client_sessions)
+    return session_representation(
+        known.registry, clock.now() - settings.session_idle_timeout, *present, client_sessions
+    )
 
 
 @router.post(
@@ -144,7 +146,7 @@ async def begin_ending(
         revocation = await mass_ending.begin(
             session, chosen, EndReason.ADMINISTRATOR, actor=access.actor_with_address, note=body.note or None
         )
-        return Created(shown_ending(revocation), f"{PREFIX}/session-endings/{revocation.id}", 202)
+        return Created(ending_representation(revocation), f"{PREFIX}/session-endings/{revocation.id}", 202)
 
     return await creation.once(check, make)
 
@@ -154,7 +156,9 @@ async def list_endings(db: Db, limit: Limit = 50, cursor: CursorText = None) -> 
     async with db.read() as session:
         revocations = await mass_ending.endings(session, limit + 1, read_id_cursor(cursor))
     rows, following = cut(revocations, limit, lambda revocation: revocation.id)
-    return schemas.SessionEndingPage(items=[shown_ending(revocation) for revocation in rows], next_cursor=following)
+    return schemas.SessionEndingPage(
+        items=[ending_representation(revocation) for revocation in rows], next_cursor=following
+    )
 
 
 @router.get(
@@ -165,7 +169,7 @@ async def get_ending(ending_id: uuid.UUID, db: Db) -> schemas.SessionEnding:
         revocation = await mass_ending.get_ending(session, ending_id)
     if revocation is None:
         raise not_found("ending")
-    return shown_ending(revocation)
+    return ending_representation(revocation)
 
 
 @router.post(
@@ -185,7 +189,7 @@ async def stop_ending(ending_id: uuid.UUID, access: Access, db: Db) -> Response:
             raise Problem(409, "not_running", "It is done or was stopped already.")
         revocation = await mass_ending.get_ending(session, ending_id)
         assert revocation is not None
-    return shown_response(shown_ending(revocation))
+    return representation_response(ending_representation(revocation))
 
 
 def _network(settings: Settings, typed: str | None) -> str | None:
@@ -197,7 +201,7 @@ def _network(settings: Settings, typed: str | None) -> str | None:
         raise Problem(422, "invalid", f"network: {error}.") from None
 
 
-def shown_session(
+def session_representation(
     registry: Registry,
     unused_since: datetime,
     sso_session: SsoSession,
@@ -222,7 +226,7 @@ def shown_session(
         address=sso_session.address,
         device=schemas.Device(browser=device.browser, system=device.system, model=device.model),
         applications=[
-            _shown_client_session(registry, client_session)
+            _client_session_representation(registry, client_session)
             for client_session in client_sessions
             if client_session.session_id == sso_session.id
         ],
@@ -231,12 +235,12 @@ def shown_session(
     )
 
 
-def shown_ending(revocation: BulkRevocation) -> schemas.SessionEnding:
+def ending_representation(revocation: BulkRevocation) -> schemas.SessionEnding:
     """Return the ending of many sessions as it is shown."""
     return schemas.SessionEnding.model_validate(revocation, from_attributes=True)
 
 
-def shown_delivery_report(report: DeliveryReport) -> schemas.DeliveryReport:
+def delivery_report_representation(report: DeliveryReport) -> schemas.DeliveryReport:
     """Return a proof as it is shown."""
     return schemas.DeliveryReport(
         session_id=report.session_id,
@@ -253,7 +257,7 @@ def _notified_application(notified: NotifiedApplication) -> schemas.ClientNotifi
     return schemas.ClientNotification.model_validate(notified, from_attributes=True)
 
 
-def _shown_client_session(registry: Registry, client_session: ClientSession) -> schemas.ClientSession:
+def _client_session_representation(registry: Registry, client_session: ClientSession) -> schemas.ClientSession:
     client = registry.known(client_session.client_id)
     name = client.meta.client_name if client else client_session.client_id
     times = {
@@ -271,4 +275,4 @@ async def _delivery_report(db: Database, registry: Registry, session_id: uuid.UU
         report = await delivery_report_of(session, registry, session_id)
     if report is None:
         raise Problem(409, "not_ended", "This session has not been ended.")
-    return shown_delivery_report(report)
+    return delivery_report_representation(report)

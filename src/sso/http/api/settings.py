@@ -9,7 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.http.api.access import PREFIX, Access, needs
-from sso.http.api.preconditions import IfMatch, changed_meanwhile, check_etag, names_any_version, shown_response
+from sso.http.api.preconditions import (
+    IfMatch,
+    changed_meanwhile,
+    check_etag,
+    names_any_version,
+    representation_response,
+)
 from sso.http.api.problems import not_found, problems
 from sso.http.api.schemas import settings as schemas
 from sso.http.common.late_routes import new_router
@@ -19,7 +25,7 @@ from sso.platform.stored_settings import ChangedMeanwhile, change_settings, chan
 from sso.settings import CHANGEABLE, Settings, display, variable
 from sso.settings.reference import masked
 from sso.setup.examination import readiness
-from sso.setup.findings import shown
+from sso.setup.findings import finding_view
 
 router = new_router(prefix=PREFIX, tags=["settings"])
 Name = Annotated[str, Path(max_length=64, pattern=r"^[a-z][a-z0-9_]*$", description="Such as `service_name`.")]
@@ -34,7 +40,7 @@ Name = Annotated[str, Path(max_length=64, pattern=r"^[a-z][a-z0-9_]*$", descript
 )
 async def list_settings(settings: CurrentSettings) -> Response:
     """Every setting in effect in the process that answers, with the ETag for a change."""
-    return shown_response(_all(settings))
+    return representation_response(_all(settings))
 
 
 @router.patch(
@@ -65,14 +71,14 @@ async def patch_settings(
     except ChangedMeanwhile:
         raise changed_meanwhile() from None
     await known.refresh()
-    return shown_response(_all(settings))
+    return representation_response(_all(settings))
 
 
 @router.get("/settings/{name}", summary="Show a setting", responses=problems(404), **needs("settings:read"))
 async def get_setting(name: Name, settings: CurrentSettings) -> schemas.Setting:
     if name not in type(settings).model_fields:
         raise not_found("setting")
-    return _shown(settings, name)
+    return _representation(settings, name)
 
 
 @router.get(
@@ -95,14 +101,14 @@ async def setting_history(name: Name, db: Db, settings: CurrentSettings) -> sche
 async def list_checks(request: Request) -> schemas.CheckPage:
     """What is ready and what is not: the short checks of `sso doctor`."""
     findings = await readiness(site_of(request).provider)
-    return schemas.CheckPage(items=[schemas.Check.model_validate(shown(finding)) for finding in findings])
+    return schemas.CheckPage(items=[schemas.Check.model_validate(finding_view(finding)) for finding in findings])
 
 
 def _all(settings: Settings) -> schemas.SettingPage:
-    return schemas.SettingPage(items=[_shown(settings, name) for name in type(settings).model_fields])
+    return schemas.SettingPage(items=[_representation(settings, name) for name in type(settings).model_fields])
 
 
-def _shown(settings: Settings, name: str) -> schemas.Setting:
+def _representation(settings: Settings, name: str) -> schemas.Setting:
     field, source = type(settings).model_fields[name], settings.source_of(name)
     return schemas.Setting(
         name=name,

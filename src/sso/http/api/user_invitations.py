@@ -27,7 +27,7 @@ async def list_invitations(db: Db, limit: Limit = 50, cursor: CursorText = None)
     async with db.read() as session:
         rows = await store.page_of(session, read_id_cursor(cursor), limit + 1)
     page_rows, following = cut(rows, limit, lambda invitation: invitation.id)
-    return schemas.UserInvitationPage(items=[_shown(row) for row in page_rows], next_cursor=following)
+    return schemas.UserInvitationPage(items=[_representation(row) for row in page_rows], next_cursor=following)
 
 
 @router.post(
@@ -51,7 +51,7 @@ async def invite(
         invitation = await inviting.invite_in(
             session, accounts, body, actor=access.actor, rights=access.rights, reason=body.reason
         )
-        return Created(_shown(invitation), f"{PREFIX}/user-invitations/{invitation.id}")
+        return Created(_representation(invitation), f"{PREFIX}/user-invitations/{invitation.id}")
 
     response = await creation.once(check, make)
     outbox.nudge()
@@ -69,7 +69,7 @@ async def get_invitation(invitation_id: uuid.UUID, db: Db) -> schemas.UserInvita
         invitation = await session.get(UserInvitation, invitation_id)
     if invitation is None:
         raise not_found("invitation")
-    return _shown(invitation)
+    return _representation(invitation)
 
 
 @router.post(
@@ -86,7 +86,7 @@ async def send_again(
     if invitation is None:
         raise not_found("invitation")
     outbox.nudge()
-    return _shown(invitation)
+    return _representation(invitation)
 
 
 @router.delete(
@@ -104,5 +104,5 @@ async def withdraw(invitation_id: uuid.UUID, access: Access, accounts: AccountAc
     return Response(status_code=204)
 
 
-def _shown(invitation: UserInvitation) -> schemas.UserInvitation:
+def _representation(invitation: UserInvitation) -> schemas.UserInvitation:
     return schemas.UserInvitation.model_validate(invitation, from_attributes=True)

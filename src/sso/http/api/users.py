@@ -17,7 +17,7 @@ from sso.clients.registry import Registry
 from sso.http.api.access import PREFIX, Access, CallerAccess, needs
 from sso.http.api.idempotency import Created, Creation
 from sso.http.api.paging import CursorText, Limit, cut, read_id_cursor
-from sso.http.api.preconditions import IfMatch, check_etag, etag_of, shown_response
+from sso.http.api.preconditions import IfMatch, check_etag, etag_of, representation_response
 from sso.http.api.problems import Problem, not_found, problems
 from sso.http.api.schemas import users as schemas
 from sso.http.common.late_routes import new_router
@@ -54,11 +54,11 @@ async def list_users(
                 users = await find_all(session, identifier, box, unverified=True)
             except UserError:
                 users = []
-            return schemas.UserPage(items=await _shown(session, users))
+            return schemas.UserPage(items=await _representation(session, users))
         after = read_id_cursor(cursor)
         rows = await store.page_of_users(session, after, limit + 1, role=role, status=status)
         page_rows, following = cut(rows, limit, lambda user: user.id)
-        return schemas.UserPage(items=await _shown(session, page_rows), next_cursor=following)
+        return schemas.UserPage(items=await _representation(session, page_rows), next_cursor=following)
 
 
 @router.post(
@@ -91,7 +91,9 @@ async def create_user(
     async def make(session: AsyncSession) -> Created:
         created = (await create_users(session, [body], actor=access.caller.actor, box=box))[0]
         await session.flush()
-        return Created(_kept((await _shown(session, [created]))[0], body), f"{PREFIX}/users/{created.id}")
+        return Created(
+            _with_warnings((await _representation(session, [created]))[0], body), f"{PREFIX}/users/{created.id}"
+        )
 
     return await creation.once(check, make)
 
@@ -108,7 +110,7 @@ async def get_user(user_id: uuid.UUID, db: Db) -> Response:
         user = await session.get(User, user_id)
         if user is None:
             raise not_found("person")
-        return shown_response((await _shown(session, [user]))[0])
+        return representation_response((await _representation(session, [user]))[0])
 
 
 @router.patch(
@@ -131,14 +133,14 @@ async def patch_user(
     A contact that is marked as verified here recovers the account by itself only after a day."""
     async with db.write() as session:
         user = await present_person(access, accounts.registry, session, user_id)
-        check_etag(if_match, (await _shown(session, [user]))[0])
+        check_etag(if_match, (await _representation(session, [user]))[0])
         lookups = [lookup for lookup in (change.username, change.email, change.phone_number) if lookup]
         check_power(access.rights, await invited_power(session, accounts.registry, lookups))
         await change_person(session, accounts, user, change, actor=access.actor)
         await session.flush()
-        representation = (await _shown(session, [user]))[0]
+        representation = (await _representation(session, [user]))[0]
     outbox.nudge()
-    return shown_response(_kept(representation, change), headers={"ETag": etag_of(representation)})
+    return representation_response(_with_warnings(representation, change), headers={"ETag": etag_of(representation)})
 
 
 @router.put(
@@ -161,13 +163,13 @@ async def put_roles(
     stays one. With the first role that needs a second factor every session of the user ends."""
     async with db.write() as session:
         user = await present_person(access, accounts.registry, session, user_id, opens=False)
-        check_etag(if_match, (await _shown(session, [user]))[0])
+        check_etag(if_match, (await _representation(session, [user]))[0])
         check_power(access.rights, power_of(body.roles, ()))
         await give_roles(session, accounts, user, body.roles, actor=access.actor)
         await session.refresh(user)
-        representation = (await _shown(session, [user]))[0]
+        representation = (await _representation(session, [user]))[0]
     outbox.nudge()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.post("/users/{user_id}/disable", summary="Disable a user", responses=problems(404, 409), **needs("users:write"))
@@ -183,7 +185,7 @@ async def disable(
         user = await present_person(access, accounts.registry, session, user_id, opens=False)
         count = await disable_user(session, accounts, user, actor=access.actor)
         await session.refresh(user)
-        representation = (await _shown(session, [user]))[0]
+        representation = (await _representation(session, [user]))[0]
     outbox.nudge()
     return schemas.UserEnded(user=representation, sessions_ended=count)
 
@@ -207,9 +209,9 @@ async def enable(
         user = await present_person(access, accounts.registry, session, user_id, opens=False)
         await enable_user(session, accounts, user, actor=access.actor)
         await session.refresh(user)
-        representation = (await _shown(session, [user]))[0]
+        representation = (await _representation(session, [user]))[0]
     outbox.nudge()
-    return shown_response(representation)
+    return representation_response(representation)
 
 
 @router.delete("/users/{user_id}", summary="Delete a user", responses=problems(404, 409, 412), **needs("users:delete"))
@@ -224,10 +226,10 @@ async def delete(
     """Like disabling; all data of the user except the id is erased. This cannot be undone."""
     async with db.write() as session:
         user = await present_person(access, accounts.registry, session, user_id, opens=False)
-        check_etag(if_match, (await _shown(session, [user]))[0], required=False)
+        check_etag(if_match, (await _representation(session, [user]))[0], required=False)
         count = await delete_user(session, accounts, user, actor=access.actor)
         await session.refresh(user)
-        representation = (await _shown(session, [user]))[0]
+        representation = (await _representation(session, [user]))[0]
     outbox.nudge()
     return schemas.UserEnded(user=representation, sessions_ended=count)
 
@@ -251,18 +253,18 @@ async def present_person(
     return user
 
 
-async def _shown(session: AsyncSession, people: Sequence[User]) -> list[schemas.User]:
+async def _representation(session: AsyncSession, people: Sequence[User]) -> list[schemas.User]:
     user_ids = [user.id for user in people]
     roles = await store.roles_of_many(session, user_ids)
     identifiers = await store.identifiers_of_many(session, user_ids)
-    return [_shown_user(user, roles[user.id], identifiers[user.id]) for user in people]
+    return [_user_representation(user, roles[user.id], identifiers[user.id]) for user in people]
 
 
-def _kept(representation: schemas.User, values: NewUser | UserChange) -> schemas.UserWithWarnings:
+def _with_warnings(representation: schemas.User, values: NewUser | UserChange) -> schemas.UserWithWarnings:
     return schemas.UserWithWarnings(**representation.model_dump(), warnings=warnings_of(values))
 
 
-def _shown_user(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> schemas.User:
+def _user_representation(user: User, roles: list[str], identifiers: Sequence[Identifier]) -> schemas.User:
     status = "deleted" if user.deleted_at else "disabled" if user.disabled_at else "active"
     identifier_list = [
         {

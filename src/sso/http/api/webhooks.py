@@ -23,7 +23,7 @@ router = new_router(prefix=PREFIX, tags=["webhooks"])
 @router.get("/webhooks", summary="List webhooks", responses=problems(), **needs("webhooks:read"))
 async def list_webhooks(db: Db) -> schemas.WebhookPage:
     async with db.read() as session:
-        return schemas.WebhookPage(items=[_shown(webhook) for webhook in await rules.all_webhooks(session)])
+        return schemas.WebhookPage(items=[_representation(webhook) for webhook in await rules.all_webhooks(session)])
 
 
 @router.post(
@@ -57,7 +57,9 @@ async def add_webhook(
             description=body.description,
             actor=access.actor_with_address,
         )
-        return Created(schemas.WebhookWithSecret(webhook=_shown(added), secret=secret), f"{PREFIX}/webhooks/{added.id}")
+        return Created(
+            schemas.WebhookWithSecret(webhook=_representation(added), secret=secret), f"{PREFIX}/webhooks/{added.id}"
+        )
 
     return await creation.once(check, make)
 
@@ -68,7 +70,7 @@ async def get_webhook(webhook_id: uuid.UUID, db: Db) -> schemas.Webhook:
         webhook = await session.get(Webhook, webhook_id)
     if webhook is None:
         raise not_found("webhook")
-    return _shown(webhook)
+    return _representation(webhook)
 
 
 @router.post(
@@ -86,7 +88,7 @@ async def test_webhook(webhook_id: uuid.UUID, access: Access, db: Db, outbox: Ou
             raise not_found("webhook")
         rules.say(session, webhook, "webhook.test", {"actor": access.caller.actor}, clock.now().isoformat())
     outbox.nudge()
-    return _shown(webhook)
+    return _representation(webhook)
 
 
 @router.delete(
@@ -104,5 +106,5 @@ async def remove_webhook(webhook_id: uuid.UUID, access: Access, db: Db) -> Respo
     return Response(status_code=204)
 
 
-def _shown(webhook: Webhook) -> schemas.Webhook:
+def _representation(webhook: Webhook) -> schemas.Webhook:
     return schemas.Webhook.model_validate(webhook, from_attributes=True)

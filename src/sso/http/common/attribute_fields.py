@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sso.accounts.attributes import MISSING, ShownAttribute
+from sso.accounts.attributes import MISSING, AttributeView
 from sso.clients.attributes import CityAttributes
 from sso.http.common.field_errors import FieldError
 from sso.http.common.i18n import N_
@@ -39,7 +39,7 @@ class AttributeField:
         help: in the language of the page; empty: there is none.
         kind: its type.
         typed: the text of the field.
-        shown: the value in words; empty: there is none, or it is not shown.
+        display: the value in words; empty: there is none, or it is not shown.
         writable: whether the page has a field for it.
         choices: pairs of value and title; the titles of a boolean are translated by the page.
         longest: the most characters of its field.
@@ -50,7 +50,7 @@ class AttributeField:
     help: str
     kind: str
     typed: str
-    shown: str
+    display: str
     writable: bool
     choices: Sequence[tuple[str, str]]
     longest: int
@@ -62,7 +62,7 @@ def id_of(field: str) -> str:
 
 
 def attribute_fields(
-    attributes: Iterable[ShownAttribute], locale: str, typed: Mapping[str, str]
+    attributes: Iterable[AttributeView], locale: str, typed: Mapping[str, str]
 ) -> list[AttributeField]:
     """Return the attributes of a user as a page shows them.
 
@@ -74,7 +74,7 @@ def attribute_fields(
     return [_field(each, locale, typed) for each in attributes]
 
 
-def _field(each: ShownAttribute, locale: str, typed: Mapping[str, str]) -> AttributeField:
+def _field(each: AttributeView, locale: str, typed: Mapping[str, str]) -> AttributeField:
     attribute, name = each.attribute, f"{PREFIX}{each.name}"
     choices = [(value, texts.titled(locale)) for value, texts in attribute.choices.items()]
     if attribute.type == "boolean":
@@ -172,7 +172,7 @@ def required_fields(
         typed: what was typed where the form was refused.
     """
     declared = city.declaration.attributes
-    fields = [ShownAttribute(name, declared[name], None, readable=True, writable=True) for name in names]
+    fields = [AttributeView(name, declared[name], None, readable=True, writable=True) for name in names]
     return attribute_fields(fields, locale, typed)
 
 

@@ -6,7 +6,7 @@ from sso.platform.outbox import PHONE_CHANNELS
 from sso.settings import Settings
 
 
-def channels_shown(settings: Settings, kind: str, chosen: str | None) -> dict[str, str]:
+def channel_texts(settings: Settings, kind: str, chosen: str | None) -> dict[str, str]:
     """Return what ``channels.html`` shows: the channel over which a code goes, and the other one.
 
     Args:

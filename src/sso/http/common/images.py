@@ -72,14 +72,14 @@ class Logos:
     async def _fetch(self, uri: str) -> Logo:
         try:
             body = await self._outbound().get(uri, accept="image/*", limit=MAX_FETCHED_BYTES)
-            png = await asyncio.to_thread(made_small, body)
+            png = await asyncio.to_thread(reduced_png, body)
         except (OutboundRefused, OutboundFailed, ValueError) as error:
             log.warning("the logo at %s cannot be shown: %s", uri, error)
             return Logo(b"", "", clock.timestamp() + RETRY_SECONDS)
         return Logo(png, f'"{hashlib.sha256(png).hexdigest()[:24]}"', clock.timestamp() + KEEP_SECONDS)
 
 
-def made_small(body: bytes, side: int = SIDE_PIXELS) -> bytes:
+def reduced_png(body: bytes, side: int = SIDE_PIXELS) -> bytes:
     """Return a picture as a small PNG, made anew from its pixels: nothing else of the file is left.
 
     Args:

@@ -15,7 +15,7 @@ from sso.clients.services import LiveClients
 from sso.http.common.images import Logos
 from sso.http.common.state import RateLimits, site_of
 from sso.identity.authn.passwords import Passwords
-from sso.oidc.services import ChangeServices, HasIdle
+from sso.oidc.services import CallerServices, ChangeServices, HasIdle, RegistrationServices, SigningServices
 from sso.platform.db import Database
 from sso.platform.outbox import Worker
 from sso.platform.security.encryption import SecretBox
@@ -23,6 +23,7 @@ from sso.platform.services import HasBox, HasDatabase, HasKeys, HasSettings
 from sso.portal.services import CheckServices, PlaygroundServices
 from sso.settings import Settings
 from sso.ssf.events import EventServices
+from sso.ssf.streams import NewStreamServices, StreamSubjectServices
 
 if TYPE_CHECKING:
     from sso.platform.security.outbound_http import Outbound
@@ -55,6 +56,17 @@ class SignOutServices(EventServices, HasDatabase, HasSettings, HasBox, HasKeys, 
 
     def browser_state(self, session_id: UUID) -> str:
         """Return what the browser's cookie says of a session (Session Management section 3.2)."""
+
+
+class StreamServices(CallerServices, SigningServices, StreamSubjectServices, NewStreamServices, Protocol):
+    """What the endpoints of Shared Signals need."""
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of this provider."""
+
+
+class RegistrationEndpointServices(RegistrationServices, EventServices, Protocol):
+    """What the registration endpoint needs: the registration, and the end of what a deleted application has."""
 
 
 async def _database(request: Request) -> Database:
@@ -119,6 +131,14 @@ async def _registration(request: Request) -> RegistrationChange:
     return RegistrationChange(site.provider, site.provider, site.worker)
 
 
+async def _streams(request: Request) -> StreamServices:
+    return site_of(request).provider
+
+
+async def _registration_endpoint(request: Request) -> RegistrationEndpointServices:
+    return site_of(request).provider
+
+
 async def _process_id(request: Request) -> UUID:
     return site_of(request).provider.process_id
 
@@ -165,3 +185,7 @@ Playground = Annotated[PlaygroundServices, Depends(_playground)]
 """What the playground needs."""
 Checks = Annotated[CheckServices, Depends(_check_services)]
 """What the relying-party check needs."""
+Streams = Annotated[StreamServices, Depends(_streams)]
+"""What the endpoints of Shared Signals need."""
+RegistrationEndpoint = Annotated[RegistrationEndpointServices, Depends(_registration_endpoint)]
+"""What the registration endpoint needs."""

@@ -45,11 +45,11 @@ def name_of_group(group: Group, locale: str) -> str:
 async def roles_of_user(session: AsyncSession, registry: Registry, user_id: uuid.UUID) -> list[RoleOfUser]:
     """Return the roles of a user, by application. Roles that an application does not define any more are left out."""
     held = await store.held_from(session, clock.now(), user_id=user_id)
-    roles = [role for row in held if (role := _shown(registry, row)) is not None]
+    roles = [role for row in held if (role := _role_of_user(registry, row)) is not None]
     return sorted(roles, key=lambda role: (role.client.meta.client_name.casefold(), role.assignment.role))
 
 
-def _shown(registry: Registry, row: HeldFrom) -> RoleOfUser | None:
+def _role_of_user(registry: Registry, row: HeldFrom) -> RoleOfUser | None:
     client = registry.get(row.assignment.client_id)
     if client is None or row.assignment.role not in client.meta.application_roles:
         return None

@@ -102,7 +102,7 @@ class RolesView:
     """
 
     client: Client
-    asked: RoleQuery
+    search: RoleQuery
     rows: list[Listed]
     following: RoleQuery | None
     confirmed: frozenset[uuid.UUID]
@@ -144,7 +144,7 @@ async def view_of(
     in_team = giver.in_team and (client.meta.team_gives_roles or client.sandbox)
     return RolesView(
         client=client,
-        asked=query,
+        search=query,
         rows=rows[:SHOWN],
         following=query.older(rows[SHOWN - 1].assignment.id) if len(rows) > SHOWN else None,
         confirmed=frozenset(confirmed),
@@ -297,7 +297,7 @@ def placed(errors: Sequence[FieldError], view: RolesView) -> list[FieldError]:
     }
     gives = view.may_give and bool(view.client.meta.application_roles)
     ends = bool(view.rows) and (view.may_give or view.may_review)
-    downloads = bool(view.rows) or view.asked.filters
+    downloads = bool(view.rows) or view.search.filters
     forms_shown |= {"end": ends, "confirm": ends and view.review is not None, "download": downloads}
     return [
         error if forms_shown.get(error.field.partition("-")[0], gives) else FieldError("", error.text, error.values)

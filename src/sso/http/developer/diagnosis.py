@@ -198,7 +198,7 @@ class ExplainedMistake(TypedDict):
     at: object
     what: str
     advice: str
-    said: str
+    message: str
     sent: dict[str, object]
     expected: list[str]
     near: Nearest | None
@@ -236,7 +236,7 @@ def _explained(mistake: ClientMistake, client: Client | None) -> ExplainedMistak
         "at": mistake.sent.get("at", ""),
         "what": what,
         "advice": advice,
-        "said": our_message,
+        "message": our_message,
         "sent": sent,
         "expected": expected,
         "near": near,

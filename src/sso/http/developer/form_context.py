@@ -22,7 +22,7 @@ from sso.http.developer.form_texts import (
     groups_offered,
 )
 from sso.http.developer.gate_fields import BASIC_TEXTS, HEADER_TEXTS, REASON_OF, header_field, reason_field
-from sso.http.developer.role_fields import rows_shown
+from sso.http.developer.role_fields import visible_rows
 from sso.portal.applications import Kind
 
 
@@ -44,7 +44,7 @@ def form_context(
         name: [(value, words.gettext(text)) for value, text in choices.items()] for name, choices in texts.items()
     }
     return {
-        "role_rows": rows_shown(typed.values),
+        "role_rows": visible_rows(typed.values),
         "gate_headers": [
             (header_field(name), text, reason_field(name), REASON_OF.get(name, ""))
             for name, text in HEADER_TEXTS.items()

@@ -192,7 +192,7 @@ NO_HOST_SHARED = N_(
 )
 
 
-def subjects_shown(change: SubjectChange) -> dict[str, str]:
+def subject_change_texts(change: SubjectChange) -> dict[str, str]:
     """Return what the texts about a change of every ``sub`` say."""
     before, after = change.before or "user_id", change.after or "user_id"
     return {"before": before, "after": after, "users": str(change.users)}

@@ -29,7 +29,7 @@ from sso.http.developer.application_page import (
     application_page,
     present,
 )
-from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, LABELS, NEW_SUBJECTS, subjects_shown
+from sso.http.developer.form_texts import KEEP_SECTOR, KIND_TEXTS, LABELS, NEW_SUBJECTS, subject_change_texts
 from sso.http.developer.sample import NewSecret, secret_page
 from sso.identity.users.store import names_of
 from sso.platform.actor import Actor
@@ -113,7 +113,7 @@ async def _overview_page(
         409 if refused is not None else 200,
         purpose="app",
         kinds=KIND_TEXTS,
-        notes=[_note_shown(note, names) for note in notes],
+        notes=[_note_view(note, names) for note in notes],
         note_texts=NOTES,
         labels=LABELS,
         missing=missing_for_production(there.application, allow_http_loopback=settings.loopback),
@@ -124,12 +124,12 @@ async def _overview_page(
         typed_note=problem.sent.get("text", "") if problem.acted == "comment" else "",
         typed_submission=problem.sent.get("text", "") if problem.acted == "submit" else "",
         typed_client_id=problem.sent.get("accept_new_subjects", ""),
-        subjects=subjects_shown(change) if change is not None and change.users else None,
+        subjects=subject_change_texts(change) if change is not None and change.users else None,
         subject_texts=(NEW_SUBJECTS, KEEP_SECTOR),
     )
 
 
-def _note_shown(note: ApplicationNote, names: Mapping[str, str]) -> dict[str, object]:
+def _note_view(note: ApplicationNote, names: Mapping[str, str]) -> dict[str, object]:
     return {"kind": note.kind, "who": names.get(note.actor, note.actor), "text": note.text, "at": note.created_at}
 
 

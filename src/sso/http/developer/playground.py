@@ -165,10 +165,10 @@ async def _page(
         "developer_try.html",
         client=client,
         logout_uri=client.meta.backchannel_logout_uri if client is not None else None,
-        told=_logout_token_shown(notice) if notice is not None else None,
+        logout_notice=_logout_token_view(notice) if notice is not None else None,
         problem=OBSTACLES[reason] if reason is not None else "",
         scopes=sorted(client.scopes) if client is not None else [],
-        asked=trial.data["asked"] if trial is not None else {},
+        parameters=trial.data["asked"] if trial is not None else {},
         prompts=PROMPTS,
         levels=ACR_VALUES,
         steps=trial.data["steps"] if trial is not None else [],
@@ -183,7 +183,7 @@ async def _page(
     )
 
 
-def _logout_token_shown(notice: SentLogoutToken) -> dict[str, object]:
+def _logout_token_view(notice: SentLogoutToken) -> dict[str, object]:
     return {**notice.step, "text": LOGOUT_OUTCOMES[notice.outcome], "right": notice.outcome == "accepted"}
 
 

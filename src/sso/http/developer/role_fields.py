@@ -81,7 +81,7 @@ def _is_role_name(name: str) -> bool:
     return True
 
 
-def rows_shown(values: Mapping[str, str]) -> list[int]:
+def visible_rows(values: Mapping[str, str]) -> list[int]:
     """Return the numbers of the rows that the form shows: those with something in them, and some that are empty."""
     used = [number for number in range(MAX_ROLES) if any(values[field_of(number, part)] for part in PARTS)]
     first = max(used, default=-1) + 1

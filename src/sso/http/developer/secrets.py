@@ -96,13 +96,13 @@ async def _place(session: AsyncSession, registry: Registry, client_id: str) -> d
         "client_id": client_id,
         "sandbox": row.status == SANDBOX,
         "client": client,
-        "secrets": [_secret_shown(secret, names) for secret in valid],
+        "secrets": [_secret_view(secret, names) for secret in valid],
         "full": len(valid) >= MAX_SECRETS,
         "kept_by": catalogue_of(row),
     }
 
 
-def _secret_shown(secret: ClientSecret, names: dict[str, str]) -> dict[str, object]:
+def _secret_view(secret: ClientSecret, names: dict[str, str]) -> dict[str, object]:
     now = clock.now()
     return {
         "id": secret.id,

@@ -198,7 +198,7 @@ async def _page(request: Request, there: There, db: Database, state: PageState, 
         overlapping={webhook.id for webhook in stored if webhooks.has_old_secret(webhook)},
         disabled_texts=DISABLED_TEXTS,
         event_texts=EVENT_TEXTS,
-        deliveries=[_delivery_shown(row, urls, can_send, words) for row in deliveries],
+        deliveries=[_delivery_view(row, urls, can_send, words) for row in deliveries],
         full=len(stored) >= webhooks.MAX_WEBHOOKS,
         most=webhooks.MAX_WEBHOOKS,
         statuses=STATUS,
@@ -218,7 +218,7 @@ def _reason(error: str | None, words: Callable[[str], str]) -> str:
     return words(NO_ANSWER)
 
 
-def _delivery_shown(
+def _delivery_view(
     row: Delivery, urls: Mapping[str, str], can_send: set[str], words: Callable[[str], str]
 ) -> dict[str, object]:
     """Return a row of the list of deliveries."""

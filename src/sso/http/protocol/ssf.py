@@ -11,8 +11,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import OPEN, json_response
-from sso.http.common.state import Site
-from sso.http.protocol.current import CurrentSite
+from sso.http.common.services import CurrentSettings, Outbox, Streams, StreamServices
 from sso.oidc.token.bearer import TokenRefused, caller_of
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.ssf import streams
@@ -26,109 +25,109 @@ LOOK_SECONDS = 1.0
 
 
 @router.get("/.well-known/ssf-configuration")
-async def ssf_configuration(site: CurrentSite) -> Response:
+async def ssf_configuration(settings: CurrentSettings) -> Response:
     """Transmitter metadata (section 7)."""
-    return json_response(200, streams.transmitter_metadata(site.provider.settings), OPEN)
+    return json_response(200, streams.transmitter_metadata(settings), OPEN)
 
 
 @router.post("/ssf/stream")
-async def create_stream(request: Request, site: CurrentSite) -> Response:
+async def create_stream(request: Request, services: Streams) -> Response:
     """Make the application's stream (section 8.1.1.1)."""
-    client, requested = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
-    provider = site.provider
-    async with provider.db.write() as session:
-        stream = await streams.create(session, provider, client, requested)
-    return json_response(201, streams.configuration(provider.settings, stream))
+    client, requested = await _client(request, services, MANAGE), await _message(request, streams.StreamSettings)
+    async with services.db.write() as session:
+        stream = await streams.create(session, services, client, requested)
+    return json_response(201, streams.configuration(services.settings, stream))
 
 
 @router.get("/ssf/stream")
-async def read_stream(request: Request, site: CurrentSite) -> Response:
+async def read_stream(request: Request, services: Streams) -> Response:
     """Show the application's stream, or, where none is named, every stream it has (section 8.1.1.2)."""
-    client, named = await _client(request, site, READ, MANAGE), request.query_params.get("stream_id")
-    provider = site.provider
-    async with provider.db.read() as session:
+    client, named = await _client(request, services, READ, MANAGE), request.query_params.get("stream_id")
+    async with services.db.read() as session:
         try:
             stream = await streams.find(session, client, named)
         except StreamRefused:
             if named is not None:
                 raise
             return json_response(200, [])
-    configuration = streams.configuration(provider.settings, stream)
+    configuration = streams.configuration(services.settings, stream)
     return json_response(200, configuration if named is not None else [configuration])
 
 
 @router.patch("/ssf/stream")
 @router.put("/ssf/stream")
-async def change_stream(request: Request, site: CurrentSite) -> Response:
+async def change_stream(request: Request, services: Streams, outbox: Outbox) -> Response:
     """Change the application's stream, or replace what it is (sections 8.1.1.3 and 8.1.1.4)."""
-    client, requested = await _client(request, site, MANAGE), await _message(request, streams.StreamSettings)
-    provider = site.provider
-    async with provider.db.write() as session:
+    client, requested = await _client(request, services, MANAGE), await _message(request, streams.StreamSettings)
+    async with services.db.write() as session:
         stream = await streams.change(
-            session, provider.settings, provider.box, client, requested, replace=request.method == "PUT"
+            session, services.settings, services.box, client, requested, replace=request.method == "PUT"
         )
-    site.worker.nudge()
-    return json_response(200, streams.configuration(provider.settings, stream))
+    outbox.nudge()
+    return json_response(200, streams.configuration(services.settings, stream))
 
 
 @router.delete("/ssf/stream")
-async def delete_stream(request: Request, site: CurrentSite) -> Response:
+async def delete_stream(request: Request, services: Streams) -> Response:
     """Delete the application's stream (section 8.1.1.5)."""
-    client = await _client(request, site, MANAGE)
-    async with site.provider.db.write() as session:
+    client = await _client(request, services, MANAGE)
+    async with services.db.write() as session:
         await streams.remove(session, client, request.query_params.get("stream_id"))
     return Response(status_code=204)
 
 
 @router.get("/ssf/status")
-async def read_status(request: Request, site: CurrentSite) -> Response:
+async def read_status(request: Request, services: Streams) -> Response:
     """Show the status of a stream (section 8.1.2.1)."""
-    client = await _client(request, site, READ, MANAGE)
-    async with site.provider.db.read() as session:
+    client = await _client(request, services, READ, MANAGE)
+    async with services.db.read() as session:
         stream = await streams.find(session, client, request.query_params.get("stream_id"))
     return json_response(200, streams.status_of(stream))
 
 
 @router.post("/ssf/status")
-async def set_status(request: Request, site: CurrentSite) -> Response:
+async def set_status(request: Request, services: Streams, outbox: Outbox) -> Response:
     """Enable, pause or disable a stream (section 8.1.2.2)."""
-    client, change = await _client(request, site, MANAGE), await _message(request, streams.StatusChange)
-    async with site.provider.db.write() as session:
+    client, change = await _client(request, services, MANAGE), await _message(request, streams.StatusChange)
+    async with services.db.write() as session:
         stream = await streams.set_status(session, client, change)
-    site.worker.nudge()
+    outbox.nudge()
     return json_response(200, streams.status_of(stream))
 
 
 @router.post("/ssf/subjects/add")
-async def add_subject(request: Request, site: CurrentSite) -> Response:
+async def add_subject(request: Request, services: Streams) -> Response:
     """Tell of a person again (section 8.1.3.2)."""
-    return await _set_subject(request, site, excluded=False)
+    return await _set_subject(request, services, excluded=False)
 
 
 @router.post("/ssf/subjects/remove")
-async def remove_subject(request: Request, site: CurrentSite) -> Response:
+async def remove_subject(request: Request, services: Streams) -> Response:
     """Tell of a person no more (section 8.1.3.3)."""
-    return await _set_subject(request, site, excluded=True)
+    return await _set_subject(request, services, excluded=True)
 
 
 @router.post("/ssf/verify")
-async def verify(request: Request, site: CurrentSite) -> Response:
+async def verify(request: Request, services: Streams, outbox: Outbox) -> Response:
     """Send a verification event (section 8.1.4.2)."""
-    client, verification = await _client(request, site, MANAGE), await _message(request, streams.VerificationRequest)
-    async with site.provider.db.write() as session:
+    client, verification = (
+        await _client(request, services, MANAGE),
+        await _message(request, streams.VerificationRequest),
+    )
+    async with services.db.write() as session:
         await streams.verify(session, client, verification)
-    site.worker.nudge()
+    outbox.nudge()
     return Response(status_code=204)
 
 
 @router.post("/ssf/poll/{stream_id}")
-async def poll(request: Request, stream_id: str, site: CurrentSite) -> Response:
+async def poll(request: Request, stream_id: str, services: Streams) -> Response:
     """Give events to a receiver that polls, and take its acknowledgements (RFC 8936 section 2)."""
-    client, poll_request = await _client(request, site, READ, MANAGE), await _message(request, streams.PollRequest)
+    client, poll_request = await _client(request, services, READ, MANAGE), await _message(request, streams.PollRequest)
     until = time.monotonic() + WAIT_SECONDS
     while True:
-        async with site.provider.db.write() as session:
-            events = await streams.poll(session, site.provider, client, stream_id, poll_request)
+        async with services.db.write() as session:
+            events = await streams.poll(session, services, client, stream_id, poll_request)
         if events is None and time.monotonic() < until and not await request.is_disconnected():
             poll_request = poll_request.model_copy(update={"ack": [], "set_errs": {}})
             await asyncio.sleep(LOOK_SECONDS)
@@ -136,23 +135,21 @@ async def poll(request: Request, stream_id: str, site: CurrentSite) -> Response:
         return json_response(200, events.body() if events is not None else {"sets": {}})
 
 
-async def _set_subject(request: Request, site: Site, *, excluded: bool) -> Response:
-    client, change = await _client(request, site, MANAGE), await _message(request, streams.SubjectChange)
-    provider = site.provider
-    async with provider.db.write() as session:
-        await streams.set_subject(session, provider, client, change, excluded=excluded)
+async def _set_subject(request: Request, services: StreamServices, *, excluded: bool) -> Response:
+    client, change = await _client(request, services, MANAGE), await _message(request, streams.SubjectChange)
+    async with services.db.write() as session:
+        await streams.set_subject(session, services, client, change, excluded=excluded)
     return Response(status_code=204 if excluded else 200)
 
 
-async def _client(request: Request, site: Site, *scopes: str) -> Client:
+async def _client(request: Request, services: StreamServices, *scopes: str) -> Client:
     """Return the application that asks: it needs one of the scopes, in a token of its own (SSF 1.0 section 9): a token
     that a person allowed says what may be known of that person, not who looks after the stream.
 
     Raises:
         TokenRefused: when it does not prove that.
     """
-    provider = site.provider
-    caller = await caller_of(provider, request.headers.get("authorization", ""), provider.url("/ssf"))
+    caller = await caller_of(services, request.headers.get("authorization", ""), services.url("/ssf"))
     if caller.scopes.isdisjoint(scopes):
         raise TokenRefused(403, "insufficient_scope", f"The access token needs the scope {scopes[0]}.")
     if caller.user_id is not None:

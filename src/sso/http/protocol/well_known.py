@@ -11,7 +11,7 @@ from sso.clients.registry import Registry
 from sso.http.common.i18n import LOCALES
 from sso.http.common.late_routes import new_router
 from sso.http.common.responses import json_response
-from sso.http.protocol.current import CurrentSite
+from sso.http.common.services import Clients, CurrentSettings
 from sso.settings import Settings
 
 router = new_router()
@@ -32,16 +32,16 @@ async def change_password() -> Response:
 
 
 @router.get("/.well-known/passkey-endpoints")
-async def passkey_endpoints(site: CurrentSite) -> Response:
+async def passkey_endpoints(settings: CurrentSettings) -> Response:
     """The page where passkeys are created and managed (W3C, Passkey Endpoints Well-Known URL)."""
-    page = site.settings.issuer + PASSWORD_PAGE
+    page = settings.issuer + PASSWORD_PAGE
     return json_response(200, {"enroll": page, "manage": page}, _A_DAY)
 
 
 @router.get(SECURITY_TXT)
-async def security_txt(site: CurrentSite) -> Response:
+async def security_txt(settings: CurrentSettings) -> Response:
     """How to report a vulnerability (RFC 9116); not found where no contact is set that can be written as a URI."""
-    contacts = security_contacts(site.settings)
+    contacts = security_contacts(settings)
     if not contacts:
         return Response(status_code=404, headers=_A_DAY)
     midnight = datetime.combine(clock.now().date(), time(), clock.now().tzinfo)
@@ -50,15 +50,15 @@ async def security_txt(site: CurrentSite) -> Response:
     lines += [
         f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
         f"Preferred-Languages: {', '.join(LOCALES)}",
-        f"Canonical: {site.settings.issuer}{SECURITY_TXT}",
+        f"Canonical: {settings.issuer}{SECURITY_TXT}",
     ]
     return Response("\n".join(lines) + "\n", headers=_A_DAY, media_type="text/plain; charset=utf-8")
 
 
 @router.get("/.well-known/assetlinks.json")
-async def asset_links(site: CurrentSite) -> Response:
+async def asset_links(clients: Clients) -> Response:
     """The Android applications of the city that belong to this service (Digital Asset Links)."""
-    return json_response(200, android_statements(site.provider.registry), _AN_HOUR)
+    return json_response(200, android_statements(clients.registry), _AN_HOUR)
 
 
 @router.get("/robots.txt")

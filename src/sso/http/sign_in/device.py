@@ -29,7 +29,7 @@ from sso.http.sign_in.allowed_users import needed_for
 from sso.http.sign_in.finish import show_flow
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
 from sso.http.sign_in.pages import sign_in_form
-from sso.http.sign_in.requested_data import asked_for, shown_digest
+from sso.http.sign_in.requested_data import permissions_digest, requested_items
 from sso.http.sign_in.texts import NOT_ALLOWED_TEXTS, STALE
 from sso.identity.authn.assurance import ACR_PASSWORD
 from sso.identity.authn.authenticated import Authenticated
@@ -147,7 +147,7 @@ async def _look_up(visit: DeviceVisit, typed: str) -> Response:
         header=page.header(who.user.name),
         client=client,
         user_code=code.user_code,
-        asked=asked_for(client, client.permissions(code.scope.split())),
+        requested=requested_items(client, client.permissions(code.scope.split())),
         person=who.user.name,
         csrf_token=page.csrf_token(_purpose(code, client), page.visitor.session_token),
     )
@@ -164,7 +164,7 @@ def _sign_in(code: DeviceCode) -> Response:
 def _purpose(code: DeviceCode, client: Client) -> str:
     """Return what the form of a decision is for: this device, and exactly what it is shown to ask for."""
     permissions = client.permissions(code.scope.split())
-    return f"device {code.device_hash.hex()} {shown_digest(client, permissions)}"
+    return f"device {code.device_hash.hex()} {permissions_digest(client, permissions)}"
 
 
 async def _find(visit: DeviceVisit, typed: str) -> tuple[DeviceCode | None, Client | None, SignedIn | None]:

@@ -171,7 +171,7 @@ def _confirm(
         others=[account.person.name for account in accounts[1:]],
         client=logout_request.client,
         back=way_back(logout_request.client, signing_in=False),
-        kept=[(name, data[name]) for name in endpoint.parameters if name in data],
+        parameters=[(name, data[name]) for name in endpoint.parameters if name in data],
         csrf_token=csrf_token(request, "logout", read_cookie(request, "session")),
     )
 

@@ -28,7 +28,7 @@ PURPOSE = "more data"
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Guest:
     """A user who is asked.
 
     Args:
@@ -56,14 +56,14 @@ class _Asked:
 @router.get(MORE_DATA)
 async def more_data_page(page: CurrentPage) -> Response:
     """Ask for what is missing."""
-    missing = await _asked(page, page.query)
+    missing = await _read_request(page, page.query)
     return missing if isinstance(missing, Response) else _page(missing)
 
 
 @router.post(MORE_DATA)
 async def save_more_data(page: CurrentPage, accounts: Accounts) -> Response:
     """Store what was missing, all or nothing, and go on."""
-    missing = await _asked(page, page.fields)
+    missing = await _read_request(page, page.fields)
     if isinstance(missing, Response):
         return missing
     if not page.has_valid_csrf_token(PURPOSE, missing.current.token):
@@ -84,12 +84,12 @@ async def save_more_data(page: CurrentPage, accounts: Accounts) -> Response:
     return _to(missing.onward)
 
 
-def _own_session(missing: _Asked) -> OwnSession:
+def _own_session(missing: _Guest) -> OwnSession:
     signed_in = missing.current.signed_in
     return OwnSession(signed_in.user.id, signed_in.session.id, missing.page.services.settings.session_idle_timeout)
 
 
-async def _asked(page: PageRequest, fields: Mapping[str, str]) -> _Asked | Response:
+async def _read_request(page: PageRequest, fields: Mapping[str, str]) -> _Guest | Response:
     """Return who is asked; or the way on where nobody is signed in, or nothing is missing."""
     current = await account_at(page.services, page.visitor)
     destination, authorization, client = await find_destination(page.request, read_destination(fields))
@@ -100,14 +100,14 @@ async def _asked(page: PageRequest, fields: Mapping[str, str]) -> _Asked | Respo
     if current is None or not names:
         return _to(sign_in_address(destination, client))
     target = authorization.redirect_uri if authorization is not None else ""
-    return _Asked(page, current, names, destination, client, target)
+    return _Guest(page, current, names, destination, client, target)
 
 
 def _to(address: str) -> Response:
     return RedirectResponse(address, 303, {"Cache-Control": "no-store"})
 
 
-def _page(missing: _Asked, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
+def _page(missing: _Guest, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
     page = missing.page
     city = page.services.provider.registry.city
     return page.page(

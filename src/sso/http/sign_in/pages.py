@@ -17,7 +17,7 @@ from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.responses import to_wait
 from sso.http.sign_in.allowed_users import needed_for
 from sso.http.sign_in.page_request import PageRequest
-from sso.http.sign_in.requested_data import asked_for, shown_digest
+from sso.http.sign_in.requested_data import permissions_digest, requested_items
 from sso.http.sign_in.texts import NOT_ALLOWED_TEXTS, SESSION_END_TEXTS, WAIT
 from sso.identity.users.store import Person
 from sso.oidc.authorize.request import AuthorizationRequest
@@ -63,7 +63,7 @@ def _of_request(authorization: AuthorizationRequest | None) -> dict[str, object]
     }
 
 
-def _services_shown(page: PageRequest) -> dict[str, object]:
+def _services_context(page: PageRequest) -> dict[str, object]:
     """Return what the sign-in page offers besides a password."""
     settings, provider = page.services.settings, page.services.provider
     return {
@@ -120,7 +120,7 @@ def sign_in_form(
         errors=errors,
         by_nip=takes_nip(page, client),
         **_of_request(authorization),
-        **_services_shown(page),
+        **_services_context(page),
     )
 
 
@@ -162,16 +162,16 @@ def consent_purpose(pending: PendingRequest) -> str:
     """Return what the form of a consent page is for: this request, and exactly what is asked on the page. Where the
     application was changed since, so that it would receive something else, the page is shown again."""
     authorization = pending.request
-    digest = shown_digest(authorization.client, authorization.permissions, authorization.redirect_uri)
+    digest = permissions_digest(authorization.client, authorization.permissions, authorization.redirect_uri)
     return f"consent {pending.token} {digest}"
 
 
 def consent_page(page: PageRequest, needed: ConsentNeeded) -> Response:
     """Return the page that asks for consent."""
     pending, authorization = needed.pending, needed.pending.request
-    permissions = asked_for(authorization.client, authorization.permissions)
+    permissions = requested_items(authorization.client, authorization.permissions)
     purpose = consent_purpose(pending)
-    return _request_page(page, "consent.html", pending, needed.current, purpose, asked=permissions, new=needed.new)
+    return _request_page(page, "consent.html", pending, needed.current, purpose, requested=permissions, new=needed.new)
 
 
 def account_page(page: PageRequest, chooser: AccountChooser) -> Response:

@@ -29,7 +29,7 @@ from sso.accounts.sign_in.after_recovery import sign_in_after_recovery
 from sso.accounts.sign_in.destination import Destination, page_end, stored_destination
 from sso.accounts.sign_in.pending_request import account_at
 from sso.clients.registry import Registry
-from sso.http.common.channels import channels_shown, chosen_channel, is_resend
+from sso.http.common.channels import channel_texts, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
@@ -321,8 +321,8 @@ async def _page(
         client=client,
         c=flow.token,
         typed=typed,
-        shown=masked(likely_kind(typed), typed),
-        **channels_shown(settings, likely_kind(typed), flow.channel),
+        identifier=masked(likely_kind(typed), typed),
+        **channel_texts(settings, likely_kind(typed), flow.channel),
         minutes=whole_minutes(settings.one_time_code_lifetime),
         hours=whole_hours(settings.recovery_delay),
         minimum=settings.password_min_length_with_second_factor if second else settings.password_min_length,

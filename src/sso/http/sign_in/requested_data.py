@@ -15,7 +15,7 @@ from sso.identity.attributes.definitions import Texts
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedItem:
     """One thing that an application asks for.
 
     Args:
@@ -31,17 +31,17 @@ class Asked:
     texts: Texts | None = None
 
 
-def asked_for(client: Client, permissions: Iterable[str]) -> list[Asked]:
+def requested_items(client: Client, permissions: Iterable[str]) -> list[RequestedItem]:
     """Return what an application asks for: the standard scopes first, in the order of the specification."""
-    return [_asked(client, permission) for permission in sorted(permissions, key=_place)]
+    return [_item(client, permission) for permission in sorted(permissions, key=_place)]
 
 
-def _asked(client: Client, permission: str) -> Asked:
+def _item(client: Client, permission: str) -> RequestedItem:
     scope, _, claim = permission.partition(" ")
     reasons = client.meta.claim_reasons if claim else client.meta.scope_reasons
     texts = client.city.texts(scope, claim)
     reason = reasons.get(claim or scope, "") if texts is None else client.meta.scope_reasons.get(scope, "")
-    return Asked(permission, claim or scope, reason, texts)
+    return RequestedItem(permission, claim or scope, reason, texts)
 
 
 def _place(permission: str) -> tuple[int, int, str]:
@@ -50,7 +50,7 @@ def _place(permission: str) -> tuple[int, int, str]:
     return (first, SCOPE_CLAIMS[scope].index(claim) if claim and scope in SCOPE_CLAIMS else 0, permission)
 
 
-def shown_digest(client: Client, permissions: Collection[str], *more: str) -> str:
+def permissions_digest(client: Client, permissions: Collection[str], *more: str) -> str:
     """Return a digest of what a page says that an application asks for: a form that was made of it is worth nothing
     for anything else.
 

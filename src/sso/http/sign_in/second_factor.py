@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.results import (
-    DeletionKept,
-    RecoveryCodesMade,
+    DeletionConfirmed,
+    RecoveryCodesIssued,
     SecondFactorResult,
     TooManyAttempts,
     TooManyTries,
@@ -25,7 +25,7 @@ from sso.accounts.sign_in.second_factor_check import (
     finish_second_factor,
     resend_code,
 )
-from sso.http.common.channels import channels_shown, chosen_channel, is_resend
+from sso.http.common.channels import channel_texts, chosen_channel, is_resend
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
@@ -34,7 +34,7 @@ from sso.http.common.typed_forms import FormModel, Ticked, read_form
 from sso.http.sign_in.finish import SECOND_FACTOR, finish
 from sso.http.sign_in.flow_texts import NO_MESSAGES
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
-from sso.http.sign_in.setup_of_app import app_shown
+from sso.http.sign_in.setup_of_app import app_enrolment
 from sso.http.sign_in.texts import STALE, WRONG_PASSKEY
 from sso.identity.authn.assurance import ACR_PASSKEY
 from sso.identity.authn.pending_flows import RESEND_SECONDS
@@ -124,9 +124,9 @@ def _answer(page: PageRequest, flow: SecondFactorFlow, result: SecondFactorResul
         return to_wait(_page(page, flow, field_error("", TOO_MANY), 429), RESTART_SECONDS)
     if isinstance(result, TooManyAttempts):
         return to_wait(_page(page, flow, field_error("", WAIT, minutes=result.minutes), 429), result.retry_after)
-    if isinstance(result, RecoveryCodesMade):
+    if isinstance(result, RecoveryCodesIssued):
         return _page(page, flow, codes=result.codes)
-    if isinstance(result, DeletionKept):
+    if isinstance(result, DeletionConfirmed):
         return page.page("account_leaving.html", here="/", until=flow.available.user.delete_at)
     return finish(page, result, flow.pending, None)
 
@@ -175,16 +175,16 @@ def _page(
         "c": flow.token,
         "csrf_token": page.csrf_token(f"step {flow.token}"),
         "errors": errors,
-        "told": notice,
+        "done": notice,
     }
     if flow.decides_deletion:
         return page.page("account_keep.html", until=flow.available.user.delete_at, **context)
     if flow.shows_codes:
         return page.page("second_step_codes.html", codes=codes, **context)
-    return page.page("second_step.html", **_factor_shown(page, flow), **context)
+    return page.page("second_step.html", **_factor_view(page, flow), **context)
 
 
-def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object]:
+def _factor_view(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object]:
     """Return what the page shows of a second factor."""
     settings, passkeys, method = page.services.settings, page.services.provider.passkeys, flow.method
     contact = flow.available.contact(method) if method in ("email", "phone") else None
@@ -196,14 +196,14 @@ def _factor_shown(page: PageRequest, flow: SecondFactorFlow) -> dict[str, object
         "others": [(other, TITLES[other]) for other in flow.available.methods if other != method],
         "title": TITLES.get(method or "", ""),
         "contact": _masked(contact),
-        **channels_shown(settings, method or "", chosen),
+        **channel_texts(settings, method or "", chosen),
         "sent": flow.running.row.code_hash is not None,
         "minutes": whole_minutes(settings.one_time_code_lifetime),
         "can_trust": whole_days(settings.trusted_device_lifetime) if flow.may_trust else 0,
         "can_recover": method in ("totp", "passkey", "recovery_code"),
         "recover_at": _destination(flow).address("/recover"),
         "passkey": passkeys.request_options(page.visitor.browser_id) if method == "passkey" else "",
-        "enrol": app_shown(page, flow.data.get("seed", ""), flow.available.user.name) if flow.enrols else None,
+        "enrol": app_enrolment(page, flow.data.get("seed", ""), flow.available.user.name) if flow.enrols else None,
         "needs_passkey": flow.enrols and flow.level == ACR_PASSKEY,
     }
 

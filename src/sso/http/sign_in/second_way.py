@@ -18,7 +18,7 @@ from sso.accounts.sign_in.current_account import CurrentAccount, is_recent
 from sso.accounts.sign_in.destination import Destination
 from sso.accounts.sign_in.pending_request import account_at
 from sso.clients.registry import Client
-from sso.http.common.channels import channels_shown, chosen_channel, is_resend
+from sso.http.common.channels import channel_texts, chosen_channel, is_resend
 from sso.http.common.destination import find_destination, read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.i18n import N_
@@ -28,7 +28,7 @@ from sso.http.common.services import Accounts
 from sso.http.common.typed_forms import FormModel, first, read_form
 from sso.http.sign_in.flow_texts import OWN_ACCOUNT_TEXTS, WRONG_APP_CODE
 from sso.http.sign_in.page_request import CurrentPage, PageRequest
-from sso.http.sign_in.setup_of_app import app_shown
+from sso.http.sign_in.setup_of_app import app_enrolment
 from sso.http.sign_in.texts import STALE
 from sso.identity.authn.factors import PasskeyRefused
 from sso.identity.authn.pending_flows import RunningFlow
@@ -248,7 +248,7 @@ async def _page(guest: Guest, errors: Sequence[FieldError] = (), status: int = 2
     passkeys = [credential for credential in known if credential.kind == "passkey"]
     options = services.passkeys.creation_options(guest.user, guest.user.name, passkeys, page.visitor.browser_id)
     missing = [kind for kind in services.settings.contact_kinds if kind not in contacts]
-    return _shown(
+    return _guest_page(
         guest,
         "second_way.html",
         errors,
@@ -259,11 +259,11 @@ async def _page(guest: Guest, errors: Sequence[FieldError] = (), status: int = 2
         offers_app="totp" not in held,
         contact_kinds=missing or services.settings.contact_kinds,
         contact=contact,
-        told=ADDED.get(page.query.get("done", ""), ""),
+        done=ADDED.get(page.query.get("done", ""), ""),
     )
 
 
-def _shown(guest: Guest, template: str, errors: Sequence[FieldError], status: int, **context: object) -> Response:
+def _guest_page(guest: Guest, template: str, errors: Sequence[FieldError], status: int, **context: object) -> Response:
     """Return a page with what each of these pages needs."""
     page = guest.page
     return page.page(
@@ -278,32 +278,32 @@ def _shown(guest: Guest, template: str, errors: Sequence[FieldError], status: in
     )
 
 
-def _shown_in_flow(
+def _flow_page(
     guest: Guest, flow: RunningFlow, template: str, errors: Sequence[FieldError], status: int, **context: object
 ) -> Response:
     """Return a page of a pending flow."""
     address = guest.destination.address
     here, back = address(SECOND_WAY, c=flow.token), address(SECOND_WAY)
-    return _shown(guest, template, errors, status, here=here, back=back, c=flow.token, **context)
+    return _guest_page(guest, template, errors, status, here=here, back=back, c=flow.token, **context)
 
 
 def _code_page(
     guest: Guest, flow: RunningFlow, errors: Sequence[FieldError] = (), status: int = 200, *, sent_again: bool = False
 ) -> Response:
     data = data_of(flow)
-    return _shown_in_flow(
+    return _flow_page(
         guest,
         flow,
         "second_way_code.html",
         errors,
         status,
-        shown=masked(data["kind"], data["value"]),
-        **channels_shown(guest.accounts.settings, data["kind"], flow.channel),
+        recipient=masked(data["kind"], data["value"]),
+        **channel_texts(guest.accounts.settings, data["kind"], flow.channel),
         minutes=whole_minutes(guest.accounts.settings.one_time_code_lifetime),
         sent_again=sent_again,
     )
 
 
 def _app_page(guest: Guest, flow: RunningFlow, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
-    enrol = app_shown(guest.page, str(flow.data["seed"]), guest.user.name)
-    return _shown_in_flow(guest, flow, "second_way_app.html", errors, status, enrol=enrol)
+    enrol = app_enrolment(guest.page, str(flow.data["seed"]), guest.user.name)
+    return _flow_page(guest, flow, "second_way_app.html", errors, status, enrol=enrol)

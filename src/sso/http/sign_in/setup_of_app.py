@@ -7,7 +7,7 @@ from sso.http.sign_in.page_request import PageRequest
 from sso.identity.authn import factors
 
 
-def app_shown(page: PageRequest, seed: str, name: str) -> dict[str, str]:
+def app_enrolment(page: PageRequest, seed: str, name: str) -> dict[str, str]:
     """Return the key of the app in groups of four, its link, and the QR code.
 
     Args:

@@ -31,7 +31,7 @@ from sso.accounts.sign_up import (
     resend_sign_up_code,
 )
 from sso.http.common.attribute_fields import required_errors, required_fields, sent_attributes
-from sso.http.common.channels import channels_shown, chosen_channel, is_resend
+from sso.http.common.channels import channel_texts, chosen_channel, is_resend
 from sso.http.common.cookies import with_browser
 from sso.http.common.destination import read_destination, sign_in_address
 from sso.http.common.field_errors import FieldError, errors_in_order, field_error
@@ -345,8 +345,8 @@ def _page(
         c=token,
         kind=data["kind"],
         contact=data["contact"],
-        shown=masked(data["kind"], data["contact"]),
-        **channels_shown(settings, data["kind"], data.get("channel")),
+        recipient=masked(data["kind"], data["contact"]),
+        **channel_texts(settings, data["kind"], data.get("channel")),
         minutes=whole_minutes(settings.one_time_code_lifetime),
         minimum=settings.password_min_length,
         name=name,

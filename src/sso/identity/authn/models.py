@@ -34,8 +34,7 @@ class PendingFlow(Base):
 
 class Recovery(Base):
     """A way back into an account that waits: until ``ready_at`` where only one proof is left, so that its owner can
-    stop
-    it; or for the code that the helpdesk made (``code_hash``)."""
+    stop it; or for the code that the helpdesk made (``code_hash``)."""
 
     __tablename__ = "recoveries"
 

@@ -76,9 +76,8 @@ class Passwords:
         return await self._run(lambda: self._hash(password), source)
 
     async def verify(self, password: str, hashed: str | None, *, source: str = "") -> tuple[bool, str | None]:
-        """Check ``password`` and return whether it is right, and a stronger hash where the stored one is outdated,
-        or is
-        another system's.
+        """Check ``password`` and return whether it is right, and a stronger hash where the stored one is outdated, or
+        is another system's.
 
         Without a ``hashed`` (nobody has that name) the same work is done, so that time tells nothing.
 

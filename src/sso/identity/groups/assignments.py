@@ -35,9 +35,9 @@ Named = TypeVar("Named", User, RoleAssignment, Group)
 class AssignmentFilter:
     """Which assignments: each given field narrows. ``clients``: only of these applications; None: of all. ``at_unit``:
     those that were given to a unit or group, or to one of its members for this unit only. ``only``: this one, if the
-    other fields fit it. ``unit_id``: those that were
-    given to this unit or group, or are limited to it. ``words``: parts of the name of the user, unit or group, or its
-    code, or the whole user id. ``unconfirmed``: those that the running review of their application has yet to confirm.
+    other fields fit it. ``unit_id``: those that were given to this unit or group, or are limited to it.
+    ``words``: parts of the name of the user, unit or group, or its code, or the whole user id. ``unconfirmed``: those
+    that the running review of their application has yet to confirm.
 
     ``limited_below``: and, whatever ``clients`` says, those of the applications ``of_units`` that are limited to one of
     these units or to a unit below it.

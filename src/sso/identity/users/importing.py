@@ -70,7 +70,7 @@ MATCHING: tuple[Kind, ...] = ("nik", "nip", "email", "phone")
 @dataclass(slots=True)
 class Progress:
     """How far an import is. ``rows`` is how many rows were read; it is the sum of ``made``, ``proposed``, ``updated``,
-    ``unchanged`` and ``rejected``. ``left_out`` counts values by column, ``said`` how values were understood.
+    ``unchanged`` and ``rejected``. ``left_out`` counts values by column, ``read_as`` how values were understood.
     ``bytes`` is how much of the file was read. ``before``: this very import ended then, and nothing was done now."""
 
     rows: int = 0
@@ -81,7 +81,7 @@ class Progress:
     unchanged: int = 0
     bytes: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    said: Counter[str] = field(default_factory=Counter)
+    read_as: Counter[str] = field(default_factory=Counter)
     before: datetime | None = None
 
     def balance(self) -> int:
@@ -246,7 +246,7 @@ class _Trial:
     """What the earlier batches of a dry run would have stored: hashes of identifiers and ids."""
 
     verified: set[int] = field(default_factory=set)
-    said: set[int] = field(default_factory=set)
+    unverified: set[int] = field(default_factory=set)
     local: set[int] = field(default_factory=set)
 
     def add_to(self, holders: Holders, lookups: Iterable[str]) -> None:
@@ -254,14 +254,14 @@ class _Trial:
         for lookup in lookups:
             if hash(lookup) in self.verified:
                 holders.verified.setdefault(lookup, TRIED)
-            elif hash(lookup) in self.said:
-                holders.said.setdefault(lookup, TRIED)
+            elif hash(lookup) in self.unverified:
+                holders.unverified.setdefault(lookup, TRIED)
 
     def remember(self, holders: Holders, local_ids: Iterable[str]) -> None:
         """Remember what a batch would have stored."""
-        if len(self.verified) + len(self.said) + len(self.local) < MAX_TRIED:
+        if len(self.verified) + len(self.unverified) + len(self.local) < MAX_TRIED:
             self.verified.update(map(hash, holders.verified))
-            self.said.update(map(hash, holders.said))
+            self.unverified.update(map(hash, holders.unverified))
             self.local.update(map(hash, filter(None, local_ids)))
 
 
@@ -485,7 +485,7 @@ def _tell(work: _Import, batch: _Batch) -> None:
     for row in batch.rows:
         if row.order not in refused:
             batch.note(row, *row.notes)
-            progress.said.update(row.said)
+            progress.read_as.update(row.read_as)
     lines: list[tuple[int, int, str, str | Note]] = [*batch.rejected, *batch.notes]
     for order, line, local, what in sorted(lines, key=lambda entry: entry[0]):
         work.report.at(order)
@@ -555,7 +555,7 @@ async def _decide(session: AsyncSession, work: _Import, batch: _Batch, key: byte
         new_rows.values += value_rows(box, user_id, row.attributes, options.attributes)
         known[row.local_user_id] = None
         for (_, _, verified), its in paired:
-            (owners if verified else holders.said).setdefault(its, user_id)
+            (owners if verified else holders.unverified).setdefault(its, user_id)
     if work.dry_run:
         work.trial.remember(holders, (row.local_user_id for row in batch.rows if row.local_user_id in known))
 
@@ -647,7 +647,7 @@ async def _update_person(
         updating.apply(session, known, row, changes, inserted, work.options.client_id)
     for (_, _, verified), its in paired:
         if its in open_to:
-            (holders.verified if verified else holders.said).setdefault(its, known.user.id)
+            (holders.verified if verified else holders.unverified).setdefault(its, known.user.id)
     batch.updated += 1
 
 
@@ -782,10 +782,10 @@ def lookup_of(kind: str, value: str, key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Who has identifiers, by their lookup: ``verified`` (a user name is its holder's), or ``said`` only."""
+    """Who has identifiers, by their lookup: ``verified`` (a user name is its holder's), or ``unverified``."""
 
     verified: dict[str, uuid.UUID] = field(default_factory=dict)
-    said: dict[str, uuid.UUID] = field(default_factory=dict)
+    unverified: dict[str, uuid.UUID] = field(default_factory=dict)
 
     def free(self, identifiers: Iterable[tuple[tuple[Kind, str, bool], str]]) -> list[tuple[Kind, str, bool]]:
         """Return those identifiers that somebody new can have, each with its lookup. What others only say is theirs
@@ -794,7 +794,7 @@ class Holders:
         return [
             identifier
             for identifier, lookup in identifiers
-            if lookup not in self.verified and (identifier[2] or identifier[0] == NIK or lookup not in self.said)
+            if lookup not in self.verified and (identifier[2] or identifier[0] == NIK or lookup not in self.unverified)
         ]
 
 
@@ -809,7 +809,7 @@ async def holders_of(session: AsyncSession, lookups: Sequence[str]) -> Holders:
             if verified_at is not None:
                 holders.verified[lookup] = user_id
             else:
-                (holders.verified if kind in GIVEN else holders.said).setdefault(lookup, user_id)
+                (holders.verified if kind in GIVEN else holders.unverified).setdefault(lookup, user_id)
     return holders
 
 

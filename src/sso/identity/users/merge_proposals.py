@@ -35,19 +35,19 @@ from sso.platform.security.encryption import SecretBox
 MAX_PAGE = 200
 
 
-class IdentifierShown(TypedDict):
+class MaskedIdentifier(TypedDict):
     """An identifier, masked."""
 
     kind: str
     value: str
 
 
-class DecisionShown(TypedDict):
+class DecisionView(TypedDict):
     """The result of a decision; see :class:`Decided`."""
 
     username: str | None
     other_usernames: list[str]
-    left_out: list[IdentifierShown]
+    left_out: list[MaskedIdentifier]
     local_user_ids: list[str]
 
 
@@ -68,7 +68,7 @@ class Decided:
     local_user_ids: list[str] = field(default_factory=list)
     user_id: uuid.UUID | None = None
 
-    def said(self) -> DecisionShown:
+    def view(self) -> DecisionView:
         """Return the result for display, with masked values."""
         return {
             "username": self.username,
@@ -100,7 +100,7 @@ async def import_runs(session: AsyncSession, limit: int) -> list[ImportRun]:
     return list((await session.execute(newest)).scalars())
 
 
-class ShownIdentifier(TypedDict):
+class IdentifierView(TypedDict):
     """An identifier of an imported row, masked."""
 
     kind: str
@@ -108,7 +108,7 @@ class ShownIdentifier(TypedDict):
     verified: bool
 
 
-class ShownProposal(TypedDict):
+class ProposalView(TypedDict):
     """A proposal for display."""
 
     id: str
@@ -118,13 +118,13 @@ class ShownProposal(TypedDict):
     reasons: list[str]
     status: str
     name: str
-    identifiers: list[ShownIdentifier]
+    identifiers: list[IdentifierView]
     created_at: datetime
     decided_at: datetime | None
     decided_by: str | None
 
 
-def shown(box: SecretBox, proposal: MergeProposal) -> ShownProposal:
+def proposal_view(box: SecretBox, proposal: MergeProposal) -> ProposalView:
     """Return a proposal for display: contacts masked, without the password."""
     row = orjson.loads(box.decrypt(proposal.encrypted, PURPOSE))
     return {

@@ -79,7 +79,7 @@ Claims = Mapping[str, object]
 @dataclass(frozen=True, slots=True)
 class Row:
     """Somebody to be taken over. ``number`` is the number of the line, ``order`` that of the row among all rows of the
-    file; ``said`` is how values were understood that can be understood in several ways; ``employment`` is what the
+    file; ``read_as`` is how values were understood that can be understood in several ways; ``employment`` is what the
     personnel office says of an employee."""
 
     number: int
@@ -91,7 +91,7 @@ class Row:
     profile: dict[str, object]
     roles: list[str] = field(default_factory=lambda: ["citizen"])
     notes: tuple[Note, ...] = ()
-    said: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()
     has_name: bool = True
     order: int = 0
     employment: dict[str, object] | None = None
@@ -289,7 +289,7 @@ def read_row(
         _locale(text.get("locale", ""), all_notes),
         profile,
         notes=tuple(all_notes),
-        said=tuple(heard),
+        read_as=tuple(heard),
         has_name="name" in text,
         attributes=attributes,
     )

@@ -67,7 +67,7 @@ async def _free_identifiers(
     unverified = [lookup for kind, lookup, verified in identifiers if kind != NIK and not verified]
     used |= await store.taken(session, unverified, unverified=True)
     if used:
-        raise UserError(*(f"{_shown(lookup)} is already used" for lookup in sorted(used)))
+        raise UserError(*(f"{_lookup_text(lookup)} is already used" for lookup in sorted(used)))
     for kind, lookup, verified in identifiers:
         _check_verified(kind, lookup, verified)
     return key, identifiers_of_each
@@ -370,7 +370,7 @@ def _identifiers(person: NewUser, key: bytes = b"") -> list[tuple[str, str, bool
     return identifiers
 
 
-def _shown(lookup: str) -> str:
+def _lookup_text(lookup: str) -> str:
     return "the NIK" if lookup.startswith("nik:") else lookup
 
 

@@ -11,7 +11,7 @@ from sso.oidc.demands import RULES, Demand, Way, is_recent
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedAccess:
     """What the application asks for.
 
     ``scopes`` are what needs consent. ``max_age`` is in seconds. ``hinted`` tells whether id_token_hint, or the claims
@@ -138,7 +138,7 @@ Decision = (
 
 
 def decide(
-    requested: Asked,
+    requested: RequestedAccess,
     present: Present | None,
     first_party: bool,
     progress: Progress,
@@ -182,7 +182,7 @@ def decide(
     return Respond()
 
 
-def _must_sign_in(requested: Asked, present: Present | None, progress: Progress, now: datetime) -> bool:
+def _must_sign_in(requested: RequestedAccess, present: Present | None, progress: Progress, now: datetime) -> bool:
     if present is None:
         return True
     if _just_signed_in(present, progress):
@@ -192,7 +192,7 @@ def _must_sign_in(requested: Asked, present: Present | None, progress: Progress,
     return requested.max_age is not None and not is_recent(requested.max_age, present.auth_time, progress.since, now)
 
 
-def _lacking(requested: Asked, present: Present, progress: Progress, silent: bool) -> Decision | None:
+def _lacking(requested: RequestedAccess, present: Present, progress: Progress, silent: bool) -> Decision | None:
     """Return what is needed besides a sign-in: to be one of those who may try a sandbox; and the levels that were asked
     for: one of the essential ones, and each of the minimum."""
     if not present.invited:
@@ -220,7 +220,7 @@ def _meets(levels: frozenset[str], present: Present) -> bool:
     return any(is_met(level, present.acr, present.identity) for level in levels)
 
 
-def minimum_level(requested: Asked) -> str:
+def minimum_level(requested: RequestedAccess) -> str:
     """Return the lowest level of a sign-in that is enough for what is asked, so that it is asked for at once."""
     needed = [*([requested.acr] if requested.acr else []), *(frozenset({level}) for level in requested.minimum)]
     return highest([easiest(levels) or SIGN_IN_LEVELS[0] for levels in needed])

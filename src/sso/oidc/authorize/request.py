@@ -21,7 +21,7 @@ from sso.clients.registry import Client
 from sso.errors import Refusal
 from sso.identity.authn.assurance import ACR_VALUES, IDENTITY_LEVELS, answered_acr
 from sso.oidc.authorize.claims_parameter import NOTHING, ClaimsRequest, read_claims_request
-from sso.oidc.authorize.decision import Asked, Decision, Fail, Present, Progress, decide, minimum_level
+from sso.oidc.authorize.decision import Decision, Fail, Present, Progress, RequestedAccess, decide, minimum_level
 from sso.oidc.authorize.request_object import RequestObjectRefused, Source, expand
 from sso.oidc.authorize.response import RESPONSE_MODES, AuthorizationResponse, carries_tokens, response_mode
 from sso.oidc.authorize.signed_in import SignedIn
@@ -394,7 +394,7 @@ def next_step(
     subs = {sub for sub in (request.hint_sub, request.claims.sub) if sub is not None}
     if subs and who is not None:
         hinted = subs == {services.subject(request.client, who.user.id)}
-    requested = asked_for(request, hinted)
+    requested = requested_authorization(request, hinted)
     present = None
     if who is not None:
         facts = facts_at_page(services.settings, who.standing, who.session, address)
@@ -412,9 +412,9 @@ def next_step(
     return decide(requested, present, request.client.first_party, progress, clock.now(), ACR_VALUES)
 
 
-def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Asked:
+def requested_authorization(request: AuthorizationRequest, hinted: bool | None = None) -> RequestedAccess:
     """Return what the application asks for, as far as it is decided on."""
-    return Asked(
+    return RequestedAccess(
         request.permissions,
         request.prompt,
         request.max_age,
@@ -427,7 +427,7 @@ def asked_for(request: AuthorizationRequest, hinted: bool | None = None) -> Aske
 
 def needed_level(request: AuthorizationRequest) -> str:
     """Return the level that a sign-in must reach for this request."""
-    return minimum_level(asked_for(request))
+    return minimum_level(requested_authorization(request))
 
 
 async def with_standing(session: AsyncSession, request: AuthorizationRequest, who: SignedIn) -> SignedIn:

@@ -60,7 +60,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
                 raise NeedsTransaction
             request.unused_code = hashed
             return _Code(grant)
-        until = now + self._kept
+        until = now + self._retention
         grant = store.use_code(request.session, hashed, client.client_id, now, until, access=access)
         if grant is not None:
             return _Code(grant)
@@ -107,7 +107,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         assert grant is not None
         assert grant.sid is not None
         assert code is not None
-        idle_since, until = now - request.provider.idle, now + self._kept
+        idle_since, until = now - request.provider.idle, now + self._retention
         if not store.exchange_code(
             session, code, grant.client_id, grant.sid, now, idle_since, until, refresh_token or None
         ):
@@ -115,7 +115,7 @@ class AuthorizationCodeGrant(FrontChannel, authlib_grants.AuthorizationCodeGrant
         request.unused_code = None
 
     @property
-    def _kept(self) -> timedelta:
+    def _retention(self) -> timedelta:
         """How long a grant is kept after its code was used."""
         settings = self.request.provider.settings
         return max(settings.refresh_token_lifetime, settings.access_token_lifetime)

@@ -58,7 +58,7 @@ class LiveGrant:
         return replace(self, sid=sid)
 
     @property
-    def made(self) -> float | None:
+    def granted_at(self) -> float | None:
         """When it was made, in seconds since 1970; None: at this moment."""
         return self.created_at.timestamp() if self.created_at is not None else None
 

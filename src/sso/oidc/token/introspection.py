@@ -98,7 +98,7 @@ def _with_what_is_left(valid: FoundToken, client: Client) -> FoundToken | None:
     when one was revoked since; a refresh token holds what is left. Scopes that are not registered any more go."""
     scopes = str(valid.claims.get("scope", "")).split()
     alone = valid.grant is None or valid.grant.asserted
-    granted_at = valid.grant.made if valid.grant is not None else None
+    granted_at = valid.grant.granted_at if valid.grant is not None else None
     if valid.kind == "access_token":
         issued = valid.claims["iat"] + END_OF_SECOND
         granted_at = issued if granted_at is None else min(granted_at, issued)
@@ -165,7 +165,7 @@ def _with_access(token: FoundToken, client: Client) -> FoundToken:
     that it was issued to, whose roles they are. Another application, the resource server, is not told of them."""
     if token.kind != "access_token" or token.grant is None or not token.check_client(client):
         return token
-    hidden = withheld_from(client, token.grant.details, token.grant.made)
+    hidden = withheld_from(client, token.grant.details, token.grant.granted_at)
     return replace(token, access=access_claims(client, token.grant.access, token.claims["scope"].split(), hidden))
 
 

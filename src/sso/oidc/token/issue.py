@@ -81,7 +81,9 @@ def still_allowed(client: Client, grant: LiveGrant | None, scope: str) -> str:
         scope: what was granted then.
     """
     alone, registered = grant is None or grant.asserted, client.get_allowed_scope(scope)
-    return " ".join(client.still(registered.split(), alone=alone, granted_at=grant.made if grant is not None else None))
+    return " ".join(
+        client.still(registered.split(), alone=alone, granted_at=grant.granted_at if grant is not None else None)
+    )
 
 
 def first_tokens(request: ProtocolRequest, scope: str, with_refresh_token: bool) -> dict[str, object]:
@@ -143,7 +145,7 @@ def person_claims(request: ProtocolRequest, grant: LiveGrant, scopes: Iterable[s
     person = person_for(request.session, grant.user_id, client, requested, names)
     if person is None:
         return {}
-    hidden = withheld_from(client, grant.details, grant.made)
+    hidden = withheld_from(client, grant.details, grant.granted_at)
     about = user_claims(person, requested, names, withheld=hidden, issuer=provider.settings.issuer, box=provider.box)
     if wants_attributes(client, requested, names):
         about |= attribute_claims(client, person, requested, names, grant, provider.registry.city, provider.box)
@@ -164,7 +166,7 @@ def roles_and_groups_claims(
     """
     if not client.receives_access:
         return {}
-    claims = access_claims(client, grant.access, names, withheld_from(client, grant.details, grant.made))
+    claims = access_claims(client, grant.access, names, withheld_from(client, grant.details, grant.granted_at))
     return that_fit(claims, services.settings.token_access_claims_size) if claims else {}
 
 

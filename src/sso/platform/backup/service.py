@@ -272,7 +272,7 @@ async def _restore_sqlite(settings: Settings, reader: Reader, manifest: Manifest
     present = await asyncio.to_thread(sqlite.contents_of, target)
     if present is not None and not replace_contents:
         raise Refusal(_not_empty(len(present.rows)))
-    with sqlite.scratch_file(sqlite.made(target)) as scratch:
+    with sqlite.scratch_file(sqlite.prepare_file(target)) as scratch:
         await asyncio.to_thread(sqlite.receive, reader, scratch)
         _compare(manifest, sqlite.examine(scratch))
         restored = await _finish(_at(settings, f"sqlite:///{scratch}"), manifest)

@@ -74,7 +74,7 @@ def copy(source: Path, target: Path) -> None:
         raise Refusal(f"the database cannot be copied: {error}") from None
 
 
-def made(path: Path) -> Path:
+def prepare_file(path: Path) -> Path:
     """Create the file of a database, which only this user can read, and its directory; return the directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)

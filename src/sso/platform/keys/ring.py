@@ -14,8 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
+from sso.platform.keys.claims_cache import CachedClaims, ClaimsCache
 from sso.platform.keys.compact import payload_of, read_compact
-from sso.platform.keys.kept import Kept, KeptClaims
 from sso.platform.keys.models import SigningKey
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.platform.security.jwe import KEY_MANAGEMENT_ALGS, decrypt, is_type, private_key
@@ -75,7 +75,7 @@ class KeyRing:
         self._published = published
         self._by_kid: dict[str, Key] = {}
         self._active: dict[str, Key] = {}
-        self._kept = KeptClaims()
+        self._kept = ClaimsCache()
 
     async def load(self, session: AsyncSession) -> None:
         """Read the keys from the database. Where some cannot be decrypted, the others are used all the same, and an
@@ -141,7 +141,7 @@ class KeyRing:
             raise InvalidToken("the token is too long")
         if expired or audience is not None:
             return self._verified(token, typ, issuer, audience, expired=expired)[1]
-        now, name = clock.timestamp(), KeptClaims.name(token, typ, issuer)
+        now, name = clock.timestamp(), ClaimsCache.name(token, typ, issuer)
         verified = self._kept.find(name, now)
         if verified is not None and verified.kid in self._by_kid and self._is_published(self._by_kid[verified.kid]):
             claims: dict[str, object] = orjson.loads(verified.payload)
@@ -153,7 +153,7 @@ class KeyRing:
 
     def _verified(
         self, token: str, typ: str, issuer: str, audience: str | None, *, expired: bool
-    ) -> tuple[Kept, dict[str, object]]:
+    ) -> tuple[CachedClaims, dict[str, object]]:
         """Verify a token of which nothing is known; arguments and errors as at :meth:`verify`."""
         try:
             compact = read_compact(token)
@@ -176,7 +176,7 @@ class KeyRing:
             raise InvalidToken("the claims are no object")
         _check_claims(claims, issuer=issuer, audience=audience)
         _check_times(cast(TokenTimes, claims), clock.timestamp(), expired=expired)
-        return Kept(kid, payload, claims["exp"]), claims
+        return CachedClaims(kid, payload, claims["exp"]), claims
 
     def decrypt(self, token: str) -> str:
         """Return the JWT in a JWE that is encrypted for a published key, active or retired.

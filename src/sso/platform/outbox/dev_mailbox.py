@@ -23,7 +23,7 @@ def keep(settings: Settings, message: Mapping[str, str]) -> None:
         old.unlink(missing_ok=True)
 
 
-def kept(settings: Settings, limit: int = 50) -> list[dict[str, str]]:
+def stored_messages(settings: Settings, limit: int = 50) -> list[dict[str, str]]:
     """Return the newest messages, the latest first."""
     folder: Path = settings.data_dir / FOLDER
     paths = sorted(folder.glob("*.json"), reverse=True)[:limit] if folder.is_dir() else []

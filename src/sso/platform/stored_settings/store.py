@@ -52,7 +52,7 @@ async def changes_of(session: AsyncSession, name: str | None = None, limit: int 
 
 
 @dataclass(frozen=True, slots=True)
-class ShownChange:
+class SettingChangeView:
     """A change of a setting, for a list."""
 
     id: int
@@ -66,7 +66,7 @@ class ShownChange:
 
 async def recent_changes(
     session: AsyncSession, names: Collection[str], limit: int, *, without_values: Collection[str] = ()
-) -> list[ShownChange]:
+) -> list[SettingChangeView]:
     """Return the newest changes of some settings, newest first.
 
     Args:
@@ -82,7 +82,7 @@ async def recent_changes(
     columns = (SettingChange.id, SettingChange.name, SettingChange.at, SettingChange.actor)
     statement = select(*columns, *values, SettingChange.reason).where(SettingChange.name.in_(names))
     rows = await session.execute(statement.order_by(SettingChange.id.desc()).limit(limit))
-    return [ShownChange(*row) for row in rows]
+    return [SettingChangeView(*row) for row in rows]
 
 
 async def newest_change(session: AsyncSession) -> int:

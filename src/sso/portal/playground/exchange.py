@@ -28,7 +28,7 @@ class KeySet(TypedDict):
     keys: list[dict[str, str]]
 
 
-class ShownToken(TypedDict):
+class TokenView(TypedDict):
     """A decoded JWT. ``text``: header and claims as indented JSON."""
 
     name: str
@@ -46,7 +46,7 @@ class Step(TypedDict):
     response: NotRequired[str]
     failed: NotRequired[bool]
     checks: NotRequired[Checks]
-    tokens: NotRequired[list[ShownToken]]
+    tokens: NotRequired[list[TokenView]]
 
 
 def request_text(
@@ -84,7 +84,7 @@ def shortened(token: str) -> str:
     return f"{token[:SHOWN_TOKEN_CHARS]}…"
 
 
-def decoded(name: str, token: str) -> ShownToken:
+def decoded(name: str, token: str) -> TokenView:
     """Return the header and the claims of a JWT, without checks.
 
     Raises:
@@ -97,7 +97,7 @@ def decoded(name: str, token: str) -> ShownToken:
 
 def decoded_tokens(
     tokens: Mapping[str, object], *, issuer: str, client_id: str, nonce: str, jwks: KeySet
-) -> list[ShownToken]:
+) -> list[TokenView]:
     """Return the tokens of a token response that are JWTs: the ID token with its checks, and the access token.
 
     Args:
@@ -121,7 +121,7 @@ def decoded_tokens(
 
 def id_token_checks(
     tokens: Mapping[str, object],
-    id_token: ShownToken,
+    id_token: TokenView,
     *,
     issuer: str,
     client_id: str,

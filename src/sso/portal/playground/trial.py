@@ -21,7 +21,7 @@ from sso.identity.authn.pending_flows import RunningFlow
 from sso.platform.db import Database
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import base64url, random_token
-from sso.portal.playground.exchange import JsonObject, ShownToken, Step, decoded_tokens, request_text, response_text
+from sso.portal.playground.exchange import JsonObject, Step, TokenView, decoded_tokens, request_text, response_text
 from sso.portal.sandbox import TRY_PATH, own_redirect_uri
 from sso.portal.services import TrialServices
 from sso.settings import Settings
@@ -296,7 +296,7 @@ class TrialEndpoints:
         }
         return step, response.body if isinstance(response.body, dict) else {}
 
-    def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[ShownToken]:
+    def _decoded(self, tokens: JsonObject, *, nonce: str) -> list[TokenView]:
         jwks = orjson.loads(self.jwks)
         return list(decoded_tokens(tokens, issuer=self.issuer, client_id=self.client.client_id, nonce=nonce, jwks=jwks))
 

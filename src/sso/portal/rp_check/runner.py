@@ -144,7 +144,7 @@ class Check:
         """Play what must be refused, and sign in honestly after each: an application that refuses everything has
         refused nothing. How often in between is left to chance, so that no counting replaces looking."""
         for case in WRONG:
-            finding = await self._one(case)
+            finding = await self._run_case(case)
             wrong = ""
             for _ in range(1 + secrets.randbelow(2)):
                 wrong = wrong or await self._honest_round(self._browser())
@@ -156,7 +156,7 @@ class Check:
             await self._write(findings, "running")
         findings.append(Finding("honest_again", "passed"))
 
-    async def _one(self, case: Case) -> Finding:
+    async def _run_case(self, case: Case) -> Finding:
         browser = self._browser()
         try:
             request_parameters = await self._begin(browser, "honest" if case == "forged_logout_token" else case)

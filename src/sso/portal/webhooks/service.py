@@ -110,7 +110,7 @@ async def add_webhook(
     session.add(webhook)
     await session.flush()
     _record(session, "added", webhook, actor, events=webhook.events)
-    return webhook, _shown(key)
+    return webhook, _secret_text(key)
 
 
 async def remove_webhook(session: AsyncSession, application_id: str, webhook_id: uuid.UUID, *, actor: Actor) -> None:
@@ -136,7 +136,7 @@ async def rotate_secret(
     webhook.old_secret, webhook.old_secret_until = webhook.secret, clock.now() + OVERLAP
     webhook.secret, webhook.updated_at = box.encrypt(key, purpose(webhook.id)), clock.now()
     _record(session, "secret_rotated", webhook, actor)
-    return _shown(key)
+    return _secret_text(key)
 
 
 async def enable(session: AsyncSession, application_id: str, webhook_id: uuid.UUID, *, actor: Actor) -> None:
@@ -239,7 +239,7 @@ async def _present(
     return webhook
 
 
-def _shown(key: bytes) -> str:
+def _secret_text(key: bytes) -> str:
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 

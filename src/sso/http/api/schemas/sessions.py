@@ -125,7 +125,7 @@ class SessionEndingCreate(BaseModel):
     note: Note = ""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _names_one_target(self) -> Self:
         if sum(member is not None for member in (self.user_id, self.client_id, self.network, self.everything)) != 1:
             raise ValueError("name exactly one of user_id, client_id, network and everything")
         return self

@@ -52,7 +52,7 @@ def keycloak_row(user: Mapping[str, object], notes: list[str]) -> Row:
     attributes = user.get("attributes") or {}
     if not isinstance(attributes, Mapping):
         raise NotTaken("attributes: is not an object")
-    row = {ours: _one(first(attributes, *names)) for ours, names in _ATTRIBUTES.items()}
+    row = {ours: _first_value(first(attributes, *names)) for ours, names in _ATTRIBUTES.items()}
     used = {name.casefold() for names in _ATTRIBUTES.values() for name in names}
     left_out(notes, "attributes", [name for name in attributes if name.casefold() not in used], "have no place here")
     left_out(notes, "roles", [item for item in several(user.get("realmRoles")) if not _is_default(item)])
@@ -79,7 +79,7 @@ def keycloak_row(user: Mapping[str, object], notes: list[str]) -> Row:
     }
 
 
-def _one(value: object) -> object:
+def _first_value(value: object) -> object:
     return value[0] if isinstance(value, list) and value else value or None
 
 

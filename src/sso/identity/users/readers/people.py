@@ -54,7 +54,7 @@ def people(records: Iterable[Record], change: Callable[[Any, list[str]], Row]) -
         except (TypeError, ValueError, AttributeError, KeyError):
             yield replace(record, row=None, reason="a value has another type than such an export has")
         else:
-            yield replace(record, row=kept(row), notes=(*record.notes, *(note[:MAX_NOTE] for note in notes)))
+            yield replace(record, row=without_empty(row), notes=(*record.notes, *(note[:MAX_NOTE] for note in notes)))
 
 
 def _id_of(given: object) -> str:
@@ -68,7 +68,7 @@ def _id_of(given: object) -> str:
     return str(value)[:MAX_ID] if isinstance(value, str | int) else ""
 
 
-def kept(row: Row) -> Row:
+def without_empty(row: Row) -> Row:
     """Return a row without the columns that have no value. A boolean is written as yes/no columns are."""
     return {
         name: ("true" if value else "false") if isinstance(value, bool) else value

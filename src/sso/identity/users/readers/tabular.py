@@ -100,7 +100,7 @@ def _cells(file: TextFile, line: TextLine, delimiter: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _LongRecord:
     """A record over several lines: where it ends, and its values. None: it is refused for ``reason``."""
 
     end: int
@@ -108,14 +108,14 @@ class _Found:
     reason: str = ""
 
 
-def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> _Found | None:
+def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> _LongRecord | None:
     """Return the record that begins in ``first`` and has line breaks in quoted values; None: there is none."""
     end = first.offset + first.size
     while (closed := file.quoted_until(end, delimiter)) is not None:
         end = file.line_end(closed)
         if end - first.offset > MAX_RECORD_BYTES:
             if file.count_marks(first.offset, end) % 2 == 0:
-                return _Found(end, None, f"more than {MAX_RECORD_BYTES // 1024} KB")
+                return _LongRecord(end, None, f"more than {MAX_RECORD_BYTES // 1024} KB")
             continue
         text, reason = file.decoded(file.bytes_between(first.offset, end))
         try:
@@ -126,7 +126,7 @@ def _ahead(file: TextFile, first: TextLine, delimiter: str, width: int) -> _Foun
             return None
         if len(cells) != width:
             return None
-        return _Found(end, None if reason else cells, reason)
+        return _LongRecord(end, None if reason else cells, reason)
     return None
 
 

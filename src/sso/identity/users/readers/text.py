@@ -125,7 +125,7 @@ class TextFile:
         try:
             return data.decode(self.encoding), ""
         except UnicodeDecodeError as error:
-            reason = f"is not {self.encoding} (byte 0x{data[error.start]:02x} in {shown(data, error.start)})"
+            reason = f"is not {self.encoding} (byte 0x{data[error.start]:02x} in {excerpt(data, error.start)})"
             return data.decode(self.encoding, "replace"), reason
 
     def blocks(self) -> Iterator[str]:
@@ -227,7 +227,7 @@ class TextFile:
             except UnicodeDecodeError as error:
                 data = state + block
                 line += data[: error.start].count(b"\n")
-                there = shown(data, error.start)
+                there = excerpt(data, error.start)
                 begin = max(data.rfind(b"\n", 0, error.start) + 1, error.start - 20)
                 as_1252 = data[begin : error.start + 10].partition(b"\n")[0].decode("cp1252", "replace")
                 raise Refusal(
@@ -278,7 +278,7 @@ def known_encoding(name: str) -> str:
     return codec.name.removesuffix("-sig")
 
 
-def shown(data: bytes, at: int) -> str:
+def excerpt(data: bytes, at: int) -> str:
     """Return the bytes around a place, as a person can read them."""
     begin = max(data.rfind(b"\n", 0, at) + 1, at - 12)
     around = data[begin : at + 8].partition(b"\n")[0]

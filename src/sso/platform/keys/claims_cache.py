@@ -16,7 +16,7 @@ Name = tuple[bytes, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedClaims:
     """What was read from a token: the JSON of its claims, as it was signed, and with which key."""
 
     kid: str
@@ -24,20 +24,20 @@ class Kept:
     exp: float
 
 
-class KeptClaims:
+class ClaimsCache:
     """A bounded memory. What was not used for the longest time goes first.
 
     Nothing is kept of a token whose signature is wrong, so that only those can fill the memory who have tokens of ours.
     """
 
     def __init__(self, max_tokens: int = MAX_TOKENS, max_bytes: int = MAX_BYTES) -> None:
-        self._kept: OrderedDict[Name, Kept] = OrderedDict()
+        self._entries: OrderedDict[Name, CachedClaims] = OrderedDict()
         self._bytes = 0
         self._max_tokens = max_tokens
         self._max_bytes = max_bytes
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     @staticmethod
     def name(token: str, typ: str, issuer: str) -> Name:
@@ -45,30 +45,30 @@ class KeptClaims:
         and what it was verified to be."""
         return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), typ, issuer
 
-    def find(self, name: Name, now: float) -> Kept | None:
+    def find(self, name: Name, now: float) -> CachedClaims | None:
         """Return what is kept of a token that has not expired."""
-        entry = self._kept.get(name)
+        entry = self._entries.get(name)
         if entry is None:
             return None
         if entry.exp <= now:
             self._drop(name)
             return None
-        self._kept.move_to_end(name)
+        self._entries.move_to_end(name)
         return entry
 
-    def keep(self, name: Name, entry: Kept) -> None:
+    def keep(self, name: Name, entry: CachedClaims) -> None:
         """Keep the claims of a token."""
-        if len(entry.payload) > MAX_PAYLOAD_BYTES or name in self._kept:
+        if len(entry.payload) > MAX_PAYLOAD_BYTES or name in self._entries:
             return
-        self._kept[name] = entry
+        self._entries[name] = entry
         self._bytes += len(entry.payload)
-        while len(self._kept) > self._max_tokens or self._bytes > self._max_bytes:
-            self._drop(next(iter(self._kept)))
+        while len(self._entries) > self._max_tokens or self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
+        """Remove all entries."""
+        self._entries.clear()
         self._bytes = 0
 
     def _drop(self, name: Name) -> None:
-        self._bytes -= len(self._kept.pop(name).payload)
+        self._bytes -= len(self._entries.pop(name).payload)
