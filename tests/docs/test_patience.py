@@ -20,7 +20,7 @@ LIMITS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "wait_until":
 def too_short(source: str) -> Iterator[str]:
     """Yield what has a limit that is too short, or the short one of a library."""
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
-        name, text = ast.unparse(call.func), ast.unparse(call)[:90]
+        name = ast.unparse(call.func)
         short = name if name in LIMITS else name.rpartition(".")[2]
         named = {keyword.arg: keyword.value for keyword in call.keywords}
         given = list(call.args[LIMITS[short] :][:1]) if short in LIMITS else []
@@ -29,10 +29,10 @@ def too_short(source: str) -> Iterator[str]:
         if "timeout" in named:
             given = [named["timeout"]]
         elif name in REQUESTS and "transport" not in named and None not in named:
-            yield f"{text}: name a timeout"
+            yield f"{ast.unparse(call)[:90]}: name a timeout"
         for value in given:
             if isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < LEAST_SECONDS:
-                yield f"{text}: {value.value} seconds"
+                yield f"{ast.unparse(call)[:90]}: {value.value} seconds"
 
 
 @pytest.mark.parametrize(
