@@ -1,7 +1,7 @@
 """The `sso` command in tests that need its effect: most of a command's time is its start.
 
-``run_commands`` runs several commands in one process. ``run_command`` runs one in a process of its own, which is a copy
-of one that has loaded the libraries, but no module of ``sso``: a command loads what it needs, as it does in a shell.
+``run_commands`` runs several commands in one process, ``run_command`` one in a process of its own. The process is a
+copy of one that has loaded the libraries, but no module of ``sso``: a command loads what it needs, as in a shell.
 """
 
 from __future__ import annotations
@@ -15,22 +15,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-PROGRAM = """
-import io, json, sys
-from sso.cli import command_line
-app = command_line()
-for words, text in json.loads(sys.argv[1]):
-    sys.stdin = io.StringIO(text)
-    if code := app(words, standalone_mode=False):
-        sys.exit(code)
-"""
 LIBRARIES = (
     "alembic.command", "argon2", "authlib.oauth2.rfc6749", "babel", "cryptography.hazmat.primitives.serialization",
     "fastapi", "httpx2", "jinja2", "joserfc.jwt", "jwt", "orjson", "phonenumbers", "pydantic_settings", "rich.console",
     "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "sqlalchemy.ext.asyncio", "typer", "yaml",
 )  # fmt: skip
 SERVER = """
-import contextlib, gc, importlib, json, os, sys, traceback
+import contextlib, gc, importlib, io, json, os, sys, traceback
 for library in sys.argv[1].split(","):
     with contextlib.suppress(ImportError):
         importlib.import_module(library)
@@ -54,9 +45,17 @@ for line in sys.stdin:
         os.environ.clear()
         os.environ.update(asked["environment"])
         os.chdir(asked["directory"])
-        sys.argv = ["sso", *asked["words"]]
-        from sso.cli import main
-        main()
+        if "commands" in asked:
+            from sso.cli import command_line
+            app = command_line()
+            for words in asked["commands"]:
+                sys.stdin = io.StringIO(asked["text"])
+                if code := app(words, standalone_mode=False):
+                    sys.exit(code)
+        else:
+            sys.argv = ["sso", *asked["words"]]
+            from sso.cli import main
+            main()
         code = 0
     except SystemExit as end:
         if isinstance(end.code, str):
@@ -103,18 +102,7 @@ def run_command(
     Returns:
         Its exit code and what it printed.
     """
-    server = _server()
-    assert server.stdin
-    assert server.stdout
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for file, text in (("in", stdin), ("out", ""), ("err", "")):
-            (folder / file).write_text(text)
-        asked = {"words": words, "environment": dict(environment), "directory": str(directory), "folder": name}
-        server.stdin.write(json.dumps(asked) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(words, code, (folder / "out").read_text(), (folder / "err").read_text())
+    return _run({"words": words}, environment, directory, stdin)
 
 
 def run_commands(
@@ -131,9 +119,23 @@ def run_commands(
     Returns:
         The lines that they printed.
     """
-    words = json.dumps([[list(command), stdin] for command in commands])
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, words], env=dict(environment), cwd=directory, capture_output=True, text=True
-    )
+    done = _run({"commands": commands, "text": stdin}, environment, directory, "")
     assert done.returncode == 0, f"{commands}: {done.stdout}{done.stderr}"
     return done.stdout.splitlines()
+
+
+def _run(
+    request: Mapping[str, object], environment: Mapping[str, str], directory: Path, stdin: str
+) -> subprocess.CompletedProcess[str]:
+    server = _server()
+    assert server.stdin
+    assert server.stdout
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in (("in", stdin), ("out", ""), ("err", "")):
+            (folder / file).write_text(text)
+        asked = {**request, "environment": dict(environment), "directory": str(directory), "folder": name}
+        server.stdin.write(json.dumps(asked) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess([], code, (folder / "out").read_text(), (folder / "err").read_text())
