@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import aiosqlite
@@ -18,6 +19,7 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.compiler import SQLCompiler
 
+pytestmark = pytest.mark.xdist_group("private-members")  # one worker parses the source once for both
 DECISION = (Path(__file__).parents[1] / "docs/decisions/0070-private-members-of-libraries.md").read_text()
 HISTOGRAM = Histogram("x", "x", registry=CollectorRegistry())
 MEMBERS = {
@@ -46,6 +48,19 @@ NOT_PRIVATE = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _parsed() -> Iterator[None]:
+    """Let go of the parsed files after the last test: they are 150 MB."""
+    yield
+    nodes_of_source.cache_clear()
+
+
+@cache
+def nodes_of_source() -> dict[Path, list[ast.AST]]:
+    """Return what each file of the source consists of."""
+    return {path: list(ast.walk(ast.parse(path.read_text()))) for path in SOURCE.rglob("*.py")}
+
+
 @pytest.mark.parametrize("package", MEMBERS)
 def test_every_private_member_that_we_use_is_there_and_listed(package: str) -> None:
     for owner, member in MEMBERS[package]:
@@ -57,13 +72,13 @@ def test_every_private_member_that_we_use_is_there_and_listed(package: str) -> N
 
 
 def test_no_other_private_member_of_a_library_is_used() -> None:
-    trees = {path: ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
-    own = {name for tree in trees.values() for name in _defined(tree)}
+    files = nodes_of_source()
+    own = {name for nodes in files.values() for name in _defined(nodes)}
     listed = NOT_PRIVATE | {member for members in MEMBERS.values() for _, member in members}
     found = {
         f"{path.relative_to(SOURCE)}: {name}"
-        for path, tree in trees.items()
-        for name in _used(tree, own)
+        for path, nodes in files.items()
+        for name in _used(nodes, own)
         if name not in listed
     }
     assert not found, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
@@ -72,8 +87,8 @@ def test_no_other_private_member_of_a_library_is_used() -> None:
 def test_no_other_private_method_of_a_library_is_overridden() -> None:
     listed = {member for members in MEMBERS.values() for _, member in members}
     found = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, nodes in nodes_of_source().items():
+        for node in nodes:
             if isinstance(node, ast.ClassDef) and any(_is_private(name) for name in _methods(node)):
                 module = path.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", ".")
                 defined = getattr(importlib.import_module(module.removesuffix(".__init__")), node.name, None)
@@ -97,9 +112,9 @@ def _overridden(defined: type) -> Iterator[str]:
             yield name
 
 
-def _defined(tree: ast.Module) -> Iterator[str]:
+def _defined(nodes: list[ast.AST]) -> Iterator[str]:
     """Yield the names that the source itself gives to functions, attributes and slots."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -110,10 +125,10 @@ def _defined(tree: ast.Module) -> Iterator[str]:
             yield from ast.literal_eval(node.value)
 
 
-def _used(tree: ast.Module, own: set[str]) -> Iterator[str]:
+def _used(nodes: list[ast.AST], own: set[str]) -> Iterator[str]:
     """Yield private names of others: attributes of anything but ``self`` and ``super()``, attributes that nothing in
     the source defines, and imports."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and _is_private(node.attr):
             if node.attr not in own or ast.unparse(node.value) not in ("self", "cls", "super()"):
                 yield node.attr

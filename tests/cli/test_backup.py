@@ -26,7 +26,7 @@ from tests.waiting import until, wait_until
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.backup import manifest as manifests
-from sso.platform.backup.container import BackupKey, Reader, Writer
+from sso.platform.backup.container import ARGON2, BackupKey, Reader, Writer
 from sso.platform.backup.manifest import Contents, Manifest
 from sso.platform.backup.postgres import Server, libpq_environment
 from sso.platform.db import Database, migrate
@@ -43,8 +43,9 @@ OTHER_CONNECTIONS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 @pytest.fixture
 def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Commands with a pass phrase, and with the programs of the newest PostgreSQL."""
+    """Commands with a pass phrase, whose key is derived quickly, and with the programs of the newest PostgreSQL."""
     monkeypatch.setenv("SSO_BACKUP_PASSPHRASE", PASSPHRASE)
+    monkeypatch.setitem(ARGON2, "memory_cost", 256)  # test_the_key_of_a_pass_phrase_is_derived_as_in_every_release
     monkeypatch.setenv("PATH", f"{POSTGRES_VERSIONS[18]}{os.pathsep}{os.environ['PATH']}")
     run(end_other_connections)  # a restore that replaces contents refuses while there are any
     return cli
@@ -515,6 +516,13 @@ def sealed(path: Path, data: bytes) -> bytes:
 def opened(path: Path, with_key: BackupKey | None = None) -> bytes:
     with path.open("rb") as file:
         return b"".join(Reader(file, with_key or key()).rest())
+
+
+def test_the_key_of_a_pass_phrase_is_derived_as_in_every_release() -> None:
+    """With the memory and the passes of RFC 9106: another key would not open the backups of earlier releases."""
+    salt = bytes(32)
+    derived = BackupKey("pass phrase", PASSPHRASE.encode()).derive(b"sso backup 1\np" + salt, salt)
+    assert derived.hex() == "2cb4e21760dce97049fa674cf2f04ec489587d5d75447bd737abfee1ee67ea6d"
 
 
 HEADER, STEP = 46, 64 * 1024 + 16

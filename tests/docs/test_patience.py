@@ -15,24 +15,28 @@ LEAST_SECONDS = 30
 REQUESTS = {f"httpx.{name}" for name in ("get", "post", "put", "delete", "request", "stream", "Client", "AsyncClient")}
 LIMITS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "wait_until": 1, "process.wait": 0, "wait": 0}
 """Calls whose argument at a place is a limit in seconds."""
+LAST_WORDS = {name.rpartition(".")[2] for name in (*LIMITS, *REQUESTS)}
 
 
 def too_short(source: str) -> Iterator[str]:
     """Yield what has a limit that is too short, or the short one of a library."""
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
-        name, text = ast.unparse(call.func), ast.unparse(call)[:90]
-        short = name if name in LIMITS else name.rpartition(".")[2]
         named = {keyword.arg: keyword.value for keyword in call.keywords}
+        last_word = getattr(call.func, "attr", "") or getattr(call.func, "id", "")
+        if last_word not in LAST_WORDS and "timeout" not in named:
+            continue
+        name = ast.unparse(call.func)
+        short = name if name in LIMITS else name.rpartition(".")[2]
         given = list(call.args[LIMITS[short] :][:1]) if short in LIMITS else []
         if name == "asyncio.wait":
             continue  # with it a test looks whether something has not happened
         if "timeout" in named:
             given = [named["timeout"]]
         elif name in REQUESTS and "transport" not in named and None not in named:
-            yield f"{text}: name a timeout"
+            yield f"{ast.unparse(call)[:90]}: name a timeout"
         for value in given:
             if isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < LEAST_SECONDS:
-                yield f"{text}: {value.value} seconds"
+                yield f"{ast.unparse(call)[:90]}: {value.value} seconds"
 
 
 @pytest.mark.parametrize(

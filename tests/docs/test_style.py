@@ -8,10 +8,13 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import pytest
 from tests.docs.scripts import ROOT
 
+pytestmark = pytest.mark.xdist_group("style")  # one worker parses the source once for all
 MAX_FUNCTION_LINES = 50
 MAX_HTTP_FILE_LINES = 400
 MAX_LINES_WITH_ANY = 100
@@ -62,6 +65,14 @@ _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _TEXT = re.compile(r"\"[^\"]*\"|'[^']*'")
 _VAGUE_NAME = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(VAGUE))})(?!\w)")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _parsed() -> Iterator[None]:
+    """Let go of the parsed files after the last test: they are 170 MB."""
+    yield
+    _modules.cache_clear()
+    _nodes.cache_clear()
 
 
 def test_no_function_is_longer_than_fifty_lines() -> None:
@@ -202,7 +213,7 @@ def _words_of(name: str) -> list[str]:
 
 def _defined_names(tree: ast.Module) -> Iterator[str]:
     """Yield the names of functions, classes, arguments, variables and attributes, each as often as it is defined."""
-    for node in ast.walk(tree):
+    for node in _nodes(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name
@@ -215,11 +226,18 @@ def _lines_with_any(code: str) -> set[int]:
     return {token.start[0] for token in tokens if token.type == tokenize.NAME and token.string == "Any"}
 
 
-def _modules(folder: str) -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        if "node_modules" in path.parts:  # of the benchmark's peer
-            continue
-        yield _relative(path), ast.parse(path.read_text())
+@cache
+def _modules(folder: str) -> list[tuple[str, ast.Module]]:
+    return [
+        (_relative(path), ast.parse(path.read_text()))
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "node_modules" not in path.parts  # of the benchmark's peer
+    ]
+
+
+@cache
+def _nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
 
 
 def _relative(path: Path) -> str:
@@ -227,14 +245,17 @@ def _relative(path: Path) -> str:
 
 
 def _functions(tree: ast.Module) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in _nodes(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def _local_names(tree: ast.Module) -> Iterator[str]:
     """Yield the variables and arguments of functions, each as often as it is bound: of nested functions once."""
-    bound = {node for function in _functions(tree) for node in ast.walk(function)}
-    for node in bound:
-        if isinstance(node, ast.arg):
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, within = waiting.pop()
+        if within and isinstance(node, ast.arg):
             yield node.arg
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        elif within and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
+        within = within or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        waiting.extend((child, within) for child in ast.iter_child_nodes(node))
