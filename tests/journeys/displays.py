@@ -59,6 +59,7 @@ class Display:
 
 
 LOOK = """async ([known, rules, structure, options]) => {
+  if (!("axe" in window)) return null;
   const seen = new Set(known.split(" ")), met = new Set(), chains = new Map(), blocks = new Map();
   const hash = (text) => {
     let a = 0x811c9dc5, b = 0x1b873593;
@@ -138,8 +139,10 @@ LOOK = """async ([known, rules, structure, options]) => {
   if (!structure && !running.length) return [[], [...met].join(" ")];
   return [(await axe.run(options)).violations, [...met].join(" ")];
 }"""
-"""Runs axe-core. The rules that measure look only at the elements where they can find a fault that is not known to be
-absent, and do not run where there is no such element:
+"""Runs axe-core, if the page has it.
+
+The rules that measure look only at the elements where they can find a fault that is not known to be absent, and do not
+run where there is no such element:
 
 - Contrast: one visible text of each style that is not known. A style is what axe-core computes the contrast from:
   colours, size, weight, opacity and layers of the element and of all elements around it. Rows of a table, and what is
@@ -191,10 +194,12 @@ def options_of(rules: Rules) -> dict[str, Any]:
 async def check_access(page: Page, rules: Rules = Rules.ALL) -> None:
     """Run rules of axe-core on what is shown, and check that nothing is cut."""
     if rules:
-        if not await page.evaluate("'axe' in window"):
-            await page.evaluate(AXE_SCRIPT)
         asked = [" ".join(_measured), measured_by(rules), Rules.STRUCTURE in rules, options_of(rules)]
-        violations, styles = await page.evaluate(LOOK, asked)
+        looked = await page.evaluate(LOOK, asked)
+        if looked is None:
+            await page.evaluate(AXE_SCRIPT)
+            looked = await page.evaluate(LOOK, asked)
+        violations, styles = looked
         assert not violations, AxeResults({"violations": violations}).generate_report()
         _measured.update(styles.split())
     await check_fits(page)
@@ -241,8 +246,9 @@ CUT = """() => {
     }
   }
   for (const one of document.querySelectorAll("main :not(nav *):not(.scrolled *):not(pre *)")) {
-    const box = one.getBoundingClientRect(), text = one.textContent.trim().slice(0, 60);
-    if (box.width > 1 && box.right > width + 1) found.push(`${one.tagName} cut: ${text}`);
+    const box = one.getBoundingClientRect();
+    if (box.width <= 1 || box.right <= width + 1) continue;
+    found.push(`${one.tagName} cut: ${one.textContent.trim().slice(0, 60)}`);
   }
   for (const one of document.querySelectorAll("summary")) {
     const arrow = getComputedStyle(one, "::after"), room = parseFloat(getComputedStyle(one).paddingRight);
@@ -257,9 +263,9 @@ WIDER = """() => {
   const width = document.documentElement.clientWidth, found = [];
   if (document.documentElement.scrollWidth > width) found.push("the page is wider than the screen");
   for (const one of document.querySelectorAll("body *")) {
+    if (one.getBoundingClientRect().right <= width + 1) continue;
     if (one.closest("pre, .scrolled, .unseen, svg, nav ul") || !one.checkVisibility()) continue;
-    const right = one.getBoundingClientRect().right;
-    if (right > width + 1) found.push(`${one.tagName} ${one.textContent.trim().slice(0, 40)}`);
+    found.push(`${one.tagName} ${one.textContent.trim().slice(0, 40)}`);
   }
   return found.slice(0, 6);
 }"""
