@@ -15,6 +15,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -85,6 +86,9 @@ def build(target: Path) -> None:
     Raises:
         SystemExit: when the generator warns, or a link leads nowhere.
     """
+    from sphinx.search.en import SearchEnglish
+
+    SearchEnglish.stem = cache(SearchEnglish.stem)  # type: ignore[method-assign]  # once for each word, not for each page
     shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory() as work:
         catalogues = Path(work) / "locale"
@@ -179,13 +183,15 @@ def dead_links(site: Path) -> Iterator[str]:
     for page in sorted(site.rglob("*.html")):
         pages[page.resolve()] = parser = _Addresses()
         parser.feed(page.read_text(encoding="utf-8"))
+    resolved = cache(lambda folder, path: Path(os.path.normpath(folder / path)))
+    is_file = cache(Path.is_file)
     for page, parser in pages.items():
         for link in sorted(parser.links):
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue
-            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
-            if not target.is_file():
+            target = resolved(page.parent, unquote(parts.path)) if parts.path else page
+            if not is_file(target):
                 yield f"{page.relative_to(site.resolve())}: no file: {link}"
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
                 yield f"{page.relative_to(site.resolve())}: no anchor: {link}"

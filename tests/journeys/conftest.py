@@ -28,6 +28,7 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--js-flags=--no-turbofan,--no-maglev,--single-threaded-gc",  # compiling takes longer than what a page runs once
 ]
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 """The first of these that is installed is used. The shell is the same Chromium without the windows that a headless one

@@ -3,14 +3,13 @@
 A page is loaded once for each language and shown in each size and colour scheme by changing the window: a page that the
 server sends is the same for all of them. Loading a page and axe-core again takes longer than all rules together.
 
-The contrast of text is four fifths of the work of all rules. It depends on computed styles alone, so one text of each
-style is measured: see :data:`MARK`.
+The rules that measure are most of the work of all rules, so they look only where they can find something: see
+:data:`LOOK`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -59,8 +58,9 @@ class Display:
         return f"{self.width}-{self.scheme}"
 
 
-MARK = """(known) => {
-  const seen = new Set(known), marked = [], chains = new Map();
+LOOK = """async ([known, rules, structure, options]) => {
+  if (!("axe" in window)) return null;
+  const seen = new Set(known.split(" ")), met = new Set(), chains = new Map(), blocks = new Map();
   const hash = (text) => {
     let a = 0x811c9dc5, b = 0x1b873593;
     for (let i = 0; i < text.length; i++) {
@@ -81,25 +81,77 @@ MARK = """(known) => {
     }
     return chains.get(element);
   };
-  for (const old of document.querySelectorAll("[data-contrast]")) old.removeAttribute("data-contrast");
-  for (const element of document.body.querySelectorAll("*")) {
-    const texts = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    const box = element.getBoundingClientRect();
-    if (!texts && !element.matches("input, select, textarea, button")) continue;
-    if (box.width < 2 || box.height < 2 || !element.checkVisibility({checkVisibilityCSS: true})) continue;
-    const style = chain(element);
-    if (seen.has(style)) continue;
-    seen.add(style);
-    marked.push(style);
-    element.setAttribute("data-contrast", "");
+  const block = (element) => {
+    const is_block = (one) => /^(block|list-item|table.*|flex|grid|inline-block)$/.test(getComputedStyle(one).display);
+    while (element.parentElement && !is_block(element)) element = element.parentElement;
+    if (!blocks.has(element)) blocks.set(element, [element.textContent.trim(), hash(element.innerHTML)]);
+    return blocks.get(element);
+  };
+  const is_new = (style) => !seen.has(style) && met.add(style) && seen.add(style);
+  const is_seen = (element) => element.checkVisibility({checkVisibilityCSS: true});
+  const find = {
+    "color-contrast": () => [...document.body.querySelectorAll("*")].filter((one) => {
+      const box = one.getBoundingClientRect();
+      const texts = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+      if (!texts && !one.matches("input, select, textarea, button")) return false;
+      return box.width >= 2 && box.height >= 2 && is_seen(one) && is_new(chain(one));
+    }),
+    "link-in-text-block": () => [...document.querySelectorAll("a[href], [role=link]")].filter((one) => {
+      const [text, around] = block(one.parentElement || one), style = getComputedStyle(one);
+      if (text === one.textContent.trim() || !is_seen(one)) return false;
+      const own = [style.borderStyle, style.borderWidth, style.borderColor, style.fontFamily, style.fontStyle];
+      return is_new(hash([chain(one), own, around].join(";")));
+    }),
+    "target-size": () => {
+      const controls = "a, area, button, input, select, textarea, summary, [tabindex], [contenteditable], [role]";
+      const all = [...document.querySelectorAll(controls)].filter((one) => {
+        const parts = /^(a|area|button|input|select|textarea|summary)$/i.test(one.tagName);
+        const widget = parts || one.isContentEditable || (one.hasAttribute("tabindex") && one.hasAttribute("role"));
+        return widget && one.getAttribute("role") !== "region" && one.checkVisibility();
+      });
+      const boxes = all.map((one) => one.getBoundingClientRect()), small = (box) => box.width < 24 || box.height < 24;
+      const meet = (box, near, rim) => near.left < box.right - rim && near.right > box.left + rim
+        && near.top < box.bottom - rim && near.bottom > box.top + rim;
+      const gap = (box, near) => Math.hypot(...[["left", "right"], ["top", "bottom"]].map(([from, to]) => {
+        const centre = (box[from] + box[to]) / 2;
+        return Math.max(near[from] - centre, centre - near[to], 0);
+      }));
+      return all.filter((one, at) => {
+        const box = boxes[at], others = boxes.filter((_, other) => other !== at);
+        if (!small(box)) return others.some((near) => meet(box, near, Math.min(box.width, box.height) < 26 ? 0 : 1));
+        const lines = [box, ...one.getClientRects()], room = (near) => (small(near) ? 24.5 : 12.5);
+        return others.some((near) => lines.some((line) => meet(line, near, 0) || gap(line, near) < room(near)));
+      });
+    },
+    "scrollable-region-focusable": () => [...document.querySelectorAll("*")].filter((one) =>
+      (one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight)
+      && /auto|scroll/.test(getComputedStyle(one).overflow)),
+  };
+  for (const name of Object.keys(find).map((rule) => `data-${rule}`)) {
+    for (const old of document.querySelectorAll(`[${name}]`)) old.removeAttribute(name);
   }
-  axe.configure({rules: [{id: "color-contrast", selector: "[data-contrast]"}]});
-  return marked;
+  const marked = rules.map((rule) => [rule, find[rule]()]), running = marked.filter(([, ones]) => ones.length);
+  for (const [rule, ones] of marked) {
+    for (const one of ones) one.setAttribute(`data-${rule}`, "");
+    axe.configure({rules: [{id: rule, selector: `[data-${rule}]`}]});
+  }
+  if (!structure) options.runOnly = {type: "rule", values: running.map(([rule]) => rule)};
+  if (!structure && !running.length) return [[], [...met].join(" ")];
+  return [(await axe.run(options)).violations, [...met].join(" ")];
 }"""
-"""Marks one visible text of each style that is not known, and lets the rule for contrast look at these alone.
+"""Runs axe-core, if the page has it.
 
-A style is what axe-core computes the contrast from: colours, size, weight, opacity and layers of the element and of all
-elements around it. Rows of a table, and what is the same on every page, have one style each.
+The rules that measure look only at the elements where they can find a fault that is not known to be absent, and do not
+run where there is no such element:
+
+- Contrast: one visible text of each style that is not known. A style is what axe-core computes the contrast from:
+  colours, size, weight, opacity and layers of the element and of all elements around it. Rows of a table, and what is
+  the same on every page, have one style each.
+- Links among text: one of each style and content of the block around it. A link that is all the text of its block
+  stands in no text.
+- Size of targets: a small one with another one in the circle around it, and a large one that another one overlaps by
+  more than its rim. All others fulfil the rule: by "target-offset" if they are small, by "target-size" if large.
+- Regions that scroll: what has more content than room.
 """
 _measured: set[str] = set()
 """The styles whose contrast was found sufficient, on any page of this worker."""
@@ -126,28 +178,30 @@ async def follow(page: Page, control: Locator) -> None:
         await control.click()
 
 
+def measured_by(rules: Rules) -> list[str]:
+    """Return the rules that measure in these groups."""
+    return [rule for group, names in MEASURING.items() if group in rules for rule in names]
+
+
 def options_of(rules: Rules) -> dict[str, Any]:
     """Return the options of axe-core that run these rules and no others."""
-    options: dict[str, Any] = {"resultTypes": ["violations"]}
-    if Rules.STRUCTURE not in rules:
-        chosen = [rule for group, names in MEASURING.items() if group in rules for rule in names]
-        return options | {"runOnly": {"type": "rule", "values": chosen}}
-    left_out = [rule for group, names in MEASURING.items() if group not in rules for rule in names]
-    options["rules"] = {rule: {"enabled": False} for rule in left_out}
-    return options | {"runOnly": {"type": "tag", "values": TAGS}}
+    left_out = {rule: {"enabled": False} for names in MEASURING.values() for rule in names}
+    for rule in measured_by(rules):
+        del left_out[rule]
+    return {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": TAGS}, "rules": left_out}
 
 
 async def check_access(page: Page, rules: Rules = Rules.ALL) -> None:
     """Run rules of axe-core on what is shown, and check that nothing is cut."""
     if rules:
-        if not await page.evaluate("'axe' in window"):
+        asked = [" ".join(_measured), measured_by(rules), Rules.STRUCTURE in rules, options_of(rules)]
+        looked = await page.evaluate(LOOK, asked)
+        if looked is None:
             await page.evaluate(AXE_SCRIPT)
-        marked = await page.evaluate(MARK, sorted(_measured)) if Rules.COLOURS in rules else []
-        violations = await page.evaluate(
-            f"axe.run({json.dumps(options_of(rules))}).then((results) => results.violations)"
-        )
+            looked = await page.evaluate(LOOK, asked)
+        violations, styles = looked
         assert not violations, AxeResults({"violations": violations}).generate_report()
-        _measured.update(marked)
+        _measured.update(styles.split())
     await check_fits(page)
 
 
@@ -192,8 +246,9 @@ CUT = """() => {
     }
   }
   for (const one of document.querySelectorAll("main :not(nav *):not(.scrolled *):not(pre *)")) {
-    const box = one.getBoundingClientRect(), text = one.textContent.trim().slice(0, 60);
-    if (box.width > 1 && box.right > width + 1) found.push(`${one.tagName} cut: ${text}`);
+    const box = one.getBoundingClientRect();
+    if (box.width <= 1 || box.right <= width + 1) continue;
+    found.push(`${one.tagName} cut: ${one.textContent.trim().slice(0, 60)}`);
   }
   for (const one of document.querySelectorAll("summary")) {
     const arrow = getComputedStyle(one, "::after"), room = parseFloat(getComputedStyle(one).paddingRight);
@@ -208,9 +263,9 @@ WIDER = """() => {
   const width = document.documentElement.clientWidth, found = [];
   if (document.documentElement.scrollWidth > width) found.push("the page is wider than the screen");
   for (const one of document.querySelectorAll("body *")) {
+    if (one.getBoundingClientRect().right <= width + 1) continue;
     if (one.closest("pre, .scrolled, .unseen, svg, nav ul") || !one.checkVisibility()) continue;
-    const right = one.getBoundingClientRect().right;
-    if (right > width + 1) found.push(`${one.tagName} ${one.textContent.trim().slice(0, 40)}`);
+    found.push(`${one.tagName} ${one.textContent.trim().slice(0, 40)}`);
   }
   return found.slice(0, 6);
 }"""

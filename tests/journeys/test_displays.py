@@ -26,6 +26,29 @@ FAULTS = {
     ),
     "tiny on a phone": (f"{NARROW} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
     "tiny on a desk": (f"{WIDE} {{ a {{ font-size: 5px; margin: -1px }} }}", "", "target-size"),
+    "a large target under another": (
+        "",
+        "<p style='position: relative; height: 30px'><a href='/tiga' style='position: absolute; left: 0; width: 60px;"
+        " height: 30px'>Tiga</a><a href='/empat' style='position: absolute; left: 10px; width: 60px; height: 30px'>"
+        "Empat</a></p>",
+        "target-size",
+    ),
+    "a link that looks like the text around it": (
+        "p a { display: inline; color: #024; text-decoration: none } p { color: #013 }",
+        "<p><a href='/tiga'>Tiga</a></p><p>Baca <a href='/tiga'>Tiga</a> dahulu, lalu teruskan.</p>",
+        "link-in-text-block",
+    ),
+    "such a link on a desk in light": (
+        "p a { display: inline; color: #024 }"
+        f"{WIDE} and (prefers-color-scheme: light) {{ p a {{ text-decoration: none }} p {{ color: #013 }} }}",
+        "<p><a href='/tiga'>Tiga</a></p><p>Baca <a href='/tiga'>Tiga</a> dahulu, lalu teruskan.</p>",
+        "link-in-text-block",
+    ),
+    "a region that scrolls and has no focus": (
+        "",
+        "<div style='height: 40px; overflow: auto'><p style='height: 300px'>Panjang</p><p>Sekali</p></div>",
+        "scrollable-region-focusable",
+    ),
     "no alternative": ("", "<img src=''>", "image-alt"),
     "no alternative on a phone": (f"{WIDE} {{ img {{ display: none }} }}", "<img src=''>", "image-alt"),
     "cut with large text": (
