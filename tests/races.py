@@ -23,7 +23,7 @@ from tests.signed_in import own_form, start_sessions
 from tests.support import PASSWORD, Browser, City, RelyingParty, query_of
 
 from sso import clock
-from sso.http.sign_in.requested_data import shown_digest
+from sso.http.sign_in.requested_data import permissions_digest
 from sso.identity.sessions.models import SsoSession
 from sso.identity.users.models import Credential
 from sso.identity.users.schemas import NewUser
@@ -168,7 +168,7 @@ async def _begun_device(world: World) -> tuple[dict[str, Any], dict[str, str]]:
     begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
     client = world.city.provider.registry.get(world.party.client_id)
     assert client is not None
-    shown = shown_digest(client, client.permissions(world.scope.split()))
+    shown = permissions_digest(client, client.permissions(world.scope.split()))
     purpose = f"device {token_hash(begun['device_code']).hex()} {shown}"
     return begun, {**own_form(world.city, world.browser, purpose), "user_code": begun["user_code"], "choice": "allow"}
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.compiler import SQLCompiler
 
-pytestmark = pytest.mark.xdist_group("private-members")  # one worker parses the source once for both
+pytestmark = pytest.mark.group("private-members")  # one worker parses the source once for both
 DECISION = (Path(__file__).parents[1] / "docs/decisions/0070-private-members-of-libraries.md").read_text()
 HISTOGRAM = Histogram("x", "x", registry=CollectorRegistry())
 MEMBERS = {

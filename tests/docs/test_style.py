@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.docs.scripts import ROOT
 
-pytestmark = pytest.mark.xdist_group("style")  # one worker parses the source once for all
+pytestmark = pytest.mark.group("style")  # one worker parses the source once for all
 MAX_FUNCTION_LINES = 50
 MAX_HTTP_FILE_LINES = 400
 MAX_LINES_WITH_ANY = 100
