@@ -32,7 +32,7 @@ def test_what_is_written_is_captured_however_it_is_written() -> None:
 def test_an_interruption_ends_what_runs() -> None:
     async def interrupted() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(interrupted())

@@ -68,7 +68,8 @@ def run(directory: Path, text: str, *options: str) -> tuple[int, str]:
     (directory / "test_file.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--workers=2", *options, "."]
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
-    environment.pop(NAME, None)
+    for name in (NAME, "PYTEST_ADDOPTS"):
+        environment.pop(name, None)
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout + done.stderr
 

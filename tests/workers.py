@@ -248,8 +248,6 @@ def _become_a_worker(session: pytest.Session, name: str, connection: Connection)
     config = session.config
     os.environ[NAME] = name
     atexit._clear()  # what the first process does at its end
-    # Who interrupts from the keyboard interrupts each process: the first one decides.
-    signal.signal(signal.SIGINT, lambda _signal, _frame: None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     random.seed()
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -286,6 +284,8 @@ def _run_tests(session: pytest.Session, connection: Connection, reporter: Report
 
 def _leave(session: pytest.Session, code: int) -> NoReturn:
     """End the fixtures that are left after an interruption, and the process."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # who interrupts from the keyboard interrupts every process
+        signal.signal(number, signal.SIG_IGN)
     try:
         session._setupstate.teardown_exact(None)
         atexit._run_exitfuncs()  # such as stopping a database server

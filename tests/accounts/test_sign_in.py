@@ -159,17 +159,17 @@ def test_what_becomes_of_the_accounts_of_a_browser() -> None:
     siti, budi, *more = [account(name) for name in ("siti", "budi", "c", "d", "e", "f")]
     new = uuid.uuid4()
     alone = plan_accounts([], None, new, adding=False)
-    assert (alone.own, alone.replaced, alone.surplus, alone.kept) == (None, [], [], [])
+    assert (alone.own, alone.replaced, alone.surplus, alone.remaining) == (None, [], [], [])
     instead = plan_accounts([siti, budi], signed_in(siti), new, adding=False)
-    assert (instead.own, instead.replaced, instead.kept) == (None, [siti], [budi])
+    assert (instead.own, instead.replaced, instead.remaining) == (None, [siti], [budi])
     besides = plan_accounts([siti, budi], signed_in(siti), new, adding=True)
-    assert (besides.replaced, besides.kept) == ([], [siti, budi])
+    assert (besides.replaced, besides.remaining) == ([], [siti, budi])
     again = plan_accounts([siti, budi], signed_in(siti), siti.person.id, adding=False)
-    assert (again.own, again.replaced, again.kept) == (siti, [], [budi])
+    assert (again.own, again.replaced, again.remaining) == (siti, [], [budi])
     other = plan_accounts([siti, budi], signed_in(siti), budi.person.id, adding=False)
-    assert (other.own, other.replaced, other.kept) == (budi, [siti], [])
+    assert (other.own, other.replaced, other.remaining) == (budi, [siti], [])
     full = plan_accounts([siti, budi, *more], None, new, adding=True)
-    assert len(full.kept) == MAX_ACCOUNTS - 1
+    assert len(full.remaining) == MAX_ACCOUNTS - 1
     assert full.surplus == more[-2:]
 
 

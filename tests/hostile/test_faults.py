@@ -445,7 +445,8 @@ async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyP
         writer.write(beginning)
         async with asyncio.timeout(60):
             answer = await reader.read()
-        assert b"took too long" in answer
+        # A browser that has connected in advance would take an answer for that of its first request.
+        assert (b"took too long" in answer) is bool(beginning)
         assert answer.count(b"204") == beginning.count(b"\r\n\r\n")
         await close(writer)
     server.should_exit = True

@@ -187,5 +187,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _too_slow(self) -> None:
-        if not self.transport.is_closing():
+        """End a connection whose head does not come. Without a byte of it the client may have connected in advance, as
+        browsers do: it would take an answer for that of its first request. It opens another connection instead."""
+        if self._head_bytes and not self.transport.is_closing():
             self.send_400_response("The head of the request took too long.")
+        self.transport.close()

@@ -56,14 +56,14 @@ class _Guest:
 @router.get(MORE_DATA)
 async def more_data_page(page: CurrentPage) -> Response:
     """Ask for what is missing."""
-    missing = await _read_request(page, page.query)
+    missing = await _read_guest(page, page.query)
     return missing if isinstance(missing, Response) else _page(missing)
 
 
 @router.post(MORE_DATA)
 async def save_more_data(page: CurrentPage, accounts: Accounts) -> Response:
     """Store what was missing, all or nothing, and go on."""
-    missing = await _read_request(page, page.fields)
+    missing = await _read_guest(page, page.fields)
     if isinstance(missing, Response):
         return missing
     if not page.has_valid_csrf_token(PURPOSE, missing.current.token):
@@ -89,7 +89,7 @@ def _own_session(missing: _Guest) -> OwnSession:
     return OwnSession(signed_in.user.id, signed_in.session.id, missing.page.services.settings.session_idle_timeout)
 
 
-async def _read_request(page: PageRequest, fields: Mapping[str, str]) -> _Guest | Response:
+async def _read_guest(page: PageRequest, fields: Mapping[str, str]) -> _Guest | Response:
     """Return who is asked; or the way on where nobody is signed in, or nothing is missing."""
     current = await account_at(page.services, page.visitor)
     destination, authorization, client = await find_destination(page.request, read_destination(fields))
