@@ -1,9 +1,9 @@
-"""What a test needs before its subject: a user who is signed in, and an application of a team. The use cases make both
-without the pages and forms, which take several times as long and have tests of their own."""
+"""What a test needs before its subject: a user who is signed in, the proof that a form is ours, and an application of a
+team. The use cases make them without the pages and forms, which take several times as long and have their own tests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import pyotp
@@ -23,14 +23,16 @@ from sso.http.common.cookies import CookieName, cookie_name
 from sso.identity.authn import factors
 from sso.identity.authn.authenticated import by_password, with_factor
 from sso.identity.authn.second_factor_policy import Method
+from sso.identity.sessions import service as sessions
 from sso.identity.sessions.models import SsoSession
+from sso.identity.sessions.service import Place
 from sso.identity.users.models import User
 from sso.identity.users.service import find
 from sso.platform.actor import Actor
 from sso.platform.permissions import permissions_of
 from sso.platform.security.ip_privacy import kept_address
 from sso.platform.security.rate_limits import network_of
-from sso.platform.security.tokens import random_token, token_hash
+from sso.platform.security.tokens import keyed_token, random_token, token_hash
 from sso.platform.visitor import Visitor
 from sso.portal.applications import RequestedSettings, lock_application
 from sso.portal.approval import approve_application, submit_application
@@ -79,7 +81,7 @@ async def sign_in(city: City, browser: Browser, username: str, *, factor: Method
         "state": city.provider.browser_state(started.session_id),
     }
     for name, value in cookies.items():
-        browser.http.cookies.set(cookie_name(city.settings, name), value, domain=browser.http.base_url.host)
+        _set_cookie(city, browser, name, value)
 
 
 async def signed_in(city: City, username: str, *, factor: Method | None = None) -> Browser:
@@ -87,6 +89,39 @@ async def signed_in(city: City, username: str, *, factor: Method | None = None) 
     browser = city.browser()
     await sign_in(city, browser, username, factor=factor)
     return browser
+
+
+async def start_sessions(session: AsyncSession, city: City, user: User, browsers: Sequence[Browser]) -> list[UUID]:
+    """Let a user be signed in at each of some browsers, in the transaction of the caller, without what else follows a
+    right password; return the ids of the sessions."""
+    ids = []
+    for browser in browsers:
+        device = _cookie(city, browser, "device") or random_token()
+        started = await sessions.start(
+            session, city.settings, by_password(user), current=None, place=Place(token_hash(device)),
+            address=None, user_agent=browser.http.headers["user-agent"], request_id="test",
+        )  # fmt: skip
+        _set_cookie(city, browser, "device", device)
+        _set_cookie(city, browser, "browser", _cookie(city, browser, "browser") or random_token())
+        _set_cookie(city, browser, "session", started.token)
+        ids.append(started.session.id)
+    return ids
+
+
+def own_form(city: City, browser: Browser, purpose: str, *, session: str | None = None) -> dict[str, str]:
+    """Return the hidden field of a form, as the page of the form has it: it proves that the form is ours.
+
+    Args:
+        city: the provider.
+        browser: gets the cookie that identifies it, where it has none.
+        purpose: what the form does, as its route names it.
+        session: the value of the cookie to which the form is bound; None: that of the browser.
+    """
+    if not _cookie(city, browser, "browser"):
+        _set_cookie(city, browser, "browser", random_token())
+    bound = browser.session or "" if session is None else session
+    parts = (purpose, _cookie(city, browser, "browser"), bound)
+    return {"csrf_token": keyed_token(city.provider.csrf_keys[0], *parts)}
 
 
 async def set_up_app(browser: Browser) -> tuple[pyotp.TOTP, list[str]]:
@@ -136,6 +171,10 @@ def _visitor(city: City, browser: Browser) -> Visitor:
 
 def _cookie(city: City, browser: Browser, name: CookieName) -> str:
     return browser.http.cookies.get(cookie_name(city.settings, name)) or ""
+
+
+def _set_cookie(city: City, browser: Browser, name: CookieName, value: str) -> None:
+    browser.http.cookies.set(cookie_name(city.settings, name), value, domain=browser.http.base_url.host)
 
 
 async def register(city: City, owner: str, application_id: str = "antrean", **document: object) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx2 as httpx
 from sqlalchemy import select
+from tests.arranged import own_form, start_sessions
 from tests.citizens import NEW_PASSWORD
 from tests.conformance.parties import registered
-from tests.signed_in import own_form, start_sessions
 from tests.support import PASSWORD, Browser, City, RelyingParty, query_of
 
 from sso import clock

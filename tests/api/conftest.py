@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from tests.signed_in import signed_in
+from tests.arranged import signed_in
 from tests.support import City
 
 from sso.identity.users.service import find, set_roles

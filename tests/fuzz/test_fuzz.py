@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import PROGRAM_SCOPES
+from tests.arranged import signed_in
 from tests.fuzz.fuzzer import (
     Fuzzer,
     of_administrators,
@@ -17,7 +18,6 @@ from tests.fuzz.fuzzer import (
     reads_tokens,
     routes,
 )
-from tests.signed_in import signed_in
 from tests.support import City
 from tests.web.test_developer import person, register
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.api.conftest import person_with
-from tests.signed_in import signed_in
+from tests.arranged import signed_in
 from tests.support import ONE_DATABASE, Browser, City, challenge_of
 from tests.web.test_developer import NEW, person, post, register, secret_of
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from sqlalchemy import select
 from tests.api.conftest import PROGRAM_SCOPES
+from tests.arranged import signed_in
 from tests.fuzz.fuzzer import routes
-from tests.signed_in import signed_in
 from tests.support import ISSUER, KEY_OF_KUNCI, City, Forms, query_of
 from tests.web.test_developer import NEW, person, register
 

@@ -10,9 +10,9 @@ import httpx2 as httpx
 import pyotp
 import pytest
 from sqlalchemy import select
+from tests.arranged import own_form, sign_in
 from tests.citizens import NEW_PASSWORD, Authenticator, form_at, kinds, options_of
 from tests.hostile.test_races import Interposed
-from tests.signed_in import own_form, sign_in_at
 from tests.support import PASSWORD, Browser, City
 
 from sso import clock
@@ -88,11 +88,11 @@ async def what_is(city: City) -> Any:
 async def test_who_was_signed_out_meanwhile_changes_nothing(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     middle, wrong = Interposed(city, monkeypatch), []
     async with city.browser() as owner:
-        await sign_in_at(city, owner, "siti")
+        await sign_in(city, owner, "siti")
         before = await what_is(city)
         for act in ACTS:
             async with city.browser() as thief:
-                await sign_in_at(city, thief, "siti")
+                await sign_in(city, thief, "siti")
                 path, fields = await act(thief)
                 form = own_form(city, owner, "own sessions")
                 ended: list[httpx.Response] = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import Api, person_with, program
+from tests.arranged import sign_in
 from tests.citizens import SENDING, last_code, post, sent
-from tests.signed_in import sign_in_at
 from tests.support import Browser, City
 
 from sso import clock
@@ -73,7 +73,7 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
             return next(str(one.id) for one in await store.identifiers_of(session, siti) if one.value == value)
 
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
         seen = len(await sent(city))
         await told("own page adds", "contact_added", by=lambda: prove(browser, "dua@warga.example"))
         second = await identifier("dua@warga.example")
@@ -103,7 +103,7 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
     seen = len(await sent(city))
     # an administrator on the pages
     async with city.browser() as admin:
-        await sign_in_at(city, admin, "ratna")
+        await sign_in(city, admin, "ratna")
         page = await admin.open(f"/admin/people/{siti}")
         seen = len(await sent(city))
         fields = {"name": "Siti", "username": "siti-lagi", "email": MAIL, "email_verified": "1", "note": "sebab"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from joserfc import jwe
 from joserfc.jwk import RSAKey
+from tests.arranged import own_form, signed_in
 from tests.conformance.parties import (
     KeyPair,
     authorize,
@@ -17,7 +18,6 @@ from tests.conformance.parties import (
     registered,
     request_object,
 )
-from tests.signed_in import own_form, signed_in
 from tests.support import City, Statements
 
 from sso.platform.outbox import store as deliveries

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import delete, select, update
 from tests.api.conftest import program
-from tests.signed_in import own_form, signed_in
+from tests.arranged import own_form, signed_in
 from tests.support import Browser, City
 from tests.web.test_developer import person, post, register
 

@@ -23,6 +23,7 @@ import httpx2 as httpx
 import pyotp
 import pytest
 from sqlalchemy import func, select
+from tests.arranged import own_form, sign_in, signed_in
 from tests.citizens import (
     SENDING,
     Authenticator,
@@ -34,7 +35,6 @@ from tests.citizens import (
     sent,
     set_up_app,
 )
-from tests.signed_in import own_form, sign_in_at, signed_in
 from tests.support import PASSWORD, Browser, City, form_of, query_of
 from tests.web import test_developer as developers
 
@@ -273,7 +273,7 @@ GUESSES: dict[Purpose, Callable[[Attack], Awaitable[Result]]] = {
 async def test_every_purpose_is_refused_after_its_limit_also_in_parallel(city: City) -> None:
     assert set(GUESSES) == set(Purpose)
     async with city.browser() as own:
-        await sign_in_at(city, own, "siti")
+        await sign_in(city, own, "siti")
         app, codes = await set_up_app(city, own)
         device = Authenticator()
         await add_passkey(own, device)
@@ -339,7 +339,7 @@ async def test_wrong_codes_of_months_end_in_a_stop_that_the_owner_ends(
 ) -> None:
     """With fewer attempts than there are in truth."""
     async with city.browser() as own:
-        await sign_in_at(city, own, "siti")
+        await sign_in(city, own, "siti")
         app, _ = await set_up_app(city, own)
         clock.advance(60)
         attack = Attack(city, app, [], own)
@@ -433,7 +433,7 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
         assert Counter(one.status_code for one in answers) == {200: 5, 429: 15}
         assert await count(Interaction) == 5, "too long for a URL"
     async with city.browser() as own:
-        await sign_in_at(city, own, "siti")
+        await sign_in(city, own, "siti")
         for _ in range(15):
             await own.open("/account/security/app")
     assert await count(PendingFlow) <= 10

@@ -16,10 +16,10 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import person_with
 from tests.api.test_access import ROUTES, call
+from tests.arranged import sign_in
 from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, notices, post, token_of
 from tests.delivery.test_proof import add
 from tests.routes import ROUTERS
-from tests.signed_in import sign_in_at
 from tests.support import PASSWORD, City, form_of, query_of
 
 from sso import clock
@@ -84,7 +84,7 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
     await add(city, "lama-cas", type="cas", redirect_uris=[SERVICE])
     party = city.relying_party("warga")
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "budi")
+        await sign_in(city, browser, "budi")
         assert (await browser.open("/account")).status_code == 200
         waiting = form_of(await browser.open(city.relying_party("mitra").url())).fields["i"]
         await lock(city, "budi")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from tests.api.conftest import Api, person_with, program
+from tests.arranged import signed_in
 from tests.cli.conftest import Cli, cli
-from tests.signed_in import signed_in
 from tests.support import City
 from tests.web.test_developer import post
 

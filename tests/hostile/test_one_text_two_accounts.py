@@ -13,10 +13,10 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import select, update
 from tests.api.conftest import person_with
+from tests.arranged import own_form, sign_in
 from tests.citizens import NEW_PASSWORD, SENDING, here, last_code, post, sent
 from tests.conformance.parties import KeyPair, key_set
 from tests.conformance.test_rfc7523_jwt_bearer import GRANT, assertion, trusting
-from tests.signed_in import own_form, sign_in_at
 from tests.support import PASSWORD, Browser, City, form_of, query_of
 
 from sso import clock
@@ -162,7 +162,7 @@ async def test_whoever_acts_on_a_text_that_means_two_people_names_the_id(city: C
     assert [one["id"] for one in await api.pages("/users", identifier=DIGITS)] == [a, b]
     assert [one["id"] for one in await api.pages("/users", identifier=E164)] == [b]
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "ratna")
+        await sign_in(city, browser, "ratna")
         shown = (await browser.open(f"/admin/people?q={DIGITS}")).text
         assert (a in shown, b in shown) == (True, True)
     async with city.provider.db.read() as session:
@@ -178,7 +178,7 @@ async def test_nobody_chooses_a_user_name_that_can_be_somebody_elses_identifier(
     budi = str(city.users["budi"])
     wrong = ("081234567890", "0812-3456-7890", NIK, NIP, "12345", "367101.410490.0001", budi, "a@b.id")
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
         for name in wrong:
             page = await browser.open("/account/contacts")
             answer = await post(browser, "/account/contacts", {"choice": "username", "username": name}, page)

@@ -22,10 +22,10 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.api.conftest import Api, person_with, program
 from tests.api.test_access import BODIES, ROUTES, permission_of
+from tests.arranged import sign_in
 from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
 from tests.covering import covering
 from tests.routes import ROUTERS
-from tests.signed_in import sign_in_at
 from tests.support import ONE_DATABASE, PASSWORD, Browser, City, Forms
 
 from sso import clock
@@ -368,7 +368,7 @@ async def test_the_pages_follow_the_model(city: City, monkeypatch: pytest.Monkey
     other = (await people(city, {"lain": ["citizen"]}))[0]
     await be(city, "budi", ["admin"])
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "budi")
+        await sign_in(city, browser, "budi")
         tokens = {kind: await csrf_token(browser, f"/admin/people/{ids['user']}") for kind, ids in made.items()}
         ending, listed = (
             await csrf_token(browser, "/admin/endings"),

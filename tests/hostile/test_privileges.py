@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.api.conftest import Api, person_with, program
+from tests.arranged import signed_in
 from tests.conftest import CATALOGUE
 from tests.covering import covering
-from tests.signed_in import signed_in
 from tests.support import ISSUER, ONE_DATABASE, Browser, City, Forms, query_of
 from tests.web.test_developer import person
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.api.conftest import ALL_SCOPES, Api, program
-from tests.signed_in import sign_in_at
+from tests.arranged import sign_in
 from tests.support import PASSWORD, City
 from tests.web.test_developer import post
 
@@ -42,9 +42,9 @@ async def test_sessions_of_before_do_not_get_a_role_that_needs_a_second_factor(c
 
 async def test_nor_by_the_page_of_administrators(city: City) -> None:
     async with city.browser() as browser, city.browser() as admin:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
         assert (await browser.open("/account")).url.path == "/account"
-        await sign_in_at(city, admin, "ratna")
+        await sign_in(city, admin, "ratna")
         path = f"/admin/people/{city.users['siti']}"
         fields = {"role citizen": "1", "role helpdesk": "1", "role group_admin": "1", "group E-Kesehatan": "1"}
         page = await post(admin, await admin.open(path), f"{path}/roles", **fields, note="x")

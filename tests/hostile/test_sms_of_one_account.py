@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.arranged import sign_in
 from tests.citizens import SENDING, here, identifiers, last_code, post, query, sent
-from tests.signed_in import sign_in_at
 from tests.support import Browser, City
 
 from sso import clock
@@ -35,7 +35,7 @@ async def add(browser: Browser, number: str) -> Any:
 
 async def test_an_account_has_codes_sent_to_a_few_new_numbers_a_day(city: City) -> None:
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
         for number in range(NEW_NUMBERS_PER_DAY):
             assert (await add(browser, f"081390000{number:03}")).url.path == f"{CONTACTS}/code"
         for _ in range(2):
@@ -50,7 +50,7 @@ async def test_an_account_has_codes_sent_to_a_few_new_numbers_a_day(city: City) 
 @limited(sms_per_day=5, sign_up="open")
 async def test_new_numbers_use_no_sms_that_are_reserved_for_second_factors(city: City) -> None:
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
         for number in range(3):
             await add(browser, f"081390000{number:03}")
         await add(browser, "081390000000")
@@ -94,7 +94,7 @@ async def test_the_channel_is_stored_when_the_code_was_right(city: City) -> None
         return next(known.channel for known in await identifiers(city) if known.kind == "phone")
 
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
     async with city.browser() as browser:
         page = await here(city, browser)
         page = await browser.open(f"{STEP}?c={query(page)['c']}&m=phone")

@@ -8,8 +8,8 @@ from typing import Any
 import pyotp
 import pytest
 from sqlalchemy import delete, update
+from tests.arranged import sign_in
 from tests.citizens import SENDING, form_at, here, identifiers, last_code, notices, post, sent, set_up_app
-from tests.signed_in import sign_in_at
 from tests.support import City, Forms, query_of
 
 from sso import clock
@@ -39,7 +39,7 @@ def now(app: pyotp.TOTP) -> str:
 @pytest.mark.parametrize("typed", [MAIL, PHONE])
 async def test_an_unverified_contact_never_replaces_the_second_factor(city: City, typed: str) -> None:
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
         app, _ = await set_up_app(city, browser)
     await unverify(city)
     clock.advance(60)
@@ -125,7 +125,7 @@ async def test_a_code_is_worth_nothing_when_its_contact_was_changed_meanwhile(ci
         answer = await post(browser, "/recover", {"code": code}, page)
         assert answer.status_code == 400
     async with city.browser() as browser:
-        await sign_in_at(city, browser, "siti")
+        await sign_in(city, browser, "siti")
     clock.advance(60)
     async with city.browser() as browser:  # a new browser: a code to the verified address is due
         page = await here(city, browser, "siti")
