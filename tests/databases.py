@@ -157,6 +157,7 @@ class Connections:
             database._reader = known._reader.execution_options()
         else:
             database._reader = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        database.plans = known.plans
         database.close = partial(self._give_back, database)  # type: ignore[method-assign]
 
     def _note(self, connection: Any, _record: Any) -> None:
