@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from urllib.parse import urlsplit
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 
 from sso.accounts.contact_changes import NOTICES as CONTACT_NOTICES
 from sso.http.common.dates import moment_text
@@ -73,23 +74,39 @@ def compose(
         values: what it says besides; moments among them as ISO 8601.
     """
     language = page_language(locale, settings.default_locale)
-    jinja = environment(language)
-    plain = jinja.overlay(autoescape=False, bytecode_cache=PLAIN_TEMPLATE_CODE)
+    plain = _plain_environment(language)
     content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
     if notice in ("factor_added", "factor_removed") and "what" in filled:
-        filled["what"] = _factor_text(plain, filled["what"])
+        filled["what"] = _factor_text(language, filled["what"])
     context = _context(settings, notice, content, filled, language, name)
-    subject = plain.from_string("{{ service }}: {{ _(subject, **values) }}").render(context)
+    subject = _text_template(language, "{{ service }}: {{ _(subject, **values) }}").render(context)
     return Mail(
         to,
         subject,
         plain.get_template("mail/notice.txt").render(context),
-        jinja.get_template("mail/notice.html").render(context),
+        environment(language).get_template("mail/notice.html").render(context),
         language,
         _sms(plain, context),
-        _whatsapp(plain, content, context),
+        _whatsapp(language, content, context),
         str(context["code"]),
     )
+
+
+@cache
+def _plain_environment(language: str) -> Environment:
+    """Return what renders plain text in a language. It keeps the templates that it has read."""
+    return environment(language).overlay(autoescape=False, bytecode_cache=PLAIN_TEMPLATE_CODE)
+
+
+@cache
+def _text_template(language: str, source: str) -> Template:
+    """Return a template of plain text, compiled once.
+
+    Args:
+        language: of the text.
+        source: the template: a constant of this module, so that few are kept.
+    """
+    return _plain_environment(language).from_string(source)
 
 
 def _context(
@@ -114,10 +131,12 @@ def _context(
     }
 
 
-def _factor_text(plain: Environment, what: str) -> str:
+def _factor_text(language: str, what: str) -> str:
     """Return the name of a sign-in method in the language of the message."""
     known = next((name for name in FACTORS if what == name or what.startswith(f"{name} (")), None)
-    return plain.from_string("{{ _(name) }}").render(name=FACTORS[known]) + what[len(known) :] if known else what
+    if known is None:
+        return what
+    return _text_template(language, "{{ _(name) }}").render(name=FACTORS[known]) + what[len(known) :]
 
 
 def _sms(plain: Environment, context: dict[str, object]) -> str:
@@ -138,13 +157,13 @@ def _values_of(context: dict[str, object]) -> dict[str, str]:
     return values
 
 
-def _whatsapp(plain: Environment, content: Notice, context: dict[str, object]) -> str:
+def _whatsapp(language: str, content: Notice, context: dict[str, object]) -> str:
     """Return the text of the WhatsApp message: of a code, what its template says in about these words; of a notice, the
     parameter of its template, which is one line."""
     if content.code:
-        return plain.from_string("{{ _(sms, **values) }}").render(context)
+        return _text_template(language, "{{ _(sms, **values) }}").render(context)
     text = "{{ _(text, **values) }} {{ _(advice, **values) }}{% if link %} {{ link }}{% endif %}"
-    return one_line(plain.from_string(text).render(context))
+    return one_line(_text_template(language, text).render(context))
 
 
 def _filled(
