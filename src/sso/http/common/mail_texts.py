@@ -74,12 +74,12 @@ def compose(
         values: what it says besides; moments among them as ISO 8601.
     """
     language = page_language(locale, settings.default_locale)
-    plain = _plain(language)
+    plain = _plain_environment(language)
     content, filled = NOTICES[notice], _filled(settings, notice, at, name, language, values or {})
     if notice in ("factor_added", "factor_removed") and "what" in filled:
         filled["what"] = _factor_text(language, filled["what"])
     context = _context(settings, notice, content, filled, language, name)
-    subject = _line(language, "{{ service }}: {{ _(subject, **values) }}").render(context)
+    subject = _text_template(language, "{{ service }}: {{ _(subject, **values) }}").render(context)
     return Mail(
         to,
         subject,
@@ -93,15 +93,20 @@ def compose(
 
 
 @cache
-def _plain(language: str) -> Environment:
-    """Return what renders plain text in a language."""
+def _plain_environment(language: str) -> Environment:
+    """Return what renders plain text in a language. It keeps the templates that it has read."""
     return environment(language).overlay(autoescape=False, bytecode_cache=PLAIN_TEMPLATE_CODE)
 
 
 @cache
-def _line(language: str, source: str) -> Template:
-    """Return the compiled template of a line of plain text. ``source`` is a constant of this module."""
-    return _plain(language).from_string(source)
+def _text_template(language: str, source: str) -> Template:
+    """Return a template of plain text, compiled once.
+
+    Args:
+        language: of the text.
+        source: the template: a constant of this module, so that few are kept.
+    """
+    return _plain_environment(language).from_string(source)
 
 
 def _context(
@@ -129,7 +134,9 @@ def _context(
 def _factor_text(language: str, what: str) -> str:
     """Return the name of a sign-in method in the language of the message."""
     known = next((name for name in FACTORS if what == name or what.startswith(f"{name} (")), None)
-    return _line(language, "{{ _(name) }}").render(name=FACTORS[known]) + what[len(known) :] if known else what
+    if known is None:
+        return what
+    return _text_template(language, "{{ _(name) }}").render(name=FACTORS[known]) + what[len(known) :]
 
 
 def _sms(plain: Environment, context: dict[str, object]) -> str:
@@ -154,9 +161,9 @@ def _whatsapp(language: str, content: Notice, context: dict[str, object]) -> str
     """Return the text of the WhatsApp message: of a code, what its template says in about these words; of a notice, the
     parameter of its template, which is one line."""
     if content.code:
-        return _line(language, "{{ _(sms, **values) }}").render(context)
+        return _text_template(language, "{{ _(sms, **values) }}").render(context)
     text = "{{ _(text, **values) }} {{ _(advice, **values) }}{% if link %} {{ link }}{% endif %}"
-    return one_line(_line(language, text).render(context))
+    return one_line(_text_template(language, text).render(context))
 
 
 def _filled(
