@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from posixpath import normpath, relpath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from sso.manual import front_matter
 if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -197,6 +199,41 @@ def described(app: Sphinx, name: str, _template: str, context: dict[str, Any], d
     )
 
 
+@cache
+def titles_of(environment: BuildEnvironment) -> dict[str, nodes.bullet_list]:
+    """Return the contents of each page without its sections, which the sidebar does not show."""
+    from sphinx import addnodes
+
+    titles = {}
+    for name, sections in environment.tocs.items():
+        titles[name] = sections.deepcopy()
+        for item in titles[name]:
+            if len(item) > 1:  # a title, and what is below it
+                item[1][:] = list(item.findall(addnodes.toctree))
+                if not item[1].children:
+                    item.pop(1)
+    return titles
+
+
+def light_sidebar(
+    app: Sphinx, _name: str, _template: str, context: dict[str, Any], _doctree: nodes.document | None
+) -> None:
+    """Make the sidebar of titles alone: Sphinx copies the sections of all pages for each page and then leaves them out,
+    which was a third of the work."""
+    make = context["toctree"]
+
+    def toctree(**options: Any) -> str:
+        complete = app.env.tocs
+        if options.get("titles_only"):
+            app.env.tocs = titles_of(app.env)
+        try:
+            return str(make(**options))
+        finally:
+            app.env.tocs = complete
+
+    context["toctree"] = toctree
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the parts to Sphinx."""
     app.add_config_value("site_prefix", "", "env")
@@ -204,5 +241,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", read)
     app.connect("doctree-resolved", resolved)
     app.connect("html-page-context", described)
+    app.connect("html-page-context", light_sidebar, priority=400)  # before the theme
     app.add_css_file("docs_site.css")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -25,6 +25,7 @@ from tests.fixed_costs import leave_out_fixed_costs
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
 from tests.sharing import load_what_is_known, load_what_workers_need, share_what_never_changes
+from tests.sources import read_all
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
@@ -59,6 +60,8 @@ NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres",
 """Fixtures with a provider, a database or another server."""
 WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 """Directories whose tests run the whole program."""
+WHOLE_RUN = 2000
+"""A run of more tests than this has most of those that read the source of the program."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -90,6 +93,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if option.workers > 1 and not option.collectonly and option.markexpr != "unit":
         base = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         load_what_workers_need(settings_for(f"sqlite:///{base / 'none.db'}", base))
+        if len(session.items) > WHOLE_RUN:
+            read_all()
     gc.enable()
     gc.collect()
     gc.freeze()

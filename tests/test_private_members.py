@@ -6,7 +6,6 @@ import ast
 import importlib
 import inspect
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import aiosqlite
@@ -18,6 +17,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.compiler import SQLCompiler
+from tests.sources import nodes_of
 
 pytestmark = pytest.mark.group("private-members")  # one worker parses the source once for both
 DECISION = (Path(__file__).parents[1] / "docs/decisions/0070-private-members-of-libraries.md").read_text()
@@ -48,17 +48,9 @@ NOT_PRIVATE = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _parsed() -> Iterator[None]:
-    """Let go of the parsed files after the last test: they are 150 MB."""
-    yield
-    nodes_of_source.cache_clear()
-
-
-@cache
 def nodes_of_source() -> dict[Path, list[ast.AST]]:
     """Return what each file of the source consists of."""
-    return {path: list(ast.walk(ast.parse(path.read_text()))) for path in SOURCE.rglob("*.py")}
+    return {path: nodes_of(path) for path in SOURCE.rglob("*.py")}
 
 
 @pytest.mark.parametrize("package", MEMBERS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sources import nodes_of, parsed
 
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "docs/security"
@@ -167,9 +168,8 @@ def _patterns() -> Iterator[tuple[str, str | bytes]]:
     """Yield the place and the text of every regular expression in the source."""
     for file in sorted((ROOT / "src/sso").rglob("*.py")):
         text = file.read_text()
-        tree = ast.parse(text if "re." in text else "")
         module = ".".join(file.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
-        for node in ast.walk(tree):
+        for node in nodes_of(file) if "re." in text else ():
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             if getattr(node.func.value, "id", "") != "re" or node.func.attr == "escape":
@@ -178,7 +178,7 @@ def _patterns() -> Iterator[tuple[str, str | bytes]]:
             if isinstance(pattern, ast.Constant) and isinstance(pattern.value, str | bytes):
                 yield place, pattern.value
                 continue
-            names = [one.targets[0] for one in tree.body if isinstance(one, ast.Assign) and one.value is node]
+            names = [one.targets[0] for one in parsed(file).body if isinstance(one, ast.Assign) and one.value is node]
             assert names, f"{place}: make this pattern a constant of the module, so that it can be checked"
             yield place, getattr(importlib.import_module(module), ast.unparse(names[0])).pattern
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.scripts import ROOT
+from tests.sources import parsed
 
 pytestmark = pytest.mark.group("style")  # one worker parses the source once for all
 MAX_FUNCTION_LINES = 50
@@ -229,7 +230,7 @@ def _lines_with_any(code: str) -> set[int]:
 @cache
 def _modules(folder: str) -> list[tuple[str, ast.Module]]:
     return [
-        (_relative(path), ast.parse(path.read_text()))
+        (_relative(path), parsed(path))
         for path in sorted((ROOT / folder).rglob("*.py"))
         if "node_modules" not in path.parts  # of the benchmark's peer
     ]

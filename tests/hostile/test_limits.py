@@ -35,6 +35,7 @@ from tests.citizens import (
     sent,
     set_up_app,
 )
+from tests.sources import nodes_of, parsed
 from tests.support import PASSWORD, Browser, City, form_of, query_of
 from tests.web import test_developer as developers
 
@@ -563,7 +564,7 @@ class CallGraph:
             module = ".".join(("sso", *path.relative_to(SOURCES).with_suffix("").parts))
             if not module.startswith(FOLLOWED):
                 continue
-            tree = ast.parse(path.read_text())
+            tree = parsed(path)
             for node in tree.body:
                 if isinstance(node, (ast.AsyncFunctionDef, ast.FunctionDef)):
                     self.functions[module, node.name] = node
@@ -610,7 +611,7 @@ def test_every_path_that_hashes_names_its_source() -> None:
     found = 0
     for path in SOURCES.rglob("*.py"):
         text = path.read_text()
-        for node in ast.walk(ast.parse(text)) if "passwords" in text else ():
+        for node in nodes_of(path) if "passwords" in text else ():
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             owner = node.func.value

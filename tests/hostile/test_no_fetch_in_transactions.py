@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from tests.api.conftest import program
+from tests.sources import nodes_of
 from tests.support import City
 
 import sso
@@ -29,7 +30,7 @@ SENDERS = ("get", "post", "post_form", "visit", "ready")
 def functions() -> Iterator[tuple[str, ast.AsyncFunctionDef]]:
     for path in sorted(SOURCE.rglob("*.py")):
         text = path.read_text()
-        for node in ast.walk(ast.parse(text)) if "async def" in text else ():
+        for node in nodes_of(path) if "async def" in text else ():
             if isinstance(node, ast.AsyncFunctionDef):
                 yield f"{path.relative_to(SOURCE)}:{node.lineno} {node.name}", node
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.api.conftest import program
 from tests.conformance.parties import KeyPair, authorize, post_registration, registered, request_object
+from tests.sources import nodes_of
 from tests.support import City
 
 import sso
@@ -100,7 +101,7 @@ def test_whoever_catches_a_failed_request_writes_it_into_the_log_or_hides_it() -
         if path.name == "outbound.py":
             continue
         text = path.read_text()
-        for node in ast.walk(ast.parse(text)) if re.search(r"Outbound(Refused|Failed)", text) else ():
+        for node in nodes_of(path) if re.search(r"Outbound(Refused|Failed)", text) else ():
             if not isinstance(node, ast.ExceptHandler) or node.type is None:
                 continue
             if not re.search(r"Outbound(Refused|Failed)", ast.unparse(node.type)):

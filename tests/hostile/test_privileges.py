@@ -21,6 +21,7 @@ from tests.api.conftest import Api, person_with, program
 from tests.arranged import signed_in
 from tests.conftest import CATALOGUE
 from tests.covering import covering
+from tests.sources import nodes_of
 from tests.support import ISSUER, ONE_DATABASE, Browser, City, Forms, query_of
 from tests.web.test_developer import person
 
@@ -745,7 +746,7 @@ def test_every_path_to_an_application_says_what_its_actor_may_do(room: str, call
     """These functions take whoever names no authority for the operator: pages, API and the portal always name one."""
     seen = 0
     for path in sorted((SRC / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in CHECKED:
                 continue
             if ast.unparse(node.func) == "groups.add_member":  # of a unit

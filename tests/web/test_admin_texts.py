@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests.sources import nodes_of
 
 import sso
 from sso.accounts.bulk_actions import BULK_ACTIONS
@@ -93,7 +94,7 @@ def refusals_of(*names: str) -> set[str]:
     paths += [SOURCE / "identity/users/merge_proposals.py", SOURCE / "identity/users/saved_searches.py"]
     paths += [SOURCE / "portal/lifecycle.py", SOURCE / "portal/administration.py", SOURCE / "portal/approval.py"]
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
                 continue
             argument = node.exc.args[0]
@@ -143,10 +144,10 @@ def test_every_refusal_of_the_use_cases_is_shown_in_words() -> None:
     known = {re.sub(r"\d+", "5", text) for text in TEXTS_OF_ROLES}
     families, missing = set(), set()
     for path in [*(SOURCE / "accounts").rglob("*.py"), *(SOURCE / "identity").rglob("*.py")]:
-        tree = ast.parse(path.read_text())
-        texts = {target.id: node.value for node in ast.walk(tree) if isinstance(node, ast.Assign)
+        nodes = nodes_of(path)
+        texts = {target.id: node.value for node in nodes if isinstance(node, ast.Assign)
                  for target in node.targets if isinstance(target, ast.Name)}  # fmt: skip
-        for node in ast.walk(tree):
+        for node in nodes:
             if not isinstance(node, ast.Raise) or not isinstance(node.exc, ast.Call) or not node.exc.args:
                 continue
             family = ast.unparse(node.exc.func).rpartition(".")[2]

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 from tests.arranged import signed_in
+from tests.sources import nodes_of, parsed
 from tests.support import City
 
 import sso
@@ -41,8 +42,8 @@ def calls() -> list[tuple[ast.Module, ast.Call, ast.expr]]:
     found = []
     for path in SOURCE.rglob("*.py"):
         text = path.read_text()
-        tree = ast.parse(text if "record(" in text or "record_by(" in text else "")
-        for node in ast.walk(tree):
+        tree = parsed(path)
+        for node in nodes_of(path) if "record(" in text or "record_by(" in text else ():
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 if len(node.args) > RECORDS.get(name, len(node.args)):
