@@ -81,12 +81,17 @@ LOOK = """async ([known, rules, structure, options]) => {
     }
     return chains.get(element);
   };
+  const is_block = (one) => /^(block|list-item|table.*|flex|grid|inline-block)$/.test(getComputedStyle(one).display);
   const block = (element) => {
-    const is_block = (one) => /^(block|list-item|table.*|flex|grid|inline-block)$/.test(getComputedStyle(one).display);
     while (element.parentElement && !is_block(element)) element = element.parentElement;
-    if (!blocks.has(element)) blocks.set(element, [element.textContent.trim(), hash(element.innerHTML)]);
+    if (!blocks.has(element)) {
+      const styles = getComputedStyle(element);
+      blocks.set(element, [element.textContent.trim(), hash(element.innerHTML), styles]);
+    }
     return blocks.get(element);
   };
+  const DISTINCT = ["textDecorationLine", "textDecorationStyle", "fontWeight", "fontStyle", "fontSize"];
+  const CONTROLS = "a[href], button:enabled, input:enabled:not([type=hidden]), select:enabled, textarea:enabled";
   const is_new = (style) => !seen.has(style) && met.add(style) && seen.add(style);
   const is_seen = (element) => element.checkVisibility({checkVisibilityCSS: true});
   const find = {
@@ -97,8 +102,10 @@ LOOK = """async ([known, rules, structure, options]) => {
       return box.width >= 2 && box.height >= 2 && is_seen(one) && is_new(chain(one));
     }),
     "link-in-text-block": () => [...document.querySelectorAll("a[href], [role=link]")].filter((one) => {
-      const [text, around] = block(one.parentElement || one), style = getComputedStyle(one);
+      const [text, around, styles] = block(one.parentElement || one), style = getComputedStyle(one);
       if (text === one.textContent.trim() || !is_seen(one)) return false;
+      if (is_block(one) || /^inline-(flex|grid)$/.test(style.display)) return false;
+      if (DISTINCT.some((name) => style[name] !== styles[name])) return false;
       const own = [style.borderStyle, style.borderWidth, style.borderColor, style.fontFamily, style.fontStyle];
       return is_new(hash([chain(one), own, around].join(";")));
     }),
@@ -124,8 +131,10 @@ LOOK = """async ([known, rules, structure, options]) => {
       });
     },
     "scrollable-region-focusable": () => [...document.querySelectorAll("*")].filter((one) =>
-      (one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight)
-      && /auto|scroll/.test(getComputedStyle(one).overflow)),
+      one.getAttribute("tabindex") !== "0" && (one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight)
+      && /auto|scroll/.test(getComputedStyle(one).overflow)
+      && ![...one.querySelectorAll(CONTROLS)].some((control) =>
+        !control.hasAttribute("tabindex") && !control.closest("[inert]") && is_seen(control))),
   };
   for (const name of Object.keys(find).map((rule) => `data-${rule}`)) {
     for (const old of document.querySelectorAll(`[${name}]`)) old.removeAttribute(name);
@@ -148,10 +157,11 @@ run where there is no such element:
   colours, size, weight, opacity and layers of the element and of all elements around it. Rows of a table, and what is
   the same on every page, have one style each.
 - Links among text: one of each style and content of the block around it. A link that is all the text of its block
-  stands in no text.
+  stands in no text, and neither does one that is a box. A link that has another decoration, weight, slant or size than
+  the block around it can be told from its text.
 - Size of targets: a small one with another one in the circle around it, and a large one that another one overlaps by
   more than its rim. All others fulfil the rule: by "target-offset" if they are small, by "target-size" if large.
-- Regions that scroll: what has more content than room.
+- Regions that scroll: what has more content than room, and neither is nor has a control that Tab reaches.
 """
 _measured: set[str] = set()
 """The styles whose contrast was found sufficient, on any page of this worker."""
