@@ -38,6 +38,19 @@ FAULTS = {
         "<p><a href='/tiga'>Tiga</a></p><p>Baca <a href='/tiga'>Tiga</a> dahulu, lalu teruskan.</p>",
         "link-in-text-block",
     ),
+    "such a link in a heading, after one that is underlined": (
+        "h2 { font-weight: 700 } h2 a { display: inline; color: #024; text-decoration: none } h2 { color: #013 }",
+        "<h2>Baca <a href='/tiga' style='text-decoration: underline'>Tiga</a> dahulu, lalu teruskan dengan"
+        " <a href='/empat'>Empat</a>.</h2>",
+        "link-in-text-block",
+    ),
+    "links among text that are underlined, larger or boxes": (
+        "p a { display: inline; color: #024; text-decoration: none } p { color: #013 }",
+        "<p>Baca <a href='/tiga' style='text-decoration: underline'>Tiga</a> dahulu, lalu teruskan dengan"
+        " <a href='/empat' style='font-size: 2rem'>Empat</a> atau"
+        " <a href='/lima' style='display: inline-flex; padding: 8px'>Lima</a>.</p>",
+        "",
+    ),
     "such a link on a desk in light": (
         "p a { display: inline; color: #024 }"
         f"{WIDE} and (prefers-color-scheme: light) {{ p a {{ text-decoration: none }} p {{ color: #013 }} }}",
@@ -48,6 +61,18 @@ FAULTS = {
         "",
         "<div style='height: 40px; overflow: auto'><p style='height: 300px'>Panjang</p><p>Sekali</p></div>",
         "scrollable-region-focusable",
+    ),
+    "a region that scrolls and has no control that Tab reaches": (
+        "",
+        "<div style='height: 40px; overflow: auto'><p style='height: 300px'>Panjang</p><button disabled>Satu</button>"
+        "<button tabindex=-1>Dua</button><button hidden>Tiga</button>"
+        "<button style='visibility: hidden'>Empat</button><input type=hidden></div>",
+        "scrollable-region-focusable",
+    ),
+    "a region that scrolls and has a control": (
+        "",
+        "<div style='height: 40px; overflow: auto'><p style='height: 300px'>Panjang</p><button>Satu</button></div>",
+        "",
     ),
     "no alternative": ("", "<img src=''>", "image-alt"),
     "no alternative on a phone": (f"{WIDE} {{ img {{ display: none }} }}", "<img src=''>", "image-alt"),

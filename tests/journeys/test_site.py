@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 from tests.docs.scripts import ROOT
-from tests.journeys.displays import check_fits, new_context
+from tests.journeys.displays import check_fits
+from tests.waiting import BROWSER_MILLISECONDS
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("site")]
 
@@ -70,7 +71,8 @@ async def test_a_browser_shows_and_searches_the_folder(
 ) -> None:
     """Without a server; the policy of a page stops nothing that the page needs."""
     messages: list[str] = []
-    context = await new_context(chromium, viewport={"width": 360, "height": 740}, locale=locale)
+    context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale=locale)
+    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     page.on("console", lambda message: messages.append(message.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
