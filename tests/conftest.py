@@ -20,18 +20,18 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from scripts.compile_catalogues import compile_catalogues
-from tests.databases import Connections, Databases, SqliteFile, run_statement, share_compiled_statements, take_snapshot
+from tests.databases import Connections, Databases, SqliteFile, new_database, run_statement, take_snapshot
 from tests.fixed_costs import leave_out_fixed_costs
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
-from tests.sharing import load_what_is_known, load_what_workers_need, share_what_never_changes
+from tests.sharing import create_app_with, load_what_is_known, load_what_workers_need, share_what_never_changes
 from tests.sources import read_all
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
 
 from sso import clock
-from sso.app import GC_THRESHOLDS, create_app
+from sso.app import GC_THRESHOLDS
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.secrets import new_secret
@@ -353,11 +353,8 @@ async def city(
     url, made = database
     others = asyncio.all_tasks()
     settings = settings_for(url, tmp_path, **overrides)
-    app, watch = create_app(settings), Watch()
-    if _keeps_connections(request):
-        connections.keep(app.state.site.provider.db)
-    else:
-        share_compiled_statements(app.state.site.provider.db)
+    made_by = connections.database if _keeps_connections(request) else new_database
+    app, watch = create_app_with(made_by, settings), Watch()
     watch.listen(app.state.site.provider.db)
     load_what_is_known(app.state.site.provider, made)
     async with app.router.lifespan_context(app):

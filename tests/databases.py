@@ -19,7 +19,9 @@ import asyncpg
 from sqlalchemy import event
 
 from sso.platform.db import Database
+from sso.platform.db.failures import Failures
 from sso.platform.db.prepared import Plans
+from sso.settings import Settings
 
 NAMES = """SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"""
 SEQUENCES = """SELECT quote_ident(sequencename), coalesce(last_value, start_value), last_value IS NOT NULL
@@ -56,6 +58,13 @@ def share_compiled_statements(database: Database) -> None:
     if not database.is_sqlite:
         reader, writer = database._reader.sync_engine, database.engine.sync_engine
         reader.dialect, reader._compiled_cache = writer.dialect, writer._compiled_cache
+
+
+def new_database(settings: Settings) -> Database:
+    """Return a database with connections of its own."""
+    database = Database(settings)
+    share_compiled_statements(database)
+    return database
 
 
 async def run_statement(postgres: str, statement: str) -> None:
@@ -140,25 +149,28 @@ class Connections:
         self._restoring: dict[str, Any] = {}
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def keep(self, database: Database) -> None:
-        """Let a database use the connections that are open, and keep them when it is closed.
+    def database(self, settings: Settings) -> Database:
+        """Return the database of an application. It uses the connections that are open, and keeps them when it is
+        closed.
 
         Its engines have events of their own: what a test listens to ends with the test.
         """
-        place = (str(database.url.database), database.engine.pool.size())  # type: ignore[attr-defined]
+        place = (settings.effective_database_url(), settings.database_pool_size)
         if place not in self._kept:
-            known = self._kept[place] = copy(database)
+            known = self._kept[place] = Database(settings)
             share_compiled_statements(known)
             for engine in known.engines:
                 event.listen(engine.sync_engine, "connect", self._note)
         known = self._kept[place]
+        database = copy(known)
+        database._settings, database.failures = settings, Failures()
         database.engine = known.engine.execution_options()
         if database.is_sqlite:
             database._reader = known._reader.execution_options()
         else:
             database._reader = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        database.plans = known.plans
         database.close = partial(self._give_back, database)  # type: ignore[method-assign]
+        return database
 
     def _note(self, connection: Any, _record: Any) -> None:
         self._opened.add(connection.driver_connection)
@@ -180,8 +192,8 @@ class Connections:
 
     async def close(self, name: str = "") -> None:
         """Close the connections to the database ``name`` (of SQLite, its path), or all connections."""
-        for place in list(self._kept):
-            if name in ("", place[0]):
+        for place, database in list(self._kept.items()):
+            if name in ("", database.url.database):
                 await self._kept.pop(place).close()
         for place_name in list(self._restoring):
             if name in ("", place_name):

@@ -8,7 +8,7 @@ application reads at its start, because each test begins with the same rows: :fu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cache, partial
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ import httpcore2 as httpcore
 import orjson
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 import sso.app
@@ -31,7 +32,7 @@ from sso.http.common.late_areas import LateArea, complete
 from sso.http.common.late_routes import LateRoute
 from sso.http.common.pages import environment
 from sso.oidc.provider import Provider
-from sso.platform.db import read_versions
+from sso.platform.db import Database, migrate, read_versions
 from sso.settings import Settings
 
 
@@ -59,6 +60,7 @@ def share_what_never_changes() -> None:
     assets._read = cache(assets._read)  # type: ignore[assignment]
     httpcore.default_ssl_context = cache(httpcore.default_ssl_context)
     _share_migrations()
+    migrate.head_revision = cache(migrate.head_revision)
     sso.app.DirectRoutes = KnownRoutes  # type: ignore[misc]
     registry.stored_metadata = _stored_metadata
 
@@ -75,6 +77,17 @@ def _stored_metadata(data: dict[str, object]) -> ClientMetadata:
             _metadata.clear()
         _metadata[key] = stored_metadata(data)
     return _metadata[key]
+
+
+def create_app_with(made_by: Callable[[Settings], Database], settings: Settings) -> FastAPI:
+    """Return an application whose database is made by ``made_by``: engines that are replaced at once were a twentieth
+    of an empty test."""
+    usual = sso.app.Database
+    sso.app.Database = made_by  # type: ignore[misc, assignment]
+    try:
+        return sso.app.create_app(settings)
+    finally:
+        sso.app.Database = usual  # type: ignore[misc]
 
 
 def load_what_workers_need(settings: Settings) -> None:
