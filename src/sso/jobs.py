@@ -337,8 +337,7 @@ async def _run_all(run: Run) -> list[Exception]:
         results[job.name] = job_runs.RunResult(started, clock.now(), milliseconds, rows, repr(error) if error else None)
         await run.keep()
     async with run.provider.db.write() as session:
-        for name, result in sorted(results.items()):
-            await job_runs.record_run(session, name, result)
+        await job_runs.record_runs(session, results)
     return errors
 
 

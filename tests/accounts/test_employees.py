@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.arranged import sign_in
 from tests.citizens import SENDING, notices, post
+from tests.scheduled import run_jobs
 from tests.support import PASSWORD, City, RelyingParty, Statements
 
 from sso import clock
@@ -31,7 +32,7 @@ from sso.identity.users import store
 from sso.identity.users.models import Identifier, User
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import UserError, create_users, find
-from sso.jobs import RowsFailed, clear_up
+from sso.jobs import RowsFailed
 from sso.platform.actor import CLI, Actor
 from sso.platform.audit.models import AuditEvent
 from sso.platform.db import bump_version, new_id
@@ -166,18 +167,18 @@ async def test_an_employment_begins_and_ends_by_time(city: City) -> None:
     party, now = await application(city), clock.now()
     times = {"valid_from": now + timedelta(days=1), "valid_until": now + timedelta(days=3)}
     await hire(city, unit_id=await unit(city), position="Perawat", **times)
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert (await signs_in(city, NIP), (await facts(city))[0]) == (False, ["citizen"])
     clock.advance(timedelta(days=2).total_seconds())
     async with city.browser() as browser:
         tokens = await browser.tokens(party, scope="openid employee", username=NIP)
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "role_times", "employments")
         assert (await facts(city))[0] == ["citizen", "employee"]
         tokens = await browser.tokens(party, scope="openid employee")
         assert tokens.claims()["position"] == "Perawat"
     clock.advance(timedelta(days=2).total_seconds())
     assert not await signs_in(city, NIP), "before the job has run"
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert await facts(city) == (["citizen"], [("Perawat", False)])
     async with city.provider.db.read() as session:
         (employment,) = (await session.execute(select(Employment))).scalars()
@@ -352,7 +353,7 @@ async def test_a_cancelled_membership_does_not_keep_the_employment(city: City) -
     await dismiss(city, "budi")
     assert (await facts(city, "budi"))[0] == ["citizen"]
     clock.advance(timedelta(hours=2).total_seconds())
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert (await facts(city))[0] == ["citizen"]
 
 
@@ -373,11 +374,11 @@ async def test_the_job_goes_on_after_a_user_whose_employment_cannot_end(
     monkeypatch.setattr(employments, "end_nip", fails_once)
     clock.advance(timedelta(hours=2).total_seconds())
     with pytest.raises(RowsFailed, match=r"1 of 2 failed, the first with UserError\('this one cannot end'\)"):
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "role_times", "employments")
     assert (await facts(city, first))[0] == ["citizen", "employee"]
     assert (await facts(city, second))[0] == ["citizen"]
     monkeypatch.undo()
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert (await facts(city, first))[0] == ["citizen"]
 
 
@@ -440,7 +441,7 @@ async def test_who_has_only_the_nip_signs_in_with_it_until_there_is_something_el
     soon = clock.now() + timedelta(hours=1)
     await hire(city, "rina", valid_until=soon)
     clock.advance(timedelta(hours=2).total_seconds())
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert await facts(city, "rina") == (["citizen"], [])
     party = city.relying_party("warga")
     async with city.browser() as browser:
@@ -473,7 +474,7 @@ async def test_a_user_whose_roles_cannot_be_compared_stops_nobody(city: City, mo
 
     monkeypatch.setattr(access_changes, "_compare", compare)
     with pytest.raises(RowsFailed, match="cannot be compared"):
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "role_times", "employments")
     assert compared == [other]
     async with city.provider.db.read() as session:
         left = (await session.execute(select(PendingAccessChange.user_ids))).scalars().all()

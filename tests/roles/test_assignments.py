@@ -12,6 +12,7 @@ from sqlalchemy import select
 from tests.api.conftest import Api, person_with, program
 from tests.conformance.test_shared_signals import Receiver
 from tests.roles.conftest import Office
+from tests.scheduled import run_jobs
 from tests.support import City
 
 from sso import clock
@@ -19,7 +20,6 @@ from sso.accounts import access_changes
 from sso.accounts.access_changes import access_changed
 from sso.identity.groups.models import AccessClock, Membership, PendingAccessChange, RoleAssignment
 from sso.identity.sessions.models import SessionClient
-from sso.jobs import clear_up
 from sso.platform.actor import Actor
 from sso.platform.audit.models import AuditEvent
 from sso.ssf.events import SESSION_REVOKED, TOKEN_CLAIMS_CHANGE
@@ -204,7 +204,7 @@ async def test_a_session_ends_with_the_role_where_the_application_wants_it(city:
         party = city.relying_party("sinyal")
         assert (await party.refresh(tokens["refresh_token"])).status == 400
         again = await browser.tokens(party, scope=TOLD)
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "role_times")
         assert (await party.userinfo(again["access_token"])).status_code == 200, "the job ends nothing a second time"
     assert (await api.get(f"/role-assignments/{kept['id']}"))["ended_by"] is None
 
@@ -216,11 +216,11 @@ async def test_what_ends_by_time_is_followed_by_a_job(city: City, office: Office
     await given(api, "sinyal", role="chief", group_id=str(office.units["PKM-1"]), valid_until=until.isoformat())
     async with city.browser() as browser:
         tokens = await browser.tokens(city.relying_party("sinyal"), username="dewi", scope=TOLD)
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "role_times")
         party = city.relying_party("sinyal")
         assert (await party.userinfo(tokens["access_token"])).status_code == 200
     clock.advance(timedelta(minutes=11))
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times")
     async with city.provider.db.read() as session:
         assert (await session.execute(select(SessionClient.ended_at))).scalar_one() is not None
         looked = await session.scalar(select(AccessClock.looked_until).where(AccessClock.name == "roles"))

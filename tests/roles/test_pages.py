@@ -14,6 +14,7 @@ from tests.arranged import sign_in
 from tests.citizens import SENDING
 from tests.roles.conftest import Office
 from tests.roles.test_assignments import TOLD, give, given
+from tests.scheduled import run_jobs
 from tests.support import Browser, City, Forms, form_of, main_of
 
 from sso import clock
@@ -21,7 +22,6 @@ from sso.http.admin.unit_roles import SHOWN as UNIT_SHOWN
 from sso.http.console.roles import SHOWN
 from sso.identity.groups.models import AccessReview, RoleAssignment
 from sso.identity.users.service import find, set_roles
-from sso.jobs import clear_up
 from sso.platform.audit.models import AuditEvent
 from sso.platform.outbox.models import Delivery
 from sso.setup.content_checks import unit_codes
@@ -288,9 +288,9 @@ async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, offi
     [review] = await api.get("/access-reviews", client_id="sinyal")
     assert (review["status"], review["unconfirmed"]) == ("running", 2)
     clock.advance(timedelta(days=4))
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "access_reviews")
     clock.advance(timedelta(days=8))
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "access_reviews")
     api = await program(city)
     review = await api.get(f"/access-reviews/{review['id']}")
     assert (review["status"], review["unconfirmed"], review["ended_unconfirmed"]) == ("done", 2, True)

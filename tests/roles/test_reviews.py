@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 from tests.citizens import SENDING
 from tests.roles.conftest import Office
+from tests.scheduled import run_jobs
 from tests.support import City
 
 from sso import clock
@@ -17,7 +18,6 @@ from sso.accounts.role_files import EVERYTHING
 from sso.clients.models import ClientRow
 from sso.clients.registry import SANDBOX
 from sso.identity.groups.models import AccessReview
-from sso.jobs import clear_up
 from sso.platform.actor import CLI, Actor
 from sso.platform.outbox.models import Delivery
 
@@ -78,7 +78,7 @@ async def test_administrators_review_an_application_without_an_owner(city: City,
         assert await reviews.waiting_for_administrators(session, clock.now(), 5) == [("sinyal", 1)]
     for days in (4, 8):
         clock.advance(timedelta(days=days))
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "role_times", "access_reviews")
     async with city.provider.db.read() as session:
         rows = (
             await session.execute(select(Delivery).where(Delivery.kind == "notice").order_by(Delivery.id))

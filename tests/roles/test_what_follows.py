@@ -16,6 +16,7 @@ from tests.arranged import signed_in
 from tests.conformance.test_shared_signals import Receiver
 from tests.given_access import register
 from tests.roles.conftest import Office
+from tests.scheduled import run_jobs
 from tests.support import Browser, City, Tokens
 from tests.waiting import until
 
@@ -32,7 +33,6 @@ from sso.identity.groups.models import RoleAssignment, UnitAdministrator
 from sso.identity.groups.schemas import GroupChange
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.users import store as users
-from sso.jobs import clear_up
 from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
 from sso.ssf.events import SESSION_REVOKED, TOKEN_CLAIMS_CHANGE
@@ -81,7 +81,7 @@ class Followed:
     async def later(self, time: timedelta) -> None:
         """Let time pass, and the jobs run."""
         clock.advance(time.total_seconds())
-        await clear_up(self.city.provider)
+        await run_jobs(self.city.provider, "role_times", "employments")
         party = self.city.relying_party("sinyal")
         tokens = await party.token(grant_type="client_credentials", scope="ssf.read ssf.manage")
         self.receiver.token = tokens["access_token"]
@@ -266,7 +266,7 @@ async def test_applications_are_told_of_the_work_of_an_employee(followed: Follow
     await _hire(followed, "joko", nip="199003152024212002")
     assert await followed.told() == [], "joko did not grant the scope"
     await _hire(followed, "dewi", valid_from=now + DAY, position="Perawat", **about)
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert await followed.told() == [], "the employment begins tomorrow"
     await followed.later(DAY)
     assert await followed.told() == [{**work, **unit}]
@@ -275,7 +275,7 @@ async def test_applications_are_told_of_the_work_of_an_employee(followed: Follow
     assert await followed.told() == [{"position": "Bidan"}], "only what changed"
     await _hire(followed, "dewi", position="Bidan", **times, **about)
     await _dismiss(followed, "dewi", now + 8 * DAY)
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert await followed.told() == [], "nothing that applications see has changed"
     await followed.later(8 * DAY)
     nothing = dict.fromkeys((*work, *unit))
@@ -326,11 +326,11 @@ async def test_a_grant_that_is_newer_than_the_own_loss_stays(followed: Followed)
         new = NewAssignment("chief", "r", user_id=city.users[name], valid_until=now + timedelta(minutes=minutes))
         await followed.change(give, "sinyal", [new], giver=COMMAND, actor=CLI)
     await followed.sign_in("dewi", "siti", at=("sinyal",))
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     clock.advance(timedelta(minutes=20).total_seconds())
     tokens = await followed.sign_in("dewi", at=("sinyal",), scope=SCOPE + " offline_access")
     clock.advance(timedelta(minutes=20).total_seconds())
-    await clear_up(city.provider)
+    await run_jobs(city.provider, "role_times", "employments")
     assert await followed.over() == {("siti", "sinyal")}
     assert (await city.relying_party("sinyal").refresh(tokens["refresh_token"])).status == 200
 

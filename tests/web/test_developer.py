@@ -15,6 +15,7 @@ from tests.arranged import signed_in as signed_in
 from tests.citizens import SENDING
 from tests.conftest import CATALOGUE
 from tests.oidc.test_attributes import declare
+from tests.scheduled import run_jobs
 from tests.support import ISSUER, PASSWORD, Browser, City, Forms, query_of
 
 from sso import clock
@@ -25,7 +26,6 @@ from sso.http.developer.quick_start import STACKS
 from sso.identity.users import store
 from sso.identity.users.schemas import NewUser
 from sso.identity.users.service import create_users, set_roles
-from sso.jobs import clear_up
 from sso.platform.outbox.models import Delivery
 from sso.portal.redirect_uri_advice import advise
 
@@ -477,7 +477,7 @@ async def test_an_owner_is_reminded_before_a_secret_ends(city: City, dimas: Brow
     await post(dimas, await dimas.open(path), choice="make antrean-sandbox", valid="90")
     for days, count in ((60, 0), (20, 1), (1, 1)):
         clock.advance(timedelta(days=days).total_seconds())
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "secret_reminders")
         async with city.provider.db.read() as session:
             found = (await session.execute(select(Delivery).where(Delivery.kind == "notice"))).scalars().all()
         assert len([one for one in found if one.payload["notice"] == "secret_expires"]) == count

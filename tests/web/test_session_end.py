@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.arranged import sign_in
 from tests.citizens import NEW_PASSWORD, post
+from tests.scheduled import run_jobs
 from tests.support import PASSWORD, Browser, City, Statements
 
 from sso import clock
@@ -17,7 +18,6 @@ from sso.accounts.sign_in.session_end import end_of
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.sessions.store import EndedSession
 from sso.identity.users.models import User
-from sso.jobs import clear_up
 from sso.platform.actor import Actor
 
 pytestmark = pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}], ids=[""])
@@ -96,7 +96,7 @@ async def test_a_session_that_the_job_ended_says_the_same(city: City) -> None:
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
         clock.advance(city.settings.session_idle_timeout + timedelta(minutes=1))
-        await clear_up(city.provider)
+        await run_jobs(city.provider, "expired_sessions")
         assert REASONS["unused"] in (await browser.open("/login")).text
 
 

@@ -7,6 +7,7 @@ lease ends by itself and another process takes it. This works in the same way on
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,8 @@ JOBS = "jobs"
 LEASE = timedelta(seconds=60)
 """How long a process that died keeps others from running the jobs."""
 MAX_ERROR_CHARS = 200
+REPLACED = ("held_until", "started_at", "finished_at", "milliseconds", "rows", "error")
+"""What the next run of a job replaces."""
 
 
 class JobRun(Base):
@@ -98,13 +101,24 @@ async def give_up_lease(session: AsyncSession, name: str, holder: uuid.UUID, now
 
 async def record_run(session: AsyncSession, name: str, result: RunResult) -> None:
     """Store the result of the last run of a job."""
-    values = {
-        "held_until": result.finished_at, "started_at": result.started_at, "finished_at": result.finished_at,
-        "milliseconds": result.milliseconds, "rows": result.rows,
-        "error": result.error[:MAX_ERROR_CHARS] if result.error else None,
-    }  # fmt: skip
-    statement = insert_for(session)(JobRun).values(name=name, **values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    await record_runs(session, {name: result})
+
+
+async def record_runs(session: AsyncSession, results: Mapping[str, RunResult]) -> None:
+    """Store the results of the last runs of jobs by their names, in one statement."""
+    if not results:
+        return
+    statement = insert_for(session)(JobRun.__table__)
+    new = {column: statement.excluded[column] for column in REPLACED}
+    rows = [
+        {
+            "name": name, "held_until": result.finished_at, "started_at": result.started_at,
+            "finished_at": result.finished_at, "milliseconds": result.milliseconds, "rows": result.rows,
+            "error": result.error[:MAX_ERROR_CHARS] if result.error else None,
+        }
+        for name, result in sorted(results.items())
+    ]  # fmt: skip
+    await session.execute(statement.on_conflict_do_update(index_elements=["name"], set_=new), rows)
 
 
 async def runs(session: AsyncSession) -> list[JobRun]:
