@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft7Validator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -27,7 +28,19 @@ from sso import __version__
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements/run.txt"
 PROJECT = f"pkg:pypi/sso@{__version__}"
+_PLAIN_ADDRESS = re.compile(r"https://[a-z0-9.-]+(?:/[A-Za-z0-9._~-]*)*(?:#[A-Za-z0-9._~-]*)?")
+"""Addresses that are valid without more: the parser of the validator takes 20 ms for each."""
 _LOCKED = re.compile(r"^([a-zA-Z0-9._-]+)==([^ ;\\]+)", re.M)
+
+
+_FORMATS = Draft7Validator.FORMAT_CHECKER
+_parse_address, _raised = _FORMATS.checkers["iri-reference"]
+
+
+@_FORMATS.checks("iri-reference", _raised)
+def is_address(text: object) -> bool:
+    """Tell whether a text is an address, as the validator asks: only one that is not plain is parsed."""
+    return bool(isinstance(text, str) and _PLAIN_ADDRESS.fullmatch(text)) or bool(_parse_address(text))
 
 
 def locked(lock: Path = LOCK) -> dict[str, str]:

@@ -26,6 +26,7 @@ from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
 from tests.sharing import create_app_with, load_what_is_known, load_what_workers_need, share_what_never_changes
 from tests.sources import read_all
+from tests.starts import Start, look_at_start
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
 from tests.waiting import listens, wait_until
 from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
@@ -226,6 +227,13 @@ def once_for_all_workers(run_dir: Path, name: str, work: Callable[[], Any]) -> A
         if not kept.exists():
             kept.write_bytes(pickle.dumps(work()))
         return pickle.loads(kept.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def server_start(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """What a start of the server imports."""
+    start: Start = once_for_all_workers(run_dir, "start", lambda: look_at_start(tmp_path_factory.mktemp("start")))
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import once_for_all_workers
+from tests.starts import Start
 from tests.support import ISSUER, SECRET_KEY
 from typer.testing import CliRunner
 
@@ -113,14 +114,6 @@ def test_lists_import_what_they_show_and_nothing_more(sqlite_template: tuple[Pat
         assert loaded[" ".join(words)].isdisjoint(unused), (words, loaded[" ".join(words)] & unused)
 
 
-START = """
-import gc, sys
-from sso.cli.serve import application
-from sso.identity.users.identifiers import meanings
-application()
-meanings("siti.rahayu")
-print(gc.isenabled(), *sys.modules)
-"""
 NOT_FOR_THE_START = {
     "aiosmtplib", "alembic", "asyncpg", "httpcore2", "httpx2", "maxminddb", "passlib", "phonenumbers", "PIL", "redis",
     "rich", "segno", "sso.http.admin", "sso.http.api", "sso.http.console", "sso.http.developer", "webauthn", "yaml",
@@ -128,16 +121,11 @@ NOT_FOR_THE_START = {
 }  # fmt: skip
 
 
-def test_a_server_starts_without_what_it_may_need_later(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")} | {
-        "SSO_ISSUER": "http://localhost:8000", "SSO_DATA_DIR": str(tmp_path),
-    }  # fmt: skip
-    command = [sys.executable, "-c", START]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
-    collecting, *loaded = done.stdout.split()
-    assert collecting == "False", "nothing is collected as garbage before the start is over"
-    assert set(loaded).isdisjoint(NOT_FOR_THE_START), set(loaded) & NOT_FOR_THE_START
-    assert {"fastapi", "sso.http.protocol", "sso.http.account"} <= set(loaded)
+def test_a_server_starts_without_what_it_may_need_later(server_start: Start) -> None:
+    loaded = set(server_start.started)
+    assert not server_start.collecting, "nothing is collected as garbage before the start is over"
+    assert loaded.isdisjoint(NOT_FOR_THE_START), loaded & NOT_FOR_THE_START
+    assert {"fastapi", "sso.http.protocol", "sso.http.account"} <= loaded
 
 
 COLLECT = """

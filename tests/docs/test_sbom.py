@@ -23,6 +23,13 @@ def test_the_sbom_is_valid(bom: Any) -> None:
     assert script("sbom").mistakes(bom) == ""
 
 
+def test_the_sbom_is_not_valid_with_an_address_that_is_none(bom: Any) -> None:
+    first, *others = bom["components"]
+    for address in ("https://a b", "https://pypi.org/<x>", "https://pypi.org/%zz"):
+        wrong = {**first, "externalReferences": [{"type": "website", "url": address}]}
+        assert script("sbom").mistakes({**bom, "components": [wrong, *others[:2]]}), address
+
+
 def test_the_sbom_names_every_locked_package_with_its_hashes(bom: Any) -> None:
     locked = script("sbom").locked()
     lines = re.findall(r"^\S+==", (ROOT / "requirements/run.txt").read_text(), re.M)

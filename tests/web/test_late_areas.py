@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import httpx2 as httpx
 from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from tests.starts import Start
 
 from sso.app import LATE_AREAS
 from sso.http.common.late_areas import LateArea, complete
 from sso.http.common.late_routes import new_router
-
-LOOK = """
-import json, sys
-from sso.app import create_app, every_router
-from sso.http.common import pages
-from sso.schema import metadata
-from sso.settings import Settings
-create_app(Settings(_env_file=None, data_dir=sys.argv[1]))
-pages.prepare()
-before, tables = set(sys.modules), set(metadata.tables)
-every_router()
-print(json.dumps([sorted(before), sorted(set(metadata.tables) - tables)]))
-"""
 
 
 def area(calls: list[str]) -> LateArea:
@@ -99,11 +82,9 @@ def test_every_path_of_an_area_begins_as_the_area_says() -> None:
             assert any(route.path == start or route.path.startswith(f"{start}/") for start in beginnings), route.path
 
 
-def test_a_start_imports_no_page_of_a_late_area_and_every_table(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    command = [sys.executable, "-c", LOOK, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
-    modules, late_tables = json.loads(done.stdout)
+def test_a_start_imports_no_page_of_a_late_area_and_every_table(server_start: Start) -> None:
     late = ("sso.http.admin", "sso.http.api", "sso.http.developer", "sso.http.console")
-    assert [name for name in modules if name.startswith(late)] == []
-    assert late_tables == [], "a table that statements of another process may name is declared at the start"
+    assert [name for name in server_start.prepared if name.startswith(late)] == []
+    assert server_start.late_tables == [], (
+        "a table that statements of another process may name is declared at the start"
+    )
