@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Browser
-from tests.journeys.displays import Display, Rules, check_displays, new_context
+from tests.journeys.displays import Display, Rules, check_displays, check_keyboard, new_context
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 PAGE = """<!doctype html><html lang=id><title>Halaman</title><style>
@@ -120,3 +120,15 @@ async def test_a_fault_is_found_and_named(chromium: Browser, fault: str) -> None
         found = str(error)
     assert expected in found
     assert bool(expected) == bool(found)
+
+
+async def test_the_keyboard_goes_again_through_a_page_that_has_got_another_control(chromium: Browser) -> None:
+    context = await new_context(chromium)
+    page = await context.new_page()
+    await page.goto("data:text/html," + quote(PAGE % ("", "<p>Dua kali</p>")))
+    await check_keyboard(page)
+    await page.evaluate("document.querySelector('main').append(document.createElement('input'))")
+    await page.evaluate("document.querySelector('input').style.outline = 'none'")
+    with pytest.raises(AssertionError, match="the focus cannot be seen"):
+        await check_keyboard(page)
+    await context.close()
