@@ -326,7 +326,7 @@ async def other_ways(browser: Browser, party: RelyingParty, its: dict[str, Any])
 
 
 async def test_a_resource_server_is_not_told_whose_roles_they_are(city: City) -> None:
-    await register(city, "peladen", ["operator"], type="service", scope="", resource_identifier=FOREIGN_API)
+    await register(city, "peladen", ["operator"], scope=SCOPE, resource_identifier=FOREIGN_API)
     for client_id, form in (("depan", "jwt"), ("depan-buram", "opaque")):
         await register(city, client_id, ["operator"], audience=FOREIGN_API, access_token_format=form)
         await give(city, client_id, "operator", user="siti")
