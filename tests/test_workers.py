@@ -67,7 +67,10 @@ def run(directory: Path, text: str, *options: str) -> tuple[int, str]:
     )
     (directory / "test_file.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--workers=2", *options, "."]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    # Not the directory of this run: pytest takes the rights of other users away from it, among them PostgreSQL's.
+    temporary = directory / "temporary"
+    temporary.mkdir(exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "PYTEST_DEBUG_TEMPROOT": str(temporary)}
     for name in (NAME, "PYTEST_ADDOPTS"):
         environment.pop(name, None)
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120)
