@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -18,7 +19,7 @@ from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
 from tests.ports import free_ports
 from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until
 
 from sso import clock
 from sso.identity.groups.models import RoleAssignment
@@ -28,7 +29,12 @@ from sso.settings import Settings
 
 HERE = Path(__file__).parent
 SSO = str(Path(sys.executable).with_name("sso"))
-CLIENTS = ("openid-client", "authlib", "authlib-jwt", "apache", "php", "passport")
+CLIENTS = (
+    "openid-client", "authlib", "authlib-jwt", "apache", "php", "phpfile", "passport", "allauth", "allauth-basic",
+    "jose", "jose-es256", "spring", "spring-client", "caller", "stranger", "gerbang", "dokuwiki",
+)  # fmt: skip
+"""The applications of the catalogue with a secret. All are made before the server starts: it learns of changes within a
+second."""
 LISTENING = ("apache", "php", "passport", "page", "allauth", "spring", "phpfile", "phpcas", "modcas")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
@@ -60,10 +66,23 @@ class Server:
         """Give siti a role of an application."""
         run_apart(_give(settings_for(self.environment["SSO_DATABASE_URL"], self.directory), client_id, role))
 
-    def make_secrets(self, *clients: str) -> None:
-        """Make a client secret for each of ``clients``, and keep it in ``secrets``."""
-        printed = self.sso_lines(*(["clients", "secret", client] for client in clients))
-        self.secrets |= zip(clients, printed, strict=True)
+    def make_secret(self, client_id: str, method: str) -> None:
+        """Make a secret for an application that was registered while the server runs, and keep it in ``secrets``.
+
+        Args:
+            client_id: the application.
+            method: how it authenticates: client_secret_basic or client_secret_post.
+        """
+        (secret,) = self.sso_lines(["clients", "secret", client_id])
+        self.secrets[client_id] = secret
+        sent: dict[str, Any] = {"data": {"token": "none"}, "auth": (client_id, secret)}
+        if method == "client_secret_post":
+            sent = {"data": {"token": "none", "client_id": client_id, "client_secret": secret}}
+
+        def is_known() -> bool:
+            return httpx.post(f"{self.issuer}/introspect", timeout=60, **sent).status_code == 200
+
+        wait_until(lambda: all(is_known() for _ in range(10)))  # each of the two processes learns of it by itself
 
 
 async def _give(settings: Settings, client_id: str, role: str) -> None:

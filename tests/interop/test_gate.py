@@ -208,7 +208,6 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             }
             commands.append(["gate", "config", "gerbang", *itertools.chain(*options.items())])
             made.ports[kind], made.folders[kind] = port, folder
-        server.make_secrets("gerbang")
         old = made.folders["nginx"] / "sso-gate.conf"
         old.touch(mode=0o644)
         run_commands(server.environment, server.directory, *commands)

@@ -71,7 +71,6 @@ def wiki(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     (folder / "plugins/authgate").mkdir()
     shutil.copy(PROGRAMS / "dokuwiki_auth.php", folder / "plugins/authgate/auth.php")
     (folder / "prepend.php").write_text(PREPEND.format(folder))
-    server.make_secrets("dokuwiki")
     hashed = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     lines = [f'{OLD_ID},joko,{NAME},"{hashed}"', f'pegawai18,wati,Wati,"{hashed}"']
     (folder / "users.csv").write_text("\n".join(["local_user_id,username,name,password_hash", *lines]) + "\n")

@@ -48,7 +48,6 @@ def program(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     php = shutil.which("php")
     assert php, "PHP is missing: apt-get install php-cli php-curl"
     data, port = tmp_path_factory.mktemp("php"), server.ports["phpfile"]
-    server.make_secrets("phpfile")
     hashed = subprocess.run(
         [php, "-r", f"echo password_hash('{DOOR}', PASSWORD_BCRYPT, ['cost' => 4]);"], capture_output=True
     )

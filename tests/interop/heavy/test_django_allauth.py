@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.interop]
     ids=["client_secret_post", "client_secret_basic"],
 )
 def test_django_allauth_signs_in(server: Server, client_id: str, setting: dict[str, str], tmp_path: Path) -> None:
-    server.make_secrets(client_id)
     port = server.ports["allauth"]
     environment = {
         **os.environ,

@@ -57,7 +57,7 @@ def registered(server: Server, client_id: str) -> tuple[int, dict[str, str]]:
     file = server.directory / f"{client_id}.yaml"
     file.write_text(yaml.safe_dump({"catalogue": f"panduan-{client_id}", "applications": [entry]}))
     server.sso("clients", "apply", str(file))
-    server.make_secrets(client_id)
+    server.make_secret(client_id, entry.get("token_endpoint_auth_method", "client_secret_basic"))
     return port, {there: here, "https://masuk.kota.example": server.issuer}
 
 

@@ -49,7 +49,6 @@ def verified(server: Server, *tokens: dict[str, str]) -> list[str]:
 
 
 def test_python_jose_verifies_tokens_before_and_after_a_rotation(server: Server) -> None:
-    server.make_secrets("jose", "jose-es256")
     made, other = tokens_of(server, "jose"), tokens_of(server, "jose-es256")
     ours = [
         {"token": made["id_token"], "audience": "jose", "algorithm": "RS256", "access_token": made["access_token"]},

@@ -52,7 +52,6 @@ def access_token(server: Server, client_id: str) -> str:
 
 
 def test_a_spring_resource_server_checks_access_tokens(server: Server, tmp_path: Path) -> None:
-    server.make_secrets("spring", "caller", "stranger")
     port = free_ports(len(WAYS))
     addresses: dict[tuple[str, str], str] = {}
     with ExitStack() as running:
@@ -71,7 +70,6 @@ def test_a_spring_resource_server_checks_access_tokens(server: Server, tmp_path:
 
 @pytest.mark.parametrize("version", ["3.5.7", "4.0.7"])
 def test_a_spring_client_signs_in(server: Server, version: str, tmp_path: Path) -> None:
-    server.make_secrets("spring-client")
     port = server.ports["spring"]
     client = "spring.security.oauth2.client."
     values = {
