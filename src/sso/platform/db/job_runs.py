@@ -105,7 +105,7 @@ async def record_run(session: AsyncSession, name: str, result: RunResult) -> Non
 
 
 async def record_runs(session: AsyncSession, results: Mapping[str, RunResult]) -> None:
-    """Store the results of the last runs of jobs by their names, in one statement."""
+    """Store the results of the last runs of jobs by their names."""
     if not results:
         return
     statement = insert_for(session)(JobRun.__table__)
