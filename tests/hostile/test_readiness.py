@@ -137,11 +137,12 @@ async def test_a_write_that_finds_the_disk_full_is_a_reason_for_a_while(
 @pytest.mark.own_connections
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 async def test_a_full_disk_of_postgresql(
-    city: City, small_disk: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record
+    city: City, small_disk: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     monkeypatch.setattr(health, "WRITE_SECONDS", 0.0)
-    owner = (run_dir / "pg").stat().st_uid
-    os.chown(small_disk, owner, -1)
+    async with city.provider.db.engine.connect() as connection:
+        data_directory = await connection.scalar(text("SHOW data_directory"))
+    os.chown(small_disk, Path(data_directory).stat().st_uid, -1)
     for parent in (small_disk, *small_disk.parents[:4]):  # tmp_path is closed to others
         parent.chmod(parent.stat().st_mode | 0o011)
     name = f"small_{os.getpid()}"
