@@ -35,7 +35,7 @@ from sso.http.common.stopping import delay_stop
 from sso.http.common.tracing import TracedRequests
 from sso.identity.authn.passwords import Passwords
 from sso.identity.notifications import MESSAGE, NOTICE
-from sso.jobs import run_jobs
+from sso.jobs import run_jobs, run_together
 from sso.logout.end_sessions import BACKCHANNEL_LOGOUT, backchannel_logout
 from sso.logout.lost_ends import follow_ends
 from sso.logs import configure_logging
@@ -363,9 +363,7 @@ async def _keep_working(site: Site, stop: asyncio.Event) -> None:
     begin again: a process whose work has stopped in part would go on with what it knew then."""
     while not stop.is_set():
         try:
-            async with asyncio.TaskGroup() as group:
-                for work in _work(site, stop):
-                    group.create_task(work)
+            await run_together(_work(site, stop))
         except* Exception:
             log.exception("the work in the background failed and begins again")
             await clock.pause(stop, RETRY_SECONDS)

@@ -91,7 +91,7 @@ VIEWS = (
     View("apps", "siti", "/apps?q=pajak", 360, "dark"),
     View("consent", "siti", ASKED + "&prompt=consent", 360, "light"),
     View("select-account", "siti dimas", ASKED + "&prompt=select_account", 360, "dark"),
-    View("developer", "dimas", "/developer/new", 1280, "light", "en-GB"),
+    View("developer", "budi", "/developer/new", 1280, "light", "en-GB"),
     View("apps-wide", "budi", "/apps", 1280, "light", "en-GB", height=560),
     View("developer-list", "budi", "/developer", 360, "light"),
     View("sandbox", "budi", "/developer/apps/contoh-gambar", 1280, "dark"),

@@ -31,7 +31,7 @@ def worker() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    from sso.jobs import run_jobs
+    from sso.jobs import run_jobs, run_together
     from sso.logout.lost_ends import follow_ends
     from sso.observability import Observer, traces_of
     from sso.platform.outbox import Worker
@@ -57,9 +57,7 @@ async def _work(settings: Settings) -> None:
             if traces is not None:
                 closing.push_async_callback(asyncio.to_thread, traces.close)
             closing.push_async_callback(provider.close)
-            async with asyncio.TaskGroup() as group:  # if a part fails, all end; the supervisor starts the command anew
-                for part in work:
-                    group.create_task(part)
+            await run_together(work)  # if a part fails, all end; the supervisor starts the command anew
 
 
 def _metrics(settings: Settings, observer: Observer) -> Observer:
