@@ -118,7 +118,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make virtual environments: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
-	$(PIP) --require-hashes -r requirements/run.txt
+	$(BIN)/python scripts/install_packages.py requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -127,7 +127,7 @@ $(COMPILED): $(CATALOGUES) | $(VENV)/run.stamp
 	@touch $(COMPILED)
 
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
-	$(PIP) --require-hashes -r requirements/dev.txt
+	$(BIN)/python scripts/install_packages.py requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q src  # here once, instead of in each worker of the tests
 	@touch $@ $(VENV)/run.stamp
