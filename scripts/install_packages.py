@@ -1,8 +1,8 @@
-"""Install the packages of a lock file into the environment that runs this, with one pip for each processor core.
+"""Install the packages of a lock file into the environment that runs this, with several pips at once.
 
-pip installs one package after the other, and compiles each to bytecode on one core: half of the time of an
-installation on two cores. A lock file names every package with its version and hashes, so that the order does not
-matter and pip has nothing to resolve; ``pip check`` says afterwards whether one is missing.
+pip installs one package after the other, and compiles each to bytecode on one core: on two cores, this takes half of
+the time. A lock file names every package with its version and hashes, so that the order does not matter and pip has
+nothing to resolve; ``tests/docs/test_install_packages.py`` checks that no requirement is missing in a lock file.
 
     .venv/bin/python scripts/install_packages.py requirements/run.txt
 """
@@ -17,8 +17,10 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-INSTALL = [*PIP, "install", "--quiet", "--no-deps", "--no-compile", "--require-hashes", "-r"]
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+INSTALL = [*PIP, "install", "--no-deps", "--no-compile", "--require-hashes", "-r"]
+MAX_PIPS = 4
+"""More do not make it faster: each takes half a second to start, and the packages come from one place."""
 COMPILE = [sys.executable, "-m", "compileall", "-qq", "-j", "0", sysconfig.get_path("purelib")]
 
 
@@ -41,7 +43,7 @@ def main() -> int:
     lock = Path(sys.argv[1]).read_text()
     with tempfile.TemporaryDirectory() as folder:
         running = []
-        for number, text in enumerate(split(lock, os.cpu_count() or 1)):
+        for number, text in enumerate(split(lock, min(os.cpu_count() or 1, MAX_PIPS))):
             part = Path(folder, f"{number}.txt")
             part.write_text(text)
             running.append(subprocess.Popen([*INSTALL, str(part)]))  # noqa: S603
@@ -49,7 +51,7 @@ def main() -> int:
             return 1
     # A file that cannot be compiled is not imported either, such as a template of a package.
     subprocess.run(COMPILE, check=False)  # noqa: S603
-    return subprocess.run([*PIP, "check"], stdout=subprocess.DEVNULL, check=False).returncode  # noqa: S603
+    return 0
 
 
 if __name__ == "__main__":
