@@ -30,7 +30,7 @@ MEMBERS = {
         (asyncpg.Connection, "_protocol"),
         (PreparedStatement, "_state"),
     ],
-    "aiosqlite": [(aiosqlite.Connection, "_conn")],
+    "aiosqlite": [(aiosqlite.Connection, "_conn"), (aiosqlite.Connection, "_execute")],
     "prometheus-client": [(HISTOGRAM, "_buckets"), (HISTOGRAM, "_sum")],
     "sqlalchemy": [
         (SQLCompiler, "_result_columns"),

@@ -267,7 +267,10 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):  # reported when the file is opened
             Path(url.database).touch(mode=0o600)
+    from sso.platform.db.sqlite_driver import Driver  # not imported where the database is PostgreSQL
+
     pool: dict[str, Any] = {
+        "module": Driver(),
         "poolclass": KeepingPool,
         "max_overflow": 0,
         "pool_timeout": 30,
