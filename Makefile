@@ -20,7 +20,7 @@ BESIDE := -j 2
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready
+.PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready system
 
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
@@ -74,8 +74,12 @@ races: $(VENV)/dev.stamp   ## every pair of acts on one session at once, on Post
 deps:   ## install what the tests need besides Python packages, with apt-get, as root or with sudo; says what is missing
 	PYTHON="$(PYTHON)" sh scripts/deps.sh
 
-ready: $(VENV)/dev.stamp
-	@sh scripts/deps.sh --no-sudo
+# Packages of Python beside those of the system and of Node.js: each of them waits for the network.
+ready:
+	@$(MAKE) --no-print-directory $(BESIDE) $(VENV)/dev.stamp system
+
+system:
+	@PYTHON="$(PYTHON)" sh scripts/deps.sh --no-sudo
 
 hooks: $(VENV)/dev.stamp   ## check each commit and its subject before git keeps it (.pre-commit-config.yaml)
 	$(BIN)/pre-commit install --hook-type pre-commit --hook-type commit-msg
@@ -129,5 +133,4 @@ $(COMPILED): $(CATALOGUES) | $(VENV)/run.stamp
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
 	$(BIN)/python scripts/install_packages.py requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src  # here once, instead of in each worker of the tests
 	@touch $@ $(VENV)/run.stamp

@@ -1,8 +1,9 @@
 """Install the packages of a lock file into the environment that runs this, with several pips at once.
 
-pip installs one package after the other, and compiles each to bytecode on one core: on two cores, this takes half of
-the time. A lock file names every package with its version and hashes, so that the order does not matter and pip has
-nothing to resolve; ``tests/docs/test_install_packages.py`` checks that no requirement is missing in a lock file.
+pip installs one package after the other: on two cores, this takes half of the time. Modules are compiled when they are
+first imported, which a fifth of them ever are. A lock file names every package with its version and hashes, so that the
+order does not matter and pip has nothing to resolve; ``tests/docs/test_install_packages.py`` checks that no requirement
+is missing in a lock file.
 
     .venv/bin/python scripts/install_packages.py requirements/run.txt
 """
@@ -13,7 +14,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -21,7 +21,6 @@ PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 INSTALL = [*PIP, "install", "--no-deps", "--no-compile", "--require-hashes", "-r"]
 MAX_PIPS = 4
 """More do not make it faster: each takes half a second to start, and the packages come from one place."""
-COMPILE = [sys.executable, "-m", "compileall", "-qq", "-j", "0", sysconfig.get_path("purelib")]
 
 
 def split(lock: str, parts: int) -> list[str]:
@@ -47,11 +46,7 @@ def main() -> int:
             part = Path(folder, f"{number}.txt")
             part.write_text(text)
             running.append(subprocess.Popen([*INSTALL, str(part)]))  # noqa: S603
-        if any([process.wait() for process in running]):
-            return 1
-    # A file that cannot be compiled is not imported either, such as a template of a package.
-    subprocess.run(COMPILE, check=False)  # noqa: S603
-    return 0
+        return int(any([process.wait() for process in running]))
 
 
 if __name__ == "__main__":
