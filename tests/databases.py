@@ -38,6 +38,8 @@ CANNOT_RESTORE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 """What is raised on a connection that has ended, or ends meanwhile, and by a table that is not there any more."""
 MAX_STATEMENTS = 5000
 """How many compiled statements a worker keeps: its tests use more than the 500 that an engine keeps usually."""
+MAX_PREPARED = 500
+"""How many prepared statements each of its connections to PostgreSQL keeps."""
 
 _dialects: dict[tuple[str, int], tuple[Any, Any]] = {}
 _plans: dict[str, Plans] = {}
@@ -162,6 +164,16 @@ async def connect_to_restore(url: str) -> Any:
     return await asyncpg.connect(url, timeout=10, server_settings={"session_replication_role": "replica"})
 
 
+def _with_many_prepared(settings: Settings) -> Settings:
+    """Return settings with which a connection to PostgreSQL keeps more prepared statements than the usual 100. Many
+    tests use it, and each sixth statement would be prepared again."""
+    url = settings.effective_database_url()
+    if not url.startswith("postgresql"):
+        return settings
+    more = f"prepared_statement_cache_size={MAX_PREPARED}"
+    return settings.model_copy(update={"database_url": f"{url}{'&' if '?' in url else '?'}{more}"})
+
+
 class Connections:
     """The connections of one worker to its databases. They stay open from test to test.
 
@@ -181,7 +193,7 @@ class Connections:
         """
         place = (settings.effective_database_url(), settings.database_pool_size)
         if place not in self._kept:
-            known = self._kept[place] = Database(settings)
+            known = self._kept[place] = Database(_with_many_prepared(settings))
             share_compiled_statements(known)
             for engine in known.engines:
                 event.listen(engine.sync_engine, "connect", self._note)
