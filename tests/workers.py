@@ -24,6 +24,7 @@ import pytest
 
 LONGEST_FIRST = (
     "interop-postgresql", "portal", "demo", "interop-sqlite", "schemathesis", "end-everywhere", "protocol",
+    "database-faults",
 )  # fmt: skip
 """The groups that take longest, by measurement: they begin first, so that none is left at the end."""
 NAME = "PYTEST_WORKER"

@@ -35,7 +35,8 @@ from sso.platform.db.migrate import current_revision, downgrade, head_revision, 
 from sso.platform.db.postgres import ANSWER_SECONDS, CLOSE_SECONDS, Limits
 from sso.settings import Settings
 
-pytestmark = pytest.mark.own_connections
+pytestmark = [pytest.mark.own_connections, pytest.mark.group("database-faults")]
+"""A group: one worker waits for hosts that do not answer, and the others use the cores meanwhile."""
 
 PID: Any = select(literal_column("pg_backend_pid()"))
 SLEEP: Any = select(literal_column("pg_sleep(5)"))
