@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.conftest import settings_for
 
-from sso.platform.db import Database
+from sso.platform.db import Database, sqlite_driver
 
 METADATA = MetaData()
 NAMES = Table("names", METADATA, Column("id", Integer, primary_key=True), Column("name", String, unique=True))
+LONG = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n LIMIT 3000000) SELECT max(x) FROM n"
 ROWS = [{"id": number, "name": f"name {number}"} for number in range(1, 6)]
 
 
@@ -31,17 +34,24 @@ async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
     await db.close()
 
 
-async def test_each_statement_is_one_message_to_the_thread(
-    connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    messages, send = [], aiosqlite.Connection._execute
+def messages_of(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list of the messages that are sent to the threads of connections from now on."""
+    messages, send = list[object](), aiosqlite.Connection._execute
 
     async def counted(self: aiosqlite.Connection, *asked: object) -> object:
         messages.append(asked)
         return await send(self, *asked)  # type: ignore[no-untyped-call, arg-type]
 
-    await connection.execute(text("SELECT 1"))  # begins
     monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+    return messages
+
+
+async def test_each_statement_is_one_message_to_the_thread(
+    connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = messages_of(monkeypatch)
+    await connection.execute(text("SELECT 1"))  # begins
+    messages.clear()
     read, changed = (
         select(NAMES).order_by(NAMES.c.id),
         update(NAMES).where(NAMES.c.id > 3).values(name=NAMES.c.name + "x"),
@@ -53,6 +63,17 @@ async def test_each_statement_is_one_message_to_the_thread(
     assert (await connection.execute(insert(NAMES).values(name="c"))).inserted_primary_key == (8,)
     await connection.execute(insert(NAMES), [{"name": "d"}, {"name": "e"}])
     assert len(messages) == 5
+
+
+async def test_a_session_that_reads_sends_its_statements_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    async with db.read() as session:  # opens the connection
+        await session.execute(text("SELECT 1"))
+    messages = messages_of(monkeypatch)
+    async with db.read() as session:
+        await session.execute(text("SELECT 1"))
+    assert len(messages) == 1
+    await db.close()
 
 
 async def test_rows_come_one_by_one_in_parts_and_all_at_once(connection: AsyncConnection) -> None:
@@ -74,6 +95,48 @@ async def test_what_sqlite_refuses_is_the_error_of_sqlalchemy(connection: AsyncC
         await connection.execute(insert(NAMES), [{"id": 20, "name": "new"}, {"id": 21, "name": "name 1"}])
     await connection.rollback()
     assert (await connection.execute(select(NAMES.c.id).where(NAMES.c.id == 20))).first() is None
+
+
+async def test_text_that_is_not_utf8_is_an_error_and_the_connection_goes_on(connection: AsyncConnection) -> None:
+    with pytest.raises(OperationalError, match="Could not decode"):
+        await connection.execute(text("SELECT CAST(x'ff' AS TEXT)"))
+    assert (await connection.execute(text("SELECT :bytes"), {"bytes": b"\xff\x00"})).scalar_one() == b"\xff\x00"
+
+
+async def test_a_task_that_is_cancelled_in_a_statement_leaves_no_transaction(tmp_path: Path) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    async with db.engine.begin() as opened:
+        await opened.run_sync(METADATA.create_all)
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with db.write() as session:
+            await session.execute(insert(NAMES).values(name="lost"))
+            begun.set()
+            await session.execute(text(LONG))
+
+    task = asyncio.create_task(write())
+    await begun.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with db.write() as session:
+        await session.execute(insert(NAMES).values(name="kept"))
+    async with db.read() as session:
+        assert list((await session.execute(select(NAMES.c.name))).scalars()) == ["kept"]
+    await db.close()
+
+
+async def test_an_idle_connection_does_not_keep_the_rows_of_its_last_statement(tmp_path: Path) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    async with db.read() as session:
+        found = await session.execute(text("SELECT 'a long text'"))
+        assert found.scalar_one() == "a long text"
+    gc.collect()
+    kept = [one for one in gc.get_objects() if isinstance(one, sqlite_driver._Answer) and one.rows]
+    assert not kept
+    await db.close()
 
 
 async def test_a_connection_that_was_closed_is_an_error_and_the_pool_replaces_it(tmp_path: Path) -> None:

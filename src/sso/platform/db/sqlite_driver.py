@@ -19,7 +19,7 @@ from sso.platform.db.sql_types import ResultRow
 
 
 class _Answer(NamedTuple):
-    rows: Sequence[ResultRow]
+    rows: deque[ResultRow]
     description: object
     rowcount: int
     lastrowid: int | None
@@ -29,6 +29,7 @@ class Cursor:
     """A cursor (PEP 249) that holds every row of its last statement. Within a greenlet."""
 
     arraysize = 1
+    server_side = False
 
     def __init__(self, connection: Connection) -> None:
         self._adapted = connection
@@ -43,7 +44,7 @@ class Cursor:
         Raises:
             sqlite3.Error: what SQLite refuses.
         """
-        return self._run(lambda cursor: cursor.execute(operation, parameters or ()))
+        return self._run(lambda cursor: cursor.execute(operation, () if parameters is None else parameters))
 
     def executemany(self, operation: str, seq_of_parameters: Sequence[Sequence[object]]) -> Self:
         """Run a statement with each of some parameters.
@@ -59,7 +60,7 @@ class Cursor:
             answer: _Answer = await_(driver._execute(_answer_of, driver, run))  # type: ignore[no-untyped-call]
         except Exception as error:
             self._adapted._handle_exception(error)
-        self._rows, self.description = deque(answer.rows), answer.description
+        self._rows, self.description = answer.rows, answer.description
         self.rowcount, self.lastrowid = answer.rowcount, answer.lastrowid
         return self
 
@@ -71,13 +72,22 @@ class Cursor:
         return self._rows.popleft() if self._rows else None
 
     def fetchmany(self, size: int | None = None) -> Sequence[ResultRow]:
-        return [self._rows.popleft() for _ in range(min(size or self.arraysize, len(self._rows)))]
+        return [self._rows.popleft() for _ in range(min(self.arraysize if size is None else size, len(self._rows)))]
 
     def fetchall(self) -> Sequence[ResultRow]:
-        return [*iter(self)]
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
 
     def close(self) -> None:
+        """Forget the rows. The thread holds the same list until its next message, so it must not keep them either."""
         self._rows.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     async def _async_soft_close(self) -> None:
         """SQLAlchemy closes the driver's cursor here and keeps the rows. Ours is closed already."""
@@ -88,16 +98,31 @@ def _answer_of(driver: aiosqlite.Connection, run: Callable[[sqlite3.Cursor], obj
     cursor = driver._conn.cursor()
     try:
         run(cursor)
-        rows = cursor.fetchall() if cursor.description else ()
+        rows = deque(cursor.fetchall() if cursor.description else ())
         return _Answer(rows, cursor.description, cursor.rowcount, cursor.lastrowid)
     finally:
         cursor.close()
 
 
 class Connection(AsyncAdapt_aiosqlite_connection):
-    """SQLAlchemy's connection to aiosqlite, with our cursors."""
+    """SQLAlchemy's connection to aiosqlite, with our cursors. It ends no transaction that has not begun: SQLAlchemy
+    rolls back after reading, too."""
 
     __slots__ = ()
+
+    def rollback(self) -> None:
+        if self._has_begun():
+            super().rollback()
+
+    def commit(self) -> None:
+        if self._has_begun():
+            super().commit()
+
+    def _has_begun(self) -> bool:
+        try:
+            return bool(self.driver_connection.in_transaction)
+        except ValueError:  # it is closed
+            return False
 
     def cursor(self, server_side: bool = False) -> Any:  # SQLAlchemy's type is that of its own cursors
         return super().cursor(server_side) if server_side else Cursor(self)
