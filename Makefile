@@ -7,9 +7,9 @@ PYTHON ?= $(shell for parts in sys,ensurepip sys; do for p in /usr/bin/python3 p
 VENV := .venv
 BIN := $(VENV)/bin
 CORES := $(shell nproc 2>/dev/null || echo 2)
-# Half of the workers drive servers and browsers, and wait for them most of the time. More workers take more processor time:
-# each warms its own caches, and they displace each other from those of the processor.
-JOBS ?= $(shell expr $(CORES) + 2)
+# Half of the workers, or one less, drive servers and browsers, and wait for them most of the time. More workers take more
+# processor time: each warms its own caches, and they displace each other from those of the processor.
+JOBS ?= $(shell expr $(CORES) + 1)
 CATALOGUES := $(wildcard src/sso/http/common/locale/*/LC_MESSAGES/*.po)
 COMPILED := $(CATALOGUES:.po=.mo)
 SECONDS ?= 180
@@ -25,7 +25,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
-test: ready   ## everything: lint, types, import rules, both databases, browser journeys, real clients
+# Packages of Python beside those of the system and of Node.js: each of them waits for the network.
+test:   ## everything: lint, types, import rules, both databases, browser journeys, real clients
+	@$(MAKE) --no-print-directory $(BESIDE) ready
 	@$(MAKE) --no-print-directory $(BESIDE) types lint unit imports
 
 check: $(VENV)/dev.stamp   ## while working: lint, types, import rules, and the tests that need no provider
@@ -74,9 +76,7 @@ races: $(VENV)/dev.stamp   ## every pair of acts on one session at once, on Post
 deps:   ## install what the tests need besides Python packages, with apt-get, as root or with sudo; says what is missing
 	PYTHON="$(PYTHON)" sh scripts/deps.sh
 
-# Packages of Python beside those of the system and of Node.js: each of them waits for the network.
-ready:
-	@$(MAKE) --no-print-directory $(BESIDE) $(VENV)/dev.stamp system
+ready: $(VENV)/dev.stamp system
 
 system:
 	@PYTHON="$(PYTHON)" sh scripts/deps.sh --no-sudo
@@ -119,7 +119,7 @@ clean:
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make virtual environments: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python cannot make virtual environments: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
 	$(BIN)/python scripts/install_packages.py requirements/run.txt

@@ -23,7 +23,7 @@ note() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 has_python() {
-  [ -x .venv/bin/python ] ||
+  [ -x .venv/bin/pip ] ||
     ${PYTHON:-python3} -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 has_chromium() { [ -n "${CHROMIUM:-}" ] || has chromium-headless-shell || has chromium || has google-chrome; }

@@ -46,7 +46,7 @@ def main() -> int:
             part = Path(folder, f"{number}.txt")
             part.write_text(text)
             running.append(subprocess.Popen([*INSTALL, str(part)]))  # noqa: S603
-        return int(any([process.wait() for process in running]))
+        return int(any([process.wait() for process in running]) or not running)
 
 
 if __name__ == "__main__":
