@@ -231,7 +231,7 @@ def product(
 def _environment(checkout: Path, directory: Path, port: int, url: str, algorithm: str) -> dict[str, str]:
     """Return the environment variables of this product, without settings of whoever runs the benchmark."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
-    # An installation has its bytecode on the disk. Without it, each process compiles the program when it starts.
+    # Without bytecode on the disk, which the first start writes, each process compiles the program when it starts.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment | {
         "PYTHONPATH": str(checkout / "src"),

@@ -23,8 +23,8 @@ from typing import Any, NoReturn
 import pytest
 
 LONGEST_FIRST = (
-    "interop-postgresql", "portal", "demo", "interop-sqlite", "schemathesis", "end-everywhere", "protocol",
-    "database-faults",
+    "interop-postgresql", "portal", "demo", "schemathesis", "end-everywhere", "protocol", "database-faults", "site",
+    "prometheus", "fail-over",
 )  # fmt: skip
 """The groups that take longest, by measurement: they begin first, so that none is left at the end."""
 NAME = "PYTEST_WORKER"
@@ -133,7 +133,7 @@ class Run:
         assert threading.active_count() == 1, "a copy of this process would lack its other threads"
         try:
             for number in range(self._count):
-                self._start(f"worker-{number}", takes_groups=number < (self._count + 1) // 2)
+                self._start(f"worker-{number}", takes_groups=number < self._count // 2)
             while self._workers:
                 for connection in wait([worker.connection for worker in self._workers]):
                     self._hear(next(worker for worker in self._workers if worker.connection is connection))
