@@ -52,10 +52,8 @@ async def test_each_statement_is_one_message_to_the_thread(
     messages = messages_of(monkeypatch)
     await connection.execute(text("SELECT 1"))  # begins
     messages.clear()
-    read, changed = (
-        select(NAMES).order_by(NAMES.c.id),
-        update(NAMES).where(NAMES.c.id > 3).values(name=NAMES.c.name + "x"),
-    )
+    read = select(NAMES).order_by(NAMES.c.id)
+    changed = update(NAMES).where(NAMES.c.id > 3).values(name=NAMES.c.name + "x")
     assert [row.id for row in await connection.execute(read)] == [1, 2, 3, 4, 5]
     assert (await connection.execute(changed)).rowcount == 2
     made = await connection.execute(insert(NAMES).returning(NAMES.c.id), [{"name": "a"}, {"name": "b"}])
