@@ -122,9 +122,12 @@ class Database:
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
         """
-        async with AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
-            with Translation(self.failures):
+        session = AsyncSession(self._reader, expire_on_commit=False, autoflush=False)
+        with Translation(self.failures):
+            try:
                 yield session
+            finally:  # not in a task of its own, as the session itself would do: there is nothing to roll back
+                await session.close()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -274,7 +277,6 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
         "poolclass": KeepingPool,
         "max_overflow": 0,
         "pool_timeout": 30,
-        "pool_reset_on_return": None,
     }
     pool["json_deserializer"] = read_json
     # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
@@ -283,7 +285,6 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
     for engine in (writer, reader):
         event.listen(engine.sync_engine, "do_connect", sqlite.probe)
         event.listen(engine.sync_engine, "connect", sqlite.prepare)
-        event.listen(engine.sync_engine, "reset", sqlite.reset)
     event.listen(writer.sync_engine, "connect", sqlite.prepare_writer)
     event.listen(writer.sync_engine, "begin", sqlite.begin_immediate)
     return writer, reader

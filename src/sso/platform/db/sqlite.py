@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import PoolResetState
 from sqlalchemy.util.concurrency import await_
 
 Answer = TypeVar("Answer")
@@ -56,12 +55,6 @@ def _set(connection: Any, *pragmas: str) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def reset(connection: Any, _record: object, state: PoolResetState) -> None:
-    """Roll back what is open when a connection is returned. The pool itself would ask the thread of every one."""
-    if state.asyncio_safe and connection.driver_connection.in_transaction:
-        connection.rollback()
 
 
 def begin_immediate(connection: Any) -> None:

@@ -1,14 +1,19 @@
-"""The driver of SQLite for SQLAlchemy: one message to the thread of aiosqlite for each statement.
+"""The driver of SQLite for SQLAlchemy: short statements run in the event loop, others are one message to the thread of
+aiosqlite (docs/decisions/0057-sqlite-in-the-event-loop.md).
 
-SQLAlchemy's own adapter sends four, one after the other: to make a cursor, to run the statement, to fetch its rows, and
-to close the cursor (docs/decisions/0057-sqlite-in-the-event-loop.md).
+A SELECT runs in the event loop until its time is over; then SQLite interrupts it, and it runs again in the thread. What
+writes cannot be interrupted without loss, so only what writes one row runs in the event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from time import monotonic
 from typing import Any, NamedTuple, Self
 
 import aiosqlite
@@ -16,6 +21,25 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.util.concurrency import await_
 
 from sso.platform.db.sql_types import ResultRow
+
+MAX_SECONDS = 0.002
+"""How long a statement that reads may run in the event loop."""
+STEPS = 1000
+"""After how many instructions of SQLite the time is looked at: 10 to 50 microseconds."""
+PAUSE_SECONDS = 0.005
+"""After how long a connection lets others run, however many short statements follow one another."""
+MAX_VALUES = 100
+"""How many values an INSERT in the event loop may have."""
+MAX_CHANGES = 100
+"""How many rows a transaction may have changed whose COMMIT runs in the event loop."""
+READS = re.compile(r"SELECT\b")
+WRITES_ONE_ROW = re.compile(
+    r"(?!.*\b(?:SELECT|OR)\b)"
+    r"(?:INSERT INTO .* VALUES |UPDATE (\w+) SET .* WHERE \1\.id = \?(?: AND .*| RETURNING .*|$))",
+    re.DOTALL,
+)
+BEGIN = "BEGIN IMMEDIATE"
+"""It waits for nothing: connections that write have no busy timeout."""
 
 
 class _Answer(NamedTuple):
@@ -44,7 +68,9 @@ class Cursor:
         Raises:
             sqlite3.Error: what SQLite refuses.
         """
-        return self._run(lambda cursor: cursor.execute(operation, () if parameters is None else parameters))
+        values = () if parameters is None else parameters
+        run, reads = (lambda cursor: cursor.execute(operation, values)), only_reads(operation)
+        return self._run(run, here=reads or writes_one_row(operation, len(values)), reads=reads)
 
     def executemany(self, operation: str, seq_of_parameters: Sequence[Sequence[object]]) -> Self:
         """Run a statement with each of some parameters.
@@ -54,10 +80,12 @@ class Cursor:
         """
         return self._run(lambda cursor: cursor.executemany(operation, seq_of_parameters))
 
-    def _run(self, run: Callable[[sqlite3.Cursor], object]) -> Self:
+    def _run(self, run: Callable[[sqlite3.Cursor], object], *, here: bool = False, reads: bool = False) -> Self:
         driver: aiosqlite.Connection = self._adapted.driver_connection
         try:
-            answer: _Answer = await_(driver._execute(_answer_of, driver, run))  # type: ignore[no-untyped-call]
+            answer = self._adapted.run_here(run, reads=reads) if here else None
+            if answer is None:
+                answer = await_(driver._execute(_answer_of, driver, run))  # type: ignore[no-untyped-call]
         except Exception as error:
             self._adapted._handle_exception(error)
         self._rows, self.description = answer.rows, answer.description
@@ -93,8 +121,25 @@ class Cursor:
         """SQLAlchemy closes the driver's cursor here and keeps the rows. Ours is closed already."""
 
 
+@lru_cache(maxsize=1000)
+def only_reads(operation: str) -> bool:
+    """Tell whether a statement only reads: it can be interrupted and run again."""
+    return READS.match(operation) is not None
+
+
+@lru_cache(maxsize=1000)
+def writes_one_row(operation: str, values: int) -> bool:
+    """Tell whether a statement writes one row, or a few, or begins a transaction.
+
+    Args:
+        operation: the SQL.
+        values: the number of its values.
+    """
+    return operation == BEGIN or (values <= MAX_VALUES and WRITES_ONE_ROW.match(operation) is not None)
+
+
 def _answer_of(driver: aiosqlite.Connection, run: Callable[[sqlite3.Cursor], object]) -> _Answer:
-    """Run a statement in the thread of the connection, and return the rows and what else a cursor tells."""
+    """Run a statement, and return the rows and what else a cursor tells."""
     cursor = driver._conn.cursor()
     try:
         run(cursor)
@@ -104,19 +149,73 @@ def _answer_of(driver: aiosqlite.Connection, run: Callable[[sqlite3.Cursor], obj
         cursor.close()
 
 
+async def _at_once() -> None:
+    """Wait for nothing: SQLAlchemy refuses a driver that never waits."""
+
+
 class Connection(AsyncAdapt_aiosqlite_connection):
     """SQLAlchemy's connection to aiosqlite, with our cursors. It ends no transaction that has not begun: SQLAlchemy
     rolls back after reading, too."""
 
-    __slots__ = ()
+    __slots__ = ("_changes", "_pause_at")
+
+    def __init__(self, dbapi: AsyncAdapt_aiosqlite_dbapi, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self._changes = 0  # how many rows the connection had changed when the transaction began
+        self._pause_at = 0.0
+
+    def run_here(self, run: Callable[[sqlite3.Cursor], object], *, reads: bool) -> _Answer | None:
+        """Run a short statement in the event loop. Within a greenlet.
+
+        Args:
+            run: runs it.
+            reads: it only reads, so it may be interrupted.
+
+        Returns:
+            what it answered, or None: it was interrupted, because it takes too long.
+
+        Raises:
+            sqlite3.Error: what SQLite refuses.
+            ValueError: the connection is closed.
+        """
+        if monotonic() >= self._pause_at:
+            await_(asyncio.sleep(0))
+            self._pause_at = monotonic() + PAUSE_SECONDS
+        else:
+            await_(_at_once())
+        driver: aiosqlite.Connection = self.driver_connection
+        sqlite = driver._conn
+        if not sqlite.in_transaction:
+            self._changes = sqlite.total_changes
+        if not reads:  # interrupted, it would take the whole transaction with it
+            return _answer_of(driver, run)
+        until = monotonic() + MAX_SECONDS
+        sqlite.set_progress_handler(lambda: monotonic() > until, STEPS)
+        try:
+            return _answer_of(driver, run)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                return None
+            raise
+        finally:
+            sqlite.set_progress_handler(None, STEPS)
 
     def rollback(self) -> None:
         if self._has_begun():
             super().rollback()
 
     def commit(self) -> None:
-        if self._has_begun():
+        """Commit. One that changed much runs in the thread: it writes as much to the disk."""
+        if not self._has_begun():
+            return
+        sqlite = self.driver_connection._conn
+        if sqlite.total_changes - self._changes > MAX_CHANGES:
             super().commit()
+            return
+        try:
+            sqlite.commit()
+        except Exception as error:
+            self._handle_exception(error)
 
     def _has_begun(self) -> bool:
         try:
