@@ -6,6 +6,7 @@ Knows no domain: no tables but the version counters and the runs of the jobs liv
 from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, index_where, insert_for, new_id, table_of
 from sso.platform.db.batches import count_roughly, delete_batch
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict, TransactionLost
+from sso.platform.db.fetch import fetch
 from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
 from sso.platform.db.prepared import Executor, Work, session_of
@@ -27,6 +28,7 @@ __all__ = [
     "bump_version",
     "count_roughly",
     "delete_batch",
+    "fetch",
     "index_where",
     "insert_for",
     "lock_rows",

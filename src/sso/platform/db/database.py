@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -25,6 +25,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from sso.errors import Refusal
 from sso.platform.db import sqlite
 from sso.platform.db.failures import Failures
+from sso.platform.db.fetch import PlannedSession
 from sso.platform.db.pool import KeepingPool, read_json
 from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
@@ -99,6 +100,11 @@ class Database:
         """Every engine; tests count statements on them."""
         return [self.engine, self._reader] if self.is_sqlite else [self.engine]
 
+    @property
+    def _reads(self) -> Engine:
+        """The engine of work that only reads."""
+        return (self._reader if self.is_sqlite else self.engine).sync_engine
+
     @asynccontextmanager
     async def maintenance(self) -> AsyncIterator[AsyncEngine]:
         """Yield an engine of two connections for changing the schema: its statements may take as long as they need."""
@@ -122,12 +128,14 @@ class Database:
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
         """
-        session = AsyncSession(self._reader, expire_on_commit=False, autoflush=False)
+        session = PlannedSession(self._work(self._reads, self.plans, transaction=False))
         with Translation(self.failures):
             try:
                 yield session
-            finally:  # not in a task of its own, as the session itself would do: there is nothing to roll back
-                await session.close()
+            except BaseException:
+                await _close(session)
+                raise
+            await session.close()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -136,18 +144,16 @@ class Database:
         Raises:
             DatabaseUnavailable: when the database cannot be reached or written.
         """
-        session = AsyncSession(self.engine, expire_on_commit=False)
-        with Translation(self.failures) as translation:
+        work = self._work(self.engine.sync_engine, self.plans, transaction=True)
+        session = PlannedSession(work)
+        with Translation(self.failures, work):
             try:
                 yield session
-                if session.in_transaction():
-                    translation.commits = True
-                    await session.commit()
-            finally:
-                if session.in_transaction():  # failed or cancelled: return the connection
-                    await asyncio.shield(session.close())
-                else:  # no connection to return
-                    session.sync_session.close()
+                await session.commit()
+            except BaseException:
+                await _close(session)
+                raise
+            await session.close()
 
     async def run_read(self, function: Callable[[Work], Answer]) -> Answer:
         """Return what ``function`` returns, which runs in a greenlet and only reads: each statement is a transaction.
@@ -155,9 +161,8 @@ class Database:
         Raises:
             DatabaseUnavailable: when the database cannot be reached.
         """
-        engine = self._reader if self.is_sqlite else self.engine
         with Translation(self.failures):
-            return await greenlet_spawn(self._work(engine.sync_engine, self.plans, transaction=False).run, function)
+            return await greenlet_spawn(self._work(self._reads, self.plans, transaction=False).run, function)
 
     async def run_apart(self, function: Callable[[Work], Answer]) -> Answer:
         """Return what ``function`` returns, which runs in a greenlet: each statement is a transaction of its own, and
@@ -193,6 +198,14 @@ class Database:
             await self._reader.dispose()
 
 
+async def _close(session: PlannedSession) -> None:
+    """Close a session whose block failed; its connection is returned also where the task is cancelled once more."""
+    if session.is_open:
+        await asyncio.shield(session.close())
+    else:
+        await session.close()
+
+
 class Translation:
     """Turns temporary errors of the driver into :class:`DatabaseUnavailable`, and counts them.
 
@@ -204,8 +217,6 @@ class Translation:
     def __init__(self, failures: Failures, work: Work | None = None) -> None:
         self._failures = failures
         self._work = work
-        self.commits = False
-        """Whether the commit may have been sent: what happened after that is not known where the connection is lost."""
 
     def __enter__(self) -> Self:
         return self
@@ -218,7 +229,7 @@ class Translation:
             reason = str(getattr(error, "orig", None) or error) or "the database does not answer"
             if isinstance(error, DBAPIError) and _sqlstate(error) in UNPREPARED_STATES:
                 reason += "; set SSO_DATABASE_POOLER=pgbouncer and SSO_DATABASE_PREPARED_STATEMENTS=auto"
-            if _is_lost(error) and not (self.commits or (self._work is not None and self._work.commits)):
+            if _is_lost(error) and not (self._work is not None and self._work.commits):
                 raise TransactionLost(reason) from error
             raise DatabaseUnavailable(reason) from error
 

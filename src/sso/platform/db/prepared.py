@@ -6,7 +6,8 @@ for each statement (docs/decisions/0049-prepared-statements.md).
 
 A piece of work is a function that runs in one greenlet, as Authlib needs it, with one connection (:class:`Work`).
 Listeners of the engine hear of its statements and transactions, and errors are those of SQLAlchemy. What is rare uses
-the ORM session of the work (:attr:`Work.session`) on the same connection, in the same transaction.
+the ORM session of the work (:attr:`Work.session`) on the same connection, in the same transaction. The sessions of
+``Database.read()`` and ``write()`` are those of a piece of work, too: see :mod:`sso.platform.db.fetch`.
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ class Work:
         self._driver: Any = None
         self._connection: Connection | None = None
         self._session: Session | None = None
+        self._has_options = False
         self.commits = single
         """Whether the commit may have been sent: where the connection is lost then, the outcome is not known."""
         dispatch = engine.dispatch
@@ -158,26 +160,42 @@ class Work:
         """Return what ``function`` returns, and commit; roll back where it raises. Within a greenlet."""
         try:
             answer = function(self)
-            if self._session is not None:
-                self._session.flush()
-            self.commits = self.commits or self._begun
-            if self._connection is not None and self._connection.in_transaction():
-                self._connection.commit()
-            elif self._begun:
-                self._commit()
+            self.commit()
             return answer
         finally:
-            self._give_back()
+            self.end()
+
+    def commit(self) -> None:
+        """Store what was added to the session, and commit. Within a greenlet."""
+        if self._session is not None:
+            self._session.flush()
+        self.commits = self.commits or self._begun
+        if self._connection is not None and self._connection.in_transaction():
+            self._connection.commit()
+        elif self._begun:
+            self._commit()
+
+    def end(self) -> None:
+        """Close the session and return the connection. Within a greenlet."""
+        if self._session is not None:
+            self._session.close()
+        self.give_back()
 
     def execute(self, statement: Executable, values: Values) -> Rows | Result[Any]:
         """Run a statement that is a constant, with the values of its parameters."""
         plan = self._plans.find(statement, values)
         if plan is None:
             return self.session.execute(statement, values)
+        return self.run_plan(plan, values)
+
+    def run_plan(self, plan: Plan, values: Values) -> Rows:
+        """Run a compiled statement."""
         if self._lent is None:
             self._lend()
         elif self._single:
             raise RuntimeError("this work is one statement")
+        elif self._connection is not None and self._connection.invalidated:
+            _ = self._connection.connection  # raises what SQLAlchemy raises
         arguments = plan.arguments(values)
         if self._watched:
             self._tell(plan.sql, arguments)
@@ -193,15 +211,32 @@ class Work:
         if self._session is None:
             if self._single:
                 raise RuntimeError("this work is one statement")
-            connection = self._sqlalchemy()
-            if not self._transaction:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            self._session = Session(connection, expire_on_commit=False, autoflush=self._transaction)
+            self._session = WorkSession(self)
         return self._session
+
+    def adopt(self, session: Session) -> None:
+        """Take a session for the session of the work."""
+        self._session = session
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether the work has a connection."""
+        return self._lent is not None
+
+    def connect(self) -> Connection:
+        """Return the connection for the session, in the transaction of the work. Within a greenlet."""
+        connection = self._sqlalchemy()
+        if not (self._transaction or self._has_options):
+            self._set_autocommit(connection)
+        return connection
 
     def get_bind(self) -> Engine:
         """Return where the statements run, as a session does."""
         return self._engine
+
+    def find_plan(self, statement: Executable, values: Values) -> Plan | None:
+        """Return the plan of a statement, or None where SQLAlchemy must run it."""
+        return self._plans.find(statement, values)
 
     def _lend(self) -> None:
         driver_error = self._engine.dialect.loaded_dbapi.Error
@@ -248,17 +283,18 @@ class Work:
         except BaseException as translated:
             connection._handle_dbapi_exception(translated, sql, None, None, None)
 
-    def _give_back(self) -> None:
-        """Return the connection to the pool, with no transaction open."""
-        if self._session is not None:
-            self._session.close()
-        if self._connection is not None:
-            self._connection.close()
-        elif self._lent is not None:
+    def give_back(self) -> None:
+        """Return the connection to the pool, with no transaction open. Within a greenlet."""
+        connection, lent = self._connection, self._lent
+        self._connection = self._lent = None
+        if connection is not None and (connection.get_transaction() or connection.invalidated or self._has_options):
+            connection.close()
+        elif lent is not None:
             if self._in_transaction():
-                self._roll_back(self._lent)
-            if self._lent.is_valid:
-                cast(KeepingPool, self._engine.pool).keep((self._lent, self._driver))
+                self._roll_back(lent)
+            if lent.is_valid:
+                cast(KeepingPool, self._engine.pool).keep((lent, self._driver))
+        self._begun = self._has_options = False
 
     def _roll_back(self, lent: PoolProxiedConnection) -> None:
         clean = False
@@ -270,6 +306,9 @@ class Work:
             if not clean:
                 lent.invalidate()
 
+    def _set_autocommit(self, connection: Connection) -> None:
+        """Let each statement of the session be a transaction."""
+
     def _begin(self) -> None:
         raise NotImplementedError
 
@@ -278,6 +317,18 @@ class Work:
 
     def _fetch(self, plan: Plan, arguments: list[object]) -> Sequence[ResultRow]:
         raise NotImplementedError
+
+
+class WorkSession(Session):
+    """The ORM session of a piece of work."""
+
+    def __init__(self, work: Work, **named: object) -> None:
+        super().__init__(expire_on_commit=False, autoflush=work.is_transaction)
+        self._work = work
+
+    def get_bind(self, *_: object, **_named: object) -> Connection:
+        """Return the connection of the work, which is lent now at the latest."""
+        return self._work.connect()
 
 
 Executor = Session | Work
@@ -292,6 +343,10 @@ def session_of(executor: Executor) -> Session:
 class PostgresWork(Work):
     """Work on PostgreSQL, by asyncpg. A statement is one call of its protocol: ``fetch`` of a prepared statement does
     what stands in :meth:`_fetch`, with ten calls."""
+
+    def _set_autocommit(self, connection: Connection) -> None:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        self._has_options = True  # they end when SQLAlchemy's connection is closed
 
     def _begin(self) -> None:
         await_(self._lent.dbapi_connection._start_transaction())

@@ -1,0 +1,415 @@
+"""Constant statements in a session: in its transaction, with its errors, and without a connection of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import String, bindparam, delete, event, insert, literal_column, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from tests.conftest import settings_for
+from tests.databases import new_database
+from tests.waiting import until
+
+from sso.platform.db import (
+    Database,
+    DatabaseUnavailable,
+    Json,
+    TransactionConflict,
+    TransactionLost,
+    UtcDateTime,
+    fetch,
+    new_id,
+    sqlite,
+)
+from sso.platform.db.sql_types import ResultRow
+
+JAKARTA = timezone(timedelta(hours=7))
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: UtcDateTime, dict[str, object]: Json}
+
+
+class Thing(Base):
+    __tablename__ = "fetched_things"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(40), unique=True)
+    at: Mapped[datetime | None] = mapped_column(default=None)
+    details: Mapped[dict[str, object] | None] = mapped_column(default=None)
+    secret: Mapped[bytes | None] = mapped_column(default=None)
+    colour: Mapped[Colour | None] = mapped_column(String(10), default=None)
+
+
+THINGS = Base.metadata.tables["fetched_things"]
+c = THINGS.c
+NAMES = select(c.name).order_by(c.name)
+ALL = select(THINGS).order_by(c.name)
+INSERT = insert(THINGS).values({name: bindparam(name) for name in ("id", "name")})
+INSERT_ALL = insert(THINGS)
+RENAME = update(THINGS).where(c.name == bindparam("old")).values(name=bindparam("new")).returning(c.id, c.name)
+DELETE = delete(THINGS).where(c.name == bindparam("old"))
+SOME = select(c.name).where(c.name.in_(bindparam("names", expanding=True))).order_by(c.name)
+KILL = "SELECT pg_terminate_backend(:pid)"
+PID: Any = select(literal_column("pg_backend_pid()"))
+
+
+@pytest.fixture
+async def db(empty_database: str, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with one connection that writes."""
+    db = new_database(settings_for(empty_database, tmp_path, database_pool_size=1))
+    async with db.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield db
+    lent = [engine.sync_engine.pool.checkedout() for engine in db.engines]  # type: ignore[attr-defined]
+    await db.close()
+    assert not any(lent), "every connection was returned"
+
+
+async def add(session: AsyncSession, name: str) -> None:
+    await fetch(session, INSERT, {"id": new_id(), "name": name})
+
+
+def firsts(rows: Sequence[ResultRow]) -> list[str]:
+    return [row[0] for row in rows]
+
+
+async def names(db: Database) -> list[str]:
+    async with db.read() as session:
+        return firsts(await fetch(session, NAMES))
+
+
+def both(db: Database) -> list[AbstractAsyncContextManager[AsyncSession]]:
+    return [db.read(), db.write()]
+
+
+async def test_a_session_that_writes_sees_what_it_has_added(db: Database) -> None:
+    async with db.write() as session:
+        session.add(Thing(name="added"))
+        assert firsts(await fetch(session, NAMES)) == ["added"]
+        await add(session, "fetched")
+        assert (await session.execute(select(Thing.name).order_by(Thing.name))).scalars().all() == ["added", "fetched"]
+        [found] = await fetch(session, RENAME, {"old": "added", "new": "renamed"})
+        assert found[1] == "renamed"
+        assert await fetch(session, DELETE, {"old": "fetched"}) == []
+    assert await names(db) == ["renamed"]
+
+
+@pytest.mark.parametrize("first", ["fetch", "execute", "add"])
+async def test_all_of_a_block_that_fails_is_rolled_back(db: Database, first: str) -> None:
+    with pytest.raises(LookupError):
+        async with db.write() as session:
+            if first == "execute":
+                await session.execute(insert(Thing).values(name="executed"))
+            elif first == "add":
+                session.add(Thing(name="added"))
+            await add(session, "fetched")
+            session.add(Thing(name="added later"))
+            await session.flush()
+            raise LookupError
+    assert await names(db) == []
+    async with db.write() as session:
+        await add(session, "after")
+        await session.rollback()
+        await add(session, "once more")
+    assert await names(db) == ["once more"]
+
+
+async def test_what_was_only_added_is_stored(db: Database) -> None:
+    async with db.write() as session:
+        session.add(Thing(name="added"))
+    async with db.write() as session:
+        await add(session, "fetched")
+        session.add(Thing(name="added after"))
+    assert await names(db) == ["added", "added after", "fetched"]
+
+
+async def test_a_commit_within_a_block_is_one(db: Database) -> None:
+    with pytest.raises(LookupError):
+        async with db.write() as session:
+            session.add(Thing(name="added"))
+            await add(session, "fetched")
+            await session.commit()
+            await add(session, "after")
+            raise LookupError
+    assert await names(db) == ["added", "fetched"]
+
+
+async def test_a_savepoint_takes_back_what_was_fetched_within_it(db: Database) -> None:
+    async with db.write() as session:
+        await add(session, "before")
+        with pytest.raises(IntegrityError):
+            async with session.begin_nested():
+                await add(session, "within")
+                await add(session, "before")
+        await add(session, "after")
+    assert await names(db) == ["after", "before"]
+
+
+async def test_values_pass_the_types_of_the_columns(db: Database) -> None:
+    full = {
+        "id": new_id(),
+        "name": "é",
+        "at": datetime(2026, 11, 27, 8, 30, 0, 123456, JAKARTA),
+        "details": {"a": [1, None, {"b": True}]},
+        "secret": b"\x00\xff",
+        "colour": Colour.RED,
+    }
+    async with db.write() as session:
+        await fetch(session, INSERT_ALL, full)
+    for opened in both(db):
+        async with opened as session:
+            [row] = await fetch(session, ALL)
+            assert tuple(row) == tuple(full.values())
+            assert isinstance(row[0], UUID)
+            assert row[2].tzinfo is UTC
+            assert tuple((await session.execute(ALL)).one()) == tuple(full.values())
+
+
+async def test_a_session_that_only_fetches_holds_no_connection(db: Database) -> None:
+    async with db.write() as session:
+        await add(session, "a")
+    async with db.read() as one, db.read() as another:
+        for _ in range(2):  # PostgreSQL: there is one connection
+            assert firsts(await fetch(one, NAMES)) == ["a"]
+            assert firsts(await fetch(another, NAMES)) == ["a"]
+        await one.execute(NAMES)
+        assert not db.is_sqlite or firsts(await fetch(another, NAMES)) == ["a"]
+        assert firsts(await fetch(one, NAMES)) == ["a"], "it uses the connection of its session"
+
+
+async def test_a_session_without_a_statement_takes_no_connection(db: Database) -> None:
+    for engine in db.engines:
+        event.listen(engine.sync_engine, "checkout", lambda *_: pytest.fail("a connection was lent"))
+        event.listen(engine.sync_engine, "begin", lambda *_: pytest.fail("a transaction began"))
+    for opened in both(db):
+        async with opened as session:
+            assert session.get_bind().dialect.name
+
+
+async def test_each_statement_of_a_session_that_reads_sees_what_was_committed(db: Database) -> None:
+    other = new_database(settings_for(db.url.render_as_string(hide_password=False), Path("/nonexistent")))
+    async with db.read() as session:
+        for execute in (False, True):
+            if execute:
+                await session.execute(NAMES)
+            async with other.write() as writing:
+                await add(writing, f"{execute}")
+            found = firsts(await fetch(session, NAMES))
+            assert found[-1] == f"{execute}"
+            assert (await session.execute(NAMES)).scalars().all() == found
+    await other.close()
+
+
+async def test_many_sessions_take_turns_on_one_connection(db: Database) -> None:
+    async def one(number: int) -> None:
+        async with db.write() as session:
+            if number % 2:
+                session.add(Thing(name=f"added {number}"))
+            await add(session, f"fetched {number}")
+        async with db.read() as session:
+            await fetch(session, NAMES)
+            await session.execute(NAMES)
+            await fetch(session, NAMES)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(one, range(20)))
+    assert len(await names(db)) == 30
+
+
+async def test_a_statement_that_cannot_be_prepared_is_executed(db: Database) -> None:
+    async with db.write() as session:
+        for name in "abc":
+            await add(session, name)
+        await fetch(session, insert(THINGS), {"name": "d"})  # the default of a column
+        await fetch(session, update(THINGS).where(c.name.in_(["d"])).values(name="e"))
+        assert await fetch(session, SOME, {"names": ["a", "c", "x"]}) == [("a",), ("c",)]
+    async with db.read() as session:
+        assert firsts(await fetch(session, SOME, {"names": ["b", "e"]})) == ["b", "e"]
+    async with AsyncSession(db.engine) as foreign:
+        assert firsts(await fetch(foreign, NAMES)) == ["a", "b", "c", "e"]
+        assert await fetch(foreign, DELETE, {"old": "a"}) == []
+
+
+async def test_listeners_hear_of_statements_and_transactions(db: Database) -> None:
+    heard: list[str] = []
+    for engine in db.engines:
+        for name in ("begin", "commit", "rollback"):
+            event.listen(engine.sync_engine, name, lambda _, name=name: heard.append(name))
+        event.listen(
+            engine.sync_engine,
+            "before_cursor_execute",
+            lambda _connection, _cursor, sql, *_: heard.append(sql.split()[0]),
+        )
+    async with db.write() as session:
+        await add(session, "a")
+        await session.execute(NAMES)
+        await fetch(session, NAMES)
+    assert heard == ["begin", "INSERT", "SELECT", "SELECT", "commit"]
+    heard.clear()
+    with pytest.raises(LookupError):
+        async with db.write() as session:
+            await session.execute(NAMES)
+            await fetch(session, NAMES)
+            raise LookupError
+    assert heard == ["begin", "SELECT", "SELECT", "rollback"]
+    heard.clear()
+    async with db.read() as session:
+        await fetch(session, NAMES)
+        assert heard == ["SELECT"]
+
+
+async def test_a_violation_is_the_error_of_sqlalchemy(db: Database) -> None:
+    async with db.write() as session:
+        await add(session, "a")
+    with pytest.raises(IntegrityError) as raised:
+        async with db.write() as session:
+            await add(session, "b")
+            await fetch(session, INSERT_ALL, dict.fromkeys(c.keys()) | {"id": new_id(), "name": "a", "secret": b"asam"})
+    assert "asam" not in str(raised.value), "an error does not show values"
+    assert await names(db) == ["a"]
+
+
+async def test_nothing_is_fetched_after_what_was_added_could_not_be_stored(db: Database) -> None:
+    async with db.write() as session:
+        await add(session, "a")
+    with pytest.raises(PendingRollbackError):
+        async with db.write() as session:
+            await add(session, "b")
+            session.add(Thing(name="a"))
+            with pytest.raises(IntegrityError):
+                await fetch(session, NAMES)
+            await add(session, "c")
+    with pytest.raises(PendingRollbackError):
+        async with db.write() as session:
+            await add(session, "b")
+            session.add(Thing(name="a"))
+            with pytest.raises(IntegrityError):
+                await session.flush()
+    assert await names(db) == ["a"]
+
+
+@pytest.mark.parametrize("attached", [False, True])
+async def test_a_lock_that_is_not_available_is_a_conflict(
+    db: Database, attached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = new_database(settings_for(db.url.render_as_string(hide_password=False), Path("/nonexistent")))
+    async with db.write() as session:
+        await add(session, "a")
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    async with other.write() as holding:
+        await fetch(holding, RENAME, {"old": "a", "new": "held"})
+        with pytest.raises(TransactionConflict):
+            async with db.write() as session:
+                if not db.is_sqlite:
+                    await session.execute(text("SET LOCAL lock_timeout = '10ms'"))
+                elif attached:
+                    await session.connection()
+                await fetch(session, RENAME, {"old": "a", "new": "b"})
+    await other.close()
+    async with db.write() as session:
+        assert len(await fetch(session, RENAME, {"old": "held", "new": "b"})) == 1
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+@pytest.mark.parametrize("writes", [False, True])
+async def test_a_cancelled_statement_closes_its_connection(db: Database, writes: bool) -> None:
+    slow: Any = select(literal_column("pg_sleep(60)"))
+    used: list[int] = []
+
+    async def wait() -> None:
+        async with db.write() if writes else db.read() as session:
+            used.append((await fetch(session, PID)).scalar_one_or_none())
+            if writes:
+                await add(session, "a")
+            await fetch(session, slow)
+
+    other = new_database(settings_for(db.url.render_as_string(hide_password=False), Path("/nonexistent")))
+    sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND query LIKE '%pg_sleep(60)%'")
+    task = asyncio.create_task(wait())
+    async with other.read() as watching:
+
+        async def sleeps() -> bool:
+            return bool(used and (await watching.execute(sleeping, {"pid": used[0]})).scalar_one())
+
+        await until(sleeps)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await other.close()
+    async with db.read() as session:
+        assert (await fetch(session, PID)).scalar_one_or_none() != used[0]
+    assert await names(db) == []
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+async def test_a_session_that_is_cancelled_while_it_waits_for_the_write_lock_leaves_nothing(db: Database) -> None:
+    other = new_database(settings_for(db.url.render_as_string(hide_password=False), Path("/nonexistent")))
+    started = asyncio.Event()
+
+    async def wait() -> None:
+        async with db.write() as session:
+            asyncio.get_running_loop().call_soon(started.set)
+            await add(session, "a")
+
+    async with other.write() as holding:
+        await add(holding, "b")
+        task = asyncio.create_task(wait())
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await other.close()
+    async with db.write() as session:
+        await add(session, "c")
+    assert await names(db) == ["b", "c"]
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+async def test_a_connection_that_is_lost_is_said_and_replaced(db: Database) -> None:
+    other = new_database(settings_for(db.url.render_as_string(hide_password=False), Path("/nonexistent")))
+
+    async def lose(session: AsyncSession) -> None:
+        pid = (await fetch(session, PID)).scalar_one_or_none()
+        async with other.read() as ending:
+            await ending.execute(text(KILL), {"pid": pid})
+            gone = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+
+            async def is_gone() -> bool:
+                return bool((await ending.execute(gone, {"pid": pid})).scalar_one() == 0)
+
+            await until(is_gone)
+
+    with pytest.raises(TransactionLost):
+        async with db.write() as session:
+            await add(session, "a")
+            await lose(session)
+            await add(session, "b")
+    with pytest.raises(DatabaseUnavailable) as unknown:
+        async with db.write() as session:
+            await add(session, "c")
+            await lose(session)
+    assert not isinstance(unknown.value, TransactionConflict), "nobody knows whether the commit arrived"
+    with pytest.raises(PendingRollbackError):
+        async with db.write() as session:
+            await add(session, "d")
+            await lose(session)
+            with pytest.raises(DBAPIError):
+                await add(session, "e")
+            await add(session, "f")
+    await other.close()
+    assert await names(db) == []
