@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.conftest import settings_for
 
 from sso.platform.db import Database, sqlite_driver
+from sso.platform.db.sqlite import MAX_CHANGES
 
 METADATA = MetaData()
 NAMES = Table("names", METADATA, Column("id", Integer, primary_key=True), Column("name", String, unique=True))
@@ -175,11 +176,24 @@ async def test_the_commit_of_a_large_transaction_is_a_message_to_the_thread(
     connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages = messages_of(monkeypatch)
-    for count, sent in ((sqlite_driver.MAX_CHANGES, 1), (sqlite_driver.MAX_CHANGES + 1, 2), (1, 0)):
+    for count, sent in ((MAX_CHANGES, 1), (MAX_CHANGES + 1, 2), (1, 0)):
         await connection.execute(insert(NAMES), [{"name": f"{count} {number}"} for number in range(count)])
         await connection.commit()
         assert len(messages) == sent, count
         messages.clear()
+
+
+async def test_so_is_the_commit_of_a_large_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    async with db.engine.begin() as opened:
+        await opened.run_sync(METADATA.create_all)
+    messages = messages_of(monkeypatch)
+    for count, sent in ((MAX_CHANGES, 1), (MAX_CHANGES + 1, 2), (1, 0)):
+        async with db.write() as session:
+            await session.execute(insert(NAMES), [{"name": f"{count} {number}"} for number in range(count)])
+        assert len(messages) == sent, count
+        messages.clear()
+    await db.close()
 
 
 async def test_a_session_that_reads_sends_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -387,8 +387,12 @@ class SqliteWork(Work):
     def _begin(self) -> None:
         self._write_back()
         patiently(lambda: self._driver._conn.execute("BEGIN IMMEDIATE"))
+        self._lent.dbapi_connection.note_begin()
 
     def _commit(self) -> None:
+        if self._lent.dbapi_connection.has_changed_much():
+            super()._commit()  # in the thread
+            return
         try:
             self._execute("COMMIT")
         except BaseException as error:

@@ -24,6 +24,8 @@ BUSY_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 0.05
 MAX_WAL_BYTES = 4 * 1024 * 1024
 """The size of the write-ahead log from which the next transaction writes it back first."""
+MAX_CHANGES = 100
+"""How many rows a transaction may have changed whose COMMIT runs in the event loop: it writes as many to the disk."""
 CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 

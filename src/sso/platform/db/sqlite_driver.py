@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.util.concurrency import await_
 
 from sso.platform.db.sql_types import ResultRow
+from sso.platform.db.sqlite import MAX_CHANGES
 
 MAX_SECONDS = 0.002
 """How long a statement that reads may run in the event loop."""
@@ -30,8 +31,6 @@ PAUSE_SECONDS = 0.005
 """After how long a connection lets others run, however many short statements follow one another."""
 MAX_VALUES = 100
 """How many values an INSERT in the event loop may have."""
-MAX_CHANGES = 100
-"""How many rows a transaction may have changed whose COMMIT runs in the event loop."""
 READS = re.compile(r"SELECT\b")
 WRITES_ONE_ROW = re.compile(
     r"(?!.*\b(?:SELECT|OR)\b)"
@@ -186,7 +185,7 @@ class Connection(AsyncAdapt_aiosqlite_connection):
         driver: aiosqlite.Connection = self.driver_connection
         sqlite = driver._conn
         if not sqlite.in_transaction:
-            self._changes = sqlite.total_changes
+            self.note_begin()
         if not reads:  # interrupted, it would take the whole transaction with it
             return _answer_of(driver, run)
         until = monotonic() + MAX_SECONDS
@@ -208,14 +207,21 @@ class Connection(AsyncAdapt_aiosqlite_connection):
         """Commit. One that changed much runs in the thread: it writes as much to the disk."""
         if not self._has_begun():
             return
-        sqlite = self.driver_connection._conn
-        if sqlite.total_changes - self._changes > MAX_CHANGES:
+        if self.has_changed_much():
             super().commit()
             return
         try:
-            sqlite.commit()
+            self.driver_connection._conn.commit()
         except Exception as error:
             self._handle_exception(error)
+
+    def note_begin(self) -> None:
+        """Remember what was changed before the transaction that begins."""
+        self._changes = self.driver_connection._conn.total_changes
+
+    def has_changed_much(self) -> bool:
+        """Tell whether the transaction has changed so many rows that its COMMIT belongs into the thread."""
+        return bool(self.driver_connection._conn.total_changes - self._changes > MAX_CHANGES)
 
     def _has_begun(self) -> bool:
         try:
