@@ -90,7 +90,7 @@ bench: $(VENV)/dev.stamp $(COMPILED)   ## CPU time of each flow; ARGS="--peer no
 soak: $(VENV)/dev.stamp   ## sign-ins, refreshes and sign-outs for 15 minutes on PostgreSQL: fails if memory or tables grow; ARGS="--seconds 60"
 	$(BIN)/python -m bench.soak $(ARGS)
 
-lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes; needs uv
+lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes
 	sh scripts/lock.sh
 
 docs: $(VENV)/dev.stamp   ## the generated pages of docs/
