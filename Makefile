@@ -25,10 +25,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
-# Packages of Python beside those of the system and of Node.js: each of them waits for the network.
+# Programs of the system and packages of Node.js are installed beside everything else: tests that need none of them begin
+# as soon as the packages of Python are there (docs/decisions/0097).
 test:   ## everything: lint, types, import rules, both databases, browser journeys, real clients
-	@$(MAKE) --no-print-directory $(BESIDE) ready
-	@$(MAKE) --no-print-directory $(BESIDE) types lint unit imports
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) scripts/beside_deps.py $(MAKE) --no-print-directory $(BESIDE) types lint unit imports
 
 check: $(VENV)/dev.stamp   ## while working: lint, types, import rules, and the tests that need no provider
 	@$(MAKE) --no-print-directory $(BESIDE) types lint quick imports
