@@ -36,16 +36,16 @@ def run(command: list[str], install: list[str]) -> int:
             fcntl.flock(file, fcntl.LOCK_EX)
             installing = _start(install, {"PYTHON": sys.executable}, stdout=subprocess.PIPE)
             running = _start(command, {NAME: str(path)})
-            said = []
+            lines = []
             with installing:
                 for line in installing.stdout or ():
-                    said.append(line)
+                    lines.append(line)
                     print(line, end="", flush=True)
             code = installing.returncode
             file.write(str(code))
         ended = running.wait()
     if code:
-        print("Not every test has run, because programs could not be installed.", "".join(said), sep="\n", flush=True)
+        print("Not every test has run, because programs could not be installed.", "".join(lines), sep="\n", flush=True)
     return ended or code
 
 

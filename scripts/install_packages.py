@@ -66,10 +66,10 @@ def split(lock: str, parts: int) -> list[str]:
 
 def read_configuration(listed: str) -> dict[str, str]:
     """Read what ``pip config list`` has printed, and return the options that pip uses when it installs."""
-    found: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
+    by_level: dict[str, dict[str, str]] = {level: {} for level in LEVELS}
     for section, name, value in re.findall(r"(?m)^(global|install|:env:)\.(\S+?)=(.*)$", listed):
-        found[section][name] = str(ast.literal_eval(value))
-    return {name: value for level in LEVELS for name, value in found[level].items()}
+        by_level[section][name] = str(ast.literal_eval(value))
+    return {name: value for level in LEVELS for name, value in by_level[level].items()}
 
 
 def hand_over(options: dict[str, str]) -> dict[str, str]:
