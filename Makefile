@@ -18,6 +18,8 @@ SEED ?= 1
 BESIDE := -j 2
 # Without bytecode on the disk, each process of the tests compiles the program when it starts: about a second.
 unexport PYTHONDONTWRITEBYTECODE
+# By another name: make runs a line with its own name also where it is asked what it would do (-n), and this one installs.
+SAME_MAKE := $(MAKE)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready system
@@ -29,7 +31,7 @@ run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applica
 # as soon as the packages of Python are there (docs/decisions/0097).
 test:   ## everything: lint, types, import rules, both databases, browser journeys, real clients
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) scripts/beside_deps.py $(MAKE) --no-print-directory $(BESIDE) types lint unit imports
+	@$(PYTHON) scripts/beside_deps.py $(SAME_MAKE) --no-print-directory $(BESIDE) types lint unit imports
 
 check: $(VENV)/dev.stamp   ## while working: lint, types, import rules, and the tests that need no provider
 	@$(MAKE) --no-print-directory $(BESIDE) types lint quick imports

@@ -222,6 +222,7 @@ def test_an_installation_that_is_killed_is_noticed(tmp_path: Path) -> None:
 
 def test_make_test_runs_beside_the_installation() -> None:
     recipe = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
-    assert "scripts/beside_deps.py $(MAKE)" in recipe
+    assert "scripts/beside_deps.py $(SAME_MAKE)" in recipe
+    assert "$(MAKE)" not in recipe, "make -n would install"
     beside = script("beside_deps")
     assert (beside.NAME, beside.INSTALL[1:]) == (VARIABLE, [str(ROOT / "scripts/deps.sh"), "--no-sudo"])
