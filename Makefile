@@ -18,6 +18,8 @@ SEED ?= 1
 BESIDE := -j 2
 # Without bytecode on the disk, each process of the tests compiles the program when it starts: about a second.
 unexport PYTHONDONTWRITEBYTECODE
+# By another name: make runs a line with its own name also where it is asked what it would do (-n), and this one installs.
+SAME_MAKE := $(MAKE)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready system
@@ -25,10 +27,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
-# Packages of Python beside those of the system and of Node.js: each of them waits for the network.
+# Programs of the system and packages of Node.js are installed beside everything else: tests that need none of them begin
+# as soon as the packages of Python are there (docs/decisions/0097).
 test:   ## everything: lint, types, import rules, both databases, browser journeys, real clients
-	@$(MAKE) --no-print-directory $(BESIDE) ready
-	@$(MAKE) --no-print-directory $(BESIDE) types lint unit imports
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) scripts/beside_deps.py $(SAME_MAKE) --no-print-directory $(BESIDE) types lint unit imports
 
 check: $(VENV)/dev.stamp   ## while working: lint, types, import rules, and the tests that need no provider
 	@$(MAKE) --no-print-directory $(BESIDE) types lint quick imports
@@ -90,7 +93,7 @@ bench: $(VENV)/dev.stamp $(COMPILED)   ## CPU time of each flow; ARGS="--peer no
 soak: $(VENV)/dev.stamp   ## sign-ins, refreshes and sign-outs for 15 minutes on PostgreSQL: fails if memory or tables grow; ARGS="--seconds 60"
 	$(BIN)/python -m bench.soak $(ARGS)
 
-lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes; needs uv
+lock: $(VENV)/dev.stamp   ## newest allowed versions into requirements/, with hashes
 	sh scripts/lock.sh
 
 docs: $(VENV)/dev.stamp   ## the generated pages of docs/

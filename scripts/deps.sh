@@ -110,7 +110,25 @@ may_install() {
   as_root="sudo"
 }
 
+# Packages of Node.js that are not there yet; those that cannot be had are noted at the end.
+node_packages() {
+  for folder in tests/interop/openid_client tests/interop/relying_parties; do
+    installed="$folder/node_modules/.package-lock.json"
+    if [ -e "$installed" ] && [ ! "$folder/package-lock.json" -nt "$installed" ]; then
+      continue
+    fi
+    command="npm ci --prefix $folder --ignore-scripts --no-audit --no-fund"
+    { has_npm && $command --silent >>"$LOG" 2>&1; } || note "Node.js packages of $folder" "$command"
+  done
+}
+
 wanted=$(packages)
+# They come from elsewhere: where npm is there already, they are fetched while apt-get works.
+beside=""
+if has_node && has_npm; then
+  node_packages &
+  beside=$!
+fi
 if [ -n "$wanted" ] && may_install "$@"; then
   echo "installing:$wanted (log: $LOG)"
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >>"$LOG" 2>&1 || true
@@ -136,14 +154,8 @@ done <<LIST
 $PROGRAMS
 LIST
 
-for folder in tests/interop/openid_client tests/interop/relying_parties; do
-  installed="$folder/node_modules/.package-lock.json"
-  if [ -e "$installed" ] && [ ! "$folder/package-lock.json" -nt "$installed" ]; then
-    continue
-  fi
-  command="npm ci --prefix $folder --ignore-scripts --no-audit --no-fund"
-  { has_npm && $command --silent >>"$LOG" 2>&1; } || note "Node.js packages of $folder" "$command"
-done
+[ -z "$beside" ] || wait "$beside"
+node_packages
 
 if [ -n "$missing" ]; then
   echo "Missing for the tests:$missing"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.installation import VARIABLE
 from tests.workers import LONGEST_FIRST, NAME, Units
 
 TESTS = Path(__file__).parent
@@ -59,20 +60,31 @@ def test_ends_badly(broken):
 """
 
 
-def run(directory: Path, text: str, *options: str) -> tuple[int, str]:
-    """Run a file of tests in two workers, and return the exit code and what it printed."""
+def prepare(directory: Path, text: str, *options: str) -> list[str]:
+    """Write a file of tests, and return the command that runs it in two workers."""
     (directory / "conftest.py").write_text(
         "from tests.workers import pytest_addoption, pytest_runtestloop\n"
         "def pytest_configure(config): config.addinivalue_line('markers', 'group: together')\n"
     )
     (directory / "test_file.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--workers=2", *options, "."]
+    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", "--workers=2", *options, "."]
+
+
+def environment_of(directory: Path) -> dict[str, str]:
+    """Return the variables of a run within a test."""
     # Not the directory of this run: pytest takes the rights of other users away from it, among them PostgreSQL's.
     temporary = directory / "temporary"
     temporary.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "PYTEST_DEBUG_TEMPROOT": str(temporary)}
-    for name in (NAME, "PYTEST_ADDOPTS"):
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # their imports take most of the time
+    for name in (NAME, VARIABLE, "PYTEST_ADDOPTS"):
         environment.pop(name, None)
+    return environment
+
+
+def run(directory: Path, text: str, *options: str) -> tuple[int, str]:
+    """Run a file of tests in two workers, and return the exit code and what it printed."""
+    command, environment = prepare(directory, text, *options), environment_of(directory)
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout + done.stderr
 
@@ -137,6 +149,17 @@ def test_groups_begin_with_the_longest_and_stay_together() -> None:
     assert units.next(group=False) == [0]
     assert units.next(group=True) == [1, 4]
     assert units.next(group=True) == [3], "a worker without work of its kind takes of the other"
+    assert units.next(group=False) is None
+
+
+def test_tests_that_need_programs_are_given_out_later() -> None:
+    units = Units([None, "portal", None, None], early={2})
+    assert units.next(group=True) == [2], "a worker that takes groups takes single tests meanwhile"
+    assert units.next(group=True) is None
+    assert units.some_wait
+    units.let_all_begin()
+    assert not units.some_wait
+    assert [units.next(group=True), units.next(group=False), units.next(group=False)] == [[1], [0], [3]]
     assert units.next(group=False) is None
 
 

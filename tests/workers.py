@@ -3,24 +3,27 @@
 Each worker is a copy (``fork``) of one process that has imported the program and collected the tests, so that this is
 done once (docs/decisions/0095). A worker asks for its next unit of work when it begins the last test that it has: a
 single test, or a group of tests (``@pytest.mark.group``) that use the same servers. Where a worker dies, the test that
-it ran has failed, and another worker takes its place.
+it ran has failed, and another worker takes its place. While programs are installed (``make test``), workers get only
+tests that need none of them (docs/decisions/0097).
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import random
 import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, NoReturn
 
 import pytest
+from tests.installation import Installation, InstallationFailed, may_begin
 
 LONGEST_FIRST = (
     "interop-postgresql", "portal", "demo", "schemathesis", "end-everywhere", "protocol", "database-faults", "site",
@@ -29,6 +32,8 @@ LONGEST_FIRST = (
 """The groups that take longest, by measurement: they begin first, so that none is left at the end."""
 NAME = "PYTEST_WORKER"
 """The variable of the environment that holds the name of a worker."""
+LOOK_SECONDS = 0.25
+"""How often the end of the installation is looked for while no worker says anything."""
 Reports = list[dict[str, Any]]
 
 
@@ -40,13 +45,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run the tests in workers, if there is more than one."""
-    count = session.config.getoption("workers")
+    count, installation = session.config.getoption("workers"), Installation.of_this_run()
+    if count < 2 and installation is not None:
+        _wait_for(installation)
     if count < 2 or session.config.option.collectonly or (session.testsfailed and not session.items):
         return None
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return None  # pytest itself says so
-    Run(session, count).run()
+    Run(session, count, installation).run()
     return True
+
+
+def _wait_for(installation: Installation) -> None:
+    """Wait for the programs of the system, and end the run where they cannot be had."""
+    try:
+        installation.wait()
+    except InstallationFailed as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
 def group_of(item: pytest.Item) -> str | None:
@@ -69,18 +84,37 @@ class Units:
     The groups drive browsers, servers and relying parties: they wait half of their time, and the longest take minutes.
     """
 
-    def __init__(self, groups: Sequence[str | None]) -> None:
+    def __init__(self, groups: Sequence[str | None], early: Container[int] | None = None) -> None:
+        """``groups``: the group of each test, or none. ``early``: the single tests that may run at once, if the others
+        wait for :meth:`let_all_begin`."""
         named: dict[str, list[int]] = {}
         self._single: deque[list[int]] = deque()
+        self._late: list[list[int]] = []
         for index, name in enumerate(groups):
-            if name is None:
+            if name is not None:
+                named.setdefault(name, []).append(index)
+            elif early is None or index in early:
                 self._single.append([index])
             else:
-                named.setdefault(name, []).append(index)
-        self._groups = deque(named[name] for name in sorted(named, key=_place))
+                self._late.append([index])
+        self._groups: deque[list[int]] = deque()
+        self._late_groups = [named[name] for name in sorted(named, key=_place)]
+        if early is None:
+            self.let_all_begin()
+
+    def let_all_begin(self) -> None:
+        """Give out every test from now on, in the order in which they were collected."""
+        self._single = deque(sorted([*self._single, *self._late]))
+        self._groups.extend(self._late_groups)
+        self._late, self._late_groups = [], []
+
+    @property
+    def some_wait(self) -> bool:
+        """Whether there are tests that may not begin yet."""
+        return bool(self._late or self._late_groups)
 
     def next(self, *, group: bool) -> list[int] | None:
-        """Return the next unit, or none at the end.
+        """Return the next unit, or none at the end, and where the others may not begin yet.
 
         Args:
             group: whether a group comes first, or a single test.
@@ -117,10 +151,13 @@ class Worker:
 class Run:
     """One run of all tests, seen from the process that starts the workers."""
 
-    def __init__(self, session: pytest.Session, count: int) -> None:
+    def __init__(self, session: pytest.Session, count: int, installation: Installation | None) -> None:
         self._session, self._config, self._count = session, session.config, count
-        self._units = Units([group_of(item) for item in session.items])
+        self._installation = installation
+        early = None if installation is None else {n for n, item in enumerate(session.items) if may_begin(item)}
+        self._units = Units([group_of(item) for item in session.items], early)
         self._workers: list[Worker] = []
+        self._idle: list[Worker] = []
 
     def run(self) -> None:
         """Run the tests.
@@ -128,6 +165,7 @@ class Run:
         Raises:
             Session.Failed: as many tests have failed as `--maxfail` says.
             Session.Interrupted: a test asked for the end of the run.
+            pytest.exit.Exception: the installation of programs has failed.
         """
         self._config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # one for all workers
         assert threading.active_count() == 1, "a copy of this process would lack its other threads"
@@ -135,7 +173,9 @@ class Run:
             for number in range(self._count):
                 self._start(f"worker-{number}", takes_groups=number < self._count // 2)
             while self._workers:
-                for connection in wait([worker.connection for worker in self._workers]):
+                self._look_at_installation()
+                connections = [worker.connection for worker in self._workers]
+                for connection in wait(connections, LOOK_SECONDS if self._installation else None):
                     self._hear(next(worker for worker in self._workers if worker.connection is connection))
                 if self._session.shouldfail:
                     raise self._session.Failed(self._session.shouldfail)
@@ -147,6 +187,17 @@ class Run:
             while self._workers:
                 self._end(self._workers[0])
 
+    def _look_at_installation(self) -> None:
+        """Let all tests begin when the installation has ended well."""
+        if self._installation is None or not self._installation.has_ended():
+            return
+        _wait_for(self._installation)
+        self._installation = None
+        self._units.let_all_begin()
+        idle, self._idle = self._idle, []
+        for worker in idle:
+            self._give(worker)
+
     def _start(self, name: str, *, takes_groups: bool) -> None:
         ours, theirs = Pipe()
         process_id = os.fork()
@@ -154,13 +205,14 @@ class Run:
             ours.close()
             for worker in self._workers:  # or they would not hear that this process ends
                 worker.connection.close()
-            work(self._session, name, theirs)
+            work(self._session, name, theirs, self._installation)
         theirs.close()
         self._workers.append(Worker(name, takes_groups, process_id, ours))
 
     def _end(self, worker: Worker) -> int:
         """Wait for the end of a worker, and return its exit code, or the number of its signal as a negative number."""
         self._workers.remove(worker)
+        self._idle = [other for other in self._idle if other is not worker]
         worker.connection.close()
         return os.waitstatus_to_exitcode(os.waitpid(worker.process_id, 0)[1])
 
@@ -168,9 +220,7 @@ class Run:
         try:
             kind, content = worker.connection.recv()
             if kind == "asks":
-                unit = self._units.next(group=worker.takes_groups)
-                worker.given += unit or []
-                worker.connection.send(unit)
+                self._give(worker)
         except (EOFError, ConnectionError):
             self._mourn(worker)
             return
@@ -183,6 +233,16 @@ class Run:
             worker.broken = content
         elif kind == "warned":
             self._config.hook.pytest_warning_recorded.call_historic(kwargs=content)
+
+    def _give(self, worker: Worker) -> None:
+        """Give a worker its next unit, or nothing at the end. It waits where the tests that are left may not begin."""
+        unit = self._units.next(group=worker.takes_groups)
+        if unit is None and self._units.some_wait:
+            self._idle.append(worker)
+            return
+        worker.given += unit or []
+        with contextlib.suppress(ConnectionError):  # it has ended, and is heard of
+            worker.connection.send(unit)
 
     def _read(self, report: dict[str, Any]) -> pytest.TestReport:
         read: pytest.TestReport = self._config.hook.pytest_report_from_serializable(config=self._config, data=report)
@@ -231,10 +291,12 @@ class Reporter:
         return reports
 
 
-def work(session: pytest.Session, name: str, connection: Connection) -> NoReturn:
+def work(session: pytest.Session, name: str, connection: Connection, installation: Installation | None) -> NoReturn:
     """Run in a copy of the process what the first process says, and end the process."""
     code = 1
     try:
+        if installation is not None:
+            installation.make_programs_wait()
         reporter = _become_a_worker(session, name, connection)
         _run_tests(session, connection, reporter)
         session.config._ensure_unconfigure()  # also collects what was left open

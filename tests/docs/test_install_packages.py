@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -43,11 +44,114 @@ def test_a_lock_file_has_every_package_that_another_one_requires(name: str) -> N
     assert not missing
 
 
+def test_uv_requires_nothing_else() -> None:
+    assert re.findall(r"(?m)^([\w.-]+)==", (ROOT / "requirements/uv.txt").read_text()) == ["uv"]
+
+
 def test_a_package_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text(f"no-such-package==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
     command = [sys.executable, str(ROOT / "scripts/install_packages.py"), str(lock)]
-    environment = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(tmp_path / "packages"), "PATH": "/usr/bin:/bin"}
+    environment = {
+        "PIP_NO_INDEX": "1",
+        "PIP_TARGET": str(tmp_path / "packages"),
+        "PATH": "/usr/bin:/bin",
+        "PIP_QUIET": "1",
+    }
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 1
+    assert "pip is configured with no-index, which uv does not know: pip installs lock.txt" in ended.stderr
     assert "no-such-package==1.0" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ("", {}),
+        ("global.index-url='https://packages.example/simple'", {"UV_DEFAULT_INDEX": "https://packages.example/simple"}),
+        ("global.index-url='https://a'\ninstall.index-url='https://b'", {"UV_DEFAULT_INDEX": "https://b"}),
+        (":env:.index-url='https://c'\ninstall.index-url='https://b'", {"UV_DEFAULT_INDEX": "https://c"}),
+        ("download.index-url='https://b'\nlist.format='json'", {}),
+        (r"global.extra-index-url='https://a\n https://b'", {"UV_INDEX": "https://a https://b"}),
+        ("global.find-links='/one https://two'", {"UV_FIND_LINKS": "/one,https://two"}),
+        ("global.trusted-host='a.example b.example'", {"UV_INSECURE_HOST": "a.example b.example"}),
+        (":env:.cert='/etc/own.pem'", {"SSL_CERT_FILE": "/etc/own.pem"}),
+        (":env:.cert='/'", {"SSL_CERT_DIR": "/"}),
+        ("global.client-cert='/me.pem'", {"SSL_CLIENT_CERT": "/me.pem"}),
+        ("global.proxy='http://proxy:3128'", {"ALL_PROXY": "http://proxy:3128"}),
+        ("global.timeout='60'\nglobal.retries='9'", {"UV_HTTP_TIMEOUT": "60", "UV_HTTP_RETRIES": "9"}),
+        (":env:.disable-pip-version-check='1'\nglobal.progress-bar='off'", {}),
+    ],
+)
+def test_uv_is_told_what_pip_is_told(listed: str, expected: dict[str, str]) -> None:
+    installer = script("install_packages")
+    told = installer.hand_over(installer.read_configuration(listed))
+    assert told.pop("UV_INDEX_STRATEGY") == "unsafe-best-match", "as pip does: any of the indexes"
+    assert told == expected
+
+
+@pytest.mark.parametrize("option", ["no-index", "target", "constraint", "user", "no-binary"])
+def test_an_option_that_uv_does_not_know_is_named(option: str) -> None:
+    installer = script("install_packages")
+    with pytest.raises(ValueError, match=f"configured with {option},"):
+        installer.hand_over(installer.read_configuration(f"global.{option}='1'"))
+
+
+class Installer:
+    """The script with programs of a test in place of pip and uv."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.folder, self._patch, self._script = folder, patch, script("install_packages")
+        (folder / "lock.txt").write_text("one==1.0 \\\n    --hash=sha256:00\n")
+        patch.setattr(sys, "argv", ["install_packages.py", str(folder / "lock.txt")])
+        patch.setattr(sys, "prefix", str(folder))
+        self.put("CONFIGURATION", "print(\"global.index-url='https://own'\")")
+        self.put("INSTALL", "open('pip', 'a').write(' '.join(sys.argv[1:]) + '\\n')")
+        self.put("UV", "import os, json; json.dump(dict(os.environ), open('uv', 'w'))")
+
+    def put(self, name: str, text: str) -> None:
+        text = f"import os, sys; os.chdir({str(self.folder)!r}); {text}"
+        self._patch.setattr(self._script, name, [sys.executable, "-c", text])
+
+    def run(self) -> int:
+        code: int = self._script.main()
+        return code
+
+    def said(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+
+@pytest.fixture
+def installer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Installer:
+    return Installer(monkeypatch, tmp_path)
+
+
+def test_uv_installs_and_keeps_nothing_where_it_should_not(
+    installer: Installer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    assert installer.run() == 0
+    assert installer.said("pip") == f"{ROOT}/requirements/uv.txt --only-binary=:all:\n", "pip installs uv and no more"
+    told = json.loads(installer.said("uv"))
+    assert (told["VIRTUAL_ENV"], told["UV_DEFAULT_INDEX"]) == (str(installer.folder), "https://own")
+    assert "UV_NO_CACHE" not in told
+    assert Path(told["UV_CACHE_DIR"]).parent == installer.folder
+    assert not Path(told["UV_CACHE_DIR"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("UV", "sys.exit(2)"), ("INSTALL", "'uv.txt' in sys.argv[1] and sys.exit(1); open('pip', 'a').write('did')")],
+)
+def test_pip_installs_where_uv_cannot(
+    installer: Installer, capfd: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    installer.put(name, text)
+    assert installer.run() == 0
+    assert "uv is not to be had here, or could not: pip installs lock.txt" in capfd.readouterr().err
+    assert installer.said("pip").splitlines()[-1].endswith(("0.txt", "did"))
+
+
+def test_a_lock_file_without_packages_is_an_error(installer: Installer) -> None:
+    (installer.folder / "lock.txt").write_text("")
+    assert installer.run() == 1

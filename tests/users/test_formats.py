@@ -103,6 +103,7 @@ async def test_everybody_signs_in_with_the_old_password_and_has_no_rights(city: 
         assert ani.name == "Añi Wijaya"
 
 
+@pytest.mark.programs  # ctypes looks for a library with ldconfig
 async def test_hashes_of_current_systems_open_the_account_over_http(city: City, tmp_path: Path) -> None:
     """One file with many schemes: who has a password signs in, who has none does not, and an odd scheme is told."""
     secret, path = OLD.encode(), tmp_path / "people.jsonl"
