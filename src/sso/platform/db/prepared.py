@@ -145,7 +145,7 @@ class Work:
         self._driver: Any = None
         self._connection: Connection | None = None
         self._session: Session | None = None
-        self._has_options = False
+        self._has_options = self._shared = False
         self.commits = single
         """Whether the commit may have been sent: where the connection is lost then, the outcome is not known."""
         dispatch = engine.dispatch
@@ -214,6 +214,11 @@ class Work:
             self._session = WorkSession(self)
         return self._session
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the session has asked for the connection."""
+        return self._shared
+
     def adopt(self, session: Session) -> None:
         """Take a session for the session of the work."""
         self._session = session
@@ -225,7 +230,7 @@ class Work:
 
     def connect(self) -> Connection:
         """Return the connection for the session, in the transaction of the work. Within a greenlet."""
-        connection = self._sqlalchemy()
+        connection, self._shared = self._sqlalchemy(), True
         if not (self._transaction or self._has_options):
             self._set_autocommit(connection)
         return connection
@@ -294,7 +299,7 @@ class Work:
                 self._roll_back(lent)
             if lent.is_valid:
                 cast(KeepingPool, self._engine.pool).keep((lent, self._driver))
-        self._begun = self._has_options = False
+        self._begun = self._has_options = self._shared = False
 
     def _roll_back(self, lent: PoolProxiedConnection) -> None:
         clean = False
