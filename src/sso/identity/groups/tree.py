@@ -8,18 +8,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
-from sso.platform.db import not_ended, table_of, valid_at
+from sso.platform.db import fetch, fetch_objects, not_ended, table_of, valid_at
 
 MAX_DEPTH = 16
 """How many units may stand above one another, the top unit included."""
 _ADVISORY_LOCK = 0x5551
-_n = table_of(GroupAncestor).c
+_groups, _administrators = table_of(Group), table_of(UnitAdministrator)
+_n, _g, _a = table_of(GroupAncestor).c, _groups.c, _administrators.c
+_GET = select(_groups).where(_g.id == bindparam("group_id"))
+_ADMINISTERED_BY = (
+    select(_a.group_id)
+    .join(_groups, _g.id == _a.group_id)
+    .where(_a.user_id == bindparam("user_id"), valid_at(_g, bindparam("now")))
+)
 
 Status = Literal["open", "closed", "all"]
 """Units that are not closed, those that are, or both."""
@@ -65,8 +72,7 @@ async def lock_tree(session: AsyncSession) -> None:
 
 async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
     """Return a unit or group as it is now."""
-    statement = select(Group).where(Group.id == group_id).execution_options(populate_existing=True)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return next(iter(await fetch_objects(session, Group, _GET, {"group_id": group_id}, renew=True)), None)
 
 
 async def of_code(session: AsyncSession, code: str) -> Group | None:
@@ -225,12 +231,7 @@ async def delete_group(session: AsyncSession, group_id: uuid.UUID) -> None:
 async def administered_by(session: AsyncSession, user_id: uuid.UUID) -> frozenset[uuid.UUID]:
     """Return the units that a user manages now, without those below them. Nobody manages a unit that is closed, or has
     not begun."""
-    statement = (
-        select(UnitAdministrator.group_id)
-        .join(Group, Group.id == UnitAdministrator.group_id)
-        .where(UnitAdministrator.user_id == user_id, valid_at(Group, clock.now()))
-    )
-    return frozenset((await session.execute(statement)).scalars())
+    return frozenset(row[0] for row in await fetch(session, _ADMINISTERED_BY, {"user_id": user_id, "now": clock.now()}))
 
 
 async def is_within(session: AsyncSession, group_id: uuid.UUID, roots: Collection[uuid.UUID]) -> bool:

@@ -25,6 +25,7 @@ from sso import clock
 from sso.platform.db.base import Base, new_id, table_of
 from sso.platform.db.batches import delete_batch
 from sso.platform.db.database import Database
+from sso.platform.db.fetch import fetch
 from sso.platform.db.prepared import Executor
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Ends:
         if db.is_sqlite:
             return []
         async with db.read() as session:
-            timeline, newest = (await session.execute(_STATE)).one()
+            [(timeline, newest)] = await fetch(session, _STATE)
             if timeline is None:  # a standby, that cannot be written yet
                 return []
             # Rows are deleted when nothing of them is in memory any more, so that a quiet night is no fail-over.
