@@ -34,6 +34,9 @@ MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "
 nobody may push out somebody else's; they are limited by network."""
 _PURPOSE = "ceremony"
 _flows = table_of(PendingFlow)
+_theirs = (_flows.c.user_id == bindparam("user_id")) & (_flows.c.purpose == bindparam("purpose"))
+_newest = select(_flows.c.token_hash).where(_theirs).order_by(_flows.c.created_at.desc()).limit(bindparam("kept"))
+_MAKE_ROOM = delete(_flows).where(_theirs, _flows.c.token_hash.not_in(_newest.correlate(None)))
 _COUNT_ATTEMPT = (
     update(_flows)
     .where(_flows.c.token_hash == bindparam("flow"), _flows.c.attempts < bindparam("maximum"))
@@ -87,10 +90,8 @@ async def begin(
     """
     now, token = clock.now(), random_token() + end
     if user_id is not None and purpose in MAX_OF_ACCOUNT:
-        mine = (PendingFlow.user_id == user_id) & (PendingFlow.purpose == purpose)
-        newest = select(PendingFlow.token_hash).where(mine).order_by(PendingFlow.created_at.desc())
-        old = PendingFlow.token_hash.not_in(newest.limit(MAX_OF_ACCOUNT[purpose] - 1))
-        await session.execute(delete(PendingFlow).where(mine, old).execution_options(synchronize_session=False))
+        values = {"user_id": user_id, "purpose": purpose, "kept": MAX_OF_ACCOUNT[purpose] - 1}
+        await fetch(session, _MAKE_ROOM, values)
     row = PendingFlow(
         token_hash=token_hash(token),
         browser_hash=token_hash(browser),

@@ -22,6 +22,9 @@ _ADVISORY_LOCK = 0x5551
 _groups, _administrators = table_of(Group), table_of(UnitAdministrator)
 _n, _g, _a = table_of(GroupAncestor).c, _groups.c, _administrators.c
 _GET = select(_groups).where(_g.id == bindparam("group_id"))
+_OF_CODE = select(_groups).where(_g.code == bindparam("code"))
+_DEPTH = select(func.max(_n.depth)).where(_n.group_id == bindparam("group_id"))
+_LOCK_TREE = text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 _ADMINISTERED_BY = (
     select(_a.group_id)
     .join(_groups, _g.id == _a.group_id)
@@ -67,7 +70,7 @@ class ListedGroup:
 async def lock_tree(session: AsyncSession) -> None:
     """Let no other transaction change the tree until this one ends. On SQLite one transaction writes at a time."""
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+        await fetch(session, _LOCK_TREE)
 
 
 async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
@@ -77,7 +80,7 @@ async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
 
 async def of_code(session: AsyncSession, code: str) -> Group | None:
     """Return the unit or group with a code."""
-    return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
+    return next(iter(await fetch_objects(session, Group, _OF_CODE, {"code": code})), None)
 
 
 async def of_codes(session: AsyncSession, codes: Collection[str]) -> dict[str, Group]:
@@ -166,8 +169,7 @@ async def way_to(session: AsyncSession, group_ids: Collection[uuid.UUID]) -> dic
 
 async def depth_of(session: AsyncSession, group_id: uuid.UUID) -> int:
     """Return how many units stand above a unit."""
-    statement = select(func.max(_n.depth)).where(_n.group_id == group_id)
-    return int((await session.execute(statement)).scalar_one() or 0)
+    return int((await fetch(session, _DEPTH, {"group_id": group_id})).scalar_one_or_none() or 0)
 
 
 async def height_of(session: AsyncSession, group_id: uuid.UUID) -> int:

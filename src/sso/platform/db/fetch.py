@@ -43,15 +43,24 @@ class PlannedSession(AsyncSession):
         """Whether there is something to return or to roll back."""
         return self.work.is_lent or self.sync_session.in_transaction()
 
-    async def get(self, entity: type[Model], ident: object, **options: object) -> Model | None:  # type: ignore[override]
-        """Return an object by its primary key: the one that the session holds, or that of the database."""
+    async def get(  # type: ignore[override]
+        self, entity: type[Model], ident: object, *, populate_existing: bool = False, **options: object
+    ) -> Model | None:
+        """Return an object by its primary key: the one that the session holds, or that of the database.
+
+        Args:
+            entity: the model.
+            ident: the key; several columns as a tuple.
+            populate_existing: the object becomes what the database holds.
+            options: others are SQLAlchemy's.
+        """
         if options:
-            return await super().get(entity, ident, **options)  # type: ignore[arg-type]
+            return await super().get(entity, ident, populate_existing=populate_existing, **options)  # type: ignore[arg-type]
         maker, key = _maker(entity), ident if isinstance(ident, tuple) else (ident,)
-        held = maker.held(self, key)
+        held = None if populate_existing else maker.held(self, key)
         if held is not None:
             return held
-        found = await fetch_objects(self, entity, maker.by_key, {f"key_{place}": one for place, one in enumerate(key)})
+        found = await fetch_objects(self, entity, maker.by_key, each_of("key", key), renew=populate_existing)
         return found[0] if found else None
 
     async def commit(self) -> None:

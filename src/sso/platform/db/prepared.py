@@ -34,8 +34,8 @@ Values = Mapping[str, object]
 _Processor = Callable[[Any], Any] | None
 OUTDATED_SCHEMA = "OutdatedSchemaCacheError"
 """The class of the error of a type that has changed since the driver read its description."""
-MAX_PLANS = 500
-"""How many compiled statements are kept at most. The program has about 50: more are no constants."""
+MAX_PLANS = 1000
+"""How many compiled statements are kept at most. The program has about 250: more are no constants."""
 
 
 class Rows(list[ResultRow]):
@@ -177,9 +177,11 @@ class Work:
 
     def end(self) -> None:
         """Close the session and return the connection. Within a greenlet."""
-        if self._session is not None:
-            self._session.close()
-        self.give_back()
+        try:
+            if self._session is not None:
+                self._session.close()
+        finally:
+            self.give_back()
 
     def execute(self, statement: Executable, values: Values) -> Rows | Result[Any]:
         """Run a statement that is a constant, with the values of its parameters."""

@@ -142,7 +142,7 @@ _ANY_DUE = select(_d.id).where(_d.status == "pending", _d.next_attempt_at <= bin
 
 async def is_any_due(session: AsyncSession, full: Full = NOT_FULL) -> bool:
     """Tell whether a delivery is due to which ``full`` does not apply."""
-    if full == NOT_FULL:
+    if not (full.kinds or full.receivers or full.hosts):
         return (await fetch(session, _ANY_DUE, {"now": clock.now()})).first() is not None
     return (await session.execute(_due(clock.now(), full).limit(1))).first() is not None
 
