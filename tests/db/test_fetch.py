@@ -23,12 +23,19 @@ from tests.waiting import until
 from sso.platform.db import (
     Database,
     DatabaseUnavailable,
+    Executor,
     Json,
     TransactionConflict,
     TransactionLost,
     UtcDateTime,
+    each_of,
     fetch,
+    fetch_objects,
+    make_object,
     new_id,
+    one_of,
+    run_bridged,
+    session_of,
     sqlite,
 )
 from sso.platform.db.sql_types import ResultRow
@@ -55,6 +62,14 @@ class Thing(Base):
     colour: Mapped[Colour | None] = mapped_column(String(10), default=None)
 
 
+class Pair(Base):
+    __tablename__ = "fetched_pairs"
+
+    thing_id: Mapped[UUID] = mapped_column(primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    note: Mapped[str] = mapped_column("remark", String(40))
+
+
 THINGS = Base.metadata.tables["fetched_things"]
 c = THINGS.c
 NAMES = select(c.name).order_by(c.name)
@@ -62,6 +77,7 @@ ALL = select(THINGS).order_by(c.name)
 INSERT = insert(THINGS).values({name: bindparam(name) for name in ("id", "name")})
 INSERT_ALL = insert(THINGS)
 RENAME = update(THINGS).where(c.name == bindparam("old")).values(name=bindparam("new")).returning(c.id, c.name)
+BY_NAME = select(THINGS).where(c.name == bindparam("name"))
 DELETE = delete(THINGS).where(c.name == bindparam("old"))
 SOME = select(c.name).where(c.name.in_(bindparam("names", expanding=True))).order_by(c.name)
 KILL = "SELECT pg_terminate_backend(:pid)"
@@ -413,3 +429,115 @@ async def test_a_connection_that_is_lost_is_said_and_replaced(db: Database) -> N
             await add(session, "f")
     await other.close()
     assert await names(db) == []
+
+
+async def test_a_fetched_object_is_that_of_the_session(db: Database) -> None:
+    async with db.write() as session:
+        added = Thing(name="a", at=datetime(2026, 11, 27, 8, 30, tzinfo=UTC), details={"b": 1}, colour=Colour.RED)
+        session.add(added)
+        assert await fetch_objects(session, Thing, BY_NAME, {"name": "a"}) == [added]
+        assert await session.get(Thing, added.id) is added
+    async with db.write() as session:
+        [fetched] = await fetch_objects(session, Thing, BY_NAME, {"name": "a"})
+        assert (fetched.at, fetched.details, fetched.colour) == (added.at, {"b": 1}, "red")
+        assert await session.get(Thing, added.id) is fetched
+        assert (await session.execute(select(Thing))).scalar_one() is fetched
+        fetched.name = "changed"
+        assert firsts(await fetch(session, NAMES)) == ["changed"]
+        fetched.details = {"b": 2}
+    async with db.read() as session:
+        read = await session.get(Thing, added.id)
+        assert read is not None
+        assert (read.name, read.details) == ("changed", {"b": 2})
+        assert await session.get(Thing, new_id()) is None
+    assert (read.name, read.at) == ("changed", added.at), "it can be read after the session"
+
+
+async def test_an_object_that_the_session_holds_stays_as_it_is_unless_it_is_renewed(db: Database) -> None:
+    async with db.write() as session:
+        await add(session, "a")
+    async with db.write() as session:
+        [held] = await fetch_objects(session, Thing, BY_NAME, {"name": "a"})
+        key = held.id
+        await fetch(session, RENAME, {"old": "a", "new": "b"})
+        assert await fetch_objects(session, Thing, BY_NAME, {"name": "b"}) == [held]
+        assert held.name == "a"
+        assert await fetch_objects(session, Thing, BY_NAME, {"name": "b"}, renew=True) == [held]
+        assert held.name == "b"
+        await fetch(session, RENAME, {"old": "b", "new": "c"})
+        session.expire(held)
+        assert await session.get(Thing, key) is held
+        assert held.name == "c"
+        await fetch(session, RENAME, {"old": "c", "new": "d"})
+        session.expire(held, ["name"])
+        assert await fetch_objects(session, Thing, BY_NAME, {"name": "d"}) == [held]
+        assert held.name == "d"
+        await session.execute(update(Thing).values(name="e"))
+        assert await session.get(Thing, key, populate_existing=True) is held
+        assert held.name == "e"
+        await session.delete(held)
+        await session.flush()
+        assert await session.get(Thing, key) is None
+
+
+async def test_an_object_with_several_keys_and_another_name_of_a_column(db: Database) -> None:
+    thing_id = new_id()
+    async with db.write() as session:
+        session.add(Pair(thing_id=thing_id, place=3, note="x"))
+    async with db.write() as session:
+        pair = await session.get(Pair, (thing_id, 3))
+        assert pair is not None
+        assert pair.note == "x"
+        pair.note = "y"
+    async with AsyncSession(db.engine) as foreign:
+        [pair] = await fetch_objects(foreign, Pair, select(Base.metadata.tables["fetched_pairs"]))
+        assert pair.note == "y"
+
+
+async def test_a_session_that_reads_objects_holds_no_connection(db: Database) -> None:
+    async with db.write() as session:
+        await add(session, "a")
+    async with db.read() as one, db.read() as another:
+        for _ in range(2):
+            [first] = await fetch_objects(one, Thing, BY_NAME, {"name": "a"})
+            [second] = await fetch_objects(another, Thing, BY_NAME, {"name": "a"})
+            assert first.id == second.id
+            assert await one.get(Thing, new_id()) is None
+
+
+async def test_a_function_of_the_bridge_is_in_the_transaction_of_the_session(db: Database) -> None:
+    def both(executor: Executor) -> list[str]:
+        executor.execute(INSERT, {"id": new_id(), "name": "bridged"})
+        session_of(executor).add(Thing(name="of its session"))
+        return [row[0] for row in executor.execute(NAMES, {}).all()]
+
+    with pytest.raises(LookupError):
+        async with db.write() as session:
+            session.add(Thing(name="added"))
+            assert "added" in await run_bridged(session, both)
+            assert firsts(await fetch(session, NAMES)) == ["added", "bridged", "of its session"]
+            raise LookupError
+    assert await names(db) == []
+    async with db.write() as session:
+        await run_bridged(session, both)
+    async with db.read() as session:
+        assert await run_bridged(session, lambda executor: len(executor.execute(NAMES, {}).all())) == 2
+        async with db.read() as another:  # PostgreSQL: there is one connection
+            assert len(await fetch(another, NAMES)) == 2
+    async with AsyncSession(db.engine) as foreign:
+        assert "bridged" in await run_bridged(foreign, lambda executor: firsts(executor.execute(NAMES, {}).all()))
+
+
+async def test_a_list_of_values_can_be_prepared(db: Database) -> None:
+    async with db.write() as session:
+        for name in "abc":
+            await add(session, name)
+    async with db.read() as session:
+        for wanted in (["a"], ["c", "a"], ["x", "b"], []):
+            statement = NAMES.where(one_of(c.name, "name", len(wanted)))
+            rows = await fetch(session, statement, each_of("name", wanted))
+            assert firsts(rows) == sorted(set(wanted) & set("abc"))
+        [row] = await fetch(session, BY_NAME, {"name": "a"})
+        thing = make_object(session, Thing, row)
+        assert thing.name == "a"
+        assert await session.get(Thing, thing.id) is thing

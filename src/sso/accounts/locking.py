@@ -22,6 +22,7 @@ from sso.logout.end_sessions import end_matching
 from sso.oidc.store import store as tokens
 from sso.platform.actor import Actor
 from sso.platform.audit import record_by
+from sso.platform.db import run_bridged
 from sso.platform.security.rate_limits import Purpose
 from sso.platform.security.replay import first_use
 from sso.platform.visitor import Visitor
@@ -52,7 +53,7 @@ async def not_me(
     if user is None:
         return None
     link_ends = sso_session.created_at + timedelta(days=NOT_ME_DAYS)
-    if not await session.run_sync(lambda sync: first_use(sync, "not-me", session_id.hex, link_ends)):
+    if not await run_bridged(session, lambda sync: first_use(sync, "not-me", session_id.hex, link_ends)):
         return user if is_locked(user) else None
     await end_pending(session, user)
     user.locked_until = clock.now() + services.settings.account_lock_duration

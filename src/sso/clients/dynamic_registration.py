@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -25,7 +25,7 @@ from sso.clients.registry import stored_metadata
 from sso.clients.secrets import secret_row
 from sso.clients.validation_errors import FieldMistake, mistakes_of, nearest_name, not_a_list, not_text
 from sso.platform.audit import record
-from sso.platform.db import bump_version, delete_batch
+from sso.platform.db import bump_version, delete_batch, fetch, table_of
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.json_documents import DocumentRefused, NotJson, read_json
 from sso.platform.security.outbound_errors import OutboundFailed, OutboundRefused, public_reason
@@ -213,11 +213,17 @@ async def find_invitation(session: AsyncSession, token: str) -> Profile:
     return _profile(profile)
 
 
+_i = table_of(Invitation).c
+_USABLE_PROFILES = (
+    select(_i.profile, _i.expires_at)
+    .where(_i.expires_at > bindparam("now"), or_(_i.uses_left.is_(None), _i.uses_left > 0))
+    .distinct()
+)
+
+
 async def usable_profiles(session: AsyncSession) -> list[tuple[Profile, datetime]]:
     """Return the profile that each usable initial access token allows, and when the token ends."""
-    left = or_(Invitation.uses_left.is_(None), Invitation.uses_left > 0)
-    statement = select(Invitation.profile, Invitation.expires_at).where(Invitation.expires_at > clock.now(), left)
-    return [(_profile(row[0]), row[1]) for row in (await session.execute(statement.distinct())).all()]
+    return [(_profile(row[0]), row[1]) for row in await fetch(session, _USABLE_PROFILES, {"now": clock.now()})]
 
 
 async def use_invitation(session: AsyncSession, token: str) -> None:

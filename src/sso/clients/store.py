@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, cast, delete, func, select, update
+from sqlalchemy import Text, bindparam, cast, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.clients.models import (
@@ -21,10 +21,39 @@ from sso.clients.models import (
     ClientRow,
     ClientSecret,
 )
-from sso.platform.db import bump_version, lock_rows
+from sso.platform.db import bump_version, fetch, fetch_objects, lock_rows, table_of
 
 BATCH = 500
 PAGE = 2000
+_clients, _secrets, _privileges = map(table_of, (ClientRow, ClientSecret, ClientPrivilege))
+_c, _s, _p = _clients.c, _secrets.c, _privileges.c
+_CHANGED_CLIENTS = (
+    select(_c.client_id, _c.status, cast(_c.metadata, Text))
+    .where(_c.version > bindparam("seen"), _c.client_id > bindparam("last"))
+    .order_by(_c.client_id)
+    .limit(PAGE)
+)
+_SECRETS_OF_CHANGED = (
+    select(_s.client_id, _s.id, _s.secret_hash, _s.encrypted, _s.expires_at)
+    .join(_clients, _c.client_id == _s.client_id)
+    .where(_c.version > bindparam("seen"))
+    .order_by(_s.created_at)
+)
+_PRIVILEGES_OF_CHANGED = (
+    select(_p.client_id, _p.privilege, _p.without_person, _p.revoked_at)
+    .join(_clients, _c.client_id == _p.client_id)
+    .where(_c.version > bindparam("seen"))
+)
+_PRIVILEGES_OF = select(_privileges).where(_p.client_id == bindparam("client_id")).order_by(_p.granted_at, _p.id)
+_ACTIVE_PRIVILEGES_OF = _PRIVILEGES_OF.where(_p.revoked_at.is_(None))
+_LOCK_PAIR = (
+    select(_clients)
+    .where(or_(_c.client_id == bindparam("stem"), _c.client_id == bindparam("sandbox")))
+    .order_by(_c.client_id)
+    .with_for_update(key_share=True)
+)
+_SECRETS_OF = select(_secrets).where(_s.client_id == bindparam("client_id")).order_by(_s.created_at)
+_MARK_SECRET_USED = update(_secrets).where(_s.id == bindparam("secret_id")).values(last_used_at=bindparam("moment"))
 
 
 async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tuple[str, str, str]]:
@@ -32,11 +61,9 @@ async def changed_clients(session: AsyncSession, seen: int) -> AsyncIterator[tup
 
     In pages, so that tens of thousands of applications hold up nobody and are never all in memory twice.
     """
-    columns = select(ClientRow.client_id, ClientRow.status, cast(ClientRow.metadata_, Text))
-    page = columns.where(ClientRow.version > seen).order_by(ClientRow.client_id).limit(PAGE)
     last = ""
     while True:
-        rows = (await session.execute(page.where(ClientRow.client_id > last))).all()
+        rows = (await session.execute(_CHANGED_CLIENTS, {"seen": seen, "last": last})).all()
         for client_id, status, metadata in rows:
             yield client_id, status, metadata
         if len(rows) < PAGE:
@@ -64,15 +91,8 @@ class StoredGrant(NamedTuple):
 
 async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list[StoredSecret]]:
     """Return the secrets of every client with a version above ``seen``, by client_id, oldest first."""
-    columns = select(
-        ClientSecret.client_id,
-        ClientSecret.id,
-        ClientSecret.secret_hash,
-        ClientSecret.encrypted,
-        ClientSecret.expires_at,
-    ).join(ClientRow, ClientRow.client_id == ClientSecret.client_id)
     secrets: dict[str, list[StoredSecret]] = {}
-    for row in (await session.execute(columns.where(ClientRow.version > seen).order_by(ClientSecret.created_at))).all():
+    for row in (await session.execute(_SECRETS_OF_CHANGED, {"seen": seen})).all():
         secrets.setdefault(row[0], []).append(StoredSecret(row[1], row[2], row[3], row[4]))
     return secrets
 
@@ -80,22 +100,16 @@ async def secrets_of_changed(session: AsyncSession, seen: int) -> dict[str, list
 async def privileges_of_changed(session: AsyncSession, seen: int) -> dict[str, list[StoredGrant]]:
     """Return every grant of a privilege, also revoked ones, to every client with a version above ``seen``, by
     client_id."""
-    columns = select(
-        ClientPrivilege.client_id, ClientPrivilege.privilege, ClientPrivilege.without_person, ClientPrivilege.revoked_at
-    ).join(ClientRow, ClientRow.client_id == ClientPrivilege.client_id)
     grants: dict[str, list[StoredGrant]] = {}
-    for row in (await session.execute(columns.where(ClientRow.version > seen))).all():
+    for row in (await session.execute(_PRIVILEGES_OF_CHANGED, {"seen": seen})).all():
         grants.setdefault(row[0], []).append(StoredGrant(row[1], row[2], row[3]))
     return grants
 
 
 async def privileges_of(session: AsyncSession, client_id: str, *, active: bool = False) -> list[ClientPrivilege]:
     """Return every grant of a privilege to an application, oldest first; only those that hold where ``active``."""
-    statement = select(ClientPrivilege).where(ClientPrivilege.client_id == client_id)
-    if active:
-        statement = statement.where(ClientPrivilege.revoked_at.is_(None))
-    order = statement.order_by(ClientPrivilege.granted_at, ClientPrivilege.id)
-    return list((await session.execute(order)).scalars())
+    statement = _ACTIVE_PRIVILEGES_OF if active else _PRIVILEGES_OF
+    return await fetch_objects(session, ClientPrivilege, statement, {"client_id": client_id})
 
 
 async def all_privileges(session: AsyncSession, client_id: str | None, *, active: bool) -> list[ClientPrivilege]:
@@ -125,9 +139,9 @@ async def lock_client(session: AsyncSession, client_id: str) -> ClientRow | None
     """Return one application's row as it is now, which nobody else changes until the transaction ends. An application
     and its sandbox are locked together: most changes of one are changes of both."""
     stem = client_id.removesuffix(SANDBOX_END)
-    pair = select(ClientRow).where(ClientRow.client_id.in_([stem, stem + SANDBOX_END])).order_by(ClientRow.client_id)
-    rows = await session.execute(pair.with_for_update(key_share=True).execution_options(populate_existing=True))
-    return next((row for row in rows.scalars().all() if row.client_id == client_id), None)
+    pair = {"stem": stem, "sandbox": stem + SANDBOX_END}
+    rows = await fetch_objects(session, ClientRow, _LOCK_PAIR, pair, renew=True)
+    return next((row for row in rows if row.client_id == client_id), None)
 
 
 class StoredClient(NamedTuple):
@@ -223,8 +237,7 @@ async def delete_clients(session: AsyncSession, client_ids: list[str]) -> None:
 
 async def secrets_of(session: AsyncSession, client_id: str) -> list[ClientSecret]:
     """Return every secret of one application, oldest first."""
-    statement = select(ClientSecret).where(ClientSecret.client_id == client_id).order_by(ClientSecret.created_at)
-    return list((await session.execute(statement)).scalars())
+    return await fetch_objects(session, ClientSecret, _SECRETS_OF, {"client_id": client_id})
 
 
 async def secrets_ending(
@@ -253,8 +266,7 @@ async def count_secrets_ending(session: AsyncSession, now: datetime, before: dat
 async def mark_secrets_used(session: AsyncSession, used: Mapping[UUID, datetime]) -> None:
     """Write when secrets were used last."""
     for secret_id, moment in sorted(used.items()):
-        mine = update(ClientSecret).where(ClientSecret.id == secret_id)
-        await session.execute(mine.values(last_used_at=moment))
+        await fetch(session, _MARK_SECRET_USED, {"secret_id": secret_id, "moment": moment})
 
 
 async def encrypted_secrets(session: AsyncSession) -> list[ClientSecret]:

@@ -24,7 +24,7 @@ from sso.oidc.requests import ProtocolRequest
 from sso.oidc.store.standing import Standing, standing_of
 from sso.oidc.store.store import LiveGrant
 from sso.oidc.store.types import GrantDetails
-from sso.platform.db import Executor
+from sso.platform.db import Executor, run_bridged
 from sso.settings import Settings
 
 
@@ -39,7 +39,7 @@ def must_read(client: Client, stated_acr: str = "") -> bool:
 
 async def standing_at_page(session: AsyncSession, client: Client, user_id: UUID) -> Standing:
     """Return what is known of a user who is at a page. One statement."""
-    standing = await session.run_sync(lambda sync: _read(sync, client, user_id))
+    standing = await run_bridged(session, lambda sync: _read(sync, client, user_id))
     return standing or Standing(user_id, usable=False)
 
 

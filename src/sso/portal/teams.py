@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -15,13 +15,20 @@ from sso.clients.privileges import OPERATOR, Authority, check_hold
 from sso.clients.secrets import ClientError
 from sso.platform.actor import Actor
 from sso.platform.audit import record
-from sso.platform.db import delete_batch
+from sso.platform.db import delete_batch, fetch, fetch_objects, table_of
 from sso.portal.choices import ROLES as ROLES
 from sso.portal.choices import Role as Role
 
 INVITATION_DAYS = 14
 MAX_MEMBERS = 50
 """The number of members of a team, those invited included."""
+
+
+_members = table_of(TeamMember)
+_m = _members.c
+_TEAM = select(_members).where(_m.application_id == bindparam("application_id")).order_by(_m.since, _m.user_id)
+_ROLE = select(_m.role).where(_m.application_id == bindparam("application_id"), _m.user_id == bindparam("user_id"))
+_TEAMS = select(_m.application_id, _m.role).where(_m.user_id == bindparam("user_id"))
 
 
 def read_role(text: str) -> Role | None:
@@ -31,20 +38,19 @@ def read_role(text: str) -> Role | None:
 
 async def team_of(session: AsyncSession, application_id: str) -> list[TeamMember]:
     """Return the members of a team, the longest members first."""
-    mine = select(TeamMember).where(TeamMember.application_id == application_id)
-    return list((await session.execute(mine.order_by(TeamMember.since, TeamMember.user_id))).scalars())
+    return await fetch_objects(session, TeamMember, _TEAM, {"application_id": application_id})
 
 
 async def role_of(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> str | None:
     """Return the role of somebody in a team; None: they are not in it."""
-    mine = select(TeamMember.role).where(TeamMember.application_id == application_id, TeamMember.user_id == user_id)
-    return (await session.execute(mine)).scalar_one_or_none()
+    values = {"application_id": application_id, "user_id": user_id}
+    role: str | None = (await fetch(session, _ROLE, values)).scalar_one_or_none()
+    return role
 
 
 async def teams_with(session: AsyncSession, user_id: uuid.UUID) -> dict[str, str]:
     """Return the role of somebody in each team, by the application's id."""
-    mine = select(TeamMember.application_id, TeamMember.role).where(TeamMember.user_id == user_id)
-    return {row[0]: row[1] for row in (await session.execute(mine)).all()}
+    return {row[0]: row[1] for row in await fetch(session, _TEAMS, {"user_id": user_id})}
 
 
 async def add_member(

@@ -24,7 +24,7 @@ from sso.oidc.authorize import request as flow
 from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.services import HasIdle, HasSubjects
-from sso.platform.db import Executor
+from sso.platform.db import Executor, run_bridged
 from sso.platform.security.numbers import read_uuid
 from sso.platform.security.tokens import token_hash
 from sso.platform.services import HasDatabase
@@ -112,7 +112,7 @@ async def current_account(
             and signing out do not.
     """
     find = _finding(services.idle, visitor, client_id)
-    signed_in = await session.run_sync(find)
+    signed_in = await run_bridged(session, find)
     if signed_in is not None:
         return _unlocked(CurrentAccount(signed_in, visitor.session_token))
     return _unlocked(await _next_account(services.idle, services.registry, session, visitor, client_id))

@@ -11,7 +11,7 @@ from sqlalchemy import ScalarSelect, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
-from sso.platform.db import delete_batch, insert_for, table_of
+from sso.platform.db import delete_batch, fetch_objects, insert_for, table_of
 
 KEPT_DECLARATIONS = 50
 """How many declarations are kept."""
@@ -27,10 +27,13 @@ def values_of_row(user_id: object) -> ScalarSelect[str]:
     return select(func.aggregate_strings(pair, "\n")).where(_v.user_id == user_id).scalar_subquery()
 
 
+_declarations = table_of(AttributeDeclaration)
+_NEWEST = select(_declarations).order_by(_declarations.c.id.desc()).limit(1)
+
+
 async def newest_declaration(session: AsyncSession) -> AttributeDeclaration | None:
     """Return the declaration in effect."""
-    statement = select(AttributeDeclaration).order_by(AttributeDeclaration.id.desc()).limit(1)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return next(iter(await fetch_objects(session, AttributeDeclaration, _NEWEST)), None)
 
 
 async def add_declaration(session: AsyncSession, declaration: AttributeDeclaration) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.users import store
 from sso.identity.users.models import Credential, User
+from sso.platform.db import run_bridged
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.json_documents import members, read_json
 from sso.platform.security.replay import first_use
@@ -322,7 +323,7 @@ class Passkeys:
         if not 0 <= age <= CHALLENGE_SECONDS:
             raise PasskeyRefused("the challenge is too old")
         until = clock.now() + timedelta(seconds=CHALLENGE_SECONDS)
-        if not await session.run_sync(lambda sync: first_use(sync, "passkey", challenge.hex(), until)):
+        if not await run_bridged(session, lambda sync: first_use(sync, "passkey", challenge.hex(), until)):
             raise PasskeyRefused("the challenge was answered before")
         return challenge
 

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import orjson
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.authn.models import PendingFlow
-from sso.platform.db import delete_batch
+from sso.platform.db import delete_batch, fetch, table_of
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.tokens import random_token, token_hash
 
@@ -33,6 +33,16 @@ MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "
 """How many of a purpose may be under way for one account. Recoveries are not among them: anybody may begin one, and
 nobody may push out somebody else's; they are limited by network."""
 _PURPOSE = "ceremony"
+_flows = table_of(PendingFlow)
+_theirs = (_flows.c.user_id == bindparam("user_id")) & (_flows.c.purpose == bindparam("purpose"))
+_newest = select(_flows.c.token_hash).where(_theirs).order_by(_flows.c.created_at.desc()).limit(bindparam("kept"))
+_MAKE_ROOM = delete(_flows).where(_theirs, _flows.c.token_hash.not_in(_newest.correlate(None)))
+_COUNT_ATTEMPT = (
+    update(_flows)
+    .where(_flows.c.token_hash == bindparam("flow"), _flows.c.attempts < bindparam("maximum"))
+    .values(attempts=_flows.c.attempts + 1)
+    .returning(_flows.c.attempts)
+)
 
 
 @dataclass(slots=True)
@@ -80,10 +90,8 @@ async def begin(
     """
     now, token = clock.now(), random_token() + end
     if user_id is not None and purpose in MAX_OF_ACCOUNT:
-        mine = (PendingFlow.user_id == user_id) & (PendingFlow.purpose == purpose)
-        newest = select(PendingFlow.token_hash).where(mine).order_by(PendingFlow.created_at.desc())
-        old = PendingFlow.token_hash.not_in(newest.limit(MAX_OF_ACCOUNT[purpose] - 1))
-        await session.execute(delete(PendingFlow).where(mine, old).execution_options(synchronize_session=False))
+        values = {"user_id": user_id, "purpose": purpose, "kept": MAX_OF_ACCOUNT[purpose] - 1}
+        await fetch(session, _MAKE_ROOM, values)
     row = PendingFlow(
         token_hash=token_hash(token),
         browser_hash=token_hash(browser),
@@ -160,9 +168,8 @@ async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, 
 
 async def count_attempt(session: AsyncSession, running: RunningFlow, maximum: int = MAX_ATTEMPTS) -> bool:
     """Count a try; tell whether it may still be looked at. Commit before it is: see the module."""
-    mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash, PendingFlow.attempts < maximum)
-    updated = await session.execute(mine.values(attempts=PendingFlow.attempts + 1).returning(PendingFlow.attempts))
-    return updated.first() is not None
+    values = {"flow": running.row.token_hash, "maximum": maximum}
+    return (await fetch(session, _COUNT_ATTEMPT, values)).first() is not None
 
 
 def is_code(box: SecretBox, running: RunningFlow, typed: str, valid: timedelta) -> bool:

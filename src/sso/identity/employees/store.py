@@ -28,7 +28,7 @@ from sso.identity.employees.models import Employment
 from sso.identity.groups.models import Group, Membership, RoleAssignment
 from sso.identity.users.models import Identifier, User, UserRole
 from sso.identity.users.store import KNOWN_COLUMNS, WITH_ATTRIBUTES, WITH_IDENTIFIERS, Known, known_from
-from sso.platform.db import Executor, table_of, valid_at
+from sso.platform.db import Executor, fetch, table_of, valid_at
 from sso.platform.db.sql_types import ResultRow, SelectStatement, SqlValue
 
 CHUNK = 500
@@ -37,6 +37,7 @@ EMPLOYEE = "employee"
 _employments, _memberships, _groups = map(table_of, (Employment, Membership, Group))
 _users = table_of(User)
 _e, _m, _g = _employments.c, _memberships.c, _groups.c
+_r, _a = table_of(UserRole).c, table_of(RoleAssignment).c
 _now = bindparam("now", type_=_e.created_at.type)
 CLAIMS = ("nip", "employment_status", "grade", "position", "unit_code", "unit")
 """The claims of the scope ``employee``, in the order of the columns of the statement."""
@@ -211,13 +212,20 @@ async def roles_now(session: AsyncSession, user_id: uuid.UUID, now: datetime) ->
     return list((await session.execute(statement)).scalars())
 
 
+_role_ended = and_(_r.role == EMPLOYEE, employment_ended(_r.user_id, _now))
+_has_access = or_(
+    exists().where(_m.user_id == bindparam("user_id")), exists().where(_a.user_id == bindparam("user_id"))
+)
+_ROLES_AND_ACCESS = union_all(
+    select(_r.role).where(_r.user_id == bindparam("user_id"), not_(_role_ended)),
+    select(literal("")).where(_has_access),
+)
+
+
 async def roles_and_access(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> tuple[list[str], bool]:
     """Return what :func:`roles_now` returns, and whether the user has, or had, a unit, a group or a role of an
     application. One statement: pages of the account ask it each time."""
-    ended = and_(UserRole.role == EMPLOYEE, employment_ended(UserRole.user_id, now))
-    roles = select(UserRole.role).where(UserRole.user_id == user_id, not_(ended))
-    has_access = or_(exists().where(Membership.user_id == user_id), exists().where(RoleAssignment.user_id == user_id))
-    rows = sorted((await session.execute(union_all(roles, select(literal("")).where(has_access)))).scalars())
+    rows = sorted(row[0] for row in await fetch(session, _ROLES_AND_ACCESS, {"user_id": user_id, "now": now}))
     return [role for role in rows if role], "" in rows
 
 

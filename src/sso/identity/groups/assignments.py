@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, cast, func, literal, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -22,7 +22,7 @@ from sso.identity.groups.models import (
     UnitAdministrator,
 )
 from sso.identity.users.models import User
-from sso.platform.db import not_ended, valid_at
+from sso.platform.db import fetch, not_ended, table_of, valid_at
 from sso.platform.db.sql_types import SelectStatement, SqlValue
 
 State = Literal["current", "ended", "all"]
@@ -386,10 +386,13 @@ async def left_units(session: AsyncSession, since: datetime | None, now: datetim
     return list((await session.execute(statement)).scalars().unique())
 
 
+_n = table_of(GroupAncestor).c
+_ABOVE = select(_n.ancestor_id).where(_n.group_id == bindparam("group_id"))
+
+
 async def above(session: AsyncSession, group_id: uuid.UUID) -> frozenset[uuid.UUID]:
     """Return a group and every unit above it."""
-    statement = select(GroupAncestor.ancestor_id).where(GroupAncestor.group_id == group_id)
-    return frozenset((await session.execute(statement)).scalars())
+    return frozenset(row[0] for row in await fetch(session, _ABOVE, {"group_id": group_id}))
 
 
 async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID, *, with_units_below: bool) -> bool:

@@ -141,8 +141,7 @@ def _first_of(
 
 async def get(session: AsyncSession, membership_id: uuid.UUID) -> Membership | None:
     """Return a membership as it is now."""
-    statement = select(Membership).where(Membership.id == membership_id).execution_options(populate_existing=True)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return await session.get(Membership, membership_id, populate_existing=True)
 
 
 async def overlapping(

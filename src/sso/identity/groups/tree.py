@@ -8,18 +8,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
-from sso.platform.db import not_ended, table_of, valid_at
+from sso.platform.db import fetch, fetch_objects, not_ended, table_of, valid_at
 
 MAX_DEPTH = 16
 """How many units may stand above one another, the top unit included."""
 _ADVISORY_LOCK = 0x5551
-_n = table_of(GroupAncestor).c
+_groups, _administrators = table_of(Group), table_of(UnitAdministrator)
+_n, _g, _a = table_of(GroupAncestor).c, _groups.c, _administrators.c
+_GET = select(_groups).where(_g.id == bindparam("group_id"))
+_OF_CODE = select(_groups).where(_g.code == bindparam("code"))
+_DEPTH = select(func.max(_n.depth)).where(_n.group_id == bindparam("group_id"))
+_LOCK_TREE = text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+_ADMINISTERED_BY = (
+    select(_a.group_id)
+    .join(_groups, _g.id == _a.group_id)
+    .where(_a.user_id == bindparam("user_id"), valid_at(_g, bindparam("now")))
+)
 
 Status = Literal["open", "closed", "all"]
 """Units that are not closed, those that are, or both."""
@@ -60,18 +70,17 @@ class ListedGroup:
 async def lock_tree(session: AsyncSession) -> None:
     """Let no other transaction change the tree until this one ends. On SQLite one transaction writes at a time."""
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+        await fetch(session, _LOCK_TREE)
 
 
 async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
     """Return a unit or group as it is now."""
-    statement = select(Group).where(Group.id == group_id).execution_options(populate_existing=True)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return next(iter(await fetch_objects(session, Group, _GET, {"group_id": group_id}, renew=True)), None)
 
 
 async def of_code(session: AsyncSession, code: str) -> Group | None:
     """Return the unit or group with a code."""
-    return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
+    return next(iter(await fetch_objects(session, Group, _OF_CODE, {"code": code})), None)
 
 
 async def of_codes(session: AsyncSession, codes: Collection[str]) -> dict[str, Group]:
@@ -160,8 +169,7 @@ async def way_to(session: AsyncSession, group_ids: Collection[uuid.UUID]) -> dic
 
 async def depth_of(session: AsyncSession, group_id: uuid.UUID) -> int:
     """Return how many units stand above a unit."""
-    statement = select(func.max(_n.depth)).where(_n.group_id == group_id)
-    return int((await session.execute(statement)).scalar_one() or 0)
+    return int((await fetch(session, _DEPTH, {"group_id": group_id})).scalar_one_or_none() or 0)
 
 
 async def height_of(session: AsyncSession, group_id: uuid.UUID) -> int:
@@ -225,12 +233,7 @@ async def delete_group(session: AsyncSession, group_id: uuid.UUID) -> None:
 async def administered_by(session: AsyncSession, user_id: uuid.UUID) -> frozenset[uuid.UUID]:
     """Return the units that a user manages now, without those below them. Nobody manages a unit that is closed, or has
     not begun."""
-    statement = (
-        select(UnitAdministrator.group_id)
-        .join(Group, Group.id == UnitAdministrator.group_id)
-        .where(UnitAdministrator.user_id == user_id, valid_at(Group, clock.now()))
-    )
-    return frozenset((await session.execute(statement)).scalars())
+    return frozenset(row[0] for row in await fetch(session, _ADMINISTERED_BY, {"user_id": user_id, "now": clock.now()}))
 
 
 async def is_within(session: AsyncSession, group_id: uuid.UUID, roots: Collection[uuid.UUID]) -> bool:

@@ -7,9 +7,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar, cast
 
-from sqlalchemy import CTE, ColumnElement, Exists, FromClause, bindparam, case, exists, func, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Exists,
+    FromClause,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +29,19 @@ from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import Credential, Identifier, User, UserRole
 from sso.identity.users.store import Person
-from sso.platform.db import INSERTS, Executor, count_roughly, delete_batch, lock_rows, table_of, valid_at
+from sso.platform.db import (
+    INSERTS,
+    Executor,
+    count_roughly,
+    delete_batch,
+    each_of,
+    fetch,
+    lock_rows,
+    make_object,
+    one_of,
+    table_of,
+    valid_at,
+)
 from sso.platform.db.base import InsertFor
 from sso.platform.db.ends import note_ends
 from sso.platform.db.sql_types import InsertReturning, ResultRow, SelectStatement
@@ -210,32 +234,36 @@ class SigningIn:
 
 
 def _seen(*conditions: ColumnElement[bool]) -> Exists:
-    return exists().where(SsoSession.user_id == User.id, *conditions)
+    return exists().where(_s.user_id == _u.id, *conditions)
 
 
-_SIGNING_IN = (
-    select(
-        User,
-        Identifier.kind,
-        Identifier.verified_at,
-        Credential,
-        select(func.aggregate_strings(UserRole.role, " ")).where(UserRole.user_id == User.id).scalar_subquery(),
-        _seen(SsoSession.device_hash == bindparam("device_hash", type_=SsoSession.device_hash.type)),
-        _seen(
-            SsoSession.device_hash == bindparam("device_hash", type_=SsoSession.device_hash.type),
-            SsoSession.trusted_until > bindparam("now", type_=SsoSession.created_at.type),
-        ),
-        _seen(),
-        _seen(SsoSession.country == bindparam("country", type_=SsoSession.country.type)),
-        Identifier.lookup,
-    )
-    .join(Identifier, Identifier.user_id == User.id)
-    .outerjoin(Credential, Credential.user_id == User.id)
-    .where(
-        Identifier.lookup.in_(bindparam("lookups", expanding=True)),
-        valid_at(Identifier, bindparam("now", type_=SsoSession.created_at.type)),
-    )
+_identifiers, _credentials = table_of(Identifier), table_of(Credential)
+_i, _k, _r = _identifiers.c, _credentials.c, table_of(UserRole).c
+_SPACE = cast(str, literal_column("' '"))  # SQLAlchemy would write a text into the statement late
+_BY_THIS_BROWSER = _s.device_hash == bindparam("device_hash")
+_FACTS = (
+    _i.kind,
+    _i.lookup,
+    _i.verified_at,
+    select(func.aggregate_strings(_r.role, _SPACE)).where(_r.user_id == _u.id).scalar_subquery(),
+    _seen(_BY_THIS_BROWSER),
+    _seen(_BY_THIS_BROWSER, _s.trusted_until > bindparam("now")),
+    _seen(),
+    _seen(_s.country == bindparam("country")),
 )
+_USER_COLUMNS, _FACT_COLUMNS = len(_u), len(_FACTS)
+
+
+@cache
+def _find_signing_in(number: int) -> SelectStatement:
+    """Return the statement that finds the users who have one of ``number`` identifiers: the columns of the user, the
+    facts, and the columns of each credential."""
+    return (
+        select(*_u, *_FACTS, *_k)
+        .join(_identifiers, _i.user_id == _u.id)
+        .outerjoin(_credentials, _k.user_id == _u.id)
+        .where(one_of(_i.lookup, "lookup", number), valid_at(_i, bindparam("now")))
+    )
 
 
 async def signing_in(
@@ -243,28 +271,37 @@ async def signing_in(
 ) -> list[SigningIn]:
     """Return the users that the typed identifier can mean, in the order of ``lookups``: users who have verified one of
     these identifiers (a user name needs no verification), or else the only user who claims one. One statement."""
-    values = {"lookups": list(lookups), "device_hash": device_hash, "country": country, "now": now}
-    rows: Sequence[ResultRow] = (await session.execute(_SIGNING_IN, values)).all()
-    verified = [row for row in rows if row[2] is not None or row[1] == "username"]
+    values = {**each_of("lookup", lookups), "device_hash": device_hash, "country": country, "now": now}
+    rows = await fetch(session, _find_signing_in(len(lookups)), values)
+    found = [(row[_USER_COLUMNS : _USER_COLUMNS + _FACT_COLUMNS], row) for row in rows]
+    verified = [(facts, row) for facts, row in found if facts[2] is not None or facts[0] == "username"]
     people: dict[uuid.UUID, list[ResultRow]] = {}
-    for row in sorted(verified or rows, key=lambda row: lookups.index(row[9])):
-        people.setdefault(row[0].id, []).append(row)
+    for _, row in sorted(verified or found, key=lambda one: lookups.index(one[0][1])):
+        people.setdefault(row[0], []).append(row)
     if not verified and len(people) > 1:
         return []
-    return [_signing_in(user_rows) for user_rows in people.values()]
+    return [_signing_in(session, user_rows) for user_rows in people.values()]
 
 
-def _signing_in(rows: list[ResultRow]) -> SigningIn:
-    first = rows[0]
-    credentials = {row[3].id: row[3] for row in rows if row[3] is not None}
-    roles, seen = frozenset((first[4] or "").split()), map(bool, first[5:9])
-    return SigningIn(first[0], first[1], first[9], first[2] is not None, list(credentials.values()), roles, *seen)
+def _signing_in(session: AsyncSession, rows: list[ResultRow]) -> SigningIn:
+    kind, lookup, verified_at, roles, *seen = rows[0][_USER_COLUMNS : _USER_COLUMNS + _FACT_COLUMNS]
+    columns = [row[_USER_COLUMNS + _FACT_COLUMNS :] for row in rows]
+    credentials = {mine[0]: make_object(session, Credential, mine) for mine in columns if mine[0] is not None}
+    user = make_object(session, User, rows[0][:_USER_COLUMNS])
+    of_roles = frozenset((roles or "").split())
+    return SigningIn(
+        user, kind, lookup, verified_at is not None, list(credentials.values()), of_roles, *map(bool, seen)
+    )
+
+
+_IS_KNOWN = select(
+    exists().where(_s.user_id == _u.id, _s.device_hash == bindparam("device_hash")), exists().where(_s.user_id == _u.id)
+).where(_u.id == bindparam("user_id"))
 
 
 async def is_known(session: AsyncSession, user_id: uuid.UUID, device_hash: bytes) -> tuple[bool, bool]:
     """Tell whether a user has signed in with a browser before, and whether with any browser."""
-    here = _seen(SsoSession.device_hash == device_hash)
-    row = (await session.execute(select(here, _seen()).select_from(User).where(User.id == user_id))).first()
+    row = (await fetch(session, _IS_KNOWN, {"user_id": user_id, "device_hash": device_hash})).first()
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 
@@ -365,7 +402,7 @@ async def insert(session: AsyncSession, values: SessionColumns, security_version
         The approximate number of sessions of the user that have not ended; None if the session was not stored, because
         the user was disabled or the credentials changed since ``security_version``.
     """
-    result = await session.execute(_insert(tuple(values)), {**values, "security_version": security_version})
+    result = await fetch(session, _insert(tuple(values)), {**values, "security_version": security_version})
     count = result.scalar_one_or_none()
     return None if count is None else int(count) + 1
 
@@ -383,16 +420,21 @@ async def surplus(session: AsyncSession, user_id: uuid.UUID, limit: int) -> list
     return list((await session.execute(mine)).scalars())
 
 
+@cache
+def _of_browser(number: int) -> SelectStatement:
+    return (
+        select(_s.token_hash, *ACTIVE_SESSION_COLUMNS, _u.name, _u.locked_until, _u.delete_at.is_not(None))
+        .join(_users, _u.id == _s.user_id)
+        .where(one_of(_s.token_hash, "token_hash", number), ACTIVE, _u.disabled_at.is_(None))
+    )
+
+
 async def of_browser(
     session: AsyncSession, token_hashes: Sequence[bytes], now: datetime, idle_since: datetime
 ) -> dict[bytes, tuple[ActiveSession, Person]]:
     """Return the active sessions with these cookies, with their users, by the hash of the cookie. One statement."""
-    statement = (
-        select(_s.token_hash, *ACTIVE_SESSION_COLUMNS, _u.name, _u.locked_until, _u.delete_at.is_not(None))
-        .join(_users, _u.id == _s.user_id)
-        .where(_s.token_hash.in_(token_hashes), ACTIVE, _u.disabled_at.is_(None))
-    )
-    rows: Sequence[ResultRow] = (await session.execute(statement, {"now": now, "idle_since": idle_since})).all()
+    values = {**each_of("token_hash", token_hashes), "now": now, "idle_since": idle_since}
+    rows = await fetch(session, _of_browser(len(token_hashes)), values)
     return {row[0]: (ActiveSession(*row[1:7]), Person(row[2], row[7], row[8], bool(row[9]))) for row in rows}
 
 
@@ -524,14 +566,14 @@ async def lock(session: AsyncSession, *which: ColumnElement[bool]) -> list[uuid.
 async def is_active(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
     """Tell whether a session is active and its user enabled. Lock the user first, so that a transaction that ends all
     sessions of the user has finished, or waits."""
-    row = await session.execute(_IS_ACTIVE, {"session_id": session_id, "now": now, "idle_since": idle_since})
+    row = await fetch(session, _IS_ACTIVE, {"session_id": session_id, "now": now, "idle_since": idle_since})
     return row.first() is not None
 
 
 async def lock_active(session: AsyncSession, session_id: uuid.UUID, now: datetime, idle_since: datetime) -> bool:
     """Lock an active session of an enabled user, so that it cannot end before the transaction; tell whether the session
     is active. Grants within a session are stored only while the session is locked."""
-    row = await session.execute(_LOCK_ACTIVE, {"session_id": session_id, "now": now, "idle_since": idle_since})
+    row = await fetch(session, _LOCK_ACTIVE, {"session_id": session_id, "now": now, "idle_since": idle_since})
     return row.first() is not None
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, select, text, update
@@ -29,8 +30,20 @@ from sso.identity.users.models import (
     User,
     UserRole,
 )
-from sso.platform.db import Executor, count_roughly, delete_batch, lock_rows, table_of, valid_at
-from sso.platform.db.sql_types import ResultRow
+from sso.platform.db import (
+    Executor,
+    count_roughly,
+    delete_batch,
+    each_of,
+    fetch,
+    fetch_objects,
+    lock_rows,
+    make_object,
+    one_of,
+    table_of,
+    valid_at,
+)
+from sso.platform.db.sql_types import ResultRow, SelectStatement
 from sso.platform.security.numbers import read_uuid
 
 BATCH = 500
@@ -51,6 +64,16 @@ WITH_IDENTIFIERS = (
     .order_by(_i.created_at, _i.id, _l.created_at, _l.local_user_id)
 )  # fmt: skip
 WITH_ATTRIBUTES = WITH_IDENTIFIERS.add_columns(values_of_row(_u.id))
+
+_credentials, _roles = table_of(Credential), table_of(UserRole).c
+_IDENTIFIERS_OF = select(_identifiers).where(_i.user_id == bindparam("user_id")).order_by(_i.created_at, _i.id)
+_CREDENTIALS_OF = (
+    select(_credentials)
+    .where(_credentials.c.user_id == bindparam("user_id"))
+    .order_by(_credentials.c.created_at, _credentials.c.id)
+)
+_ROLES_OF = select(_roles.role).where(_roles.user_id == bindparam("user_id")).order_by(_roles.role)
+_LOCK_USER = select(_users).where(_u.id == bindparam("user_id")).with_for_update(key_share=True)
 
 GIVEN = ("username", "nip")
 """Kinds of identifiers that have one holder also without verification: administrators and imports give them."""
@@ -113,22 +136,33 @@ async def verified_user(session: AsyncSession, lookup: str) -> User | None:
     return owners[0][0] if owners else None
 
 
+_USER_COLUMNS = len(_u)
+_LOOKUP = _USER_COLUMNS + _i.keys().index("lookup")
+
+
+@cache
+def _find_verified_owners(number: int, valid: bool) -> SelectStatement:
+    statement = (
+        select(*_u, *_i)
+        .join(_identifiers, _i.user_id == _u.id)
+        .where(one_of(_i.lookup, "lookup", number), _i.verified_at.is_not(None))
+    )
+    return statement.where(valid_at(_i, bindparam("now"))) if valid else statement
+
+
 async def verified_owners(
     session: AsyncSession, lookups: Sequence[str], *, now: datetime | None = None
 ) -> list[tuple[User, Identifier]]:
     """Return the users with one of these verified identifiers, each with the first of them, in the order of
     ``lookups``. With ``now``, only identifiers that are valid then: not the NIP of somebody who left."""
-    statement = (
-        select(User, Identifier)
-        .join(Identifier, Identifier.user_id == User.id)
-        .where(Identifier.lookup.in_(lookups), Identifier.verified_at.is_not(None))
-    )
+    values: dict[str, object] = each_of("lookup", lookups)
     if now is not None:
-        statement = statement.where(valid_at(Identifier, now))
-    rows = (await session.execute(statement)).all()
+        values["now"] = now
+    rows = await fetch(session, _find_verified_owners(len(lookups), now is not None), values)
     owners: dict[uuid.UUID, tuple[User, Identifier]] = {}
-    for user, identifier in sorted(rows, key=lambda row: lookups.index(row[1].lookup)):
-        owners.setdefault(user.id, (user, identifier))
+    for row in sorted(rows, key=lambda row: lookups.index(row[_LOOKUP])):
+        user = make_object(session, User, row[:_USER_COLUMNS])
+        owners.setdefault(user.id, (user, make_object(session, Identifier, row[_USER_COLUMNS:])))
     return list(owners.values())
 
 
@@ -207,8 +241,7 @@ async def remember_channel(session: AsyncSession, user_id: uuid.UUID, lookup: st
 
 async def identifiers_of(session: AsyncSession, user_id: uuid.UUID) -> list[Identifier]:
     """Return the identifiers of a user, oldest first."""
-    statement = select(Identifier).where(Identifier.user_id == user_id).order_by(Identifier.created_at, Identifier.id)
-    return list((await session.execute(statement)).scalars())
+    return await fetch_objects(session, Identifier, _IDENTIFIERS_OF, {"user_id": user_id})
 
 
 def with_identifiers(
@@ -237,8 +270,7 @@ def known_from(rows: Sequence[ResultRow], *, attributes: bool = False) -> Known 
 
 async def roles_of(session: AsyncSession, user_id: uuid.UUID) -> list[str]:
     """Return the roles of a user in alphabetical order."""
-    statement = select(UserRole.role).where(UserRole.user_id == user_id).order_by(UserRole.role)
-    return list((await session.execute(statement)).scalars())
+    return [row[0] for row in await fetch(session, _ROLES_OF, {"user_id": user_id})]
 
 
 async def names_of(session: AsyncSession, actors: Sequence[str]) -> dict[str, str]:
@@ -411,8 +443,7 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
 
 async def lock_user(session: AsyncSession, user_id: uuid.UUID) -> User | None:
     """Lock a user until the transaction ends, and return the current row."""
-    statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    return (await session.execute(statement.execution_options(populate_existing=True))).scalar_one_or_none()
+    return next(iter(await fetch_objects(session, User, _LOCK_USER, {"user_id": user_id}, renew=True)), None)
 
 
 async def invalidate_sign_ins(session: AsyncSession, user_id: uuid.UUID) -> None:
@@ -471,8 +502,7 @@ async def upgrade_password_hash(session: AsyncSession, credential_id: uuid.UUID,
 
 async def credentials_of(session: AsyncSession, user_id: uuid.UUID) -> list[Credential]:
     """Return the credentials of a user, oldest first."""
-    statement = select(Credential).where(Credential.user_id == user_id).order_by(Credential.created_at, Credential.id)
-    return list((await session.execute(statement)).scalars())
+    return await fetch_objects(session, Credential, _CREDENTIALS_OF, {"user_id": user_id})
 
 
 async def each_credential(session: AsyncSession, kind: str) -> AsyncIterator[Credential]:

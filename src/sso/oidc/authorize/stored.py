@@ -24,7 +24,7 @@ from sso.oidc.authorize.request_object import Source
 from sso.oidc.models import Interaction
 from sso.oidc.parameters import AUTHORIZATION
 from sso.oidc.server import ProviderServer
-from sso.platform.db import delete_batch
+from sso.platform.db import delete_batch, run_bridged
 from sso.platform.security.encrypted_tokens import decrypt_token, encrypt_token
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.replay import first_use, was_seen
@@ -170,7 +170,7 @@ async def recall_request(session: AsyncSession, box: SecretBox, token: str, brow
     waiting = _open_request(box, token, browser)
     if waiting is None or waiting.expires_at <= clock.now():
         return None
-    if await session.run_sync(lambda sync: was_seen(sync, _USED, waiting.request_id)):
+    if await run_bridged(session, lambda sync: was_seen(sync, _USED, waiting.request_id)):
         return None
     return waiting
 
@@ -230,7 +230,7 @@ async def end_request(session: AsyncSession, token: str, waiting: WaitingRequest
         await session.execute(delete(Interaction).where(Interaction.token_hash == token_hash(token)))
     else:
         until = waiting.expires_at + KEPT_LONGER
-        await session.run_sync(lambda sync: first_use(sync, _USED, waiting.request_id, until))
+        await run_bridged(session, lambda sync: first_use(sync, _USED, waiting.request_id, until))
 
 
 def with_done(waiting: WaitingRequest, step: str) -> WaitingRequest:

@@ -13,6 +13,7 @@ from sso.identity.users.store import roles_of
 from sso.oidc.requests import Outdated
 from sso.oidc.services import CallerServices
 from sso.oidc.token.introspection import FoundToken, find_token
+from sso.platform.db import run_bridged
 from sso.platform.permissions import effective_permissions
 
 REALM = 'Bearer realm="sso"'
@@ -85,7 +86,7 @@ async def caller_of(services: CallerServices, authorization: str, resource: str)
 
 async def _caller(services: CallerServices, token: str, resource: str, *, looked: bool) -> Caller:
     async with services.db.read() as session:
-        stored = await session.run_sync(lambda sync: find_token(services, sync, token, looked=looked))
+        stored = await run_bridged(session, lambda sync: find_token(services, sync, token, looked=looked))
         if stored is None or stored.kind != "access_token" or not _is_for(stored, services.settings.issuer, resource):
             raise TokenRefused(401, "invalid_token", "The access token is not valid (any more), or not for us.")
         client = services.registry.enabled(stored.client_id)

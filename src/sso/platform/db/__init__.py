@@ -6,7 +6,7 @@ Knows no domain: no tables but the version counters and the runs of the jobs liv
 from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, index_where, insert_for, new_id, table_of
 from sso.platform.db.batches import count_roughly, delete_batch
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict, TransactionLost
-from sso.platform.db.fetch import fetch
+from sso.platform.db.fetch import each_of, fetch, fetch_objects, make_object, one_of, run_bridged
 from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
 from sso.platform.db.prepared import Executor, Work, session_of
@@ -28,13 +28,18 @@ __all__ = [
     "bump_version",
     "count_roughly",
     "delete_batch",
+    "each_of",
     "fetch",
+    "fetch_objects",
     "index_where",
     "insert_for",
     "lock_rows",
+    "make_object",
     "new_id",
     "not_ended",
+    "one_of",
     "read_versions",
+    "run_bridged",
     "session_of",
     "table_of",
     "valid_at",

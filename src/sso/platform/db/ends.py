@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import BigInteger, Integer, String, select, text
+from sqlalchemy import BigInteger, Integer, String, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,6 +25,7 @@ from sso import clock
 from sso.platform.db.base import Base, new_id, table_of
 from sso.platform.db.batches import delete_batch
 from sso.platform.db.database import Database
+from sso.platform.db.fetch import fetch
 from sso.platform.db.prepared import Executor
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,13 @@ _STATE = text("""
         coalesce((SELECT max(seq) FROM ends), 0)
 """)
 _INSERT = _ends.insert()
+_YOUNG = (
+    select(*_COLUMNS)
+    .where(_e.seq > bindparam("after"), _e.at > bindparam("since"))
+    .order_by(_e.seq.desc())
+    .limit(bindparam("limit"))
+)
+_THERE = select(_e.token).where(_e.seq >= bindparam("first"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ class Ends:
         if db.is_sqlite:
             return []
         async with db.read() as session:
-            timeline, newest = (await session.execute(_STATE)).one()
+            [(timeline, newest)] = await fetch(session, _STATE)
             if timeline is None:  # a standby, that cannot be written yet
                 return []
             # Rows are deleted when nothing of them is in memory any more, so that a quiet night is no fail-over.
@@ -178,8 +186,8 @@ class Ends:
 
     async def _read(self, session: AsyncSession, after: int) -> None:
         """Read the ends with a number above ``after`` that are young enough."""
-        young = select(*_COLUMNS).where(_e.seq > after, _e.at > clock.now() - KEPT)
-        rows = (await session.execute(young.order_by(_e.seq.desc()).limit(MAX_KEPT + 1))).all()
+        values = {"after": after, "since": clock.now() - KEPT, "limit": MAX_KEPT + 1}
+        rows = await fetch(session, _YOUNG, values)
         for row in reversed(rows):
             self.remember(End(*row))
         self._tell_of_cut(cut=len(self._kept) > MAX_KEPT)
@@ -201,7 +209,7 @@ class Ends:
         if not self._kept:
             return []
         first = min(end.seq for end in self._kept.values())
-        there = set((await session.execute(select(_e.token).where(_e.seq >= first))).scalars())
+        there = {row[0] for row in await fetch(session, _THERE, {"first": first})}
         return [end for end in self._kept.values() if end.token not in there]
 
     def _drop_old(self) -> None:

@@ -34,8 +34,8 @@ Values = Mapping[str, object]
 _Processor = Callable[[Any], Any] | None
 OUTDATED_SCHEMA = "OutdatedSchemaCacheError"
 """The class of the error of a type that has changed since the driver read its description."""
-MAX_PLANS = 500
-"""How many compiled statements are kept at most. The program has about 50: more are no constants."""
+MAX_PLANS = 1000
+"""How many compiled statements are kept at most. The program has about 250: more are no constants."""
 
 
 class Rows(list[ResultRow]):
@@ -145,7 +145,7 @@ class Work:
         self._driver: Any = None
         self._connection: Connection | None = None
         self._session: Session | None = None
-        self._has_options = False
+        self._has_options = self._shared = False
         self.commits = single
         """Whether the commit may have been sent: where the connection is lost then, the outcome is not known."""
         dispatch = engine.dispatch
@@ -177,9 +177,11 @@ class Work:
 
     def end(self) -> None:
         """Close the session and return the connection. Within a greenlet."""
-        if self._session is not None:
-            self._session.close()
-        self.give_back()
+        try:
+            if self._session is not None:
+                self._session.close()
+        finally:
+            self.give_back()
 
     def execute(self, statement: Executable, values: Values) -> Rows | Result[Any]:
         """Run a statement that is a constant, with the values of its parameters."""
@@ -214,6 +216,11 @@ class Work:
             self._session = WorkSession(self)
         return self._session
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the session has asked for the connection."""
+        return self._shared
+
     def adopt(self, session: Session) -> None:
         """Take a session for the session of the work."""
         self._session = session
@@ -225,7 +232,7 @@ class Work:
 
     def connect(self) -> Connection:
         """Return the connection for the session, in the transaction of the work. Within a greenlet."""
-        connection = self._sqlalchemy()
+        connection, self._shared = self._sqlalchemy(), True
         if not (self._transaction or self._has_options):
             self._set_autocommit(connection)
         return connection
@@ -294,7 +301,7 @@ class Work:
                 self._roll_back(lent)
             if lent.is_valid:
                 cast(KeepingPool, self._engine.pool).keep((lent, self._driver))
-        self._begun = self._has_options = False
+        self._begun = self._has_options = self._shared = False
 
     def _roll_back(self, lent: PoolProxiedConnection) -> None:
         clean = False

@@ -6,11 +6,13 @@ appear in the order in which changes become visible. Readers compare the counter
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, String, func, select
+from sqlalchemy import BigInteger, String, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db.base import Base, insert_for
+from sso.platform.db.base import INSERTS, Base, InsertFor, table_of
+from sso.platform.db.fetch import fetch
+from sso.platform.db.sql_types import InsertReturning
 
 
 class Version(Base):
@@ -22,18 +24,25 @@ class Version(Base):
     value: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+_versions = table_of(Version)
+_READ = select(_versions.c.name, func.coalesce(_versions.c.value, 0))
+
+
+def _bump(insert: InsertFor) -> InsertReturning:
+    statement = insert(_versions).values(name=bindparam("name"), value=literal(1))
+    return statement.on_conflict_do_update(index_elements=["name"], set_={"value": _versions.c.value + 1}).returning(
+        _versions.c.value
+    )
+
+
+_BUMP = {dialect: _bump(insert) for dialect, insert in INSERTS.items()}
+
+
 async def bump_version(session: AsyncSession, name: str) -> int:
     """Increment the counter ``name`` in the transaction of ``session`` and return its new value."""
-    statement = (
-        insert_for(session)(Version)
-        .values(name=name, value=1)
-        .on_conflict_do_update(index_elements=[Version.name], set_={"value": Version.value + 1})
-        .returning(Version.value)
-    )
-    return int((await session.execute(statement)).scalar_one())
+    return int((await fetch(session, _BUMP[session.get_bind().dialect.name], {"name": name})).scalar_one_or_none())
 
 
 async def read_versions(session: AsyncSession) -> dict[str, int]:
     """Return every counter by its name."""
-    rows = await session.execute(select(Version.name, func.coalesce(Version.value, 0)))
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in await fetch(session, _READ)}

@@ -7,14 +7,41 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.platform.db import delete_batch, insert_for
+from sso.platform.db import INSERTS, delete_batch, fetch, insert_for, table_of
+from sso.platform.db.base import InsertFor
 from sso.platform.metrics.counters import RECENT, Mistake
 from sso.platform.metrics.models import ClientMistake, ProcessSeen, UsageCount
 
 MAX_MISTAKES_PER_CLIENT = 100
+_counts, _mistakes, _processes = map(table_of, (UsageCount, ClientMistake, ProcessSeen))
+
+
+def _add_counts(insert: InsertFor) -> postgresql.Insert:
+    statement = insert(_counts)
+    added = {"count": _counts.c.count + statement.excluded.count}
+    return statement.on_conflict_do_update(index_elements=["hour", "name", "client_id", "label"], set_=added)
+
+
+def _add_mistake(insert: InsertFor) -> postgresql.Insert:
+    statement = insert(_mistakes)
+    again = {"count": _mistakes.c.count + statement.excluded.count, "last_at": statement.excluded.last_at}
+    return statement.on_conflict_do_update(index_elements=["client_id", "digest"], set_=again)
+
+
+def _see_process(insert: InsertFor) -> postgresql.Insert:
+    statement = insert(_processes)
+    again = {name: statement.excluded[name] for name in ("seen_at", "memory_mb", "works")}
+    return statement.on_conflict_do_update(index_elements=["id"], set_=again)
+
+
+_ADD_COUNTS = {dialect: _add_counts(insert) for dialect, insert in INSERTS.items()}
+_ADD_MISTAKE = {dialect: _add_mistake(insert) for dialect, insert in INSERTS.items()}
+_SEE_PROCESS = {dialect: _see_process(insert) for dialect, insert in INSERTS.items()}
+_DELETE_PROCESSES = delete(_processes).where(_processes.c.seen_at < bindparam("gone"))
 
 
 async def add_counts(session: AsyncSession, counts: Mapping[tuple[datetime, str, str, str], int]) -> None:
@@ -26,25 +53,16 @@ async def add_counts(session: AsyncSession, counts: Mapping[tuple[datetime, str,
     if not rows:
         return
     # A row of values and many parameters: a statement with many rows is compiled anew for each number of them.
-    statement = insert_for(session)(UsageCount.__table__)
-    added = {"count": UsageCount.count + statement.excluded.count}
-    keys = ["hour", "name", "client_id", "label"]
-    await session.execute(statement.on_conflict_do_update(index_elements=keys, set_=added), rows)
+    await session.execute(_ADD_COUNTS[session.get_bind().dialect.name], rows)
 
 
 async def add_mistakes(session: AsyncSession, mistakes: Mapping[tuple[str, bytes], Mistake]) -> None:
     """Add to the stored mistakes."""
     for (client_id, digest), mistake in sorted(mistakes.items(), key=lambda item: item[0]):
-        values = {"code": mistake.code, "sent": mistake.sent, "count": mistake.count}
+        values: dict[str, object] = {"client_id": client_id, "digest": digest, "code": mistake.code}
+        values |= {"sent": mistake.sent, "count": mistake.count}
         values |= {"first_at": mistake.first_at, "last_at": mistake.last_at}
-        await _add_mistake(session, client_id, digest, values)
-
-
-async def _add_mistake(session: AsyncSession, client_id: str, digest: bytes, values: Mapping[str, object]) -> None:
-    """Insert a mistake, or add to its count."""
-    statement = insert_for(session)(ClientMistake).values(client_id=client_id, digest=digest, **values)
-    again = {"count": ClientMistake.count + statement.excluded.count, "last_at": statement.excluded.last_at}
-    await session.execute(statement.on_conflict_do_update(index_elements=["client_id", "digest"], set_=again))
+        await fetch(session, _ADD_MISTAKE[session.get_bind().dialect.name], values)
 
 
 async def counts_since(
@@ -137,11 +155,8 @@ class ProcessColumns(TypedDict):
 
 async def see_process(session: AsyncSession, values: ProcessColumns) -> None:
     """Record a report of a process, and delete processes without a report for an hour."""
-    statement = insert_for(session)(ProcessSeen).values(**values)
-    again = {name: statement.excluded[name] for name in ("seen_at", "memory_mb", "works")}
-    await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=again))
-    gone = values["seen_at"] - timedelta(hours=1)
-    await session.execute(delete(ProcessSeen).where(ProcessSeen.seen_at < gone))
+    await fetch(session, _SEE_PROCESS[session.get_bind().dialect.name], values)
+    await fetch(session, _DELETE_PROCESSES, {"gone": values["seen_at"] - timedelta(hours=1)})
 
 
 async def processes(session: AsyncSession) -> list[ProcessSeen]:

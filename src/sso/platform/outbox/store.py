@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.platform.db import delete_batch, new_id
+from sso.platform.db import delete_batch, fetch, new_id, table_of
 from sso.platform.outbox.models import SHARED_RECEIVERS, Delivery, DeliveryKind, DeliveryStatus, Receipt
 
 MAX_CANDIDATES = 1000
@@ -26,6 +26,8 @@ CHANGES = "receiver_changes"
 """The member of a payload that counts how often the receiver was changed."""
 MAX_REASON_CHARS = 300
 UNFINISHED = (DeliveryStatus.PENDING, DeliveryStatus.HELD)
+_deliveries = table_of(Delivery)
+_d = _deliveries.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,13 @@ async def claim(
     return taken
 
 
+_ANY_DUE = select(_d.id).where(_d.status == "pending", _d.next_attempt_at <= bindparam("now")).limit(1)
+
+
 async def is_any_due(session: AsyncSession, full: Full = NOT_FULL) -> bool:
     """Tell whether a delivery is due to which ``full`` does not apply."""
+    if not (full.kinds or full.receivers or full.hosts):
+        return (await fetch(session, _ANY_DUE, {"now": clock.now()})).first() is not None
     return (await session.execute(_due(clock.now(), full).limit(1))).first() is not None
 
 
@@ -250,14 +257,21 @@ async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequen
     return {delivery.client_id: delivery for delivery in deliveries if delivery.client_id is not None}
 
 
+_FINISH = (
+    update(_deliveries)
+    .where(_d.id == bindparam("delivery_id"))
+    .values({name: bindparam(name) for name in ("status", "finished_at", "last_error")})
+    .returning(_d.id)
+)
+_FINISH_UNFINISHED = _FINISH.where(or_(*(_d.status == status for status in UNFINISHED)))
+
+
 async def finish(session: AsyncSession, delivery_id: uuid.UUID, status: str, error: str | None) -> bool:
     """Record that a delivery is ``done``, ``given_up`` or ``skipped``; tell whether a row changed. A delivery that was
     finished meanwhile, for example by a receipt, can only become ``done``."""
-    mine = update(Delivery).where(Delivery.id == delivery_id)
-    if status != DeliveryStatus.DONE:
-        mine = mine.where(Delivery.status.in_(UNFINISHED))
-    values = {"status": status, "finished_at": clock.now(), "last_error": error}
-    return (await session.execute(mine.values(**values).returning(Delivery.id))).first() is not None
+    statement = _FINISH if status == DeliveryStatus.DONE else _FINISH_UNFINISHED
+    values = {"delivery_id": delivery_id, "status": status, "finished_at": clock.now(), "last_error": error}
+    return (await fetch(session, statement, values)).first() is not None
 
 
 async def retry_at(session: AsyncSession, delivery_id: uuid.UUID, at: datetime, error: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.platform.db import insert_for
+from sso.platform.db import fetch, insert_for, table_of
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.models import InstanceSecret
 
 SECRET_BYTES = 32
+_secrets = table_of(InstanceSecret).c
+_FIND = select(_secrets.encrypted).where(_secrets.name == bindparam("name"))
 
 
 async def instance_secret(session: AsyncSession, box: SecretBox, name: str) -> bytes:
@@ -41,5 +43,5 @@ async def reencrypt_instance_secrets(session: AsyncSession, box: SecretBox) -> i
 
 
 async def _find(session: AsyncSession, name: str) -> bytes | None:
-    statement = select(InstanceSecret.encrypted).where(InstanceSecret.name == name)
-    return (await session.execute(statement)).scalar_one_or_none()
+    encrypted: bytes | None = (await fetch(session, _FIND, {"name": name})).scalar_one_or_none()
+    return encrypted

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.clients.models import Application, ApplicationNote
+from sso.platform.db import fetch_objects, table_of
+
+_applications = table_of(Application)
+_LOCK = (
+    select(_applications)
+    .where(_applications.c.application_id == bindparam("application_id"))
+    .with_for_update(key_share=True)
+)
 
 
 async def lock_application(session: AsyncSession, application_id: str) -> Application | None:
     """Return an application as it is now, which nobody else changes until the transaction ends."""
-    mine = select(Application).where(Application.application_id == application_id).with_for_update(key_share=True)
-    return (await session.execute(mine.execution_options(populate_existing=True))).scalar_one_or_none()
+    values = {"application_id": application_id}
+    return next(iter(await fetch_objects(session, Application, _LOCK, values, renew=True)), None)
 
 
 async def page_of_applications(

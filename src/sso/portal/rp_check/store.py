@@ -5,32 +5,34 @@ from __future__ import annotations
 import contextlib
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.models import RelyingPartyCheck
+from sso.platform.db import fetch, fetch_objects, table_of
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.portal.rp_check.fake_provider import MINUTES, Play
 
 _PURPOSE = "relying-party-check"
+_checks = table_of(RelyingPartyCheck)
+_c = _checks.c
+_LAST_CHECK = select(_checks).where(_c.application_id == bindparam("application_id")).order_by(_c.id.desc()).limit(1)
+_RUNNING_CHECK = _LAST_CHECK.where(_c.status == "running", _c.created_at > bindparam("since"))
+_LAST_PLAY = _LAST_CHECK.where(_c.play.is_not(None)).with_only_columns(_c.play)
 
 
 async def running_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
     """Return the check of an application that is running now."""
     since = clock.now() - timedelta(minutes=MINUTES)
-    mine = select(RelyingPartyCheck).where(
-        RelyingPartyCheck.application_id == application_id,
-        RelyingPartyCheck.status == "running",
-        RelyingPartyCheck.created_at > since,
-    )
-    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    values = {"application_id": application_id, "since": since}
+    return next(iter(await fetch_objects(session, RelyingPartyCheck, _RUNNING_CHECK, values)), None)
 
 
 async def last_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
     """Return the check of an application that was begun last."""
-    mine = select(RelyingPartyCheck).where(RelyingPartyCheck.application_id == application_id)
-    return (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    values = {"application_id": application_id}
+    return next(iter(await fetch_objects(session, RelyingPartyCheck, _LAST_CHECK, values)), None)
 
 
 def encrypted_play(box: SecretBox, play: Play) -> bytes:
@@ -49,10 +51,7 @@ def decrypted_play(box: SecretBox, encrypted: bytes) -> Play:
 
 async def last_play(session: AsyncSession, box: SecretBox, application_id: str, alg: str) -> Play | None:
     """Return the last play of an application with a key for an algorithm, where it can still be opened."""
-    mine = select(RelyingPartyCheck.play).where(
-        RelyingPartyCheck.application_id == application_id, RelyingPartyCheck.play.is_not(None)
-    )
-    encrypted = (await session.execute(mine.order_by(RelyingPartyCheck.id.desc()).limit(1))).scalar_one_or_none()
+    encrypted = (await fetch(session, _LAST_PLAY, {"application_id": application_id})).scalar_one_or_none()
     if encrypted is None:
         return None
     with contextlib.suppress(CannotDecrypt):  # encrypted with a secret that is gone: a new key is made

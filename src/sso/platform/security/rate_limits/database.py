@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import and_, case, delete, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.platform.db import INSERTS, Database, delete_batch, table_of
+from sso.platform.db import INSERTS, Database, delete_batch, fetch, table_of
+from sso.platform.db.sql_types import InsertReturning
 from sso.platform.security.models import RateCounter
 from sso.platform.security.rate_limits.rules import Rule, TooManyFailures, Windows
+
+_counters = table_of(RateCounter)
+_c = _counters.c
+_COUNT = select(_c.count).where(_c.key == bindparam("key"), _c.expires_at > bindparam("now"))
+
+
+@cache
+def _take(dialect: str, number: int) -> InsertReturning:
+    """Return the statement that counts in ``number`` counters."""
+    insert = INSERTS[dialect](_counters).values(
+        [
+            {
+                "key": bindparam(f"key_{place}", type_=_c.key.type),
+                "count": 1,
+                "expires_at": bindparam(f"until_{place}", type_=_c.expires_at.type),
+            }
+            for place in range(number)
+        ]
+    )
+    is_expired = _c.expires_at <= bindparam("now")
+    return insert.on_conflict_do_update(
+        index_elements=["key"],
+        set_={
+            "count": case((is_expired, 1), else_=_c.count + 1),
+            "expires_at": case((is_expired, insert.excluded.expires_at), else_=_c.expires_at),
+        },
+    ).returning(_c.key, _c.count, _c.expires_at)
 
 
 class DatabaseStorage:
@@ -27,21 +56,15 @@ class DatabaseStorage:
         self._db = db
 
     async def take(self, rules: Sequence[Rule]) -> Windows:
-        now, table = clock.now(), table_of(RateCounter)
+        now = clock.now()
         # Always in the same order, so that two attempts never wait for each other in a circle.
         ordered = sorted(rules, key=lambda rule: rule.key)
-        rows = [{"key": rule.key, "count": 1, "expires_at": now + timedelta(seconds=rule.seconds)} for rule in ordered]
-        is_expired = table.c.expires_at <= now
+        values: dict[str, object] = {"now": now}
+        for place, rule in enumerate(ordered):
+            values |= {f"key_{place}": rule.key, f"until_{place}": now + timedelta(seconds=rule.seconds)}
         async with self._db.write() as session:
-            insert = INSERTS[session.get_bind().dialect.name](table).values(rows)
-            statement = insert.on_conflict_do_update(
-                index_elements=["key"],
-                set_={
-                    "count": case((is_expired, 1), else_=table.c.count + 1),
-                    "expires_at": case((is_expired, insert.excluded.expires_at), else_=table.c.expires_at),
-                },
-            ).returning(table.c.key, table.c.count, table.c.expires_at)
-            counters = {key: (count, until) for key, count, until in (await session.execute(statement)).all()}
+            statement = _take(session.get_bind().dialect.name, len(ordered))
+            counters = {key: (count, until) for key, count, until in await fetch(session, statement, values)}
             full = [counters[rule.key][1] for rule in ordered if counters[rule.key][0] > rule.maximum]
             if full:  # the exception rolls back every count
                 raise TooManyFailures((max(full) - now).total_seconds())
@@ -72,9 +95,8 @@ class DatabaseStorage:
                 await session.execute(delete(table).where(table.c.key.in_(cleared)))
 
     async def count(self, key: str) -> int:
-        mine = select(RateCounter.count).where(RateCounter.key == key, RateCounter.expires_at > clock.now())
         async with self._db.read() as session:
-            return int((await session.execute(mine)).scalar_one_or_none() or 0)
+            return int((await fetch(session, _COUNT, {"key": key, "now": clock.now()})).scalar_one_or_none() or 0)
 
     async def check(self) -> bool:
         try:
