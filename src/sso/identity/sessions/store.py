@@ -273,10 +273,10 @@ async def signing_in(
     these identifiers (a user name needs no verification), or else the only user who claims one. One statement."""
     values = {**each_of("lookup", lookups), "device_hash": device_hash, "country": country, "now": now}
     rows = await fetch(session, _find_signing_in(len(lookups)), values)
-    found = [(row[_USER_COLUMNS : _USER_COLUMNS + _FACT_COLUMNS], row) for row in rows]
-    verified = [(facts, row) for facts, row in found if facts[2] is not None or facts[0] == "username"]
+    with_facts = [(row[_USER_COLUMNS : _USER_COLUMNS + _FACT_COLUMNS], row) for row in rows]
+    verified = [(facts, row) for facts, row in with_facts if facts[2] is not None or facts[0] == "username"]
     people: dict[uuid.UUID, list[ResultRow]] = {}
-    for _, row in sorted(verified or found, key=lambda one: lookups.index(one[0][1])):
+    for _, row in sorted(verified or with_facts, key=lambda pair: lookups.index(pair[0][1])):
         people.setdefault(row[0], []).append(row)
     if not verified and len(people) > 1:
         return []

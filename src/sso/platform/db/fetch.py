@@ -60,8 +60,8 @@ class PlannedSession(AsyncSession):
         held = None if populate_existing else maker.held(self, key)
         if held is not None:
             return held
-        found = await fetch_objects(self, entity, maker.by_key, each_of("key", key), renew=populate_existing)
-        return found[0] if found else None
+        objects = await fetch_objects(self, entity, maker.by_key, each_of("key", key), renew=populate_existing)
+        return objects[0] if objects else None
 
     async def commit(self) -> None:
         """Commit, and return the connection."""
@@ -194,11 +194,11 @@ class _Maker(Generic[Model]):
         key = self._mapper.identity_key_from_primary_key(tuple([row[place] for place in self._key]))
         held: Model | None = session.identity_map.get(key)
         if held is None:
-            made: Model = self._mapper.class_manager.new_instance()
-            made.__dict__.update(zip(self._names, row, strict=True))
-            make_transient_to_detached(made)
-            session.add(made)
-            return made
+            created: Model = self._mapper.class_manager.new_instance()
+            created.__dict__.update(zip(self._names, row, strict=True))
+            make_transient_to_detached(created)
+            session.add(created)
+            return created
         for name, value in zip(self._names, row, strict=True):
             if renew or name not in held.__dict__:
                 set_committed_value(held, name, value)
