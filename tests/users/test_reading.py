@@ -98,6 +98,8 @@ def test_what_a_spreadsheet_makes_of_a_number_is_refused(number: int, letter: st
 @given(st.text(alphabet="0123456789+-() ./x;=ext,E\u00a0٠", min_size=1, max_size=24))
 @example("0812-7777-0003")
 @example("(021) 555-0100 ext 7")
+@example("000000000")
+@example("+62 000 000 0000")
 @settings(max_examples=300, deadline=None)
 def test_a_stored_form_reads_as_itself_and_keeps_every_digit(text: str) -> None:
     try:
@@ -118,6 +120,12 @@ def test_a_number_that_is_only_possible_is_kept_and_never_proven() -> None:
     assert normalise_as("phone", MOBILE).provable
     assert not can_be_verified("phone", "+6221555")
     assert can_be_verified("email", "a@b.example")
+
+
+@pytest.mark.parametrize("text", ["000000000", "+62 001 542 043", "+49 000 751 11"])
+def test_a_number_that_would_lose_zeros_when_it_is_read_again_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a phone number"):
+        normalise_as("phone", text)
 
 
 def test_a_landline_is_promised_no_sms() -> None:

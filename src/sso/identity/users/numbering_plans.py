@@ -47,8 +47,12 @@ def parse(spellings: Sequence[str]) -> tuple[str, bool]:
         with suppress(phonenumbers.NumberParseException):
             number = phonenumbers.parse(spelling, _REGION)
             valid = phonenumbers.is_valid_number(number)
-            if valid or (spelling == spellings[-1] and phonenumbers.is_possible_number(number)):
-                return _e164(number), valid
+            if valid:
+                return _e164(number), True
+            if spelling == spellings[-1] and phonenumbers.is_possible_number(number):
+                text = _e164(number)
+                if phonenumbers.parse(text) == number:  # zeros at its beginning would be lost when it is read again
+                    return text, False
     raise ValueError(NOT_A_NUMBER)
 
 
