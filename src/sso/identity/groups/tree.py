@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
-from sso.platform.db import not_ended, table_of, valid_at
+from sso.platform.db import fetch, not_ended, table_of, valid_at
 
 MAX_DEPTH = 16
 """How many units may stand above one another, the top unit included."""
 _ADVISORY_LOCK = 0x5551
+_LOCK_TREE = text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 _n = table_of(GroupAncestor).c
 
 Status = Literal["open", "closed", "all"]
@@ -60,18 +61,21 @@ class ListedGroup:
 async def lock_tree(session: AsyncSession) -> None:
     """Let no other transaction change the tree until this one ends. On SQLite one transaction writes at a time."""
     if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+        await fetch(session, _LOCK_TREE)
+
+
+_GET = select(Group).where(Group.id == bindparam("group_id")).execution_options(populate_existing=True)
+_OF_CODE = select(Group).where(Group.code == bindparam("code"))
 
 
 async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
     """Return a unit or group as it is now."""
-    statement = select(Group).where(Group.id == group_id).execution_options(populate_existing=True)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return (await session.execute(_GET, {"group_id": group_id})).scalar_one_or_none()
 
 
 async def of_code(session: AsyncSession, code: str) -> Group | None:
     """Return the unit or group with a code."""
-    return (await session.execute(select(Group).where(Group.code == code))).scalar_one_or_none()
+    return (await session.execute(_OF_CODE, {"code": code})).scalar_one_or_none()
 
 
 async def of_codes(session: AsyncSession, codes: Collection[str]) -> dict[str, Group]:
@@ -144,30 +148,34 @@ async def counted(session: AsyncSession, groups: Sequence[Group], now: datetime)
     return [ListedGroup(group, units.get(group.id, 0), people.get(group.id, 0)) for group in groups]
 
 
+_WAY_TO = (
+    select(_n.group_id, Group)
+    .join(Group, Group.id == _n.ancestor_id)
+    .where(_n.group_id.in_(bindparam("group_ids", expanding=True)))
+    .order_by(_n.depth.desc())
+)
+
+
 async def way_to(session: AsyncSession, group_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Group]]:
     """Return the units above each unit, the top unit first, and the unit itself last. One statement."""
-    statement = (
-        select(_n.group_id, Group)
-        .join(Group, Group.id == _n.ancestor_id)
-        .where(_n.group_id.in_(group_ids))
-        .order_by(_n.depth.desc())
-    )
     ways: dict[uuid.UUID, list[Group]] = {}
-    for group_id, group in (await session.execute(statement)).all():
+    for group_id, group in (await session.execute(_WAY_TO, {"group_ids": [*group_ids]})).all():
         ways.setdefault(group_id, []).append(group)
     return ways
 
 
+_DEPTH = select(func.max(_n.depth)).where(_n.group_id == bindparam("id"))
+_HEIGHT = select(func.max(_n.depth)).where(_n.ancestor_id == bindparam("id"))
+
+
 async def depth_of(session: AsyncSession, group_id: uuid.UUID) -> int:
     """Return how many units stand above a unit."""
-    statement = select(func.max(_n.depth)).where(_n.group_id == group_id)
-    return int((await session.execute(statement)).scalar_one() or 0)
+    return int((await fetch(session, _DEPTH, {"id": group_id})).scalar_one_or_none() or 0)
 
 
 async def height_of(session: AsyncSession, group_id: uuid.UUID) -> int:
     """Return how many levels of units stand below a unit."""
-    statement = select(func.max(_n.depth)).where(_n.ancestor_id == group_id)
-    return int((await session.execute(statement)).scalar_one() or 0)
+    return int((await session.execute(_HEIGHT, {"id": group_id})).scalar_one() or 0)
 
 
 async def is_too_deep(session: AsyncSession) -> bool:
@@ -249,26 +257,33 @@ class ListedAdministrator:
     since: datetime
 
 
+_ADMINISTRATORS_OF = (
+    select(User.id, User.name, Group, UnitAdministrator.created_at)
+    .select_from(GroupAncestor)
+    .join(UnitAdministrator, UnitAdministrator.group_id == GroupAncestor.ancestor_id)
+    .join(User, User.id == UnitAdministrator.user_id)
+    .join(Group, Group.id == GroupAncestor.ancestor_id)
+    .where(GroupAncestor.group_id == bindparam("group_id"))
+    .order_by(GroupAncestor.depth, User.name, User.id)
+    .limit(200)
+)
+_UNITS_RECORDED_FOR = (
+    select(Group)
+    .join(UnitAdministrator, UnitAdministrator.group_id == Group.id)
+    .where(UnitAdministrator.user_id == bindparam("user_id"))
+    .order_by(Group.code)
+)
+
+
 async def administrators_of(session: AsyncSession, group_id: uuid.UUID) -> list[ListedAdministrator]:
     """Return who looks after a unit, those of the unit itself first. One statement."""
-    statement = (
-        select(User.id, User.name, Group, UnitAdministrator.created_at)
-        .select_from(GroupAncestor)
-        .join(UnitAdministrator, UnitAdministrator.group_id == GroupAncestor.ancestor_id)
-        .join(User, User.id == UnitAdministrator.user_id)
-        .join(Group, Group.id == GroupAncestor.ancestor_id)
-        .where(GroupAncestor.group_id == group_id)
-        .order_by(GroupAncestor.depth, User.name, User.id)
-        .limit(200)
-    )
-    return [ListedAdministrator(*row) for row in (await session.execute(statement)).all()]
+    rows = await session.execute(_ADMINISTRATORS_OF, {"group_id": group_id})
+    return [ListedAdministrator(*row) for row in rows.all()]
 
 
 async def units_recorded_for(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
     """Return the units whose administrator a user is, also those that are closed, by code."""
-    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id)
-    mine = units.where(UnitAdministrator.user_id == user_id).order_by(Group.code)
-    return list((await session.execute(mine)).scalars())
+    return list((await session.execute(_UNITS_RECORDED_FOR, {"user_id": user_id})).scalars())
 
 
 async def remove_administrator(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.clients.models import Application, ApplicationNote
 
+_LOCK_APPLICATION = (
+    select(Application)
+    .where(Application.application_id == bindparam("application_id"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_NOTES = (
+    select(ApplicationNote)
+    .where(ApplicationNote.application_id == bindparam("application_id"))
+    .order_by(ApplicationNote.id.desc())
+    .limit(bindparam("number"))
+)
+
 
 async def lock_application(session: AsyncSession, application_id: str) -> Application | None:
     """Return an application as it is now, which nobody else changes until the transaction ends."""
-    mine = select(Application).where(Application.application_id == application_id).with_for_update(key_share=True)
-    return (await session.execute(mine.execution_options(populate_existing=True))).scalar_one_or_none()
+    return (await session.execute(_LOCK_APPLICATION, {"application_id": application_id})).scalar_one_or_none()
 
 
 async def page_of_applications(
@@ -44,5 +56,4 @@ async def count_waiting(session: AsyncSession, groups: list[str] | None = None) 
 
 async def notes_of(session: AsyncSession, application_id: str, limit: int = 100) -> list[ApplicationNote]:
     """Return what happened and was said, the newest first."""
-    mine = select(ApplicationNote).where(ApplicationNote.application_id == application_id)
-    return list((await session.execute(mine.order_by(ApplicationNote.id.desc()).limit(limit))).scalars())
+    return list((await session.execute(_NOTES, {"application_id": application_id, "number": limit})).scalars())
