@@ -9,17 +9,20 @@ from datetime import datetime
 from sqlalchemy import case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.platform.db import insert_for
+from sso.platform.db import fetch, insert_for, table_of
 from sso.platform.stored_settings.models import SettingChange, StoredSetting
 
 KEPT_CHANGES = 50
 """How many changes of each setting are kept."""
 
 
+_s = table_of(StoredSetting).c
+_STORED_VALUES = select(_s.name, _s.value).order_by(_s.name)
+
+
 async def stored_values(session: AsyncSession) -> dict[str, str]:
     """Return every value in the database, by the name of its setting."""
-    rows = await session.execute(select(StoredSetting.name, StoredSetting.value).order_by(StoredSetting.name))
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in await fetch(session, _STORED_VALUES)}
 
 
 async def store_value(session: AsyncSession, name: str, value: str | None, now: datetime) -> None:
