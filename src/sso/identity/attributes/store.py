@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ScalarSelect, delete, func, literal, select
+from sqlalchemy import ScalarSelect, bindparam, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
-from sso.platform.db import delete_batch, insert_for, table_of
+from sso.platform.db import delete_batch, fetch, insert_for, table_of
 
 KEPT_DECLARATIONS = 50
 """How many declarations are kept."""
@@ -27,10 +27,12 @@ def values_of_row(user_id: object) -> ScalarSelect[str]:
     return select(func.aggregate_strings(pair, "\n")).where(_v.user_id == user_id).scalar_subquery()
 
 
+_NEWEST_DECLARATION = select(AttributeDeclaration).order_by(AttributeDeclaration.id.desc()).limit(1)
+
+
 async def newest_declaration(session: AsyncSession) -> AttributeDeclaration | None:
     """Return the declaration in effect."""
-    statement = select(AttributeDeclaration).order_by(AttributeDeclaration.id.desc()).limit(1)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return (await session.execute(_NEWEST_DECLARATION)).scalar_one_or_none()
 
 
 async def add_declaration(session: AsyncSession, declaration: AttributeDeclaration) -> None:
@@ -59,11 +61,14 @@ class StoredValue:
     updated_at: datetime
 
 
+_VALUES_OF = (
+    select(_v.name, _v.value, _v.source, _v.updated_at).where(_v.user_id == bindparam("user_id")).order_by(_v.name)
+)
+
+
 async def values_of(session: AsyncSession, user_id: uuid.UUID) -> dict[str, StoredValue]:
     """Return the stored values of a user by the names of their attributes, in order."""
-    columns = (_v.name, _v.value, _v.source, _v.updated_at)
-    rows = await session.execute(select(*columns).where(_v.user_id == user_id).order_by(_v.name))
-    return {row[0]: StoredValue(*row) for row in rows}
+    return {row[0]: StoredValue(*row) for row in await fetch(session, _VALUES_OF, {"user_id": user_id})}
 
 
 async def set_values(

@@ -627,9 +627,12 @@ async def delete_consents(
     await session.execute(statement)
 
 
+_CONSENTS_OF = select(Consent).where(Consent.user_id == bindparam("user_id"))
+
+
 async def consents_of(session: AsyncSession, user_id: uuid.UUID) -> list[Consent]:
     """Return what a person allowed applications."""
-    return list((await session.execute(select(Consent).where(Consent.user_id == user_id))).scalars())
+    return list((await session.execute(_CONSENTS_OF, {"user_id": user_id})).scalars())
 
 
 async def grants_of(session: AsyncSession, user_id: uuid.UUID) -> list[Grant]:

@@ -10,9 +10,7 @@ from sqlalchemy import BigInteger, String, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sso.platform.db.base import INSERTS, Base, InsertFor, table_of
-from sso.platform.db.fetch import fetch
-from sso.platform.db.sql_types import InsertReturning
+from sso.platform.db.base import Base, insert_for
 
 
 class Version(Base):
@@ -24,24 +22,18 @@ class Version(Base):
     value: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-_versions = table_of(Version)
-_v = _versions.c
-
-
-def _bump(insert: InsertFor) -> InsertReturning:
-    changed = {"value": _v.value + 1}
-    return insert(_versions).on_conflict_do_update(index_elements=["name"], set_=changed).returning(_v.value)
-
-
-_BUMP = {dialect: _bump(insert) for dialect, insert in INSERTS.items()}
-_READ = select(_v.name, func.coalesce(_v.value, 0))
-
-
 async def bump_version(session: AsyncSession, name: str) -> int:
     """Increment the counter ``name`` in the transaction of ``session`` and return its new value."""
-    return int((await fetch(session, _BUMP[session.get_bind().dialect.name], {"name": name, "value": 1}))[0][0])
+    statement = (
+        insert_for(session)(Version)
+        .values(name=name, value=1)
+        .on_conflict_do_update(index_elements=[Version.name], set_={"value": Version.value + 1})
+        .returning(Version.value)
+    )
+    return int((await session.execute(statement)).scalar_one())
 
 
 async def read_versions(session: AsyncSession) -> dict[str, int]:
     """Return every counter by its name."""
-    return {row[0]: row[1] for row in await fetch(session, _READ)}
+    rows = await session.execute(select(Version.name, func.coalesce(Version.value, 0)))
+    return {row[0]: row[1] for row in rows}

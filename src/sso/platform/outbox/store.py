@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -242,11 +242,16 @@ async def for_receipt(session: AsyncSession, delivery_id: uuid.UUID | None, rece
     return rows.scalar_one_or_none()
 
 
+_OF_SESSION = (
+    select(Delivery)
+    .where(Delivery.session_id == bindparam("session_id"), Delivery.kind.in_(bindparam("kinds", expanding=True)))
+    .order_by(Delivery.id)
+)
+
+
 async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequence[str]) -> dict[str, Delivery]:
     """Return the latest delivery that a session's end caused, by application."""
-    statement = select(Delivery).where(Delivery.session_id == session_id, Delivery.kind.in_(kinds))
-    statement = statement.order_by(Delivery.id)
-    deliveries = (await session.execute(statement)).scalars()
+    deliveries = (await session.execute(_OF_SESSION, {"session_id": session_id, "kinds": [*kinds]})).scalars()
     return {delivery.client_id: delivery for delivery in deliveries if delivery.client_id is not None}
 
 
