@@ -58,7 +58,7 @@ class RunningFlow:
 
 
 _OF_ACCOUNT = (_f.user_id == bindparam("user_id")) & (_f.purpose == bindparam("purpose"))
-_NEWEST = select(_f.token_hash).where(_OF_ACCOUNT).order_by(_f.created_at.desc()).limit(bindparam("kept"))
+_NEWEST = select(_f.token_hash).where(_OF_ACCOUNT).order_by(_f.created_at.desc()).limit(bindparam("others"))
 _DELETE_OLDEST = delete(_flows).where(_OF_ACCOUNT, _f.token_hash.not_in(_NEWEST))
 _INSERT = insert(_flows)
 
@@ -89,8 +89,8 @@ async def begin(
     """
     now, token = clock.now(), random_token() + end
     if user_id is not None and purpose in MAX_OF_ACCOUNT:
-        kept = MAX_OF_ACCOUNT[purpose] - 1
-        await fetch(session, _DELETE_OLDEST, {"user_id": user_id, "purpose": purpose, "kept": kept})
+        account = {"user_id": user_id, "purpose": purpose}
+        await fetch(session, _DELETE_OLDEST, {**account, "others": MAX_OF_ACCOUNT[purpose] - 1})
     values = {
         "token_hash": token_hash(token),
         "browser_hash": token_hash(browser),
