@@ -5,22 +5,39 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, MetaData, String, Table, text
+from sqlalchemy import Column, ForeignKey, MetaData, String, Table, Uuid, bindparam, text
+from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.schema import CreateTable
 from tests.conftest import settings_for
 from tests.support import City
 from tests.waiting import until
 
 from sso.app import create_app
-from sso.platform.db import Database, DatabaseUnavailable, bump_version, read_versions, sqlite
+from sso.platform.db import Base, Database, DatabaseUnavailable, bump_version, read_versions, sqlite, table_of
 from sso.platform.db.migrate import upgrade
 
 THINGS = Table("things", MetaData(), Column("name", String(6000)))
 INSERT = THINGS.insert()
+
+
+def test_a_parameter_for_a_reference_has_a_type_before_what_it_refers_to_is_known() -> None:
+    class Elsewhere(Base):
+        __abstract__ = True
+        metadata = MetaData()
+
+    class Child(Elsewhere):
+        __tablename__ = "children"
+
+        parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("parents.id"), primary_key=True)
+
+    for column in (table_of(Child).c.parent_id, Child.parent_id):
+        condition: Any = column == bindparam("parent_id")
+        assert isinstance(condition.right.type, Uuid)
 
 
 async def test_a_write_is_all_or_nothing(city: City) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -153,16 +153,19 @@ def is_reviewer(giver: Giver, team_role: str | None) -> bool:
     return giver.gives_all or team_role == "owner"
 
 
+_OF_APPLICATION = select(AccessReview).where(AccessReview.client_id == bindparam("client_id"))
+_RUNNING_REVIEW = _OF_APPLICATION.where(AccessReview.status == "running").limit(1)
+_REVIEWS = _OF_APPLICATION.order_by(AccessReview.id.desc()).limit(bindparam("number"))
+
+
 async def running_review(session: AsyncSession, client_id: str) -> AccessReview | None:
     """Return the running review of an application."""
-    mine = select(AccessReview).where(AccessReview.client_id == client_id, AccessReview.status == "running")
-    return (await session.execute(mine.limit(1))).scalar_one_or_none()
+    return (await session.execute(_RUNNING_REVIEW, {"client_id": client_id})).scalar_one_or_none()
 
 
 async def reviews_of(session: AsyncSession, client_id: str, limit: int = 20) -> list[AccessReview]:
     """Return the reviews of an application, the newest first."""
-    mine = select(AccessReview).where(AccessReview.client_id == client_id)
-    return list((await session.execute(mine.order_by(AccessReview.id.desc()).limit(limit))).scalars())
+    return list((await session.execute(_REVIEWS, {"client_id": client_id, "number": limit})).scalars())
 
 
 def is_confirmed(assignment: RoleAssignment, review: AccessReview) -> bool:

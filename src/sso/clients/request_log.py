@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -20,8 +20,11 @@ async def with_log_on(session: AsyncSession, entries: Sequence[LoggedRequest]) -
     return [entry for entry in entries if entry.sandbox or entry.client_id in logged]
 
 
+_LOGGED = select(Application.application_id).where(
+    Application.application_id.in_(bindparam("client_ids", expanding=True)),
+    Application.request_log_until > bindparam("now"),
+)
+
+
 async def _logged(session: AsyncSession, client_ids: set[str], now: datetime) -> set[str]:
-    logged = select(Application.application_id).where(
-        Application.application_id.in_(client_ids), Application.request_log_until > now
-    )
-    return set((await session.execute(logged)).scalars())
+    return set((await session.execute(_LOGGED, {"client_ids": [*client_ids], "now": now})).scalars())

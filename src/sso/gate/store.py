@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso.gate.models import GateSession
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.oidc.store.store import LiveGrant, grant_of_row, with_grants
-from sso.platform.db import Executor, delete_batch, table_of
+from sso.platform.db import Executor, delete_batch, fetch, table_of
 
 _gates, _client_sessions = table_of(GateSession), table_of(SessionClient).alias("part")
 _t, _p = _gates.c, _client_sessions.c
@@ -91,32 +91,34 @@ def insert(session: Executor, values: GateColumns) -> None:
     session.execute(_gates.insert(), dict(values))
 
 
+_parts = table_of(SessionClient)
+_PART = (_parts.c.session_id == bindparam("session")) & (_parts.c.client_id == bindparam("client"))
+_RECORD_USE = update(_gates).where(_t.token_hash == bindparam("token"))
+_RECORD_USE_OF_PART = update(_parts).where(_PART, _parts.c.notified_by.is_(None))
+_RECORD_REFUSAL = update(_parts).where(_PART, _parts.c.notified_by == "gate", _parts.c.refused_at.is_(None))
+_REMOVE = delete(_gates).where(_MINE)
+
+
 async def record_use(session: AsyncSession, token_hash: bytes, now: datetime) -> None:
     """Record that a gate session is used."""
-    await session.execute(update(_gates).where(_t.token_hash == token_hash).values(last_used_at=now))
+    await fetch(session, _RECORD_USE, {"token": token_hash, "last_used_at": now})
 
 
 async def record_use_of_client_session(
     session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime
 ) -> None:
     """Record that an application uses a session."""
-    mine = (SessionClient.session_id == session_id) & (SessionClient.client_id == client_id)
-    await session.execute(
-        update(SessionClient).where(mine, SessionClient.notified_by.is_(None)).values(last_used_at=now)
-    )
+    await fetch(session, _RECORD_USE_OF_PART, {"session": session_id, "client": client_id, "last_used_at": now})
 
 
 async def record_refusal(session: AsyncSession, session_id: uuid.UUID, client_id: str, now: datetime) -> None:
     """Record the first request that was refused after the end of an application's part in a session."""
-    mine = (SessionClient.session_id == session_id) & (SessionClient.client_id == client_id)
-    first = (SessionClient.notified_by == "gate") & SessionClient.refused_at.is_(None)
-    await session.execute(update(SessionClient).where(mine, first).values(refused_at=now))
+    await fetch(session, _RECORD_REFUSAL, {"session": session_id, "client": client_id, "refused_at": now})
 
 
 async def remove(session: AsyncSession, token_hash: bytes, client_id: str, host: str) -> None:
     """Delete a gate session: the person signs out of this application."""
-    values = {"token": token_hash, "client": client_id, "host": host}
-    await session.execute(delete(_gates).where(_MINE), values)
+    await fetch(session, _REMOVE, {"token": token_hash, "client": client_id, "host": host})
 
 
 async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:

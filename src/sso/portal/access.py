@@ -7,12 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.clients.models import Application
-from sso.clients.store import get_client
-from sso.portal.applications import catalogue_of
-from sso.portal.teams import role_of
+from sso.clients.models import HERE, Application, ClientRow, TeamMember
 
 RequiredRole = Literal["owner", "member", "reader"]
 """``owner``: only owners; ``member``: everybody in the team; ``reader``: administrators who may see it too."""
@@ -35,16 +33,27 @@ class TeamApplication:
     catalogue: str
 
 
+_TEAM_APPLICATION = (
+    select(Application, TeamMember.role, ClientRow.catalogue, ClientRow.status)
+    .outerjoin(ClientRow, ClientRow.client_id == Application.application_id)
+    .outerjoin(
+        TeamMember,
+        and_(TeamMember.application_id == Application.application_id, TeamMember.user_id == bindparam("user_id")),
+    )
+    .where(Application.application_id == bindparam("application_id"))
+)
+
+
 async def team_application(session: AsyncSession, application_id: str, user_id: uuid.UUID) -> TeamApplication | None:
-    """Return an application as a user sees it; None: there is none."""
-    application = await session.get(Application, application_id)
-    if application is None:
+    """Return an application as a user sees it; None: there is none. One statement."""
+    values = {"application_id": application_id, "user_id": user_id}
+    row = (await session.execute(_TEAM_APPLICATION, values)).first()
+    if row is None:
         return None
-    row = await get_client(session, application_id)
-    role = await role_of(session, application_id, user_id)
-    catalogue = catalogue_of(row)
-    if row is not None and catalogue:
-        application.state = "approved" if row.status == "active" else "suspended"
+    application, role, catalogue, status = row
+    if catalogue is None or catalogue == HERE:  # there is no client, or it is managed here
+        return TeamApplication(application, role, "")
+    application.state = "approved" if status == "active" else "suspended"
     return TeamApplication(application, role, catalogue)
 
 

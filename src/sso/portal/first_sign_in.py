@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -16,6 +16,21 @@ from sso.portal.applications import sandbox_id
 from sso.portal.sandbox import own_redirect_uri
 from sso.settings import Settings
 
+_EXCHANGED = (
+    select(Grant.code_used_at)
+    .where(Grant.client_id == bindparam("client_id"), Grant.code_used_at.is_not(None))
+    .where(Grant.redirect_uri.is_distinct_from(bindparam("own_redirect_uri")))
+    .order_by(Grant.id)
+    .limit(1)
+)
+_COUNTED = (
+    select(UsageCount.hour)
+    .where(UsageCount.client_id == bindparam("client_id"))
+    .where(UsageCount.name == "token", UsageCount.label == "client_credentials")
+    .order_by(UsageCount.hour)
+    .limit(1)
+)
+
 
 async def first_sign_in(session: AsyncSession, settings: Settings, application_id: str) -> datetime | None:
     """Return when the sandbox of an application first received tokens; None: never.
@@ -23,18 +38,11 @@ async def first_sign_in(session: AsyncSession, settings: Settings, application_i
     Sign-ins from the portal's own test page do not count. For a service without users, the usage counts tell the hour.
     """
     client_id = sandbox_id(application_id)
-    exchanged = select(Grant.code_used_at).where(
-        Grant.client_id == client_id,
-        Grant.code_used_at.is_not(None),
-        Grant.redirect_uri.is_distinct_from(own_redirect_uri(settings)),
-    )
-    at = (await session.execute(exchanged.order_by(Grant.id).limit(1))).scalar_one_or_none()
+    values = {"client_id": client_id, "own_redirect_uri": own_redirect_uri(settings)}
+    at = (await session.execute(_EXCHANGED, values)).scalar_one_or_none()
     if at is not None:
         return at
-    counted = select(UsageCount.hour).where(
-        UsageCount.client_id == client_id, UsageCount.name == "token", UsageCount.label == "client_credentials"
-    )
-    return (await session.execute(counted.order_by(UsageCount.hour).limit(1))).scalar_one_or_none()
+    return (await session.execute(_COUNTED, {"client_id": client_id})).scalar_one_or_none()
 
 
 async def record_first_sign_ins(session: AsyncSession, limit: int) -> int:

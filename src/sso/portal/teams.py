@@ -22,6 +22,7 @@ from sso.portal.choices import Role as Role
 INVITATION_DAYS = 14
 MAX_MEMBERS = 50
 """The number of members of a team, those invited included."""
+_a = table_of(Application).c
 
 
 _members = table_of(TeamMember)
@@ -105,10 +106,14 @@ def _keep_an_owner(team: Collection[TeamMember], leaving: uuid.UUID) -> None:
         raise ClientError("this is the last owner: make somebody else an owner first")
 
 
+_LOCK_APPLICATION = (
+    select(_a.application_id).where(_a.application_id == bindparam("application_id")).with_for_update(key_share=True)
+)
+
+
 async def _locked_team(session: AsyncSession, application_id: str) -> list[TeamMember]:
     """Return a team that nobody else changes until the transaction ends."""
-    mine = select(Application.application_id).where(Application.application_id == application_id)
-    await session.execute(mine.with_for_update(key_share=True))
+    await fetch(session, _LOCK_APPLICATION, {"application_id": application_id})
     return await team_of(session, application_id)
 
 
@@ -174,12 +179,19 @@ async def invite(
     record(session, "team.invited", actor=actor.name, client_id=application_id, data={"role": role})
 
 
+_INVITATIONS = (
+    select(TeamInvitation).where(TeamInvitation.expires_at > bindparam("now")).order_by(TeamInvitation.created_at)
+)
+_INVITATIONS_OF = _INVITATIONS.where(TeamInvitation.application_id == bindparam("application_id"))
+_BY_CONTACT = TeamInvitation.user_id.is_(None) & TeamInvitation.lookup.in_(bindparam("contacts", expanding=True))
+_INVITATIONS_BY_CONTACT = _INVITATIONS.where(_BY_CONTACT)
+_INVITATIONS_FOR = _INVITATIONS.where((TeamInvitation.user_id == bindparam("user_id")) | _BY_CONTACT)
+
+
 async def invitations_of(session: AsyncSession, application_id: str) -> list[TeamInvitation]:
     """Return who was invited and has not answered."""
-    mine = select(TeamInvitation).where(
-        TeamInvitation.application_id == application_id, TeamInvitation.expires_at > clock.now()
-    )
-    return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
+    values = {"application_id": application_id, "now": clock.now()}
+    return list((await session.execute(_INVITATIONS_OF, values)).scalars())
 
 
 async def invitations_for(
@@ -192,10 +204,10 @@ async def invitations_for(
         user_id: who: invitations by user name are bound to the person; None: only those by contact.
         contacts: the e-mail addresses and telephone numbers that they have verified.
     """
-    by_contact = TeamInvitation.user_id.is_(None) & TeamInvitation.lookup.in_([*filter(is_contact, contacts)])
-    theirs = by_contact if user_id is None else (TeamInvitation.user_id == user_id) | by_contact
-    mine = select(TeamInvitation).where(theirs, TeamInvitation.expires_at > clock.now())
-    return list((await session.execute(mine.order_by(TeamInvitation.created_at))).scalars())
+    values: dict[str, object] = {"contacts": [*filter(is_contact, contacts)], "now": clock.now()}
+    if user_id is None:
+        return list((await session.execute(_INVITATIONS_BY_CONTACT, values)).scalars())
+    return list((await session.execute(_INVITATIONS_FOR, {**values, "user_id": user_id})).scalars())
 
 
 async def accept(

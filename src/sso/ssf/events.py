@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, NotRequired, Protocol, TypedDict, cast
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -98,14 +98,19 @@ class Concerned:
     sid: str | None = None
 
 
+_STREAMS_OF = select(EventStream).where(
+    EventStream.client_id.in_(bindparam("client_ids", expanding=True)), EventStream.status != "disabled"
+)
+
+
 async def streams_of(
     session: AsyncSession, services: EventServices, client_ids: Collection[str]
 ) -> dict[str, EventStream]:
     """Return the streams of applications that are not disabled. No statement as long as nobody has ever had one."""
     if not services.has_streams or not client_ids:
         return {}
-    statement = select(EventStream).where(EventStream.client_id.in_(client_ids), EventStream.status != "disabled")
-    return {stream.client_id: stream for stream in (await session.execute(statement)).scalars()}
+    rows = await session.execute(_STREAMS_OF, {"client_ids": [*client_ids]})
+    return {stream.client_id: stream for stream in rows.scalars()}
 
 
 def receives(stream: EventStream | None, event: str) -> bool:
@@ -255,6 +260,16 @@ async def _emit(
                 send(session, stream, event, {**body, "event_timestamp": clock.timestamp()}, about=concerned_client)
 
 
+_EXCLUDED_NAMES = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
+    ExcludedName.stream_id.in_(bindparam("streams", expanding=True)),
+    ExcludedName.name_hash.in_(bindparam("names", expanding=True)),
+)
+_EXCLUDED_USERS = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
+    ExcludedSubject.stream_id.in_(bindparam("streams", expanding=True)),
+    ExcludedSubject.user_id.in_(bindparam("users", expanding=True)),
+)
+
+
 async def _excluded(
     session: AsyncSession, services: EventServices, addressed: Sequence[tuple[Concerned, EventStream]]
 ) -> set[tuple[uuid.UUID, uuid.UUID]]:
@@ -264,17 +279,12 @@ async def _excluded(
         for concerned, stream in addressed
         if (client := services.registry.known(concerned.client_id)) is not None
     }
-    streams = {stream.id for _, stream in addressed}
-    by_name = select(ExcludedName.stream_id, ExcludedName.name_hash).where(
-        ExcludedName.stream_id.in_(streams), ExcludedName.name_hash.in_({name for _, name in names})
-    )
-    by_person = select(ExcludedSubject.stream_id, ExcludedSubject.user_id).where(
-        ExcludedSubject.stream_id.in_(streams),
-        ExcludedSubject.user_id.in_({concerned.user_id for concerned, _ in addressed}),
-    )
-    rows = (await session.execute(by_name)).all()
+    streams = list({stream.id for _, stream in addressed})
+    by_name = {"streams": streams, "names": list({name for _, name in names})}
+    by_person = {"streams": streams, "users": list({concerned.user_id for concerned, _ in addressed})}
+    rows = (await session.execute(_EXCLUDED_NAMES, by_name)).all()
     excluded = {(row[0], names[row[0], row[1]]) for row in rows if (row[0], row[1]) in names}
-    return excluded | {(row[0], row[1]) for row in (await session.execute(by_person)).all()}
+    return excluded | {(row[0], row[1]) for row in (await session.execute(_EXCLUDED_USERS, by_person)).all()}
 
 
 def name_hash(sub: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -394,9 +394,11 @@ def _id(jti: str) -> uuid.UUID | None:
         return None
 
 
+_OWN = select(EventStream).where(EventStream.client_id == bindparam("client_id"))
+
+
 async def _own(session: AsyncSession, client: Client) -> EventStream | None:
-    statement = select(EventStream).where(EventStream.client_id == client.client_id)
-    return (await session.execute(statement)).scalar_one_or_none()
+    return (await session.execute(_OWN, {"client_id": client.client_id})).scalar_one_or_none()
 
 
 def _set_up(

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ScalarSelect, delete, func, literal, select
+from sqlalchemy import ScalarSelect, bindparam, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
-from sso.platform.db import delete_batch, fetch_objects, insert_for, table_of
+from sso.platform.db import delete_batch, fetch, fetch_objects, insert_for, table_of
 
 KEPT_DECLARATIONS = 50
 """How many declarations are kept."""
@@ -62,11 +62,14 @@ class StoredValue:
     updated_at: datetime
 
 
+_VALUES_OF = (
+    select(_v.name, _v.value, _v.source, _v.updated_at).where(_v.user_id == bindparam("user_id")).order_by(_v.name)
+)
+
+
 async def values_of(session: AsyncSession, user_id: uuid.UUID) -> dict[str, StoredValue]:
     """Return the stored values of a user by the names of their attributes, in order."""
-    columns = (_v.name, _v.value, _v.source, _v.updated_at)
-    rows = await session.execute(select(*columns).where(_v.user_id == user_id).order_by(_v.name))
-    return {row[0]: StoredValue(*row) for row in rows}
+    return {row[0]: StoredValue(*row) for row in await fetch(session, _VALUES_OF, {"user_id": user_id})}
 
 
 async def set_values(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import orjson
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -34,15 +34,14 @@ MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "
 nobody may push out somebody else's; they are limited by network."""
 _PURPOSE = "ceremony"
 _flows = table_of(PendingFlow)
-_theirs = (_flows.c.user_id == bindparam("user_id")) & (_flows.c.purpose == bindparam("purpose"))
-_newest = select(_flows.c.token_hash).where(_theirs).order_by(_flows.c.created_at.desc()).limit(bindparam("kept"))
-_MAKE_ROOM = delete(_flows).where(_theirs, _flows.c.token_hash.not_in(_newest.correlate(None)))
 _COUNT_ATTEMPT = (
     update(_flows)
     .where(_flows.c.token_hash == bindparam("flow"), _flows.c.attempts < bindparam("maximum"))
     .values(attempts=_flows.c.attempts + 1)
     .returning(_flows.c.attempts)
 )
+_f = _flows.c
+_MINE = _f.token_hash == bindparam("flow")
 
 
 @dataclass(slots=True)
@@ -62,6 +61,12 @@ class RunningFlow:
     def channel(self) -> str:
         """The channel that the user chose for codes, ``sms`` or ``whatsapp``; empty where none was chosen."""
         return str(self.data.get("channel") or "")
+
+
+_OF_ACCOUNT = (_f.user_id == bindparam("user_id")) & (_f.purpose == bindparam("purpose"))
+_NEWEST = select(_f.token_hash).where(_OF_ACCOUNT).order_by(_f.created_at.desc()).limit(bindparam("others"))
+_DELETE_OLDEST = delete(_flows).where(_OF_ACCOUNT, _f.token_hash.not_in(_NEWEST))
+_INSERT = insert(_flows)
 
 
 async def begin(
@@ -90,20 +95,21 @@ async def begin(
     """
     now, token = clock.now(), random_token() + end
     if user_id is not None and purpose in MAX_OF_ACCOUNT:
-        values = {"user_id": user_id, "purpose": purpose, "kept": MAX_OF_ACCOUNT[purpose] - 1}
-        await fetch(session, _MAKE_ROOM, values)
-    row = PendingFlow(
-        token_hash=token_hash(token),
-        browser_hash=token_hash(browser),
-        purpose=purpose,
-        user_id=user_id,
-        encrypted=box.encrypt(orjson.dumps(data), _PURPOSE),
-        created_at=now,
-        expires_at=now + timedelta(seconds=seconds),
-    )
-    session.add(row)
-    await session.flush()
-    return RunningFlow(token, row, data)
+        account = {"user_id": user_id, "purpose": purpose}
+        await fetch(session, _DELETE_OLDEST, {**account, "others": MAX_OF_ACCOUNT[purpose] - 1})
+    values = {
+        "token_hash": token_hash(token),
+        "browser_hash": token_hash(browser),
+        "purpose": purpose,
+        "user_id": user_id,
+        "encrypted": box.encrypt(orjson.dumps(data), _PURPOSE),
+        "codes_sent": 0,
+        "attempts": 0,
+        "created_at": now,
+        "expires_at": now + timedelta(seconds=seconds),
+    }
+    await fetch(session, _INSERT, values)
+    return RunningFlow(token, PendingFlow(**values), data)
 
 
 async def recall(
@@ -118,11 +124,14 @@ async def recall(
     return RunningFlow(token, row, orjson.loads(box.decrypt(row.encrypted, _PURPOSE)))
 
 
+_LOCK = select(_f.token_hash).where(_MINE).with_for_update(key_share=True)
+_SET = update(_flows).where(_MINE)
+
+
 async def lock(session: AsyncSession, running: RunningFlow) -> bool:
     """Lock a pending flow until the transaction ends: before what proves something is looked at and used up. Tell
     whether it has not ended."""
-    mine = select(PendingFlow.token_hash).where(PendingFlow.token_hash == running.row.token_hash)
-    return (await session.execute(mine.with_for_update(key_share=True))).first() is not None
+    return bool(await fetch(session, _LOCK, {"flow": running.row.token_hash}))
 
 
 async def keep(
@@ -137,13 +146,16 @@ async def keep(
         anew: tries are counted anew, because something else is asked for now.
         code_used: the code that was sent is not valid any more, and is not sent again over another channel.
     """
-    mine = update(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
-    values: dict[str, object] = {"encrypted": box.encrypt(orjson.dumps(running.data), _PURPOSE)}
+    values: dict[str, object] = {"flow": running.row.token_hash}
+    values["encrypted"] = box.encrypt(orjson.dumps(running.data), _PURPOSE)
     if anew:
         values["attempts"] = 0
     if code_used:
         values["code_hash"] = None
-    await session.execute(mine.values(values))
+    await fetch(session, _SET, values)
+
+
+_SET_CODE = update(_flows).where(_MINE, _f.codes_sent == bindparam("sent_before")).returning(_f.token_hash)
 
 
 async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, *, usable: bool = True) -> str | None:
@@ -156,11 +168,9 @@ async def new_code(session: AsyncSession, box: SecretBox, running: RunningFlow, 
     if row.code_sent_at is not None and now < row.code_sent_at + timedelta(seconds=RESEND_SECONDS):
         return None
     code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-    mine = update(PendingFlow).where(PendingFlow.token_hash == row.token_hash, PendingFlow.codes_sent == row.codes_sent)
     hashed = _hashed(box, running.token, code) if usable else secrets.token_bytes(32)
     values = {"code_hash": hashed, "code_sent_at": now, "codes_sent": row.codes_sent + 1, "attempts": 0}
-    updated = await session.execute(mine.values(values).returning(PendingFlow.token_hash))
-    if updated.first() is None:
+    if not await fetch(session, _SET_CODE, {"flow": row.token_hash, "sent_before": row.codes_sent, **values}):
         return None
     row.code_hash, row.code_sent_at, row.codes_sent, row.attempts = hashed, now, row.codes_sent + 1, 0
     return code
@@ -194,15 +204,18 @@ async def is_current(session: AsyncSession, named: str) -> bool:
     return str(row.codes_sent) == number
 
 
+_FINISH = delete(_flows).where(_MINE).returning(_f.token_hash)
+_END_THOSE_OF = delete(_flows).where(_f.user_id == bindparam("user_id"))
+
+
 async def finish(session: AsyncSession, running: RunningFlow) -> bool:
     """End a pending flow; tell whether it had not ended. Exactly one of many callers wins."""
-    mine = delete(PendingFlow).where(PendingFlow.token_hash == running.row.token_hash)
-    return (await session.execute(mine.returning(PendingFlow.token_hash))).first() is not None
+    return bool(await fetch(session, _FINISH, {"flow": running.row.token_hash}))
 
 
 async def end_those_of(session: AsyncSession, user_id: uuid.UUID) -> None:
     """End every pending flow of a person: what opened the account has changed."""
-    await session.execute(delete(PendingFlow).where(PendingFlow.user_id == user_id))
+    await fetch(session, _END_THOSE_OF, {"user_id": user_id})
 
 
 async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:

@@ -8,12 +8,12 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.identity.authn.models import Recovery
-from sso.platform.db import delete_batch
+from sso.platform.db import delete_batch, fetch, table_of
 
 Kind = Literal["delayed", "ready", "helpdesk"]
 """A recovery that waits, and can be stopped; one whose time has come; a code that the helpdesk made."""
@@ -91,10 +91,15 @@ async def due(session: AsyncSession, limit: int) -> list[Recovery]:
     return list((await session.execute(statement.limit(limit))).scalars())
 
 
+_recoveries = table_of(Recovery)
+_DELETE_OF_USER = (
+    delete(_recoveries).where(_recoveries.c.user_id == bindparam("user_id")).returning(_recoveries.c.token_hash)
+)
+
+
 async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> int:
     """Close every way back into an account that waits; return how many."""
-    mine = delete(Recovery).where(Recovery.user_id == user_id)
-    return len((await session.execute(mine.returning(Recovery.token_hash))).all())
+    return len(await fetch(session, _DELETE_OF_USER, {"user_id": user_id}))
 
 
 async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:

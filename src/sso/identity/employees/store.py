@@ -69,10 +69,12 @@ def with_employment(
     return replace(known, employment=_claims(rows[0][KNOWN_COLUMNS + attributes :]))
 
 
+_CLAIMS_OF = _with_employment(select().select_from(_users).where(_users.c.id == bindparam("user_id")))
+
+
 async def claims_of(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> dict[str, str | None]:
     """Return the claims of the employment of a user that is valid at a moment; None where there is none."""
-    statement = _with_employment(select().select_from(_users).where(_users.c.id == user_id))
-    row = (await session.execute(statement, {"now": now})).first()
+    row = (await fetch(session, _CLAIMS_OF, {"user_id": user_id, "now": now})).first()
     return _claims(row if row is not None else [None] * len(CLAIMS))
 
 
@@ -84,19 +86,30 @@ def _claims(columns: Sequence[str | None]) -> dict[str, str | None]:
     return claims
 
 
+_OF_USER = (
+    select(Employment)
+    .where(Employment.user_id == bindparam("user_id"))
+    .order_by(Employment.created_at.desc(), Employment.id)
+)
+_OPEN_OF_USERS = select(Employment).where(
+    Employment.user_id.in_(bindparam("user_ids", expanding=True)), Employment.ended_at.is_(None)
+)
+_IS_EMPLOYEE = (
+    select(_e.id).where(_e.user_id == bindparam("user_id"), _e.ended_at.is_(None), valid_at(_e, _now)).limit(1)
+)
+
+
 async def of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Employment]:
     """Return the employments of a user, the newest first."""
-    mine = select(Employment).where(Employment.user_id == user_id)
-    return list((await session.execute(mine.order_by(Employment.created_at.desc(), Employment.id))).scalars())
+    return list((await session.execute(_OF_USER, {"user_id": user_id})).scalars())
 
 
 async def open_of_users(session: AsyncSession, user_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Employment]:
     """Return the employments of users that have not ended, also those that have not begun."""
     employments: dict[uuid.UUID, Employment] = {}
     for start in range(0, len(user_ids), CHUNK):
-        some = user_ids[start : start + CHUNK]
-        statement = select(Employment).where(Employment.user_id.in_(some), Employment.ended_at.is_(None))
-        employments |= {row.user_id: row for row in (await session.execute(statement)).scalars()}
+        rows = await session.execute(_OPEN_OF_USERS, {"user_ids": user_ids[start : start + CHUNK]})
+        employments |= {row.user_id: row for row in rows.scalars()}
     return employments
 
 
@@ -107,10 +120,7 @@ async def open_of_user(session: AsyncSession, user_id: uuid.UUID) -> Employment 
 
 async def is_employee(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> bool:
     """Tell whether a user has an employment now."""
-    statement = select(Employment.id).where(
-        Employment.user_id == user_id, Employment.ended_at.is_(None), valid_at(_e, now)
-    )
-    return (await session.execute(statement.limit(1))).first() is not None
+    return bool(await fetch(session, _IS_EMPLOYEE, {"user_id": user_id, "now": now}))
 
 
 async def memberships_with_units(
@@ -205,11 +215,17 @@ def employment_ended(user_id: SqlValue | uuid.UUID, now: SqlValue | datetime) ->
     return exists().where(_e.user_id == user_id, _e.ended_at.is_(None), _e.valid_until <= now)
 
 
+_ROLES_NOW = (
+    select(_r.role)
+    .where(_r.user_id == bindparam("user_id"))
+    .where(not_(and_(_r.role == EMPLOYEE, employment_ended(_r.user_id, _now))))
+    .order_by(_r.role)
+)
+
+
 async def roles_now(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[str]:
     """Return the roles of a user in alphabetical order, without ``employee`` where the employment is over by time."""
-    ended = and_(UserRole.role == EMPLOYEE, employment_ended(UserRole.user_id, now))
-    statement = select(UserRole.role).where(UserRole.user_id == user_id, not_(ended)).order_by(UserRole.role)
-    return list((await session.execute(statement)).scalars())
+    return [row[0] for row in await fetch(session, _ROLES_NOW, {"user_id": user_id, "now": now})]
 
 
 _role_ended = and_(_r.role == EMPLOYEE, employment_ended(_r.user_id, _now))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from sqlalchemy import ColumnElement, String, and_, bindparam, cast, func, literal, null, or_, select
+from sqlalchemy import BindParameter, ColumnElement, String, and_, bindparam, cast, func, literal, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -29,6 +29,9 @@ State = Literal["current", "ended", "all"]
 Limit = aliased(Group, name="limit_unit")
 Own = aliased(Group, name="own_group")
 Named = TypeVar("Named", User, RoleAssignment, Group)
+_memberships, _groups = map(table_of, (Membership, Group))
+_n, _m, _r = table_of(GroupAncestor).c, _memberships.c, table_of(AccessReview).c
+_now: BindParameter[datetime] = bindparam("now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +92,20 @@ class HeldFrom:
     member_of: Group | None
 
 
+_LISTED = (
+    select(RoleAssignment, User.name, Group, Limit)
+    .outerjoin(User, User.id == RoleAssignment.user_id)
+    .outerjoin(Group, Group.id == RoleAssignment.group_id)
+    .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
+)
+_GET = _LISTED.where(RoleAssignment.id == bindparam("id")).execution_options(populate_existing=True)
+
+
 async def page_of(
     session: AsyncSession, chosen: AssignmentFilter, before: uuid.UUID | None, now: datetime, limit: int
 ) -> list[Listed]:
     """Return assignments with their names, the newest first, older than ``before``. One statement."""
-    statement = (
-        select(RoleAssignment, User.name, Group, Limit)
-        .outerjoin(User, User.id == RoleAssignment.user_id)
-        .outerjoin(Group, Group.id == RoleAssignment.group_id)
-        .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
-        .where(*_chosen(chosen, now))
-    )
+    statement = _LISTED.where(*_chosen(chosen, now))
     if before is not None:
         statement = statement.where(RoleAssignment.id < before)
     rows = await session.execute(statement.order_by(RoleAssignment.id.desc()).limit(limit))
@@ -155,14 +161,7 @@ def _named_with(words: str) -> list[ColumnElement[bool]]:
 
 async def get(session: AsyncSession, assignment_id: uuid.UUID) -> Listed | None:
     """Return one assignment with its names, as it is now."""
-    statement = (
-        select(RoleAssignment, User.name, Group, Limit)
-        .outerjoin(User, User.id == RoleAssignment.user_id)
-        .outerjoin(Group, Group.id == RoleAssignment.group_id)
-        .outerjoin(Limit, Limit.id == RoleAssignment.unit_id)
-        .where(RoleAssignment.id == assignment_id)
-    )
-    row = (await session.execute(statement.execution_options(populate_existing=True))).first()
+    row = (await session.execute(_GET, {"id": assignment_id})).first()
     return Listed(row[0], row[1], row[2], row[3]) if row is not None else None
 
 
@@ -283,21 +282,28 @@ async def _by_id(session: AsyncSession, model: type[Named], ids: Collection[uuid
     return by_id
 
 
+_GROUPS_OF_USER = (
+    select(Membership, Group)
+    .join(Group, Group.id == Membership.group_id)
+    .where(Membership.user_id == bindparam("user_id"), not_ended(Membership, _now), not_ended(Group, _now))
+    .order_by(Group.code)
+)
+_DIRECT_OF_USER = (
+    select(RoleAssignment)
+    .where(RoleAssignment.user_id == bindparam("user_id"), not_ended(RoleAssignment, _now))
+    .order_by(RoleAssignment.id)
+)
+
+
 async def groups_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[tuple[Membership, Group]]:
     """Return the memberships of a user that have not ended, with their groups, by code."""
-    statement = (
-        select(Membership, Group)
-        .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id, not_ended(Membership, now), not_ended(Group, now))
-        .order_by(Group.code)
-    )
-    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+    rows = await session.execute(_GROUPS_OF_USER, {"user_id": user_id, "now": now})
+    return [(row[0], row[1]) for row in rows.all()]
 
 
 async def direct_of_user(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> list[RoleAssignment]:
     """Return the roles that were given to a user and have not ended, the oldest first."""
-    mine = select(RoleAssignment).where(RoleAssignment.user_id == user_id, not_ended(RoleAssignment, now))
-    return list((await session.execute(mine.order_by(RoleAssignment.id))).scalars())
+    return list((await session.execute(_DIRECT_OF_USER, {"user_id": user_id, "now": now})).scalars())
 
 
 async def all_of_user(session: AsyncSession, user_id: uuid.UUID) -> list[Listed]:
@@ -318,19 +324,25 @@ async def units_below(session: AsyncSession, unit_ids: Collection[uuid.UUID], no
     return list((await session.execute(statement)).scalars())
 
 
+_WHERE_USER_IS = (
+    select(_n.ancestor_id)
+    .join(_memberships, _m.group_id == _n.group_id)
+    .join(_groups, _groups.c.id == _m.group_id)
+    .where(_m.user_id == bindparam("user_id"), valid_at(_m, _now), valid_at(_groups.c, _now))
+)
+_WHERE_OTHERS_PUT_USER = _WHERE_USER_IS.where(or_(_m.created_by.is_(None), _m.created_by != bindparam("but_of")))
+
+
 async def where_user_is(
     session: AsyncSession, user_id: uuid.UUID, now: datetime, *, but_of: uuid.UUID | None = None
 ) -> frozenset[uuid.UUID]:
     """Return the groups of a user, and every unit above them, without memberships that the user ``but_of`` made."""
-    statement = (
-        select(GroupAncestor.ancestor_id)
-        .join(Membership, Membership.group_id == GroupAncestor.group_id)
-        .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id, valid_at(Membership, now), valid_at(Group, now))
-    )
-    if but_of is not None:
-        statement = statement.where(or_(Membership.created_by.is_(None), Membership.created_by != str(but_of)))
-    return frozenset((await session.execute(statement)).scalars())
+    values = {"user_id": user_id, "now": now}
+    if but_of is None:
+        rows = await fetch(session, _WHERE_USER_IS, values)
+    else:
+        rows = await fetch(session, _WHERE_OTHERS_PUT_USER, {**values, "but_of": str(but_of)})
+    return frozenset(row[0] for row in rows)
 
 
 async def reaching(session: AsyncSession, group_id: uuid.UUID, now: datetime) -> list[RoleAssignment]:
@@ -386,8 +398,8 @@ async def left_units(session: AsyncSession, since: datetime | None, now: datetim
     return list((await session.execute(statement)).scalars().unique())
 
 
-_n = table_of(GroupAncestor).c
 _ABOVE = select(_n.ancestor_id).where(_n.group_id == bindparam("group_id"))
+_IS_REVIEWED = select(_r.id).where(_r.client_id == bindparam("client_id"), _r.status == "running").limit(1)
 
 
 async def above(session: AsyncSession, group_id: uuid.UUID) -> frozenset[uuid.UUID]:
@@ -411,8 +423,7 @@ async def reaches(session: AsyncSession, group_id: uuid.UUID, user_id: uuid.UUID
 
 async def is_reviewed(session: AsyncSession, client_id: str) -> bool:
     """Tell whether an access review of an application is running."""
-    running = select(AccessReview.id).where(AccessReview.client_id == client_id, AccessReview.status == "running")
-    return (await session.execute(running.limit(1))).first() is not None
+    return bool(await fetch(session, _IS_REVIEWED, {"client_id": client_id}))
 
 
 async def unconfirmed(

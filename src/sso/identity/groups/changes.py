@@ -7,12 +7,12 @@ so that the same rows tell what held before a change and what holds after it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Label, and_, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Label, and_, bindparam, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment
@@ -74,29 +74,53 @@ def codes_of(reached: Iterable[ReachedGroup]) -> tuple[tuple[str, frozenset[str]
     return with_ancestors([(group.own, group.upper, group.depth) for group in reached])
 
 
-async def roles_over_time(
-    session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str], since: datetime
-) -> list[HeldRole]:
-    """Return the roles of users in applications that held at or after ``since``. Two statements."""
-    chosen = [_a.client_id.in_(client_ids), not_ended(_a, since)]
-    limited = _assignments.outerjoin(_limit, _limit.c.id == _a.unit_id)
-    columns = (_a.client_id, _a.role, _limit.c.code, *_times(_a), _a.created_at, *_times(_limit.c))
-    direct = select(_a.user_id, *columns).select_from(limited).where(_a.user_id.in_(user_ids), *chosen)
-    through = (
-        limited.join(_ancestors, _n.ancestor_id == _a.group_id)
+def _times(columns: Columns) -> tuple[Label[datetime | None], Label[datetime | None]]:
+    label = columns.valid_from.table.name
+    return columns.valid_from.label(f"{label}_from"), columns.valid_until.label(f"{label}_until")
+
+
+_since: BindParameter[datetime] = bindparam("since")
+_now: BindParameter[datetime] = bindparam("now")
+_user_ids: BindParameter[uuid.UUID] = bindparam("user_ids", expanding=True)
+_client_ids: BindParameter[str] = bindparam("client_ids", expanding=True)
+_CHOSEN = and_(_a.client_id.in_(_client_ids), not_ended(_a, _since))
+_LIMITED = _assignments.outerjoin(_limit, _limit.c.id == _a.unit_id)
+_ROLE = (_a.client_id, _a.role, _limit.c.code, *_times(_a), _a.created_at, *_times(_limit.c))
+_DIRECT_ROLES = select(_a.user_id, *_ROLE).select_from(_LIMITED).where(_a.user_id.in_(_user_ids), _CHOSEN)
+_ROLES_OF_GROUPS = (
+    select(
+        _m.user_id, *_ROLE, _m.created_at.label("joined_at"), *_times(_m), *_times(_own.c), *_times(_upper.c),
+    )
+    .select_from(
+        _LIMITED.join(_ancestors, _n.ancestor_id == _a.group_id)
         .join(_memberships, _m.group_id == _n.group_id)
         .join(_own, _own.c.id == _m.group_id)
         .join(_upper, _upper.c.id == _n.ancestor_id)
     )
-    times = (*_times(_m), *_times(_own.c), *_times(_upper.c))
-    grouped = (
-        select(_m.user_id, *columns, _m.created_at.label("joined_at"), *times)
-        .select_from(through)
-        .where(_m.user_id.in_(user_ids), or_(_n.depth == 0, _a.with_units_below.is_(True)), *chosen)
-        .where(not_ended(_m, since))
+    .where(_m.user_id.in_(_user_ids), or_(_n.depth == 0, _a.with_units_below.is_(True)), _CHOSEN)
+    .where(not_ended(_m, _since))
+)  # fmt: skip
+_GROUPS = (
+    select(
+        _m.user_id, _own.c.code, _upper.c.code.label("upper_code"), _n.depth, _m.created_at, *_times(_m),
+        *_times(_own.c), *_times(_upper.c),
     )
-    rows = [_held(row, False) for row in (await session.execute(direct)).all()]
-    return rows + [_held(row, True) for row in (await session.execute(grouped)).all()]
+    .select_from(
+        _memberships.join(_own, _own.c.id == _m.group_id)
+        .join(_ancestors, _n.group_id == _m.group_id)
+        .join(_upper, _upper.c.id == _n.ancestor_id)
+    )
+    .where(_m.user_id.in_(_user_ids), not_ended(_m, _since))
+)  # fmt: skip
+
+
+async def roles_over_time(
+    session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str], since: datetime
+) -> list[HeldRole]:
+    """Return the roles of users in applications that held at or after ``since``. Two statements."""
+    values = {"user_ids": [*user_ids], "client_ids": [*client_ids], "since": since}
+    rows = [_held(row, False) for row in (await session.execute(_DIRECT_ROLES, values)).all()]
+    return rows + [_held(row, True) for row in (await session.execute(_ROLES_OF_GROUPS, values)).all()]
 
 
 def _held(row: ResultRow, by_group: bool) -> HeldRole:
@@ -112,27 +136,11 @@ async def groups_over_time(
     session: AsyncSession, user_ids: Collection[uuid.UUID], since: datetime
 ) -> list[ReachedGroup]:
     """Return the groups of users that held at or after ``since``. One statement."""
-    statement = (
-        select(
-            _m.user_id, _own.c.code, _upper.c.code.label("upper_code"), _n.depth, _m.created_at, *_times(_m),
-            *_times(_own.c), *_times(_upper.c),
-        )
-        .select_from(
-            _memberships.join(_own, _own.c.id == _m.group_id)
-            .join(_ancestors, _n.group_id == _m.group_id)
-            .join(_upper, _upper.c.id == _n.ancestor_id)
-        )
-        .where(_m.user_id.in_(user_ids), not_ended(_m, since))
-    )  # fmt: skip
+    rows = await session.execute(_GROUPS, {"user_ids": [*user_ids], "since": since})
     return [
         ReachedGroup(row[0], row[1], row[2], row[3], _whole(list(zip(row[5::2], row[6::2], strict=True)), row[4]))
-        for row in (await session.execute(statement)).all()
+        for row in rows.all()
     ]
-
-
-def _times(columns: Columns) -> tuple[Label[datetime | None], Label[datetime | None]]:
-    label = columns.valid_from.table.name
-    return columns.valid_from.label(f"{label}_from"), columns.valid_until.label(f"{label}_until")
 
 
 def _whole(spans: Sequence[tuple[datetime | None, datetime | None]], recorded_at: datetime) -> Span:
@@ -200,31 +208,24 @@ async def users_of_units(session: AsyncSession, group_ids: Collection[uuid.UUID]
     return users
 
 
+def _in_time(columns: Columns) -> ColumnElement[bool]:
+    """Return the condition that a row began or ended after ``:since`` and not after ``:now``."""
+    begins = and_(columns.valid_from > _since, columns.valid_from <= _now)
+    return or_(begins, and_(columns.valid_until > _since, columns.valid_until <= _now))
+
+
+_OF_GROUPS = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id)
+_CHANGED_BY_TIME = union(
+    select(_a.user_id).where(_a.user_id.is_not(None), _a.ended_by.is_(None), _in_time(_a)),
+    _OF_GROUPS.join(_assignments, _a.group_id == _n.ancestor_id).where(_a.ended_by.is_(None), _in_time(_a)),
+    select(_m.user_id).where(_in_time(_m)),
+    _OF_GROUPS.join(_groups, _g.id == _n.ancestor_id).where(_in_time(_g)),
+    select(_a.user_id).join(_groups, _g.id == _a.unit_id).where(_a.user_id.is_not(None), _in_time(_g)),
+    _OF_GROUPS.join(_assignments, _a.group_id == _n.ancestor_id).join(_groups, _g.id == _a.unit_id).where(_in_time(_g)),
+)
+
+
 async def changed_by_time(session: AsyncSession, since: datetime, now: datetime) -> list[uuid.UUID]:
-    """Return the users for whom a role or a group began or ended by time, after ``since`` and not after ``now``."""
-    in_time = _crossed(since, now)
-    of_groups = select(_m.user_id).join(_ancestors, _n.group_id == _m.group_id)
-    statements = (
-        select(_a.user_id).where(_a.user_id.is_not(None), _a.ended_by.is_(None), in_time(_a)),
-        of_groups.join(_assignments, _a.group_id == _n.ancestor_id).where(_a.ended_by.is_(None), in_time(_a)),
-        select(_m.user_id).where(in_time(_m)),
-        of_groups.join(_groups, _g.id == _n.ancestor_id).where(in_time(_g)),
-        select(_a.user_id).join(_groups, _g.id == _a.unit_id).where(_a.user_id.is_not(None), in_time(_g)),
-        of_groups.join(_assignments, _a.group_id == _n.ancestor_id)
-        .join(_groups, _g.id == _a.unit_id)
-        .where(in_time(_g)),
-    )
-    users: set[uuid.UUID] = set()
-    for statement in statements:
-        users.update((await session.execute(statement.distinct())).scalars())
-    return sorted(users)
-
-
-def _crossed(since: datetime, now: datetime) -> Callable[[Columns], ColumnElement[bool]]:
-    """Return the condition that a row began or ended in a time."""
-
-    def crossed(columns: Columns) -> ColumnElement[bool]:
-        begins = and_(columns.valid_from > since, columns.valid_from <= now)
-        return or_(begins, and_(columns.valid_until > since, columns.valid_until <= now))
-
-    return crossed
+    """Return the users for whom a role or a group began or ended by time, after ``since`` and not after ``now``. One
+    statement."""
+    return sorted((await session.execute(_CHANGED_BY_TIME, {"since": since, "now": now})).scalars())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Select, and_, any_, func, literal_column, not_, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, any_, bindparam, func, literal_column, not_, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -139,6 +139,14 @@ def _first_of(
     return select(both.c.id)
 
 
+_MEMBERSHIPS_OF = (
+    select(Membership, Group)
+    .join(Group, Group.id == Membership.group_id)
+    .where(Membership.user_id == bindparam("user_id"))
+    .order_by(Membership.id.desc())
+)
+
+
 async def get(session: AsyncSession, membership_id: uuid.UUID) -> Membership | None:
     """Return a membership as it is now."""
     return await session.get(Membership, membership_id, populate_existing=True)
@@ -171,10 +179,4 @@ async def overlapping(
 
 async def memberships_of(session: AsyncSession, user_id: uuid.UUID) -> list[tuple[Membership, Group]]:
     """Return every membership of a user with its unit or group, the newest first. One statement."""
-    statement = (
-        select(Membership, Group)
-        .join(Group, Group.id == Membership.group_id)
-        .where(Membership.user_id == user_id)
-        .order_by(Membership.id.desc())
-    )
-    return [(row[0], row[1]) for row in (await session.execute(statement)).all()]
+    return [(row[0], row[1]) for row in (await session.execute(_MEMBERSHIPS_OF, {"user_id": user_id})).all()]

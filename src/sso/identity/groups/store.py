@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
-from sso.platform.db import table_of, valid_at
+from sso.platform.db import fetch, table_of, valid_at
 from sso.platform.db.sql_types import SelectStatement, SqlColumn, SqlValue
 
 _groups, _ancestors, _memberships, _assignments = map(table_of, (Group, GroupAncestor, Membership, RoleAssignment))
@@ -179,22 +179,28 @@ def with_ancestors(rows: Sequence[tuple[str, str, int]]) -> tuple[tuple[str, fro
     return tuple(sorted(above.items()))
 
 
+_IS_BELOW = select(_n.depth).where(_n.group_id == bindparam("group_id"), _n.ancestor_id == bindparam("ancestor_id"))
+
+
 async def is_below(session: AsyncSession, group_id: uuid.UUID, ancestor_id: uuid.UUID) -> bool:
     """Tell whether a unit is below another one, or is that unit."""
-    statement = select(_n.depth).where(_n.group_id == group_id, _n.ancestor_id == ancestor_id)
-    return (await session.execute(statement)).first() is not None
+    return bool(await fetch(session, _IS_BELOW, {"group_id": group_id, "ancestor_id": ancestor_id}))
+
+
+_NODE = bindparam("node", type_=_n.group_id.type)
+_ADD_TO_TREE = insert(_ancestors).from_select(
+    ["group_id", "ancestor_id", "depth"],
+    select(_NODE, _NODE.label("itself"), literal_column("0")).union_all(
+        select(_NODE, _n.ancestor_id, _n.depth + literal_column("1")).where(_n.group_id == bindparam("parent"))
+    ),
+)
 
 
 async def add_group(session: AsyncSession, group: Group) -> None:
     """Insert a unit or group with its rows in the tree. Two statements."""
     session.add(group)
     await session.flush()
-    own = select(literal(group.id, _n.group_id.type), literal(group.id, _n.ancestor_id.type), literal(0))
-    above = select(literal(group.id, _n.group_id.type), _n.ancestor_id, _n.depth + 1).where(
-        _n.group_id == group.parent_id
-    )
-    columns = ["group_id", "ancestor_id", "depth"]
-    await session.execute(insert(GroupAncestor).from_select(columns, own.union_all(above)))
+    await fetch(session, _ADD_TO_TREE, {"node": group.id, "parent": group.parent_id})
 
 
 async def move_subtree(session: AsyncSession, root_id: uuid.UUID, parent_id: uuid.UUID | None) -> None:
@@ -211,7 +217,13 @@ async def move_subtree(session: AsyncSession, root_id: uuid.UUID, parent_id: uui
     await session.execute(insert(GroupAncestor).from_select(["group_id", "ancestor_id", "depth"], pairs))
 
 
+_DELETE_OF_USER = [
+    delete(table).where(table.c.user_id == bindparam("user_id"))
+    for table in (_memberships, _assignments, table_of(UnitAdministrator))
+]
+
+
 async def delete_of_user(session: AsyncSession, user_id: uuid.UUID) -> None:
     """Delete the memberships of a user, the roles given to the user, and the units that the user looks after."""
-    for table in (Membership, RoleAssignment, UnitAdministrator):
-        await session.execute(delete(table).where(table.user_id == user_id))
+    for statement in _DELETE_OF_USER:
+        await fetch(session, statement, {"user_id": user_id})

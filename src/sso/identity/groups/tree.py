@@ -153,18 +153,23 @@ async def counted(session: AsyncSession, groups: Sequence[Group], now: datetime)
     return [ListedGroup(group, units.get(group.id, 0), people.get(group.id, 0)) for group in groups]
 
 
+_WAY_TO = (
+    select(_n.group_id, Group)
+    .join(Group, Group.id == _n.ancestor_id)
+    .where(_n.group_id.in_(bindparam("group_ids", expanding=True)))
+    .order_by(_n.depth.desc())
+)
+
+
 async def way_to(session: AsyncSession, group_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Group]]:
     """Return the units above each unit, the top unit first, and the unit itself last. One statement."""
-    statement = (
-        select(_n.group_id, Group)
-        .join(Group, Group.id == _n.ancestor_id)
-        .where(_n.group_id.in_(group_ids))
-        .order_by(_n.depth.desc())
-    )
     ways: dict[uuid.UUID, list[Group]] = {}
-    for group_id, group in (await session.execute(statement)).all():
+    for group_id, group in (await session.execute(_WAY_TO, {"group_ids": [*group_ids]})).all():
         ways.setdefault(group_id, []).append(group)
     return ways
+
+
+_HEIGHT = select(func.max(_n.depth)).where(_n.ancestor_id == bindparam("id"))
 
 
 async def depth_of(session: AsyncSession, group_id: uuid.UUID) -> int:
@@ -174,8 +179,7 @@ async def depth_of(session: AsyncSession, group_id: uuid.UUID) -> int:
 
 async def height_of(session: AsyncSession, group_id: uuid.UUID) -> int:
     """Return how many levels of units stand below a unit."""
-    statement = select(func.max(_n.depth)).where(_n.ancestor_id == group_id)
-    return int((await session.execute(statement)).scalar_one() or 0)
+    return int((await session.execute(_HEIGHT, {"id": group_id})).scalar_one() or 0)
 
 
 async def is_too_deep(session: AsyncSession) -> bool:
@@ -252,26 +256,33 @@ class ListedAdministrator:
     since: datetime
 
 
+_ADMINISTRATORS_OF = (
+    select(User.id, User.name, Group, UnitAdministrator.created_at)
+    .select_from(GroupAncestor)
+    .join(UnitAdministrator, UnitAdministrator.group_id == GroupAncestor.ancestor_id)
+    .join(User, User.id == UnitAdministrator.user_id)
+    .join(Group, Group.id == GroupAncestor.ancestor_id)
+    .where(GroupAncestor.group_id == bindparam("group_id"))
+    .order_by(GroupAncestor.depth, User.name, User.id)
+    .limit(200)
+)
+_UNITS_RECORDED_FOR = (
+    select(Group)
+    .join(UnitAdministrator, UnitAdministrator.group_id == Group.id)
+    .where(UnitAdministrator.user_id == bindparam("user_id"))
+    .order_by(Group.code)
+)
+
+
 async def administrators_of(session: AsyncSession, group_id: uuid.UUID) -> list[ListedAdministrator]:
     """Return who looks after a unit, those of the unit itself first. One statement."""
-    statement = (
-        select(User.id, User.name, Group, UnitAdministrator.created_at)
-        .select_from(GroupAncestor)
-        .join(UnitAdministrator, UnitAdministrator.group_id == GroupAncestor.ancestor_id)
-        .join(User, User.id == UnitAdministrator.user_id)
-        .join(Group, Group.id == GroupAncestor.ancestor_id)
-        .where(GroupAncestor.group_id == group_id)
-        .order_by(GroupAncestor.depth, User.name, User.id)
-        .limit(200)
-    )
-    return [ListedAdministrator(*row) for row in (await session.execute(statement)).all()]
+    rows = await session.execute(_ADMINISTRATORS_OF, {"group_id": group_id})
+    return [ListedAdministrator(*row) for row in rows.all()]
 
 
 async def units_recorded_for(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:
     """Return the units whose administrator a user is, also those that are closed, by code."""
-    units = select(Group).join(UnitAdministrator, UnitAdministrator.group_id == Group.id)
-    mine = units.where(UnitAdministrator.user_id == user_id).order_by(Group.code)
-    return list((await session.execute(mine)).scalars())
+    return list((await session.execute(_UNITS_RECORDED_FOR, {"user_id": user_id})).scalars())
 
 
 async def remove_administrator(session: AsyncSession, user_id: uuid.UUID) -> list[Group]:

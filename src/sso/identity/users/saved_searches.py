@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -16,12 +16,22 @@ MAX_SEARCHES = 50
 MAX_NAME_CHARS, MAX_QUERY_CHARS = 80, 2000
 
 
+_SEARCHES = (
+    select(SavedSearch)
+    .where(SavedSearch.user_id == bindparam("user_id"))
+    .order_by(SavedSearch.name)
+    .limit(MAX_SEARCHES)
+)
+_SEARCHES_OF_PAGE = _SEARCHES.where(SavedSearch.page == bindparam("page"))
+
+
 async def searches_of(session: AsyncSession, user_id: uuid.UUID, page: str = "") -> list[SavedSearch]:
     """Return the searches of a user, of one page or of all, by name."""
-    statement = select(SavedSearch).where(SavedSearch.user_id == user_id)
     if page:
-        statement = statement.where(SavedSearch.page == page)
-    return list((await session.execute(statement.order_by(SavedSearch.name).limit(MAX_SEARCHES))).scalars())
+        rows = await session.execute(_SEARCHES_OF_PAGE, {"user_id": user_id, "page": page})
+    else:
+        rows = await session.execute(_SEARCHES, {"user_id": user_id})
+    return list(rows.scalars())
 
 
 async def save(session: AsyncSession, user_id: uuid.UUID, page: str, name: str, query: str) -> None:

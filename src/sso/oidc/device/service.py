@@ -12,7 +12,7 @@ from typing import cast
 from authlib.oauth2.rfc6749 import UnauthorizedClientError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
 from authlib.oauth2.rfc8628.endpoint import create_string_user_code
-from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy import CursorResult, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,7 @@ from sso.oidc.services import DeviceServices
 from sso.oidc.store import store
 from sso.oidc.token.client_auth import CLIENT_AUTH_METHODS
 from sso.platform.audit import record
-from sso.platform.db import delete_batch, insert_for, new_id, session_of
+from sso.platform.db import delete_batch, fetch, insert_for, new_id, session_of, table_of
 from sso.platform.security.tokens import random_token, token_hash
 from sso.settings import Settings, whole_seconds
 
@@ -110,12 +110,20 @@ def held(session: Session, device_hash: bytes) -> DeviceCode | None:
     return session.execute(statement).scalar_one_or_none()
 
 
+_codes = table_of(DeviceCode)
+_d = _codes.c
+_FIND_WAITING = select(DeviceCode).where(
+    DeviceCode.user_code == bindparam("typed"),
+    DeviceCode.status == "pending",
+    DeviceCode.expires_at > bindparam("now"),
+)
+_DECIDE = update(_codes).where(_d.device_hash == bindparam("device"), _d.status == "pending").returning(_d.device_hash)
+_SET_GRANT = update(_codes).where(_d.device_hash == bindparam("device"))
+
+
 async def find_waiting(session: AsyncSession, user_code: str) -> DeviceCode | None:
     """Return the device that waits for a decision with ``user_code``."""
-    statement = select(DeviceCode).where(
-        DeviceCode.user_code == user_code, DeviceCode.status == "pending", DeviceCode.expires_at > clock.now()
-    )
-    return (await session.execute(statement)).scalar_one_or_none()
+    return (await session.execute(_FIND_WAITING, {"typed": user_code, "now": clock.now()})).scalar_one_or_none()
 
 
 async def application_of(session: AsyncSession, user_code: str) -> str:
@@ -171,10 +179,8 @@ async def decide(
         SessionEnded: when the person's session ended meanwhile; the transaction must not be committed.
     """
     now = clock.now()
-    mine = (DeviceCode.device_hash == waiting.device_hash) & (DeviceCode.status == "pending")
     status = "approved" if allowed else "denied"
-    changed = await session.execute(update(DeviceCode).where(mine).values(status=status))
-    if cast(CursorResult[tuple[()]], changed).rowcount != 1:
+    if not await fetch(session, _DECIDE, {"device": waiting.device_hash, "status": status}):
         return False
     if not await sessions.lock_active(session, who.session.id, now, now - services.idle):
         raise SessionEnded
@@ -215,8 +221,7 @@ async def _grant(
         "expires_at": now + keep,
     }
     await session.run_sync(lambda sync: store.insert_grant(sync, values))
-    mine = DeviceCode.device_hash == waiting.device_hash
-    await session.execute(update(DeviceCode).where(mine).values(grant_id=grant_id))
+    await fetch(session, _SET_GRANT, {"device": waiting.device_hash, "grant_id": grant_id})
 
 
 async def delete_expired_device_codes(session: AsyncSession, before: datetime, limit: int) -> int:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Literal
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, delete, null, or_, select, update
+from sqlalchemy import ColumnElement, Executable, FromClause, Select, and_, bindparam, delete, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.groups.store import NO_ACCESS, Access, access_columns, read_access
@@ -19,9 +19,9 @@ from sso.identity.users.models import User
 from sso.identity.users.store import Person
 from sso.oidc.store.models import AccessToken, Consent, Grant, RefreshToken
 from sso.oidc.store.types import AccessTokenClaims, GrantDetails
-from sso.platform.db import Executor, insert_for, lock_rows, session_of, table_of
+from sso.platform.db import INSERTS, Executor, InsertFor, fetch, lock_rows, session_of, table_of
 from sso.platform.db.ends import note_end, note_ends
-from sso.platform.db.sql_types import InsertReturning, ResultRow, SelectStatement, SqlColumn, UpdateReturning
+from sso.platform.db.sql_types import Columns, InsertReturning, ResultRow, SelectStatement, SqlColumn, UpdateReturning
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,24 +354,30 @@ def insert_access_token(session: Executor, values: dict[str, object]) -> None:
     session.execute(_INSERT_ACCESS, values)
 
 
+_CONSENTED_SCOPES = select(_c.scopes).where(_c.user_id == bindparam("user_id"), _c.client_id == bindparam("client_id"))
+
+
+def _remember_consent(insert: InsertFor) -> Executable:
+    statement = insert(_consents)
+    renewed = {name: statement.excluded[name] for name in ("scopes", "updated_at")}
+    return statement.on_conflict_do_update(index_elements=["user_id", "client_id"], set_=renewed)
+
+
+_REMEMBER_CONSENT = {dialect: _remember_consent(insert) for dialect, insert in INSERTS.items()}
+
+
 async def consented_scopes(session: AsyncSession, user_id: uuid.UUID, client_id: str) -> list[str]:
     """Return the scopes that a person allowed an application."""
-    statement = select(Consent.scopes).where(Consent.user_id == user_id, Consent.client_id == client_id)
-    return (await session.execute(statement)).scalar_one_or_none() or []
+    values = {"user_id": user_id, "client_id": client_id}
+    return (await fetch(session, _CONSENTED_SCOPES, values)).scalar_one_or_none() or []
 
 
 async def remember_consent(
     session: AsyncSession, user_id: uuid.UUID, client_id: str, scopes: list[str], now: datetime
 ) -> None:
     """Remember what a person allows an application."""
-    statement = insert_for(session)(Consent).values(
-        user_id=user_id, client_id=client_id, scopes=scopes, created_at=now, updated_at=now
-    )
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["user_id", "client_id"], set_={"scopes": scopes, "updated_at": now}
-        )
-    )
+    values = {"user_id": user_id, "client_id": client_id, "scopes": scopes, "created_at": now, "updated_at": now}
+    await fetch(session, _REMEMBER_CONSENT[session.get_bind().dialect.name], values)
 
 
 def use_code(
@@ -621,9 +627,12 @@ async def delete_consents(
     await session.execute(statement)
 
 
+_CONSENTS_OF = select(Consent).where(Consent.user_id == bindparam("user_id"))
+
+
 async def consents_of(session: AsyncSession, user_id: uuid.UUID) -> list[Consent]:
     """Return what a person allowed applications."""
-    return list((await session.execute(select(Consent).where(Consent.user_id == user_id))).scalars())
+    return list((await session.execute(_CONSENTS_OF, {"user_id": user_id})).scalars())
 
 
 async def grants_of(session: AsyncSession, user_id: uuid.UUID) -> list[Grant]:
@@ -641,21 +650,26 @@ async def granted_scopes(session: AsyncSession, user_id: uuid.UUID) -> dict[str,
     return by_client
 
 
+def _of_pairs(columns: Columns) -> ColumnElement[bool]:
+    """Return the condition that a row is of one of ``:user_ids`` and of one of ``:client_ids``."""
+    of_user = columns.user_id.in_(bindparam("user_ids", expanding=True))
+    return and_(of_user, columns.client_id.in_(bindparam("client_ids", expanding=True)))
+
+
+_GRANTED = select(_g.user_id, _g.client_id, _g.scope).where(_of_pairs(_g), _g.revoked_at.is_(None)).distinct()
+_CONSENTED = select(_c.user_id, _c.client_id, _c.scopes).where(_of_pairs(_c))
+
+
 async def scopes_known(
     session: AsyncSession, user_ids: Collection[uuid.UUID], client_ids: Collection[str]
 ) -> dict[tuple[uuid.UUID, str], set[str]]:
     """Return the scopes of users that applications were granted, by grants that still hold and by consents. Two
     statements."""
     known: dict[tuple[uuid.UUID, str], set[str]] = {}
-    grants = select(Grant.user_id, Grant.client_id, Grant.scope).where(
-        Grant.user_id.in_(user_ids), Grant.client_id.in_(client_ids), Grant.revoked_at.is_(None)
-    )
-    for user_id, client_id, scope in (await session.execute(grants.distinct())).all():
+    values = {"user_ids": [*user_ids], "client_ids": [*client_ids]}
+    for user_id, client_id, scope in (await session.execute(_GRANTED, values)).all():
         known.setdefault((user_id, client_id), set()).update(scope.split())
-    consents = select(Consent.user_id, Consent.client_id, Consent.scopes).where(
-        Consent.user_id.in_(user_ids), Consent.client_id.in_(client_ids)
-    )
-    for user_id, client_id, scopes in (await session.execute(consents)).all():
+    for user_id, client_id, scopes in (await session.execute(_CONSENTED, values)).all():
         known.setdefault((user_id, client_id), set()).update(scope.partition(" ")[0] for scope in scopes)
     return known
 

@@ -3,7 +3,7 @@
 Knows no domain: no tables but the version counters and the runs of the jobs live here, and no rule.
 """
 
-from sso.platform.db.base import INSERTS, Base, Json, UtcDateTime, index_where, insert_for, new_id, table_of
+from sso.platform.db.base import INSERTS, Base, InsertFor, Json, UtcDateTime, index_where, insert_for, new_id, table_of
 from sso.platform.db.batches import count_roughly, delete_batch
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict, TransactionLost
 from sso.platform.db.fetch import each_of, fetch, fetch_objects, make_object, one_of, run_bridged
@@ -19,6 +19,7 @@ __all__ = [
     "Database",
     "DatabaseUnavailable",
     "Executor",
+    "InsertFor",
     "JobRun",
     "Json",
     "TransactionConflict",

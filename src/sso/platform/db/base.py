@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, FromClause, Index, MetaData, Table, text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, FromClause, Index, MetaData, Table, Uuid, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import NullType, TypeDecorator
 from uuid_utils.compat import uuid7
 
 from sso import clock
@@ -87,6 +87,15 @@ class Base(DeclarativeBase):
         list[str]: Json,
         int: BigInteger,
     }
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Give references by UUID their type. SQLAlchemy does when the class that they refer to is imported; a constant
+        statement that is built before would have parameters without a type."""
+        super().__init_subclass__(**options)
+        columns = cls.__table__.c if "__table__" in cls.__dict__ else ()
+        for column in columns:
+            if isinstance(column.type, NullType) and "UUID" in str(cls.__annotations__.get(column.key)):
+                column.type = Uuid()
 
 
 def new_id() -> uuid.UUID:

@@ -30,6 +30,7 @@ MAX_TOKEN_CHARS = 16_384
 LEEWAY_SECONDS = 10
 _JWS = jwt.PyJWS()
 _ORDER = ("active", "next", "retired")
+_ALL_KEYS = select(SigningKey).order_by(SigningKey.created_at)
 
 
 class InvalidToken(Exception):
@@ -84,7 +85,7 @@ class KeyRing:
         Raises:
             CannotDecrypt: when the secret that encrypted a key is not in SSO_SECRET_KEY.
         """
-        rows = (await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars().all()
+        rows = (await session.execute(_ALL_KEYS)).scalars().all()
         keys, unreadable = dict[str, Key](), dict[str, CannotDecrypt]()
         for row in rows:
             try:

@@ -14,7 +14,7 @@ from sso import clock
 from sso.errors import Refusal
 from sso.platform.actor import CLI, SYSTEM, Actor
 from sso.platform.audit import record_by
-from sso.platform.db import bump_version
+from sso.platform.db import bump_version, fetch, table_of
 from sso.platform.keys.models import SigningKey
 from sso.platform.keys.ring import JWKS_MAX_AGE_SECONDS
 from sso.platform.security.encryption import SecretBox
@@ -172,9 +172,12 @@ async def list_keys(session: AsyncSession) -> list[SigningKey]:
     return list((await session.execute(select(SigningKey).order_by(SigningKey.created_at))).scalars())
 
 
+_k = table_of(SigningKey).c
+_PRESENT = select(_k.alg, _k.status)
+
+
 async def _missing(session: AsyncSession) -> list[tuple[str, str]]:
-    rows = (await session.execute(select(SigningKey.alg, SigningKey.status))).all()
-    present = {(alg, status) for alg, status in rows}
+    present = {(alg, status) for alg, status in await fetch(session, _PRESENT)}
     required = [(alg, status) for alg in SIGNING_ALGS for status in ("active", "next")]
     required += [(alg, "active") for alg in KEY_MANAGEMENT_ALGS]
     return [pair for pair in required if pair not in present]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -113,21 +113,10 @@ async def claim(
         take: decides about each delivery, in this order.
     """
     now = clock.now()
-    first = _due(now, full).order_by(Delivery.next_attempt_at, Delivery.id).limit(MAX_CANDIDATES).subquery()
-    place = func.row_number().over(partition_by=first.c.key, order_by=(first.c.next_attempt_at, first.c.id))
-    ranked = select(first.c.id, first.c.receiver, place.label("place")).subquery()
-    has_no_limit = ranked.c.receiver.is_(None) | ranked.c.receiver.in_(SHARED_RECEIVERS)
-    due = (
-        select(Delivery)
-        .join(ranked, ranked.c.id == Delivery.id)
-        .where(has_no_limit | (ranked.c.place <= per_receiver), Delivery.status == "pending")
-        .where(Delivery.next_attempt_at <= now)
-        .order_by(ranked.c.place, Delivery.next_attempt_at, Delivery.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=Delivery)
-    )
+    statement = _CLAIM if full == NOT_FULL else _claim(_due(now, full))
+    values = {"now": now, "per_receiver": per_receiver, "number": limit}
     taken = []
-    for delivery in (await session.execute(due)).scalars():
+    for delivery in (await session.execute(statement, values)).scalars():
         if not take(delivery):
             continue
         delivery.attempts += 1
@@ -147,7 +136,10 @@ async def is_any_due(session: AsyncSession, full: Full = NOT_FULL) -> bool:
     return (await session.execute(_due(clock.now(), full).limit(1))).first() is not None
 
 
-def _due(now: datetime, full: Full) -> Select[uuid.UUID, str | None, datetime, str]:
+_DueRows = Select[uuid.UUID, str | None, datetime, str]
+
+
+def _due(now: datetime | BindParameter[datetime], full: Full) -> _DueRows:
     columns = select(Delivery.id, Delivery.receiver, Delivery.next_attempt_at, _key().label("key"))
     due = columns.where(Delivery.status == "pending", Delivery.next_attempt_at <= now)
     if full.kinds:
@@ -161,6 +153,29 @@ def _key() -> ColumnElement[str]:
     """Return the endpoint of a delivery, as ``places.endpoint`` does."""
     of_application = Delivery.client_id.concat(literal_column("' '")).concat(Delivery.kind)
     return func.coalesce(of_application, Delivery.receiver, Delivery.kind)
+
+
+_now: BindParameter[datetime] = bindparam("now")
+
+
+def _claim(due: _DueRows) -> Select[Delivery]:
+    """Return the statement of :func:`claim` for rows of :func:`_due`."""
+    first = due.order_by(Delivery.next_attempt_at, Delivery.id).limit(MAX_CANDIDATES).subquery()
+    place = func.row_number().over(partition_by=first.c.key, order_by=(first.c.next_attempt_at, first.c.id))
+    ranked = select(first.c.id, first.c.receiver, place.label("place")).subquery()
+    has_no_limit = ranked.c.receiver.is_(None) | ranked.c.receiver.in_(SHARED_RECEIVERS)
+    return (
+        select(Delivery)
+        .join(ranked, ranked.c.id == Delivery.id)
+        .where(has_no_limit | (ranked.c.place <= bindparam("per_receiver")), Delivery.status == "pending")
+        .where(Delivery.next_attempt_at <= _now)
+        .order_by(ranked.c.place, Delivery.next_attempt_at, Delivery.id)
+        .limit(bindparam("number"))
+        .with_for_update(skip_locked=True, of=Delivery)
+    )
+
+
+_CLAIM = _claim(_due(_now, NOT_FULL))
 
 
 async def give_up_overdue(session: AsyncSession, key: str, before: datetime, error: str) -> list[Delivery]:
@@ -249,11 +264,16 @@ async def for_receipt(session: AsyncSession, delivery_id: uuid.UUID | None, rece
     return rows.scalar_one_or_none()
 
 
+_OF_SESSION = (
+    select(Delivery)
+    .where(Delivery.session_id == bindparam("session_id"), Delivery.kind.in_(bindparam("kinds", expanding=True)))
+    .order_by(Delivery.id)
+)
+
+
 async def of_session(session: AsyncSession, session_id: uuid.UUID, kinds: Sequence[str]) -> dict[str, Delivery]:
     """Return the latest delivery that a session's end caused, by application."""
-    statement = select(Delivery).where(Delivery.session_id == session_id, Delivery.kind.in_(kinds))
-    statement = statement.order_by(Delivery.id)
-    deliveries = (await session.execute(statement)).scalars()
+    deliveries = (await session.execute(_OF_SESSION, {"session_id": session_id, "kinds": [*kinds]})).scalars()
     return {delivery.client_id: delivery for delivery in deliveries if delivery.client_id is not None}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.platform.db import delete_batch, insert_for
+from sso.platform.db import INSERTS, InsertFor, delete_batch, fetch, table_of
+from sso.platform.db.sql_types import InsertReturning
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.models import IdempotencyKey
 from sso.platform.security.tokens import equal, token_hash
@@ -19,6 +20,24 @@ _PURPOSE = "idempotency"
 
 class KeyUsed(Exception):
     """The key was used with another request before."""
+
+
+_keys = table_of(IdempotencyKey)
+_k = _keys.c
+
+
+def _insert(insert: InsertFor) -> InsertReturning:
+    """Return the statement that inserts a key, or replaces one that has expired."""
+    statement = insert(_keys)
+    renewed = {column.name: statement.excluded[column.name] for column in _keys.c if not column.primary_key}
+    return statement.on_conflict_do_update(
+        index_elements=["key_hash"], set_=renewed, where=_k.expires_at <= bindparam("now")
+    ).returning(_k.key_hash)
+
+
+_INSERT = {dialect: _insert(insert) for dialect, insert in INSERTS.items()}
+_STORED = select(_k.request_hash, _k.answer).where(_k.key_hash == bindparam("key"))
+_SET_ANSWER = update(_keys).where(_k.key_hash == bindparam("key"))
 
 
 async def begin_once(session: AsyncSession, box: SecretBox, key: str, request: str) -> bytes | None:
@@ -35,25 +54,19 @@ async def begin_once(session: AsyncSession, box: SecretBox, key: str, request: s
         KeyUsed: when the key was used with another request.
     """
     now, digest = clock.now(), token_hash(key)
-    await session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.key_hash == digest, IdempotencyKey.expires_at <= now)
-    )
-    values: dict[str, object] = {"key_hash": digest, "request_hash": token_hash(request), "answer": b""}
+    values: dict[str, object] = {"key_hash": digest, "request_hash": token_hash(request), "answer": b"", "now": now}
     values["expires_at"] = now + timedelta(hours=KEEP_HOURS)
-    statement = insert_for(session)(IdempotencyKey).values(**values)
-    inserted = await session.execute(statement.on_conflict_do_nothing().returning(IdempotencyKey.key_hash))
-    if inserted.first() is not None:
+    if await fetch(session, _INSERT[session.get_bind().dialect.name], values):
         return None
-    stored = (await session.execute(select(IdempotencyKey).where(IdempotencyKey.key_hash == digest))).scalar_one()
-    if not equal(stored.request_hash, token_hash(request)):
+    request_hash, answer = (await fetch(session, _STORED, {"key": digest}))[0]
+    if not equal(request_hash, token_hash(request)):
         raise KeyUsed
-    return box.decrypt(stored.answer, _PURPOSE)
+    return box.decrypt(answer, _PURPOSE)
 
 
 async def finish_once(session: AsyncSession, box: SecretBox, key: str, answer: bytes) -> None:
     """Store the response to a request for which :func:`begin_once` returned None."""
-    mine = update(IdempotencyKey).where(IdempotencyKey.key_hash == token_hash(key))
-    await session.execute(mine.values(answer=box.encrypt(answer, _PURPOSE)))
+    await fetch(session, _SET_ANSWER, {"key": token_hash(key), "answer": box.encrypt(answer, _PURPOSE)})
 
 
 async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:

@@ -15,6 +15,13 @@ _LOCK = (
     .with_for_update(key_share=True)
 )
 
+_NOTES = (
+    select(ApplicationNote)
+    .where(ApplicationNote.application_id == bindparam("application_id"))
+    .order_by(ApplicationNote.id.desc())
+    .limit(bindparam("number"))
+)
+
 
 async def lock_application(session: AsyncSession, application_id: str) -> Application | None:
     """Return an application as it is now, which nobody else changes until the transaction ends."""
@@ -52,5 +59,4 @@ async def count_waiting(session: AsyncSession, groups: list[str] | None = None) 
 
 async def notes_of(session: AsyncSession, application_id: str, limit: int = 100) -> list[ApplicationNote]:
     """Return what happened and was said, the newest first."""
-    mine = select(ApplicationNote).where(ApplicationNote.application_id == application_id)
-    return list((await session.execute(mine.order_by(ApplicationNote.id.desc()).limit(limit))).scalars())
+    return list((await session.execute(_NOTES, {"application_id": application_id, "number": limit})).scalars())

@@ -31,7 +31,7 @@ from sso.portal.rp_check import fake_provider
 from sso.portal.rp_check.browser import Browser, Look, Stuck, origin_of
 from sso.portal.rp_check.fake_provider import IN_THE_TOKEN, WRONG, Case, Play
 from sso.portal.rp_check.results import Finding, passed
-from sso.portal.rp_check.store import decrypted_play, encrypted_play, last_play, running_check
+from sso.portal.rp_check.store import last_play, play_of, running_check, set_play
 from sso.portal.services import CheckServices
 from sso.settings import Settings
 
@@ -320,16 +320,11 @@ class Check:
 
     async def _played(self) -> Play:
         async with self.services.db.read() as session:
-            row = await session.get(RelyingPartyCheck, self.check_id)
-            assert row is not None
-            assert row.play is not None
-            return decrypted_play(self.services.box, row.play)
+            return await play_of(session, self.services.box, self.check_id)
 
     async def _write_play(self) -> None:
         async with self.services.db.write() as session:
-            row = await session.get(RelyingPartyCheck, self.check_id)
-            assert row is not None
-            row.play = encrypted_play(self.services.box, self.play)
+            await set_play(session, self.services.box, self.check_id, self.play)
 
     async def _write(self, findings: list[Finding], status: str) -> None:
         as_json: list[dict[str, object]] = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from datetime import timedelta
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -49,6 +50,10 @@ def decrypted_play(box: SecretBox, encrypted: bytes) -> Play:
     return Play.from_json(box.decrypt(encrypted, _PURPOSE))
 
 
+_PLAY_OF = select(_c.play).where(_c.id == bindparam("check_id"))
+_SET_PLAY = update(_checks).where(_c.id == bindparam("check_id")).values(play=bindparam("new_play"))
+
+
 async def last_play(session: AsyncSession, box: SecretBox, application_id: str, alg: str) -> Play | None:
     """Return the last play of an application with a key for an algorithm, where it can still be opened."""
     encrypted = (await fetch(session, _LAST_PLAY, {"application_id": application_id})).scalar_one_or_none()
@@ -58,3 +63,19 @@ async def last_play(session: AsyncSession, box: SecretBox, application_id: str, 
         play = decrypted_play(box, encrypted)
         return play if play.alg == alg else None
     return None
+
+
+async def play_of(session: AsyncSession, box: SecretBox, check_id: uuid.UUID) -> Play:
+    """Return what a check is playing.
+
+    Raises:
+        CannotDecrypt: when it was encrypted with a key that is not there any more.
+    """
+    encrypted = (await fetch(session, _PLAY_OF, {"check_id": check_id})).scalar_one_or_none()
+    assert encrypted is not None, "it is written before"
+    return decrypted_play(box, encrypted)
+
+
+async def set_play(session: AsyncSession, box: SecretBox, check_id: uuid.UUID, play: Play) -> None:
+    """Write what a check is playing."""
+    await fetch(session, _SET_PLAY, {"check_id": check_id, "new_play": encrypted_play(box, play)})

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
@@ -60,10 +60,16 @@ def is_allowed_url(url: str, *, allow_http_loopback: bool) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and allow_http_loopback)
 
 
+_WEBHOOKS_OF = (
+    select(ApplicationWebhook)
+    .where(ApplicationWebhook.application_id == bindparam("application_id"))
+    .order_by(ApplicationWebhook.id)
+)
+
+
 async def webhooks_of(session: AsyncSession, application_id: str) -> list[ApplicationWebhook]:
     """Return the webhooks of an application, oldest first."""
-    mine = select(ApplicationWebhook).where(ApplicationWebhook.application_id == application_id)
-    return list((await session.execute(mine.order_by(ApplicationWebhook.id))).scalars())
+    return list((await session.execute(_WEBHOOKS_OF, {"application_id": application_id})).scalars())
 
 
 async def deliveries_of(session: AsyncSession, application_id: str) -> list[Delivery]:
