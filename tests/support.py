@@ -20,6 +20,7 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
+from tests.direct_client import DirectClient
 from tests.pages import check_page
 
 from sso import clock
@@ -28,6 +29,7 @@ from sso.oidc.provider import Provider
 from sso.settings import Settings
 
 ISSUER = "https://masuk.tangerang.example"
+BASE = httpx.URL(f"{ISSUER}/")
 SECRET_KEY = "a secret key for tests of more than 32 characters"
 QUICK_HASHES = {"SSO_ARGON2_MEMORY": "8MiB", "SSO_ARGON2_ITERATIONS": "1"}
 """For a server in a process of its own: the hash of a password takes 8 ms instead of 250."""
@@ -208,7 +210,7 @@ class City:
         """Return a program's connection to the provider."""
         transport = httpx.ASGITransport(self.app, client=(address, 50000), raise_app_exceptions=False)
         hooks = {"response": [check_page]}
-        return httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=hooks, **options)
+        return DirectClient(transport=transport, base_url=BASE, event_hooks=hooks, **options)
 
     def browser(self, **options: Any) -> Browser:
         """Return a new browser, with no cookies yet."""
