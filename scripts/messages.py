@@ -39,12 +39,12 @@ def found_messages() -> frozenset[tuple[str, str | tuple[str, ...]]]:
     with (LOCALES / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
     pages = [(pattern, method) for pattern, method in methods if method != "python"]
-    found = {(where, message) for where, _, message, _, _ in extract_from_dir(str(CODE), pages, options, KEYWORDS)}
+    messages = {(where, message) for where, _, message, _, _ in extract_from_dir(str(CODE), pages, options, KEYWORDS)}
     for path in CODE.rglob("*.py"):
         if CALL.search(path.read_bytes()):  # to split the rest into tokens takes most of the time
             where = str(path.relative_to(CODE))
-            found |= {(where, message) for _, message, _, _ in extract_from_file("python", path, KEYWORDS)}
-    return frozenset(found)
+            messages |= {(where, message) for _, message, _, _ in extract_from_file("python", path, KEYWORDS)}
+    return frozenset(messages)
 
 
 @cache
