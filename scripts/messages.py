@@ -34,16 +34,23 @@ CHANGING_HEADERS = (b'"POT-Creation', b'"PO-Revision', b'"Last-Translator', b'"G
 
 
 @cache
-def used_messages() -> frozenset[str | tuple[str, ...]]:
-    """Return every message of the pages and the code: a string, or a tuple of singular and plural."""
+def found_messages() -> frozenset[tuple[str, str | tuple[str, ...]]]:
+    """Return every message of the pages and the code, a string or a tuple of singular and plural, with its file."""
     with (LOCALES / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
     pages = [(pattern, method) for pattern, method in methods if method != "python"]
-    messages = {message for _, _, message, _, _ in extract_from_dir(str(CODE), pages, options, KEYWORDS)}
+    messages = {(where, message) for where, _, message, _, _ in extract_from_dir(str(CODE), pages, options, KEYWORDS)}
     for path in CODE.rglob("*.py"):
         if CALL.search(path.read_bytes()):  # to split the rest into tokens takes most of the time
-            messages |= {message for _, message, _, _ in extract_from_file("python", path, KEYWORDS)}
-    return frozenset(messages) | help_messages(typer.main.get_command(command_line()))
+            where = str(path.relative_to(CODE))
+            messages |= {(where, message) for _, message, _, _ in extract_from_file("python", path, KEYWORDS)}
+    return frozenset(messages)
+
+
+@cache
+def used_messages() -> frozenset[str | tuple[str, ...]]:
+    """Return every message of the pages, the code and the help of commands."""
+    return frozenset(message for _, message in found_messages()) | help_messages(typer.main.get_command(command_line()))
 
 
 def updated(path: Path) -> tuple[bytes, list[str], list[str]]:

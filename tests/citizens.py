@@ -88,9 +88,9 @@ async def post(browser: Browser, path: str, fields: dict[str, str], page: httpx.
 
 def form_at(page: httpx.Response, path: str) -> dict[str, str]:
     """Return the hidden fields of the form of a page that goes to a path."""
-    from tests.support import Forms
+    from tests.support import forms_in
 
-    for form in Forms(page.text).forms:
+    for form in forms_in(page.text):
         if form.action == path and "csrf_token" in form.fields:
             return {name: form.fields[name] for name in ("csrf_token", "c", "i", "t", "lang") if name in form.fields}
     raise AssertionError(f"no form for {path} in {page.status_code} {page.url}: {page.text[:800]}")
@@ -214,6 +214,6 @@ async def passkey_sign_in(browser: Browser, device: Authenticator, page: httpx.R
 
 def forms_of(page: httpx.Response) -> Sequence[str]:
     """Return where the forms of a page go."""
-    from tests.support import Forms
+    from tests.support import forms_in
 
-    return [form.action for form in Forms(page.text).forms]
+    return [form.action for form in forms_in(page.text)]

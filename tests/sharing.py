@@ -46,7 +46,7 @@ class KnownRoutes(DirectRoutes):
     known: ClassVar[dict[tuple[object, ...], tuple[Sequence[BaseRoute], dict[Any, Any]]]] = {}
 
     def __init__(self, routes: Sequence[BaseRoute], handlers: ErrorHandlers) -> None:
-        key = tuple([route._beginnings if isinstance(route, LateArea) else id(route) for route in routes])
+        key = tuple([route.beginnings if isinstance(route, LateArea) else id(route) for route in routes])
         if key in self.known:
             self._handlers, self._routes = handlers, self.known[key][1]
             return

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -20,6 +20,7 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
+from tests.direct_client import DirectClient
 from tests.pages import check_page
 
 from sso import clock
@@ -28,6 +29,7 @@ from sso.oidc.provider import Provider
 from sso.settings import Settings
 
 ISSUER = "https://masuk.tangerang.example"
+BASE = httpx.URL(f"{ISSUER}/")
 SECRET_KEY = "a secret key for tests of more than 32 characters"
 QUICK_HASHES = {"SSO_ARGON2_MEMORY": "8MiB", "SSO_ARGON2_ITERATIONS": "1"}
 """For a server in a process of its own: the hash of a password takes 8 ms instead of 250."""
@@ -126,55 +128,55 @@ class Form:
 
 
 _FORM = re.compile(r"<form\b.*?</form>", re.DOTALL)
+_TAG = re.compile(
+    r"<(form|input|button|textarea|select|option|/select)\b([^\"'>]*(?:\"[^\"]*\"[^\"'>]*|'[^']*'[^\"'>]*)*)>"
+)
+_ATTRIBUTE = re.compile(r"([^\s=/\"']+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"']+)))?")
 
 
-class Forms(HTMLParser):
-    """Finds the forms of a page, as a browser does. Only the forms are parsed: the rest of a page takes longer."""
+def forms_in(page: str) -> list[Form]:
+    """Return the forms of a page, as a browser reads them. Only the tags of forms are read: the parser of the standard
+    library takes three times as long."""
+    forms: list[Form] = []
+    for text in _FORM.findall(page):
+        select = ""
+        for tag in _TAG.finditer(text):
+            name, values = tag[1], _attributes(tag[2])
+            if name == "form":
+                forms.append(Form(values.get("action", ""), values.get("method", "get")))
+            elif name == "option" and select:
+                chosen = values.get("value", "")
+                if "selected" in values:
+                    forms[-1].fields[select] = chosen
+                forms[-1].fields.setdefault(select, chosen)
+            elif name == "select":
+                select = values.get("name", "")
+            elif name == "/select":
+                select = ""
+            elif name == "textarea" and "name" in values:
+                forms[-1].fields[values["name"]] = unescape(text[tag.end() : text.index("</textarea>", tag.end())])
+            else:
+                _add_field(forms[-1], name, values)
+    return forms
 
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self._typed: str | None = None
-        self._select = ""
-        for form in _FORM.findall(html):
-            self.feed(form)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.forms.append(Form(values.get("action", ""), values.get("method", "get")))
-        elif tag == "input" and self.forms and "name" in values:
-            if values.get("type") in ("checkbox", "radio") and "checked" not in values:
-                return
-            self.forms[-1].fields[values["name"]] = values.get("value", "")
-        elif tag == "button" and self.forms and values.get("type", "submit") == "submit":
-            self.forms[-1].sends = True
-            if "name" in values:
-                self.forms[-1].buttons.append((values["name"], values.get("value", "")))
-        elif tag in ("textarea", "select") and self.forms and "name" in values:
-            self._typed, self._select = (values["name"], "") if tag == "textarea" else (None, values["name"])
-            if tag == "textarea":
-                self.forms[-1].fields[values["name"]] = ""
-        elif tag == "option" and self._select:
-            chosen = values.get("value", "")
-            if "selected" in values:
-                self.forms[-1].fields[self._select] = chosen
-            self.forms[-1].fields.setdefault(self._select, chosen)
+def _attributes(text: str) -> dict[str, str]:
+    return {name.lower(): unescape(one or other or bare) for name, one, other, bare in _ATTRIBUTE.findall(text)}
 
-    def handle_data(self, data: str) -> None:
-        if self._typed is not None:
-            self.forms[-1].fields[self._typed] += data
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "textarea":
-            self._typed = None
-        elif tag == "select":
-            self._select = ""
+def _add_field(form: Form, tag: str, values: dict[str, str]) -> None:
+    if tag == "input" and "name" in values:
+        if values.get("type") not in ("checkbox", "radio") or "checked" in values:
+            form.fields[values["name"]] = values.get("value", "")
+    elif tag == "button" and values.get("type", "submit") == "submit":
+        form.sends = True
+        if "name" in values:
+            form.buttons.append((values["name"], values.get("value", "")))
 
 
 def form_of(answer: httpx.Response) -> Form:
     """Return the form of a page: the first that a browser without scripts can send."""
-    forms = Forms(answer.text).forms
+    forms = forms_in(answer.text)
     assert forms, f"no form in {answer.status_code}: {answer.text[:600]}"
     return next((form for form in forms if form.sends), forms[0])
 
@@ -208,7 +210,7 @@ class City:
         """Return a program's connection to the provider."""
         transport = httpx.ASGITransport(self.app, client=(address, 50000), raise_app_exceptions=False)
         hooks = {"response": [check_page]}
-        return httpx.AsyncClient(transport=transport, base_url=ISSUER, event_hooks=hooks, **options)
+        return DirectClient(transport=transport, base_url=BASE, event_hooks=hooks, **options)
 
     def browser(self, **options: Any) -> Browser:
         """Return a new browser, with no cookies yet."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, settings
 from requests.structures import CaseInsensitiveDict
+from sqlalchemy.util.concurrency import await_, greenlet_spawn
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.conftest import settings_for
 from urllib3 import HTTPHeaderDict, HTTPResponse
@@ -44,8 +46,13 @@ class InProcess(requests.adapters.BaseAdapter):
         self._app = app
         self._loop = loop
 
+    def run(self, work: Callable[[], Any]) -> Any:
+        """Do what sends requests, and return what it returned. The loop runs all the time: starting and stopping it for
+        each request takes 0.2 ms."""
+        return self._loop.run_until_complete(greenlet_spawn(work))
+
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        messages = self._loop.run_until_complete(self._call(request))
+        messages = await_(self._call(request))
         assert [one["type"] for one in messages[:1]] == ["http.response.start"], messages
         content = b"".join(one.get("body", b"") for one in messages[1:])
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in messages[0]["headers"]]
@@ -117,11 +124,11 @@ def connection(
     loop.run_until_complete(lifespan.__aenter__())
     with requests.Session() as session:
         session.trust_env = False
-        session.mount("http://", InProcess(app, loop))
+        session.mount("http://", adapter := InProcess(app, loop))
         form = {"grant_type": "client_credentials", "scope": PROGRAM_SCOPES}
         secret = sqlite_template[1]["secrets"]["petugas"]
-        token = session.post(f"{ORIGIN}/token", data=form, auth=("petugas", secret)).json()["access_token"]
-        session.headers["Authorization"] = f"Bearer {token}"
+        answer = adapter.run(partial(session.post, f"{ORIGIN}/token", data=form, auth=("petugas", secret)))
+        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         yield session
     loop.run_until_complete(lifespan.__aexit__(None, None, None))
     loop.close()
@@ -192,4 +199,6 @@ def test_the_api_is_as_it_is_described(
         given_kwargs={},
         feedback=feedback,
     )
-    test(connection=connection)
+    adapter = connection.get_adapter(ORIGIN)
+    assert isinstance(adapter, InProcess)
+    adapter.run(partial(test, connection=connection))

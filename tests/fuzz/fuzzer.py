@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from starlette.routing import Route
 from tests.fuzz.nasty import BODIES, HEADER_NAMES, HEADERS, RAW, TEXT, VALUES
 from tests.routes import ROUTERS
-from tests.support import PASSWORD, Browser, City, Form, Forms
+from tests.support import PASSWORD, Browser, City, Form, forms_in
 
 import sso.http
 from sso.clients.metadata import ClientMetadata
@@ -218,7 +218,7 @@ class Fuzzer:
             if method != "GET" or path.startswith(("/api/", "/check/", "/logo/", "/open/")):
                 continue
             page = await browser.http.get(_filled(path, known))
-            for form in [one for one in Forms(page.text).forms if one.method == "post"] if page.is_success else []:
+            for form in [one for one in forms_in(page.text) if one.method == "post"] if page.is_success else []:
                 async for fields, what in self._changed(form, share):
                     answer = await self.send(browser.http, "POST", form.action or path, what, data=fields)
                     if answer.headers.get("location", "").startswith("/login"):
@@ -329,8 +329,8 @@ class Fuzzer:
 async def again(browser: Browser, username: str) -> None:
     """Sign in once more."""
     page = await browser.open("/login")
-    if Forms(page.text).forms and page.is_success:
-        form = next((one for one in Forms(page.text).forms if "password" in one.fields), None)
+    if forms_in(page.text) and page.is_success:
+        form = next((one for one in forms_in(page.text) if "password" in one.fields), None)
         if form is not None:
             await browser.http.post(form.action, data={**form.fields, "username": username, "password": PASSWORD})
 

@@ -24,7 +24,7 @@ from sqlalchemy import select
 from tests.api.conftest import PROGRAM_SCOPES
 from tests.arranged import signed_in
 from tests.fuzz.fuzzer import routes
-from tests.support import ISSUER, KEY_OF_KUNCI, City, Forms, query_of
+from tests.support import ISSUER, KEY_OF_KUNCI, City, forms_in, query_of
 from tests.web.test_developer import NEW, person, register
 
 from sso.clients.catalogue import CatalogueError, read_catalogue
@@ -182,7 +182,7 @@ async def test_pages_and_the_api_with_numbers_dates_and_names(city: City) -> Non
     ):  # fmt: skip
         assert (await administrator.open(url)).status_code == 200, url
     page = await developer.open("/developer/apps/antrean/settings")
-    form = next(one for one in Forms(page.text).forms if "client_name" in one.fields)
+    form = next(one for one in forms_in(page.text) if "client_name" in one.fields)
     for revision in ("²", "9" * 5000, "-1", "1_0", "٣"):
         answer = await developer.http.post(form.action, data={**form.fields, "revision": revision})
         assert answer.status_code < 500, revision

@@ -26,11 +26,11 @@ from tests.support import (
     Browser,
     City,
     Form,
-    Forms,
     RelyingParty,
     Statements,
     Tokens,
     form_of,
+    forms_in,
     main_of,
     query_of,
 )
@@ -122,7 +122,7 @@ class Office:
     async def open(self, begun: dict[str, Any]) -> tuple[httpx.Response, Form | None]:
         """Open the page of a device; return it, and its form where it can be decided."""
         page = await self.browser.http.get("/device", params={"user_code": begun["user_code"]})
-        forms = [one for one in Forms(page.text).forms if ("choice", "allow") in one.buttons]
+        forms = [one for one in forms_in(page.text) if ("choice", "allow") in one.buttons]
         return page, forms[0] if forms else None
 
     async def allow(self, form: Form) -> bool:
@@ -442,7 +442,7 @@ async def _mark(office: Office, amr: list[str], preferences: dict[str, Any]) -> 
 
 
 def shown(answer: httpx.Response) -> list[tuple[str, str]]:
-    return [(one.action, button) for one in Forms(main_of(answer)).forms for _, button in one.buttons or [("", "")]]
+    return [(one.action, button) for one in forms_in(main_of(answer)) for _, button in one.buttons or [("", "")]]
 
 
 async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:

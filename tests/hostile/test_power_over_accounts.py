@@ -26,7 +26,7 @@ from tests.arranged import sign_in
 from tests.citizens import NEW_PASSWORD, SENDING, last_code, post, sent
 from tests.covering import covering
 from tests.routes import ROUTERS
-from tests.support import ONE_DATABASE, PASSWORD, Browser, City, Forms
+from tests.support import ONE_DATABASE, PASSWORD, Browser, City, forms_in
 
 from sso import clock
 from sso.accounts import user_actions
@@ -423,7 +423,7 @@ async def csrf_token(browser: Browser, path: str, end: str = "") -> str:
     page = await browser.open(path)
     found = [
         one.fields["csrf_token"]
-        for one in Forms(page.text).forms
+        for one in forms_in(page.text)
         if one.method == "post" and one.action.startswith("/admin") and one.action.endswith(end)
     ]
     assert found, page.text[:500]

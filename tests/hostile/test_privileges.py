@@ -22,7 +22,7 @@ from tests.arranged import signed_in
 from tests.conftest import CATALOGUE
 from tests.covering import covering
 from tests.sources import nodes_of
-from tests.support import ISSUER, ONE_DATABASE, Browser, City, Forms, query_of
+from tests.support import ISSUER, ONE_DATABASE, Browser, City, forms_in, query_of
 from tests.web.test_developer import person
 
 from sso import clock
@@ -696,7 +696,7 @@ async def test_an_administrator_grants_and_revokes_on_the_page(city: City) -> No
 
 def own_forms(page: Any) -> list[Any]:
     """Return the forms of a page, without that for signing out."""
-    return [form for form in Forms(page.text).forms if form.action != "/logout"]
+    return [form for form in forms_in(page.text) if form.action != "/logout"]
 
 
 async def _send(browser: Browser, path: str, **fields: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 from tests.arranged import sign_in
 from tests.citizens import SENDING, form_at, here, identifiers, last_code, notices, post, sent, set_up_app
-from tests.support import City, Forms, query_of
+from tests.support import City, forms_in, query_of
 
 from sso import clock
 from sso.identity.users.models import Identifier
@@ -148,7 +148,7 @@ async def test_a_code_is_worth_nothing_when_its_contact_was_changed_meanwhile(ci
             other = (Identifier.user_id == city.users["ratna"]) & (Identifier.kind == "email")
             await session.execute(delete(Identifier).where(other))
         page = await here(city, browser, "budi@warga.example")
-        form = Forms(page.text).forms[0].fields
+        form = forms_in(page.text)[0].fields
         await remove("email", "budi")
         answer = await browser.http.post(STEP, data={**form, "code": "123456"})
         assert answer.status_code == 400

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from tests.conformance.test_rfc8628_devices import begin, device
 from tests.elsewhere import add_client
-from tests.support import PASSWORD, City, Forms, form_of
+from tests.support import PASSWORD, City, form_of, forms_in
 
 from sso import clock
 from sso.oidc.authorize.stored import client_of_token, token_end
@@ -96,7 +96,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         assert "Antrean Puskesmas" in answer.text, "without cookies"
         assert answer.status_code == 400
         consent = await browser.open(mitra.url())
-        assert "/consent" in {one.action for one in Forms(consent.text).forms}
+        assert "/consent" in {one.action for one in forms_in(consent.text)}
         clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         answer = await browser.submit(consent, choice="allow")
         assert "Aplikasi: Apotek Mitra" in answer.text

@@ -20,7 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from tests.interop.conftest import PASSWORD, Server
-from tests.support import Forms, challenge_of, form_of
+from tests.support import challenge_of, form_of, forms_in
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.interop]
@@ -154,7 +154,7 @@ def test_a_logout_token_passes_the_checks_of_the_library(server: Server) -> None
             },
             auth=(CLIENT, server.secrets[CLIENT]),
         ).json()
-        form = next(form for form in Forms(browser.get("/").text).forms if form.action == "/logout")
+        form = next(form for form in forms_in(browser.get("/").text) if form.action == "/logout")
         browser.post(form.action, data=form.fields)
         keys = browser.get("/jwks").json()["keys"]
     about = json.loads(unb64(tokens["id_token"].split(".")[1]))

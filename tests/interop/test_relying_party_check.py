@@ -24,7 +24,7 @@ from tests.commands import run_command
 from tests.interop.conftest import HERE, PASSWORD, Server
 from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER, apache_at
 from tests.ports import free_ports
-from tests.support import Forms, form_of
+from tests.support import form_of, forms_in
 from tests.waiting import wait_for, wait_until
 
 pytestmark = [pytest.mark.interop]
@@ -138,7 +138,7 @@ def signed_in_at(browser: httpx.Client, issuer: str) -> str:
     """Sign siti in at the application, and return what it says then."""
     page = browser.get("/login")
     for _ in range(3):
-        forms = Forms(page.text).forms
+        forms = forms_in(page.text)
         if not forms or not str(page.url).startswith(issuer):
             break
         form = next((form for form in forms if form.sends), forms[0])

@@ -17,7 +17,7 @@ from tests.arranged import sign_in
 from tests.roles.conftest import Office
 from tests.roles.test_assignments import TOLD, end, give, given
 from tests.roles.test_pages import send, signed_in, token_of
-from tests.support import Browser, City, Forms, Statements, main_of
+from tests.support import Browser, City, Statements, forms_in, main_of
 
 from sso import clock
 from sso.accounts import groups
@@ -31,7 +31,7 @@ from sso.platform.actor import CLI
 async def add(browser: Browser, unit: uuid.UUID, who: str) -> httpx.Response:
     """Send the form of a unit that adds a member."""
     url = f"/admin/groups/{unit}"
-    forms = Forms((await browser.http.get(url)).text).forms
+    forms = forms_in((await browser.http.get(url)).text)
     form = next(form for form in forms if form.action.endswith("/members"))
     fields = {"csrf_token": form.fields["csrf_token"], "act": "add", "user": who, "note": "Tugas"}
     return await browser.http.post(url + "/members", data=fields)

@@ -15,7 +15,7 @@ from tests.citizens import SENDING
 from tests.roles.conftest import Office
 from tests.roles.test_assignments import TOLD, give, given
 from tests.scheduled import run_jobs
-from tests.support import Browser, City, Forms, form_of, main_of
+from tests.support import Browser, City, form_of, forms_in, main_of
 
 from sso import clock
 from sso.http.admin.unit_roles import SHOWN as UNIT_SHOWN
@@ -43,7 +43,7 @@ async def send(browser: Browser, path: str, **fields: str) -> httpx.Response:
 
 def token_of(page: httpx.Response) -> str:
     """Return the token of the first form of a page that changes something."""
-    return next(form.fields["csrf_token"] for form in Forms(main_of(page)).forms if "csrf_token" in form.fields)
+    return next(form.fields["csrf_token"] for form in forms_in(main_of(page)) if "csrf_token" in form.fields)
 
 
 async def test_a_team_gives_ends_and_downloads(city: City, office: Office) -> None:
@@ -255,7 +255,7 @@ async def test_every_role_of_a_unit_is_shown_in_parts(city: City, office: Office
         await signed_in(city, browser, "ratna")
         for list_path, rows in ((path, UNIT_SHOWN + 9), ("/admin/groups", 5)):
             page = await browser.http.get(list_path)
-            forms = [form for form in Forms(page.text).forms if form.action == f"{list_path}/download"]
+            forms = [form for form in forms_in(page.text) if form.action == f"{list_path}/download"]
             assert len(forms) == 1, list_path
             assert "/admin/audit?" in main_of(page)
             assert (await browser.http.post(forms[0].action, data=forms[0].fields)).status_code == 400, "no reason"

@@ -16,7 +16,7 @@ from tests.citizens import SENDING
 from tests.conftest import CATALOGUE
 from tests.oidc.test_attributes import declare
 from tests.scheduled import run_jobs
-from tests.support import ISSUER, PASSWORD, Browser, City, Forms, query_of
+from tests.support import ISSUER, PASSWORD, Browser, City, forms_in, query_of
 
 from sso import clock
 from sso.clients.catalogue import read_catalogue
@@ -68,7 +68,7 @@ async def dimas(city: City) -> Any:
 async def post(browser: Browser, seen: httpx.Response, action: str = "", **fields: str) -> httpx.Response:
     """Send the form of a page that leads to ``action``, with the fields that it has."""
     path = seen.url.path
-    forms = [one for one in Forms(seen.text).forms if one.method == "post" and one.action == (action or path)]
+    forms = [one for one in forms_in(seen.text) if one.method == "post" and one.action == (action or path)]
     assert forms, f"no form to {action or path}: {seen.text[:3000]}"
     every = {name: value for form in forms for name, value in form.fields.items()}
     return await browser._follow(await browser.http.post(forms[0].action, data={**every, **fields}))
@@ -116,7 +116,7 @@ async def test_whoever_is_not_in_the_team_is_told_that_it_is_a_sandbox(city: Cit
         page = await siti.sign_in(party)
         assert page.status_code == 200
         assert "sandbox" in page.text
-        back = next(one for one in Forms(page.text).forms if one.action == "/identity")
+        back = next(one for one in forms_in(page.text) if one.action == "/identity")
         answer = await siti.http.post("/identity", data=back.fields)
         assert query_of(answer.headers["location"])["error"] == "access_denied"
         silent = await siti.http.get(party.url(prompt="none"))
@@ -210,7 +210,7 @@ async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city:
     assert meta.claim_reasons == {"name": "Nama di karcis antrean.", "birthdate": "Usia di poli anak."}
     assert meta.scope_reasons == {"email": "Kabar."}
     page = await dimas.open("/developer/apps/antrean/settings")
-    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    fields = next(form for form in forms_in(page.text) if form.action == "/developer/apps/antrean/settings").fields
     assert (fields["ask birthdate"], fields["reason birthdate"]) == ("1", "Usia di poli anak.")
     assert "ask gender" not in fields
     assert fields["reason gender"] == "", "nothing is put into what is not asked for"
@@ -251,7 +251,7 @@ async def test_mistakes_of_roles_stand_at_their_row(city: City, dimas: Browser) 
         "role-0-name": "Petugas Loket", "role-0-title": "Petugas", "role-1-name": "reader", "role-1-title": "",
         "role-2-name": "reader", "role-2-title": "Pembaca", "groups_of_interest": "dinas kesehatan!",
     }  # fmt: skip
-    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    fields = next(form for form in forms_in(page.text) if form.action == "/developer/apps/antrean/settings").fields
     answer = await dimas.http.post("/developer/apps/antrean/settings", data={**fields, **rows}, follow_redirects=True)
     for name, text in (
         ("role-0-name", "Masukkan nama dengan huruf kecil"), ("role-1-title", "Masukkan judul dalam bahasa Indonesia"),
@@ -260,7 +260,7 @@ async def test_mistakes_of_roles_stand_at_their_row(city: City, dimas: Browser) 
         assert text in answer.text.partition(f'id="{name}-wrong"')[2].partition("</p>")[0], name
     assert 'id="role-2-title-wrong"' not in answer.text
     interest = {"role-0-name": "petugas", "role-0-title": "Petugas", "groups_of_interest": "TIDAK-ADA/*"}
-    fields = next(form for form in Forms(page.text).forms if form.action == "/developer/apps/antrean/settings").fields
+    fields = next(form for form in forms_in(page.text) if form.action == "/developer/apps/antrean/settings").fields
     await dimas.http.post("/developer/apps/antrean/settings", data={**fields, **interest})
     page = await dimas.open("/developer/apps/antrean/settings")
     assert "Tidak ada unit atau grup dengan kode TIDAK-ADA" in page.text, "a hint, and no refusal"

@@ -16,7 +16,7 @@ from tests.api.test_access import ROUTES, call
 from tests.arranged import signed_in
 from tests.groups.test_units import check_tree
 from tests.groups.units import ACTOR, events, join, parents, tree
-from tests.support import ONE_DATABASE, Browser, City, Forms, main_of
+from tests.support import ONE_DATABASE, Browser, City, forms_in, main_of
 from tests.web.test_admin import admin
 from tests.web.test_console_access import PAGES, alike, asked, browser_of, rule_of
 from tests.web.test_developer import person
@@ -34,7 +34,7 @@ __all__ = ["admin"]
 
 def form_with(page: httpx.Response, act: str) -> Any:
     """Return the form of an action of a unit."""
-    found = [form for form in Forms(page.text).forms if form.fields.get("act") == act]
+    found = [form for form in forms_in(page.text) if form.fields.get("act") == act]
     assert len(found) == 1, f"{act}: {len(found)} forms"
     return found[0]
 
@@ -120,7 +120,7 @@ async def test_members_are_added_ended_searched_and_downloaded(city: City, admin
     assert "Siti Rahmawati" in main_of(above)
     assert "Siti" not in main_of(await admin.open(f"/admin/groups/{ids['KOTA']}"))
 
-    download = next(form for form in Forms(above.text).forms if form.action.partition("?")[0].endswith("/download"))
+    download = next(form for form in forms_in(above.text) if form.action.partition("?")[0].endswith("/download"))
     file = await admin.http.post(download.action, data={**download.fields, "note": "laporan"})
     assert file.text.splitlines()[1].startswith(f"{city.users['siti']},Siti Rahmawati,PKM-1,Perawat,")
     assert (await admin.http.post(download.action, data=download.fields)).status_code == 400
@@ -147,7 +147,7 @@ async def test_administrators_of_a_unit_are_added_and_removed(city: City, admin:
     assert "Siti Rahmawati" in page.text
     below = await admin.open(f"/admin/groups/{ids['PKM-1']}")
     assert "Siti Rahmawati" in below.text
-    assert not [form for form in Forms(below.text).forms if form.fields.get("act") == "dismiss"]
+    assert not [form for form in forms_in(below.text) if form.fields.get("act") == "dismiss"]
     assert "DINKES" in main_of(await admin.open(f"/admin/people/{city.users['siti']}"))
     page = await act(admin, page, "dismiss", user_id=str(city.users["siti"]))
     assert "Siti Rahmawati" not in main_of(page)
@@ -159,7 +159,7 @@ async def test_units_are_imported_from_a_file_after_a_preview(city: City, admin:
 
     async def send(content: bytes) -> httpx.Response:
         page = await admin.open("/admin/groups/import")
-        form = next(form for form in Forms(page.text).forms if form.action == "/admin/groups/import")
+        form = next(form for form in forms_in(page.text) if form.action == "/admin/groups/import")
         return await admin.http.post(form.action, data=form.fields, files={"file": ("unit.csv", content)})
 
     for content, text in (
@@ -230,7 +230,7 @@ async def test_a_unit_administrator_reaches_the_own_units_and_nothing_else(city:
     assert "Buat unit" not in main
     assert "Unit KOTA" not in main_of(await browser.open("/admin/groups?q=unit"))
     page = await browser.open(f"/admin/groups/{ids['PKM-1']}")
-    assert {form.fields["act"] for form in Forms(page.text).forms if "act" in form.fields} == {"add"}
+    assert {form.fields["act"] for form in forms_in(page.text) if "act" in form.fields} == {"add"}
     page = await act(browser, page, "add", user="budi@warga.example")
     assert page.status_code == 409, "an address that nobody verified names nobody"
     form_page = await browser.open(f"/admin/groups/{ids['PKM-1']}")
@@ -284,7 +284,7 @@ async def test_the_account_of_a_unit_administrator_is_not_recovered_by_the_helpd
     ids = await tree(city)
     helper = await browser_of(city, "helpdesk")
     page = await helper.open(f"/admin/people/{city.users['siti']}")
-    form = next(form for form in Forms(page.text).forms if form.action.endswith("/recovery"))
+    form = next(form for form in forms_in(page.text) if form.action.endswith("/recovery"))
     async with city.provider.db.write() as session:
         await groups.set_unit_administrators(session, ids["PKM-1"], [city.users["siti"]], actor=ACTOR, reason="SK")
     refused = await helper.http.post(form.action, data={**form.fields, "note": "lupa"})

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select
 from tests.arranged import signed_in
-from tests.support import Browser, City, Forms, query_of
+from tests.support import Browser, City, forms_in, query_of
 from tests.web.test_developer import post
 
 from sso import clock
@@ -103,7 +103,7 @@ async def refused_page(city: City, browser: Browser, *texts: str) -> None:
     page = await browser.sign_in(party)
     assert page.status_code == 200, page.text
     assert all(text in page.text for text in ("Anda tidak dapat menggunakan aplikasi ini", *texts))
-    back = next(one for one in Forms(page.text).forms if one.action == "/identity")
+    back = next(one for one in forms_in(page.text) if one.action == "/identity")
     answer = await browser.http.post("/identity", data=back.fields)
     assert query_of(answer.headers["location"])["error"] == "access_denied"
     silent = await browser.http.get(party.url(prompt="none"))

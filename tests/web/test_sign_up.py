@@ -24,7 +24,7 @@ from tests.citizens import (
     sent,
 )
 from tests.demands import demand
-from tests.support import Browser, City, Forms, query_of
+from tests.support import Browser, City, forms_in, query_of
 
 from sso import clock
 from sso.identity.users import store
@@ -339,7 +339,7 @@ async def test_an_app_and_a_second_contact_are_added_after_registering(city: Cit
 
 def form_fields(page: Any) -> dict[str, str]:
     """Return the hidden fields of the last form of a page that goes to the second way."""
-    return [form for form in Forms(page.text).forms if form.action == "/welcome"][-1].fields
+    return [form for form in forms_in(page.text) if form.action == "/welcome"][-1].fields
 
 
 async def test_a_second_way_is_offered_to_who_has_just_signed_in_alone(city: City) -> None:

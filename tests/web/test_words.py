@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from babel.messages.extract import extract_from_dir
-from babel.messages.frontend import parse_mapping_cfg
+from scripts.messages import found_messages
 from tests.sources import nodes_of
 
 from sso.http.admin.setting_texts import INDONESIAN
@@ -22,11 +21,10 @@ from sso.http.common.i18n import translations
 from sso.manual import front_matter
 from sso.settings import Settings
 
-pytestmark = pytest.mark.group("words")  # one worker reads the messages once for all
+pytestmark = pytest.mark.group("messages")  # one worker reads the messages once for all
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/sso"
 HTTP = SOURCE / "http"
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
 LEFT: frozenset[str] = frozenset()
 SAME_IN_BOTH = re.compile(
     r"^[\W\d]*$|^(%\(\w+\)s[ :–·-]*)+|^(SMS|NIK|WhatsApp|Webhook|Issuer|[A-Z]{2,5}|[a-z]+_[a-z_]+)$"
@@ -79,9 +77,7 @@ def faults_in(text: str, language: str) -> list[str]:
 @cache
 def messages() -> tuple[tuple[str, str], ...]:
     """Return every message of the pages with the file in which it stands."""
-    with (HTTP / "common/locale/babel.cfg").open() as file:
-        methods, options = parse_mapping_cfg(file)
-    found = {(where, message) for where, _, message, _, _ in extract_from_dir(str(HTTP), methods, options, KEYWORDS)}
+    found = [(where.removeprefix("http/"), one) for where, one in found_messages() if where.startswith("http/")]
     return tuple(sorted((where, text) for where, message in found for text in _texts(message)))
 
 

@@ -6,7 +6,6 @@ from functools import cache
 from typing import TypedDict, cast
 
 import orjson
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -48,22 +47,27 @@ def description(issuer: str) -> dict[str, object]:
     Args:
         issuer: the provider's address.
     """
-    app = FastAPI()
-    for resource in RESOURCES:
-        app.include_router(resource)
-    document = get_openapi(title="Sign-on administration", version=__version__, description=_ABOUT, routes=app.routes)
+    document: dict[str, object] = orjson.loads(_without_issuer())
     document["servers"] = [{"url": issuer}]
+    cast(dict[str, object], document["components"])["securitySchemes"] = {"sso": _security(issuer)}
+    return document
+
+
+@cache
+def _without_issuer() -> bytes:
+    """Return what does not depend on the issuer, as JSON: whoever reads it has a description of their own."""
+    routes = [route for resource in RESOURCES for route in resource.routes]
+    document = get_openapi(title="Sign-on administration", version=__version__, description=_ABOUT, routes=routes)
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas |= _schemas_of(ProblemDocument)
-    document["components"]["securitySchemes"] = {"sso": _security(issuer)}
     for methods in document["paths"].values():
         for operation in methods.values():
             _say_what_is_needed(operation)
             for parameter in operation.get("parameters", []):
                 _leave_out_null(parameter)
-    return document
+    return orjson.dumps(document)
 
 
 def _schemas_of(model: type[BaseModel]) -> dict[str, object]:

@@ -10,6 +10,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sso.http.common.route_index import RouteIndex
 from sso.http.common.state import Site
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -51,5 +52,7 @@ class Application(FastAPI):
         await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
-        routes = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=self.exception_handlers)
+        routes = ExceptionMiddleware(
+            AsyncExitStackMiddleware(RouteIndex(self.router)), handlers=self.exception_handlers
+        )
         return self._shell(self, routes)

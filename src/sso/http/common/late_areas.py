@@ -30,13 +30,13 @@ class LateArea(BaseRoute):
         routers: Callable[[], Sequence[APIRouter]],
         loaded: Callable[[], object] = lambda: None,
     ) -> None:
-        self._beginnings, self.routers, self._loaded = beginnings, routers, loaded
+        self.beginnings, self.routers, self._loaded = beginnings, routers, loaded
         self._lock = asyncio.Lock()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Tell whether the path of a request is one of the area."""
         path = scope["path"]
-        area = any(path == start or path.startswith(f"{start}/") for start in self._beginnings)
+        area = any(path == start or path.startswith(f"{start}/") for start in self.beginnings)
         return (Match.FULL if area and scope["type"] == "http" else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

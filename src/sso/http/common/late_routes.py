@@ -20,13 +20,16 @@ class LateRoute(APIRoute):
 
     Until then it has what the router compares with a request: path and methods. The constructor of FastAPI's route runs
     then, with the same arguments; what it refuses is refused then, and by the test that completes every route.
+
+    ``beginnings``: the path up to the last slash before its first parameter; the whole path, where it has none.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self._declared: tuple[str, Callable[..., Any], dict[str, Any]] | None = (path, endpoint, options)
         self.path = path
         self.endpoint = endpoint
-        self._start = path.partition("{")[0]
+        self._start, parameter, _ = path.partition("{")
+        self.beginnings = (self._start.rpartition("/")[0] if parameter else path,)
         self.methods = {method.upper() for method in options.get("methods") or ["GET"]}
         self.name = options.get("name") or get_name(endpoint)
         self.include_in_schema = options.get("include_in_schema", True)
