@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import String, bindparam, delete, event, insert, literal_column, select, text, update
+from sqlalchemy import String, bindparam, delete, event, insert, inspect, literal_column, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -38,6 +38,7 @@ from sso.platform.db import (
     session_of,
     sqlite,
 )
+from sso.platform.db.fetch import FETCHES_IN_A_ROW
 from sso.platform.db.sql_types import ResultRow
 
 JAKARTA = timezone(timedelta(hours=7))
@@ -541,3 +542,34 @@ async def test_a_list_of_values_can_be_prepared(db: Database) -> None:
         thing = make_object(session, Thing, row)
         assert thing.name == "a"
         assert await session.get(Thing, thing.id) is thing
+
+
+async def test_a_rollback_takes_what_was_fetched_from_the_objects(db: Database) -> None:
+    async with db.write() as session:
+        session.add(Thing(name="old"))
+    async with db.write() as session:
+        await fetch(session, update(THINGS).values(name="new").returning(c.id))
+        thing = (await fetch_objects(session, Thing, select(THINGS)))[0]
+        assert thing.name == "new"
+        await session.rollback()
+        found = await session.get(Thing, inspect(thing).identity[0])
+        assert found is not None
+        assert found.name == "old"
+
+
+async def test_many_fetched_statements_let_others_run(db: Database) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with db.read() as session:
+        await fetch(session, NAMES)
+        task, turns = asyncio.create_task(others()), 0
+        for _ in range(FETCHES_IN_A_ROW * 4):
+            await fetch(session, NAMES)
+        task.cancel()
+    assert turns >= 4

@@ -31,7 +31,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.conftest import settings_for
 
-from sso.platform.db import Database, sqlite_driver
+from sso.platform.db import Database, DatabaseUnavailable, sqlite_driver
 from sso.platform.db.sqlite import MAX_CHANGES
 
 METADATA = MetaData()
@@ -193,6 +193,26 @@ async def test_so_is_the_commit_of_a_large_session(tmp_path: Path, monkeypatch: 
             await session.execute(insert(NAMES), [{"name": f"{count} {number}"} for number in range(count)])
         assert len(messages) == sent, count
         messages.clear()
+    await db.close()
+
+
+@pytest.mark.parametrize("count", [0, MAX_CHANGES + 1])
+async def test_a_commit_that_fails_leaves_no_transaction_open(tmp_path: Path, count: int) -> None:
+    db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
+    late = "INTEGER REFERENCES names(id) DEFERRABLE INITIALLY DEFERRED"
+    async with db.engine.begin() as opened:
+        await opened.run_sync(METADATA.create_all)
+        await opened.execute(text(f"CREATE TABLE children (id INTEGER PRIMARY KEY, parent {late})"))
+    with pytest.raises(DatabaseUnavailable, match="FOREIGN KEY"):
+        async with db.write() as session:
+            await session.execute(insert(NAMES), [{"name": f"refused {number}"} for number in range(count + 1)])
+            await session.execute(text("INSERT INTO children (id, parent) VALUES (1, 9999)"))
+    async with db.engine.begin() as opened:
+        await opened.execute(insert(NAMES).values(name="next"))
+    async with db.write() as session:
+        await session.execute(insert(NAMES).values(name="last"))
+    async with db.read() as session:
+        assert list((await session.execute(select(NAMES.c.name))).scalars()) == ["next", "last"]
     await db.close()
 
 

@@ -288,6 +288,7 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
         "poolclass": KeepingPool,
         "max_overflow": 0,
         "pool_timeout": 30,
+        "pool_reset_on_return": None,  # by the listener
     }
     pool["json_deserializer"] = read_json
     # SQLite permits one writer at a time: the pool queues fairly, SQLite would poll.
@@ -296,6 +297,7 @@ def _sqlite_engines(url: URL, *, create: bool) -> tuple[AsyncEngine, AsyncEngine
     for engine in (writer, reader):
         event.listen(engine.sync_engine, "do_connect", sqlite.probe)
         event.listen(engine.sync_engine, "connect", sqlite.prepare)
+        event.listen(engine.sync_engine, "reset", sqlite.reset)
     event.listen(writer.sync_engine, "connect", sqlite.prepare_writer)
     event.listen(writer.sync_engine, "begin", sqlite.begin_immediate)
     return writer, reader

@@ -7,6 +7,7 @@ model from the rows, and ``get`` of a session does so, too: a loader of SQLAlche
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
@@ -17,13 +18,15 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import configure_mappers, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.util.concurrency import greenlet_spawn
+from sqlalchemy.util.concurrency import await_, greenlet_spawn
 
 from sso.platform.db.prepared import Answer, Executor, Plan, Rows, Values, Work, WorkSession
 from sso.platform.db.sql_types import ResultRow, SelectStatement, SqlColumn
 
 Model = TypeVar("Model")
 NOTHING: Mapping[str, object] = MappingProxyType({})
+FETCHES_IN_A_ROW = 50
+"""After so many fetched statements a session lets other tasks run: on SQLite none of them waits for anything."""
 
 
 class PlannedSession(AsyncSession):
@@ -31,7 +34,7 @@ class PlannedSession(AsyncSession):
 
     def __init__(self, work: Work) -> None:
         super().__init__(sync_session_class=WorkSession, work=work)
-        self.work = work
+        self.work, self._fetches = work, 0
         work.adopt(self.sync_session)
 
     def get_bind(self, *_: object, **_named: object) -> Engine:
@@ -71,6 +74,7 @@ class PlannedSession(AsyncSession):
     async def rollback(self) -> None:
         """Roll back, and return the connection."""
         await super().rollback()
+        self.sync_session.expire_all()  # what was fetched, too, may be rolled back
         await greenlet_spawn(self.work.give_back)
 
     async def close(self) -> None:
@@ -93,6 +97,9 @@ class PlannedSession(AsyncSession):
     def call(self, function: Callable[[Work], Answer]) -> Answer:
         """Return what ``function`` returns, after what was added was stored. Within a greenlet."""
         work, session = self.work, self.sync_session
+        self._fetches += 1
+        if self._fetches % FETCHES_IN_A_ROW == 0:
+            await_(asyncio.sleep(0))
         if work.is_transaction:
             session.flush()
             if session.in_nested_transaction() or not session.is_active:

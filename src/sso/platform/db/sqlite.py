@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import PoolResetState
 from sqlalchemy.util.concurrency import await_
 
 Answer = TypeVar("Answer")
@@ -57,6 +59,13 @@ def _set(connection: Any, *pragmas: str) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def reset(connection: DBAPIConnection, _record: object, state: PoolResetState) -> None:
+    """Roll back what is open when a connection is returned. The pool itself does not where a COMMIT has failed, after
+    which SQLite may keep the transaction open."""
+    if state.asyncio_safe:
+        connection.rollback()
 
 
 def begin_immediate(connection: Any) -> None:
