@@ -107,8 +107,9 @@ async def test_the_order_of_routes_decides_whatever_they_begin_with() -> None:
 
 
 async def test_what_no_route_takes_is_answered_by_the_router() -> None:
-    router = router_of([route("/a", "a")])
-    for path, method, root in [*product(("/a", "/b"), ("GET", "POST"), ("", "/root")), ("/root/a", "GET", "/root")]:
+    router = router_of([route("/a", "a"), route("/{x}", "any")])
+    asked = ("/a", "/b", "/a\n", "/b/c")
+    for path, method, root in [*product(asked, ("GET", "POST"), ("", "/root")), ("/root/a", "GET", "/root")]:
         scope = {"root_path": root}
         mine = await answered(RouteIndex(router), scope_of(path, method, **scope))
         assert mine == await answered(router, scope_of(path, method, **scope)), (path, method, root)
