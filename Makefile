@@ -20,6 +20,8 @@ BESIDE := -j 2
 unexport PYTHONDONTWRITEBYTECODE
 # By another name: make runs a line with its own name also where it is asked what it would do (-n), and this one installs.
 SAME_MAKE := $(MAKE)
+# An interruption may leave half of a package, which would be taken for a whole one: then the environment is made anew.
+BEGIN_INSTALLING = { test ! -e $(VENV)/installing || $(PYTHON) -m venv --clear $(VENV); } && touch $(VENV)/installing
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready system
@@ -125,8 +127,10 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python cannot make virtual environments: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
+	@$(BEGIN_INSTALLING)
 	$(BIN)/python scripts/install_packages.py requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@rm $(VENV)/installing
 	@touch $@
 
 $(COMPILED): $(CATALOGUES) | $(VENV)/run.stamp
@@ -134,6 +138,8 @@ $(COMPILED): $(CATALOGUES) | $(VENV)/run.stamp
 	@touch $(COMPILED)
 
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml src/sso/__init__.py | $(BIN)/python
+	@$(BEGIN_INSTALLING)
 	$(BIN)/python scripts/install_packages.py requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
+	@rm $(VENV)/installing
 	@touch $@ $(VENV)/run.stamp

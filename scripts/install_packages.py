@@ -27,6 +27,9 @@ MAX_PIPS = 4
 """More do not make it faster: each takes half a second to start, and the packages come from one place."""
 UV_LOCK = Path(__file__).parents[1] / "requirements/uv.txt"
 UV = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+UV += ["--python", sys.executable, "--no-config"]
+VARIABLES_OF_UV = {"UV_CACHE_DIR", "UV_NO_CACHE"}
+"""Of uv's variables that are set already, these are kept. Others choose another Python, other places or links."""
 
 LEVELS = ("global", "install", ":env:")
 """The sections of pip's configuration that it reads when it installs: a later one wins."""
@@ -102,10 +105,12 @@ def with_uv(lock: Path) -> None:
         subprocess.CalledProcessError: uv cannot be installed, or could not install everything.
         OSError: uv cannot be started.
     """
-    listed = subprocess.run(CONFIGURATION, check=True, capture_output=True, text=True)  # noqa: S603
+    plain = {name: value for name, value in os.environ.items() if name != "PIP_QUIET"}
+    listed = subprocess.run(CONFIGURATION, check=True, capture_output=True, text=True, env=plain)  # noqa: S603
     variables = hand_over(read_configuration(listed.stdout))
     subprocess.run([*INSTALL, str(UV_LOCK), "--only-binary=:all:"], check=True)  # noqa: S603
-    environment = {**os.environ, **variables, "VIRTUAL_ENV": sys.prefix}
+    mine = {name: value for name, value in os.environ.items() if name[:3] != "UV_" or name in VARIABLES_OF_UV}
+    environment = {**mine, **variables, "VIRTUAL_ENV": sys.prefix}
     # Beside the packages, so that they are links to it and are not copied.
     with tempfile.TemporaryDirectory(dir=sys.prefix) as folder:
         if environment.pop("UV_NO_CACHE", ""):
@@ -113,14 +118,14 @@ def with_uv(lock: Path) -> None:
         subprocess.run([*UV, "-r", str(lock)], check=True, env=environment)  # noqa: S603
 
 
-def with_pips(lock: Path) -> int:
+def with_pips(lock: Path, *options: str) -> int:
     """Install what a lock file names with several pips; return 1 if a package could not be installed."""
     with tempfile.TemporaryDirectory() as folder:
         running = []
         for number, text in enumerate(split(lock.read_text(), min(os.cpu_count() or 1, MAX_PIPS))):
             part = Path(folder, f"{number}.txt")
             part.write_text(text)
-            running.append(subprocess.Popen([*INSTALL, str(part)]))  # noqa: S603
+            running.append(subprocess.Popen([*INSTALL, str(part), *options]))  # noqa: S603
         return int(any([process.wait() for process in running]))
 
 
@@ -135,7 +140,8 @@ def main() -> int:
     except (ValueError, OSError, subprocess.CalledProcessError) as error:
         reason = str(error) if isinstance(error, ValueError) else "uv is not to be had here, or could not"
         print(f"{reason}: pip installs {lock.name}", file=sys.stderr)
-        return with_pips(lock)
+        # uv may have ended half-way through a package, which pip would take for a whole one.
+        return with_pips(lock, "--force-reinstall")
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-VARIABLE = "INSTALLATION"
+VARIABLE = "TESTS_INSTALLATION"
 """The variable of the environment with the path of a file: see scripts/beside_deps.py."""
 PROGRAMS = frozenset({"postgres", "redis", "chromium"})
 """Fixtures that start programs of the system, and parameters of tests that ask for them by name."""

@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 
 def installed():
-    return Path(os.environ["INSTALLATION"]).read_text() == "0"
+    return Path(os.environ["TESTS_INSTALLATION"]).read_text() == "0"
 
 def note(name):
     Path(name).touch()
@@ -207,7 +207,10 @@ def test_an_installation_that_is_killed_is_noticed(tmp_path: Path) -> None:
     install = ["sh", "-c", "read go <go; echo installed; read go <go"]
     text = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import beside_deps; "
     text += f"beside_deps.run([sys.executable, '-c', {PEER!r}], {install})"
-    with subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, stderr=-3) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, stderr=-3,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == b"installed\n"
         installation = Installation(Path((tmp_path / "path").read_text()))
@@ -218,6 +221,27 @@ def test_an_installation_that_is_killed_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(InstallationFailed, match="died"):
             installation.wait()
         (tmp_path / "go").write_text("end\n")  # of what it had started
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_waits_for_the_end_of_the_installation(tmp_path: Path, number: signal.Signals) -> None:
+    os.mkfifo(tmp_path / "go")
+    install = ["sh", "-c", "trap '' INT TERM; echo installing; read go <go; : >installed"]
+    text = f"import sys, signal; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import beside_deps; "
+    text += "signal.signal(signal.SIGTERM, signal.default_int_handler); "
+    text += f"beside_deps.run(['sleep', '600'], {install})"
+    with subprocess.Popen(
+        [sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, stderr=-3,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"installing\n"
+        process.send_signal(number)
+        assert process.stdout.readline().startswith(b"Waiting for the end")
+        (tmp_path / "go").write_text("end\n")
+        assert process.wait(60) != 0
+    assert (tmp_path / "installed").exists()
+    assert not list(tmp_path.glob("sso-installation-*"))
 
 
 def test_make_test_runs_beside_the_installation() -> None:

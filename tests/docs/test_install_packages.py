@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires
@@ -42,6 +44,10 @@ def test_a_lock_file_has_every_package_that_another_one_requires(name: str) -> N
                 missing.append(f"{package} requires {one}")
     assert known > len(locked) / 2
     assert not missing
+
+
+def test_uv_installs_into_the_environment_that_runs_the_script() -> None:
+    assert script("install_packages").UV[-3:] == ["--python", sys.executable, "--no-config"]
 
 
 def test_uv_requires_nothing_else() -> None:
@@ -149,7 +155,42 @@ def test_pip_installs_where_uv_cannot(
     installer.put(name, text)
     assert installer.run() == 0
     assert "uv is not to be had here, or could not: pip installs lock.txt" in capfd.readouterr().err
-    assert installer.said("pip").splitlines()[-1].endswith(("0.txt", "did"))
+    assert installer.said("pip").splitlines()[-1].endswith(("0.txt --force-reinstall", "did"))
+
+
+@pytest.mark.parametrize("name", ["UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_LINK_MODE", "UV_INDEX", "UV_CONFIG_FILE"])
+def test_what_else_uv_is_told_changes_nothing(installer: Installer, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert installer.run() == 0
+    assert name not in json.loads(installer.said("uv"))
+
+
+def test_pip_says_what_it_is_told_however_quiet_it_is(installer: Installer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_QUIET", "3")
+    installer.put("CONFIGURATION", "assert 'PIP_QUIET' not in os.environ")
+    assert installer.run() == 0
+    assert "UV_DEFAULT_INDEX" not in json.loads(installer.said("uv"))
+
+
+def test_make_makes_an_environment_anew_whose_installation_was_interrupted(tmp_path: Path) -> None:
+    """uv and pip take half of a package, which an interruption leaves, for a whole one."""
+    for name in ("Makefile", "pyproject.toml", "requirements/dev.txt", "src/sso/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/install_packages.py").write_text("raise SystemExit(1)")
+    old, new = tmp_path / ".venv/old", [shutil.which("make") or "make", ".venv/dev.stamp", "PIP=true"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    assert subprocess.run(new, cwd=tmp_path, env=environment, capture_output=True, check=False).returncode != 0
+    old.touch()
+    (tmp_path / "scripts/install_packages.py").write_text("")
+    assert subprocess.run(new, cwd=tmp_path, env=environment, capture_output=True, check=False).returncode == 0
+    assert not old.exists()
+    assert not (tmp_path / ".venv/installing").exists()
+    old.touch()
+    (tmp_path / ".venv/dev.stamp").unlink()
+    assert subprocess.run(new, cwd=tmp_path, env=environment, capture_output=True, check=False).returncode == 0
+    assert old.exists(), "one that was whole is kept"
 
 
 def test_a_lock_file_without_packages_is_an_error(installer: Installer) -> None:
