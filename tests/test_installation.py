@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import IO, cast
 
 import pytest
 from tests.docs.scripts import ROOT, script
@@ -202,17 +202,25 @@ def test_an_installation_that_fails_is_an_error_of_the_whole(install: int, code:
     assert script("beside_deps").run(["true"], ["sh", "-c", f"exit {install}"]) == code
 
 
+@contextmanager
+def beside(command: list[str], install: list[str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Run a command beside an installation in a process of its own, and yield that and what it prints."""
+    text = f"import sys, signal; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import beside_deps; "
+    text += "signal.signal(signal.SIGTERM, signal.default_int_handler); "
+    text += f"beside_deps.run({command!r}, {install!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", text], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(folder)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        yield process, process.stdout
+
+
 def test_an_installation_that_is_killed_is_noticed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     install = ["sh", "-c", "read go <go; echo installed; read go <go"]
-    text = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import beside_deps; "
-    text += f"beside_deps.run([sys.executable, '-c', {PEER!r}], {install})"
-    with subprocess.Popen(
-        [sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, stderr=-3,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"installed\n"
+    with beside([sys.executable, "-c", PEER], install, tmp_path) as (process, printed):
+        assert printed.readline() == b"installed\n"
         installation = Installation(Path((tmp_path / "path").read_text()))
         assert not installation.has_ended()
         process.send_signal(signal.SIGKILL)
@@ -227,17 +235,10 @@ def test_an_installation_that_is_killed_is_noticed(tmp_path: Path) -> None:
 def test_an_interrupted_run_waits_for_the_end_of_the_installation(tmp_path: Path, number: signal.Signals) -> None:
     os.mkfifo(tmp_path / "go")
     install = ["sh", "-c", "trap '' INT TERM; echo installing; read go <go; : >installed"]
-    text = f"import sys, signal; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import beside_deps; "
-    text += "signal.signal(signal.SIGTERM, signal.default_int_handler); "
-    text += f"beside_deps.run(['sleep', '600'], {install})"
-    with subprocess.Popen(
-        [sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, stderr=-3,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"installing\n"
+    with beside(["sleep", "600"], install, tmp_path) as (process, printed):
+        assert printed.readline() == b"installing\n"
         process.send_signal(number)
-        assert process.stdout.readline().startswith(b"Waiting for the end")
+        assert printed.readline().startswith(b"Waiting for the end")
         (tmp_path / "go").write_text("end\n")
         assert process.wait(60) != 0
     assert (tmp_path / "installed").exists()

@@ -11,7 +11,8 @@ import inspect
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,24 @@ async def until(condition: Callable[[], object | Awaitable[object]], seconds: fl
             if found:
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def turns_of_others() -> Iterator[Callable[[], int]]:
+    """Yield how often another task of the event loop has had its turn since then."""
+    turns = 0
+
+    async def take() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.get_running_loop().create_task(take())
+    try:
+        yield lambda: turns
+    finally:
+        task.cancel()
 
 
 def wait_until(

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.conftest import settings_for
 from tests.databases import new_database
-from tests.waiting import until
+from tests.waiting import turns_of_others, until
 
 from sso.platform.db import (
     Database,
@@ -558,18 +558,9 @@ async def test_a_rollback_takes_what_was_fetched_from_the_objects(db: Database) 
 
 
 async def test_many_fetched_statements_let_others_run(db: Database) -> None:
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with db.read() as session:
         await fetch(session, NAMES)
-        task, turns = asyncio.create_task(others()), 0
-        for _ in range(FETCHES_IN_A_ROW * 4):
-            await fetch(session, NAMES)
-        task.cancel()
-    assert turns >= 4
+        with turns_of_others() as turns:
+            for _ in range(FETCHES_IN_A_ROW * 4):
+                await fetch(session, NAMES)
+            assert turns() >= 4

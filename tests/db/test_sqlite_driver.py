@@ -30,6 +30,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.conftest import settings_for
+from tests.waiting import turns_of_others
 
 from sso.platform.db import Database, DatabaseUnavailable, sqlite_driver
 from sso.platform.db.sqlite import MAX_CHANGES
@@ -157,19 +158,10 @@ async def test_many_short_statements_let_others_run(
     connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_driver, "monotonic", itertools.count(monotonic()).__next__)  # a second at each look
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(others())
-    for _ in range(20):
-        await connection.execute(READ)
-    task.cancel()
-    assert turns >= 20
+    with turns_of_others() as turns:
+        for _ in range(20):
+            await connection.execute(READ)
+        assert turns() >= 20
 
 
 async def test_the_commit_of_a_large_transaction_is_a_message_to_the_thread(

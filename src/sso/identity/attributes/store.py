@@ -11,7 +11,7 @@ from sqlalchemy import ScalarSelect, bindparam, delete, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
-from sso.platform.db import delete_batch, fetch, fetch_objects, insert_for, table_of
+from sso.platform.db import delete_batch, fetch, fetch_object, insert_for, table_of
 
 KEPT_DECLARATIONS = 50
 """How many declarations are kept."""
@@ -33,7 +33,7 @@ _NEWEST = select(_declarations).order_by(_declarations.c.id.desc()).limit(1)
 
 async def newest_declaration(session: AsyncSession) -> AttributeDeclaration | None:
     """Return the declaration in effect."""
-    return next(iter(await fetch_objects(session, AttributeDeclaration, _NEWEST)), None)
+    return await fetch_object(session, AttributeDeclaration, _NEWEST)
 
 
 async def add_declaration(session: AsyncSession, declaration: AttributeDeclaration) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.identity.groups.models import Group, GroupAncestor, Membership, RoleAssignment, UnitAdministrator
 from sso.identity.users.models import User
-from sso.platform.db import fetch, fetch_objects, not_ended, table_of, valid_at
+from sso.platform.db import fetch, fetch_object, not_ended, table_of, valid_at
 
 MAX_DEPTH = 16
 """How many units may stand above one another, the top unit included."""
@@ -75,12 +75,12 @@ async def lock_tree(session: AsyncSession) -> None:
 
 async def get(session: AsyncSession, group_id: uuid.UUID) -> Group | None:
     """Return a unit or group as it is now."""
-    return next(iter(await fetch_objects(session, Group, _GET, {"group_id": group_id}, renew=True)), None)
+    return await fetch_object(session, Group, _GET, {"group_id": group_id}, renew=True)
 
 
 async def of_code(session: AsyncSession, code: str) -> Group | None:
     """Return the unit or group with a code."""
-    return next(iter(await fetch_objects(session, Group, _OF_CODE, {"code": code})), None)
+    return await fetch_object(session, Group, _OF_CODE, {"code": code})
 
 
 async def of_codes(session: AsyncSession, codes: Collection[str]) -> dict[str, Group]:

@@ -36,6 +36,7 @@ from sso.platform.db import (
     delete_batch,
     each_of,
     fetch,
+    fetch_object,
     fetch_objects,
     lock_rows,
     make_object,
@@ -443,7 +444,7 @@ async def erase(session: AsyncSession, user_id: uuid.UUID, now: datetime) -> Non
 
 async def lock_user(session: AsyncSession, user_id: uuid.UUID) -> User | None:
     """Lock a user until the transaction ends, and return the current row."""
-    return next(iter(await fetch_objects(session, User, _LOCK_USER, {"user_id": user_id}, renew=True)), None)
+    return await fetch_object(session, User, _LOCK_USER, {"user_id": user_id}, renew=True)
 
 
 async def invalidate_sign_ins(session: AsyncSession, user_id: uuid.UUID) -> None:

@@ -6,7 +6,7 @@ Knows no domain: no tables but the version counters and the runs of the jobs liv
 from sso.platform.db.base import INSERTS, Base, InsertFor, Json, UtcDateTime, index_where, insert_for, new_id, table_of
 from sso.platform.db.batches import count_roughly, delete_batch
 from sso.platform.db.database import Database, DatabaseUnavailable, TransactionConflict, TransactionLost
-from sso.platform.db.fetch import each_of, fetch, fetch_objects, make_object, one_of, run_bridged
+from sso.platform.db.fetch import each_of, fetch, fetch_object, fetch_objects, make_object, one_of, run_bridged
 from sso.platform.db.job_runs import JobRun
 from sso.platform.db.locks import lock_rows
 from sso.platform.db.prepared import Executor, Work, session_of
@@ -31,6 +31,7 @@ __all__ = [
     "delete_batch",
     "each_of",
     "fetch",
+    "fetch_object",
     "fetch_objects",
     "index_where",
     "insert_for",

@@ -63,8 +63,7 @@ class PlannedSession(AsyncSession):
         held = None if populate_existing else maker.held(self, key)
         if held is not None:
             return held
-        objects = await fetch_objects(self, entity, maker.by_key, each_of("key", key), renew=populate_existing)
-        return objects[0] if objects else None
+        return await fetch_object(self, entity, maker.by_key, each_of("key", key), renew=populate_existing)
 
     async def commit(self) -> None:
         """Commit, and return the connection."""
@@ -160,6 +159,18 @@ async def fetch_objects(
         return list((await session.execute(whole, values)).scalars())
     maker = _maker(model)
     return [maker.make(session, row, renew=renew) for row in await fetch(session, statement, values)]
+
+
+async def fetch_object(
+    session: AsyncSession,
+    model: type[Model],
+    statement: SelectStatement,
+    values: Values = NOTHING,
+    *,
+    renew: bool = False,
+) -> Model | None:
+    """Return the first of the objects of :func:`fetch_objects`, which has the same arguments, or None."""
+    return next(iter(await fetch_objects(session, model, statement, values, renew=renew)), None)
 
 
 def make_object(session: AsyncSession, model: type[Model], columns: ResultRow) -> Model:

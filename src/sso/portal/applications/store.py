@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso.clients.models import Application, ApplicationNote
-from sso.platform.db import fetch_objects, table_of
+from sso.platform.db import fetch_object, table_of
 
 _applications = table_of(Application)
 _LOCK = (
@@ -26,7 +26,7 @@ _NOTES = (
 async def lock_application(session: AsyncSession, application_id: str) -> Application | None:
     """Return an application as it is now, which nobody else changes until the transaction ends."""
     values = {"application_id": application_id}
-    return next(iter(await fetch_objects(session, Application, _LOCK, values, renew=True)), None)
+    return await fetch_object(session, Application, _LOCK, values, renew=True)
 
 
 async def page_of_applications(

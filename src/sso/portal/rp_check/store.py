@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.models import RelyingPartyCheck
-from sso.platform.db import fetch, fetch_objects, table_of
+from sso.platform.db import fetch, fetch_object, table_of
 from sso.platform.security.encryption import CannotDecrypt, SecretBox
 from sso.portal.rp_check.fake_provider import MINUTES, Play
 
@@ -27,13 +27,13 @@ async def running_check(session: AsyncSession, application_id: str) -> RelyingPa
     """Return the check of an application that is running now."""
     since = clock.now() - timedelta(minutes=MINUTES)
     values = {"application_id": application_id, "since": since}
-    return next(iter(await fetch_objects(session, RelyingPartyCheck, _RUNNING_CHECK, values)), None)
+    return await fetch_object(session, RelyingPartyCheck, _RUNNING_CHECK, values)
 
 
 async def last_check(session: AsyncSession, application_id: str) -> RelyingPartyCheck | None:
     """Return the check of an application that was begun last."""
     values = {"application_id": application_id}
-    return next(iter(await fetch_objects(session, RelyingPartyCheck, _LAST_CHECK, values)), None)
+    return await fetch_object(session, RelyingPartyCheck, _LAST_CHECK, values)
 
 
 def encrypted_play(box: SecretBox, play: Play) -> bytes:
