@@ -34,14 +34,14 @@ MAX_OF_ACCOUNT: dict[Purpose, int] = {"sign_in": 50, "contact": 10, "try": 10, "
 nobody may push out somebody else's; they are limited by network."""
 _PURPOSE = "ceremony"
 _flows = table_of(PendingFlow)
-_COUNT_ATTEMPT = (
-    update(_flows)
-    .where(_flows.c.token_hash == bindparam("flow"), _flows.c.attempts < bindparam("maximum"))
-    .values(attempts=_flows.c.attempts + 1)
-    .returning(_flows.c.attempts)
-)
 _f = _flows.c
 _MINE = _f.token_hash == bindparam("flow")
+_COUNT_ATTEMPT = (
+    update(_flows)
+    .where(_MINE, _f.attempts < bindparam("maximum"))
+    .values(attempts=_f.attempts + 1)
+    .returning(_f.attempts)
+)
 
 
 @dataclass(slots=True)
