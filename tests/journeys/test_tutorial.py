@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from tests.docs.scripts import ROOT, script
 from tests.journeys.conftest import Demo, free_ports
 from tests.waiting import wait_for
@@ -115,6 +116,44 @@ async def use_the_program(page: Page, demo: Demo, port: str) -> None:
     await expect(shop.get_by_text(signed_out)).to_be_visible(timeout=PATIENCE_MS)
     await page.goto(f"{demo.issuer}/developer")
     await expect(page.locator("#password")).to_be_visible(timeout=PATIENCE_MS)
+
+
+async def test_the_first_sign_in_is_noticed_after_an_early_download_and_answers_that_fail(
+    demo: Demo, chromium: Browser
+) -> None:
+    """A download ends the loading of its page: scripts that wait for the end of the loading never run."""
+    context = await chromium.new_context(locale="en-GB", accept_downloads=True)
+    page = await context.new_page()
+    await sign_in(page, demo)
+    await page.clock.install()
+    await page.goto(f"{demo.issuer}/developer/new")
+    await page.fill("#client_name", "Unduh Dulu")
+    await page.fill("#redirect_uri", "http://localhost:3000/callback")
+    answers = [
+        lambda route: route.fulfill(status=200, content_type="text/html", body="<p>Sign in first.</p>"),
+        lambda route: route.fulfill(status=429, json={"at": None}),
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=200, json={"at": "2026-11-28T12:00:00+00:00"}),
+    ]
+    asked = asyncio.Semaphore(0)
+
+    async def answer(route: Route) -> None:
+        await answers.pop(0)(route)
+        asked.release()
+
+    await page.route("**/first-sign-in", answer)
+    await page.route("**/enhance*.js", lambda _: None)  # it keeps loading
+    await page.get_by_role("button", name=chosen("3")[1]).click(no_wait_after=True)
+    async with page.expect_download():
+        await page.get_by_role("button", name=chosen("4")[0], exact=True).click(no_wait_after=True)
+    arrived = page.get_by_text(chosen("5")[1])
+    for _ in range(3):
+        await page.clock.run_for(3000)
+        await asyncio.wait_for(asked.acquire(), PATIENCE_MS / 1000)
+        await expect(arrived).to_be_hidden()
+    await page.clock.run_for(3000)
+    await expect(arrived).to_be_visible()
+    await context.close()
 
 
 async def test_labels_of_the_tutorial_are_labels_of_pages() -> None:

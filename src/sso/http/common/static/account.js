@@ -48,11 +48,12 @@
     const fill = async () => {
       const asked = new URLSearchParams(fields.map((name) => [name, address.elements[name].value]));
       const answer = await fetch(`${address.dataset.regions}?${asked}`).catch(() => null);
-      if (!answer || !answer.ok || answer.redirected) {
+      const found = answer && answer.ok && !answer.redirected && (await answer.json().catch(() => null));
+      if (!found) {
         button.hidden = false;
         return;
       }
-      for (const [name, names] of Object.entries(await answer.json())) {
+      for (const [name, names] of Object.entries(found)) {
         const options = names.map((text) => {
           const option = document.createElement("option");
           option.value = text;

@@ -1,13 +1,21 @@
 // The page notices the first sign-in by itself. Without this file, a link checks.
+// It is loaded before the page is shown, and starts by a timer: whoever downloads a file while the page is still loading
+// ends the loading, and with it every script and event that waits for its end.
 (() => {
-  const notice = document.querySelector("[data-watch]");
-  if (!notice) return;
   let left = 200;
+  const look = async (url) => {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(10000) });
+    return answer.ok && (await answer.json()).at;
+  };
   const ask = async () => {
-    left -= 1;
+    const notice = document.querySelector("[data-watch]");
+    if (!notice) {
+      if (document.readyState !== "complete") setTimeout(ask, 100);
+      return;
+    }
     if (document.visibilityState === "visible") {
-      const answer = await fetch(notice.dataset.watch).catch(() => null);
-      if (answer && answer.ok && (await answer.json()).at) {
+      left -= 1;
+      if (await look(notice.dataset.watch).catch(() => null)) {
         notice.querySelector(".arrived").hidden = false;
         notice.querySelector(".waiting").hidden = true;
         return;
@@ -15,5 +23,5 @@
     }
     if (left > 0) setTimeout(ask, 3000);
   };
-  ask();
+  setTimeout(ask);
 })();

@@ -36,10 +36,9 @@
         second: field.dataset.second,
         name: named ? named.value : field.dataset.person,
       });
-      const answer = await fetch("/password-strength", { method: "POST", body });
-      if (!answer.ok) return;
-      const found = await answer.json();
-      if (!field.value || missing() > 0) return;
+      const answer = await fetch("/password-strength", { method: "POST", body }).catch(() => null);
+      const found = answer && answer.ok && (await answer.json().catch(() => null));
+      if (!found || !field.value || missing() > 0) return;
       const text = found.missing ? field.dataset.missing.replace("{n}", found.missing) : words[found.score];
       tell(text, found.missing ? Math.min(found.score, 1) : found.score);
       live.textContent = text;
