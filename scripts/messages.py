@@ -21,7 +21,7 @@ from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
 
-from sso.cli import command_line
+from sso.cli import COMMANDS, command_line
 from sso.cli.language import help_messages
 
 LOCALES = Path(__file__).resolve().parent.parent / "src/sso/http/common/locale"
@@ -50,7 +50,8 @@ def found_messages() -> frozenset[tuple[str, str | tuple[str, ...]]]:
 @cache
 def used_messages() -> frozenset[str | tuple[str, ...]]:
     """Return every message of the pages, the code and the help of commands."""
-    return frozenset(message for _, message in found_messages()) | help_messages(typer.main.get_command(command_line()))
+    program = typer.main.get_command(command_line())
+    return frozenset(message for _, message in found_messages()) | help_messages(program, COMMANDS.values())
 
 
 def updated(path: Path) -> tuple[bytes, list[str], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from starlette.routing import Route
@@ -44,6 +45,17 @@ def test_an_arrow_that_others_imply_is_left_out_of_the_picture() -> None:
     for name, targets in graph.items():
         reached = picture._reached({start: {end for begin, end in drawn if begin == start} for start in graph}, name)
         assert targets - picture.FOUNDATION <= reached, name
+
+
+def test_files_do_not_import_each_other_in_a_circle() -> None:
+    """Imports within functions and for types count, too."""
+    picture = script("picture")
+    files = picture.modules()
+    graph = {}
+    for name, file in files.items():
+        targets = (target if target in files else target.rpartition(".")[0] for target in picture.imports(file))
+        graph[name] = {target for target in targets if target and target != name}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_every_package_is_described() -> None:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from sso.cas.parameters import TICKET_PREFIX, Login
 from sso.clients.registry import Client, Registry
-from sso.oidc.authorize.request import AuthorizationRequest, PageError, check_request
+from sso.oidc.authorize.authorization_request import AuthorizationRequest, PageError
+from sso.oidc.authorize.request import check_request
 from sso.oidc.authorize.response import AuthorizationResponse, response_mode
 from sso.oidc.grants.front_channel import FrontChannel
 from sso.oidc.requests import ProtocolRequest

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sso.cli import COMMANDS
 from sso.messages import N_, _
 
 OF_THE_LIBRARY = (
@@ -138,11 +137,16 @@ def translate_help(command: Any) -> None:
                 described.help = _(unwrapped(text))
 
 
-def help_messages(command: Any) -> set[str]:
-    """Return the help of a command, of its options, and of all commands below it, for the message catalogues."""
+def help_messages(command: Any, listed: Iterable[str]) -> set[str]:
+    """Return the help of a command, of its options, and of all commands below it, for the message catalogues.
+
+    Args:
+        command: the program.
+        listed: the texts of commands, of which the list of commands shows the first paragraph.
+    """
     described = [entry for part in _parts(command) for entry in (part, *part.params)]
     texts = {unwrapped(text) for entry in described if (text := getattr(entry, "help", None))}
-    return texts | {text.partition("\n\n")[0] for text in map(unwrapped, COMMANDS.values())}
+    return texts | {text.partition("\n\n")[0] for text in map(unwrapped, listed)}
 
 
 def unwrapped(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,24 +13,9 @@ from sso.cli.common import Json, complain, group, print_json
 from sso.messages import _
 
 if TYPE_CHECKING:
-    from sso.cli.setup_steps import Installation
+    from sso.cli.setup_steps import Answers, Installation
 
 app = group()
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What was said on the command line; empty: it is asked, or stays as it is."""
-
-    issuer: str = ""
-    database_url_file: str = ""
-    smtp_url_file: str = ""
-    mail_from: str = ""
-    test_mail: str = ""
-    name: str = ""
-    email: str = ""
-    username: str = ""
-    applications: str = ""
 
 
 def setup(
@@ -63,6 +47,7 @@ def setup(
     Secrets are typed without being shown, or read from a file.
     """
     from sso.cli.dialogue import Dialogue
+    from sso.cli.setup_steps import Answers
 
     if not yes and not sys.stdin.isatty():
         _wrong(_("There is no terminal to ask questions at. Use --yes, with options or variables for the answers."))

@@ -22,11 +22,25 @@ from sso.settings.reference import masked
 
 if TYPE_CHECKING:
     from sso.accounts.services import AccountActions
-    from sso.cli.setup import Answers
     from sso.setup.links import NewAdministrator
 
 SECRET_BYTES = 48
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was said on the command line; empty: it is asked, or stays as it is."""
+
+    issuer: str = ""
+    database_url_file: str = ""
+    smtp_url_file: str = ""
+    mail_from: str = ""
+    test_mail: str = ""
+    name: str = ""
+    email: str = ""
+    username: str = ""
+    applications: str = ""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 from sso.clients.registry import Client, Registry
 from sso.clients.services import HasRegistry
 from sso.identity.sessions.store import ClientSession
-from sso.oidc.authorize.request import PageError
+from sso.oidc.authorize.authorization_request import PageError
 from sso.oidc.id_token_hint import read_hint
 from sso.oidc.requests import with_parameters
 from sso.oidc.services import HasSubjects

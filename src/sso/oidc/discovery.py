@@ -10,7 +10,8 @@ import orjson
 from sso.clients.metadata import OIDC_SCOPES
 from sso.clients.profiles import RESPONSE_TYPES, UNSIGNED_ID_TOKENS, UNSIGNED_REQUESTS, permitted
 from sso.identity.authn.assurance import ACR_VALUES
-from sso.oidc.authorize.request import DISPLAYS, prompts
+from sso.oidc.authorize.authorization_request import DISPLAYS
+from sso.oidc.authorize.request import prompts
 from sso.oidc.authorize.response import RESPONSE_MODES
 from sso.oidc.claims import claims_supported
 from sso.oidc.server import ProviderServer

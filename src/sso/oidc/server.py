@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from authlib.oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import BaseGrant, InvalidRequestError, OAuth2Error
 
 from sso.clients.registry import Client
+from sso.oidc.authorize.authorization_request import AuthorizationRequest
 from sso.oidc.device.service import DeviceAuthorizationEndpoint
 from sso.oidc.grants.authorization_code import AuthorizationCodeGrant, S256Challenge
 from sso.oidc.grants.client_credentials import ClientCredentialsGrant
@@ -25,19 +26,12 @@ from sso.oidc.token.introspection import IntrospectionEndpoint
 from sso.oidc.token.revocation import RevocationEndpoint
 from sso.platform.db import Work
 
-if TYPE_CHECKING:
-    from sso.oidc.authorize.request import AuthorizationRequest
-
-    CheckCasRequest = Callable[
-        ["ProviderServer", Client, str, list[tuple[str, str]]],
-        AuthorizationRequest,
-    ]
-
 # Authlib logs issued tokens at DEBUG. They never belong in a log, whatever its level.
 logging.getLogger("authlib").setLevel(logging.WARNING)
 
 Result = TypeVar("Result")
 Extension = Callable[[BaseGrant], object]
+CheckCasRequest = Callable[["ProviderServer", Client, str, list[tuple[str, str]]], AuthorizationRequest]
 """Adds a check to a grant."""
 _USED_BY_ONE_STATEMENT = frozenset({RefreshTokenGrant.GRANT_TYPE, AuthorizationCodeGrant.GRANT_TYPE})
 _OF_REGISTRATION = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_target"})

@@ -21,7 +21,7 @@ from sso.identity.sessions import store as sessions
 from sso.identity.sessions.store import ActiveSession
 from sso.identity.users.store import Person
 from sso.oidc.authorize import request as flow
-from sso.oidc.authorize.request import AuthorizationRequest
+from sso.oidc.authorize.authorization_request import AuthorizationRequest
 from sso.oidc.authorize.signed_in import SignedIn
 from sso.oidc.services import HasIdle, HasSubjects
 from sso.platform.db import Executor, run_bridged

@@ -13,8 +13,8 @@ from sso.accounts.sign_in.current_account import (
 from sso.accounts.sign_in.services import SignInServices
 from sso.errors import Refusal
 from sso.oidc.authorize import stored as stored_requests
+from sso.oidc.authorize.authorization_request import AuthorizationRequest
 from sso.oidc.authorize.decision import Progress
-from sso.oidc.authorize.request import AuthorizationRequest
 from sso.oidc.authorize.stored import WaitingRequest
 from sso.platform.visitor import Visitor
 

@@ -11,7 +11,8 @@ from sso.http.common.forms import form_pairs, query_pairs
 from sso.http.common.late_routes import new_router
 from sso.http.sign_in.authorize import begin
 from sso.http.sign_in.page_request import without_form
-from sso.oidc.authorize.request import AuthorizationRequest, PageError, with_news
+from sso.oidc.authorize.authorization_request import AuthorizationRequest, PageError
+from sso.oidc.authorize.request import with_news
 
 router = new_router()
 

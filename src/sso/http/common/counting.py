@@ -10,7 +10,7 @@ from sso.clients.metadata.types import GrantType
 from sso.clients.models import SANDBOX_END
 from sso.clients.registry import Client, Registry
 from sso.logs import note, noted
-from sso.oidc.authorize.request import PageError, RedirectError
+from sso.oidc.authorize.authorization_request import PageError, RedirectError
 from sso.oidc.requests import Answer, ProtocolRequest
 from sso.oidc.token.client_auth import client_named_by
 from sso.platform.metrics import Usage

@@ -13,7 +13,7 @@ from sso.clients.registry import Client
 from sso.http.common.cookies import read_cookie
 from sso.http.common.state import site_of
 from sso.oidc.authorize import stored as stored_requests
-from sso.oidc.authorize.request import AuthorizationRequest, PageError, RedirectError
+from sso.oidc.authorize.authorization_request import AuthorizationRequest, PageError, RedirectError
 from sso.oidc.device.service import normal_user_code
 
 MAX_CLIENT_CHARS, MAX_THEN_CHARS, MAX_USER_CODE_CHARS = 100, 2000, 40

@@ -32,7 +32,8 @@ from sso.http.common.responses import answer_form, json_error, problem_response
 from sso.http.common.state import site_of
 from sso.http.common.visitor import visitor_of
 from sso.identity.users.store import roles_of
-from sso.oidc.authorize.request import PageError, RedirectError, error_answer
+from sso.oidc.authorize.authorization_request import PageError, RedirectError
+from sso.oidc.authorize.request import error_answer
 from sso.platform.db import DatabaseUnavailable
 
 _SAFE_IN_URLS = "-._~:/?#[]@!$&'()*+,;=%"

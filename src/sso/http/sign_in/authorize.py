@@ -20,7 +20,7 @@ from sso.http.sign_in.finish import proceed, refuse
 from sso.http.sign_in.page_request import PageRequest, without_form
 from sso.http.sign_in.pages import request_address
 from sso.oidc.authorize import request as flow
-from sso.oidc.authorize.request import AuthorizationRequest
+from sso.oidc.authorize.authorization_request import AuthorizationRequest
 from sso.oidc.authorize.stored import client_of_token
 
 router = new_router()

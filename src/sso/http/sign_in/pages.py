@@ -20,7 +20,7 @@ from sso.http.sign_in.page_request import PageRequest
 from sso.http.sign_in.requested_data import permissions_digest, requested_items
 from sso.http.sign_in.texts import NOT_ALLOWED_TEXTS, SESSION_END_TEXTS, WAIT
 from sso.identity.users.store import Person
-from sso.oidc.authorize.request import AuthorizationRequest
+from sso.oidc.authorize.authorization_request import AuthorizationRequest
 from sso.oidc.demands import Demand
 
 MAX_TYPED_CHARS = 254

@@ -134,10 +134,11 @@ def meanings(text: str) -> tuple[NormalIdentifier, ...]:
             possible.append(normalise_as(kind, text))
     digits = re.sub("[ ().-]", "", text)
     if any(meaning.kind == "phone" for meaning in possible) and digits.isdigit() and digits.startswith(_INTERNATIONAL):
-        with suppress(ValueError):
-            from sso.identity.users import numbering_plans
+        from sso.identity.users import numbering_plans
 
-            possible.append(NormalIdentifier("phone", numbering_plans.parse([digits])[0]))
+        number = numbering_plans.parse([digits])
+        if number is not None:
+            possible.append(NormalIdentifier("phone", number[0]))
     printed = _NIP_PRINTED.fullmatch(text.strip())
     if printed:
         possible.append(NormalIdentifier("username", "".join(printed.groups(""))))
@@ -281,7 +282,10 @@ def _phone(value: str) -> NormalIdentifier:
     international = ["+" + digits.removeprefix("00")] if not plus and digits.startswith(_INTERNATIONAL) else []
     from sso.identity.users import numbering_plans
 
-    e164, valid = numbering_plans.parse([*international, plus + digits])
+    number = numbering_plans.parse([*international, plus + digits])
+    if number is None:
+        raise ValueError(NOT_A_NUMBER)
+    e164, valid = number
     warnings = () if valid else ("this is not a valid phone number: it cannot be marked as verified",)
     return NormalIdentifier("phone", f"{e164};ext={extension}" if extension else e164, warnings, valid)
 

@@ -9,8 +9,6 @@ from contextlib import suppress
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from sso.identity.users.identifiers import NOT_A_NUMBER
-
 E164_CHARS = 16
 """A plus sign and 15 digits."""
 _REGION = "ID"
@@ -36,28 +34,22 @@ def takes_sms(number: str) -> bool:
         return False
 
 
-def parse(spellings: Sequence[str]) -> tuple[str, bool]:
+def parse(spellings: Sequence[str]) -> tuple[str, bool] | None:
     """Return a number in E.164, and whether a numbering plan has it: the first of these spellings that one has, or the
-    last where the numbering plans at least hold it possible.
-
-    Raises:
-        ValueError: where it is none of that.
-    """
+    last where the numbering plans at least hold it possible; None where they do not."""
     for spelling in spellings:
         with suppress(phonenumbers.NumberParseException):
             number = phonenumbers.parse(spelling, _REGION)
-            valid = phonenumbers.is_valid_number(number)
-            if valid:
-                return _e164(number), True
-            if spelling == spellings[-1] and phonenumbers.is_possible_number(number):
-                text = _e164(number)
-                if phonenumbers.parse(text) == number:  # zeros at its beginning would be lost when it is read again
-                    return text, False
-    raise ValueError(NOT_A_NUMBER)
+            text = str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+            if phonenumbers.is_valid_number(number):
+                return (text, True) if len(text) <= E164_CHARS else None
+            if spelling == spellings[-1] and _is_possible(number, text):
+                return text, False
+    return None
 
 
-def _e164(number: phonenumbers.PhoneNumber) -> str:
-    text = str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
-    if len(text) > E164_CHARS:
-        raise ValueError(NOT_A_NUMBER)
-    return text
+def _is_possible(number: phonenumbers.PhoneNumber, text: str) -> bool:
+    """Tell whether a number can exist, and its text in E.164 reads as this number: zeros at its beginning would be
+    lost."""
+    possible = len(text) <= E164_CHARS and phonenumbers.is_possible_number(number)
+    return possible and bool(phonenumbers.parse(text) == number)

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Client
-from sso.oidc.authorize.request import AuthorizationRequest, PageError, RedirectError, check_request, with_news
+from sso.oidc.authorize.authorization_request import AuthorizationRequest, PageError, RedirectError
+from sso.oidc.authorize.request import check_request, with_news
 from sso.oidc.authorize.request_object import PUSHED_PREFIX, RequestObjectRefused, Source, expand
 from sso.oidc.models import PushedRequest
 from sso.oidc.parameters import repeated

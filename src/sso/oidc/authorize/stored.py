@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
 from sso.clients.registry import Client, Registry
+from sso.oidc.authorize.authorization_request import AuthorizationRequest
 from sso.oidc.authorize.decision import Progress
-from sso.oidc.authorize.request import AuthorizationRequest, check_request, with_news
+from sso.oidc.authorize.request import check_request, with_news
 from sso.oidc.authorize.request_object import Source
 from sso.oidc.models import Interaction
 from sso.oidc.parameters import AUTHORIZATION

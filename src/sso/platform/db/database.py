@@ -27,7 +27,7 @@ from sso.platform.db import sqlite
 from sso.platform.db.failures import Failures
 from sso.platform.db.fetch import PlannedSession
 from sso.platform.db.pool import KeepingPool, read_json
-from sso.platform.db.prepared import Answer, Plans, PostgresWork, SqliteWork, Work
+from sso.platform.db.prepared import OUTDATED, Answer, Plans, PostgresWork, SqliteWork, Work
 from sso.settings import Settings
 
 SQLITE_READERS = 4
@@ -36,8 +36,6 @@ CONFLICT_STATES = ("40001", "40P01", "55P03")
 UNPREPARED_STATES = ("26000", "42P05")
 """SQLSTATE values of a statement that is not prepared, or prepared already: the connection is another one than before,
 because a PgBouncer is between that is not known or keeps no prepared statements."""
-OUTDATED = "InvalidCachedStatementError"
-"""The class of the error that a migration causes where it changes what a prepared statement returns."""
 
 
 class DatabaseUnavailable(Refusal):

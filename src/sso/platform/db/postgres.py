@@ -28,8 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util.concurrency import await_
 
-from sso.platform.db.database import OUTDATED
 from sso.platform.db.pool import KeepingPool, read_json
+from sso.platform.db.prepared import OUTDATED
 from sso.settings import DatabaseAddress, Settings
 from sso.settings.database_address import Host
 

@@ -32,6 +32,8 @@ from sso.platform.db.sqlite import CHECKPOINT, has_large_wal, patiently
 Answer = TypeVar("Answer")
 Values = Mapping[str, object]
 _Processor = Callable[[Any], Any] | None
+OUTDATED = "InvalidCachedStatementError"
+"""The class of the error that a migration causes where it changes what a prepared statement returns."""
 OUTDATED_SCHEMA = "OutdatedSchemaCacheError"
 """The class of the error of a type that has changed since the driver read its description."""
 MAX_PLANS = 1000
