@@ -169,7 +169,6 @@ async def opened_provider(settings: Settings, *, begins: bool = False) -> AsyncI
 
 
 def print_json(value: object) -> None:
-    """Print ``value`` as JSON."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 

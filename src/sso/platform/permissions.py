@@ -137,7 +137,7 @@ class PermissionRefused(Exception):
 
 
 def permissions_of(roles: Collection[str]) -> frozenset[str]:
-    """Return the permissions of roles."""
+    """Return every permission that one of the roles gives; a role that does not exist gives none."""
     return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))
 
 

@@ -178,7 +178,7 @@ def _one_apart(left: str, right: str) -> bool:
 
 
 def hosts_of(addresses: Iterable[str]) -> set[str]:
-    """Return the hosts of addresses."""
+    """Return the hosts of URLs; what is no URL has none."""
     hosts = set()
     for address in addresses:
         try:

@@ -93,7 +93,6 @@ class AvailableFactors:
         return next((contact for contact in of_kind if [str(contact.id), contact.lookup] == sent_to), None)
 
     def credential(self, kind: str) -> Credential | None:
-        """Return a credential of a kind."""
         return next((credential for credential in self.credentials if credential.kind == kind), None)
 
 

@@ -55,7 +55,6 @@ class Plan:
 
     @property
     def provider_port(self) -> int:
-        """The port of the provider."""
         return port_of(self.provider)
 
     @property
@@ -74,7 +73,7 @@ class Plan:
 
 
 def port_of(origin: str) -> int:
-    """Return the port of an origin."""
+    """Return the port of an origin: that of its scheme where it names none."""
     parts = urlsplit(origin)
     return parts.port or (443 if parts.scheme == "https" else 80)
 

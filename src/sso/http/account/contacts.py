@@ -142,7 +142,6 @@ async def refused_page(here: OwnVisit, problem: Problem, *, field: str = "", typ
 async def page_of_contacts(
     here: OwnVisit, problem: str = "", status: int = 200, *, field: str = "", typed: str = ""
 ) -> Response:
-    """Return the page of contacts."""
     settings = here.services.settings
     async with here.services.db.read() as session:
         known = await contacts_of(session, here.user.id)

@@ -36,13 +36,11 @@ async def developers_contents(request: Request, settings: CurrentSettings) -> Re
 
 @router.get(HELP + "/developers/{name}")
 async def developers_page(request: Request, name: str, settings: CurrentSettings) -> Response:
-    """One page for developers."""
     return _page(request, settings, "developer", name)
 
 
 @router.get(PICTURES + "{name}")
 async def picture(request: Request, name: str, settings: CurrentSettings) -> Response:
-    """A picture of a page."""
     known = {file.name: file for file in (manual.folder() / "help" / "pictures").glob("*.png")}
     file = known.get(name)
     if settings.help_pages == "none" or file is None:
@@ -53,7 +51,6 @@ async def picture(request: Request, name: str, settings: CurrentSettings) -> Res
 
 @router.get(HELP + "/{name}")
 async def citizens_page(request: Request, name: str, settings: CurrentSettings) -> Response:
-    """One page for citizens."""
     return _page(request, settings, "citizen", name)
 
 

@@ -90,7 +90,6 @@ ProfileFields = Annotated[Sent[ProfileForm], Depends(SentForm(ProfileForm))]
 
 @router.get(PROFILE)
 async def profile_page(here: Here) -> Response:
-    """The profile."""
     return await _page(here, profile_values(here.user))
 
 

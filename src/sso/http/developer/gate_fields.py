@@ -83,7 +83,6 @@ class GateRead:
 
 
 def header_field(name: str) -> str:
-    """Return the name of the field of a header."""
     return f"gate.header {name}"
 
 

@@ -78,7 +78,6 @@ def apache_is_not(text: str) -> str:
 
 
 def php_number(text: str) -> str:
-    """Return a number of PHP."""
     return str(int(text))
 
 

@@ -83,7 +83,6 @@ class SecondFactorForm(FormModel):
 
 @router.get(SECOND_FACTOR)
 async def second_factor_page(page: CurrentPage) -> Response:
-    """The page of a second factor."""
     flow = await recall_second_factor(page.services, page.visitor, page.query.get("c", ""), page.query.get("m", ""))
     return _page(page, flow) if flow is not None else page.failure("expired_interaction", 400)
 

@@ -124,7 +124,6 @@ async def sign_up_page(page: CurrentPage, accounts: Accounts) -> Response:
 
 @router.post(HERE)
 async def sign_up_form(page: CurrentPage, accounts: Accounts) -> Response:
-    """One page of a sign-up."""
     if not page.services.settings.sign_up_kinds:
         return page.failure("not_found", 404)
     if not page.has_browser:

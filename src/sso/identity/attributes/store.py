@@ -88,7 +88,6 @@ async def set_values(
 
 
 async def delete_values(session: AsyncSession, user_id: uuid.UUID, names: Collection[str]) -> None:
-    """Delete values of a user."""
     if names:
         await session.execute(delete(AttributeValue).where(_v.user_id == user_id, _v.name.in_(names)))
 

@@ -33,7 +33,7 @@ IdentityLevel = Literal[
 
 
 def identity_level(*, contact_verified: bool, checked: bool) -> str:
-    """Return the level of an identity."""
+    """Return how surely it is known who a person is: ``checked`` says that an officer saw their identity card."""
     if checked:
         return IDENTITY_COUNTER
     return IDENTITY_CONTACT if contact_verified else IDENTITY_SELF

@@ -166,7 +166,7 @@ class Passkeys:
         self._keys = keys
 
     def challenge(self, browser: str, purpose: str) -> bytes:
-        """Return a challenge for a browser and a purpose."""
+        """Return a random challenge that is valid for one browser and one purpose, and that says when it was made."""
         head = secrets.token_bytes(16) + struct.pack(">Q", clock.timestamp())
         return head + self._mac(self._keys[0], head, browser, purpose)
 

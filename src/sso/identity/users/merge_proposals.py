@@ -36,8 +36,6 @@ MAX_PAGE = 200
 
 
 class MaskedIdentifier(TypedDict):
-    """An identifier, masked."""
-
     kind: str
     value: str
 

@@ -107,8 +107,6 @@ class Credential(Base):
 
 
 class UserRole(Base):
-    """A role of a user."""
-
     __tablename__ = "user_roles"
 
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)

@@ -240,7 +240,7 @@ def encrypt_nik(identifier: Identifier, digits: str, key: bytes, box: SecretBox)
 
 
 def open_nik(identifier: Identifier | store.KnownIdentifier, box: SecretBox) -> str | None:
-    """Return the NIK of an identifier."""
+    """Decrypt the NIK of an identifier; None where the identifier is no NIK."""
     return box.decrypt(identifier.encrypted, NIK).decode() if identifier.encrypted is not None else None
 
 

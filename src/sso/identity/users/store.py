@@ -406,7 +406,6 @@ async def identifiers_of_many(
 
 
 async def replace_roles(session: AsyncSession, user_id: uuid.UUID, roles: Iterable[str]) -> None:
-    """Replace the roles of a user."""
     await session.execute(delete(UserRole).where(UserRole.user_id == user_id))
     session.add_all([UserRole(user_id=user_id, role=role) for role in roles])
     await session.flush()
@@ -620,7 +619,6 @@ async def agreements_of(session: AsyncSession, user_id: uuid.UUID) -> list[Agree
 
 
 async def picture_of(session: AsyncSession, user_id: uuid.UUID) -> Picture | None:
-    """Return the picture of a user."""
     return await session.get(Picture, user_id)
 
 

@@ -6,8 +6,6 @@ from enum import StrEnum
 
 
 class BreakerState(StrEnum):
-    """The state of a breaker."""
-
     CLOSED = "closed"
     OPEN = "open"
 

@@ -240,7 +240,6 @@ class MessageBudgets:
         return await self._first_today("messages-refused", budget)
 
     async def uses(self) -> list[BudgetUse]:
-        """Return the use of each budget."""
         budgets = [budget for channel in self._settings.phone_channels for budget in self._all_of(channel)]
         return [BudgetUse(budget, await self._durable.count(budget.rule.key)) for budget in budgets]
 

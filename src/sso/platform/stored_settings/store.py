@@ -94,6 +94,6 @@ async def newest_change(session: AsyncSession) -> int:
 
 
 async def change_of(session: AsyncSession, name: str, change_id: int) -> SettingChange | None:
-    """Return one change of a setting."""
+    """Return a change, or None where it is not one of this setting."""
     change = await session.get(SettingChange, change_id)
     return change if change is not None and change.name == name else None

@@ -193,7 +193,7 @@ def _kind_for(application: Application | None, client_type: str) -> Kind:
 
 
 def kind_of(application: Application) -> Kind:
-    """Return the kind of an application."""
+    """Return the stored kind as the type of the form."""
     return next(kind for kind in KINDS if kind == application.kind)
 
 

@@ -25,8 +25,6 @@ class Finding:
 
 
 class StoredFinding(TypedDict):
-    """A finding as it is stored."""
-
     case: str
     outcome: str
     detail: str

@@ -37,7 +37,6 @@ async def last_check(session: AsyncSession, application_id: str) -> RelyingParty
 
 
 def encrypted_play(box: SecretBox, play: Play) -> bytes:
-    """Return what is being played, encrypted."""
     return box.encrypt(play.to_json(), _PURPOSE)
 
 
