@@ -66,7 +66,7 @@ _numbers = itertools.count()
 _directories = itertools.count()
 
 
-NEEDS_MUCH = frozenset({"city", "cli", "database", "empty_database", "postgres", "redis", "serve", "sqlite_template"})
+NEEDS_MUCH = frozenset({"city", "cli", "database_kind", "postgres", "redis", "serve", "sqlite_template"})
 """Fixtures with a provider, a database or another server."""
 WHOLE = ("api", "cli", "fuzz", "interop", "journeys")
 """Directories whose tests run the whole program."""
@@ -305,7 +305,9 @@ async def empty_database(request: pytest.FixtureRequest, database_kind: str, tmp
 
 
 @pytest.fixture
-async def migrated_database(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> AsyncIterator[str]:
+async def migrated_database(
+    request: pytest.FixtureRequest, database_kind: str, tmp_path: Path, connections: Connections
+) -> AsyncIterator[str]:
     """The address of a filled database whose schema a test may change."""
     if database_kind == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template")[0], tmp_path / "migrated.db")
