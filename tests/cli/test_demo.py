@@ -1,9 +1,11 @@
-"""The demo ends its sample apps, however it is ended."""
+"""The demo says where it is once it is there, and ends its sample apps, however it is ended."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -43,3 +45,42 @@ def test_a_signal_ends_the_sample_apps_too(number: signal.Signals, monkeypatch: 
         demo._serve(settings, [8000, 8001, 8002], demo._people(), secrets)
     assert len(started) == len(demo.APPS)
     assert all(one.poll() is not None for one in started)
+
+
+class Starting:
+    """A start that can be ended; while it waits, one more port begins to listen."""
+
+    def __init__(self, sockets: list[socket.socket], *, ends: bool = False) -> None:
+        self._silent = iter(sockets)
+        self._ends = ends
+
+    def wait(self, _seconds: float) -> bool:
+        next(self._silent).listen()
+        return self._ends
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[socket.socket]]:
+    """Ports of which none listens yet."""
+    with contextlib.ExitStack() as stack:
+        bound = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for each in bound:
+            each.bind(("127.0.0.1", 0))
+        yield bound
+
+
+def test_addresses_are_printed_when_every_port_listens(
+    sockets: list[socket.socket], capsys: pytest.CaptureFixture[str]
+) -> None:
+    starting = Starting(sockets)
+    demo._announce("here it is", [each.getsockname()[1] for each in sockets], starting)  # type: ignore[arg-type]
+    assert capsys.readouterr().out == "here it is\n"
+    assert next(starting._silent, None) is None, "it waited for the last port"
+
+
+def test_a_start_that_fails_prints_no_addresses(
+    sockets: list[socket.socket], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports = [each.getsockname()[1] for each in sockets]
+    demo._announce("here it is", ports, Starting(sockets, ends=True))  # type: ignore[arg-type]
+    assert capsys.readouterr().out == ""

@@ -18,7 +18,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright, expe
 from tests.journeys.displays import ARTEFACTS
 from tests.ports import free_ports
 from tests.support import QUICK_HASHES
-from tests.waiting import BROWSER_MILLISECONDS, wait_for
+from tests.waiting import BROWSER_MILLISECONDS, wait_for, wait_until
 
 QUIET = [
     "--no-sandbox",
@@ -60,6 +60,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     try:
         for number in range(3):
             wait_for(port + number, process, directory / "log")
+        wait_until(lambda: "Ctrl-C" in (directory / "log").read_text())  # the last line
         text = (directory / "log").read_text()
         passwords = dict(re.findall(r"^  (siti|dimas|ratna|bima|wati) +(\S+)", text, re.M))
         data = directory / "var" / "demo"

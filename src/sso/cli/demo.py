@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Annotated, NoReturn
 
 import typer
@@ -47,6 +49,9 @@ DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
 WRITTEN_PORTS = (8001, 8002)
 APP_SECONDS = 5
 """How long a sample app may take to end before it is killed."""
+START_SECONDS = 20
+"""How long the start waits for its ports before it prints the addresses all the same."""
+LOOK_SECONDS = 0.05
 WORDS = (
     "angin",
     "bambu",
@@ -276,6 +281,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # uvicorn stops in order at SIGTERM
     apps: list[subprocess.Popen[bytes]] = []
+    ended = Event()
     try:
         for (client_id, name), port, other in zip(APPS.items(), ports[1:], reversed(ports[1:]), strict=True):
             values = {
@@ -289,7 +295,7 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
             command = [sys.executable, "-c", RUN_APP, str(examples_dir() / "app.py")]
             apps.append(subprocess.Popen(command, env={**environment, **values}))  # noqa: S603
-        print(_banner(settings, ports, people), flush=True)
+        Thread(target=_announce, args=(_banner(settings, ports, people), ports, ended), daemon=True).start()
         uvicorn.run(
             "sso.app:app_from_environment",
             factory=True,
@@ -303,12 +309,27 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             timeout_graceful_shutdown=3,
         )
     finally:
+        ended.set()
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         for app in apps:
             app.terminate()
         for app in apps:
             _wait_for(app)
+
+
+def _announce(text: str, ports: list[int], ended: Event) -> None:
+    """Print where everything is, as soon as it can be opened there."""
+    until = time.monotonic() + START_SECONDS
+    while not all(map(_listens, ports)) and time.monotonic() < until:
+        if ended.wait(LOOK_SECONDS):
+            return
+    print(text, flush=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _stop(*_: object) -> NoReturn:
