@@ -134,9 +134,9 @@ async def test_an_employee_signs_in_by_nip_and_applications_learn_of_the_work(ci
         assert {name: tokens.claims().get(name) for name in CLAIMS} == expected
         # Another application learns nothing, and the NIP is no user name for it.
         theirs = await browser.tokens(other, scope="openid profile email")
-        said = (await other.userinfo(theirs["access_token"])).json()
-    assert not CLAIMS & set(said)
-    assert (NIP in str(said), said["preferred_username"]) == (False, "siti")
+        their_userinfo = (await other.userinfo(theirs["access_token"])).json()
+    assert not CLAIMS & set(their_userinfo)
+    assert (NIP in str(their_userinfo), their_userinfo["preferred_username"]) == (False, "siti")
     assert "sign_in_name_changed" in await notices(city)
 
 
@@ -327,8 +327,8 @@ async def test_the_export_of_a_user_has_the_employments(city: City) -> None:
     await hire(city, unit_id=await unit(city), position="Perawat")
     async with city.provider.db.read() as session:
         document = await everything_about(session, city.provider.box, city.provider.registry, city.users["siti"])
-    (shown,) = cast("list[dict[str, object]]", document["employments"])
-    assert (shown["nip"], shown["unit_code"], shown["position"]) == (NIP, "PKM-CPD", "Perawat")
+    (employment,) = cast("list[dict[str, object]]", document["employments"])
+    assert (employment["nip"], employment["unit_code"], employment["position"]) == (NIP, "PKM-CPD", "Perawat")
 
 
 async def cancelled_membership(city: City, user_id: uuid.UUID, unit_id: uuid.UUID) -> None:

@@ -82,7 +82,7 @@ class World:
         return [opened(self.provider, row.payload) for row in rows if row.kind == "message"]
 
     async def code(self) -> str:
-        return str([one["values"]["code"] for one in await self.sent() if "code" in one["values"]][-1])
+        return str([message["values"]["code"] for message in await self.sent() if "code" in message["values"]][-1])
 
     async def events(self) -> list[AuditEvent]:
         async with self.provider.db.read() as session:
@@ -197,7 +197,7 @@ async def test_a_recovery_without_the_second_factor_waits_and_can_be_stopped(wor
     delayed = await delay_recovery(services, VISITOR, flow)
     assert delayed.ready_at > clock.now()
     assert await recall_recovery(services, VISITOR, flow.token) is None
-    token = next(one["values"]["token"] for one in await world.sent() if one["about"] == "recovery_waits")
+    token = next(message["values"]["token"] for message in await world.sent() if message["about"] == "recovery_waits")
     with pytest.raises(FlowEnded):
         await continue_recovery(services, VISITOR, token, lambda _: ONWARD)
     await stop_recovery(services, VISITOR, token)
@@ -205,7 +205,7 @@ async def test_a_recovery_without_the_second_factor_waits_and_can_be_stopped(wor
     async with provider.db.write() as session:
         user = await lock_own_account(session, own)
         known = await users.credentials_of(session, user.id)
-        password = next(one for one in known if one.kind == "password")
+        password = next(credential for credential in known if credential.kind == "password")
         assert await remove_credential(session, provider, user, str(password.id), Actor(str(user.id))) is (
             Problem.LAST_CREDENTIAL
         )
@@ -228,8 +228,8 @@ async def test_identifiers_of_the_own_account(world: World) -> None:
         assert error.value.problem is Problem.TAKEN
     async with provider.db.read() as session:
         known = await contacts_of(session, own.user_id)
-    assert {one.kind: one.value for one in known if one.is_primary}["username"] == "siti.baru"
-    added = next(one for one in known if one.value == "lain@warga.example")
+    assert {contact.kind: contact.value for contact in known if contact.is_primary}["username"] == "siti.baru"
+    added = next(contact for contact in known if contact.value == "lain@warga.example")
     async with provider.db.write() as session:
         user = await lock_own_account(session, own)
         assert await change_contact(session, provider, user, "primary", str(added.id), actor)
@@ -251,6 +251,8 @@ async def test_a_session_that_ended_changes_nothing(world: World) -> None:
     async with provider.db.read() as session:
         user = await session.get(User, own.user_id)
         assert user is not None
-        password = next(one for one in await users.credentials_of(session, user.id) if one.kind == "password")
+        password = next(
+            credential for credential in await users.credentials_of(session, user.id) if credential.kind == "password"
+        )
     right, _ = await services.passwords.verify(PASSWORD, password.secret)
     assert right

@@ -91,7 +91,7 @@ def test_a_date_of_birth_is_read_as_people_write_it(typed: str, stored: str | No
 
 
 @pytest.mark.parametrize(
-    ("name", "typed", "kept"),
+    ("name", "typed", "expected"),
     [
         ("Siti Rahmawati", {}, ("Siti", "Rahmawati")),  # the name did not change
         ("Siti Ayu Rahmawati", {}, ("Siti", "Rahmawati")),  # the parts still agree with it
@@ -100,11 +100,11 @@ def test_a_date_of_birth_is_read_as_people_write_it(typed: str, stored: str | No
     ],
 )
 def test_a_new_name_leaves_no_old_first_name_behind(
-    name: str, typed: dict[str, str], kept: tuple[str | None, str | None]
+    name: str, typed: dict[str, str], expected: tuple[str | None, str | None]
 ) -> None:
     stored = {"given_name": "Siti", "family_name": "Rahmawati"}
     profile = read_profile(stored, typed, name, "Siti Rahmawati")
-    assert (profile.given_name, profile.family_name) == kept
+    assert (profile.given_name, profile.family_name) == expected
 
 
 def test_an_address_is_stored_in_the_spelling_of_the_regions() -> None:
@@ -195,8 +195,8 @@ def test_a_document_names_every_mistake() -> None:
 def test_a_removed_contact_is_told_of_its_removal() -> None:
     old = Known("email", "a@warga.example", "a@warga.example", verified=True, primary=True)
     new = Known("email", "b@warga.example", "b@warga.example", verified=False, primary=True)
-    found = changes([old], [new])
-    assert {name: [one.value for one in which] for name, which in found.items()} == {
+    changed = changes([old], [new])
+    assert {name: [contact.value for contact in which] for name, which in changed.items()} == {
         "contact_added": ["b@warga.example"],
         "contact_removed": ["a@warga.example"],
     }

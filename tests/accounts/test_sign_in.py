@@ -151,8 +151,8 @@ def account(name: str) -> Account:
     return Account(name, ActiveSession(uuid.uuid4(), person.id, now, now, ACR_PASSWORD, ["pwd"]), person)
 
 
-def signed_in(one: Account) -> SignedIn:
-    return SignedIn(one.session, one.person, frozenset())
+def signed_in(chosen: Account) -> SignedIn:
+    return SignedIn(chosen.session, chosen.person, frozenset())
 
 
 def test_what_becomes_of_the_accounts_of_a_browser() -> None:

@@ -46,9 +46,9 @@ async def report(city: City) -> AuditReport:
 
 async def test_a_chain_that_was_left_alone_is_whole(city: City) -> None:
     await signed_in_and_out(city)
-    found = await report(city)
-    assert (found.broken_at, found.not_chained) == (None, 0)
-    assert found.chained >= 5
+    chain_report = await report(city)
+    assert (chain_report.broken_at, chain_report.not_chained) == (None, 0)
+    assert chain_report.chained >= 5
 
 
 CHANGES: dict[str, tuple[str, int]] = {
@@ -62,13 +62,13 @@ CHANGES: dict[str, tuple[str, int]] = {
 
 async def test_a_change_is_found_where_it_was_made(city: City) -> None:
     await chained(city)
-    found = {}
+    broken_at = {}
     for name, (statement, _) in CHANGES.items():
         async with city.provider.db.write() as session:
             await session.execute(text(statement))
-            found[name] = (await verify(session, city.provider.box)).broken_at
+            broken_at[name] = (await verify(session, city.provider.box)).broken_at
             await session.rollback()
-    assert found == {name: at for name, (_, at) in CHANGES.items()}
+    assert broken_at == {name: at for name, (_, at) in CHANGES.items()}
     assert (await report(city)).broken_at is None, "each change was taken back"
 
 
@@ -103,17 +103,21 @@ async def test_what_was_let_go_leaves_a_chain_that_is_verified_from_a_checkpoint
     clock.advance(60)
     assert await pruned(city) == len(archive)
     await chained(city)
-    found = await report(city)
-    assert (found.broken_at, found.checkpoint, found.not_chained) == (None, len(archive), 0)
-    assert found.chained > 0
+    chain_report = await report(city)
+    assert (chain_report.broken_at, chain_report.checkpoint, chain_report.not_chained) == (None, len(archive), 0)
+    assert chain_report.chained > 0
     second = await exported(city)
     assert json.loads(second[0])["seq"] == len(archive) + 1, "the numbers go on"
     clock.advance(60)
     await pruned(city)
     async with city.provider.db.read() as session:
         for lines, start in ((archive, 0), (second, len(archive))):
-            said = await verify_archive(session, city.provider.box, lines)
-            assert (said.broken_at, said.chained, said.checkpoint) == (None, len(lines), start)
+            archive_report = await verify_archive(session, city.provider.box, lines)
+            assert (archive_report.broken_at, archive_report.chained, archive_report.checkpoint) == (
+                None,
+                len(lines),
+                start,
+            )
 
 
 async def test_an_archive_that_was_changed_is_found_out(city: City) -> None:
@@ -130,9 +134,9 @@ async def test_an_archive_that_was_changed_is_found_out(city: City) -> None:
         ([archive[0], b"not json\n"], "is not an event"),
     ):
         async with city.provider.db.read() as session:
-            said = await verify_archive(session, city.provider.box, changed)
-        assert said.broken_at is not None, reason
-        assert reason in said.reason
+            archive_report = await verify_archive(session, city.provider.box, changed)
+        assert archive_report.broken_at is not None, reason
+        assert reason in archive_report.reason
 
 
 async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> None:
@@ -143,9 +147,9 @@ async def test_a_checkpoint_that_somebody_made_up_is_found_out(city: City) -> No
         values = {"seq": events[2][0], "hash": events[2][1], "at": clock.now(), "mac": b"x" * 32, "previous_seq": 0}
         await session.execute(AuditCheckpoint.__table__.insert(), values)  # type: ignore[attr-defined]
         await session.execute(text("DELETE FROM audit_events WHERE seq <= 3"))
-    found = await report(city)
-    assert found.broken_at == 3
-    assert "checkpoint" in found.reason
+    chain_report = await report(city)
+    assert chain_report.broken_at == 3
+    assert "checkpoint" in chain_report.reason
 
 
 @pytest.mark.parametrize("overrides", [{"audit_retention": "30d"}])
@@ -190,10 +194,10 @@ async def test_two_hosts_that_write_and_chain_at_once_never_break_it(city: City,
     async with here.write() as session:
         while await append_to_chain(session, box):
             pass
-    found = await report(city)
-    assert (found.broken_at, found.not_chained) == (None, 0)
-    told = [json.loads(line) for line in await exported(city)]
-    mine = [(one["actor"], one["data"]["n"]) for one in told if one["type"] == "test.event"]
+    chain_report = await report(city)
+    assert (chain_report.broken_at, chain_report.not_chained) == (None, 0)
+    events = [json.loads(line) for line in await exported(city)]
+    mine = [(event["actor"], event["data"]["n"]) for event in events if event["type"] == "test.event"]
     assert len(mine) == len(set(mine)) == 100, "nothing that was committed is lost, and nothing is there twice"
     for name in "abcd":
         assert [n for who, n in mine if who == name] == list(range(25)), "in the order in which it was written"

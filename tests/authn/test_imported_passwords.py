@@ -121,10 +121,10 @@ def ion_auth(salt: str, text: bytes) -> str:
 
 def symfony(text: bytes, salt: bytes) -> str:
     merged = text + b"{" + salt + b"}"
-    made = hashlib.sha512(merged).digest()
+    digest = hashlib.sha512(merged).digest()
     for _ in range(1, 5000):
-        made = hashlib.sha512(made + merged).digest()
-    return b64(made)
+        digest = hashlib.sha512(digest + merged).digest()
+    return b64(digest)
 
 
 def auth0(algorithm: str, value: str, **more: Any) -> str:
@@ -132,7 +132,7 @@ def auth0(algorithm: str, value: str, **more: Any) -> str:
     return json.dumps({"algorithm": algorithm, "hash": hash_, **more})
 
 
-def made(password: str) -> list[tuple[str, dict[str, Any]]]:
+def hashes_of(password: str) -> list[tuple[str, dict[str, Any]]]:
     """Return a password in the forms of many systems, each computed here and not by the code under test."""
     text = password.encode()
     sha = lambda name, *parts: hashlib.new(name, b"".join(parts)).hexdigest()  # noqa: E731
@@ -242,18 +242,18 @@ def made(password: str) -> list[tuple[str, dict[str, Any]]]:
 
 def test_published_examples_verify() -> None:
     for password, text, options in PUBLISHED:
-        kept = taken_over(text, **options)
-        assert verify_imported([password], kept), text
-        assert not verify_imported(["x" + password], kept), text
-        assert not verify_imported([""], kept), text
+        imported = taken_over(text, **options)
+        assert verify_imported([password], imported), text
+        assert not verify_imported(["x" + password], imported), text
+        assert not verify_imported([""], imported), text
 
 
 @pytest.mark.parametrize("password", [OLD, "kata–sandi ñandú 密码", "p" * 71 + "é", "'kutip' & \"<b>\" \\"])
 def test_every_form_of_a_password_verifies(password: str) -> None:
-    for text, options in made(password):
-        kept = taken_over(text, **options)
-        assert verify_imported([password], kept), (text, options)
-        assert not verify_imported([password[1:]], kept), (text, options)
+    for text, options in hashes_of(password):
+        imported = taken_over(text, **options)
+        assert verify_imported([password], imported), (text, options)
+        assert not verify_imported([password[1:]], imported), (text, options)
 
 
 def test_long_passwords_verify_as_the_origin_did() -> None:
@@ -410,7 +410,7 @@ def test_every_scheme_has_bounds_and_keeps_them() -> None:
 
 def test_every_hash_that_is_read_names_only_costs_that_have_bounds() -> None:
     seen = set()
-    for password, text, options in [*PUBLISHED, *((OLD, text, options) for text, options in made(OLD))]:
+    for password, text, options in [*PUBLISHED, *((OLD, text, options) for text, options in hashes_of(OLD))]:
         read = read_hash(taken_over(text, **options))
         assert set(read.costs) <= set(BOUNDS[read.scheme]), password
         seen.add(read.scheme)
@@ -437,7 +437,7 @@ async def test_a_hash_that_is_stored_above_a_bound_fails_without_being_computed(
     assert await passwords.verify(OLD, await passwords.hash(OLD)) == (True, None)
 
 
-SAMPLES = [(text, options) for text, options in made(OLD)] + [(text, options) for _, text, options in PUBLISHED]
+SAMPLES = [(text, options) for text, options in hashes_of(OLD)] + [(text, options) for _, text, options in PUBLISHED]
 QUICK_FIREBASE = {"salt": "42xEC+ixf3L2lw==", "scheme": "firebase-scrypt", "parameters": {**FIREBASE, "mem_cost": 4}}
 MAX_COSTS = 10_000
 """What a broken hash may cost to be verified too: there is a hash of every scheme below it."""
@@ -451,13 +451,13 @@ def test_what_is_taken_is_verified_without_failing(which: int, at: int, cut: int
     at %= len(text) + 1
     broken = text[:at] + put + text[at + cut :]
     try:
-        kept = taken_over(broken, **(options if named else {**options, "scheme": ""}))
+        imported = taken_over(broken, **(options if named else {**options, "scheme": ""}))
     except ValueError:
         return
-    read = read_hash(kept)
+    read = read_hash(imported)
     assert all(value <= BOUNDS[read.scheme][name] for name, value in read.costs.items())
     if sum(read.costs.values()) < MAX_COSTS and read.costs.get("log_rounds", 0) < 12:
-        assert verify_imported([OLD, "é\x00"], kept) in (True, False)
+        assert verify_imported([OLD, "é\x00"], imported) in (True, False)
 
 
 @given(st.text(max_size=120))
@@ -512,8 +512,8 @@ def test_spring_security_and_nextcloud_verify() -> None:
         "{SHA-256}{c2FsdA==}" + hashlib.sha256(text + b"{c2FsdA==}").hexdigest(),
         f"3|{argon2}",
     ):
-        kept = taken_over(stored)
-        assert (verify_imported([OLD], kept), verify_imported([OLD + "x"], kept)) == (True, False), stored
+        imported = taken_over(stored)
+        assert (verify_imported([OLD], imported), verify_imported([OLD + "x"], imported)) == (True, False), stored
     for stored in (
         "{noop}sandi",
         "{pbkdf2@SpringSecurity_v5_8}00ff",
@@ -527,6 +527,6 @@ def test_spring_security_and_nextcloud_verify() -> None:
 def test_the_forms_do_not_overlap() -> None:
     """A hash that two forms recognise would be verified by whichever stands first."""
     for text, options in SAMPLES:
-        kept = taken_over(text, **options)
-        forms = [form for form in hash_schemes._FORMS if form.pattern.fullmatch(kept)]
-        assert len(forms) == 1 or {form.read.__name__ for form in forms} == {"_bare_digest", "_ion_auth"}, kept
+        imported = taken_over(text, **options)
+        forms = [form for form in hash_schemes._FORMS if form.pattern.fullmatch(imported)]
+        assert len(forms) == 1 or {form.read.__name__ for form in forms} == {"_bare_digest", "_ion_auth"}, imported

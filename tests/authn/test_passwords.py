@@ -83,18 +83,18 @@ def test_indonesian_words_are_guessed_first() -> None:
 @pytest.mark.parametrize("form", ["file", "range", "range.txt"])
 def test_stolen_passwords_are_refused(tmp_path: Path, form: str) -> None:
     stolen = [GOOD, "perahu-kertas-88", *(f"curian-{n}" for n in range(500))]
-    digests = sorted(hashlib.sha1(one.encode()).hexdigest().upper() for one in stolen)
+    digests = sorted(hashlib.sha1(password.encode()).hexdigest().upper() for password in stolen)
     if form == "file":
         path = tmp_path / "pwned.txt"
-        path.write_text("\n".join(f"{one}:{number}" for number, one in enumerate(digests, 1)))
+        path.write_text("\n".join(f"{digest}:{number}" for number, digest in enumerate(digests, 1)))
     else:
         path = tmp_path / "ranges"
         path.mkdir()
-        for one in digests:
-            with (path / (one[:5] + form.removeprefix("range"))).open("a") as file:
-                file.write(f"{one[5:]}:3\r\n")
-    for one in stolen:
-        assert is_breached(path, one), one
+        for digest in digests:
+            with (path / (digest[:5] + form.removeprefix("range"))).open("a") as file:
+                file.write(f"{digest[5:]}:3\r\n")
+    for password in stolen:
+        assert is_breached(path, password), password
     for other in ("kuda-laut-terbang-92", "", "zzz", "curian-501"):
         assert not is_breached(path, other), other
     with pytest.raises(WeakPassword) as refused:
@@ -134,19 +134,19 @@ def hashes() -> dict[str, tuple[str, dict[str, str]]]:
 @pytest.mark.parametrize("kind", list(hashes()))
 async def test_a_hash_of_another_system_is_verified_and_replaced(kind: str) -> None:
     text, options = hashes()[kind]
-    passwords, kept = Passwords(settings()), taken_over(text, **options)
-    right, stronger = await passwords.verify(OLD, kept)
+    passwords, imported = Passwords(settings()), taken_over(text, **options)
+    right, stronger = await passwords.verify(OLD, imported)
     assert right
     assert stronger is not None
     assert stronger.startswith("$argon2id$")
     assert await passwords.verify(OLD, stronger) == (True, None)
-    assert (await passwords.verify("x" + OLD, kept))[0] is False
-    assert (await passwords.verify("", kept))[0] is False
+    assert (await passwords.verify("x" + OLD, imported))[0] is False
+    assert (await passwords.verify("", imported))[0] is False
 
 
 async def test_bcrypt_counts_72_bytes_as_it_did_there() -> None:
-    kept = taken_over(known.bcrypt.using(rounds=4).hash("a" * 72))
-    assert (await Passwords(settings()).verify("a" * 100, kept))[0] is True
+    imported = taken_over(known.bcrypt.using(rounds=4).hash("a" * 72))
+    assert (await Passwords(settings()).verify("a" * 100, imported))[0] is True
 
 
 @pytest.mark.parametrize(

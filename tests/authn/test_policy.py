@@ -22,7 +22,7 @@ ROLES = ["admin"]
 
 
 @pytest.mark.parametrize(
-    ("situation", "wanted", "risk", "expected"),
+    ("situation", "requested", "risk", "expected"),
     [
         (Situation(), ACR_PASSWORD, "new_device", None),
         (Situation(known=False), ACR_PASSWORD, "new_device", None),
@@ -46,8 +46,8 @@ ROLES = ["admin"]
         (Situation(roles=frozenset({"admin"}), trusted=True), ACR_PASSWORD, "none", None),
     ],
 )
-def test_the_second_step(situation: Situation, wanted: str, risk: str, expected: tuple[str, str] | None) -> None:
-    assert factor_due(situation, wanted, ROLES, risk) == expected
+def test_the_second_step(situation: Situation, requested: str, risk: str, expected: tuple[str, str] | None) -> None:
+    assert factor_due(situation, requested, ROLES, risk) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_ways_to_take_it(factors: set[str], contacts: set[str], level: str, 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "acr", "identity", "met"),
+    ("requested", "acr", "identity", "met"),
     [
         (ACR_PASSWORD, ACR_PASSWORD, IDENTITY_SELF, True),
         (ACR_MFA, ACR_PASSWORD, IDENTITY_SELF, False),
@@ -78,8 +78,8 @@ def test_the_ways_to_take_it(factors: set[str], contacts: set[str], level: str, 
         (ACR_PASSWORD, "urn:sso:acr:assertion", IDENTITY_SELF, False),
     ],
 )
-def test_a_higher_level_is_as_good(wanted: str, acr: str, identity: str, met: bool) -> None:
-    assert is_met(wanted, acr, identity) is met
+def test_a_higher_level_is_as_good(requested: str, acr: str, identity: str, met: bool) -> None:
+    assert is_met(requested, acr, identity) is met
 
 
 def test_the_acr_of_a_token_is_what_was_asked_for_and_reached() -> None:

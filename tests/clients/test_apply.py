@@ -27,9 +27,9 @@ def catalogue(tmp_path: Path, *names: str, kind: str = "web", title: str = "Nama
     return read_catalogue(tmp_path / "own.yaml")
 
 
-async def applied(city: City, wanted: Catalogue, *, delete: bool = False) -> Plan:
+async def applied(city: City, declared: Catalogue, *, delete: bool = False) -> Plan:
     async with city.provider.db.write() as session:
-        plan = await make_plan(session, wanted, delete=delete)
+        plan = await make_plan(session, declared, delete=delete)
         await apply_plan(session, plan)
     await city.provider.refresh()
     return plan
@@ -103,11 +103,11 @@ async def test_the_122_applications_are_applied(city: City) -> None:
 
 async def test_thousands_of_applications_are_applied_in_few_statements(empty_database: str, tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_text(many(3000))
-    wanted = read_catalogue(tmp_path / "big.yaml")
+    declared = read_catalogue(tmp_path / "big.yaml")
     db = Database(settings_for(empty_database, tmp_path))
     await upgrade(db)
     async with db.write() as session:
-        await apply_plan(session, await make_plan(session, wanted))
+        await apply_plan(session, await make_plan(session, declared))
     async with db.read() as session:
         assert (await session.execute(select(func.count()).select_from(ClientRow))).scalar_one() == 3000
     await db.close()

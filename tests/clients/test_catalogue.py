@@ -32,23 +32,23 @@ def mistakes(tmp_path: Path, text: str, **options: Any) -> list[str]:
 
 
 def test_the_example_has_the_122_applications() -> None:
-    found = read_catalogue(ROOT / "clients.example.yaml").applications
-    assert len(found) == 122
-    kinds = [one.type for one in found.values()]
+    applications = read_catalogue(ROOT / "clients.example.yaml").applications
+    assert len(applications) == 122
+    kinds = [application.type for application in applications.values()]
     assert kinds.count("android") == 6
-    assert {one.group for one in found.values()} == set(GROUPS)
-    for client_id, one in found.items():
-        assert one.client_name, client_id
-        assert one.client_name_en, client_id
-        assert one.description, client_id
-        assert one.description_en, client_id
-        assert one.require_pkce, client_id
-        for uri in one.redirect_uris:
+    assert {application.group for application in applications.values()} == set(GROUPS)
+    for client_id, application in applications.items():
+        assert application.client_name, client_id
+        assert application.client_name_en, client_id
+        assert application.description, client_id
+        assert application.description_en, client_id
+        assert application.require_pkce, client_id
+        for uri in application.redirect_uris:
             assert ".tangerang.example/" in uri or uri.startswith("example.tangerang."), uri
-    android = [one for one in found.values() if one.type == "android"]
-    assert all(one.is_public and one.application_type == "native" for one in android)
-    for one in android:
-        assert {uri.partition(":")[0].partition(".")[0] for uri in one.redirect_uris} == {"https", "example"}
+    android = [application for application in applications.values() if application.type == "android"]
+    assert all(application.is_public and application.application_type == "native" for application in android)
+    for application in android:
+        assert {uri.partition(":")[0].partition(".")[0] for uri in application.redirect_uris} == {"https", "example"}
     assert "ILLUSTRATIVE" in (ROOT / "clients.example.yaml").read_text()
 
 
@@ -78,10 +78,10 @@ BAD = {
 
 @pytest.mark.parametrize(("uris", "text"), BAD.values(), ids=BAD.keys())
 def test_redirect_uris_that_are_refused(tmp_path: Path, uris: str, text: str) -> None:
-    found = mistakes(tmp_path, GOOD.replace("[https://satu.example/cb]", uris))
-    assert len(found) == 1
-    assert found[0].startswith("c.yaml:6: satu: redirect_uris"), found[0]
-    assert text in found[0]
+    reported = mistakes(tmp_path, GOOD.replace("[https://satu.example/cb]", uris))
+    assert len(reported) == 1
+    assert reported[0].startswith("c.yaml:6: satu: redirect_uris"), reported[0]
+    assert text in reported[0]
 
 
 FIELDS = {
@@ -114,8 +114,8 @@ FIELDS = {
 
 @pytest.mark.parametrize(("line", "text"), FIELDS.values(), ids=FIELDS.keys())
 def test_fields_that_are_refused(tmp_path: Path, line: str, text: str) -> None:
-    found = mistakes(tmp_path, f"{GOOD}    {line}\n")
-    assert text in found[0], found
+    reported = mistakes(tmp_path, f"{GOOD}    {line}\n")
+    assert text in reported[0], reported
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
@@ -127,18 +127,18 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "  - client_id: enam\n    type: android\n    redirect_uris: [enam:/cb]\n"
         "kucing: ya\n"
     )
-    found = mistakes(tmp_path, text)
-    assert [line.split(": ")[0] for line in found] == [
+    reported = mistakes(tmp_path, text)
+    assert [line.split(": ")[0] for line in reported] == [
         "c.yaml:19", "c.yaml:8", "c.yaml:10", "c.yaml:10", "c.yaml:12", "c.yaml:15", "c.yaml:16", "c.yaml:18",
     ]  # fmt: skip
-    assert "kucing: is not known here" in found[0]
-    assert "dua: type: Input should be 'web', 'single_page', 'service', 'android', 'cas' or 'gate'" in found[1]
-    assert "entry 3: client_id: must be 1 to 100 letters" in found[2]
-    assert "entry 3: redirect_uris: needs at least one for authorization_code" in found[3]
-    assert "satu: client_id: is also used by entry 1" in found[4]
-    assert "entry 5: must be fields with values" in found[5]
-    assert "enam: client_name: is required" in found[6]
-    assert "your domain turned round" in found[7]
+    assert "kucing: is not known here" in reported[0]
+    assert "dua: type: Input should be 'web', 'single_page', 'service', 'android', 'cas' or 'gate'" in reported[1]
+    assert "entry 3: client_id: must be 1 to 100 letters" in reported[2]
+    assert "entry 3: redirect_uris: needs at least one for authorization_code" in reported[3]
+    assert "satu: client_id: is also used by entry 1" in reported[4]
+    assert "entry 5: must be fields with values" in reported[5]
+    assert "enam: client_name: is required" in reported[6]
+    assert "your domain turned round" in reported[7]
 
 
 @pytest.mark.parametrize(

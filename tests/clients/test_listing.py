@@ -24,7 +24,7 @@ SERVICE = ClientMetadata.model_validate({"type": "service", "client_name": "Prog
 
 
 @pytest.mark.parametrize(
-    ("meta", "roles", "used", "shown"),
+    ("meta", "roles", "used", "listed"),
     [
         (registered(), ["citizen"], False, True),
         (registered(), [], False, True),
@@ -39,8 +39,8 @@ SERVICE = ClientMetadata.model_validate({"type": "service", "client_name": "Prog
         (registered(listed_for="staff", allowed_roles=["officer"]), ["employee"], True, False),
     ],
 )
-def test_who_sees_an_application(meta: ClientMetadata, roles: list[str], used: bool, shown: bool) -> None:
-    assert is_listed(meta, RolesAndGroups(roles), used=used) is shown
+def test_who_sees_an_application(meta: ClientMetadata, roles: list[str], used: bool, listed: bool) -> None:
+    assert is_listed(meta, RolesAndGroups(roles), used=used) is listed
 
 
 def test_another_audience_is_refused() -> None:

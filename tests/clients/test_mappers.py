@@ -20,7 +20,7 @@ WEB: dict[str, Any] = {"type": "web", "client_name": "RP", "redirect_uris": ["ht
 
 
 @pytest.mark.parametrize(
-    ("mapper", "made"),
+    ("mapper", "added"),
     [
         ({"kind": "copy", "claim": "x", "source": "name"}, {"x": "Siti"}),
         ({"kind": "copy", "claim": "x", "source": "tags"}, {"x": ["a"]}),
@@ -43,8 +43,8 @@ WEB: dict[str, Any] = {"type": "web", "client_name": "RP", "redirect_uris": ["ht
         ({"kind": "from_group", "claim": "x", "group": "KOTA"}, {}),
     ],
 )
-def test_each_kind_of_mapper(mapper: dict[str, Any], made: dict[str, object]) -> None:
-    assert mapped(ADAPTER.validate_python([mapper]), CLAIMS) == CLAIMS | made
+def test_each_kind_of_mapper(mapper: dict[str, Any], added: dict[str, object]) -> None:
+    assert mapped(ADAPTER.validate_python([mapper]), CLAIMS) == CLAIMS | added
 
 
 def test_rename_takes_the_old_name_away() -> None:

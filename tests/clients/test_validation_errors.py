@@ -38,12 +38,12 @@ def test_what_yaml_reads_as_something_else_is_to_be_quoted(tmp_path: Path, writt
     text = GOOD.replace("client_id: satu", f"client_id: {written}")
     text = text.replace("    client_name: Satu\n", "".join(f"    {name}: {written}\n" for name in fields))
     text += f"    contacts:\n      - {written}\n    scope_reasons: {{openid: {written}}}\n    minimum_acr: {written}\n"
-    found = mistakes(tmp_path, text)
+    reported = mistakes(tmp_path, text)
     quoted = f'write it in quotes: "{written}"'
     for name in ("client_id", *fields, "contacts.0", "scope_reasons.openid"):
-        assert any(f" {name}: must be text" in line and quoted in line for line in found), (name, found)
-    assert any(" minimum_acr: " in line and "in quotes" in line for line in found), found
-    assert [int(line.split(":")[1]) for line in found] == sorted(int(line.split(":")[1]) for line in found)
+        assert any(f" {name}: must be text" in line and quoted in line for line in reported), (name, reported)
+    assert any(" minimum_acr: " in line and "in quotes" in line for line in reported), reported
+    assert [int(line.split(":")[1]) for line in reported] == sorted(int(line.split(":")[1]) for line in reported)
 
 
 def test_every_kind_of_mistake_is_said_in_one_run(tmp_path: Path) -> None:
@@ -88,14 +88,14 @@ def test_every_kind_of_mistake_is_said_in_one_run(tmp_path: Path) -> None:
             "web is probably meant",
         ),
     ]
-    found = mistakes(tmp_path, text)
-    for line, said in expected:
-        assert any(one.startswith(f"c.yaml:{line}: {said}") for one in found), (line, said, found)
-    assert len(found) == len(expected), found
+    reported = mistakes(tmp_path, text)
+    for line, message in expected:
+        assert any(mistake.startswith(f"c.yaml:{line}: {message}") for mistake in reported), (line, message, reported)
+    assert len(reported) == len(expected), reported
 
 
 def test_what_is_no_yaml_says_what_to_write(tmp_path: Path) -> None:
-    for text, said in (
+    for text, message in (
         (ENTRY + "\tgroup: x\n", "indent with spaces, not with tabs"),
         (ENTRY + "    group: @x\n", "in quotes"),
         (ENTRY + "    group: *x\n", "in quotes"),
@@ -107,9 +107,9 @@ def test_what_is_no_yaml_says_what_to_write(tmp_path: Path) -> None:
         ("catalogue: kota\napplications: satu\n", "must be a list"),
         ("catalogue: 12\napplications: []\n", "write it in quotes"),
     ):
-        found = mistakes(tmp_path, text)
-        assert said in found[0], (text, found)
-        assert found[0].startswith("c.yaml:"), found
+        reported = mistakes(tmp_path, text)
+        assert message in reported[0], (text, reported)
+        assert reported[0].startswith("c.yaml:"), reported
 
 
 def test_a_mistake_in_the_defaults_is_said_once(tmp_path: Path) -> None:
@@ -134,11 +134,11 @@ def test_whatever_is_written_is_explained(document: dict[str, Any]) -> None:
     try:
         ClientMetadata.model_validate(document)
     except ValidationError as error:
-        found = mistakes_of(document, error, {})
-        assert found
-        assert all(one.text and "Value error" not in one.text for one in found)
+        reported = mistakes_of(document, error, {})
+        assert reported
+        assert all(mistake.text and "Value error" not in mistake.text for mistake in reported)
         wrong = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
-        assert wrong <= {one.place[0] for one in found if one.place}
+        assert wrong <= {mistake.place[0] for mistake in reported if mistake.place}
 
 
 def test_the_nearest_name() -> None:
@@ -170,40 +170,42 @@ async def test_the_api_registration_and_the_portal_say_the_same(city: City) -> N
     metadata = {"type": "web", **document}
     answer = await api("POST", "/clients", json={"client_id": "salah", "metadata": metadata})
     assert answer.status_code == 422
-    listed = {one["pointer"].split("/")[2]: one["detail"] for one in answer.json()["errors"]}
-    for name, (_, said) in JSON_MISTAKES.items():
-        assert said in listed[name], (name, listed)
+    listed = {error["pointer"].split("/")[2]: error["detail"] for error in answer.json()["errors"]}
+    for name, (_, message) in JSON_MISTAKES.items():
+        assert message in listed[name], (name, listed)
     async with city.client() as http:
         for name in ("client_name", "redirect_uris", "scope", "contacts", "default_max_age"):
-            value, said = JSON_MISTAKES[name]
+            value, message = JSON_MISTAKES[name]
             sent = {"redirect_uris": ["https://a.example/cb"], name: value}
             answer = await http.post("/register", json=sent)
             assert answer.status_code == 400, (name, answer.text)
             text = answer.json()["error_description"]
             assert text.startswith(f"{name}"), text
-            assert said.replace('"', "'") in text.replace('"', "'"), text
+            assert message.replace('"', "'") in text.replace('"', "'"), text
         answer = await http.post("/register", content=json.dumps({"redirect_uri": ["https://a.example/cb"]}),
                                  headers={"content-type": "application/json"})  # fmt: skip
         text = answer.json()["error_description"]
         assert "redirect_uris: needs at least one" in text
         assert "redirect_uri: is not known: redirect_uris is probably meant" in text
     team = await person_with(city, "developer")
-    for name, said in (
+    for name, message in (
         ("client_name", ""), ("redirect_uris", "must be a list"), ("contacts", "in quotes"),
         ("redirect_uri", "redirect_uris is probably meant"), ("first_party", "only an administrator decides this"),
     ):  # fmt: skip
-        wanted = {"application_id": f"salah-{name.replace('_', '-')}", "kind": "web", "document": {}}
-        wanted["document"] = {"client_name": "Salah", name: document[name]}
-        answer = await team("POST", "/applications", json=wanted)
+        application = {"application_id": f"salah-{name.replace('_', '-')}", "kind": "web", "document": {}}
+        application["document"] = {"client_name": "Salah", name: document[name]}
+        answer = await team("POST", "/applications", json=application)
         assert answer.status_code == 422, (name, answer.text)
-        assert said in answer.text, (name, answer.text)
+        assert message in answer.text, (name, answer.text)
     wrong = await api("POST", "/clients", json={"client_id": 12345, "metadata": {}})
     assert 'write it in quotes: \\"12345\\"' in wrong.text, wrong.text
     wrong = await api("POST", "/clients", json={"client_id": "salah", "metadata": {"response_types": True}})
     assert wrong.status_code == 422
     assert "must be a list" in wrong.text
     metadata = {"type": "web", "client_name": "Warga", "redirect_uris": ["https://a.example/cb"]}
-    made = await api("POST", "/clients", json={"client_id": "benar", "metadata": {**metadata, "scope": "openid emial"}})
-    assert made.json()["client"]["warnings"] == [
+    created = await api(
+        "POST", "/clients", json={"client_id": "benar", "metadata": {**metadata, "scope": "openid emial"}}
+    )
+    assert created.json()["client"]["warnings"] == [
         "scope: emial is not a scope of this provider; email is probably meant"
     ]

@@ -80,7 +80,7 @@ async def test_every_error_is_told_with_its_line(city: City, tmp_path: Path) -> 
         "DINKES,Dinas Kesehatan,PKM-1,,",
     ]  # fmt: skip
     plan = await planned(city, written(tmp_path, "\n".join(lines) + "\n"))
-    said = [str(mistake) for mistake in plan.mistakes]
+    messages = [str(mistake) for mistake in plan.mistakes]
     for expected in (
         "line 2: parent_code: The units are below one another in a circle: A < B < C < A",
         "line 3: parent_code: The units are below", "line 4: parent_code: The units are below",
@@ -90,14 +90,14 @@ async def test_every_error_is_told_with_its_line(city: City, tmp_path: Path) -> 
         "line 12: The line cannot be read: has 2 values for 5 columns", "line 13: name_id: The value is not valid",
         "line 14: parent_code: The units are below one another in a circle: DINKES < PKM-1 < DINKES",
     ):  # fmt: skip
-        assert any(text.startswith(expected) for text in said), (expected, said)
+        assert any(text.startswith(expected) for text in messages), (expected, messages)
     assert plan.changes == []
 
 
 async def test_a_file_creates_changes_and_moves_in_any_order_and_once(city: City, tmp_path: Path) -> None:
-    ids, told = await tree(city), await listening(city)
+    ids, listener = await tree(city), await listening(city)
     await join(city, "siti", ids["PKM-1"])
-    await told.groups()
+    await listener.groups()
     text = (
         "code,name_id,name_en,parent_code\nPKM-3,Puskesmas 3,,BIDANG\nBIDANG,Bidang Yankes,Services,DINKES\n"
         "PKM-1,Puskesmas 1,Clinic 1,BIDANG\nDINKES,Dinas Kesehatan,,DISDIK\nDISDIK,Unit DISDIK,,KOTA\n"
@@ -107,7 +107,7 @@ async def test_a_file_creates_changes_and_moves_in_any_order_and_once(city: City
     assert (await planned(city, path)).counted() == {"create": 3, "update": 0, "move": 2, "unchanged": 1}
     assert "BIDANG" not in await parents(city)
     await planned(city, path, apply=True)
-    assert await told.groups() == [["BIDANG", "DINKES", "DISDIK", "KOTA", "PKM-1"]]
+    assert await listener.groups() == [["BIDANG", "DINKES", "DISDIK", "KOTA", "PKM-1"]]
     assert await parents(city) == {
         "KOTA": None, "DISDIK": "KOTA", "DINKES": "DISDIK", "PKM-2": "DINKES", "BIDANG": "DINKES", "PKM-1": "BIDANG",
         "PKM-3": "BIDANG", "BARU": None,
@@ -124,18 +124,18 @@ async def test_a_file_creates_changes_and_moves_in_any_order_and_once(city: City
 
 
 async def test_a_unit_is_not_closed_above_open_ones(city: City, tmp_path: Path) -> None:
-    ids, told = await tree(city), await listening(city)
+    ids, listener = await tree(city), await listening(city)
     await join(city, "siti", ids["PKM-1"])
-    await told.groups()
+    await listener.groups()
     path = written(tmp_path, "code,name_id,valid_until\nDINKES,Unit DINKES,2020-12-31\n")
     plan = await planned(city, path)
-    assert [str(one) for one in plan.mistakes] == [
+    assert [str(mistake) for mistake in plan.mistakes] == [
         f"line 2: valid_until: {code} is open, but its parent unit DINKES is closed." for code in ("PKM-1", "PKM-2")
     ]
     rest = "PKM-1,Unit PKM-1,2020-12-31\nPKM-2,Unit PKM-2,2020-12-31\n"
     plan = await planned(city, written(tmp_path, path.read_text() + rest), apply=True)
     assert plan.counted() == {"create": 0, "update": 3, "move": 0, "unchanged": 0}
-    assert await told.groups() == [[]], "what ended years ago is told now"
+    assert await listener.groups() == [[]], "what ended years ago is told now"
 
 
 async def test_many_units_take_few_statements(city: City, tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ from sso.identity.users.service import UserError
 
 
 @pytest.fixture
-async def told(city: City) -> Told:
+async def listener(city: City) -> Told:
     return await listening(city)
 
 
-async def test_units_are_created_changed_moved_closed_and_deleted(city: City, told: Told) -> None:
+async def test_units_are_created_changed_moved_closed_and_deleted(city: City, listener: Told) -> None:
     ids, services = await tree(city), city.provider
     await join(city, "siti", ids["PKM-1"], position="Perawat")
-    assert await told.groups() == [["DINKES", "KOTA", "PKM-1"]]
+    assert await listener.groups() == [["DINKES", "KOTA", "PKM-1"]]
     about: dict[str, Any] = {"actor": ACTOR, "reason": "Perda 7/2026"}
 
     async with city.provider.db.write() as session:
@@ -56,13 +56,13 @@ async def test_units_are_created_changed_moved_closed_and_deleted(city: City, to
     async with city.provider.db.write() as session:
         names = GroupChange(name_en="Clinic 1")
         await groups.change_group(session, services, ids["PKM-1"], names, **about)
-    assert await told.groups() == [], "a name is in no token"
+    assert await listener.groups() == [], "a name is in no token"
     async with city.provider.db.write() as session:
         await groups.change_group(session, services, ids["PKM-1"], GroupChange(code="PKM-A"), **about)
         await groups.move_group(session, services, ids["PKM-1"], ids["DISDIK"], **about)
         await groups.delete_group(session, ids["PKM-2"], **about)
         await groups.close_group(session, services, ids["DISDIK"], with_units_below=True, **about)
-    assert await told.groups() == [["DINKES", "KOTA", "PKM-A"], ["DISDIK", "KOTA", "PKM-A"], []]
+    assert await listener.groups() == [["DINKES", "KOTA", "PKM-A"], ["DISDIK", "KOTA", "PKM-A"], []]
     async with city.provider.db.write() as session:
         with pytest.raises(GroupRefused, match="PKM-A is closed"):
             await groups.add_member(session, services, user_id=city.users["budi"], group_id=ids["PKM-1"], **about)
@@ -72,7 +72,7 @@ async def test_units_are_created_changed_moved_closed_and_deleted(city: City, to
             await groups.reopen_group(session, services, ids["PKM-1"], **about)
         await groups.reopen_group(session, services, ids["DISDIK"], **about)
         await groups.reopen_group(session, services, ids["PKM-1"], **about)
-    assert await told.groups() == [["DISDIK", "KOTA", "PKM-A"]]
+    assert await listener.groups() == [["DISDIK", "KOTA", "PKM-A"]]
     assert await parents(city) == {"KOTA": None, "DINKES": "KOTA", "DISDIK": "KOTA", "PKM-A": "DISDIK"}
     (moved,) = await events(city, "group.moved")
     assert moved.data == {"unit": "PKM-A", "from": "DINKES", "to": "DISDIK", "note": "Perda 7/2026"}
@@ -83,7 +83,7 @@ async def test_units_are_created_changed_moved_closed_and_deleted(city: City, to
         assert len(await events(city, type_)) == count, type_
 
 
-async def test_memberships_never_overlap_in_one_unit(city: City, told: Told) -> None:
+async def test_memberships_never_overlap_in_one_unit(city: City, listener: Told) -> None:
     ids, services, day = await tree(city), city.provider, timedelta(days=1)
     now = clock.now()
     first = await join(city, "siti", ids["PKM-1"], position="Perawat", valid_until=now + 10 * day)
@@ -99,7 +99,7 @@ async def test_memberships_never_overlap_in_one_unit(city: City, told: Told) -> 
         await join(city, "siti", ids["PKM-1"], valid_from=now, valid_until=now)
     await join(city, "siti", ids["PKM-1"], valid_from=now + 20 * day)
 
-    await told.groups()
+    await listener.groups()
     async with city.provider.db.write() as session:
         about: dict[str, Any] = {"actor": ACTOR, "reason": "mutasi"}
         ended = await groups.end_membership(session, services, membership_id=first.id, **about)
@@ -108,7 +108,7 @@ async def test_memberships_never_overlap_in_one_unit(city: City, told: Told) -> 
             await groups.end_membership(session, services, membership_id=first.id, at=now + 30 * day, **about)
         with pytest.raises(GroupRefused, match="does not exist"):
             await groups.end_membership(session, services, membership_id=uuid.uuid4(), **about)
-    assert await told.groups() == [["DINKES", "KOTA", "PKM-2"]]
+    assert await listener.groups() == [["DINKES", "KOTA", "PKM-2"]]
     await join(city, "siti", ids["PKM-1"], valid_until=now + 10 * day)  # after the end there is room
     async with city.provider.db.write() as session:
         later = (await members.memberships_of(session, city.users["siti"]))[0][0]
@@ -162,8 +162,8 @@ async def check_tree(city: City) -> None:
 async def test_of_two_equal_memberships_at_once_one_is_refused(city: City) -> None:
     ids = await tree(city)
     results = await asyncio.gather(*(join(city, "siti", ids["PKM-1"]) for _ in range(4)), return_exceptions=True)
-    assert sum(isinstance(one, Membership) for one in results) == 1, results
-    assert sum(isinstance(one, GroupRefused) for one in results) == 3
+    assert sum(isinstance(result, Membership) for result in results) == 1, results
+    assert sum(isinstance(result, GroupRefused) for result in results) == 3
 
 
 async def test_a_unit_that_gets_a_member_meanwhile_is_not_deleted(city: City) -> None:
@@ -190,7 +190,13 @@ async def test_a_move_takes_the_same_statements_whatever_the_size(city: City) ->
             await groups.move_group(session, city.provider, ids[what], ids["B"], actor=ACTOR, reason="r")
         seen.append(watch.take())
     assert len(seen[0]) == len(seen[1]) <= 12, seen[1]
-    assert sum(one.startswith(("DELETE FROM group_ancestors", "INSERT INTO group_ancestors")) for one in seen[1]) == 2
+    assert (
+        sum(
+            statement.startswith(("DELETE FROM group_ancestors", "INSERT INTO group_ancestors"))
+            for statement in seen[1]
+        )
+        == 2
+    )
     await check_tree(city)
 
 
@@ -262,7 +268,7 @@ async def test_lists_take_few_statements(city: City) -> None:
         page = await units.page_of_groups(session, units.GroupFilter(words="pkm unit"), None, 51, now)
         listed = await units.counted(session, page, now)
         assert len(watch.take()) == 3
-        assert [(one.group.code, one.members) for one in listed] == [("PKM-1", 1), ("PKM-2", 0)]
+        assert [(unit.group.code, unit.members) for unit in listed] == [("PKM-1", 1), ("PKM-2", 0)]
         ways = await units.way_to(session, [ids["PKM-1"], ids["DISDIK"]])
         assert [group.code for group in ways[ids["PKM-1"]]] == ["KOTA", "DINKES", "PKM-1"]
         assert len(watch.take()) == 1

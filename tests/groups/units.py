@@ -52,8 +52,8 @@ async def parents(city: City) -> dict[str, str | None]:
 async def events(city: City, type_: str) -> list[AuditEvent]:
     """Return the events of a type, the oldest first."""
     async with city.provider.db.read() as session:
-        found = select(AuditEvent).where(AuditEvent.type == type_).order_by(AuditEvent.id)
-        return list((await session.execute(found)).scalars())
+        statement = select(AuditEvent).where(AuditEvent.type == type_).order_by(AuditEvent.id)
+        return list((await session.execute(statement)).scalars())
 
 
 @dataclass

@@ -35,8 +35,8 @@ async def give(api: Api, client_id: str, **assignment: Any) -> httpx.Response:
 async def given(api: Api, client_id: str, **assignment: Any) -> dict[str, Any]:
     answer = await give(api, client_id, **assignment)
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()["items"][0]
-    return made
+    created: dict[str, Any] = answer.json()["items"][0]
+    return created
 
 
 async def end(api: Api, assignment: dict[str, Any]) -> httpx.Response:
@@ -56,7 +56,7 @@ async def test_a_role_is_given_listed_and_ended(city: City, office: Office) -> N
     names = [role["name"] for role in await api.get("/applications/sinyal/roles")]
     assert names == ["chief", "operator", "reader"]
     until = (clock.now() + timedelta(days=30)).isoformat()
-    made = await given(
+    assignment = await given(
         api,
         "sinyal",
         role="operator",
@@ -64,21 +64,25 @@ async def test_a_role_is_given_listed_and_ended(city: City, office: Office) -> N
         unit_id=str(office.units["PKM-1"]),
         valid_until=until,
     )
-    assert (made["role"], made["unit_code"], made["user_name"]) == ("operator", "PKM-1", "Siti Rahmawati")
+    assert (assignment["role"], assignment["unit_code"], assignment["user_name"]) == (
+        "operator",
+        "PKM-1",
+        "Siti Rahmawati",
+    )
     assert (await give(api, "sinyal", role="operator", user_id=office.user("siti"))).status_code == 201, "not limited"
     group = await given(api, "sinyal", role="reader", group_id=str(office.units["DINKES"]), with_units_below=True)
     assert [
         row["id"] for row in await api.pages("/role-assignments", client_id="sinyal", group_id=group["group_id"])
     ] == [group["id"]]
     assert len(await api.pages("/role-assignments", user_id=office.user("siti"), limit=1)) == 2
-    ended = (await end(api, made)).json()
+    ended = (await end(api, assignment)).json()
     assert ended["end_reason"] == "Pindah tugas"
-    assert (await end(api, made)).status_code == 409, "it has ended"
+    assert (await end(api, assignment)).status_code == 409, "it has ended"
     assert (await end(api, {"id": office.user("siti")})).status_code == 404
     assert [row["id"] for row in await api.pages("/role-assignments", client_id="sinyal", state="ended")] == [
-        made["id"]
+        assignment["id"]
     ]
-    assert (await api.get(f"/role-assignments/{made['id']}"))["ended_by"] == "petugas"
+    assert (await api.get(f"/role-assignments/{assignment['id']}"))["ended_by"] == "petugas"
     async with city.provider.db.read() as session:
         events = select(AuditEvent).where(AuditEvent.type.in_(["role.given", "role.ended"])).order_by(AuditEvent.id)
         recorded = [
@@ -128,13 +132,13 @@ async def test_teams_and_units_give_what_they_may(city: City, office: Office) ->
     siti, dewi, joko = (office.user(name) for name in ("siti", "dewi", "joko"))
     assert (await give(team, "sinyal", role="reader", user_id=siti)).status_code == 403, "the owner does not allow it"
     await office.set("sinyal", team_gives_roles=True)
-    made = await given(team, "sinyal", role="chief", user_id=siti)
+    assignment = await given(team, "sinyal", role="chief", user_id=siti)
     assert (await give(team, "sinyal", role="reader", user_id=dewi)).status_code == 403, "not to oneself"
     assert (
         await give(team, "sinyal", role="reader", group_id=str(office.units["KOTA"]), with_units_below=True)
     ).status_code == 403
     assert (await give(team, "warga", role="hakim", user_id=siti)).status_code == 404, "not another application"
-    assert [row["id"] for row in await team.pages("/role-assignments")] == [made["id"]]
+    assert [row["id"] for row in await team.pages("/role-assignments")] == [assignment["id"]]
 
     unit = await person_with(city, "employee", name="joko")
     pkm, school = str(office.units["PKM-1"]), str(office.units["DISDIK"])
@@ -147,7 +151,7 @@ async def test_teams_and_units_give_what_they_may(city: City, office: Office) ->
     limited = await given(unit, "sinyal", role="operator", user_id=dewi, unit_id=pkm)
     await given(unit, "sinyal", role="reader", group_id=pkm)
     assert (await give(unit, "sinyal", role="reader", user_id=joko)).status_code == 403
-    assert (await end(unit, made)).status_code == 404, "a role that they do not see"
+    assert (await end(unit, assignment)).status_code == 404, "a role that they do not see"
     assert [row["id"] for row in await unit.pages("/role-assignments", user_id=dewi)] == [limited["id"]]
     assert [row["id"] for row in await unit.pages("/role-assignments")] == [limited["id"]], "for a unit of theirs"
     assert (await end(unit, limited)).status_code == 200
@@ -168,7 +172,9 @@ async def test_an_application_is_told_of_its_own_claims_only(city: City, office:
 
     await given(api, "warga", role="hakim", user_id=office.user("dewi"))
     assert await events_of(receiver, stream, TOKEN_CLAIMS_CHANGE) == [], "the role of another application"
-    made = await given(api, "sinyal", role="operator", user_id=office.user("dewi"), unit_id=str(office.units["PKM-1"]))
+    assignment = await given(
+        api, "sinyal", role="operator", user_id=office.user("dewi"), unit_id=str(office.units["PKM-1"])
+    )
     [event] = await events_of(receiver, stream, TOKEN_CLAIMS_CHANGE)
     body = event["events"][TOKEN_CLAIMS_CHANGE]
     assert body["claims"] == {"roles": ["operator@PKM-1"], "groups": ["DINKES", "PKM-1"]}
@@ -182,7 +188,7 @@ async def test_an_application_is_told_of_its_own_claims_only(city: City, office:
                 since=clock.now() - timedelta(milliseconds=1),
             )  # fmt: skip
     assert await events_of(receiver, stream, TOKEN_CLAIMS_CHANGE) == [], "groups that it does not want to hear of"
-    await end(api, made)
+    await end(api, assignment)
     [event] = await events_of(receiver, stream, TOKEN_CLAIMS_CHANGE)
     assert event["events"][TOKEN_CLAIMS_CHANGE]["claims"]["roles"] == []
     assert await events_of(receiver, stream, SESSION_REVOKED) == [], "the session goes on"
@@ -192,12 +198,12 @@ async def test_an_application_is_told_of_its_own_claims_only(city: City, office:
 async def test_a_session_ends_with_the_role_where_the_application_wants_it(city: City, office: Office) -> None:
     api = await program(city)
     await office.set("sinyal", end_session_on_role_loss=True)
-    made = await given(api, "sinyal", role="chief", user_id=office.user("dewi"))
-    kept = await given(api, "sinyal", role="reader", user_id=office.user("dewi"))
+    chief = await given(api, "sinyal", role="chief", user_id=office.user("dewi"))
+    reader = await given(api, "sinyal", role="reader", user_id=office.user("dewi"))
     async with city.browser() as browser:
         tokens = await browser.tokens(city.relying_party("sinyal"), username="dewi", scope=TOLD + " offline_access")
         await browser.code(city.relying_party("warga"))
-        assert (await end(api, made)).status_code == 200
+        assert (await end(api, chief)).status_code == 200
         async with city.provider.db.read() as session:
             parts = (await session.execute(select(SessionClient.client_id, SessionClient.ended_at))).all()
         assert {name for name, ended_at in parts if ended_at is not None} == {"sinyal"}, "and no other application"
@@ -206,7 +212,7 @@ async def test_a_session_ends_with_the_role_where_the_application_wants_it(city:
         again = await browser.tokens(party, scope=TOLD)
         await run_jobs(city.provider, "role_times")
         assert (await party.userinfo(again["access_token"])).status_code == 200, "the job ends nothing a second time"
-    assert (await api.get(f"/role-assignments/{kept['id']}"))["ended_by"] is None
+    assert (await api.get(f"/role-assignments/{reader['id']}"))["ended_by"] is None
 
 
 async def test_what_ends_by_time_is_followed_by_a_job(city: City, office: Office) -> None:
@@ -234,11 +240,11 @@ async def test_a_large_change_goes_on_in_parts(city: City, office: Office, monke
     api, names = await program(city), ["dewi", "siti", "budi"]
     for name in ("siti", "budi"):
         await office.join(name, "PKM-2")
-    made = await given(api, "sinyal", role="chief", group_id=str(office.units["DINKES"]), with_units_below=True)
-    async with city.browser() as one, city.browser() as two, city.browser() as three:
-        for browser, name in zip((one, two, three), names, strict=True):
+    assignment = await given(api, "sinyal", role="chief", group_id=str(office.units["DINKES"]), with_units_below=True)
+    async with city.browser() as first, city.browser() as second, city.browser() as third:
+        for browser, name in zip((first, second, third), names, strict=True):
             await browser.tokens(city.relying_party("sinyal"), username=name, scope=TOLD)
-    await end(api, made)
+    await end(api, assignment)
     async with city.provider.db.read() as session:
         parts = (await session.execute(select(SessionClient.ended_at))).scalars().all()
         assert len([ended_at for ended_at in parts if ended_at is not None]) == 2
@@ -253,8 +259,8 @@ async def test_two_who_give_or_end_at_once(city: City, office: Office) -> None:
     api, siti = await program(city), office.user("siti")
     answers = await asyncio.gather(*(give(api, "sinyal", role="chief", user_id=siti) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
-    made = next(answer.json()["items"][0] for answer in answers if answer.status_code == 201)
-    ends = (end(api, made) for _ in range(4))
+    assignment = next(answer.json()["items"][0] for answer in answers if answer.status_code == 201)
+    ends = (end(api, assignment) for _ in range(4))
     gives = (give(api, "sinyal", role="chief", user_id=siti) for _ in range(4))
     answers = await asyncio.gather(*ends, *gives)
     assert [answer.status_code for answer in answers[:4]].count(200) == 1

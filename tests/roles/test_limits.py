@@ -85,13 +85,13 @@ async def test_a_unit_adds_employees_and_learns_of_nobody_else(city: City, offic
     unit = office.units["PKM-2"]
     async with city.browser() as browser:
         await signed_in(city, browser, "joko")
-        told = set()
+        answers = set()
         for who in ("budi@warga.example", "nobody@warga.example", "kepala", office.user("kepala"), NIK, "tidak ada"):
             answer = await add(browser, unit, who)
             assert answer.status_code == 409, who
             assert "Kepala" not in main_of(answer)
-            told.add(re.sub(r'value="[^"]*"', "", main_of(answer)))
-        assert len(told) == 1, "one answer for all of them"
+            answers.add(re.sub(r'value="[^"]*"', "", main_of(answer)))
+        assert len(answers) == 1, "one answer for all of them"
         assert (await add(browser, unit, "siti@warga.example")).status_code == 303, "an employee"
         assert (await add(browser, unit, "dewi")).status_code == 303, "a member of another unit of Joko's"
         path = f"/admin/unit-roles/{office.units['PKM-1']}"
@@ -127,7 +127,7 @@ async def test_misses_are_limited(city: City, office: Office) -> None:
 async def test_misses_are_limited_in_the_api_too(city: City, office: Office) -> None:
     joko, api = await person_with(city, "citizen", name="joko"), await program(city)
     role = {"role": "operator", "unit_id": str(office.units["PKM-1"])}
-    made = await given(joko, "sinyal", **role, user_id=office.user("dewi"))
+    assignment = await given(joko, "sinyal", **role, user_id=office.user("dewi"))
     assert (await give(joko, "sinyal", **role, user_id=office.user("dewi"))).status_code == 409, "and is no miss"
     misses = lower_limit(city)
     for number in range(misses):  # whether the user exists or not
@@ -136,7 +136,7 @@ async def test_misses_are_limited_in_the_api_too(city: City, office: Office) -> 
     refused = await give(joko, "sinyal", **role, user_id=office.user("dewi"))
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
-    assert (await end(joko, made)).status_code == 200, "what names nobody goes on"
+    assert (await end(joko, assignment)).status_code == 200, "what names nobody goes on"
     async with city.browser() as browser:
         await signed_in(city, browser, "joko")
         assert (await add(browser, office.units["PKM-1"], "dewi")).status_code == 429, "one limit for API and pages"
@@ -194,10 +194,10 @@ async def test_many_roles_of_a_large_unit_read_its_members_once(city: City, offi
     for some in (new[:1], new[1:]):
         watch.take()
         body = {"client_id": "sinyal", "reason": "x", "assignments": some}
-        made = await team("POST", "/role-assignments", json=body)
-        assert made.status_code == 201, made.text
+        answer = await team("POST", "/role-assignments", json=body)
+        assert answer.status_code == 201, answer.text
         statements = watch.take()
-        assert sum("DISTINCT memberships.user_id" in one for one in statements) == 1
+        assert sum("DISTINCT memberships.user_id" in statement for statement in statements) == 1
         seen.append(len(statements))
         if len(some) == 9:
             async with city.provider.db.read() as session:
@@ -209,10 +209,10 @@ async def test_many_roles_of_a_large_unit_read_its_members_once(city: City, offi
         async with city.provider.db.read() as session:
             ids = (await session.execute(select(RoleAssignment.id))).scalars().all()
         watch.take()
-        ticked = {f"assignment {one}": "1" for one in ids}
+        ticked = {f"assignment {assignment_id}": "1" for assignment_id in ids}
         answer = await send(browser, "/developer/apps/sinyal/roles", choice="end", note="Selesai", **ticked)
         assert answer.status_code == 303, answer.text
-        assert sum("DISTINCT memberships.user_id" in one for one in watch.take()) == 1
+        assert sum("DISTINCT memberships.user_id" in statement for statement in watch.take()) == 1
 
 
 async def test_a_unit_ends_only_its_own_roles(city: City, office: Office) -> None:
@@ -263,7 +263,9 @@ async def test_who_left_is_found_by_the_end_of_the_membership(city: City, office
         event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
     clock.advance(timedelta(minutes=6))
     await clear_up(city.provider)
-    [(statement, values)] = [one for one in seen if "unit_administrators" in one[0] and "memberships" in one[0]]
+    [(statement, values)] = [
+        executed for executed in seen if "unit_administrators" in executed[0] and "memberships" in executed[0]
+    ]
     async with city.provider.db.engine.connect() as connection:  # in a transaction, which is rolled back
         explain = "EXPLAIN QUERY PLAN" if city.provider.db.is_sqlite else "EXPLAIN"
         if not city.provider.db.is_sqlite:  # with few rows any plan is as good

@@ -273,7 +273,7 @@ async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, offi
     await office.team("sinyal", dewi="owner")
     await office.set("sinyal", end_unconfirmed_roles=True)
     api, path = await program(city), "/developer/apps/sinyal/roles"
-    kept = await given(api, "sinyal", role="chief", user_id=office.user("siti"))
+    confirmed = await given(api, "sinyal", role="chief", user_id=office.user("siti"))
     lost = await given(api, "sinyal", role="reader", user_id=office.user("budi"))
     own = await given(api, "sinyal", role="reader", user_id=office.user("dewi"))
     until = f"{clock.now() + timedelta(days=10):%Y-%m-%d}"
@@ -281,7 +281,9 @@ async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, offi
         await signed_in(city, browser, "dewi")
         assert (await send(browser, path, choice="review", until=until, note="Tahunan")).status_code == 303
         assert (await send(browser, path, choice="review", until=until, note="Tahunan")).status_code == 409
-        assert (await send(browser, path, **{"choice": "confirm", f"assignment {kept['id']}": "1"})).status_code == 303
+        assert (
+            await send(browser, path, **{"choice": "confirm", f"assignment {confirmed['id']}": "1"})
+        ).status_code == 303
         answer = await send(browser, path, **{"choice": "confirm", f"assignment {own['id']}": "1"})
         assert answer.status_code == 403, "nobody confirms their own role"
     later: dict[str, Any] = await given(api, "sinyal", role="reader", user_id=office.user("siti"))
@@ -295,12 +297,12 @@ async def test_an_access_review_confirms_some_and_ends_the_rest(city: City, offi
     review = await api.get(f"/access-reviews/{review['id']}")
     assert (review["status"], review["unconfirmed"], review["ended_unconfirmed"]) == ("done", 2, True)
     left = {row["id"] for row in await api.pages("/role-assignments", client_id="sinyal")}
-    assert left == {kept["id"], later["id"]}
+    assert left == {confirmed["id"], later["id"]}
     assert (await api.get(f"/role-assignments/{lost['id']}"))["ended_by"] == "system"
     async with city.provider.db.read() as session:
         sent = select(Delivery.payload).where(Delivery.kind == "notice").order_by(Delivery.id)
-        told = [payload["notice"] for payload in (await session.execute(sent)).scalars()]
-        notices = [notice for notice in told if notice.startswith("access_review")]
+        all_notices = [payload["notice"] for payload in (await session.execute(sent)).scalars()]
+        notices = [notice for notice in all_notices if notice.startswith("access_review")]
         assert (await session.execute(select(AccessReview.reminders))).scalar_one() == 1
     assert notices == ["access_review", "access_review_ends", "access_review_over"]
     assert (await give(api, "sinyal", role="reader", user_id=office.user("budi"))).status_code == 201

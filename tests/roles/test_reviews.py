@@ -83,11 +83,13 @@ async def test_administrators_review_an_application_without_an_owner(city: City,
         rows = (
             await session.execute(select(Delivery).where(Delivery.kind == "notice").order_by(Delivery.id))
         ).scalars()
-        told = [(row.payload["notice"], row.payload["user_id"]) for row in rows if "review" in row.payload["notice"]]
+        notified = [
+            (row.payload["notice"], row.payload["user_id"]) for row in rows if "review" in row.payload["notice"]
+        ]
         assert await reviews.waiting_for_administrators(session, clock.now(), 5) == []
     for notice in ("access_review", "access_review_ends", "access_review_over"):
-        assert [user for name, user in told if name == notice] == [office.user("dewi")]
-        unowned = sorted(user for name, user in told if name == notice + "_admin")
+        assert [user for name, user in notified if name == notice] == [office.user("dewi")]
+        unowned = sorted(user for name, user in notified if name == notice + "_admin")
         assert unowned == sorted([office.user("joko"), office.user("ratna")])
 
 

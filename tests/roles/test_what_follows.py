@@ -70,7 +70,7 @@ class Followed:
         async with self.city.provider.db.write() as session:
             return await act(session, self.city.provider, *given, **more)
 
-    async def told(self) -> list[dict[str, Any]]:
+    async def changed_claims(self) -> list[dict[str, Any]]:
         """Return the changed claims of which ``sinyal`` was told since the last time."""
         got = await self.receiver.poll(self.stream)
         claims = [await self.receiver.checked(token) for token in got["sets"].values()]
@@ -99,7 +99,7 @@ class Followed:
 
     async def quiet(self) -> bool:
         """Tell whether nobody was told of anything and nothing ended."""
-        return (await self.told(), await self.over()) == ([], set())
+        return (await self.changed_claims(), await self.over()) == ([], set())
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ async def test_a_unit_that_closes_later_or_opens_again_ends_nothing(followed: Fo
     await followed.change(groups.change_group, clinic, GroupChange(valid_from=now - 400 * DAY), **ABOUT)
     assert await followed.quiet()
     await followed.change(groups.close_group, clinic, at=now - DAY, **ABOUT)
-    assert (await followed.told(), await followed.over()) == (
+    assert (await followed.changed_claims(), await followed.over()) == (
         [{"roles": [], "groups": []}],
         {("dewi", "sinyal")},
     ), "what closed yesterday is told now"
     await followed.sign_in("dewi")
     await followed.change(groups.reopen_group, clinic, **ABOUT)
-    assert await followed.told() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}]
+    assert await followed.changed_claims() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}]
     assert await followed.over() == set(), "nobody lost anything"
 
 
@@ -142,10 +142,10 @@ async def test_a_move_concerns_the_applications_of_both_branches_only(followed: 
     await followed.change(groups.change_group, units["KOTA"], GroupChange(code="KOTA-2"), **ABOUT)
     assert await followed.quiet()
     await followed.change(groups.move_group, units["PKM-1"], units["DISDIK"], **ABOUT)
-    assert await followed.told() == [{"roles": [], "groups": []}]
+    assert await followed.changed_claims() == [{"roles": [], "groups": []}]
     assert await followed.over() == {("dewi", "sinyal")}, "at sekolah dewi gained something"
     await followed.change(groups.change_group, units["PKM-1"], GroupChange(code="SD-1"), **ABOUT)
-    assert await followed.told() == []
+    assert await followed.changed_claims() == []
     assert await followed.over() == {("dewi", "sinyal"), ("dewi", "sekolah")}, "the claim PKM-1 is gone"
 
 
@@ -163,7 +163,7 @@ async def test_a_move_of_many_is_as_exact_for_those_that_a_job_compares(
     await access_changes.work(followed.city.provider, asyncio.Event())
     assert await followed.over() == {(name, "sinyal") for name in ("dewi", "budi", "siti")}
     lost: list[dict[str, list[str]]] = [{"roles": [], "groups": []}] * 2  # siti's grant ended with the first move
-    assert await followed.told() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}, *lost]
+    assert await followed.changed_claims() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}, *lost]
 
 
 async def test_a_role_for_a_unit_that_closes_is_gone_for_people_of_other_units_too(followed: Followed) -> None:
@@ -177,10 +177,10 @@ async def test_a_role_for_a_unit_that_closes_is_gone_for_people_of_other_units_t
     )
     await followed.sign_in("siti")
     await followed.change(groups.change_group, units["PKM-2"], GroupChange(code="PKM-B"), **ABOUT)
-    assert await followed.told() == [{"roles": ["operator@PKM-B"], "groups": []}]
+    assert await followed.changed_claims() == [{"roles": ["operator@PKM-B"], "groups": []}]
     await followed.sign_in("siti")
     await followed.change(groups.close_group, units["DINKES"], with_units_below=True, **ABOUT)
-    assert await followed.told() == [{"roles": [], "groups": []}]
+    assert await followed.changed_claims() == [{"roles": [], "groups": []}]
     assert await followed.over() == {("siti", "sinyal")}
 
 
@@ -202,7 +202,7 @@ async def test_a_file_of_units_is_followed_as_the_pages_are(followed: Followed, 
     await _apply(followed, tmp_path, *rest, "PKM-1,Puskesmas 1,DINKES,2099-12-31")
     assert await followed.quiet()
     await _apply(followed, tmp_path, *rest, "PKM-1,Puskesmas 1,DINKES,2020-12-31", "PKM-2,Puskesmas 2,DISDIK,")
-    assert await followed.told() == [{"roles": [], "groups": []}] * 2
+    assert await followed.changed_claims() == [{"roles": [], "groups": []}] * 2
     assert await followed.over() == {("dewi", "sinyal"), ("budi", "sinyal")}
 
 
@@ -212,11 +212,11 @@ async def test_a_membership_that_ended_yesterday_ends_what_it_gave(followed: Fol
     later = await office.join("dewi", "PKM-2", valid_from=now - 9 * DAY)
     await followed.sign_in("dewi")
     await followed.change(groups.end_membership, membership_id=later, at=now - 2 * DAY, **ABOUT)
-    assert await followed.told() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}]
+    assert await followed.changed_claims() == [{"roles": [], "groups": ["DINKES", "PKM-1"]}]
     assert await followed.over() == {("dewi", "sinyal")}
     await followed.sign_in("dewi", at=("sinyal",))
     await followed.change(groups.end_membership, membership_id=earlier, at=now - 3 * DAY, **ABOUT)
-    assert await followed.told() == [], "what ended before was told before"
+    assert await followed.changed_claims() == [], "what ended before was told before"
     assert await followed.over() == {("dewi", "sekolah")}
 
 
@@ -242,16 +242,16 @@ async def test_the_end_of_an_employment_changes_the_person_first_and_ends_each_p
     await _hire(followed, "dewi", unit_id=office.units["PKM-2"], position="Perawat")
     await register(followed.city, "absen", ["a"], allowed_roles=["employee"], end_session_on_role_loss=True)
     await followed.sign_in("dewi", at=("sinyal", "sekolah", "absen"))
-    await followed.told()
+    await followed.changed_claims()
     await _dismiss(followed, "dewi")
-    assert await followed.told() == [{"roles": [], "groups": []}], "once, with what is left at the end"
+    assert await followed.changed_claims() == [{"roles": [], "groups": []}], "once, with what is left at the end"
     assert await followed.over() == {("dewi", name) for name in ("sinyal", "sekolah", "absen")}
     # Coming back with another unit, and a change of unit, keep the order too.
     await _hire(followed, "dewi", unit_id=office.units["PKM-1"])
     await followed.sign_in("dewi", at=("sinyal",))
-    await followed.told()
+    await followed.changed_claims()
     await _hire(followed, "dewi", unit_id=office.units["DISDIK"])
-    assert await followed.told() == [{"roles": [], "groups": []}]
+    assert await followed.changed_claims() == [{"roles": [], "groups": []}]
 
 
 async def test_applications_are_told_of_the_work_of_an_employee(followed: Followed) -> None:
@@ -264,27 +264,29 @@ async def test_applications_are_told_of_the_work_of_an_employee(followed: Follow
     work = {"nip": "198501012010011001", "employment_status": "pns", "grade": "III/a", "position": "Perawat"}
     unit, about = {"unit": "Unit PKM-1", "unit_code": "PKM-1"}, {"unit_id": office.units["PKM-1"], "grade": "III/a"}
     await _hire(followed, "joko", nip="199003152024212002")
-    assert await followed.told() == [], "joko did not grant the scope"
+    assert await followed.changed_claims() == [], "joko did not grant the scope"
     await _hire(followed, "dewi", valid_from=now + DAY, position="Perawat", **about)
     await run_jobs(city.provider, "role_times", "employments")
-    assert await followed.told() == [], "the employment begins tomorrow"
+    assert await followed.changed_claims() == [], "the employment begins tomorrow"
     await followed.later(DAY)
-    assert await followed.told() == [{**work, **unit}]
+    assert await followed.changed_claims() == [{**work, **unit}]
     times: dict[str, Any] = {"valid_from": now + DAY, "valid_until": now + 9 * DAY}
     await _hire(followed, "dewi", position="Bidan", **times, **about)
-    assert await followed.told() == [{"position": "Bidan"}], "only what changed"
+    assert await followed.changed_claims() == [{"position": "Bidan"}], "only what changed"
     await _hire(followed, "dewi", position="Bidan", **times, **about)
     await _dismiss(followed, "dewi", now + 8 * DAY)
     await run_jobs(city.provider, "role_times", "employments")
-    assert await followed.told() == [], "nothing that applications see has changed"
+    assert await followed.changed_claims() == [], "nothing that applications see has changed"
     await followed.later(8 * DAY)
     nothing = dict.fromkeys((*work, *unit))
-    assert await followed.told() == [nothing]
+    assert await followed.changed_claims() == [nothing]
     await _hire(followed, "dewi")
-    assert await followed.told() == [{"nip": work["nip"], "employment_status": "pns"}]
+    assert await followed.changed_claims() == [{"nip": work["nip"], "employment_status": "pns"}]
     await office.set("sinyal", claim_reasons={"employment_status": "Statistik"})
     await _dismiss(followed, "dewi")
-    assert await followed.told() == [{"employment_status": None}], "claims that the application does not receive"
+    assert await followed.changed_claims() == [{"employment_status": None}], (
+        "claims that the application does not receive"
+    )
 
 
 async def test_who_left_keeps_no_power_of_the_work(followed: Followed) -> None:

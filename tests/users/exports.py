@@ -85,7 +85,7 @@ def auth0(path: Path) -> Path:
         {"user_id": "google-oauth2|4", "email": "a0.dewi@warga.example", "email_verified": True, "name": "Dewi",
          "identities": [{"provider": "google-oauth2", "connection": "google-oauth2", "isSocial": True}]},
     ]  # fmt: skip
-    path.write_text("\n".join(json.dumps(one) for one in users) + "\n")
+    path.write_text("\n".join(json.dumps(user) for user in users) + "\n")
     return path
 
 
@@ -120,17 +120,17 @@ def firebase(path: Path) -> Path:
 
 def firebase_csv(path: Path) -> Path:
     lines = []
-    for one in firebase_people():
+    for person in firebase_people():
         cells = [""] * 28
         names = ("localId", "email", "emailVerified", "passwordHash", "salt", "displayName", "photoUrl")
         for at, name in enumerate(names):
-            value = one.get(name, "")
+            value = person.get(name, "")
             cells[at] = str(value).lower() if isinstance(value, bool) else str(value)
         cells[5] = f'"{cells[5]}"' if "," in cells[5] else cells[5]
-        cells[7] = "g1" if any(p["providerId"] == "google.com" for p in one.get("providerUserInfo", [])) else ""
-        cells[25], cells[26] = one.get("phoneNumber", ""), "true" if one.get("disabled") else "false"
-        if "customAttributes" in one:
-            cells[27] = '"' + one["customAttributes"].replace('"', '""') + '"'
+        cells[7] = "g1" if any(p["providerId"] == "google.com" for p in person.get("providerUserInfo", [])) else ""
+        cells[25], cells[26] = person.get("phoneNumber", ""), "true" if person.get("disabled") else "false"
+        if "customAttributes" in person:
+            cells[27] = '"' + person["customAttributes"].replace('"', '""') + '"'
         lines.append(",".join(cells))
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -159,7 +159,7 @@ def django(path: Path) -> Path:
 
 
 def django_lines(path: Path) -> Path:
-    path.write_text("\n".join(json.dumps(one) for one in json.loads(django(path).read_text())))
+    path.write_text("\n".join(json.dumps(entry) for entry in json.loads(django(path).read_text())))
     return path
 
 

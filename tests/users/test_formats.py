@@ -50,23 +50,27 @@ class Kept(Report):
 def test_people_of_an_export(tmp_path: Path, kind: str) -> None:
     format, write, _ = KINDS[kind]
     path = write(tmp_path / "export")
-    found = records(path, format)
-    made = {str(one.row.get("username") or one.row.get("email") or "f4"): one for one in found if one.row is not None}
-    reasons = [one.reason for one in found if one.row is None]
-    assert not any(key for one in found if one.row for key in one.row if "role" in key or "group" in key)
-    assert not any("budi" in name or "guest" in name for name in made)
+    all_records = records(path, format)
+    by_name = {
+        str(record.row.get("username") or record.row.get("email") or "f4"): record
+        for record in all_records
+        if record.row is not None
+    }
+    reasons = [record.reason for record in all_records if record.row is None]
+    assert not any(key for record in all_records if record.row for key in record.row if "role" in key or "group" in key)
+    assert not any("budi" in name or "guest" in name for name in by_name)
     budi = [reason for reason in reasons if "there (" in reason]
     assert budi or "budi" not in path.read_text(), reasons
     options = check_file(path, Options(format=format)).options
     right = 0
-    for one in made.values():
-        row = read_row(one.line, one.row or {}, options, take_hash, one.notes)
+    for record in by_name.values():
+        row = read_row(record.line, record.row or {}, options, take_hash, record.notes)
         if row.password:
-            assert verify_imported([OLD], row.password), (row, one)
+            assert verify_imported([OLD], row.password), (row, record)
             assert not verify_imported(["x" + OLD], row.password)
             right += 1
     assert right == 2
-    citra = next(one for name, one in made.items() if "citra" in name)
+    citra = next(record for name, record in by_name.items() if "citra" in name)
     expects = ("admin", "Pengelola", "google.com") if "ldif" not in kind and "moodle" not in kind else ("",)
     assert any(word in note for word in expects for note in (*citra.notes, "" if expects == ("",) else "-")), (
         citra.notes
@@ -86,7 +90,7 @@ async def test_everybody_signs_in_with_the_old_password_and_has_no_rights(city: 
         assert done.made >= 3, (kind, report.reasons)
         assert report.reasons or kind == "wordpress", kind
         if kind not in ("wordpress", "laravel"):
-            assert any("there (" in one for one in report.reasons), (kind, report.reasons)
+            assert any("there (" in reason for reason in report.reasons), (kind, report.reasons)
         for name in people:
             async with city.provider.db.read() as session:
                 user = await store.find_user(session, name)
@@ -124,7 +128,9 @@ async def test_hashes_of_current_systems_open_the_account_over_http(city: City, 
     }
     if yescrypt.available():
         good["debian"] = {"password_hash": yescrypt._compute(secret, "$y$j75$abcdefghijklmnop")}
-    marks = {f"tanpa{n}": {"password_hash": one} for n, one in enumerate(("!", "*", "!$6$x$y", "{SASL}a@b", "x", "!!"))}
+    marks = {
+        f"tanpa{n}": {"password_hash": mark} for n, mark in enumerate(("!", "*", "!$6$x$y", "{SASL}a@b", "x", "!!"))
+    }
     wrong = {
         "mahal": {"password_hash": "$argon2id$v=19$m=4194304,t=9,p=1$" + "$".join(["Z2dnZ2dnZ2dnZ2dn"] * 2)},
         "rusak": {"password_hash": "$2y$10$terpotong"},
@@ -148,7 +154,7 @@ def test_a_realm_of_other_shapes(tmp_path: Path) -> None:
     path = tmp_path / "realm-users-0.json"
     realm = json.loads(exports.keycloak(path).read_text())
     path.write_text(json.dumps({"realm": "kota", "users": realm["users"][:1]}))
-    assert [one.row["username"] for one in records(path, "keycloak") if one.row] == ["kc.ani"]
+    assert [record.row["username"] for record in records(path, "keycloak") if record.row] == ["kc.ani"]
     old = {"hashedSaltedValue": "AAAA", "salt": "AAAA", "hashIterations": 1, "algorithm": "pbkdf2", "type": "password"}
     path.write_text(
         json.dumps({"users": [{"username": "a", "enabled": True, "credentials": [old]}, 7, {"username": "b"}]})
@@ -178,18 +184,18 @@ def dump(tmp_path: Path, text: str, table: str = "users", encoding: str | None =
     return list(read_records(path, f"sql:{table}", encoding))
 
 
-def rows(found: list[Record]) -> list[dict[str, Any]]:
-    return [one.row for one in found if one.row is not None]
+def rows(all_records: list[Record]) -> list[dict[str, Any]]:
+    return [record.row for record in all_records if record.row is not None]
 
 
 def test_values_of_sql_dumps(tmp_path: Path) -> None:
     head = "-- MySQL dump\n"
-    found = dump(
+    mysql = dump(
         tmp_path,
         head + "INSERT INTO `users` (`a`,`b``c`) VALUES ('it\\'s','x''y'),(NULL,0x616263),(_binary 'é\\\\\\n',-1.5e3),"
         "(TRUE,now()),\n  ( X'6162' , 'q' ) ;\nINSERT IGNORE INTO kota.users (a, `b``c`) VALUES ('1',DEFAULT);",
     )
-    assert rows(found) == [
+    assert rows(mysql) == [
         {"a": "it's", "b`c": "x'y"},
         {"a": None, "b`c": "abc"},
         {"a": "é\\\n", "b`c": "-1.5e3"},
@@ -197,7 +203,7 @@ def test_values_of_sql_dumps(tmp_path: Path) -> None:
         {"a": "ab", "b`c": "q"},
         {"a": "1", "b`c": None},
     ]
-    assert found[3].notes == ("b`c: is the expression now()",)
+    assert mysql[3].notes == ("b`c: is the expression now()",)
     standard = dump(
         tmp_path,
         "INSERT INTO public.\"users\" (a, b) VALUES ('back\\slash', E'new\\nline'),('2024-01-01'::date, '{}'::jsonb);\n"
@@ -210,7 +216,7 @@ def test_values_of_sql_dumps(tmp_path: Path) -> None:
         {"a": "x\ty", "b": None},
         {"a": "ü\\", "b": "1"},
     ]
-    assert [one.reason for one in standard if one.row is None] == [
+    assert [record.reason for record in standard if record.row is None] == [
         "the statement cannot be read from here to line 2: the dump does not say the columns of users: there is no "
         "CREATE TABLE before",
         "has 1 values for 2 columns",
@@ -232,8 +238,8 @@ def test_a_broken_statement_rejects_what_it_holds_and_reading_goes_on(tmp_path: 
         f"INSERT INTO `users` (`id`,`name`) VALUES ({n},'satu'),({n}1,'dua'),({n}2,'tiga');\n" for n in range(1, 6)
     )
     broken = text.replace("(31,'dua')", "(31,'dua)")
-    found = dump(tmp_path, broken)
-    assert [one["id"] for one in rows(found)] == [
+    dumped = dump(tmp_path, broken)
+    assert [row["id"] for row in rows(dumped)] == [
         "1",
         "11",
         "12",
@@ -248,35 +254,35 @@ def test_a_broken_statement_rejects_what_it_holds_and_reading_goes_on(tmp_path: 
         "51",
         "52",
     ]
-    (reason,) = [one.reason for one in found if one.row is None]
+    (reason,) = [record.reason for record in dumped if record.row is None]
     assert "line 4" in reason
     lines = "-- MySQL dump\nINSERT INTO `users` (`id`,`name`) VALUES\n(1,'a'),\n(2,'b),\n(3,'c'),\n(4,'d');\n"
-    found = dump(tmp_path, lines + "INSERT INTO `users` (`id`,`name`) VALUES (5,'e');\n")
-    assert [one["id"] for one in rows(found)] == ["1", "5"]
-    assert sum(one.row is None for one in found) == 1
+    dumped = dump(tmp_path, lines + "INSERT INTO `users` (`id`,`name`) VALUES (5,'e');\n")
+    assert [row["id"] for row in rows(dumped)] == ["1", "5"]
+    assert sum(record.row is None for record in dumped) == 1
     large = "-- MySQL dump\nINSERT INTO `users` (`id`,`name`) VALUES (1,'" + "x" * 100_000 + "'),(2,'b');\n"
-    found = dump(tmp_path, large)
-    assert [one["id"] for one in rows(found)] == ["2"]
-    assert "64 KB" in found[0].reason
+    dumped = dump(tmp_path, large)
+    assert [row["id"] for row in rows(dumped)] == ["2"]
+    assert "64 KB" in dumped[0].reason
     raw = b"-- MySQL dump\nINSERT INTO `users` (`id`,`name`) VALUES (1,'\xff'),(2,'b');\n"
     (tmp_path / "d").write_bytes(raw)
-    assert [one.row is None for one in read_records(tmp_path / "d", "sql:users", "utf-8")] == [True, False]
+    assert [record.row is None for record in read_records(tmp_path / "d", "sql:users", "utf-8")] == [True, False]
 
 
 def test_a_broken_statement_of_another_table_takes_no_people_away_in_silence(tmp_path: Path) -> None:
     people = "".join(f"INSERT INTO `users` (`id`,`name`) VALUES ({n},'nama');\n" for n in range(1, 9))
-    found = dump(tmp_path, f"-- MySQL dump\nINSERT INTO `log` VALUES (1,'tidak ditutup);\n{people}")
-    assert [one["id"] for one in rows(found)] == [str(n) for n in range(1, 9)]
-    assert [one.reason for one in found if one.row is None] == [
+    dumped = dump(tmp_path, f"-- MySQL dump\nINSERT INTO `log` VALUES (1,'tidak ditutup);\n{people}")
+    assert [row["id"] for row in rows(dumped)] == [str(n) for n in range(1, 9)]
+    assert [record.reason for record in dumped if record.row is None] == [
         "the statement cannot be read, to line 2: a text that begins in line 2 is not closed before line 3"
     ]
     standard = people.replace("`", "")
-    found = dump(tmp_path, f"INSERT INTO log VALUES (1, 'tidak ditutup);\n{standard}")
-    assert [one["id"] for one in rows(found)] == [str(n) for n in range(2, 9)]
-    assert "to line 2: a text is followed by" in found[0].reason
-    found = dump(tmp_path, f"{standard}INSERT INTO log VALUES (1, E'it\\'s', 'tidak ditutup);\n")
-    assert len(rows(found)) == 8
-    assert "does not end" in found[-1].reason
+    dumped = dump(tmp_path, f"INSERT INTO log VALUES (1, 'tidak ditutup);\n{standard}")
+    assert [row["id"] for row in rows(dumped)] == [str(n) for n in range(2, 9)]
+    assert "to line 2: a text is followed by" in dumped[0].reason
+    dumped = dump(tmp_path, f"{standard}INSERT INTO log VALUES (1, E'it\\'s', 'tidak ditutup);\n")
+    assert len(rows(dumped)) == 8
+    assert "does not end" in dumped[-1].reason
 
 
 WORDS = st.text(alphabet="a'\"`\\;(),-/*#\n\t$é GO", max_size=12)
@@ -300,9 +306,9 @@ def test_what_a_dump_holds_is_what_was_written(values: list[tuple[str, str]], my
     text += "INSERT INTO users (a,b) VALUES ('end','end');\n"
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_text(text)
-        found = list(read_records(Path(file.name), "sql:users"))
-    assert [(one.row["a"], one.row["b"]) for one in found if one.row] == [*values, ("end", "end")]
-    assert all(one.row is not None for one in found)
+        dumped = list(read_records(Path(file.name), "sql:users"))
+    assert [(record.row["a"], record.row["b"]) for record in dumped if record.row] == [*values, ("end", "end")]
+    assert all(record.row is not None for record in dumped)
 
 
 def test_a_large_dump_is_read_in_bounded_memory(tmp_path: Path) -> None:
@@ -327,17 +333,18 @@ def test_every_format_refuses_what_is_no_such_file(tmp_path: Path) -> None:
     for text in ("", "plain text\n", '{"users": 7}', "\x00\x01", "[[[[", "a,b\n1,2\n"):
         path.write_text(text)
         for format in [*FORMATS, "sql:users", "sql"]:
-            found: list[Record] = []
+            all_records: list[Record] = []
             with suppress(Refusal):
-                found = list(read_records(path, format))
+                all_records = list(read_records(path, format))
             assert all(
-                one.row is None or format in ("csv", "jsonl", "json", "wordpress", "moodle", "laravel") for one in found
+                record.row is None or format in ("csv", "jsonl", "json", "wordpress", "moodle", "laravel")
+                for record in all_records
             )
 
 
 def test_entries_of_a_directory(tmp_path: Path) -> None:
-    found = records(exports.ldif(tmp_path / "people.ldif"), "ldif")
-    by_name = {one.row["username"]: one for one in found if one.row}
+    entries = records(exports.ldif(tmp_path / "people.ldif"), "ldif")
+    by_name = {entry.row["username"]: entry for entry in entries if entry.row}
     assert list(by_name) == ["ld.ani", "ld.citra", "ld.dewi"]
     ani = by_name["ld.ani"]
     assert ani.row is not None
@@ -345,7 +352,7 @@ def test_entries_of_a_directory(tmp_path: Path) -> None:
     assert ani.row["local_user_id"] == "11111111-2222-3333-4444-555555555555"
     assert any("cn=admins" in note for note in ani.notes)
     assert any("further value" in note for note in ani.notes)
-    assert [one.reason for one in found if one.row is None] == [
+    assert [entry.reason for entry in entries if entry.row is None] == [
         "the account is disabled there (nsaccountlock is TRUE); an imported account could be used at once",
         "is the record of a change (delete), not an entry",
         "cn: is broken base64",
@@ -373,13 +380,13 @@ def test_a_value_of_another_type_costs_at_most_its_row(kind: str, data: st.DataO
             inside = person["fields"] if "fields" in person and data.draw(st.booleans()) else person
             inside[data.draw(st.sampled_from(sorted(inside)))] = data.draw(ODD)
         path.write_text(json.dumps(document))
-        found = records(path, format)
+        all_records = records(path, format)
     options = Options(format=format, columns={name: name for name in KNOWN})
-    for one in found:
-        assert (one.row is None) == bool(one.reason)
-        if one.row is not None:
+    for record in all_records:
+        assert (record.row is None) == bool(record.reason)
+        if record.row is not None:
             with suppress(RowRefused):
-                row = read_row(one.line, one.row, options, take_hash, one.notes)
+                row = read_row(record.line, record.row, options, take_hash, record.notes)
                 assert not re.search(r"[{}\[\]]|None|True|False", row.name), row.name
                 assert row.roles == ["citizen"]
 
@@ -399,11 +406,11 @@ def test_a_damaged_file_is_read_as_far_as_it_can_be(kind: str, at: int, cut: int
         whole = WHOLE.setdefault(kind, write(path).read_bytes())
         at %= len(whole)
         path.write_bytes(whole[:at] + put + whole[at + cut :])
-        found: list[Record] = []
+        all_records: list[Record] = []
         with suppress(Refusal):
-            found = list(read_records(path, format, "utf-8"))
-    assert all((one.row is None) == bool(one.reason) for one in found)
-    assert all(one.lines >= 1 and one.line >= 1 for one in found)
+            all_records = list(read_records(path, format, "utf-8"))
+    assert all((record.row is None) == bool(record.reason) for record in all_records)
+    assert all(record.lines >= 1 and record.line >= 1 for record in all_records)
 
 
 WHOLE: dict[str, bytes] = {}
@@ -412,6 +419,6 @@ WHOLE: dict[str, bytes] = {}
 def test_a_rejected_account_is_named_in_the_report(tmp_path: Path) -> None:
     for name, (format, write, _) in KINDS.items():
         path = write(tmp_path / name)
-        for one in records(path, format):
-            if one.row is None and "disabled there" in one.reason:
-                assert one.rejected_id, (name, one)
+        for record in records(path, format):
+            if record.row is None and "disabled there" in record.reason:
+                assert record.rejected_id, (name, record)

@@ -44,11 +44,11 @@ async def test_an_identifier_belongs_to_one_person(city: City) -> None:
 async def test_a_nik_is_sealed_found_and_shown_masked(city: City) -> None:
     async with city.provider.db.write() as session:
         person = NewUser(username="nina", name="Nina", nik=NIK, nik_verified=True)
-        made = (await create_users(session, [person], box=city.provider.box))[0]
+        nina = (await create_users(session, [person], box=city.provider.box))[0]
     async with city.provider.db.read() as session:
-        assert (await find(session, "3671 0141 0490 0001", city.provider.box)).id == made.id
-        one = next(one for one in await identifiers_of(session, made.id) if one.kind == "nik")
-        assert (one.value, open_nik(one, city.provider.box)) == ("3671••••••••0001", NIK)
+        assert (await find(session, "3671 0141 0490 0001", city.provider.box)).id == nina.id
+        nik = next(identifier for identifier in await identifiers_of(session, nina.id) if identifier.kind == "nik")
+        assert (nik.value, open_nik(nik, city.provider.box)) == ("3671••••••••0001", NIK)
         with pytest.raises(UserError):
             await find(session, "3671014104900002", city.provider.box)
     assert NIK not in await _dump(city.provider.db)
@@ -71,15 +71,15 @@ async def test_one_signs_in_with_a_nik_that_was_checked_and_with_no_other(city: 
 
 
 async def test_numbers_and_codes_are_read_the_same_way_wherever_they_are_taken(city: City) -> None:
-    api, made = await person_with(city, "admin", name="ratna"), itertools.count(1)
+    api, numbers = await person_with(city, "admin", name="ratna"), itertools.count(1)
 
     async def create(**about: Any) -> tuple[int, dict[str, Any]]:
-        answer = await api("POST", "/users", json={"username": f"orang{next(made)}", "name": "Orang", **about})
+        answer = await api("POST", "/users", json={"username": f"orang{next(numbers)}", "name": "Orang", **about})
         return answer.status_code, answer.json()
 
     landline = {"phone_number": "(021) 555-0100 ext. 7", "phone_number_verified": True}
-    status, shown = await create(**landline, email="kantor@warga.example", email_verified=True)
-    assert (status, shown["identifiers"][2]["value"], shown["warnings"]) == (201, "+62215550100;ext=7", [])
+    status, created = await create(**landline, email="kantor@warga.example", email_verified=True)
+    assert (status, created["identifiers"][2]["value"], created["warnings"]) == (201, "+62215550100;ext=7", [])
     for spelling in ("021-5550100 x7", "tel:+62-21-555-0100;ext=7"):
         assert (await create(phone_number=spelling, phone_number_verified=True))[0] == 409
     assert (await create(phone_number="0215550100", phone_number_verified=True))[0] == 201
@@ -88,11 +88,11 @@ async def test_numbers_and_codes_are_read_the_same_way_wherever_they_are_taken(c
     assert (await create(phone_number="+62-21-555", phone_number_verified=True))[0] == 409
     codes = {"locale": "IN_id", "nik": "9971014104900001"}
     profile = {"zoneinfo": "asia/jakarta", "address": {"country": "xx"}}
-    status, shown = await create(phone_number="+62-21-555", **codes, profile=profile)
-    assert (status, shown["locale"], shown["profile"]["zoneinfo"]) == (201, "id-ID", "Asia/Jakarta")
-    said = [one.partition(":")[0] for one in shown["warnings"]]
-    assert said == ["phone_number", "nik", "profile.address.country"]
-    path, headers = f"/users/{shown['id']}", {"If-Match": await api.etag(f"/users/{shown['id']}")}
+    status, created = await create(phone_number="+62-21-555", **codes, profile=profile)
+    assert (status, created["locale"], created["profile"]["zoneinfo"]) == (201, "id-ID", "Asia/Jakarta")
+    fields = [warning.partition(":")[0] for warning in created["warnings"]]
+    assert fields == ["phone_number", "nik", "profile.address.country"]
+    path, headers = f"/users/{created['id']}", {"If-Match": await api.etag(f"/users/{created['id']}")}
     change = {"phone_number_verified": True}
     assert (await api("PATCH", path, json=change, headers=headers)).status_code == 409
     checked = {"document": "ktp", "document_number": "9971014104900001", "place": "MPP"}
@@ -113,7 +113,7 @@ async def test_numbers_and_codes_are_read_the_same_way_wherever_they_are_taken(c
     async with city.browser() as browser:
         page = await browser.open("/recover")
         await post(browser, "/recover", {"username": "+62 21 555 0100 pes. 7"}, page)
-    assert [(one["kind"], one["to"]) for one in await sent(city) if "to" in one][-1:] == [
+    assert [(message["kind"], message["to"]) for message in await sent(city) if "to" in message][-1:] == [
         ("email", "kantor@warga.example")
     ]
     # Languages of pages, by any spelling of the tag.
@@ -128,8 +128,8 @@ async def test_several_may_say_what_nobody_has_proven_and_who_proves_it_has_it(c
     now = clock.now()
     async with city.provider.db.write() as session:
         for name in ("siti", "budi"):
-            said = {"kind": "email", "value": "dua@warga.example", "lookup": "dua@warga.example"}
-            session.add(Identifier(user_id=city.users[name], created_at=now, **said))
+            email = {"kind": "email", "value": "dua@warga.example", "lookup": "dua@warga.example"}
+            session.add(Identifier(user_id=city.users[name], created_at=now, **email))
     async with city.provider.db.read() as session:
         with pytest.raises(UserError, match="nobody has the verified identifier"):
             await find(session, "dua@warga.example")
@@ -158,7 +158,7 @@ async def test_what_is_sealed_of_people_is_sealed_anew(city: City) -> None:
     async with city.provider.db.write() as session:
         assert await reencrypt_users(session, both) + await reencrypt_seeds(session, both) == 0
         nina = await find(session, "nina")
-        one = next(one for one in await identifiers_of(session, nina.id) if one.kind == "nik")
-        assert open_nik(one, new) == NIK
-        app = next(one for one in await credentials_of(session, siti) if one.kind == "totp")
+        nik = next(identifier for identifier in await identifiers_of(session, nina.id) if identifier.kind == "nik")
+        assert open_nik(nik, new) == NIK
+        app = next(credential for credential in await credentials_of(session, siti) if credential.kind == "totp")
         assert await check_totp(session, new, app, pyotp.TOTP(seed).at(clock.timestamp()))

@@ -26,8 +26,10 @@ def rows(path: Path, data: str | bytes, format: str = "auto") -> list[Row | str]
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     checked = check_file(path, Options(format=format))
     return [
-        read_row(one.line, one.row, checked.options, lambda text, **_: text, one.notes) if one.row else one.reason
-        for one in rows_of(path, checked.options)
+        read_row(record.line, record.row, checked.options, lambda text, **_: text, record.notes)
+        if record.row
+        else record.reason
+        for record in rows_of(path, checked.options)
     ]
 
 
@@ -42,7 +44,7 @@ def test_rows_of_one_line_are_told_apart_in_the_report(cli: Cli, tmp_path: Path)
     assert "2 values were left out (birthdate 1, website 1)" in answer.out, answer.out
     assert "email_verified: a time is read as yes (1 rows)" in answer.out
     with (tmp_path / "p.json.rejected.csv").open() as file:
-        listed = [(one["row"], one["line"], one["kind"]) for one in csv.DictReader(file)]
+        listed = [(entry["row"], entry["line"], entry["kind"]) for entry in csv.DictReader(file)]
     assert listed == [("1", "1", "left out"), ("2", "1", "rejected"), ("3", "1", "left out")]
     assert cli("users", "import", "missing.csv").err.strip() == "missing.csv: there is no such file"
     trial = cli("users", "import", "p.json", "--verified", "email", "--update", "--from", "warga", "--dry-run")
@@ -75,14 +77,14 @@ def test_times_of_nothing_are_no_and_bits_are_bits(tmp_path: Path) -> None:
         "INSERT INTO `users` (`id`,`email`,`password`,`is_active`) VALUES "
         "(1,'a@x.example','x',_binary '\x01'),(2,'b@x.example','x',_binary '\\0');"
     )
-    one, other = rows(tmp_path / "d.sql", dump, "laravel")
-    assert isinstance(one, Row)
-    assert "not active" in str(other)
+    active, inactive = rows(tmp_path / "d.sql", dump, "laravel")
+    assert isinstance(active, Row)
+    assert "not active" in str(inactive)
 
 
 def test_what_is_no_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
     dump = "INSERT INTO `users` (`id`,`email`) VALUES (1,'a@x.example');"
-    for data, said in (
+    for data, advice in (
         (gzip.compress(b'{"email":"a@x.example"}'), "gunzip"),
         (b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0", "save the sheet as CSV UTF-8"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "save the sheet as CSV UTF-8"),
@@ -93,19 +95,22 @@ def test_what_is_no_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
     ):
         with pytest.raises(Refusal) as refused:
             rows(tmp_path / "f", data)
-        assert said in str(refused.value), refused.value
+        assert advice in str(refused.value), refused.value
     realms = json.dumps([{"realm": "master", "enabled": True, "users": [{"username": "budi", "enabled": True}]}])
     with pytest.raises(Refusal, match="is the realm 'master', not a user"):
         rows(tmp_path / "r.json", realms, "keycloak")
     # A column that is named like the beginning of a statement is a column.
-    (one,) = rows(tmp_path / "s.csv", "Set;email\n1;a@x.example\n")
-    assert isinstance(one, Row)
+    (row,) = rows(tmp_path / "s.csv", "Set;email\n1;a@x.example\n")
+    assert isinstance(row, Row)
 
 
 def test_a_file_of_one_column_is_read(tmp_path: Path) -> None:
     for text in ("email\na@x.example\nb@x.example\n", '\ufeff"E-mail"\r\n"a@x.example"\r\n"b@x.example"\r\n'):
-        found = rows(tmp_path / "p.csv", text)
-        assert [one.identifiers[0][1] for one in found if isinstance(one, Row)] == ["a@x.example", "b@x.example"]
+        people = rows(tmp_path / "p.csv", text)
+        assert [person.identifiers[0][1] for person in people if isinstance(person, Row)] == [
+            "a@x.example",
+            "b@x.example",
+        ]
     for text in ("<html>\n", "a@x.example\nb@x.example\n"):
         with pytest.raises(Refusal):
             rows(tmp_path / "p.csv", text)
@@ -116,15 +121,15 @@ def test_an_insert_that_is_not_read_is_reported(tmp_path: Path) -> None:
         "INSERT INTO pengguna (email) VALUES ('a@x.example');\nINSERT INTO pengguna SET email = 'b@x.example';\n"
         "REPLACE INTO pengguna SELECT * FROM lama;\nINSERT INTO lain SET email = 'c@x.example';\n"
     )
-    found = list(read_records(tmp_path / "d.sql", "sql:pengguna"))
-    assert [(one.line, "without VALUES" in one.reason) for one in found] == [(1, False), (2, True), (3, True)]
+    dumped = list(read_records(tmp_path / "d.sql", "sql:pengguna"))
+    assert [(record.line, "without VALUES" in record.reason) for record in dumped] == [(1, False), (2, True), (3, True)]
 
 
 def test_further_values_of_a_directory_are_named(tmp_path: Path) -> None:
     entry = "dn: uid=budi,dc=x\nobjectClass: person\nuid: budi\nmail: a@x.example\nmail: b@x.example\n"
-    (one,) = rows(tmp_path / "d.ldif", entry, "ldif")
-    assert isinstance(one, Row)
-    assert [note.text for note in one.notes] == ["email: b@x.example is a further value; the first one is taken"]
+    (row,) = rows(tmp_path / "d.ldif", entry, "ldif")
+    assert isinstance(row, Row)
+    assert [note.text for note in row.notes] == ["email: b@x.example is a further value; the first one is taken"]
 
 
 def test_a_phone_context_may_have_hyphens() -> None:

@@ -50,7 +50,7 @@ class Kept(Report):
 async def run(
     city: City, path: Path, *, rejected: list[tuple[int, str, str]] | None = None, on_progress: Any = None, **given: Any
 ) -> Progress:
-    kept = rejected if rejected is not None else []
+    rejections = rejected if rejected is not None else []
     options = Options(
         given.pop("client_id", "sehat"),
         frozenset(given.pop("verified", ())),
@@ -65,7 +65,7 @@ async def run(
         path,
         options,
         taken_over,
-        reject=lambda *one: kept.append(one),
+        reject=lambda *rejection: rejections.append(rejection),
         on_progress=on_progress or (lambda _: None),
         is_current=lambda stored: stored.startswith("$argon2id$"),
         **given,
@@ -187,9 +187,9 @@ async def test_duplicates_within_and_across_files_are_proposed(city: City, tmp_p
     done = await run(city, as_csv(tmp_path / "b.csv", second), client_id="warga", verified=["phone"])
     assert (done.made, done.proposed) == (0, 1)
     async with city.provider.db.read() as session:
-        found = (await session.execute(select(MergeProposal).order_by(MergeProposal.id))).scalars().all()
-    assert [one.reasons for one in found] == [["nik", "email"], ["phone"]]
-    assert found[1].user_id == city.users["siti"]
+        proposals = (await session.execute(select(MergeProposal).order_by(MergeProposal.id))).scalars().all()
+    assert [proposal.reasons for proposal in proposals] == [["nik", "email"], ["phone"]]
+    assert proposals[1].user_id == city.users["siti"]
 
 
 async def test_a_user_name_that_is_taken_is_no_reason_where_there_is_something_else(city: City, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ async def test_a_user_name_that_is_taken_is_no_reason_where_there_is_something_e
     async with city.provider.db.read() as session:
         user = await store.find_user(session, "siti.lain@warga.example")
         assert user is not None
-        assert [one.kind for one in await store.identifiers_of(session, user.id)] == ["email"]
+        assert [identifier.kind for identifier in await store.identifiers_of(session, user.id)] == ["email"]
 
 
 async def test_it_goes_on_where_it_was_stopped(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ async def test_what_the_application_has_verified_is_verified_and_nothing_else(ci
             user = await store.find_user(session, f"{name}@warga.example")
             assert user is not None
             known_ = await store.identifiers_of(session, user.id)
-            verified[name] = sorted(one.kind for one in known_ if one.verified_at)
+            verified[name] = sorted(identifier.kind for identifier in known_ if identifier.verified_at)
     assert verified == {"satu": ["phone"], "dua": ["email", "phone"]}
 
 
@@ -273,8 +273,8 @@ async def person(city: City, local_user_id: str) -> tuple[User, dict[str, tuple[
         assert user is not None
         identifiers = await store.identifiers_of(session, user.id)
         credentials = await store.credentials_of(session, user.id)
-    found = {one.kind: (one.value, one.verified_at is not None) for one in identifiers}
-    return user, found, [one.secret for one in credentials]
+    by_kind = {identifier.kind: (identifier.value, identifier.verified_at is not None) for identifier in identifiers}
+    return user, by_kind, [credential.secret for credential in credentials]
 
 
 async def test_an_update_changes_what_nobody_has_used(city: City, tmp_path: Path) -> None:
@@ -303,7 +303,9 @@ async def test_an_update_changes_what_nobody_has_used(city: City, tmp_path: Path
     user, _, _ = await person(city, "1")
     async with city.provider.db.write() as session:
         await store.mark_changed(session, user.id, clock.now())
-    rows = [one | {"nama": f"Baru {n}", "sandi": new, "telepon": f"0812345678{n}0"} for n, one in enumerate(rows)]
+    rows = [
+        earlier | {"nama": f"Baru {n}", "sandi": new, "telepon": f"0812345678{n}0"} for n, earlier in enumerate(rows)
+    ]
     rows[3]["telepon"] = "8.12E+11"
     rows += [rows[2] | {"nama": "Dua kali"}, row | {"local_user_id": 9, "username": "lama9", "nama": "Baru"}]
     path, report = as_csv(tmp_path / "p.csv", rows), Kept()
@@ -312,8 +314,8 @@ async def test_an_update_changes_what_nobody_has_used(city: City, tmp_path: Path
     done = await run(city, path, report=report, **options)
     assert (done.updated, done.unchanged, done.made, done.rejected) == (3, 1, 1, 1)
     assert report.rows == [(6, "2", "local_user_id: stands twice in this file")]
-    kept = {(line, note.text.partition(":")[0]) for line, _, note in report.notes if note.kind == "kept"}
-    assert kept == {(2, "email"), (2, "phone"), (3, "name"), (3, "email"), (3, "phone")}
+    kept_fields = {(line, note.text.partition(":")[0]) for line, _, note in report.notes if note.kind == "kept"}
+    assert kept_fields == {(2, "email"), (2, "phone"), (3, "name"), (3, "email"), (3, "phone")}
     assert [(line, note.kind) for line, _, note in report.notes if note.text.startswith("phone_number")] == [
         (5, "left out")
     ]
@@ -324,7 +326,7 @@ async def test_an_update_changes_what_nobody_has_used(city: City, tmp_path: Path
         user, identifiers, secrets = await person(city, number)
         assert (user.name, identifiers["email"][1]) == (name, mail)
         assert ("phone" in identifiers) == (number == "2")
-        assert all(secret.startswith(wanted) for secret, wanted in zip(secrets, passwords, strict=True))
+        assert all(secret.startswith(beginning) for secret, beginning in zip(secrets, passwords, strict=True))
     for name, secret in (("lama0", "lama"), ("lama1", "lama"), ("lama2", OLD), ("lama3@warga.example", OLD)):
         async with city.browser() as browser:
             answer = await browser.sign_in(city.relying_party("warga"), name, secret)
@@ -376,8 +378,8 @@ async def test_what_was_reported_before_a_stop_is_reported_once(
     assert (done.made, done.rejected) == (35, 0)
     with listed.open() as file:
         lines = list(csv.DictReader(file))
-    assert [int(one["line"]) for one in lines] == list(range(2, 37, 4))
-    assert {one["kind"] for one in lines} == {"left out"}
+    assert [int(line["line"]) for line in lines] == list(range(2, 37, 4))
+    assert {line["kind"] for line in lines} == {"left out"}
 
 
 async def test_where_a_batch_ends_makes_no_difference(
@@ -390,7 +392,7 @@ async def test_where_a_batch_ends_makes_no_difference(
         {"local_user_id": "3", "username": "lama3"}, {"local_user_id": "3", "username": "lama4"},
         {"local_user_id": "2", "email": "siti@warga.example", "name": "Lain"},
     ]  # fmt: skip
-    path, found = as_csv(tmp_path / "p.csv", rows), []
+    path, reported = as_csv(tmp_path / "p.csv", rows), []
     expected = [
         (2, "1", "username: is taken, and there is nothing else to sign in with"),
         (6, "3", "local_user_id: was taken over before; --update brings the person up to date"),
@@ -400,8 +402,8 @@ async def test_where_a_batch_ends_makes_no_difference(
         monkeypatch.setattr(importing, "BATCH", size)
         report = Kept()
         await run(city, path, verified=["email"], report=report, dry_run=dry_run)
-        found.append(report.rows)
-    assert found == [expected] * 4
+        reported.append(report.rows)
+    assert reported == [expected] * 4
     for size in (1000, 1):
         monkeypatch.setattr(importing, "BATCH", size)
         report = Kept()

@@ -34,18 +34,18 @@ def read(file: Path, data: bytes, **options: Any) -> list[Record]:
 
 def rows(file: Path, data: bytes | str, **options: Any) -> list[tuple[int, dict[str, Any] | str]]:
     """Return each record with its line, as its values or as the reason why it cannot be read."""
-    found = read(file, data.encode() if isinstance(data, str) else data, **options)
-    return [(one.line, one.reason if one.row is None else one.row) for one in found]
+    records = read(file, data.encode() if isinstance(data, str) else data, **options)
+    return [(record.line, record.reason if record.row is None else record.row) for record in records]
 
 
 def written(records: list[tuple[str, ...]], **form: Any) -> bytes:
-    made = io.StringIO()
-    csv.writer(made, **form).writerows([("a", "b", "c"), *records])
-    return made.getvalue().encode()
+    output = io.StringIO()
+    csv.writer(output, **form).writerows([("a", "b", "c"), *records])
+    return output.getvalue().encode()
 
 
 def clean(records: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return [one for one in records if any(cell.strip() for cell in one)]
+    return [record for record in records if any(cell.strip() for cell in record)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -58,8 +58,8 @@ def test_any_text_in_a_cell_comes_back_the_same(
     file: Path, records: list[tuple[str, ...]], delimiter: str, form: tuple[str, Any]
 ) -> None:
     data = written(records, delimiter=delimiter, lineterminator=form[0], quoting=form[1])
-    found = read(file, data, encoding="utf-8")
-    assert [tuple((one.row or {}).values()) for one in found] == clean(records)
+    returned = read(file, data, encoding="utf-8")
+    assert [tuple((record.row or {}).values()) for record in returned] == clean(records)
 
 
 @settings(max_examples=50, deadline=None)
@@ -72,17 +72,17 @@ def test_a_corrupt_byte_changes_no_other_row(
 ) -> None:
     """Bytes are changed, put in and taken away in one row; with its end, the next row is part of it."""
     good = [(f"r{n}", first, second) for n, (first, second) in enumerate(records)]
-    lines = [written([one], lineterminator="\n").partition(b"\n")[2] for one in good]
+    lines = [written([row], lineterminator="\n").partition(b"\n")[2] for row in good]
     broken = changes[0][0] % len(lines)
     data = bytearray(lines[broken])
     for place, byte, way in changes:
         at = place % len(data) if data else 0
         data[at : at + (0 if way == 1 else 1)] = b"" if way == 2 else bytes([byte])
     touched = {broken} if data.endswith(b"\n") else {broken, broken + 1}
-    found = read(file, b"a,b,c\n" + b"".join([*lines[:broken], data, *lines[broken + 1 :]]), encoding="utf-8")
-    whole = [tuple(one.row.values()) for one in found if one.row is not None]
-    for number, one in enumerate(good):
-        assert number in touched or one in whole
+    returned = read(file, b"a,b,c\n" + b"".join([*lines[:broken], data, *lines[broken + 1 :]]), encoding="utf-8")
+    whole = [tuple(record.row.values()) for record in returned if record.row is not None]
+    for number, row in enumerate(good):
+        assert number in touched or row in whole
 
 
 @settings(max_examples=50, deadline=None)
@@ -90,8 +90,8 @@ def test_a_corrupt_byte_changes_no_other_row(
 def test_every_line_belongs_to_one_record(file: Path, parts: list[bytes]) -> None:
     """Whatever a file holds, each line with something in it is in exactly one record, read or refused."""
     data = b"".join(parts)
-    found = read(file, b"a,b\n" + data, encoding="utf-8")
-    covered = [line for one in found for line in range(one.line, one.line + one.lines)]
+    records = read(file, b"a,b\n" + data, encoding="utf-8")
+    covered = [line for record in records for line in range(record.line, record.line + record.lines)]
     assert covered == sorted(set(covered))
     for number, line in enumerate(data.split(b"\n"), start=2):
         assert number in covered or not line.strip(b'\r,"')
@@ -102,25 +102,25 @@ def test_quotation_marks_take_no_rows_away(file: Path) -> None:
     lines[50] = '50,"Budi,budi@x.example'
     lines[90] = '90,"Tuti, S.Pd",tuti@x.example'
     lines[91] = '91,Toko "Maju",maju@x.example'
-    found = rows(file, "id,name,email\n" + "\n".join(lines))
-    assert [line for line, row in found if isinstance(row, str)] == [52, 93]
-    assert len(found) == 3000
-    assert found[90][1] == {"id": "90", "name": "Tuti, S.Pd", "email": "tuti@x.example"}
-    assert [row for line, row in found if line == 53] == [{"id": "51", "name": "Orang 51", "email": "o51@x.example"}]
+    outcomes = rows(file, "id,name,email\n" + "\n".join(lines))
+    assert [line for line, row in outcomes if isinstance(row, str)] == [52, 93]
+    assert len(outcomes) == 3000
+    assert outcomes[90][1] == {"id": "90", "name": "Tuti, S.Pd", "email": "tuti@x.example"}
+    assert [row for line, row in outcomes if line == 53] == [{"id": "51", "name": "Orang 51", "email": "o51@x.example"}]
 
 
 def test_records_that_are_too_long_are_refused_in_bounded_memory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "BLOCK", 1000)
     inside = "x,y\n" * 30_000
-    found = rows(file, f'a,b\n1,"{inside}"\n2,{"z" * 70_000}\n3,c\n')
-    assert found[-1] == (30_004, {"a": "3", "b": "c"})
-    assert "64 KB" in str(found[-2][1])
-    assert len(found) == 30_003
-    assert all("stands between quotation marks" in str(row) for _, row in found[:-2])
+    outcomes = rows(file, f'a,b\n1,"{inside}"\n2,{"z" * 70_000}\n3,c\n')
+    assert outcomes[-1] == (30_004, {"a": "3", "b": "c"})
+    assert "64 KB" in str(outcomes[-2][1])
+    assert len(outcomes) == 30_003
+    assert all("stands between quotation marks" in str(row) for _, row in outcomes[:-2])
     one_line = json.dumps([{"a": n} for n in range(2000)] + [{"a": "z" * 70_000}, {"a": -1}])
-    found = rows(file, one_line)
-    assert len(found) == 2002
-    assert found[-2:] == [(1, "has more than 64 KB"), (1, {"a": -1})]
+    outcomes = rows(file, one_line)
+    assert len(outcomes) == 2002
+    assert outcomes[-2:] == [(1, "has more than 64 KB"), (1, {"a": -1})]
 
 
 @pytest.mark.parametrize("name", ["x", "\xff", "x" * 70_000, "x\n\n", '""', ",", "\r"])
@@ -133,8 +133,8 @@ def test_what_stands_inside_a_value_is_never_a_row(file: Path, name: str) -> Non
         f'1,"{hostile}","{hostile}"',
         f'1,"{"y" * 70_000}\n","{hostile}"',
     ):
-        found = rows(file, f"a,b,c\n{inside}\n2,b@x.example,k\n".encode("latin-1"), encoding="utf-8")
-        assert [row["a"] for _, row in found if isinstance(row, dict)] in (["2"], ["1", "2"])
+        outcomes = rows(file, f"a,b,c\n{inside}\n2,b@x.example,k\n".encode("latin-1"), encoding="utf-8")
+        assert [row["a"] for _, row in outcomes if isinstance(row, dict)] in (["2"], ["1", "2"])
 
 
 def test_spreadsheets_are_read_as_they_write(file: Path) -> None:
@@ -160,9 +160,9 @@ def test_encodings_are_named_and_nothing_is_replaced(file: Path) -> None:
     with pytest.raises(Refusal, match=r"line 3 has byte 0xe9.*--encoding windows-1252.*'2,Renée'"):
         rows(file, windows)
     assert rows(file, windows, encoding="windows-1252")[1] == (3, {"a": "2", "b": "Renée"})
-    found = rows(file, windows, encoding="utf-8")
-    assert found[0] == (2, {"a": "1", "b": "x"})
-    assert "is not utf-8" in str(found[1][1])
+    outcomes = rows(file, windows, encoding="utf-8")
+    assert outcomes[0] == (2, {"a": "1", "b": "x"})
+    assert "is not utf-8" in str(outcomes[1][1])
     with pytest.raises(Refusal, match="give --encoding utf-16-le"):
         rows(file, "a,b\n1,2\n".encode("utf-16-le"))
     for encoding in ("utf-7", "hz", "iso-2022-jp", "cp037", "base64", "unknown"):
@@ -187,9 +187,9 @@ def test_json_is_strict_and_arrays_are_read(file: Path) -> None:
         (4, "has NaN"),
     ]
     lines = '{"a": 1}\nnull\n{"a": {"b": 1, "b": 2}}\n{"a": 1} {"a": 2}\n\n{"a": 1e999}\n{"a": "\\ud800"}\n{"a": 2}'
-    found = rows(file, lines)
-    assert [line for line, row in found if isinstance(row, str)] == [2, 3, 4, 6, 7]
-    assert found[-1] == (8, {"a": 2})
+    outcomes = rows(file, lines)
+    assert [line for line, row in outcomes if isinstance(row, str)] == [2, 3, 4, 6, 7]
+    assert outcomes[-1] == (8, {"a": 2})
     for data in ('[{"a": 1}', '[{"a": 1},]', '[{"a": 1} {"a": 2}]', '[{"a": 1}]\n[]', "[" * 5000, '[{"a": 1}, x]'):
         with pytest.raises(Refusal, match="is not a JSON array: line"):
             rows(file, data)
@@ -201,9 +201,9 @@ def test_records_are_read_one_at_a_time(file: Path) -> None:
     with file.open("w") as out:
         out.write("username,name\n")
         out.writelines(f"lama{n},Lama\n" for n in range(100_000))
-    found: Iterator[Record] = iter(read_records(file))
-    assert next(found).row == {"username": "lama0", "name": "Lama"}
-    assert next(found).read < file.stat().st_size / 2
+    records: Iterator[Record] = iter(read_records(file))
+    assert next(records).row == {"username": "lama0", "name": "Lama"}
+    assert next(records).read < file.stat().st_size / 2
 
 
 @pytest.mark.parametrize("data", ["", "hello", "\x00\x01\x02", "\n\n", "sep=;\n"])

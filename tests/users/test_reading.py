@@ -103,20 +103,20 @@ def test_what_a_spreadsheet_makes_of_a_number_is_refused(number: int, letter: st
 @settings(max_examples=300, deadline=None)
 def test_a_stored_form_reads_as_itself_and_keeps_every_digit(text: str) -> None:
     try:
-        found = normalise_as("phone", text)
+        number = normalise_as("phone", text)
     except ValueError:
         return
-    assert phone(found.value) == found.value
-    assert re.fullmatch(r"\+[1-9][0-9]{4,14}(;ext=[0-9]{1,7})?", found.value)
-    national = str(phonenumbers.parse(found.value.partition(";")[0]).national_number)
+    assert phone(number.value) == number.value
+    assert re.fullmatch(r"\+[1-9][0-9]{4,14}(;ext=[0-9]{1,7})?", number.value)
+    national = str(phonenumbers.parse(number.value.partition(";")[0]).national_number)
     digits = "".join(char for char in text.replace("٠", "0") if char.isdigit())
     assert national.lstrip("0") in digits
-    assert found.provable == can_be_verified("phone", found.value)
+    assert number.provable == can_be_verified("phone", number.value)
 
 
 def test_a_number_that_is_only_possible_is_kept_and_never_proven() -> None:
-    found = normalise_as("phone", "+62-21-555")
-    assert (found.value, found.provable, len(found.warnings)) == ("+6221555", False, 1)
+    number = normalise_as("phone", "+62-21-555")
+    assert (number.value, number.provable, len(number.warnings)) == ("+6221555", False, 1)
     assert normalise_as("phone", MOBILE).provable
     assert not can_be_verified("phone", "+6221555")
     assert can_be_verified("email", "a@b.example")
@@ -157,8 +157,8 @@ def test_what_is_nothing() -> None:
         "'",
     ]
     nothing += ["None", "nil", "NaN", "tidak ada", "Belum Ada", "+", "( )", "0.0", "–"]
-    assert [one for one in nothing if not is_nothing(one)] == []
-    assert [one for one in ("siti", "10", "0812", "a", "Nullah", "-1") if is_nothing(one)] == []
+    assert [text for text in nothing if not is_nothing(text)] == []
+    assert [text for text in ("siti", "10", "0812", "a", "Nullah", "-1") if is_nothing(text)] == []
 
 
 @given(st.integers(min_value=5, max_value=18).flatmap(lambda n: st.text(alphabet="0123456789", min_size=n, max_size=n)))
@@ -168,9 +168,9 @@ def test_what_is_nothing() -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_user_name_of_digits_is_a_user_name(digits: str) -> None:
     assume(not is_nothing(digits))
-    found = normalise_as("username", digits)
-    assert (found.kind, found.value) == ("username", digits)
-    assert meanings(digits)[0] == found
+    username = normalise_as("username", digits)
+    assert (username.kind, username.value) == ("username", digits)
+    assert meanings(digits)[0] == username
     assert not may_be_chosen(digits)
 
 
@@ -196,18 +196,18 @@ def test_a_user_name_of_digits_is_a_user_name(digits: str) -> None:
         ("19850101 201001 1 001", ["username 198501012010011001"]),
         ("19850101.201001.1.001", ["username 19850101.201001.1.001", "username 198501012010011001"]),
         ("1.98501E+17", []),
-        *((one, []) for one in ("", " ", "ab", "a" * 300, "a b", "@", "a@", "@b", "a@b..c", "a@b c", "a@b@c")),
-        *((one, []) for one in ("a\x00bc", "../etc", "<b>x")),
+        *((typed, []) for typed in ("", " ", "ab", "a" * 300, "a b", "@", "a@", "@b", "a@b..c", "a@b c", "a@b@c")),
+        *((typed, []) for typed in ("a\x00bc", "../etc", "<b>x")),
     ],
 )
 def test_what_is_typed_has_every_meaning_in_the_stated_order(typed: str, expected: list[str]) -> None:
-    assert [f"{one.kind} {one.value}" for one in meanings(typed)] == expected
+    assert [f"{meaning.kind} {meaning.value}" for meaning in meanings(typed)] == expected
 
 
 @given(st.text(max_size=40))
 @settings(max_examples=200, deadline=None)
 def test_forms_of_different_kinds_are_never_the_same(text: str) -> None:
-    lookups = [(one.kind, one.lookup(b"k" * 32)) for one in meanings(text)]
+    lookups = [(meaning.kind, meaning.lookup(b"k" * 32)) for meaning in meanings(text)]
     assert len({lookup for _, lookup in lookups}) == len(lookups)
     for kind, lookup in lookups:
         marks = ("@" in lookup, lookup.startswith("+"), lookup.startswith("nik:"))
@@ -232,10 +232,10 @@ def test_a_contact_is_an_address_or_a_number() -> None:
     "typed", [NIK, "3671 0141 0490 0001", "367101.410490.0001", "３６７１０１４１０４９００００１", f"'{NIK}"]
 )
 def test_a_nik_is_read(typed: str) -> None:
-    found = normalise_as("nik", typed)
-    assert (found.value, found.warnings) == (NIK, ())
-    assert NIK not in found.lookup(b"k" * 32)
-    assert found.lookup(b"k" * 32) != found.lookup(b"x" * 32)
+    nik = normalise_as("nik", typed)
+    assert (nik.value, nik.warnings) == (NIK, ())
+    assert NIK not in nik.lookup(b"k" * 32)
+    assert nik.lookup(b"k" * 32) != nik.lookup(b"x" * 32)
 
 
 @pytest.mark.parametrize(
@@ -263,10 +263,10 @@ def test_a_place_that_no_table_has_warns_and_is_kept() -> None:
     for digits, part in (("5401010104900001", "province 54"), ("3698010104900001", "regency 3698")):
         assert part in place_warning(digits)
     assert "district 367199" in place_warning("3671994104900001")
-    found = normalise_as("nik", "9971014104900001")
-    assert found.value == "9971014104900001"
-    assert "Kepmendagri" in found.warnings[0]
-    assert re.search(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", found.warnings[0])
+    nik = normalise_as("nik", "9971014104900001")
+    assert nik.value == "9971014104900001"
+    assert "Kepmendagri" in nik.warnings[0]
+    assert re.search(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", nik.warnings[0])
 
 
 def test_language_tags_have_their_canonical_form() -> None:
@@ -307,16 +307,16 @@ def test_language_tags_have_their_canonical_form() -> None:
 
 def test_countries_and_time_zones_are_kept_and_what_is_unknown_warns() -> None:
     known = {"id": "ID", "ID": "ID", "idn": "IDN", "Indonesia": "Indonesia", "Jepang": "Jepang", "Japan": "Japan"}
-    assert {one: country(one).value for one in known} == known
-    assert [one for one in known if country(one).warning] == []
-    assert [one for one in ("XX", "ZZ", "EU", "UK", "QQQ", "Wakanda") if not country(one).warning] == []
+    assert {name: country(name).value for name in known} == known
+    assert [name for name in known if country(name).warning] == []
+    assert [name for name in ("XX", "ZZ", "EU", "UK", "QQQ", "Wakanda") if not country(name).warning] == []
     zones = {
         "asia/jakarta": "Asia/Jakarta",
         "WIB": "Asia/Jakarta",
         "wita": "Asia/Makassar",
         "Asia/Jayapura": "Asia/Jayapura",
     }
-    assert {one: time_zone(one).value for one in zones} == zones
+    assert {zone: time_zone(zone).value for zone in zones} == zones
     assert (time_zone("Asia/Atlantis").value, bool(time_zone("Asia/Atlantis").warning)) == ("Asia/Atlantis", True)
 
 
@@ -328,6 +328,6 @@ def test_a_person_is_kept_with_warnings() -> None:
     assert (person.username, person.locale, person.phone_number) == ("081277770003", "id-ID", "+6221555")
     assert person.profile.address is not None
     assert person.profile.address.country == "XX"
-    fields = [one.partition(":")[0] for one in warnings_of(person)]
+    fields = [warning.partition(":")[0] for warning in warnings_of(person)]
     assert fields == ["phone_number", "nik", "profile.zoneinfo", "profile.address.country"]
     assert warnings_of(UserChange(name="Siti")) == []

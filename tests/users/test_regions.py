@@ -22,7 +22,7 @@ def test_every_province_has_regencies_districts_and_villages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "found"),
+    ("typed", "expected"),
     [
         (("banten", "KOTA TANGERANG", "karang tengah", "x"), ("Banten", "Kota Tangerang", "Karang Tengah", "x")),
         (("Banten", "kab. tangerang", "", ""), ("Banten", "Kabupaten Tangerang", "", "")),
@@ -36,9 +36,9 @@ def test_every_province_has_regencies_districts_and_villages() -> None:
     ],
 )
 def test_names_are_found_however_they_are_written(
-    typed: tuple[str, str, str, str], found: tuple[str, str, str, str]
+    typed: tuple[str, str, str, str], expected: tuple[str, str, str, str]
 ) -> None:
-    assert canonical(*typed) == found
+    assert canonical(*typed) == expected
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ def row(options: Options = Options(), **given: Any) -> Row:
 
 def left_out(**given: Any) -> list[str]:
     """Return the columns of which the value is left out; the person is taken over."""
-    found = row(**given)
-    assert found.name
-    return [note.text.partition(":")[0] for note in found.notes if note.kind == "left out"]
+    person = row(**given)
+    assert person.name
+    return [note.text.partition(":")[0] for note in person.notes if note.kind == "left out"]
 
 
 BIRTHDATES = ["1990-04-21", "0000-04-21", "0000-02-29", "2000-02-29", "1990", "1900-01-01"]
@@ -60,19 +60,19 @@ def test_one_wrong_value_costs_itself() -> None:
     for hashed in ("!", "*", "!$6$abc", "{SASL}siti"):
         assert left_out(password_hash=hashed) == ["password_hash"]
     assert left_out(locale="bahasa indonesia") == ["locale"]
-    assert [row(locale=one).locale for one in ("id_ID", "EN-us", "in", "fr")] == ["id-ID", "en-US", "id", "fr"]
+    assert [row(locale=locale).locale for locale in ("id_ID", "EN-us", "in", "fr")] == ["id-ID", "en-US", "id", "fr"]
     odd = row(locale="qq", zoneinfo="Asia/Jakarte", address={"country": "XQ"}).notes
-    assert sorted((one.kind, one.text.partition(":")[0]) for one in odd) == [
+    assert sorted((note.kind, note.text.partition(":")[0]) for note in odd) == [
         ("warning", "address.country"), ("warning", "locale"), ("warning", "zoneinfo"),
     ]  # fmt: skip
     assert left_out(nickname="a\u200bb", given_name="S" * 201, gender="f") == ["given_name", "nickname"]
-    found = row(address={"locality": "Kota", "region": ["a"], "planet": "x"}, profile={"gender": "f", "sub": "1"})
-    assert found.profile == {"address": {"locality": "Kota"}, "gender": "f"}
-    assert [note.text.partition(":")[0] for note in found.notes] == ["address.region", "address.planet", "sub"]
+    person = row(address={"locality": "Kota", "region": ["a"], "planet": "x"}, profile={"gender": "f", "sub": "1"})
+    assert person.profile == {"address": {"locality": "Kota"}, "gender": "f"}
+    assert [note.text.partition(":")[0] for note in person.notes] == ["address.region", "address.planet", "sub"]
     assert row(address="Jalan 1\nKota").profile == {"address": {"formatted": "Jalan 1\nKota"}}
     for nothing in ("", "-", "NULL", "\\N", None):
-        found = row(email=nothing, phone_number=nothing, birthdate=nothing, password_hash=nothing, name=nothing)
-        assert (len(found.identifiers), found.profile, found.password, found.notes) == (1, {}, "", ())
+        person = row(email=nothing, phone_number=nothing, birthdate=nothing, password_hash=nothing, name=nothing)
+        assert (len(person.identifiers), person.profile, person.password, person.notes) == (1, {}, "", ())
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_yes_and_no_are_words_or_times() -> None:
 
 def test_the_row_itself_says_what_is_verified_before_the_options() -> None:
     vouched = Options(verified=frozenset({"email"}))
-    said = {"": True, "no": False, "yes": True, "0000-00-00 00:00:00": False}
-    for text, verified in said.items():
-        found = row(vouched, email="a@x.example", email_verified=text)
-        assert found.identifiers[1] == ("email", "a@x.example", verified)
+    verified_by_text = {"": True, "no": False, "yes": True, "0000-00-00 00:00:00": False}
+    for text, verified in verified_by_text.items():
+        person = row(vouched, email="a@x.example", email_verified=text)
+        assert person.identifiers[1] == ("email", "a@x.example", verified)
     assert row(email="a@x.example", email_verified="2024-01-01 10:00:00").read_as == (
         "email_verified: a time is read as yes",
     )
@@ -133,8 +133,8 @@ def mistakes(options: Options, *names: str) -> list[str]:
 
 
 def test_options_fit_the_file() -> None:
-    found, unread = fit_columns(Options(columns={"name": "Nama Lengkap"}), ["E-mail", "EMAIL", "nama lengkap", "x"])
-    assert (found.columns, unread) == ({"email": "EMAIL", "name": "nama lengkap"}, ["E-mail", "x"])
+    options, unread = fit_columns(Options(columns={"name": "Nama Lengkap"}), ["E-mail", "EMAIL", "nama lengkap", "x"])
+    assert (options.columns, unread) == ({"email": "EMAIL", "name": "nama lengkap"}, ["E-mail", "x"])
     assert "did you mean 'email'" in mistakes(Options(columns={"emial": "mail"}), "mail", "username")[0]
     (wrong,) = mistakes(Options(columns={"email": "surel"}), "email", "surat")
     assert "no column 'surel'; did you mean 'surat'?" in wrong
@@ -152,11 +152,11 @@ def test_options_fit_the_file() -> None:
 def test_whatever_a_row_holds_is_kept_as_it_is_or_named(given: dict[str, str]) -> None:
     """No value is lost without a word, and none is stored that the API would refuse."""
     try:
-        found = row(**given)
+        person = row(**given)
     except RowRefused:
         return
-    Profile.model_validate(found.profile)
-    named = {note.text.partition(":")[0].partition(".")[0] for note in found.notes}
-    stored = {*found.profile, *(kind for kind, _, _ in found.identifiers), "name"}
+    Profile.model_validate(person.profile)
+    named = {note.text.partition(":")[0].partition(".")[0] for note in person.notes}
+    stored = {*person.profile, *(kind for kind, _, _ in person.identifiers), "name"}
     for name, value in given.items():
         assert name in stored or name in named or value.strip() in ("", "-", "NULL", "\\N") or "email" in name
