@@ -70,11 +70,9 @@ def test_people_of_an_export(tmp_path: Path, kind: str) -> None:
             assert not verify_imported(["x" + OLD], row.password)
             right += 1
     assert right == 2
-    citra = next(record for name, record in by_name.items() if "citra" in name)
-    expects = ("admin", "Pengelola", "google.com") if "ldif" not in kind and "moodle" not in kind else ("",)
-    assert any(word in note for word in expects for note in (*citra.notes, "" if expects == ("",) else "-")), (
-        citra.notes
-    )
+    with_rights = next(record for name, record in by_name.items() if ("ani" if kind == "ldif" else "citra") in name)
+    words = ("admin", "Pengelola", "google.com", "idnumber")
+    assert any(word in note for word in words for note in with_rights.notes), with_rights.notes
 
 
 async def test_everybody_signs_in_with_the_old_password_and_has_no_rights(city: City, tmp_path: Path) -> None:
@@ -328,18 +326,26 @@ def test_a_large_dump_is_read_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 3_000_000
 
 
-def test_every_format_refuses_what_is_no_such_file(tmp_path: Path) -> None:
+TABLE, OBJECT = "a,b\n1,2\n", '{"users": 7}'
+READS_LINES = ("jsonl", "auth0", "firebase", "django")
+"""An empty file of these has no lines."""
+
+
+@pytest.mark.parametrize("text", ["", "plain text\n", OBJECT, "\x00\x01", "[[[[", TABLE])
+@pytest.mark.parametrize("format", [*FORMATS, "sql:users", "sql"])
+def test_every_format_refuses_what_is_no_such_file(tmp_path: Path, format: str, text: str) -> None:
     path = tmp_path / "people"
-    for text in ("", "plain text\n", '{"users": 7}', "\x00\x01", "[[[[", "a,b\n1,2\n"):
-        path.write_text(text)
-        for format in [*FORMATS, "sql:users", "sql"]:
-            all_records: list[Record] = []
-            with suppress(Refusal):
-                all_records = list(read_records(path, format))
-            assert all(
-                record.row is None or format in ("csv", "jsonl", "json", "wordpress", "moodle", "laravel")
-                for record in all_records
-            )
+    path.write_text(text)
+    is_such_a_file = text == (OBJECT if format == "jsonl" else TABLE) and format in (
+        "csv", "jsonl", "wordpress", "moodle", "laravel",
+    )  # fmt: skip
+    refusals, all_records = list[Refusal](), list[Record]()
+    try:
+        all_records = list(read_records(path, format))
+    except Refusal as refusal:
+        refusals.append(refusal)
+    assert [record.row is not None for record in all_records if record.row or is_such_a_file] == [True] * is_such_a_file
+    assert refusals or all_records or (not text and format in READS_LINES)
 
 
 def test_entries_of_a_directory(tmp_path: Path) -> None:
@@ -397,7 +403,7 @@ SAMPLES: dict[str, str] = {}
 @settings(max_examples=120, deadline=None)
 @given(st.sampled_from(list(KINDS)), st.integers(0, 3000), st.integers(0, 60), st.binary(max_size=4))
 def test_a_damaged_file_is_read_as_far_as_it_can_be(kind: str, at: int, cut: int, put: bytes) -> None:
-    """Nothing but a refusal of the file, or of a record, may come of damage; and nobody gets another person's id."""
+    """Nothing but a refusal of the file, or of a record, may come of damage."""
     import tempfile
 
     format, write, _ = KINDS[kind]
@@ -417,8 +423,11 @@ WHOLE: dict[str, bytes] = {}
 
 
 def test_a_rejected_account_is_named_in_the_report(tmp_path: Path) -> None:
-    for name, (format, write, _) in KINDS.items():
-        path = write(tmp_path / name)
-        for record in records(path, format):
-            if record.row is None and "disabled there" in record.reason:
-                assert record.rejected_id, (name, record)
+    rejected = [
+        record
+        for name, (format, write, _) in KINDS.items()
+        for record in records(write(tmp_path / name), format)
+        if record.row is None and "disabled there" in record.reason
+    ]
+    assert len(rejected) >= len(KINDS) / 2
+    assert [record for record in rejected if not record.rejected_id] == []
