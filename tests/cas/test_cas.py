@@ -63,8 +63,8 @@ async def browser(city: City) -> AsyncIterator[Browser]:
 
 
 def login(service: str | None = SERVICE, **more: str) -> str:
-    asked = ({"service": service} if service is not None else {}) | more
-    return f"/cas/login?{urlencode(asked)}"
+    parameters = ({"service": service} if service is not None else {}) | more
+    return f"/cas/login?{urlencode(parameters)}"
 
 
 async def arrive(browser: Browser, address: str, name: str = "siti", password: str = "") -> httpx.Response:
@@ -119,17 +119,17 @@ async def test_a_user_signs_in_once_and_the_application_learns_what_it_registere
     assert answer.headers["content-type"].startswith("application/xml")
     attributes = ElementTree.fromstring(answer.text).find(f"{CAS}authenticationSuccess/{CAS}attributes")
     assert attributes is not None
-    told: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for element in attributes:
-        told.setdefault(element.tag.removeprefix(CAS), []).append(element.text or "")
-    assert told["isFromNewLogin"] == ["false"]
-    assert told["longTermAuthenticationRequestTokenUsed"] == ["false"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["authenticationDate"][0])
-    assert told["name"] == ["Siti Rahmawati"]
-    assert "phone_number" not in told, "a scope that it has not registered"
+        values.setdefault(element.tag.removeprefix(CAS), []).append(element.text or "")
+    assert values["isFromNewLogin"] == ["false"]
+    assert values["longTermAuthenticationRequestTokenUsed"] == ["false"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", values["authenticationDate"][0])
+    assert values["name"] == ["Siti Rahmawati"]
+    assert "phone_number" not in values, "a scope that it has not registered"
     client = city.provider.registry.get("cas")
     assert client is not None
-    assert told["sub"] == [city.provider.subject(client, city.users["siti"])]
+    assert values["sub"] == [city.provider.subject(client, city.users["siti"])]
     async with city.provider.db.read() as session:
         part = (await session.execute(select(SessionClient).where(SessionClient.client_id == "cas"))).scalar_one()
         stored = (await session.execute(select(UsedTicket))).scalar_one()
@@ -182,9 +182,9 @@ async def test_text_of_users_cannot_break_the_answer(city: City, browser: Browse
     answer = await ask(city, await ticket_for(browser))
     root = ElementTree.fromstring(answer.text)
     assert len(root.findall(f".//{CAS}user")) == 1
-    told = root.find(f".//{CAS}attributes/{CAS}name")
-    assert told is not None
-    assert told.text == name
+    element = root.find(f".//{CAS}attributes/{CAS}name")
+    assert element is not None
+    assert element.text == name
 
 
 async def test_a_ticket_is_valid_once_for_its_service_and_for_a_short_time(city: City, browser: Browser) -> None:
@@ -338,15 +338,15 @@ async def test_the_protocols_are_kept_apart(city: City, browser: Browser) -> Non
     answer = await ask(city, code, party.redirect_uri)
     assert outcome(answer) == "INVALID_TICKET"
     assert (await party.exchange(code)).status == 200, "and the code was not consumed by that"
-    asked = {**party.parameters(client_id="cas", redirect_uri=SERVICE)}
-    page = await browser.http.get("/authorize", params=asked)
+    parameters = {**party.parameters(client_id="cas", redirect_uri=SERVICE)}
+    page = await browser.http.get("/authorize", params=parameters)
     assert page.status_code == 400
     ticket = await ticket_for(browser)
     async with city.client() as program:
         form = {"grant_type": "authorization_code", "code": ticket, "client_id": "cas", "redirect_uri": SERVICE}
         exchanged = await program.post("/token", data=form)
         assert exchanged.status_code in (400, 401)
-        pushed = await program.post("/par", data={**asked, "client_id": "cas"})
+        pushed = await program.post("/par", data={**parameters, "client_id": "cas"})
         assert pushed.status_code in (400, 401)
     assert outcome(await ask(city, ticket)) == "siti", "the token endpoint did not consume it"
 
@@ -411,10 +411,10 @@ class Program:
 
 @pytest.fixture
 def program() -> Iterator[Program]:
-    made = Program()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    new_program = Program()
+    yield new_program
+    new_program.server.shutdown()
+    new_program.server.server_close()
 
 
 class TestSingleLogout:
@@ -449,8 +449,8 @@ class TestSingleLogout:
             assert (await session.execute(select(UsedTicket))).first() is None, "nothing is kept any longer"
             sent = (await session.execute(select(Delivery).where(Delivery.client_id == "loket"))).scalar_one()
         assert report is not None
-        told = {application.client_id: application for application in report.applications}["loket"]
-        assert (told.how, told.state) == ("back_channel", "confirmed")
+        loket = {application.client_id: application for application in report.applications}["loket"]
+        assert (loket.how, loket.state) == ("back_channel", "confirmed")
         assert not any(ticket in str(sent.payload) for ticket in tickets)
 
     async def test_a_request_that_is_refused_is_sent_again(
@@ -491,7 +491,9 @@ async def test_an_application_that_wants_no_logout_requests_gets_none(city: City
     async with city.provider.db.read() as session:
         report = await delivery_report_of(session, city.provider.registry, session_id)
     assert report is not None
-    assert [(told.how, told.state) for told in report.applications] == [("not_at_all", "unconfirmed")]
+    assert [(application.how, application.state) for application in report.applications] == [
+        ("not_at_all", "unconfirmed")
+    ]
 
 
 async def test_signing_out_asks_first_and_leads_only_to_registered_addresses(city: City, browser: Browser) -> None:

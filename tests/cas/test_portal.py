@@ -17,8 +17,8 @@ async def test_a_team_registers_an_application_with_cas(city: City) -> None:
     await person(city, "dimas", "developer")
     developer = await signed_in(city, "dimas")
     fields = {"client_name": "Parkir lama", "kind": "cas", "redirect_uri": SERVICE, "short": "1"}
-    made = await post(developer, await developer.open("/developer/new"), "/developer/new", **fields)
-    assert made.status_code == 200, made.text
+    page = await post(developer, await developer.open("/developer/new"), "/developer/new", **fields)
+    assert page.status_code == 200, page.text
     client = city.provider.registry.get("parkir-lama-sandbox")
     assert client is not None
     assert (client.meta.type, client.meta.redirect_uris) == ("cas", [SERVICE])
@@ -26,8 +26,8 @@ async def test_a_team_registers_an_application_with_cas(city: City) -> None:
     settings = await developer.open(f"{path}/settings")
     assert "cas_username" in settings.text
     assert 'name="ask offline_access"' not in settings.text
-    asked = {"ask preferred_username": "1", "reason preferred_username": "Nama pengguna lama.", "kind": "cas"}
-    saved = await post(developer, settings, f"{path}/settings", cas_username="preferred_username", **asked)
+    form = {"ask preferred_username": "1", "reason preferred_username": "Nama pengguna lama.", "kind": "cas"}
+    saved = await post(developer, settings, f"{path}/settings", cas_username="preferred_username", **form)
     assert saved.status_code == 200, saved.text
     client = city.provider.registry.get("parkir-lama-sandbox")
     assert client is not None

@@ -24,7 +24,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.pages: dict[str, tuple[int, str, bytes]] = {}
-        self.asked: list[str] = []
+        self.fetched_paths: list[str] = []
         self.forms: list[tuple[str, bytes]] = []
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.ca_file = directory / "ca.pem"
@@ -34,7 +34,7 @@ class World:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                world.asked.append(self.path)
+                world.fetched_paths.append(self.path)
                 self._answer(*world.pages.get(self.path, (404, "text/plain", b"")))
 
             def do_POST(self) -> None:
@@ -108,7 +108,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def world(_world: World) -> World:
     """The web outside, empty."""
     _world.pages.clear()
-    _world.asked.clear()
+    _world.fetched_paths.clear()
     _world.forms.clear()
     _world.posts.clear()
     return _world

@@ -62,8 +62,8 @@ class KeyPair:
     @property
     def der(self) -> bytes:
         """The private key (PKCS #8)."""
-        made: bytes = self.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return made
+        encoded: bytes = self.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return encoded
 
     def sign(self, claims: dict[str, Any], **headers: Any) -> str:
         """Return a JWT."""
@@ -86,12 +86,15 @@ async def registered(city: City, **metadata: Any) -> RelyingParty:
     document = {"redirect_uris": [REDIRECT_URI], "client_name": "RP", **metadata}
     answer = await post_registration(city, document)
     assert answer.status_code == 201, answer.text
-    made = answer.json()
-    city.secrets[made["client_id"]] = made.get("client_secret", "")
+    registration = answer.json()
+    city.secrets[registration["client_id"]] = registration.get("client_secret", "")
     party = RelyingParty(
-        city, made["client_id"], (made.get("redirect_uris") or [""])[0], made["token_endpoint_auth_method"]
+        city,
+        registration["client_id"],
+        (registration.get("redirect_uris") or [""])[0],
+        registration["token_endpoint_auth_method"],
     )
-    party.registration = made
+    party.registration = registration
     return party
 
 
@@ -111,8 +114,8 @@ class Answer:
 
     def claims(self) -> dict[str, Any]:
         """Return the claims of the ID token, unchecked."""
-        made: dict[str, Any] = jwt.decode(self["id_token"], options={"verify_signature": False})
-        return made
+        claims: dict[str, Any] = jwt.decode(self["id_token"], options={"verify_signature": False})
+        return claims
 
 
 def read_answer(response: httpx.Response) -> Answer | None:
@@ -156,9 +159,9 @@ async def forget_consents(city: City) -> None:
 async def tokens(browser: Browser, party: RelyingParty, **changes: Any) -> dict[str, Any]:
     """Go the whole way and exchange the code."""
     answer = await authorize(browser, party, **changes)
-    made = await party.exchange(answer["code"], code_verifier=None)
-    assert made.status == 200, made.body
-    return made.body
+    token_response = await party.exchange(answer["code"], code_verifier=None)
+    assert token_response.status == 200, token_response.body
+    return token_response.body
 
 
 async def userinfo(party: RelyingParty, access_token: str) -> dict[str, Any]:
@@ -172,14 +175,14 @@ async def userinfo(party: RelyingParty, access_token: str) -> dict[str, Any]:
 def header_of(token: str) -> dict[str, Any]:
     """Return the header of a JWS or a JWE."""
     first = token.partition(".")[0]
-    made: dict[str, Any] = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))
-    return made
+    header: dict[str, Any] = json.loads(base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)))
+    return header
 
 
 def claims_of(token: str) -> dict[str, Any]:
     """Return the claims of a JWT, unchecked."""
-    made: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return made
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 def request_object(party: RelyingParty, pair: KeyPair | None, **claims: Any) -> str:

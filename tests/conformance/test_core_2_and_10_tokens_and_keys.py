@@ -42,8 +42,8 @@ async def verified(city: City, token: str, alg: str, audience: str) -> dict[str,
             {"keys": [key for key in (await http.get("/jwks")).json()["keys"] if key["use"] == "sig"]}
         )
     kid = jwt.get_unverified_header(token)["kid"]
-    made: dict[str, Any] = jwt.decode(token, keys[kid].key, [alg], audience=audience, issuer=ISSUER)
-    return made
+    claims: dict[str, Any] = jwt.decode(token, keys[kid].key, [alg], audience=audience, issuer=ISSUER)
+    return claims
 
 
 def decrypted(token: str, pair: KeyPair, alg: str, enc: str) -> str:
@@ -60,8 +60,8 @@ async def test_id_tokens_are_signed(city: City, subtests: pytest.Subtests) -> No
         for alg in ALGS:
             with subtests.test(alg):
                 party = await registered(city, id_token_signed_response_alg=alg)
-                made = await tokens(browser, party)
-                claims = await verified(city, made["id_token"], alg, party.client_id)
+                token_response = await tokens(browser, party)
+                claims = await verified(city, token_response["id_token"], alg, party.client_id)
                 assert isinstance(claims["aud"], str)
                 assert claims["exp"] > claims["iat"]
 
@@ -71,18 +71,18 @@ async def test_id_tokens_are_signed(city: City, subtests: pytest.Subtests) -> No
 async def test_rs256_is_the_default(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        made = await tokens(browser, party)
-    assert jwt.get_unverified_header(made["id_token"])["alg"] == "RS256"
+        token_response = await tokens(browser, party)
+    assert jwt.get_unverified_header(token_response["id_token"])["alg"] == "RS256"
 
 
 @demand("Core 2", "alg none only where it was registered, and only in the code flow")
 async def test_alg_none(city: City) -> None:
     party = await registered(city, id_token_signed_response_alg="none")
     async with city.browser() as browser:
-        made = await tokens(browser, party)
-    header, body, signature = made["id_token"].split(".")
+        token_response = await tokens(browser, party)
+    header, body, signature = token_response["id_token"].split(".")
     assert signature == ""
-    assert jwt.get_unverified_header(made["id_token"])["alg"] == "none"
+    assert jwt.get_unverified_header(token_response["id_token"])["alg"] == "none"
     assert claims_of(f"{header}.{body}.")["aud"] == party.client_id
     refused = await post_registration(
         city, {"redirect_uris": ["https://a.example/cb"], **EVERYTHING, "id_token_signed_response_alg": "none"}
@@ -105,8 +105,8 @@ async def test_id_tokens_are_encrypted(city: City, subtests: pytest.Subtests) ->
                     **({"id_token_encrypted_response_enc": enc} if enc else {}),
                 )
                 answer = await authorize(browser, party, response_type="code id_token")
-                made = await party.exchange(answer["code"], code_verifier=None)
-                for token in (answer["id_token"], made["id_token"]):
+                token_response = await party.exchange(answer["code"], code_verifier=None)
+                for token in (answer["id_token"], token_response["id_token"]):
                     assert header_of(token)["cty"] == "JWT"
                     inner = decrypted(token, pair, alg, enc or "A128CBC-HS256")
                     await verified(city, inner, "RS256", party.client_id)
@@ -133,8 +133,8 @@ async def _userinfo_is_as_registered(browser: Browser, world: World, signing: st
             "jwks_uri": world.publish(f"/jwks-{signing}", json.dumps(key_set(pair))),
         }
     party = await registered(city, **metadata)
-    made = await tokens(browser, party)
-    answer = await party.userinfo(made["access_token"])
+    token_response = await tokens(browser, party)
+    answer = await party.userinfo(token_response["access_token"])
     kind = "application/jwt" if metadata else "application/json"
     assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
     text = decrypted(answer.text, pair, "RSA-OAEP-256", enc) if enc else answer.text
@@ -143,7 +143,7 @@ async def _userinfo_is_as_registered(browser: Browser, world: World, signing: st
         assert claims["iss"] == ISSUER
     else:
         claims = json.loads(text)
-    assert (claims["sub"], claims["email"]) == (claims_of(made["id_token"])["sub"], "siti@warga.example")
+    assert (claims["sub"], claims["email"]) == (claims_of(token_response["id_token"])["sub"], "siti@warga.example")
 
 
 @demand("Core 10.2", "without a key to encrypt with, nothing is sent in the clear")
@@ -201,7 +201,7 @@ async def test_signing_keys_rotate(city: City) -> None:
         await rotated(city)
         second = await tokens(browser, party)
     after = await published(city)
-    kids = [jwt.get_unverified_header(one["id_token"])["kid"] for one in (first, second)]
+    kids = [jwt.get_unverified_header(token_response["id_token"])["kid"] for token_response in (first, second)]
     assert kids[0] != kids[1]
     assert set(kids) <= set(before) & set(after)
     assert len(after) > len(before)
@@ -264,10 +264,10 @@ async def test_the_id_token_of_a_refresh(city: City) -> None:
         first = await tokens(browser, party)
     clock.advance(5)
     again = await party.refresh(first["refresh_token"])
-    one, two = claims_of(first["id_token"]), again.claims()
+    first_claims, refreshed_claims = claims_of(first["id_token"]), again.claims()
     for name in ("iss", "sub", "aud", "auth_time", "nonce", "sid"):
-        assert one.get(name) == two.get(name), name
-    assert two["iat"] > one["iat"]
+        assert first_claims.get(name) == refreshed_claims.get(name), name
+    assert refreshed_claims["iat"] > first_claims["iat"]
 
 
 @demand("Core 12", "a refresh token is bound to its client")
@@ -276,9 +276,9 @@ async def test_a_refresh_token_of_another_client(city: City) -> None:
     grants = {"grant_types": ["authorization_code", "refresh_token"]}
     party, other = await registered(city, **grants), await registered(city, **grants)
     async with city.browser() as browser:
-        made = await tokens(browser, party)
-    assert (await other.refresh(made["refresh_token"])).body["error"] == "invalid_grant"
-    assert (await party.refresh(made["refresh_token"])).status == 200
+        token_response = await tokens(browser, party)
+    assert (await other.refresh(token_response["refresh_token"])).body["error"] == "invalid_grant"
+    assert (await party.refresh(token_response["refresh_token"])).status == 200
 
 
 @demand("RFC 6749 4.1.2", "a code used twice revokes what it gave: at once, and after thirty seconds")

@@ -51,8 +51,8 @@ async def test_unknown_parameters_are_ignored(city: City) -> None:
 async def test_without_nonce(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        made = await tokens(browser, party, nonce=None)
-    assert "nonce" not in claims_of(made["id_token"])
+        token_response = await tokens(browser, party, nonce=None)
+    assert "nonce" not in claims_of(token_response["id_token"])
 
 
 WISHES: list[dict[str, Any]] = [
@@ -87,8 +87,8 @@ async def test_wishes_never_fail(city: City, subtests: pytest.Subtests) -> None:
             async with city.browser() as browser:
                 answer = await authorize(browser, party, **changes)
                 assert "code" in answer, answer
-                made = await party.exchange(answer["code"], code_verifier=None)
-            claims = claims_of(made["id_token"])
+                token_response = await party.exchange(answer["code"], code_verifier=None)
+            claims = claims_of(token_response["id_token"])
             assert claims["acr"] == "urn:sso:acr:password"
             assert claims["amr"] == ["pwd"]
             assert abs(claims["auth_time"] - clock.timestamp()) < 10
@@ -142,9 +142,9 @@ async def test_prompts_that_cannot_be(city: City, subtests: pytest.Subtests) -> 
 
 @demand("Core 3.1.2.4", "prompt=none where consent is missing is consent_required")
 async def test_consent_required(city: City) -> None:
-    one, other = await registered(city), await registered(city)
+    party, other = await registered(city), await registered(city)
     async with city.browser() as browser:
-        await authorize(browser, one)
+        await authorize(browser, party)
         assert (await authorize(browser, other, prompt="none"))["error"] == "consent_required"
 
 
@@ -257,8 +257,8 @@ async def test_state_is_echoed(city: City, subtests: pytest.Subtests) -> None:
 async def test_long_nonces(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        made = await tokens(browser, party, nonce="n" * 2048)
-        assert claims_of(made["id_token"])["nonce"] == "n" * 2048
+        token_response = await tokens(browser, party, nonce="n" * 2048)
+        assert claims_of(token_response["id_token"])["nonce"] == "n" * 2048
         assert (await authorize(browser, party, nonce="n" * 2049))["error"] == "invalid_request"
 
 
@@ -321,8 +321,8 @@ async def test_answers_are_not_cached(city: City) -> None:
             browser.http.post("/authorize", data=party.parameters(**USUAL)),
             browser.http.get(party.url(**USUAL, response_mode="form_post")),
         )
-    assert [one.status_code for one in answers] == [303, 303, 200]
-    assert all("no-store" in one.headers["cache-control"] for one in answers)
+    assert [answer.status_code for answer in answers] == [303, 303, 200]
+    assert all("no-store" in answer.headers["cache-control"] for answer in answers)
 
 
 @demand("Core 4", "a sign-in is begun at initiate_login_uri, with iss")

@@ -56,10 +56,10 @@ async def _is_right(answer: Answer, party: RelyingParty, words: set[str], alg: s
         kid = jwt.get_unverified_header(answer["id_token"])["kid"]
         jwt.decode(answer["id_token"], keys[kid].key, [alg], audience=party.client_id, issuer=ISSUER)
     if "code" in words:
-        made = await party.exchange(answer["code"], code_verifier=None)
-        assert made.status == 200, made.body
+        token_response = await party.exchange(answer["code"], code_verifier=None)
+        assert token_response.status == 200, token_response.body
         if "id_token" in words:
-            both = made.claims(), answer.claims()
+            both = token_response.claims(), answer.claims()
             assert both[0]["iss"] == both[1]["iss"]
             assert both[0]["sub"] == both[1]["sub"]
             assert both[0]["nonce"] == party.nonce

@@ -26,9 +26,9 @@ async def test_the_claims_of_a_scope(city: City, subtests: pytest.Subtests) -> N
 
 async def _claims_are_those_of(browser: Browser, scope: str) -> None:
     party = await registered(browser.city)
-    made = await tokens(browser, party, username="lengkap", scope=f"openid {scope}")
-    about = await userinfo(party, made["access_token"])
-    assert set(about) == {"sub", *(name for one in scope.split() for name in SCOPE_CLAIMS[one])}
+    token_response = await tokens(browser, party, username="lengkap", scope=f"openid {scope}")
+    about = await userinfo(party, token_response["access_token"])
+    assert set(about) == {"sub", *(name for scope_value in scope.split() for name in SCOPE_CLAIMS[scope_value])}
     if "email" in about:
         assert about["email_verified"] is True
     if "phone_number" in about:
@@ -37,22 +37,22 @@ async def _claims_are_those_of(browser: Browser, scope: str) -> None:
         assert isinstance(about["updated_at"], int)
     if "address" in about:
         assert about["address"]["postal_code"] == "15111"
-    assert "email" not in claims_of(made["id_token"])
+    assert "email" not in claims_of(token_response["id_token"])
 
 
 @demand("Core 5.1.1", "address is a JSON object with its members")
 async def test_the_address(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        made = await tokens(browser, party, username="lengkap", scope="openid address")
-    address = (await userinfo(party, made["access_token"]))["address"]
+        token_response = await tokens(browser, party, username="lengkap", scope="openid address")
+    address = (await userinfo(party, token_response["access_token"]))["address"]
     assert set(address) == {"formatted", "street_address", "locality", "region", "postal_code", "country"}
 
 
-async def asked(browser: Browser, claims: Any) -> tuple[RelyingParty, dict[str, Any], dict[str, Any]]:
+async def request_claims(browser: Browser, claims: Any) -> tuple[RelyingParty, dict[str, Any], dict[str, Any]]:
     party = await registered(browser.city, **EVERYTHING)
-    made = await tokens(browser, party, username="lengkap", scope="openid", claims=json.dumps(claims))
-    return party, claims_of(made["id_token"]), await userinfo(party, made["access_token"])
+    token_response = await tokens(browser, party, username="lengkap", scope="openid", claims=json.dumps(claims))
+    return party, claims_of(token_response["id_token"]), await userinfo(party, token_response["access_token"])
 
 
 @demand("Core 5.5", "claims come where they were asked for: userinfo, or the ID token")
@@ -61,8 +61,8 @@ async def test_claims_by_name(city: City, subtests: pytest.Subtests) -> None:
     async with city.browser() as browser:
         for how in (None, {"essential": True}, {"essential": False}, {"value": "x"}, {"values": ["x"]}):
             with subtests.test(str(how)):
-                wanted = {"userinfo": {"name": how}, "id_token": {"email": how, "auth_time": {"essential": True}}}
-                _, id_token, about = await asked(browser, wanted)
+                requested = {"userinfo": {"name": how}, "id_token": {"email": how, "auth_time": {"essential": True}}}
+                _, id_token, about = await request_claims(browser, requested)
                 assert (about.get("name"), about.get("email")) == ("Lengkap Sri Sentosa", None)
                 assert (id_token.get("email"), id_token.get("name")) == ("lengkap@warga.example", None)
                 assert id_token["auth_time"]
@@ -70,9 +70,9 @@ async def test_claims_by_name(city: City, subtests: pytest.Subtests) -> None:
 
 @demand("Core 5.5", "names that are not understood are ignored, also with a language")
 async def test_unknown_claims(city: City) -> None:
-    wanted = {"userinfo": {"given_name#id": None, "shoe_size": {"essential": True}}, "id_token": {"nonsense": None}}
+    requested = {"userinfo": {"given_name#id": None, "shoe_size": {"essential": True}}, "id_token": {"nonsense": None}}
     async with city.browser() as browser:
-        _, id_token, about = await asked(browser, wanted)
+        _, id_token, about = await request_claims(browser, requested)
     assert about == {"sub": id_token["sub"], "given_name": "Lengkap"}
 
 
@@ -118,8 +118,8 @@ async def test_acr_by_claims(city: City) -> None:
             answer = await authorize(browser, party, claims=json.dumps({"id_token": {"acr": how}}))
             assert answer["error"] == "unmet_authentication_requirements"
         for fine in ({"values": ["urn:gold"]}, {"essential": True, "values": ["urn:gold", "urn:sso:acr:password"]}):
-            made = await tokens(browser, party, claims=json.dumps({"id_token": {"acr": fine}}))
-            assert claims_of(made["id_token"])["acr"] == "urn:sso:acr:password"
+            token_response = await tokens(browser, party, claims=json.dumps({"id_token": {"acr": fine}}))
+            assert claims_of(token_response["id_token"])["acr"] == "urn:sso:acr:password"
 
 
 @demand("Core 5.5", "a person is asked to allow what single claims hold, as for scopes")
@@ -127,21 +127,21 @@ async def test_claims_need_consent(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
         await tokens(browser, party, scope="openid")
-        wanted = json.dumps({"userinfo": {"phone_number": None}})
-        silent = await authorize(browser, party, scope="openid", claims=wanted, prompt="none")
+        requested = json.dumps({"userinfo": {"phone_number": None}})
+        silent = await authorize(browser, party, scope="openid", claims=requested, prompt="none")
         assert silent["error"] == "consent_required"
-        await authorize(browser, party, scope="openid", claims=wanted)
-        assert "code" in await authorize(browser, party, scope="openid", claims=wanted, prompt="none")
+        await authorize(browser, party, scope="openid", claims=requested)
+        assert "code" in await authorize(browser, party, scope="openid", claims=requested, prompt="none")
 
 
 @demand("Core 5.5", "claims of scopes that the application has not registered are not given")
 async def test_claims_beyond_the_registered_scopes(city: City) -> None:
     party = await registered(city, scope="openid email")
     async with city.browser() as browser:
-        made = await tokens(
+        token_response = await tokens(
             browser, party, scope="openid", claims=json.dumps({"userinfo": {"birthdate": None, "email": None}})
         )
-    assert set(await userinfo(party, made["access_token"])) == {"sub", "email"}
+    assert set(await userinfo(party, token_response["access_token"])) == {"sub", "email"}
 
 
 @demand("Core 5.3.1", "userinfo answers GET and POST, with the token in the header or in a form")
@@ -162,8 +162,8 @@ async def test_userinfo_by_get_and_post(city: City) -> None:
 async def test_userinfo_has_the_same_sub(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        made = await tokens(browser, party)
-    assert (await userinfo(party, made["access_token"]))["sub"] == claims_of(made["id_token"])["sub"]
+        answer = await tokens(browser, party)
+    assert (await userinfo(party, answer["access_token"]))["sub"] == claims_of(answer["id_token"])["sub"]
 
 
 @demand("Core 8", "pairwise: another sub for another sector, the same within a sector")
@@ -190,6 +190,6 @@ async def test_pairwise_subjects(city: City, world: Any) -> None:
 async def test_the_issuer(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser, city.client() as http:
-        made = await tokens(browser, party)
+        token_response = await tokens(browser, party)
         document = (await http.get("/.well-known/openid-configuration")).json()
-    assert claims_of(made["id_token"])["iss"] == document["issuer"] == ISSUER
+    assert claims_of(token_response["id_token"])["iss"] == document["issuer"] == ISSUER

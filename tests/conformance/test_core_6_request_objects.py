@@ -44,9 +44,9 @@ async def test_a_signed_object_by_value(city: City, subtests: pytest.Subtests) -
             with subtests.test(alg):
                 party, pair = await signed(city, alg)
                 answer = await authorize(browser, party, **NOTHING, request=request_object(party, pair))
-                made = await party.exchange(answer["code"], code_verifier=None)
+                token_response = await party.exchange(answer["code"], code_verifier=None)
                 assert answer["state"] == party.state
-                assert made.claims()["nonce"] == party.nonce
+                assert token_response.claims()["nonce"] == party.nonce
 
 
 @demand("Core 6.1", "an unsigned request object is accepted where the application registered none")
@@ -107,10 +107,10 @@ async def test_an_object_by_reference(city: City, world: World, subtests: pytest
                 jwks = {"jwks": key_set(pair)} if pair else {}
                 party = await registered(city, request_uris=[uri], request_object_signing_alg=alg, **jwks)
                 world.publish(f"/{alg}.jwt", request_object(party, pair), "application/oauth-authz-req+jwt")
-                world.asked.clear()
+                world.fetched_paths.clear()
                 answer = await authorize(browser, party, **NOTHING, request_uri=uri)
                 assert answer["state"] == party.state
-                assert world.asked == [f"/{alg}.jwt"]
+                assert world.fetched_paths == [f"/{alg}.jwt"]
 
 
 @demand("Core 6.2", "a request_uri that is not registered is not fetched: request_uri_not_supported")
@@ -119,7 +119,7 @@ async def test_an_unregistered_request_uri(city: City, world: World) -> None:
     async with city.browser() as browser:
         answer = await authorize(browser, party, request_uri=world.url("/b.jwt"))
     assert answer["error"] == "request_uri_not_supported"
-    assert world.asked == []
+    assert world.fetched_paths == []
 
 
 @demand("Core 3.1.2.6", "a request_uri where nothing is to be had is invalid_request_uri")
@@ -158,8 +158,8 @@ async def test_the_object_wins(city: City) -> None:
     token = request_object(party, pair, state="inner", nonce="inner")
     async with city.browser() as browser:
         answer = await authorize(browser, party, state="outer", nonce="outer", request=token)
-        made = await party.exchange(answer["code"], code_verifier=None)
-    assert (answer["state"], made.claims()["nonce"]) == ("inner", "inner")
+        token_response = await party.exchange(answer["code"], code_verifier=None)
+    assert (answer["state"], token_response.claims()["nonce"]) == ("inner", "inner")
 
 
 @demand("Core 6.1", "what is only outside counts too, unless the application signs everything")
@@ -257,8 +257,8 @@ async def test_numbers_and_objects(city: City) -> None:
     async with city.browser() as browser:
         token = request_object(party, pair, claims=claims, max_age=1000)
         answer = await authorize(browser, party, **NOTHING, request=token)
-        made = await party.exchange(answer["code"], code_verifier=None)
-    assert made.claims()["email"] == "siti@warga.example"
+        token_response = await party.exchange(answer["code"], code_verifier=None)
+    assert token_response.claims()["email"] == "siti@warga.example"
 
 
 async def push(party: RelyingParty, **changes: Any) -> Any:
@@ -275,9 +275,9 @@ async def test_a_pushed_request(city: City) -> None:
     async with city.browser() as browser:
         url = f"/authorize?client_id={party.client_id}&request_uri={answer.json()['request_uri']}"
         done = await go_on(browser, await browser.open(url + "&state=outside&scope=openid+phone"))
-        made = await party.exchange(done["code"], code_verifier=None)
+        token_response = await party.exchange(done["code"], code_verifier=None)
     assert done["state"] == "pushed"
-    assert "phone" not in made["scope"]
+    assert "phone" not in token_response["scope"]
 
 
 @demand("RFC 9126 2.3", "what is wrong is said at once, in JSON")
@@ -292,9 +292,9 @@ async def test_pushes_that_are_refused(city: City) -> None:
         "unauthorized_client": [{"response_type": "id_token"}],
     }
     for error, changes in wrong.items():
-        for one in changes:
-            answer = await push(party, **one)
-            assert (answer.status_code, answer.json()["error"]) == (400, error), one
+        for change in changes:
+            answer = await push(party, **change)
+            assert (answer.status_code, answer.json()["error"]) == (400, error), change
             assert answer.json()["error_description"]
     assert (await push(party, request_uri="urn:ietf:params:oauth:request_uri:x")).json()["error"] == "invalid_request"
     assert (await push(party, client_id=other.client_id)).json()["error"] == "invalid_request"

@@ -38,8 +38,8 @@ async def exchange(
 @pytest.fixture
 async def browser(city: City) -> AsyncIterator[Browser]:
     """The browser of one person, for all exchanges of a test."""
-    async with city.browser() as made:
-        yield made
+    async with city.browser() as new_browser:
+        yield new_browser
 
 
 @demand("Core 9", "client_secret_basic, client_secret_post, client_secret_jwt and none work as registered")
@@ -54,8 +54,8 @@ async def test_methods_with_a_secret_and_without(city: City, method: str) -> Non
         if not answer.is_redirect:
             answer = await browser.submit(answer, choice="allow")
     code = answer.headers["location"].partition("code=")[2].partition("&")[0]
-    made = await party.exchange(code)
-    assert made.status == 200, made.body
+    token_response = await party.exchange(code)
+    assert token_response.status == 200, token_response.body
 
 
 @demand("Core 9", "private_key_jwt with each announced algorithm, keys by value")
@@ -90,10 +90,10 @@ async def test_keys_by_reference(city: City, browser: Browser, world: World) -> 
     party = await by_reference(city, world, first)
     for _ in range(3):
         assert (await exchange(browser, party, first))[0] == 200
-    assert world.asked == ["/jwks"]
+    assert world.fetched_paths == ["/jwks"]
     world.publish("/jwks", json.dumps(key_set(second)))
     assert (await exchange(browser, party, second))[0] == 200
-    assert world.asked == ["/jwks"] * 2
+    assert world.fetched_paths == ["/jwks"] * 2
     assert (await exchange(browser, party, first))[0] == 401, "its key is gone"
     clock.advance(6)
     third = KeyPair("EdDSA")
@@ -109,7 +109,7 @@ async def test_a_floor_between_fetches(city: City, browser: Browser, world: Worl
     assert (await exchange(browser, party, pair))[0] == 200
     for number in range(5):
         assert (await exchange(browser, party, pair, kid=f"unknown{number}"))[0] == 401
-    assert len(world.asked) == 2
+    assert len(world.fetched_paths) == 2
     assert (await exchange(browser, party, pair))[0] == 200
 
 
@@ -121,7 +121,7 @@ async def test_old_keys(city: City, browser: Browser, world: World) -> None:
     clock.advance(700)
     world.publish("/jwks", "away", status=503)
     assert (await exchange(browser, party, pair))[0] == 200
-    assert len(world.asked) >= 2
+    assert len(world.fetched_paths) >= 2
 
 
 @demand("RFC 7521 5.2", "keys that cannot be had or used are invalid_client")
@@ -135,20 +135,20 @@ async def test_unusable_keys(city: City, browser: Browser, world: World, subtest
             world.publish(f"/jwks-{number}", body)
             status, answer = await exchange(browser, party, pair)
             assert (status, answer["error"]) == (401, "invalid_client")
-            assert world.asked[-1] == f"/jwks-{number}"
+            assert world.fetched_paths[-1] == f"/jwks-{number}"
 
 
 @demand("Core 9", "the registered algorithm of assertions is the only one accepted")
 async def test_the_registered_algorithm(city: City, browser: Browser) -> None:
-    one, other = KeyPair("ES256"), KeyPair("RS256")
+    elliptic, rsa = KeyPair("ES256"), KeyPair("RS256")
     party = await registered(
         city,
         token_endpoint_auth_method="private_key_jwt",
         token_endpoint_auth_signing_alg="ES256",
-        jwks=key_set(one, other),
+        jwks=key_set(elliptic, rsa),
     )
-    assert (await exchange(browser, party, one))[0] == 200
-    assert (await exchange(browser, party, other))[0] == 401
+    assert (await exchange(browser, party, elliptic))[0] == 200
+    assert (await exchange(browser, party, rsa))[0] == 401
 
 
 @demand("RFC 7523 3", "an assertion that is over, not yet valid, valid for too long, or used before is refused")

@@ -61,8 +61,8 @@ WALKED_ELSEWHERE = {
 
 async def document_of(city: City) -> dict[str, Any]:
     async with city.client() as http:
-        made: dict[str, Any] = (await http.get("/.well-known/openid-configuration")).json()
-    return made
+        document: dict[str, Any] = (await http.get("/.well-known/openid-configuration")).json()
+    return document
 
 
 @demand("Discovery 3", "every announced endpoint is there, under the issuer, over https")
@@ -134,9 +134,11 @@ async def test_scopes_and_claims(city: City) -> None:
         answer = await authorize(
             browser, party, username="lengkap", scope=scope, response_type="code id_token token", prompt="consent"
         )
-        made = await party.exchange(answer["code"], code_verifier=None)
-    assert set(made["scope"].split()) | OF_THE_CITY == set(document["scopes_supported"])
-    seen = set(await userinfo(party, made["access_token"])) | set(answer.claims()) | set(made.claims())
+        token_response = await party.exchange(answer["code"], code_verifier=None)
+    assert set(token_response["scope"].split()) | OF_THE_CITY == set(document["scopes_supported"])
+    seen = (
+        set(await userinfo(party, token_response["access_token"])) | set(answer.claims()) | set(token_response.claims())
+    )
     seen |= await _of_the_city(city)
     assert seen == set(document["claims_supported"])
     assert document["claim_types_supported"] == ["normal"]
@@ -161,8 +163,8 @@ async def _of_the_city(city: City) -> set[str]:
         work = EmploymentDetails("pns", "198501012010011001", grade="III/b", unit_id=unit.id, position="Bidan")
         await employ(session, city.provider, user, work, source="import", actor=Actor("test"), reason="test")
     async with city.browser() as browser:
-        made = await browser.tokens(party, username="lengkap", scope="openid identity nik employee")
-    return set((await party.userinfo(made["access_token"])).json())
+        token_response = await browser.tokens(party, username="lengkap", scope="openid identity nik employee")
+    return set((await party.userinfo(token_response["access_token"])).json())
 
 
 async def _reached(city: City, acr: str) -> str:
@@ -182,8 +184,8 @@ async def _reached(city: City, acr: str) -> str:
             if acr.endswith("passkey"):
                 proof = {"credential": device.get(options_of(page, "get")), "m": "passkey"}
             page = await post(browser, "/login/second", proof or {"code": await last_code(city)}, page)
-        made = await party.exchange(query_of(page.headers["location"])["code"])
-    return str(made.claims()["acr"])
+        token_response = await party.exchange(query_of(page.headers["location"])["code"])
+    return str(token_response.claims()["acr"])
 
 
 @pytest.mark.parametrize("overrides", [SENDING], ids=[""])
@@ -231,9 +233,11 @@ async def test_algorithms(city: City) -> None:
                 for content in document[f"{what}_encryption_enc_values_supported"]:
                     registration = {f"{what}_encrypted_response_alg": alg, f"{what}_encrypted_response_enc": content}
                     party = await registered(city, **keys, **registration)
-                    made = await tokens(browser, party)
+                    token_response = await tokens(browser, party)
                     token = (
-                        made["id_token"] if what == "id_token" else (await party.userinfo(made["access_token"])).text
+                        token_response["id_token"]
+                        if what == "id_token"
+                        else (await party.userinfo(token_response["access_token"])).text
                     )
                     assert (header_of(token)["alg"], header_of(token)["enc"]) == (alg, content)
 
@@ -349,5 +353,5 @@ async def test_nothing_is_forgotten(city: City) -> None:
 async def test_pictures_of_the_world_stay_outside(city: City, world: World) -> None:
     """Registering fetches only what must be checked: no logo, no keys, no request objects."""
     await registered(city, logo_uri=world.url("/l.png"), jwks_uri=world.url("/j"), request_uris=[world.url("/r")])
-    assert world.asked == []
+    assert world.fetched_paths == []
     assert (await post_registration(city, {"redirect_uris": ["https://a.example/"], "jwks_uri": 1})).status_code == 400

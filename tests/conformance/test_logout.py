@@ -147,13 +147,13 @@ async def test_a_repeated_parameter_is_a_page(city: City) -> None:
 async def test_session_state(city: City) -> None:
     party, other = await registered(city), await registered(city, redirect_uris=["https://other.example:8443/cb"])
     async with city.browser() as browser:
-        answers = [await authorize(browser, one) for one in (party, party, other)]
+        answers = [await authorize(browser, application) for application in (party, party, other)]
         state = browser.http.cookies[STATE_COOKIE]
     values = [answer["session_state"] for answer in answers]
     assert len(set(values)) == 3
-    for answer, one in zip(answers, (party, party, other), strict=True):
+    for answer, application in zip(answers, (party, party, other), strict=True):
         salt = answer["session_state"].partition(".")[2]
-        assert answer["session_state"] == session_state(one.client_id, one.redirect_uri, state, salt)
+        assert answer["session_state"] == session_state(application.client_id, application.redirect_uri, state, salt)
     assert origin_of("https://other.example:443/x") == "https://other.example"
     assert origin_of("https://[::1]:8443/x") == "https://[::1]:8443"
 
@@ -197,7 +197,7 @@ async def test_the_check_session_page(city: City) -> None:
         document = (await http.get("/.well-known/openid-configuration")).json()
         page = await http.get(document["check_session_iframe"])
         await authorize(browser, party)
-        cookies = {one.name: one for one in browser.http.cookies.jar}
+        cookies = {cookie.name: cookie for cookie in browser.http.cookies.jar}
     policy = page.headers["content-security-policy"]
     assert "frame-ancestors *" in policy
     assert "script-src 'self'" in policy
@@ -215,15 +215,15 @@ async def test_the_check_session_page(city: City) -> None:
 async def test_the_front_channel(city: City, onward: bool, also: dict[str, str]) -> None:
     party = await with_logout(city, frontchannel_logout_uri="https://rp.example/fcl?x=1", **also)
     async with city.browser() as browser:
-        made = await tokens(browser, party)
+        token_response = await tokens(browser, party)
         parameters = {"post_logout_redirect_uri": BACK, "state": "s"} if onward else {}
-        page = await log_out(browser, id_token_hint=made["id_token"], **parameters)
+        page = await log_out(browser, id_token_hint=token_response["id_token"], **parameters)
         assert not await is_signed_in(browser, party)
     assert page.status_code == 200
     address = page.text.partition('<iframe src="')[2].partition('"')[0].replace("&amp;", "&")
     assert address.startswith("https://rp.example/fcl?x=1&")
     sent = parse_qs(urlsplit(address).query)
-    assert (sent["iss"], sent["sid"]) == ([ISSUER], [claims_of(made["id_token"])["sid"]])
+    assert (sent["iss"], sent["sid"]) == ([ISSUER], [claims_of(token_response["id_token"])["sid"]])
     assert "frame-src https://rp.example" in page.headers["content-security-policy"]
     assert (f'href="{BACK}?state=s"' in page.text) == onward
     assert ("onward" in page.text) == onward
@@ -235,8 +235,8 @@ async def test_the_back_channel(city: City, world: World) -> None:
     uri = world.publish("/bcl", "", "text/plain")
     party = await with_logout(city, backchannel_logout_uri=uri, backchannel_logout_session_required=True)
     async with city.browser() as browser:
-        made = await tokens(browser, party)
-        await log_out(browser, id_token_hint=made["id_token"])
+        token_response = await tokens(browser, party)
+        await log_out(browser, id_token_hint=token_response["id_token"])
     await city.site.worker.drain()
     assert [path for path, _ in world.forms] == ["/bcl"]
     token = parse_qs(world.forms[0][1].decode())["logout_token"][0]
@@ -245,7 +245,7 @@ async def test_the_back_channel(city: City, world: World) -> None:
     header = jwt.get_unverified_header(token)
     assert (header["typ"], header["alg"]) == ("logout+jwt", "RS256")
     claims = jwt.decode(token, jwt.PyJWK(keys[header["kid"]]).key, ["RS256"], audience=party.client_id, issuer=ISSUER)
-    about = claims_of(made["id_token"])
+    about = claims_of(token_response["id_token"])
     assert (claims["sub"], claims["sid"]) == (about["sub"], about["sid"])
     assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
     assert claims["exp"] - claims["iat"] <= 120

@@ -31,7 +31,7 @@ async def test_the_portal_sends_a_real_logout_token_and_says_what_came_back(
     (token,) = parse_qs(body.decode())["logout_token"]
     keys = (await dimas.http.get("/jwks")).json()["keys"]
     header = jwt.get_unverified_header(token)
-    key = jwt.PyJWK(next(one for one in keys if one["kid"] == header["kid"]))
+    key = jwt.PyJWK(next(jwk for jwk in keys if jwk["kid"] == header["kid"]))
     claims = jwt.decode(token, key, [header["alg"]], audience="antrean-sandbox", issuer=ISSUER)
     assert path == "/keluar"
     assert header["typ"] == "logout+jwt"

@@ -27,25 +27,25 @@ RELAXED: dict[str, dict[str, Any]] = {
 }
 
 
-def made(profile: str, **fields: Any) -> ClientMetadata:
+def metadata_of(profile: str, **fields: Any) -> ClientMetadata:
     return ClientMetadata.model_validate({**USUAL, "profile": profile, "require_pkce": True, **fields})
 
 
 def test_every_relaxation_is_tried_here() -> None:
-    assert [one.name for one in RELAXATIONS] == list(RELAXED)
-    assert {profile for one in RELAXATIONS for profile in one.profiles} <= set(PROFILES) - {"standard"}
+    assert [relaxation.name for relaxation in RELAXATIONS] == list(RELAXED)
+    assert {profile for relaxation in RELAXATIONS for profile in relaxation.profiles} <= set(PROFILES) - {"standard"}
 
 
 @demand("RFC 9700 2.1.1", "PKCE and the code flow are the rule; what is freed from it has a profile that says so")
-@pytest.mark.parametrize("relaxation", RELAXATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("relaxation", RELAXATIONS, ids=lambda relaxation: relaxation.name)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_allows_what_its_list_says(relaxation: Any, profile: str) -> None:
     fields = RELAXED[relaxation.name]
     if profile in relaxation.profiles:
-        assert relaxations(made(profile, **fields)) == [relaxation.name]
+        assert relaxations(metadata_of(profile, **fields)) == [relaxation.name]
         return
     with pytest.raises(ValidationError, match=rf"needs profile: {' or '.join(relaxation.profiles)}"):
-        made(profile, **fields)
+        metadata_of(profile, **fields)
 
 
 def test_new_applications_are_strict() -> None:

@@ -126,12 +126,12 @@ async def test_a_program_signs_in_reads_the_user_and_signs_out(city: City, progr
     secret, entry = await registered(city, program.client_id)
     await imported(city, program.client_id)
     verifier, nonce, uri = secrets.token_hex(64)[:128], secrets.token_hex(16), entry["redirect_uris"][0]
-    asked = {"client_id": program.client_id, "response_type": "code", "redirect_uri": uri, "state": "keadaan"}
-    asked |= {"scope": program.scope, **program.asks, **({"nonce": nonce} if program.nonce else {})}
+    parameters = {"client_id": program.client_id, "response_type": "code", "redirect_uri": uri, "state": "keadaan"}
+    parameters |= {"scope": program.scope, **program.asks, **({"nonce": nonce} if program.nonce else {})}
     if program.pkce:
-        asked |= {"code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
+        parameters |= {"code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
     async with city.browser() as browser:
-        received = await arrive(browser, f"/authorize?{urlencode(asked)}")
+        received = await arrive(browser, f"/authorize?{urlencode(parameters)}")
         assert received["state"] == "keadaan"
         form = {"grant_type": "authorization_code", "code": received["code"], "redirect_uri": uri, **program.sends}
         answer = await token(city, program, secret, form | ({"code_verifier": verifier} if program.pkce else {}))
@@ -167,10 +167,15 @@ async def test_dotnet_pushes_its_request_where_the_provider_offers_it(city: City
     """OpenIdConnectHandler of .NET 9 and newer (PushedAuthorizationBehavior.UseIfAvailable)."""
     secret, entry = await registered(city, "dotnet")
     verifier, uri = secrets.token_urlsafe(32), entry["redirect_uris"][0]
-    asked = {"client_id": "dotnet", "redirect_uri": uri, "response_type": "code", "scope": "openid profile roles"}
-    asked |= {"code_challenge": challenge_of(verifier), "code_challenge_method": "S256", "nonce": "n", "state": "s"}
+    parameters = {"client_id": "dotnet", "redirect_uri": uri, "response_type": "code", "scope": "openid profile roles"}
+    parameters |= {
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+        "nonce": "n",
+        "state": "s",
+    }
     async with city.client() as http, city.browser() as browser:
-        pushed = await http.post("/par", data=asked | TELEMETRY | {"client_secret": secret})
+        pushed = await http.post("/par", data=parameters | TELEMETRY | {"client_secret": secret})
         assert pushed.status_code == 201, pushed.text
         short = {"client_id": "dotnet", "request_uri": pushed.json()["request_uri"]}
         received = await arrive(browser, f"/authorize?{urlencode(short)}")
@@ -194,9 +199,9 @@ async def test_a_mistake_is_answered_with_the_text_of_the_page(city: City, chang
     secret, entry = await registered(city, "git")
     uri = entry["redirect_uris"][0]
     if "code_challenge" in change:
-        asked = {"client_id": "git", "response_type": "code", "redirect_uri": uri, "scope": "openid", "state": "s"}
+        parameters = {"client_id": "git", "response_type": "code", "redirect_uri": uri, "scope": "openid", "state": "s"}
         async with city.client() as http:
-            sent = query_of((await http.get(f"/authorize?{urlencode(asked)}")).headers["location"])
+            sent = query_of((await http.get(f"/authorize?{urlencode(parameters)}")).headers["location"])
         assert (sent["error"], sent["error_description"]) == ("invalid_request", text)
         return
     form = {"grant_type": "authorization_code", "code": "salah", "redirect_uri": uri, "code_verifier": "v" * 43}
@@ -209,10 +214,14 @@ async def test_without_a_value_for_the_user_id_nextcloud_gets_none(city: City) -
     """The page says that `--mapping-uid=local_user_id` refuses users who were not imported."""
     secret, entry = await registered(city, "awan")
     verifier, uri = secrets.token_urlsafe(32), entry["redirect_uris"][0]
-    asked = {"client_id": "awan", "response_type": "code", "redirect_uri": uri, "scope": "openid", "state": "s"}
-    asked |= {"claims": json.dumps(CLAIMS), "code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
+    parameters = {"client_id": "awan", "response_type": "code", "redirect_uri": uri, "scope": "openid", "state": "s"}
+    parameters |= {
+        "claims": json.dumps(CLAIMS),
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+    }
     async with city.browser() as browser:
-        received = await arrive(browser, f"/authorize?{urlencode(asked)}")
+        received = await arrive(browser, f"/authorize?{urlencode(parameters)}")
     form = {
         "grant_type": "authorization_code",
         "code": received["code"],

@@ -30,11 +30,11 @@ USUAL: dict[str, Any] = {"redirect_uris": ["https://rp.example/cb"]}
 @demand("RFC 7591 3.2.1", "client_secret_expires_at is there with a secret; the answer is not cached")
 async def test_the_answer(city: City) -> None:
     answer = await post_registration(city, {**USUAL, "client_name": "Aplikasi", "contacts": ["a@rp.example"]})
-    made = answer.json()
+    registration = answer.json()
     assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
-    assert made["client_secret_expires_at"] == 0
-    assert made["registration_client_uri"] == f"{ISSUER}/register/{made['client_id']}"
-    assert made["client_id_issued_at"]
+    assert registration["client_secret_expires_at"] == 0
+    assert registration["registration_client_uri"] == f"{ISSUER}/register/{registration['client_id']}"
+    assert registration["client_id_issued_at"]
     expected = {
         "client_name": "Aplikasi",
         "contacts": ["a@rp.example"],
@@ -45,8 +45,8 @@ async def test_the_answer(city: City) -> None:
         "token_endpoint_auth_method": "client_secret_basic",
         "id_token_signed_response_alg": "RS256",
     }
-    assert {name: made[name] for name in expected} == expected
-    assert len(made["client_secret"]) >= 43
+    assert {name: registration[name] for name in expected} == expected
+    assert len(registration["client_secret"]) >= 43
 
 
 @demand("Registration 2", "what was registered comes back")
@@ -85,8 +85,8 @@ async def test_everything_comes_back(city: City, world: World) -> None:
         "request_object_encryption_enc": "A128CBC-HS256",
         "scope": "openid email",
     }
-    made = (await post_registration(city, document)).json()
-    assert {name: made.get(name) for name in document} == document
+    registration = (await post_registration(city, document)).json()
+    assert {name: registration.get(name) for name in document} == document
 
 
 @demand("RFC 7591 2", "what is not understood, and what only the city may say, is left out")
@@ -104,10 +104,10 @@ async def test_what_only_the_city_may_say(city: City) -> None:
         "tls_client_auth_subject_dn": "CN=x",
         "client_id": "warga",
     }
-    made = (await post_registration(city, document)).json()
-    assert made["client_id"] != "warga"
-    assert made["scope"] == "openid"
-    client = city.provider.registry.get(made["client_id"])
+    registration = (await post_registration(city, document)).json()
+    assert registration["client_id"] != "warga"
+    assert registration["scope"] == "openid"
+    client = city.provider.registry.get(registration["client_id"])
     assert client is not None
     meta = client.meta
     assert (meta.first_party, meta.audience, meta.resource_identifier, meta.group) == (False, None, None, None)
@@ -177,7 +177,9 @@ async def test_what_is_refused(city: City, subtests: pytest.Subtests) -> None:
         with subtests.test(name):
             answer = await post_registration(city, document)
             assert (answer.status_code, answer.json()["error"]) == (400, error), answer.text
-            assert any(one in answer.json()["error_description"] for one in word.split("|")), answer.text
+            assert any(alternative in answer.json()["error_description"] for alternative in word.split("|")), (
+                answer.text
+            )
 
 
 async def test_what_is_no_json_is_refused(city: City) -> None:
@@ -227,9 +229,9 @@ async def test_native_applications(city: City) -> None:
     for uri in ("example.rp://cb", "example.rp:///cb", "example.rp://"):
         refused = await post_registration(city, {"application_type": "native", "redirect_uris": [uri]})
         assert refused.json()["error"] == "invalid_redirect_uri"
-        said = refused.json()["error_description"]
-        assert "two slashes" in said
-        assert f"register example.rp:/{uri.rpartition('/')[2]}, with one slash" in said
+        description = refused.json()["error_description"]
+        assert "two slashes" in description
+        assert f"register example.rp:/{uri.rpartition('/')[2]}, with one slash" in description
 
 
 @demand("RFC 8252 8.4", "an instance of a native application that registers itself may have a secret or key of its own")
@@ -247,8 +249,8 @@ async def test_a_native_application_with_a_secret_of_its_own(city: City, method:
         without = await RelyingParty(city, party.client_id, party.redirect_uri, "none").exchange(answer["code"])
         assert (without.status, without.body["error"]) == (401, "invalid_client")
         if method != "private_key_jwt":
-            made = await party.exchange(answer["code"])
-            assert made.status == 200, made.body
+            token_response = await party.exchange(answer["code"])
+            assert token_response.status == 200, token_response.body
         no_pkce = await browser.open(party.url(code_challenge=None, code_challenge_method=None))
         assert "code_challenge" in no_pkce.headers["location"], "it uses PKCE all the same (section 8.1)"
     headers = {"Authorization": f"Bearer {party.registration['registration_access_token']}"}
@@ -285,10 +287,10 @@ GRANT_TYPES: list[tuple[Any, Any, Any]] = [
 
 @demand("Registration 2", "grant types follow from response types")
 async def test_grant_types(city: City, subtests: pytest.Subtests) -> None:
-    for said, response_types, grant_types in GRANT_TYPES:
-        with subtests.test(str(said)):
-            made = (await post_registration(city, {**USUAL, **said})).json()
-            assert (made.get("response_types"), made["grant_types"]) == (response_types, grant_types)
+    for metadata, response_types, grant_types in GRANT_TYPES:
+        with subtests.test(str(metadata)):
+            registration = (await post_registration(city, {**USUAL, **metadata})).json()
+            assert (registration.get("response_types"), registration["grant_types"]) == (response_types, grant_types)
 
 
 @demand("Registration 2", "logo_uri, policy_uri and tos_uri are shown on the sign-in and consent pages")
@@ -319,7 +321,7 @@ async def test_what_people_see(city: City, world: World) -> None:
     assert (logo.status_code, logo.headers["content-type"], again.status_code) == (200, "image/png", 304)
     assert Image.open(BytesIO(logo.content)).size == (128, 64)
     assert len(logo.content) < 10_000
-    assert world.asked.count("/logo.png") == 1
+    assert world.fetched_paths.count("/logo.png") == 1
 
 
 async def test_logos_that_are_no_pictures_are_not_shown(city: City, world: World, subtests: pytest.Subtests) -> None:
@@ -329,15 +331,17 @@ async def test_logos_that_are_no_pictures_are_not_shown(city: City, world: World
                 world.publish(f"/logo-{number}", body, "image/png")
                 party = await registered(city, logo_uri=world.url(f"/logo-{number}"))
                 assert (await http.get(f"/logo/{party.client_id}")).status_code == 404
-                assert f"/logo-{number}" in world.asked
+                assert f"/logo-{number}" in world.fetched_paths
         assert (await http.get("/logo/nobody")).status_code == 404
         assert (await http.get("/logo/warga")).status_code == 404
 
 
-async def manage(city: City, method: str, made: dict[str, Any], body: Any = None, token: str | None = None) -> Any:
-    headers = {"Authorization": f"Bearer {made['registration_access_token'] if token is None else token}"}
+async def manage(
+    city: City, method: str, registration: dict[str, Any], body: Any = None, token: str | None = None
+) -> Any:
+    headers = {"Authorization": f"Bearer {registration['registration_access_token'] if token is None else token}"}
     async with city.client() as http:
-        path = made["registration_client_uri"]
+        path = registration["registration_client_uri"]
         return await http.request(method, path, headers=headers, **({"json": body} if body is not None else {}))
 
 
@@ -355,20 +359,20 @@ async def test_reading(city: City) -> None:
 @demand("RFC 7592 2", "every other token is 401")
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_another_token(city: City, method: str) -> None:
-    one, other = await registered(city), await registered(city)
+    party, other = await registered(city), await registered(city)
     for token in (other.registration["registration_access_token"], "", "x"):
-        answer = await manage(city, method, one.registration, {}, token)
+        answer = await manage(city, method, party.registration, {}, token)
         assert (answer.status_code, answer.headers["www-authenticate"].split()[0]) == (401, "Bearer")
-    unknown = {**one.registration, "registration_client_uri": f"{ISSUER}/register/warga"}
+    unknown = {**party.registration, "registration_client_uri": f"{ISSUER}/register/warga"}
     assert (await manage(city, method, unknown, {})).status_code == 401
 
 
 @demand("RFC 7592 2.2", "an update replaces everything; what is left out goes back to its default")
 async def test_updating(city: City) -> None:
     party = await registered(city, client_name="Lama", contacts=["a@rp.example"], tos_uri="https://rp.example/t")
-    made = party.registration
+    registration = party.registration
     new = {"client_id": party.client_id, "redirect_uris": ["https://rp.example/baru"], "client_name": "Baru"}
-    answer = await manage(city, "PUT", made, new)
+    answer = await manage(city, "PUT", registration, new)
     assert answer.status_code == 200, answer.text
     assert (answer.json()["client_name"], answer.json()["redirect_uris"]) == ("Baru", ["https://rp.example/baru"])
     assert "tos_uri" not in answer.json()
@@ -394,8 +398,8 @@ async def test_updates_that_are_refused(city: City) -> None:
     ):
         answer = await manage(city, "PUT", party.registration, {**good, **extra})
         assert answer.status_code == 400, extra
-    kept = await manage(city, "PUT", party.registration, {**good, "client_secret": city.secrets[party.client_id]})
-    assert kept.status_code == 200
+    accepted = await manage(city, "PUT", party.registration, {**good, "client_secret": city.secrets[party.client_id]})
+    assert accepted.status_code == 200
 
 
 @demand("RFC 7592 2.2", "a change of the authentication method makes a new secret where one is needed")
@@ -413,9 +417,9 @@ async def test_a_new_secret(city: City) -> None:
 async def test_deleting(city: City) -> None:
     party = await registered(city)
     async with city.browser() as browser:
-        made = await tokens(browser, party)
+        token_response = await tokens(browser, party)
         assert (await manage(city, "DELETE", party.registration)).status_code == 204
-        assert (await party.userinfo(made["access_token"])).status_code == 401
+        assert (await party.userinfo(token_response["access_token"])).status_code == 401
         assert (await browser.open(party.url())).status_code == 400
     assert (await manage(city, "GET", party.registration)).status_code == 401
     assert (await party.token(grant_type="client_credentials")).body["error"] == "invalid_client"
@@ -434,9 +438,9 @@ async def test_an_initial_access_token(city: City, registration: str) -> None:
     hybrid = await post_registration(city, {**USUAL, **EVERYTHING}, **bearer)
     assert "needs profile: legacy or certification" in hybrid.json()["error_description"]
     answers = await asyncio.gather(*(post_registration(city, USUAL, **bearer) for _ in range(5)))
-    assert sorted(one.status_code for one in answers) == [201, 201, 401, 401, 401]
-    made = next(one.json() for one in answers if one.status_code == 201)
-    client = city.provider.registry.get(made["client_id"])
+    assert sorted(attempt.status_code for attempt in answers) == [201, 201, 401, 401, 401]
+    new_client = next(attempt.json() for attempt in answers if attempt.status_code == 201)
+    client = city.provider.registry.get(new_client["client_id"])
     assert client is not None
     assert client.meta.require_pkce
 
@@ -453,7 +457,7 @@ async def test_registrations_from_one_address_are_limited(city: City) -> None:
 
     object.__setattr__(city.site.limits, "registrations", CountLimit(2, 60))
     answers = [await post_registration(city, USUAL) for _ in range(3)]
-    assert [one.status_code for one in answers] == [201, 201, 429]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert int(answers[2].headers["retry-after"]) > 0
 
 

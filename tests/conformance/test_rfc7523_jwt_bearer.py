@@ -56,14 +56,14 @@ def assertion(pair: KeyPair, **claims: Any) -> str:
 async def test_an_assertion(city: City, alg: str) -> None:
     pair = KeyPair(alg)
     party = await trusting(city, {"jwks": key_set(pair)})
-    made = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
-    assert made.status == 200, made.body
-    assert "refresh_token" not in made.body
-    assert "id_token" not in made.body
-    claims = made.claims("access_token")
+    tokens = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
+    assert tokens.status == 200, tokens.body
+    assert "refresh_token" not in tokens.body
+    assert "id_token" not in tokens.body
+    claims = tokens.claims("access_token")
     assert (claims["sub"], claims["scope"]) == (str(city.users["siti"]), "jadwal:baca")
     assert "auth_time" not in claims
-    assert (await party.introspect(made["access_token"]))["active"] is True
+    assert (await party.introspect(tokens["access_token"]))["active"] is True
 
 
 @demand("RFC 7523 2.1", "keys of an issuer may be at its jwks_uri; people may be named by user id")
@@ -98,8 +98,8 @@ async def test_assertions_that_are_refused(city: City, subtests: pytest.Subtests
     party = await trusting(city, {"jwks": key_set(pair)})
     for name, claims in WRONG.items():
         with subtests.test(name):
-            made = await party.token(grant_type=GRANT, assertion=assertion(pair, **claims), scope="jadwal:baca")
-            assert (made.status, made.body["error"]) == (400, "invalid_grant")
+            refused = await party.token(grant_type=GRANT, assertion=assertion(pair, **claims), scope="jadwal:baca")
+            assert (refused.status, refused.body["error"]) == (400, "invalid_grant")
     right = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
     assert right.status == 200, "nothing else was wrong"
 
@@ -109,8 +109,8 @@ async def test_forged_and_replayed_assertions(city: City) -> None:
     pair = KeyPair("ES256")
     party = await trusting(city, {"jwks": key_set(pair)})
     for wrong in (assertion(KeyPair("ES256", kid=pair.kid)), "x", "a.b.c", assertion(pair)[:-3] + "AAA"):
-        made = await party.token(grant_type=GRANT, assertion=wrong, scope="jadwal:baca")
-        assert made.body["error"] == "invalid_grant"
+        refused = await party.token(grant_type=GRANT, assertion=wrong, scope="jadwal:baca")
+        assert refused.body["error"] == "invalid_grant"
     assert (await party.token(grant_type=GRANT, scope="jadwal:baca")).body["error"] == "invalid_request"
     once = assertion(pair, jti="once")
     statuses = [(await party.token(grant_type=GRANT, assertion=once, scope="jadwal:baca")).status for _ in range(2)]
@@ -123,23 +123,23 @@ async def test_scopes(city: City, subtests: pytest.Subtests) -> None:
     party = await trusting(city, {"jwks": key_set(pair)})
     for scope in ("openid", "surat:baca", "", "jadwal:baca offline_access"):
         with subtests.test(scope):
-            made = await party.token(grant_type=GRANT, assertion=assertion(pair), scope=scope)
-            assert made.body["error"] == "invalid_scope"
+            refused = await party.token(grant_type=GRANT, assertion=assertion(pair), scope=scope)
+            assert refused.body["error"] == "invalid_scope"
 
 
 async def test_others_may_not_use_the_grant(city: City) -> None:
     pair = KeyPair("ES256")
     await trusting(city, {"jwks": key_set(pair)})
-    made = await city.relying_party("mesin").token(grant_type=GRANT, assertion=assertion(pair), scope="kirim")
-    assert made.body["error"] == "unauthorized_client"
+    refused = await city.relying_party("mesin").token(grant_type=GRANT, assertion=assertion(pair), scope="kirim")
+    assert refused.body["error"] == "unauthorized_client"
 
 
 async def test_the_token_ends_with_the_person(city: City) -> None:
     pair = KeyPair("ES256")
     party = await trusting(city, {"jwks": key_set(pair)})
-    made = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
+    tokens = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
     async with city.provider.db.write() as session:
         await disable_user(session, city.provider, await find(session, "siti"), actor=Actor("test"))
-    assert (await party.introspect(made["access_token"]))["active"] is False
+    assert (await party.introspect(tokens["access_token"]))["active"] is False
     again = await party.token(grant_type=GRANT, assertion=assertion(pair), scope="jadwal:baca")
     assert again.body["error"] == "invalid_grant"

@@ -27,7 +27,7 @@ async def send(http: httpx.AsyncClient, written: str, values: dict[str, str]) ->
     method, _, target = first.partition(" ")
 
     def fill(text: str, encode: Any) -> str:
-        return re.sub(r"\{(\w+)\}", lambda found: encode(values[found[1]]), text)
+        return re.sub(r"\{(\w+)\}", lambda match: encode(values[match[1]]), text)
 
     headers = dict(fill(line, str).split(": ", 1) for line in lines)
     content = fill(body, lambda value: quote(value, safe=""))

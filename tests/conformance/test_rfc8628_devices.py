@@ -25,8 +25,8 @@ async def device(city: City, **metadata: Any) -> RelyingParty:
 async def begin(party: RelyingParty, **form: str) -> dict[str, Any]:
     answer = await party.post("/device_authorization", {"scope": "openid profile", **form})
     assert answer.status_code == 200, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    device_authorization: dict[str, Any] = answer.json()
+    return device_authorization
 
 
 async def poll(party: RelyingParty, begun: dict[str, Any]) -> Any:
@@ -67,12 +67,12 @@ async def test_the_whole_way(city: City) -> None:
         done = await decide(browser, begun)
         assert "terhubung" in done.text
     clock.advance(5)
-    made = await poll(party, begun)
-    assert made.status == 200, made.body
-    claims = claims_of(made["id_token"])
+    token_response = await poll(party, begun)
+    assert token_response.status == 200, token_response.body
+    claims = claims_of(token_response["id_token"])
     assert claims["sid"]
-    assert (await party.userinfo(made["access_token"])).json()["name"] == "Siti Rahmawati"
-    assert (await party.refresh(made["refresh_token"])).status == 200
+    assert (await party.userinfo(token_response["access_token"])).json()["name"] == "Siti Rahmawati"
+    assert (await party.refresh(token_response["refresh_token"])).status == 200
 
 
 @demand("RFC 8628 3.3", "the code can be typed by hand, in small letters, without its hyphen, before signing in")
@@ -130,9 +130,9 @@ async def test_a_device_code_is_used_once(city: City) -> None:
     async with city.browser() as browser:
         await decide(browser, begun)
     answers = await asyncio.gather(*(poll(party, begun) for _ in range(10)))
-    assert sorted(one.status for one in answers) == [200] + [400] * 9
-    won = next(one for one in answers if one.status == 200)
-    assert {one.body["error"] for one in answers if one.status == 400} == {"invalid_grant"}
+    assert sorted(answer.status for answer in answers) == [200] + [400] * 9
+    won = next(answer for answer in answers if answer.status == 200)
+    assert {answer.body["error"] for answer in answers if answer.status == 400} == {"invalid_grant"}
     assert (await party.userinfo(won["access_token"])).status_code == 401
 
 
@@ -166,8 +166,8 @@ async def test_a_link_alone_allows_nothing(city: City) -> None:
         fields = {**form_of(page).fields, "user_code": other["user_code"], "choice": "allow"}
         await browser.http.post("/device", data=fields)
     clock.advance(10)
-    for one in (begun, other):
-        assert (await poll(party, one)).body["error"] == "authorization_pending"
+    for authorization in (begun, other):
+        assert (await poll(party, authorization)).body["error"] == "authorization_pending"
 
 
 @demand("RFC 8628 3.1", "only for applications that registered the grant, with scopes that they registered")
@@ -199,9 +199,9 @@ async def test_what_a_device_got_ends_with_the_session_it_was_allowed_in(city: C
     async with city.browser() as browser:
         await decide(browser, begun)
         await decide(browser, late)
-        made = await poll(party, begun)
+        token_response = await poll(party, begun)
         await browser.submit(await browser.open("/"))
-    assert (await party.refresh(made["refresh_token"])).body["error"] == "invalid_grant"
+    assert (await party.refresh(token_response["refresh_token"])).body["error"] == "invalid_grant"
     assert (await poll(party, late)).body["error"] == "invalid_grant"
 
 
@@ -224,7 +224,7 @@ async def test_of_two_decisions_at_once_one_counts(city: City) -> None:
         page = await browser.open(begun["verification_uri_complete"])
         choices = ["allow", "deny", "allow", "deny"]
         done = await asyncio.gather(*(browser.submit(page, choice=choice) for choice in choices))
-    assert sorted(one.status_code for one in done) == [200, 400, 400, 400]
-    allowed = choices[[one.status_code for one in done].index(200)] == "allow"
-    made = await poll(party, begun)
-    assert made.status == 200 if allowed else made.body["error"] == "access_denied"
+    assert sorted(answer.status_code for answer in done) == [200, 400, 400, 400]
+    allowed = choices[[answer.status_code for answer in done].index(200)] == "allow"
+    token_response = await poll(party, begun)
+    assert token_response.status == 200 if allowed else token_response.body["error"] == "access_denied"

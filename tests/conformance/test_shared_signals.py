@@ -67,8 +67,8 @@ class Receiver:
             body["delivery"] = delivery
         answer = await self("POST", "/ssf/stream", body)
         assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
+        stream: dict[str, Any] = answer.json()
+        return stream
 
     async def poll(self, stream: dict[str, Any], **body: Any) -> dict[str, Any]:
         """Fetch events."""
@@ -111,9 +111,9 @@ async def end_all(city: City, reason: str = "administrator") -> list[UUID]:
 
 
 async def user(city: City, session: Any, name: str = "siti") -> User:
-    found = await session.get(User, city.users[name])
-    assert isinstance(found, User)
-    return found
+    person = await session.get(User, city.users[name])
+    assert isinstance(person, User)
+    return person
 
 
 @demand("Shared Signals 7.1", "the transmitter says where everything is, and all of it is there")
@@ -139,19 +139,19 @@ async def test_the_configuration_of_the_transmitter(city: City, http: httpx.Asyn
 @demand("Shared Signals 8.1.1", "a stream is made, read, changed, replaced and deleted by its application")
 async def test_the_life_of_a_stream(city: City, receiver: Receiver) -> None:
     assert (await receiver("GET", "/ssf/stream")).json() == []
-    made = await receiver.make_stream(SESSION_REVOKED, "urn:something:else")
-    assert made["aud"] == "sinyal"
-    assert made["iss"] == ISSUER
-    assert made["events_supported"] == list(EVENTS)
-    assert made["events_requested"] == [SESSION_REVOKED, "urn:something:else"]
-    assert made["events_delivered"] == [SESSION_REVOKED]
-    assert made["delivery"]["method"] == POLL
-    query = {"stream_id": made["stream_id"]}
-    assert (await receiver("GET", "/ssf/stream", **query)).json() == made
-    assert (await receiver("GET", "/ssf/stream")).json() == [made]
+    stream = await receiver.make_stream(SESSION_REVOKED, "urn:something:else")
+    assert stream["aud"] == "sinyal"
+    assert stream["iss"] == ISSUER
+    assert stream["events_supported"] == list(EVENTS)
+    assert stream["events_requested"] == [SESSION_REVOKED, "urn:something:else"]
+    assert stream["events_delivered"] == [SESSION_REVOKED]
+    assert stream["delivery"]["method"] == POLL
+    query = {"stream_id": stream["stream_id"]}
+    assert (await receiver("GET", "/ssf/stream", **query)).json() == stream
+    assert (await receiver("GET", "/ssf/stream")).json() == [stream]
     assert (await receiver("POST", "/ssf/stream", {})).status_code == 409, "one is enough"
     changed = await receiver("PATCH", "/ssf/stream", {**query, "description": "Pusat keamanan"})
-    assert changed.json() == {**made, "description": "Pusat keamanan"}, "what is not named stays"
+    assert changed.json() == {**stream, "description": "Pusat keamanan"}, "what is not named stays"
     replaced = await receiver("PUT", "/ssf/stream", {**query, "events_requested": [ACCOUNT_DISABLED]})
     assert replaced.json()["events_delivered"] == [ACCOUNT_DISABLED]
     assert "description" not in replaced.json(), "what is not named goes"
@@ -222,12 +222,16 @@ async def test_a_session_that_ends_is_an_event(city: City, receiver: Receiver) -
     async with city.provider.db.read() as session:
         proof = await delivery_report_of(session, city.provider.registry, session_id)
     assert proof is not None
-    assert [(one.how, one.state) for one in proof.applications] == [("shared_signals", "waiting")]
+    assert [(application.how, application.state) for application in proof.applications] == [
+        ("shared_signals", "waiting")
+    ]
     assert await receiver.poll(stream, ack=[jti]) == {"sets": {}}
     async with city.provider.db.read() as session:
         proof = await delivery_report_of(session, city.provider.registry, session_id)
     assert proof is not None
-    assert [(one.how, one.state) for one in proof.applications] == [("shared_signals", "confirmed")]
+    assert [(application.how, application.state) for application in proof.applications] == [
+        ("shared_signals", "confirmed")
+    ]
     assert proof.seconds_to_last_confirmation is not None
 
 
@@ -245,10 +249,10 @@ async def test_what_happens_to_an_account_is_an_event(city: City, receiver: Rece
         await enable_user(session, provider, await user(city, session), actor=Actor("cli"))
     async with provider.db.write() as session:
         await delete_user(session, provider, await user(city, session), actor=Actor("cli"))
-    events = [await receiver.checked(one) for one in (await receiver.poll(stream))["sets"].values()]
-    kinds = [next(iter(one["events"])) for one in events]
+    events = [await receiver.checked(token) for token in (await receiver.poll(stream))["sets"].values()]
+    kinds = [next(iter(event["events"])) for event in events]
     assert kinds == [CREDENTIAL_CHANGE, ACCOUNT_DISABLED, ACCOUNT_ENABLED, ACCOUNT_PURGED]
-    assert {str(one["sub_id"]) for one in events} == {str({"format": "iss_sub", "iss": ISSUER, "sub": sub})}
+    assert {str(event["sub_id"]) for event in events} == {str({"format": "iss_sub", "iss": ISSUER, "sub": sub})}
     change = events[0]["events"][CREDENTIAL_CHANGE]
     assert (change["credential_type"], change["change_type"]) == ("password", "update")
 
@@ -266,8 +270,8 @@ async def test_who_never_used_the_application_is_none_of_its_business(city: City
 @demand("RFC 8935 2.2", "2xx is an acknowledgement")
 async def test_events_are_pushed(city: City, receiver: Receiver, world: World) -> None:
     url = world.publish("/events", b"", status=202)
-    made = await receiver.make_stream(method=PUSH, endpoint_url=url, authorization_header="Bearer rahasia")
-    assert "authorization_header" not in made["delivery"], "it is not shown again"
+    stream = await receiver.make_stream(method=PUSH, endpoint_url=url, authorization_header="Bearer rahasia")
+    assert "authorization_header" not in stream["delivery"], "it is not shown again"
     await signed_in(city)
     await end_all(city)
     await city.site.worker.drain()
@@ -386,22 +390,24 @@ async def test_whom_a_subject_names_costs_the_same_however_many_people_there_are
 ) -> None:
     """No `sub` is computed to find a person by it; and a stream cannot leave out names without end."""
     stream = await receiver.make_stream()
-    made: list[UUID] = []
+    computed_for: list[UUID] = []
     subject_of = city.provider.subject
 
     def counted(client: Any, user_id: UUID) -> str:
-        made.append(user_id)
+        computed_for.append(user_id)
         return subject_of(client, user_id)
 
     monkeypatch.setattr(city.provider, "subject", counted)
     monkeypatch.setattr(streams, "MAX_EXCLUDED", 3)
     statements, seen = Statements(city), []
-    for one in ("a", "b", "c", "d"):
-        body = {"stream_id": stream["stream_id"], "subject": {"format": "opaque", "id": one}}
+    for subject_id in ("a", "b", "c", "d"):
+        body = {"stream_id": stream["stream_id"], "subject": {"format": "opaque", "id": subject_id}}
         seen.append((await receiver("POST", "/ssf/subjects/remove", body)).status_code)
     assert seen == [204, 204, 204, 403]
-    assert made == []
-    assert not [one for one in statements.take() if "FROM grants" in one and "client_id" not in one]
+    assert computed_for == []
+    assert not [
+        statement for statement in statements.take() if "FROM grants" in statement and "client_id" not in statement
+    ]
 
 
 @demand("CAEP 3.3.1", "credential-change has the type of the credential, and what happened to it")
@@ -411,50 +417,50 @@ async def test_every_change_of_a_credential_is_an_event(city: City, receiver: Re
     await signed_in(city)
     provider = city.provider
 
-    async def told() -> list[tuple[str, str, str]]:
+    async def delivered_changes() -> list[tuple[str, str, str]]:
         sets = (await receiver.poll(stream))["sets"]
-        events = [(await receiver.checked(one))["events"][CREDENTIAL_CHANGE] for one in sets.values()]
+        events = [(await receiver.checked(token))["events"][CREDENTIAL_CHANGE] for token in sets.values()]
         await receiver.poll(stream, ack=list(sets))
-        return sorted((one["credential_type"], one["change_type"], one["initiating_entity"]) for one in events)
+        return sorted((event["credential_type"], event["change_type"], event["initiating_entity"]) for event in events)
 
     device, key, synced = Authenticator(), Authenticator(), Authenticator()
     device.transports, key.transports = ["internal", "hybrid"], ["usb", "nfc"]
     async with city.browser() as browser:
         await here(city, browser)
         await set_up_app(city, browser)
-        assert await told() == [("app", "create", "user"), ("recovery-code", "create", "user")]
+        assert await delivered_changes() == [("app", "create", "user"), ("recovery-code", "create", "user")]
         await add_passkey(browser, device, "Ponsel")
-        assert await told() == [("fido2-platform", "create", "user")]
+        assert await delivered_changes() == [("fido2-platform", "create", "user")]
         await add_passkey(browser, key, "Kunci")
-        assert await told() == [("fido2-roaming", "create", "user")]
+        assert await delivered_changes() == [("fido2-roaming", "create", "user")]
         await add_passkey(browser, synced, "Lama")
-        assert await told() == [("fido2-roaming", "create", "user")], "nothing is known of where it is"
+        assert await delivered_changes() == [("fido2-roaming", "create", "user")], "nothing is known of where it is"
         page = await browser.open("/account/security")
         await post(browser, "/account/security", {"choice": "codes"}, page)
-        assert await told() == [("recovery-code", "update", "user")]
+        assert await delivered_changes() == [("recovery-code", "update", "user")]
         async with provider.db.read() as session:
             known = await users.credentials_of(session, city.users["siti"])
-        chosen = next(one for one in known if one.name == "Ponsel")
+        chosen = next(credential for credential in known if credential.name == "Ponsel")
         page = await browser.open("/account/security")
         await post(browser, "/account/security", {"choice": f"remove {chosen.id}"}, page)
-        assert await told() == [("fido2-platform", "delete", "user")]
+        assert await delivered_changes() == [("fido2-platform", "delete", "user")]
     async with provider.db.write() as session:
         await reset_factors(session, provider, await user(city, session), actor=Actor("cli"))
     kinds = ["app", "fido2-roaming", "recovery-code"]
-    assert await told() == [(kind, "revoke", "admin") for kind in kinds]
+    assert await delivered_changes() == [(kind, "revoke", "admin") for kind in kinds]
     async with provider.db.write() as session:
         await require_new_password(session, provider, await user(city, session), actor=Actor("cli"))
-    assert await told() == [("password", "revoke", "admin")]
+    assert await delivered_changes() == [("password", "revoke", "admin")]
     async with provider.db.write() as session:
         await require_new_password(session, provider, await user(city, session), actor=Actor("cli"))
-    assert await told() == [], "there is no password any more"
+    assert await delivered_changes() == [], "there is no password any more"
     async with provider.db.write() as session:
-        found = await user(city, session)
-        await recover(session, provider, found, "hash", actor=Actor(str(found.id)), long=True, drop_factors=True)
-    assert await told() == [("password", "create", "user")]
+        person = await user(city, session)
+        await recover(session, provider, person, "hash", actor=Actor(str(person.id)), long=True, drop_factors=True)
+    assert await delivered_changes() == [("password", "create", "user")]
     async with provider.db.write() as session:
         await change_password(session, provider, await user(city, session), "hash", actor=Actor("cli"))
-    assert await told() == [("password", "update", "admin")]
+    assert await delivered_changes() == [("password", "update", "admin")]
 
 
 async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> None:
@@ -466,30 +472,34 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
         (
             EndReason.FACTORS_RESET,
             "admin",
-            lambda session, one: reset_factors(session, provider, one, actor=Actor("cli")),
+            lambda session, person: reset_factors(session, provider, person, actor=Actor("cli")),
         ),
         (
             change,
             "user",
-            lambda session, one: change_password(session, provider, one, "hash", actor=Actor(str(one.id))),
+            lambda session, person: change_password(session, provider, person, "hash", actor=Actor(str(person.id))),
         ),
-        (change, "admin", lambda session, one: change_password(session, provider, one, "hash", actor=Actor("cli"))),
+        (
+            change,
+            "admin",
+            lambda session, person: change_password(session, provider, person, "hash", actor=Actor("cli")),
+        ),
         (
             EndReason.RECOVERED,
             "user",
-            lambda session, one: recover(
-                session, provider, one, "hash", actor=Actor(str(one.id)), long=True, drop_factors=False
+            lambda session, person: recover(
+                session, provider, person, "hash", actor=Actor(str(person.id)), long=True, drop_factors=False
             ),
         ),
         (
             EndReason.PASSWORD_REQUIRED,
             "admin",
-            lambda session, one: require_new_password(session, provider, one, actor=Actor("cli")),
+            lambda session, person: require_new_password(session, provider, person, actor=Actor("cli")),
         ),
     ]
     async with provider.db.read() as session:
         known = await users.credentials_of(session, city.users["siti"])
-    right = next(one.secret for one in known if one.kind == "password")
+    right = next(credential.secret for credential in known if credential.kind == "password")
     for reason, by, act in acts:
         async with provider.db.write() as session:
             await users.set_password_hash(session, city.users["siti"], right, clock.now())
@@ -501,11 +511,11 @@ async def test_every_reason_has_its_own_name(city: City, receiver: Receiver) -> 
             ended = (await session.execute(last)).scalar_one()
         assert ended.end_reason == reason
         sets = (await receiver.poll(stream))["sets"]
-        (event,) = [(await receiver.checked(one))["events"][SESSION_REVOKED] for one in sets.values()]
+        (event,) = [(await receiver.checked(token))["events"][SESSION_REVOKED] for token in sets.values()]
         assert event["initiating_entity"] == by
         await receiver.poll(stream, ack=list(sets))
     assert set(REASONS) == set(EndReason), "every reason has words on the pages"
-    assert {initiator(one) for one in EndReason} == {"user", "admin", "policy"}
+    assert {initiator(end_reason) for end_reason in EndReason} == {"user", "admin", "policy"}
 
 
 async def test_whom_shared_signals_tell_is_not_listed_as_not_reached(city: City, receiver: Receiver) -> None:
@@ -560,11 +570,11 @@ async def test_verification(city: City, receiver: Receiver) -> None:
     assert claims["sub_id"] == {"format": "opaque", "id": stream["stream_id"]}
     assert claims["events"][VERIFICATION]["state"] == "acak-123"
     many = await asyncio.gather(*(receiver("POST", "/ssf/verify", body) for _ in range(5)))
-    assert {(one.status_code, int(one.headers["retry-after"]) > 0) for one in many} == {(429, True)}
+    assert {(answer.status_code, int(answer.headers["retry-after"]) > 0) for answer in many} == {(429, True)}
     clock.advance(stream["min_verification_interval"] + 1)
     body = {"stream_id": stream["stream_id"]}
     many = await asyncio.gather(*(receiver("POST", "/ssf/verify", body) for _ in range(10)))
-    assert sorted(one.status_code for one in many) == [204] + 9 * [429]
+    assert sorted(answer.status_code for answer in many) == [204] + 9 * [429]
 
 
 @demand("RFC 8936 2.2", "maxEvents bounds an answer, and moreAvailable says that there are more")
@@ -577,15 +587,17 @@ async def test_polling_many(city: City, receiver: Receiver) -> None:
     got = await receiver.poll(stream, maxEvents=2)
     assert len(got["sets"]) == 2
     assert got["moreAvailable"] is True
-    one, two = got["sets"]
-    rest = await receiver.poll(stream, ack=[one], setErrs={two: {"err": "invalid_key", "description": "old"}})
+    acknowledged, failed = got["sets"]
+    rest = await receiver.poll(
+        stream, ack=[acknowledged], setErrs={failed: {"err": "invalid_key", "description": "old"}}
+    )
     assert len(rest["sets"]) == 1
     assert "moreAvailable" not in rest
     async with city.provider.db.read() as session:
-        found = {row.id.hex: row for row in (await session.execute(select(Delivery))).scalars()}
-    assert (found[one].status, found[two].status) == ("done", "given_up")
-    assert "invalid_key old" in (found[two].last_error or "")
-    assert await receiver.poll(stream, ack=["not-a-jti", one], maxEvents=0) == {"sets": {}}
+        deliveries = {row.id.hex: row for row in (await session.execute(select(Delivery))).scalars()}
+    assert (deliveries[acknowledged].status, deliveries[failed].status) == ("done", "given_up")
+    assert "invalid_key old" in (deliveries[failed].last_error or "")
+    assert await receiver.poll(stream, ack=["not-a-jti", acknowledged], maxEvents=0) == {"sets": {}}
 
 
 @demand("RFC 8936 2.4", "a receiver that would rather wait is answered as soon as there is something")
@@ -656,21 +668,21 @@ async def test_without_any_stream_nothing_is_looked_up(city: City) -> None:
     await signed_in(city)
     statements = Statements(city)
     await end_all(city)
-    assert not [one for one in statements.take() if "event_stream" in one]
+    assert not [statement for statement in statements.take() if "event_stream" in statement]
 
 
 @pytest.mark.parametrize("overrides", [{"risk_based_second_factor": "none"}], ids=[""])
 async def test_an_app_that_is_set_up_at_sign_in_is_told_with_its_recovery_codes(city: City, receiver: Receiver) -> None:
     stream = await receiver.make_stream(CREDENTIAL_CHANGE)
     await signed_in(city)
-    wanted = json.dumps({"id_token": {"acr": {"essential": True, "value": "urn:sso:acr:mfa"}}})
+    requested = json.dumps({"id_token": {"acr": {"essential": True, "value": "urn:sso:acr:mfa"}}})
     async with city.browser() as browser:
-        page = await browser.open(city.relying_party("sinyal").url(claims=wanted))
+        page = await browser.open(city.relying_party("sinyal").url(claims=requested))
         page = await browser.submit(page, username="siti", password=PASSWORD)
         seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
         assert seed is not None, page.text
         code = pyotp.TOTP(seed.group(1).replace(" ", "")).at(int(clock.now().timestamp()))
         await post(browser, "/login/second", {"code": code}, page)
     sets = (await receiver.poll(stream))["sets"]
-    events = [(await receiver.checked(one))["events"][CREDENTIAL_CHANGE] for one in sets.values()]
-    assert sorted(one["credential_type"] for one in events) == ["app", "recovery-code"]
+    events = [(await receiver.checked(token))["events"][CREDENTIAL_CHANGE] for token in sets.values()]
+    assert sorted(event["credential_type"] for event in events) == ["app", "recovery-code"]

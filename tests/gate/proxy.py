@@ -74,9 +74,9 @@ class Proxy:
 
     async def sign_in(self, browser: Browser, uri: str = "/", **fields: str) -> httpx.Response:
         """Open a page of the application, sign in where asked, and return the answer of the callback."""
-        asked = await self.send("/gate/check/redirect", uri, "GET", NAVIGATION)
-        assert asked.status_code == 302, asked.text
-        begun = await self.open(asked.headers["location"])
+        redirect = await self.send("/gate/check/redirect", uri, "GET", NAVIGATION)
+        assert redirect.status_code == 302, redirect.text
+        begun = await self.open(redirect.headers["location"])
         assert begun.headers["location"].startswith(f"{ISSUER}/authorize?")
         page = await browser.open(begun.headers["location"])
         if not page.is_redirect:

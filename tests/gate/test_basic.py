@@ -61,9 +61,9 @@ def test_settings_that_cannot_be_used(basic: dict[str, str]) -> None:
 
 def test_what_the_username_is_gives_the_scope_but_no_header() -> None:
     values = {"type": "gate", "client_name": "Arsip", "gate": gate(username="nip").model_dump()}
-    made = ClientMetadata.model_validate({**values, "first_party": True})
-    assert made.scope == "openid profile employee"
-    assert (made.needs_secret, made.token_endpoint_auth_method) == (True, "none")
+    metadata = ClientMetadata.model_validate({**values, "first_party": True})
+    assert metadata.scope == "openid profile employee"
+    assert (metadata.needs_secret, metadata.token_endpoint_auth_method) == (True, "none")
     assert [name for name, _ in encoded(gate(username="nip"), {"nip": "1", "name": "Siti"})] == [
         b"x-sso-name", b"authorization",
     ]  # fmt: skip
@@ -189,8 +189,8 @@ async def test_who_signed_in_before_the_credentials_were_switched_on_signs_in_on
     assert (await proxy.check()).status_code == 200
     values = {"type": "gate", "client_name": "arsip", "first_party": True}
     with_mail = gate_of(public_paths=["/aset"], headers=["jwt"], basic={"username": "email"})
-    made = ClientMetadata.model_validate({**values, "gate": with_mail})
-    await change(city, "arsip", metadata_=made.stored())
+    metadata = ClientMetadata.model_validate({**values, "gate": with_mail})
+    await change(city, "arsip", metadata_=metadata.stored())
     async with city.provider.db.write() as session:
         await new_secret(session, city.provider.box, "arsip")
     await city.provider.refresh()

@@ -58,8 +58,8 @@ async def test_a_page_is_led_to_the_sign_in_and_back_and_the_application_hears_w
     city: City, proxy: Proxy
 ) -> None:
     assert (await proxy.check("/surat?halaman=2")).status_code == 401
-    asked = await proxy.check("/surat?halaman=2", "redirect", sec_fetch_mode="navigate")
-    assert asked.headers["location"] == f"https://{HOST}/.sso/start?to=%2Fsurat%3Fhalaman%3D2"
+    redirect = await proxy.check("/surat?halaman=2", "redirect", sec_fetch_mode="navigate")
+    assert redirect.headers["location"] == f"https://{HOST}/.sso/start?to=%2Fsurat%3Fhalaman%3D2"
     async with city.browser() as browser:
         done = await proxy.sign_in(browser, "/surat?halaman=2")
     assert (done.status_code, done.headers["location"]) == (303, f"https://{HOST}/surat?halaman=2")
@@ -67,10 +67,10 @@ async def test_a_page_is_led_to_the_sign_in_and_back_and_the_application_hears_w
     assert cookie.endswith("; Path=/; Secure; HttpOnly; SameSite=Lax")
     passed = await proxy.check("/surat")
     assert (passed.status_code, passed.headers["cache-control"], passed.content) == (200, "no-store", b"")
-    told = identity(passed)
-    token = told.pop("x-sso-jwt")
+    headers = identity(passed)
+    token = headers.pop("x-sso-jwt")
     user_id = str(city.users["siti"])
-    assert told == {
+    assert headers == {
         "x-sso-sub": user_id,
         "x-sso-username": "siti",
         "x-sso-name": "Siti Rahmawati",
@@ -111,7 +111,7 @@ async def test_an_ended_session_closes_the_gate_within_a_second_and_the_report_s
     async with city.provider.db.read() as session:
         report = await delivery_report_of(session, city.provider.registry, session_id)
     assert report is not None
-    assert [(told.client_id, told.how, told.state) for told in report.applications] == [
+    assert [(application.client_id, application.how, application.state) for application in report.applications] == [
         ("arsip", "gate", "unconfirmed")
     ]
     assert (await proxy.check()).status_code == 200, "the answer of the last second"
@@ -123,10 +123,10 @@ async def test_an_ended_session_closes_the_gate_within_a_second_and_the_report_s
     async with city.provider.db.read() as session:
         report = await delivery_report_of(session, city.provider.registry, session_id)
     assert report is not None
-    told = report.applications[0]
-    assert (told.how, told.state) == ("gate", "confirmed")
-    assert told.confirmed_at is not None
-    assert timedelta(0) <= told.confirmed_at - refused_at < timedelta(seconds=5)
+    application = report.applications[0]
+    assert (application.how, application.state) == ("gate", "confirmed")
+    assert application.confirmed_at is not None
+    assert timedelta(0) <= application.confirmed_at - refused_at < timedelta(seconds=5)
 
 
 async def test_every_gate_of_a_session_is_closed_a_second_later_and_the_report_names_each(city: City) -> None:
@@ -146,8 +146,8 @@ async def test_every_gate_of_a_session_is_closed_a_second_later_and_the_report_n
     async with city.provider.db.read() as session:
         report = await delivery_report_of(session, city.provider.registry, session_id)
     assert report is not None
-    told = sorted((told.client_id, told.how, told.state) for told in report.applications)
-    assert told == [(name, "gate", "confirmed") for name in names]
+    states = sorted((application.client_id, application.how, application.state) for application in report.applications)
+    assert states == [(name, "gate", "confirmed") for name in names]
 
 
 async def test_a_cookie_counts_at_its_own_host_and_application_alone(city: City, proxy: Proxy) -> None:
@@ -223,9 +223,9 @@ async def test_a_form_without_a_session_is_to_be_sent_again(city: City, proxy: P
         answer = await browser.submit(page, username="siti", password=PASSWORD)
     done = await proxy.open(answer.headers["location"])
     assert done.headers["location"] == f"https://{HOST}/.sso/sent?to=%2Fisi"
-    said = await proxy.open(done.headers["location"])
-    assert said.status_code == 200
-    assert '<a href="/isi">' in said.text
+    notice = await proxy.open(done.headers["location"])
+    assert notice.status_code == 200
+    assert '<a href="/isi">' in notice.text
     assert (await proxy.check()).status_code == 200
 
 

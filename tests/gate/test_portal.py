@@ -55,8 +55,8 @@ async def begun(city: City) -> Browser:
     await person(city, "dimas", "developer")
     developer = await signed_in(city, "dimas")
     fields = {"client_name": "Arsip lama", "kind": "gate", "redirect_uri": f"https://{HOST}/mulai", "short": "1"}
-    made = await post(developer, await developer.open("/developer/new"), "/developer/new", **fields)
-    assert made.status_code == 200, made.text
+    page = await post(developer, await developer.open("/developer/new"), "/developer/new", **fields)
+    assert page.status_code == 200, page.text
     return developer
 
 
@@ -96,17 +96,19 @@ async def test_a_team_registers_an_application_behind_the_gate(city: City) -> No
         assert text in page.text, text
     await post(admin, page, "/admin/applications/arsip-lama/review", choice="approve", text="Baik.", first_party="1")
     await city.provider.refresh()
-    made = await post(developer, await developer.open(f"{PATH}/secrets"), f"{PATH}/secrets", choice="make arsip-lama")
-    secret = secret_of(made)
+    secret_page = await post(
+        developer, await developer.open(f"{PATH}/secrets"), f"{PATH}/secrets", choice="make arsip-lama"
+    )
+    secret = secret_of(secret_page)
     await city.provider.refresh()
     proxy = Proxy(city, "arsip-lama", HOST)
     async with city.browser() as browser:
         await proxy.sign_in(browser)
     assert sent(await proxy.check("/surat")) == f"siti:{secret}"
     edited = await admin.open("/admin/applications/arsip-lama/settings")
-    told = await post(admin, edited, "/admin/applications/arsip-lama/settings", note="Waktu.",
-                      **{"gate.session_seconds": "7200"})  # fmt: skip
-    assert told.status_code == 200, told.text
+    answer = await post(admin, edited, "/admin/applications/arsip-lama/settings", note="Waktu.",
+                        **{"gate.session_seconds": "7200"})  # fmt: skip
+    assert answer.status_code == 200, answer.text
     changed = headers_sent(city, "arsip-lama").gate
     assert changed is not None
     assert changed.model_dump(exclude_defaults=True) == {**SETTINGS, "session_seconds": 7200}
@@ -152,8 +154,8 @@ def test_the_fields_hold_what_is_requested_and_keep_what_they_do_not_show() -> N
     assert gate_from(gate_fields({"gate": SETTINGS}), {}).settings == SETTINGS
     later = {"gate": {**SETTINGS, "later": True}}
     assert gate_from(gate_fields(later), later).settings["later"] is True
-    shown = typed_from("gate", RequestedSettings("gate", {"client_name": "Arsip", "gate": {"hosts": [HOST]}}))
-    assert [name for name in shown.values if shown.values[name] == "1" and name.startswith("gate.")] == [
+    form = typed_from("gate", RequestedSettings("gate", {"client_name": "Arsip", "gate": {"hosts": [HOST]}}))
+    assert [name for name in form.values if form.values[name] == "1" and name.startswith("gate.")] == [
         "gate.header username", "gate.header name", "gate.header email", "gate.header jwt",
     ]  # fmt: skip
 

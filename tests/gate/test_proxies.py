@@ -138,13 +138,13 @@ def test_envoy_removes_then_asks() -> None:
     assert manager["common_http_protocol_options"]["headers_with_underscores_action"] == "DROP_HEADER"
     removal, _, check, _ = (entry["typed_config"] for entry in manager["http_filters"])
     *removed, address = removal["mutations"]["request_mutations"]
-    assert [one["remove"] for one in removed] == [name.lower() for name in removed_names()]
+    assert [mutation["remove"] for mutation in removed] == [name.lower() for name in removed_names()]
     assert address["append"]["header"]["value"] == "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
     assert address["append"]["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
     service = check["http_service"]
     assert (service["path_prefix"], check["failure_mode_allow"]) == ("/gate/check/envoy", False)
-    kept = service["authorization_response"]["allowed_upstream_headers"]["patterns"]
-    assert kept == [{"exact": "x-sso-username"}, {"exact": "x-sso-jwt"}]
+    patterns = service["authorization_response"]["allowed_upstream_headers"]["patterns"]
+    assert patterns == [{"exact": "x-sso-username"}, {"exact": "x-sso-jwt"}]
     host, other = manager["route_config"]["virtual_hosts"]
     assert (host["domains"], other["domains"]) == ([HOST, f"{HOST}:443"], ["dua.kota.example:8443"])
     own, _ = host["routes"]

@@ -42,10 +42,10 @@ NAME = re.compile(r"\bsso_[a-z_]+\b")
 
 
 def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         pytest.fail(f"no {name} on this machine: run `make deps`, which installs it")
-    return found
+    return path
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -55,11 +55,11 @@ def alerts() -> list[dict[str, Any]]:
 
 def expressions() -> dict[str, str]:
     """Return every expression of the alerts and of the dashboard, by a name."""
-    found = {alert["alert"]: alert["expr"] for alert in alerts()}
+    expression_by_name = {alert["alert"]: alert["expr"] for alert in alerts()}
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel["targets"]:
-            found[f"{panel['title']} {target['refId']}"] = target["expr"]
-    return found
+            expression_by_name[f"{panel['title']} {target['refId']}"] = target["expr"]
+    return expression_by_name
 
 
 def test_the_rules_are_valid_and_each_fires_when_it_should(tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     directory = tmp_path_factory.mktemp("server")
     name = f"observed_{directory.parent.name}".replace("-", "_").lower()
     run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
-    made = Server(postgres.replace("DATABASE", name), directory)
-    yield made
-    made.process.terminate()
-    made.process.wait(60)
+    running_server = Server(postgres.replace("DATABASE", name), directory)
+    yield running_server
+    running_server.process.terminate()
+    running_server.process.wait(60)
 
 
 @pytest.fixture
@@ -217,10 +217,10 @@ def test_the_checklist_is_a_metric_with_a_closed_label_set(server: Server) -> No
         return {json.loads(name.removeprefix("sso_checklist_state"))["check"]: value for name, value in named.items()}
 
     wait_until(lambda: bool(states()), 60, LOOK_SECONDS)
-    found = states()
-    assert set(found) <= set(TITLES)
-    assert (found["keys"], found["people"]) == (0, 1), "there is no administrator yet"
-    assert set(found.values()) <= {0, 1, 2}
+    state_by_check = states()
+    assert set(state_by_check) <= set(TITLES)
+    assert (state_by_check["keys"], state_by_check["people"]) == (0, 1), "there is no administrator yet"
+    assert set(state_by_check.values()) <= {0, 1, 2}
 
 
 def test_both_processes_are_counted_together_and_a_dead_one_leaves_no_gauges(server: Server) -> None:

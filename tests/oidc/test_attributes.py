@@ -87,8 +87,8 @@ async def register(city: City, client_id: str, scope: str) -> None:
     async with city.provider.db.write() as session:
         row = await clients.lock_client(session, client_id)
         assert row is not None
-        kept = stored_metadata(row.metadata_).stored() | {"scope": scope}
-        metadata = ClientMetadata.model_validate(kept)
+        fields = stored_metadata(row.metadata_).stored() | {"scope": scope}
+        metadata = ClientMetadata.model_validate(fields)
         await replace_client(session, row, metadata, catalogue=row.catalogue, actor=Actor("test"))
     await city.provider.refresh()
 
@@ -110,15 +110,17 @@ async def test_an_application_receives_attributes_by_their_scope_alone(city: Cit
         for words in ("Nomor Kartu Keluarga", "Jumlah anggota keluarga"):
             assert words in page.text, words
         assert "Golongan darah" not in page.text
-        made = (await party.exchange((await go_on(browser, page))["code"])).body
+        token_response = (await party.exchange((await go_on(browser, page))["code"])).body
         row = await browser.open("/account/applications")
         assert "Nomor Kartu Keluarga" in row.text
-    for about in (await userinfo(party, made["access_token"]), claims_of(made["id_token"])):
+    for about in (await userinfo(party, token_response["access_token"]), claims_of(token_response["id_token"])):
         assert about["family_card_number"] == KK
         assert about["household_size"] == 4
         assert not {"blood_type", "bloodType", "neighbourhood_guard"} & set(about)
     await change(city, party, scope="openid profile")
-    assert "household_size" not in await userinfo(party, made["access_token"]), "the scope is not registered any more"
+    assert "household_size" not in await userinfo(party, token_response["access_token"]), (
+        "the scope is not registered any more"
+    )
 
 
 async def test_without_the_scope_nothing_is_received_and_no_statement_is_added(city: City) -> None:
@@ -128,12 +130,12 @@ async def test_without_the_scope_nothing_is_received_and_no_statement_is_added(c
     counts = []
     for scope in ("openid profile", "openid profile city_profile"):
         await change(city, party, scope=scope)
-        asked = json.dumps({"userinfo": {"household_size": None, "bloodType": None}})
+        requested = json.dumps({"userinfo": {"household_size": None, "bloodType": None}})
         async with city.browser() as browser:
-            made = await tokens(browser, party, username="lengkap", scope=scope, claims=asked)
-        await userinfo(party, made["access_token"])
+            token_response = await tokens(browser, party, username="lengkap", scope=scope, claims=requested)
+        await userinfo(party, token_response["access_token"])
         statements = Statements(city)
-        about = await userinfo(party, made["access_token"])
+        about = await userinfo(party, token_response["access_token"])
         counts.append(len(statements.take()))
         assert ("household_size" in about) is ("city_profile" in scope)
         assert "bloodType" not in about
@@ -146,26 +148,26 @@ async def test_an_attribute_is_asked_for_by_its_claim(city: City) -> None:
     await give(city, VALUES)
     party = await registered(city, scope="openid profile")
     await change(city, party, scope="openid profile city_profile")
-    asked = {"userinfo": {"household_size": None, "bloodType": None}, "id_token": {"family_card_number": None}}
+    requested = {"userinfo": {"household_size": None, "bloodType": None}, "id_token": {"family_card_number": None}}
     async with city.browser() as browser:
-        page = await browser.sign_in(party, username="lengkap", scope="openid", claims=json.dumps(asked))
+        page = await browser.sign_in(party, username="lengkap", scope="openid", claims=json.dumps(requested))
         for words in ("Nomor Kartu Keluarga", "Jumlah anggota keluarga"):
             assert words in page.text, words
         assert "Bahasa" not in page.text.partition("<form")[2].partition("</form>")[0], "nothing else of the scope"
-        made = (await party.exchange((await go_on(browser, page))["code"])).body
+        token_response = (await party.exchange((await go_on(browser, page))["code"])).body
         again = {"scope": "openid", "prompt": "none"}
-        assert "code" in await authorize(browser, party, claims=json.dumps(asked), **again)
+        assert "code" in await authorize(browser, party, claims=json.dumps(requested), **again)
         more = json.dumps({"userinfo": {"languages": None}})
         assert (await authorize(browser, party, claims=more, **again))["error"] == "consent_required"
         assert (await authorize(browser, party, scope="openid city_profile", prompt="none"))["error"] == (
             "consent_required"
         ), "a claim is not its scope"
-    about, token = await userinfo(party, made["access_token"]), claims_of(made["id_token"])
+    about, token = await userinfo(party, token_response["access_token"]), claims_of(token_response["id_token"])
     assert (about["household_size"], "family_card_number" in about) == (4, False)
     assert (token["family_card_number"], "household_size" in token) == (KK, False)
     assert not {"bloodType", "blood_type"} & {*about, *token}, "its scope is not registered"
     await change(city, party, scope="openid profile")
-    assert "household_size" not in await userinfo(party, made["access_token"])
+    assert "household_size" not in await userinfo(party, token_response["access_token"])
 
 
 async def test_what_is_added_to_a_scope_is_asked_for_again(city: City) -> None:
@@ -175,10 +177,10 @@ async def test_what_is_added_to_a_scope_is_asked_for_again(city: City) -> None:
     party = await registered(city, scope="openid profile")
     await change(city, party, scope="openid city_profile")
     async with city.browser() as browser:
-        made = await tokens(browser, party, username="lengkap", scope="openid city_profile")
+        token_response = await tokens(browser, party, username="lengkap", scope="openid city_profile")
         assert "code" in await authorize(browser, party, scope="openid city_profile", prompt="none")
         await declare(city)
-        about = await userinfo(party, made["access_token"])
+        about = await userinfo(party, token_response["access_token"])
         assert about["family_card_number"] == KK
         assert "household_size" not in about, "what was granted before does not grow"
         silent = await authorize(browser, party, scope="openid city_profile", prompt="none")
@@ -196,8 +198,8 @@ async def test_specific_data_needs_a_grant_as_a_nik_does(city: City) -> None:
     own = city.relying_party("warga")
     await register(city, "warga", "openid profile specific_health")
     async with city.browser() as browser:
-        made = await browser.tokens(own, username="lengkap", scope="openid specific_health")
-        assert (await own.userinfo(made["access_token"])).json()["bloodType"] == "AB"
+        token_response = await browser.tokens(own, username="lengkap", scope="openid specific_health")
+        assert (await own.userinfo(token_response["access_token"])).json()["bloodType"] == "AB"
         async with city.provider.db.write() as session:
             row = await clients.lock_client(session, "warga")
             assert row is not None
@@ -205,7 +207,7 @@ async def test_specific_data_needs_a_grant_as_a_nik_does(city: City) -> None:
             end_grant(session, held["specific_health"], actor=Actor("test"), reason="test", stays=True)
             row.version = await bump_version(session, "clients")
         await city.provider.refresh()
-        assert "bloodType" not in (await own.userinfo(made["access_token"])).json(), "the grant was revoked"
+        assert "bloodType" not in (await own.userinfo(token_response["access_token"])).json(), "the grant was revoked"
         refused = await browser.open(own.url(scope="openid specific_health"))
         assert "specific_health" in str(refused.headers.get("location", "")) + refused.text
 
@@ -236,8 +238,8 @@ async def test_mappers_of_city_and_application(city: City) -> None:
         await change(city, party, claim_mappers=[{"kind": "constant", "claim": "household_size", "value": 1}])
     await change(city, party, scope="openid profile email city_profile", claim_mappers=mappers)
     async with city.browser() as browser:
-        made = await tokens(browser, party, username="lengkap", scope="openid profile city_profile")
-        about = await userinfo(party, made["access_token"])
+        token_response = await tokens(browser, party, username="lengkap", scope="openid profile city_profile")
+        about = await userinfo(party, token_response["access_token"])
         assert about["size"] == about["household_size"] == 4
         assert about["kk"] == KK
         assert "family_card_number" not in about
@@ -284,8 +286,8 @@ async def test_specific_values_are_encrypted_and_in_no_event(city: City) -> None
     assert "AB" not in (await stored(city))["blood_type"][:1]
     async with city.provider.db.read() as session:
         events = (await session.execute(select(AuditEvent))).scalars().all()
-        said = [event.data for event in events if event.type == "user.attributes_changed"]
-        assert said == [{"attributes": sorted(VALUES), "source": "import"}]
+        changes = [event.data for event in events if event.type == "user.attributes_changed"]
+        assert changes == [{"attributes": sorted(VALUES), "source": "import"}]
         assert not any(KK in json.dumps(event.data) for event in events)
     secrets = city.settings.secrets(create=False)
     newer = SecretBox([b"n" * 40, *secrets])
@@ -329,7 +331,7 @@ async def test_the_api_keeps_to_the_rights(city: City) -> None:
     body = {"family_card_number": None}
     for without in (path, path + "?reason=", path + "?reason=%20"):
         assert (await admin("PATCH", without, json=body)).status_code == 422, "the reason is missing"
-    shown, path = path, path + "?reason=Surat%2012"
+    plain_path, path = path, path + "?reason=Surat%2012"
     answer = await admin("PATCH", path, json=body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["attributes"]["family_card_number"] is None
@@ -349,12 +351,12 @@ async def test_the_api_keeps_to_the_rights(city: City) -> None:
     assert "family_card_number" not in await stored(city)
     assert await recorded(city) == [("manual", "Surat 12")]
     helpdesk = await person_with(city, "helpdesk")
-    assert (await helpdesk.get(shown))["attributes"] == {"family_card_number": None}
+    assert (await helpdesk.get(plain_path))["attributes"] == {"family_card_number": None}
     assert (await helpdesk("PATCH", path, json={"family_card_number": KK})).status_code == 403
     auditor = await person_with(city, "auditor", name="siti")
-    assert (await auditor.get(shown))["attributes"] == {}
+    assert (await auditor.get(plain_path))["attributes"] == {}
     citizen = await person_with(city, "citizen", name="budi", scope=ALL_SCOPES)
-    assert (await citizen("GET", shown)).status_code == 403
+    assert (await citizen("GET", plain_path)).status_code == 403
 
 
 async def test_the_privacy_notice_lists_what_the_city_declared(city: City) -> None:
@@ -482,8 +484,8 @@ async def test_an_import_takes_attributes_by_the_names_of_columns(city: City, tm
 
     await run()
     async with provider.db.read() as session:
-        found = {row.name: row.id for row in (await session.execute(select(User))).scalars()}
-    city.users |= {"andi": found["Andi"], "beni": found["Beni"]}
+        ids = {row.name: row.id for row in (await session.execute(select(User))).scalars()}
+    city.users |= {"andi": ids["Andi"], "beni": ids["Beni"]}
     now = await stored(city, "andi")
     assert now["household_size"] == "3"
     assert now["blood_type"].startswith("~")

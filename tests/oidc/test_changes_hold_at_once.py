@@ -111,10 +111,10 @@ async def test_what_an_application_registered_a_moment_ago_holds(city: City) -> 
         await change(city, "padam", status="active")
         assert "code" in query_of((await browser.open(padam.url())).headers["location"])
     mesin = city.relying_party("mesin")
-    found = provider.registry.get("mesin")
-    assert found is not None
+    mesin_client = provider.registry.get("mesin")
+    assert mesin_client is not None
     assert (await mesin.token(grant_type="client_credentials", scope="baru")).body["error"] == "invalid_scope"
-    await change(city, "mesin", metadata_={**found.meta.stored(), "scope": "kirim terima baru"})
+    await change(city, "mesin", metadata_={**mesin_client.meta.stored(), "scope": "kirim terima baru"})
     assert (await mesin.token(grant_type="client_credentials", scope="baru"))["scope"] == "baru"
 
 
@@ -155,9 +155,9 @@ async def test_wrong_names_and_secrets_are_no_load_on_the_database(city: City, m
     began = time.monotonic()
     answers = await asyncio.gather(
         *(party.token(grant_type="client_credentials") for _ in range(4)),
-        *(party_of(city, f"nobody-{one}").token(grant_type="client_credentials") for one in range(30)),
+        *(party_of(city, f"nobody-{number}").token(grant_type="client_credentials") for number in range(30)),
     )
-    assert {one.body["error"] for one in answers} == {"invalid_client"}
+    assert {answer.body["error"] for answer in answers} == {"invalid_client"}
     assert 1 <= looks.count <= 4 + (time.monotonic() - began) / provider_module.LOOK_SECONDS
     looks.count = 0
     async with city.client() as http:
@@ -182,10 +182,10 @@ async def test_a_failure_counts_once_although_it_is_tried_twice(city: City) -> N
 
 async def test_a_client_assertion_is_not_used_up_by_the_first_try(city: City) -> None:
     party = city.relying_party("kunci")
-    found = city.provider.registry.get("kunci")
-    assert found is not None
+    client = city.provider.registry.get("kunci")
+    assert client is not None
     form = party.authentication({"grant_type": "client_credentials", "scope": "baru"})
-    await change(city, "kunci", metadata_={**found.meta.stored(), "scope": "kirim baru"})
+    await change(city, "kunci", metadata_={**client.meta.stored(), "scope": "kirim baru"})
     async with city.client() as http:
         answer = await http.post("/token", **form)
         assert (answer.status_code, answer.json().get("scope")) == (200, "baru"), answer.text

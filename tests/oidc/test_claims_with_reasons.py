@@ -34,9 +34,11 @@ async def change(city: City, party: RelyingParty, **values: Any) -> None:
     async with city.provider.db.write() as session:
         row = await store.lock_client(session, party.client_id)
         assert row is not None
-        kept = {name: value for name, value in stored_metadata(row.metadata_).stored().items() if name not in values}
-        said = {name: value for name, value in values.items() if value is not None}
-        metadata = ClientMetadata.model_validate({**kept, **said})
+        unchanged = {
+            name: value for name, value in stored_metadata(row.metadata_).stored().items() if name not in values
+        }
+        changes = {name: value for name, value in values.items() if value is not None}
+        metadata = ClientMetadata.model_validate({**unchanged, **changes})
         await replace_client(session, row, metadata, catalogue=SELF_REGISTERED, actor=Actor("test"))
     await city.provider.refresh()
 
@@ -89,14 +91,18 @@ def test_the_form_offers_each_claim_of_the_scopes_that_it_offers() -> None:
 async def test_only_the_named_claims_are_given_wherever_they_are_asked_for(city: City) -> None:
     party = await registered(city, scope="openid profile email")
     await change(city, party, claim_reasons=NAME, scope_claims_in_id_token=True)
-    asked = json.dumps({"userinfo": {"birthdate": None, "name": None}, "id_token": {"gender": None, "nickname": None}})
+    requested = json.dumps(
+        {"userinfo": {"birthdate": None, "name": None}, "id_token": {"gender": None, "nickname": None}}
+    )
     async with city.browser() as browser:
-        made = await tokens(browser, party, username="lengkap", scope="openid profile email", claims=asked)
-    about, told = await userinfo(party, made["access_token"]), claims_of(made["id_token"])
+        token_response = await tokens(
+            browser, party, username="lengkap", scope="openid profile email", claims=requested
+        )
+    about, id_token = await userinfo(party, token_response["access_token"]), claims_of(token_response["id_token"])
     named = {"name", "family_name", "given_name", "middle_name", "updated_at"}
     assert set(about) == {"sub", *named, "email", "email_verified"}
-    assert {*named, "email"} <= set(told)
-    assert not {"birthdate", "gender", "nickname", "picture"} & set(told)
+    assert {*named, "email"} <= set(id_token)
+    assert not {"birthdate", "gender", "nickname", "picture"} & set(id_token)
 
 
 async def test_people_read_what_each_is_for_and_are_asked_again_for_more(city: City) -> None:
@@ -108,7 +114,7 @@ async def test_people_read_what_each_is_for_and_are_asked_again_for_more(city: C
             assert part in page.text, part
         assert "Tanggal lahir Anda" not in page.text
         answer = await go_on(browser, page)
-        made = (await party.exchange(answer["code"])).body
+        token_response = (await party.exchange(answer["code"])).body
         assert "code" in await authorize(browser, party, scope="openid profile", prompt="none")
         row = await browser.open("/account/applications")
         assert "Nama Anda" in row.text
@@ -116,7 +122,7 @@ async def test_people_read_what_each_is_for_and_are_asked_again_for_more(city: C
         await change(city, party, claim_reasons={**NAME, "birthdate": "Usia di poli anak."})
         row = await browser.open("/account/applications")
         assert "Tanggal lahir Anda" not in row.text, "that was not allowed yet"
-        about = await userinfo(party, made["access_token"])
+        about = await userinfo(party, token_response["access_token"])
         assert "name" in about
         assert "birthdate" not in about, "what was granted before does not grow"
         silent = await authorize(browser, party, scope="openid profile", prompt="none")
@@ -124,16 +130,16 @@ async def test_people_read_what_each_is_for_and_are_asked_again_for_more(city: C
         page = await browser.open(party.url(scope="openid profile"))
         assert "Usia di poli anak." in page.text
         assert page.text.count("sudah pernah diizinkan") == 2, "openid and the name"
-        made = (await party.exchange((await go_on(browser, page))["code"])).body
-        assert "birthdate" in await userinfo(party, made["access_token"])
+        token_response = (await party.exchange((await go_on(browser, page))["code"])).body
+        assert "birthdate" in await userinfo(party, token_response["access_token"])
         await change(city, party, claim_reasons=None)
         silent = await authorize(browser, party, scope="openid profile", prompt="none")
         assert silent["error"] == "consent_required", "all of the profile is more than two claims of it"
-        assert "gender" not in await userinfo(party, made["access_token"])
+        assert "gender" not in await userinfo(party, token_response["access_token"])
         await authorize(browser, party, scope="openid profile")
         await change(city, party, claim_reasons=NAME)
         assert "code" in await authorize(browser, party, scope="openid profile", prompt="none"), "less is allowed"
-        assert "birthdate" not in await userinfo(party, made["access_token"]), "and less is given at once"
+        assert "birthdate" not in await userinfo(party, token_response["access_token"]), "and less is given at once"
 
 
 async def test_a_device_shows_what_each_is_for(city: City) -> None:
@@ -146,8 +152,8 @@ async def test_a_device_shows_what_each_is_for(city: City) -> None:
         page = await browser.open(f"/device?user_code={begun['user_code']}")
         assert "Nama di karcis." in page.text
         await browser.submit(page, choice="allow")
-    made = await party.token(grant_type=device, device_code=begun["device_code"])
-    about = await userinfo(party, made.body["access_token"])
+    token_response = await party.token(grant_type=device, device_code=begun["device_code"])
+    about = await userinfo(party, token_response.body["access_token"])
     assert "name" in about
     assert "birthdate" not in about
 

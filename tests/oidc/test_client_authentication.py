@@ -271,16 +271,16 @@ async def test_the_right_secret_by_another_method(city: City) -> None:
         for secret, expected in ((right, f"The request came with {method}"), (right[:-1], "")):
             city.secrets[client_id] = secret
             answer = await party.post("/token", GRANT)
-            said = answer.json()["error_description"]
+            description = answer.json()["error_description"]
             assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
-            assert said.startswith("Client authentication failed.")
-            assert expected in said
-            assert (registered in said) == bool(expected), said
+            assert description.startswith("Client authentication failed.")
+            assert expected in description
+            assert (registered in description) == bool(expected), description
         city.secrets[client_id] = right
     signed = RelyingParty(city, "warga", "", "private_key_jwt")
-    said = (await signed.post("/token", GRANT)).json()["error_description"]
-    assert "private_key_jwt" in said
-    assert "client_secret_basic" in said
+    description = (await signed.post("/token", GRANT)).json()["error_description"]
+    assert "private_key_jwt" in description
+    assert "client_secret_basic" in description
     forged = signed.assertion(key=ec.generate_private_key(ec.SECP256R1()))
     assert (await _with_assertion(city, forged)).json()["error_description"] == "Client authentication failed."
 
@@ -290,8 +290,8 @@ async def test_the_right_secret_by_another_method(city: City) -> None:
     "RFC 7523 3", "aud is one string; of an application with the profile legacy a list of our own names is accepted"
 )
 async def test_whom_an_assertion_may_name(city: City) -> None:
-    found = city.provider.registry.get("kunci")
-    assert found is not None
+    client = city.provider.registry.get("kunci")
+    assert client is not None
     party, form = city.relying_party("kunci"), {"client_assertion_type": ASSERTION_TYPE, "token": "x"}
     elsewhere = "https://elsewhere.example"
     async with city.client() as http:
@@ -310,7 +310,7 @@ async def test_whom_an_assertion_may_name(city: City) -> None:
                 assert name in refused["error_description"]
         assert (await answered("/revoke", f"{ISSUER}/revoke")).status_code == 200
         assert (await answered("/token", f"{ISSUER}/par"))["error"] == "invalid_client", "another endpoint"
-        await change(city, "kunci", metadata_={**found.meta.stored(), "profile": "legacy"})
+        await change(city, "kunci", metadata_={**client.meta.stored(), "profile": "legacy"})
         await city.provider.refresh()
         for good in ([ISSUER], [ISSUER, f"{ISSUER}/token"], f"{ISSUER}/token"):
             assert (await answered("/token", good)).get("error") is None, good

@@ -188,7 +188,7 @@ async def test_one_algorithm_is_rotated_alone(city: City) -> None:
 
     async def active() -> dict[str, str]:
         async with city.provider.db.read() as session:
-            return {one.alg: one.kid for one in await list_keys(session) if one.status == "active"}
+            return {key.alg: key.kid for key in await list_keys(session) if key.status == "active"}
 
     async def rotated(*algs: str, force: bool = False) -> set[str]:
         before = await active()

@@ -42,7 +42,9 @@ def a_request(party: RelyingParty, path: str, token: str) -> list[tuple[str, str
 
 def test_every_endpoint_has_a_list_of_its_parameters() -> None:
     """A new endpoint that takes a form cannot forget it."""
-    forms = {one.path for one in protocol.router.routes if isinstance(one, Route) and "POST" in (one.methods or ())}
+    forms = {
+        route.path for route in protocol.router.routes if isinstance(route, Route) and "POST" in (route.methods or ())
+    }
     assert set(KNOWN) == (forms | {"/authorize"}) - {"/userinfo"}
 
 
@@ -57,13 +59,13 @@ async def test_unknown_parameters_are_ignored_and_known_ones_stand_once(city: Ci
                 answer = await browser.open(f"{party.url()}&{urlencode(UNKNOWN)}")
                 assert "code" in query_of(answer.headers["location"])
                 continue
-            asked = a_request(device, path, tokens["refresh_token"])
-            answer = await sent(party, path, *asked, *UNKNOWN)
+            parameters = a_request(device, path, tokens["refresh_token"])
+            answer = await sent(party, path, *parameters, *UNKNOWN)
             device_refused = path == "/device_authorization"  # warga has no device grant: the parameters were read
             assert answer.status_code in (200, 201) or (device_refused and "device code" in answer.text), answer.text
-            repeated = await sent(party, path, *asked, asked[0])
+            repeated = await sent(party, path, *parameters, parameters[0])
             assert (repeated.status_code, repeated.json()["error"]) == (400, "invalid_request"), path
-            assert asked[0][0] in repeated.json()["error_description"]
+            assert parameters[0][0] in repeated.json()["error_description"]
 
 
 @demand(
@@ -89,8 +91,8 @@ async def test_what_is_not_supported_has_an_error_of_its_own(city: City) -> None
             for changes, error in UNSUPPORTED:
                 refused = await sent(client, "/token", *form.items(), *changes.items())
                 assert (refused.status_code, refused.json()["error"]) == (400, error), "and the code is not used up"
-            made = await sent(client, "/token", *form.items(), ("resource", resource), ("resource", resource))
-            assert made.status_code == 200, made.text
+            token_response = await sent(client, "/token", *form.items(), ("resource", resource), ("resource", resource))
+            assert token_response.status_code == 200, token_response.text
     machine = city.relying_party("mesin")
     audience = await sent(machine, "/token", ("grant_type", "client_credentials"), ("audience", "https://x.example"))
     assert audience.json()["error"] == "invalid_target"

@@ -222,11 +222,14 @@ async def test_both_paths_of_an_exchange_answer_alike(
     city: City, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests, names: list[str]
 ) -> None:
     parties = [city.relying_party("warga") for _ in range(2)]
-    async with city.browser() as one, city.browser() as other:
+    async with city.browser() as first_browser, city.browser() as second_browser:
         for name in names:
             change, form = EXCHANGES[name]
             with subtests.test(name), monkeypatch.context() as patch:
-                codes = [await browser.code(party) for browser, party in zip((one, other), parties, strict=True)]
+                codes = [
+                    await browser.code(party)
+                    for browser, party in zip((first_browser, second_browser), parties, strict=True)
+                ]
                 await change(city)
                 first = await _exchanges(city, parties[0], codes[0], form)
                 patch.setattr(ProviderServer, "_needs_no_transaction", lambda *_: False)

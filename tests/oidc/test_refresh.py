@@ -213,8 +213,8 @@ async def new_password(city: City, browser: Browser) -> object:
 
 async def revoke_session(city: City, browser: Browser) -> object:
     async with city.provider.db.write() as session:
-        wanted = SessionFilter(user_id=city.users["siti"])
-        return await end_matching(session, city.provider, wanted, "administrator", actor=Actor("test"))
+        session_filter = SessionFilter(user_id=city.users["siti"])
+        return await end_matching(session, city.provider, session_filter, "administrator", actor=Actor("test"))
 
 
 async def suspend_client(city: City, browser: Browser) -> object:
@@ -343,8 +343,8 @@ async def test_an_exchange_that_meets_the_end_of_its_session_waits_for_it_and_fa
     async with city.browser() as browser:
         code = await browser.code(party, scope="openid offline_access")
     async with city.provider.db.write() as session:
-        wanted = SessionFilter(user_id=city.users["siti"])
-        assert await end_matching(session, city.provider, wanted, "administrator", actor=Actor("test")) == 1
+        session_filter = SessionFilter(user_id=city.users["siti"])
+        assert await end_matching(session, city.provider, session_filter, "administrator", actor=Actor("test")) == 1
         exchanging = asyncio.create_task(party.exchange(code))
         done, _ = await asyncio.wait([exchanging], timeout=0.3)
         assert not done

@@ -80,12 +80,12 @@ def test_what_an_application_is_told() -> None:
 
 @pytest.mark.unit
 @pytest.mark.parametrize(
-    ("roles", "groups", "told"),
+    ("roles", "groups", "fitting"),
     [(1, 1, {"roles", "groups"}), (1, 90, {"roles"}), (90, 1, {"groups"}), (90, 90, set())],
 )
-def test_a_claim_that_is_too_large_is_left_out_and_never_cut(roles: int, groups: int, told: set[str]) -> None:
+def test_a_claim_that_is_too_large_is_left_out_and_never_cut(roles: int, groups: int, fitting: set[str]) -> None:
     claims = {"roles": ["x" * 10] * roles, "groups": ["y" * 10] * groups}
-    assert that_fit(claims, 1000) == {name: claims[name] for name in told}
+    assert that_fit(claims, 1000) == {name: claims[name] for name in fitting}
 
 
 @pytest.mark.unit
@@ -195,7 +195,7 @@ WORDS = {"satu": {"petugas", "TIM", "DIAM", "KOTA", "hilang"}, "dua": {"operator
 """What each application must never see."""
 
 
-def told(client_id: str, document: dict[str, Any]) -> dict[str, Any]:
+def roles_and_groups(client_id: str, document: dict[str, Any]) -> dict[str, Any]:
     """Return roles and groups of claims, of which none is another application's."""
     text = json.dumps({name: value for name, value in document.items() if name not in ("iss", "aud")})
     assert not [word for word in WORDS.get(client_id, ()) if f'"{word}' in text], text
@@ -206,13 +206,13 @@ async def in_everything(party: RelyingParty, answer: Any) -> list[dict[str, Any]
     """Return roles and groups as every token of an answer has them, userinfo and introspection."""
     name, seen = party.client_id, []
     if "id_token" in answer:
-        seen.append(told(name, claims(answer["id_token"])))
+        seen.append(roles_and_groups(name, claims(answer["id_token"])))
     if "access_token" in answer:
         token = answer["access_token"]
         if not token.startswith("at-"):
-            seen.append(told(name, claims(token)))
-        seen.append(told(name, (await party.userinfo(token)).json()))
-        seen.append(told(name, await party.introspect(token)))
+            seen.append(roles_and_groups(name, claims(token)))
+        seen.append(roles_and_groups(name, (await party.userinfo(token)).json()))
+        seen.append(roles_and_groups(name, await party.introspect(token)))
     return seen
 
 
@@ -235,12 +235,12 @@ async def test_no_application_sees_what_another_is_told(city: City) -> None:
                 answer = await authorized(browser, party, response_type=response_type)
                 seen = await in_everything(party, answer.parameters)
                 if "code" in answer:
-                    made = await party.exchange(answer["code"])
-                    again = await party.refresh(made["refresh_token"])
-                    for tokens in (made, again):
+                    exchanged = await party.exchange(answer["code"])
+                    again = await party.refresh(exchanged["refresh_token"])
+                    for tokens in (exchanged, again):
                         seen += await in_everything(party, tokens.body)
                 assert len(seen) >= 1, response_type
-                assert [one for one in seen if one != its] == [], (client_id, response_type)
+                assert [values for values in seen if values != its] == [], (client_id, response_type)
             await by_device(browser, party, its)
         await other_ways(browser, city.relying_party("satu"), expected["satu"])
     await to_its_team(city)
@@ -291,8 +291,8 @@ async def by_events(city: City) -> None:
         got = await receiver.poll(stream)
         events = [claims(token)["events"][TOKEN_CLAIMS_CHANGE] for token in got["sets"].values()]
         assert events, client_id
-        changed = [told(client_id, event["claims"]) for event in events]
-        assert {"roles": AFTER[client_id]} in [{"roles": one["roles"]} for one in changed if "roles" in one]
+        changed = [roles_and_groups(client_id, event["claims"]) for event in events]
+        assert {"roles": AFTER[client_id]} in [{"roles": values["roles"]} for values in changed if "roles" in values]
 
 
 OWN_ROLES = {"satu": ["operator", "pembaca"], "dua": ["petugas"]}
@@ -304,25 +304,25 @@ async def by_device(browser: Browser, party: RelyingParty, its: dict[str, Any]) 
     begun = (await party.post("/device_authorization", {"scope": SCOPE})).json()
     page = await browser.open(begun["verification_uri_complete"])
     await browser.submit(page, choice="allow")
-    made = await party.token(grant_type=DEVICE, device_code=begun["device_code"])
-    assert made.status == 200, made.body
-    assert await in_everything(party, made.body) == [its] * (4 if party.client_id == "satu" else 3)
+    tokens = await party.token(grant_type=DEVICE, device_code=begun["device_code"])
+    assert tokens.status == 200, tokens.body
+    assert await in_everything(party, tokens.body) == [its] * (4 if party.client_id == "satu" else 3)
 
 
 async def other_ways(browser: Browser, party: RelyingParty, its: dict[str, Any]) -> None:
     pushed = (await party.post("/par", party.parameters(scope=SCOPE))).json()
     address = f"/authorize?client_id={party.client_id}&request_uri={pushed['request_uri']}"
     answer = await go_on(browser, await browser.open(address), "siti")
-    made = await party.exchange(answer["code"])
-    assert await in_everything(party, made.body) == [its] * 4
+    tokens = await party.exchange(answer["code"])
+    assert await in_everything(party, tokens.body) == [its] * 4
     # A narrower scope, and claims that are asked for by name.
-    narrow = await party.refresh(made["refresh_token"], scope="openid groups")
+    narrow = await party.refresh(tokens["refresh_token"], scope="openid groups")
     assert await in_everything(party, narrow.body) == [{"groups": its["groups"]}] * 4
     by_name = json.dumps({"id_token": {"roles": None}, "userinfo": {"groups": None}})
     answer = await authorized(browser, party, scope="openid", claims=by_name)
-    made = await party.exchange(answer["code"])
+    tokens = await party.exchange(answer["code"])
     roles, groups = {"roles": its["roles"]}, {"groups": its["groups"]}
-    assert await in_everything(party, made.body) == [roles, {}, groups, {}]
+    assert await in_everything(party, tokens.body) == [roles, {}, groups, {}]
 
 
 async def test_a_resource_server_is_not_told_whose_roles_they_are(city: City) -> None:
@@ -333,9 +333,9 @@ async def test_a_resource_server_is_not_told_whose_roles_they_are(city: City) ->
     await give(city, "peladen", "operator", user="siti")
     async with city.browser() as browser:
         for client_id in ("depan", "depan-buram"):
-            made = await browser.tokens(city.relying_party(client_id), scope=SCOPE)
-            assert (await city.relying_party(client_id).introspect(made["access_token"]))["roles"] == ["operator"]
-            answer = await city.relying_party("peladen").introspect(made["access_token"])
+            tokens = await browser.tokens(city.relying_party(client_id), scope=SCOPE)
+            assert (await city.relying_party(client_id).introspect(tokens["access_token"]))["roles"] == ["operator"]
+            answer = await city.relying_party("peladen").introspect(tokens["access_token"])
             assert answer["active"] is True
             assert not {"roles", "groups"} & set(answer)
 
@@ -348,31 +348,31 @@ async def test_what_ended_is_gone_at_once(city: City) -> None:
     in_unit, given = await member(city, "siti", "DINKES"), await give(city, "satu", "operator", user="siti")
     await give(city, "satu", "kepala", group="DINKES", valid_until=clock.now() + timedelta(minutes=1))
     async with city.browser() as browser:
-        made = await browser.tokens(party, scope=SCOPE)
-    assert made.claims()["roles"] == ["kepala", "operator"]
+        latest = await browser.tokens(party, scope=SCOPE)
+    assert latest.claims()["roles"] == ["kepala", "operator"]
 
     async def now(expected: dict[str, list[str]], tokens: Tokens) -> Tokens:
         token = tokens["access_token"]
-        assert told("", await party.introspect(token)) == expected
-        assert told("", (await party.userinfo(token)).json()) == expected
+        assert roles_and_groups("", await party.introspect(token)) == expected
+        assert roles_and_groups("", (await party.userinfo(token)).json()) == expected
         following = await party.refresh(tokens["refresh_token"])
         assert await in_everything(party, following.body) == [expected] * 4
         return following
 
     clock.advance(61)
-    made = await now({"roles": ["operator"], "groups": ["DINKES"]}, made)
+    latest = await now({"roles": ["operator"], "groups": ["DINKES"]}, latest)
     await end(city, RoleAssignment, given)
-    made = await now({"roles": [], "groups": ["DINKES"]}, made)
+    latest = await now({"roles": [], "groups": ["DINKES"]}, latest)
     await end(city, Membership, in_unit)
-    made = await now({"roles": [], "groups": []}, made)
+    latest = await now({"roles": [], "groups": []}, latest)
     await give(city, "satu", "kepala", user="siti")
-    made = await now({"roles": ["kepala"], "groups": []}, made)
+    latest = await now({"roles": ["kepala"], "groups": []}, latest)
     await change(city, "satu", ["pimpinan"], groups_of_interest=["DINKES"])
-    made = await now({"roles": [], "groups": []}, made)
+    latest = await now({"roles": [], "groups": []}, latest)
     await change(city, "satu", ["pimpinan"], scope="openid roles")
-    assert told("", await party.introspect(made["access_token"])) == {"roles": []}
+    assert roles_and_groups("", await party.introspect(latest["access_token"])) == {"roles": []}
     await change(city, "satu", ["pimpinan"], scope="openid")
-    assert told("", (await party.refresh(made["refresh_token"])).claims()) == {}
+    assert roles_and_groups("", (await party.refresh(latest["refresh_token"])).claims()) == {}
 
 
 async def test_what_is_too_large_for_a_token_is_at_userinfo(city: City) -> None:
@@ -384,9 +384,12 @@ async def test_what_is_too_large_for_a_token_is_at_userinfo(city: City) -> None:
         await give(city, "satu", "operator", user="siti", limit=f"{'U' * 60}-{number}")
     party = city.relying_party("satu")
     async with city.browser() as browser:
-        made = await browser.tokens(party, scope=SCOPE)
-    assert not {"roles", "groups"} & {*made.claims(), *made.claims("access_token")}, "a missing claim: too large"
-    for answer in ((await party.userinfo(made["access_token"])).json(), await party.introspect(made["access_token"])):
+        tokens = await browser.tokens(party, scope=SCOPE)
+    assert not {"roles", "groups"} & {*tokens.claims(), *tokens.claims("access_token")}, "a missing claim: too large"
+    for answer in (
+        (await party.userinfo(tokens["access_token"])).json(),
+        await party.introspect(tokens["access_token"]),
+    ):
         assert (len(answer["roles"]), len(answer["groups"])) == (40, 41)
 
 
@@ -400,8 +403,8 @@ async def test_a_third_party_is_told_what_the_user_allowed(city: City) -> None:
         assert "Hak di aplikasi." in page.text
         assert "Unit dan kelompok Anda" in page.text
         answer = await browser.submit(page, choice="allow")
-        made = await party.exchange(query_of(answer.headers["location"])["code"])
-    assert made.claims()["roles"] == ["operator"]
+        tokens = await party.exchange(query_of(answer.headers["location"])["code"])
+    assert tokens.claims()["roles"] == ["operator"]
 
 
 async def test_an_assertion_gives_roles_to_applications_of_the_city(city: City) -> None:
@@ -417,9 +420,9 @@ async def test_an_assertion_gives_roles_to_applications_of_the_city(city: City) 
     assertion = pair.sign({"iss": issuer, "sub": "siti", "aud": ISSUER, "iat": now, "exp": now + 60})
     form = {"grant_type": JWT_BEARER, "assertion": assertion, "scope": "jadwal:baca roles"}
     party = city.relying_party("penjadwal", "https://none.example")
-    made = await party.token(**form)
-    assert made.claims("access_token")["roles"] == ["operator"]
-    assert (await party.introspect(made["access_token"]))["roles"] == ["operator"]
+    tokens = await party.token(**form)
+    assert tokens.claims("access_token")["roles"] == ["operator"]
+    assert (await party.introspect(tokens["access_token"]))["roles"] == ["operator"]
     other = await city.relying_party("luar", "https://none.example").token(**form)
     assert other.body["error"] == "invalid_scope"
 
@@ -437,13 +440,13 @@ async def test_no_flow_costs_a_statement_more(city: City, token_format: str) -> 
             statements.take()
             answer = await authorized(browser, party, scope=scope)
             steps = [statements.take()]
-            made = await party.exchange(answer["code"])
+            tokens = await party.exchange(answer["code"])
             steps.append(statements.take())
-            await party.userinfo(made["access_token"])
+            await party.userinfo(tokens["access_token"])
             steps.append(statements.take())
-            await party.introspect(made["access_token"])
+            await party.introspect(tokens["access_token"])
             steps.append(statements.take())
-            await party.refresh(made["refresh_token"])
+            await party.refresh(tokens["refresh_token"])
             steps.append(statements.take())
             await authorized(browser, party, scope=scope, response_type="code id_token token")
             steps.append(statements.take())
@@ -451,8 +454,10 @@ async def test_no_flow_costs_a_statement_more(city: City, token_format: str) -> 
     with_roles, without = seen["dengan"], seen["tanpa"]
     assert [len(step) for step in with_roles] == [len(step) for step in without]
     for name in ("role_assignments", "memberships", "group_ancestors"):
-        assert not [one for step in without for one in step if name in one]
-        assert len([one for step in with_roles for one in step if name in one]) == 5, "each flow but the code itself"
+        assert not [statement for step in without for statement in step if name in statement]
+        assert len([statement for step in with_roles for statement in step if name in statement]) == 5, (
+            "each flow but the code itself"
+        )
 
 
 async def test_own_roles_and_units_decide_who_may_use_it(city: City) -> None:
@@ -477,14 +482,14 @@ async def test_own_roles_and_units_decide_who_may_use_it(city: City) -> None:
         assert query_of(silent.headers["location"])["error"] == "access_denied"
         given = await give(city, "terbatas", "operator", user="siti", limit="PKM-1")
         assert 'id="terbatas"' in (await browser.open("/apps")).text
-        made = await browser.tokens(party, scope="openid")
-        assert (await party.refresh(made["refresh_token"])).status == 200
-        made = await browser.tokens(party, scope="openid")
+        tokens = await browser.tokens(party, scope="openid")
+        assert (await party.refresh(tokens["refresh_token"])).status == 200
+        tokens = await browser.tokens(party, scope="openid")
         await end(city, RoleAssignment, given)
-        assert (await party.refresh(made["refresh_token"])).body["error"] == "invalid_grant"
-        assert (await party.introspect(made["access_token"])) == {"active": False}
+        assert (await party.refresh(tokens["refresh_token"])).body["error"] == "invalid_grant"
+        assert (await party.introspect(tokens["access_token"])) == {"active": False}
         membership = await member(city, "siti", "PKM-1")
-        assert (await party.refresh(made["refresh_token"])).status == 200, "it is not used up"
+        assert (await party.refresh(tokens["refresh_token"])).status == 200, "it is not used up"
         await end(city, Membership, membership)
         assert "peran di aplikasi ini: Operator" in (await browser.open(party.url(scope="openid"))).text
 
@@ -513,11 +518,11 @@ async def test_a_role_that_ended_before_an_exchange_is_never_in_its_tokens(city:
             results = await asyncio.gather(*map(exchange, first), take_away(given), *map(exchange, rest))
             results.append(await exchange(await browser.code(party, scope=SCOPE)))
             assert ended
-            for late, made in cast("list[tuple[bool, Tokens]]", [one for one in results if one is not None]):
-                assert made.status == 200, made.body
+            for late, tokens in cast("list[tuple[bool, Tokens]]", [result for result in results if result is not None]):
+                assert tokens.status == 200, tokens.body
                 for token in ("id_token", "access_token"):
-                    assert made.claims(token)["roles"] in (([],) if late else ([], ["operator"]))
-                assert (await party.introspect(made["access_token"]))["roles"] == []
+                    assert tokens.claims(token)["roles"] in (([],) if late else ([], ["operator"]))
+                assert (await party.introspect(tokens["access_token"]))["roles"] == []
 
 
 async def test_signed_userinfo_and_pairwise_subjects(city: City) -> None:
@@ -526,9 +531,9 @@ async def test_signed_userinfo_and_pairwise_subjects(city: City) -> None:
     await give(city, "samaran", "operator", user="siti")
     party = city.relying_party("samaran")
     async with city.browser() as browser:
-        made = await browser.tokens(party, scope=SCOPE)
-    answer = claims((await party.userinfo(made["access_token"])).text)
-    assert (answer["roles"], answer["sub"]) == (["operator"], made.claims()["sub"])
-    assert made.claims()["roles"] == ["operator"]
+        tokens = await browser.tokens(party, scope=SCOPE)
+    answer = claims((await party.userinfo(tokens["access_token"])).text)
+    assert (answer["roles"], answer["sub"]) == (["operator"], tokens.claims()["sub"])
+    assert tokens.claims()["roles"] == ["operator"]
     metadata = (await city.client().get("/.well-known/openid-configuration")).json()
     assert {"roles", "groups"} <= set(metadata["scopes_supported"]) & set(metadata["claims_supported"])

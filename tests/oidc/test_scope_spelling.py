@@ -24,13 +24,13 @@ async def test_scopes_with_commas_and_misspelt_ones(city: City) -> None:
         if "refresh_token" in tokens.body:
             again = await warga.refresh(tokens["refresh_token"], scope="openid,profile")
             assert "separated by spaces" in again["error_description"], again.body
-    for scope, said in (("kirim,terima", "separated by spaces"), ("kirm", "kirim is probably meant")):
+    for scope, description in (("kirim,terima", "separated by spaces"), ("kirm", "kirim is probably meant")):
         refused = await mesin.token(grant_type="client_credentials", scope=scope)
         assert refused["error"] == "invalid_scope"
-        assert said in refused["error_description"], refused.body
+        assert description in refused["error_description"], refused.body
     await city.provider.write_usage()
     async with city.provider.db.read() as session:
-        found = [one for one in await mistakes_of(session, ["warga"]) if one.code == "ignored_scope"]
-    assert len(found) == 1
-    assert "emial: email is probably meant" in str(found[0].sent["said"])
-    assert "separated by spaces" in str(found[0].sent["said"])
+        mistakes = [mistake for mistake in await mistakes_of(session, ["warga"]) if mistake.code == "ignored_scope"]
+    assert len(mistakes) == 1
+    assert "emial: email is probably meant" in str(mistakes[0].sent["said"])
+    assert "separated by spaces" in str(mistakes[0].sent["said"])

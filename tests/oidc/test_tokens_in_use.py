@@ -284,8 +284,8 @@ async def test_consent_refused_is_access_denied(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.sign_in(party)
         answer = await browser.submit(page, choice="deny")
-        found = query_of(answer.headers["location"])
-        assert (found["error"], found["state"], found["iss"]) == ("access_denied", party.state, ISSUER)
+        parameters = query_of(answer.headers["location"])
+        assert (parameters["error"], parameters["state"], parameters["iss"]) == ("access_denied", party.state, ISSUER)
         assert (await browser.open(party.url())).status_code == 200, "a refusal is not remembered as consent"
 
 

@@ -19,7 +19,7 @@ ELSEWHERE = {
 
 
 def test_nothing_else_reads_or_writes_base64url() -> None:
-    found = set()
+    files = set()
     for path in SOURCE.rglob("*.py"):
         text = path.read_text()
         if not any(name in text for name in (*NAMES, "altchars")):
@@ -27,8 +27,8 @@ def test_nothing_else_reads_or_writes_base64url() -> None:
         for node in ast.walk(ast.parse(text)):
             name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None)
             if name in NAMES or getattr(node, "arg", None) == "altchars":
-                found.add(path.relative_to(SOURCE).as_posix())
-    assert found == ELSEWHERE
+                files.add(path.relative_to(SOURCE).as_posix())
+    assert files == ELSEWHERE
 
 
 def test_what_is_written_is_read() -> None:

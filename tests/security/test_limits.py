@@ -53,11 +53,11 @@ async def storage(request: pytest.FixtureRequest, city: City) -> AsyncIterator[S
     if url in ("redis", "valkey"):
         url = request.getfixturevalue("redis").replace("redis:", f"{url}:")
     settings = Settings(_env_file=None, rate_limit_storage=url)  # type: ignore[call-arg]
-    made = storage_for(settings, city.provider.db)
-    await made.reset()
-    yield made
-    await made.reset()
-    await made.close()
+    backend = storage_for(settings, city.provider.db)
+    await backend.reset()
+    yield backend
+    await backend.reset()
+    await backend.close()
 
 
 async def fails(limits: Attempts, times: int, account: str, address: str, device: str = "") -> None:
@@ -147,17 +147,19 @@ async def test_one_conflict_does_not_move_counting_into_memory(city: City, monke
 
 async def test_two_processes_count_together_in_the_database(city: City) -> None:
     settings = Settings(_env_file=None, rate_limit_storage="database")  # type: ignore[call-arg]
-    one, other = (Attempts(MAXIMUM, MANY, Counts(storage_for(settings, city.provider.db))) for _ in range(2))
-    await fails(one, MAXIMUM, "siti", "203.0.113.7")
-    await refused(other, "siti", "203.0.113.7")
+    first_process, second_process = (
+        Attempts(MAXIMUM, MANY, Counts(storage_for(settings, city.provider.db))) for _ in range(2)
+    )
+    await fails(first_process, MAXIMUM, "siti", "203.0.113.7")
+    await refused(second_process, "siti", "203.0.113.7")
 
 
 async def test_two_hosts_count_together_in_redis(redis: str) -> None:
     settings = Settings(_env_file=None, rate_limit_storage=redis)  # type: ignore[call-arg]
     counts = [Counts(storage_for(settings)) for _ in range(2)]
-    one, other = (Attempts(MAXIMUM, MANY, each) for each in counts)
-    await fails(one, MAXIMUM, "tono", "203.0.113.7")
-    await refused(other, "tono", "203.0.113.7")
+    first_host, second_host = (Attempts(MAXIMUM, MANY, each) for each in counts)
+    await fails(first_host, MAXIMUM, "tono", "203.0.113.7")
+    await refused(second_host, "tono", "203.0.113.7")
     for each in counts:
         await each.close()
 

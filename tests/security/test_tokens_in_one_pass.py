@@ -39,14 +39,14 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ring() -> KeyRing:
-    made = KeyRing(SecretBox([SECRET_KEY.encode()]), timedelta(hours=1))
-    made._by_kid = {
+    key_ring = KeyRing(SecretBox([SECRET_KEY.encode()]), timedelta(hours=1))
+    key_ring._by_kid = {
         alg: Key(alg, alg, "active", private, private.public_key(), {}, None) for alg, private in PRIVATE.items()
     }
     old = clock.now() - timedelta(days=2)
-    made._by_kid["old"] = Key("old", "ES256", "retired", None, PRIVATE["ES256"].public_key(), {}, old)
-    made._by_kid["enc"] = Key("enc", "RSA-OAEP-256", "active", PRIVATE["RS256"], None, {}, None)
-    return made
+    key_ring._by_kid["old"] = Key("old", "ES256", "retired", None, PRIVATE["ES256"].public_key(), {}, old)
+    key_ring._by_kid["enc"] = Key("enc", "RSA-OAEP-256", "active", PRIVATE["RS256"], None, {}, None)
+    return key_ring
 
 
 def by_pyjwt(ring: KeyRing, token: str, *, audience: str | None = None, expired: bool = False) -> dict[str, Any]:
@@ -246,22 +246,22 @@ def test_nothing_is_remembered_of_tokens_that_are_refused(ring: KeyRing) -> None
 
 
 def test_the_memory_is_bounded_in_tokens_and_bytes() -> None:
-    kept = ClaimsCache(max_tokens=3, max_bytes=10_000)
+    cache = ClaimsCache(max_tokens=3, max_bytes=10_000)
     names = [ClaimsCache.name(str(number), TYP, ISSUER) for number in range(8)]
     for name in names[:3]:
-        kept.keep(name, CachedClaims("k", b"x" * 100, NOW + 1))
-    assert kept.find(names[0], NOW)  # used last, so the second goes first
-    kept.keep(names[3], CachedClaims("k", b"x" * 4000, NOW + 1))
-    assert [bool(kept.find(name, NOW)) for name in names[:4]] == [True, False, True, True]
-    kept.keep(names[4], CachedClaims("k", b"x" * 4000, NOW + 1))
-    kept.keep(names[5], CachedClaims("k", b"x" * 4000, NOW + 1))
-    assert [bool(kept.find(name, NOW)) for name in names[3:6]] == [False, True, True]
-    kept.keep(names[6], CachedClaims("k", b"x" * 5000, NOW + 1))
-    assert kept.find(names[6], NOW) is None
-    assert kept.find(names[5], NOW + 1) is None
-    kept.clear()
-    assert len(kept) == 0
-    assert kept._bytes == 0
+        cache.keep(name, CachedClaims("k", b"x" * 100, NOW + 1))
+    assert cache.find(names[0], NOW)  # used last, so the second goes first
+    cache.keep(names[3], CachedClaims("k", b"x" * 4000, NOW + 1))
+    assert [bool(cache.find(name, NOW)) for name in names[:4]] == [True, False, True, True]
+    cache.keep(names[4], CachedClaims("k", b"x" * 4000, NOW + 1))
+    cache.keep(names[5], CachedClaims("k", b"x" * 4000, NOW + 1))
+    assert [bool(cache.find(name, NOW)) for name in names[3:6]] == [False, True, True]
+    cache.keep(names[6], CachedClaims("k", b"x" * 5000, NOW + 1))
+    assert cache.find(names[6], NOW) is None
+    assert cache.find(names[5], NOW + 1) is None
+    cache.clear()
+    assert len(cache) == 0
+    assert cache._bytes == 0
 
 
 @pytest.mark.parametrize("alg", [*PRIVATE, "none"])
