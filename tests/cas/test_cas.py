@@ -26,7 +26,7 @@ from sso.cas.models import UsedTicket
 from sso.cas.parameters import CasRefused, read_validation
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.reasons import EndReason
-from sso.identity.users.models import User
+from sso.identity.users.models import Identifier, User
 from sso.jobs import clear_up
 from sso.logout.delivery_report import delivery_report_of
 from sso.logout.end_sessions import end_sessions
@@ -345,9 +345,9 @@ async def test_the_protocols_are_kept_apart(city: City, browser: Browser) -> Non
     async with city.client() as program:
         form = {"grant_type": "authorization_code", "code": ticket, "client_id": "cas", "redirect_uri": SERVICE}
         exchanged = await program.post("/token", data=form)
-        assert exchanged.status_code in (400, 401)
+        assert exchanged.status_code == 400
         pushed = await program.post("/par", data={**parameters, "client_id": "cas"})
-        assert pushed.status_code in (400, 401)
+        assert pushed.status_code == 400
     assert outcome(await ask(city, ticket)) == "siti", "the token endpoint did not consume it"
 
 
@@ -372,8 +372,11 @@ async def test_two_applications_with_one_service_url_get_nothing(city: City, bro
 
 async def test_an_email_that_nobody_verified_is_no_user_name(city: City, browser: Browser) -> None:
     await change(city, cas_username="email")
-    answer = await ask(city, await ticket_for(browser))
-    assert outcome(answer) in ("siti@warga.example", "UNAUTHORIZED_SERVICE")
+    assert outcome(await ask(city, await ticket_for(browser))) == "siti@warga.example"
+    async with city.provider.db.write() as session:
+        of_siti = (Identifier.kind == "email") & (Identifier.value == "siti@warga.example")
+        await session.execute(update(Identifier).where(of_siti).values(verified_at=None))
+    assert outcome(await ask(city, await ticket_for(browser))) == "UNAUTHORIZED_SERVICE"
     await change(city, cas_username="local_user_id")
     assert outcome(await ask(city, await ticket_for(browser))) == "UNAUTHORIZED_SERVICE"
 
@@ -503,8 +506,9 @@ async def test_signing_out_asks_first_and_leads_only_to_registered_addresses(cit
     assert answer.status_code == 200
     assert (await browser.http.get("/account")).status_code == 200, "a forged request ends nothing"
     elsewhere = await browser.http.get("/cas/logout", params={"service": "https://jahat.example/"})
-    ended = await city.browser().http.post("/cas/logout", data=form_of(elsewhere).fields)
-    assert "location" not in ended.headers or "jahat" not in ended.headers["location"].partition("?")[0]
+    async with city.browser() as other:
+        ended = await other.http.post("/cas/logout", data=form_of(elsewhere).fields)
+    assert (ended.status_code, ended.headers.get("location", "")) == (200, "")
     page = await browser.http.get("/cas/logout", params={"service": "https://lama.kota.example/keluar"})
     assert form_of(page).action == "/cas/logout"
     done = await browser.http.post(form_of(page).action, data=form_of(page).fields)
