@@ -94,7 +94,7 @@ async def send(
 
 
 def test_every_route_that_takes_the_header_is_tried() -> None:
-    assert {one.path.removeprefix("/api/v1") for one in TAKING} == set(BODIES)
+    assert {route.path.removeprefix("/api/v1") for route in TAKING} == set(BODIES)
     for route in ROUTES:
         source = inspect.getsource(route.endpoint)
         assert ("once(" in source) == (route in TAKING), route.path
@@ -102,7 +102,7 @@ def test_every_route_that_takes_the_header_is_tried() -> None:
 
 async def test_who_lost_the_role_or_the_scope_gets_no_answer_of_before(city: City) -> None:
     api, known = await person_with(city, "admin"), dict[str, str]()
-    for route in sorted(TAKING, key=lambda one: len(one.path)):
+    for route in sorted(TAKING, key=lambda api_route: len(api_route.path)):
         key = f"ulang-{uuid.uuid4().hex}"
         first = await send(api, route, key, known)
         assert first.status_code in (200, 201, 202), f"{route.path}: {first.text}"
@@ -113,9 +113,10 @@ async def test_who_lost_the_role_or_the_scope_gets_no_answer_of_before(city: Cit
         # An owner of an application is asked which one it is: of others there is nothing.
         assert refused.status_code in (403, 404), f"{route.path}: {refused.text}"
         await give(city, "admin")
-        wanted = permission_of(route)
-        if wanted != GRANTING:  # no program has that one
-            other = await program(city, PERMISSIONS[wanted].scope)  # somebody else with the same key makes their own
+        permission = permission_of(route)
+        if permission != GRANTING:  # no program has that one
+            # Somebody else with the same key makes their own.
+            other = await program(city, PERMISSIONS[permission].scope)
             mine = await send(other, route, key, known)
             assert mine.json() != first.json(), route.path
         changed = await send(api, route, key, known, unknown="1")
@@ -125,10 +126,10 @@ async def test_who_lost_the_role_or_the_scope_gets_no_answer_of_before(city: Cit
 async def test_who_left_the_team_gets_no_secret_of_before(city: City) -> None:
     await give(city, "developer")
     api = await person_with(city, "developer")
-    routes = [one for one in TAKING if one.path.startswith("/api/v1/applications")]
+    routes = [route for route in TAKING if route.path.startswith("/api/v1/applications")]
     assert len(routes) == 4
     answers, known = {}, dict[str, str]()
-    for route in sorted(routes, key=lambda one: len(one.path)):
+    for route in sorted(routes, key=lambda api_route: len(api_route.path)):
         answers[route.path] = await send(api, route, f"kunci-{len(route.path)}", known)
         assert answers[route.path].status_code in (200, 201), answers[route.path].text
     for role in ("member", None):

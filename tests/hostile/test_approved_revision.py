@@ -55,7 +55,7 @@ class RelyingParty:
         self.callbacks += parts.path == "/callback"
         if (answer := self.broken(self, parts.path)) is not None:
             return answer
-        session = dict(one.split("=", 1) for one in cookie.split("; ") if "=" in one).get("app", "")
+        session = dict(pair.split("=", 1) for pair in cookie.split("; ") if "=" in pair).get("app", "")
         query = dict(parse_qsl(parts.query))
         if parts.path == "/login":
             return self.begin(query["iss"])
@@ -65,29 +65,29 @@ class RelyingParty:
 
     def begin(self, issuer: str) -> Visited:
         session, verifier = secrets.token_hex(8), secrets.token_urlsafe(40)
-        asked = {"state": secrets.token_hex(8), "nonce": secrets.token_hex(8)}
-        self.begun[session] = {**asked, "verifier": verifier, "iss": issuer}
-        asked |= {"client_id": "antrean-sandbox", "redirect_uri": f"{HERE}/callback", "response_type": "code"}
-        asked |= {"scope": "openid", "code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
-        return Visited(303, f"{issuer}/authorize?{urlencode(asked)}", [f"app={session}"], b"")
+        parameters = {"state": secrets.token_hex(8), "nonce": secrets.token_hex(8)}
+        self.begun[session] = {**parameters, "verifier": verifier, "iss": issuer}
+        parameters |= {"client_id": "antrean-sandbox", "redirect_uri": f"{HERE}/callback", "response_type": "code"}
+        parameters |= {"scope": "openid", "code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
+        return Visited(303, f"{issuer}/authorize?{urlencode(parameters)}", [f"app={session}"], b"")
 
     async def finish(self, session: str, query: dict[str, str]) -> Visited:
-        asked = self.begun.pop(session, None) or (
+        request = self.begun.pop(session, None) or (
             {} if "state" in self.looks_at else next(iter(self.begun.values()), {})
         )
-        issuer = asked.get("iss", "https://masuk.tangerang.example/check/antrean")
-        wrong = "state" in self.looks_at and query.get("state") != asked.get("state", "?")
+        issuer = request.get("iss", "https://masuk.tangerang.example/check/antrean")
+        wrong = "state" in self.looks_at and query.get("state") != request.get("state", "?")
         if wrong or ("iss" in self.looks_at and query.get("iss") != issuer):
             return Visited(400, "", [], b"")
         form = {"grant_type": "authorization_code", "code": query["code"], "redirect_uri": f"{HERE}/callback"}
-        form |= {"code_verifier": asked.get("verifier", ""), **self.form}
+        form |= {"code_verifier": request.get("verifier", ""), **self.form}
         async with self.city.client() as http:
             auth = ("antrean-sandbox", self.secret)
             answer = await http.post(f"{issuer}/token", data=form, auth=auth)
             if answer.status_code != 200:
                 return Visited(502, "", [], b"")
             claims = await self.read(http, issuer, answer.json()["id_token"])
-        if claims is None or ("nonce" in self.looks_at and claims.get("nonce") != asked["nonce"]):
+        if claims is None or ("nonce" in self.looks_at and claims.get("nonce") != request["nonce"]):
             return Visited(400, "", [], b"")
         session = secrets.token_hex(8)
         self.people[session] = claims["sub"]
@@ -174,9 +174,11 @@ async def _result(city: City) -> Outcomes:
     for task in list(rp_check._RUNNING):
         await task
     async with city.provider.db.read() as session:
-        found = await checks.last_check(session, "antrean")
-        assert found is not None
-    return results.passed(found), {one["case"]: one["outcome"] for one in found.results["findings"]}
+        last_check = await checks.last_check(session, "antrean")
+        assert last_check is not None
+    return results.passed(last_check), {
+        finding["case"]: finding["outcome"] for finding in last_check.results["findings"]
+    }
 
 
 def always(answer: Visited) -> Callable[[RelyingParty, str], Visited | None]:
@@ -187,7 +189,7 @@ ERROR, FINE = Visited(500, "", [], b""), Visited(200, "", [], b"Halo")
 
 
 def only(path: str, answer: Visited) -> Callable[[RelyingParty, str], Visited | None]:
-    return lambda _, asked: answer if asked == path else None
+    return lambda _, requested_path: answer if requested_path == path else None
 
 
 def unreachable(*_: object) -> Visited | None:
@@ -243,8 +245,8 @@ async def test_a_passed_check_holds_for_what_was_checked_alone(city: City) -> No
     await developer.http.aclose()
     owner, admin = await person_with(city, "developer", name="dimas"), await person_with(city, "admin", name="ratna")
     path = "/applications/antrean"
-    said = await owner.get(path)
-    document, sandbox = said["document"], said["sandbox"]
+    application = await owner.get(path)
+    document, sandbox = application["document"], application["sandbox"]
 
     async def submits() -> bool:
         answer = await owner("POST", f"{path}/acts", json={"act": "submit"})
@@ -279,10 +281,10 @@ async def test_a_passed_check_holds_for_what_was_checked_alone(city: City) -> No
         assert (await owner("POST", f"{path}/acts", json={"act": "withdraw"})).status_code == 200
     assert await submits()
     async with city.provider.db.write() as session:  # an administrator changed what was checked
-        found = await session.get(Application, "antrean")
-        assert found is not None
-        found.document = {**found.document, "redirect_uris": ["https://lain.example/cb"]}
-        found.revision += 1
+        row = await session.get(Application, "antrean")
+        assert row is not None
+        row.document = {**row.document, "redirect_uris": ["https://lain.example/cb"]}
+        row.revision += 1
     assert await review("approve") == 409
     await pass_check(city)
     assert await review("approve") == 200
@@ -328,17 +330,17 @@ class Keeping(RelyingParty):
 
     def __init__(self, city: City, secret: str, *, stubborn: bool = False) -> None:
         super().__init__(city, secret)
-        self.kept: dict[str, jwt.PyJWK] = {}
+        self.known_keys: dict[str, jwt.PyJWK] = {}
         self.stubborn, self.fetched = stubborn, 0
 
     async def read(self, http: httpx.AsyncClient, issuer: str, token: str) -> dict[str, Any] | None:
         kid = jwt.get_unverified_header(token).get("kid", "")
-        if kid not in self.kept and not (self.stubborn and self.kept):
+        if kid not in self.known_keys and not (self.stubborn and self.known_keys):
             self.fetched += 1
-            found = (await http.get(f"{issuer}/jwks")).json()
-            self.kept |= {one["kid"]: jwt.PyJWK(one) for one in found["keys"]}
+            key_set = (await http.get(f"{issuer}/jwks")).json()
+            self.known_keys |= {key["kid"]: jwt.PyJWK(key) for key in key_set["keys"]}
         try:
-            return dict(jwt.decode(token, self.kept[kid], ["ES256"], audience="antrean-sandbox", issuer=issuer))
+            return dict(jwt.decode(token, self.known_keys[kid], ["ES256"], audience="antrean-sandbox", issuer=issuer))
         except (jwt.PyJWTError, KeyError):
             return None
 
@@ -352,22 +354,22 @@ async def test_an_honest_application_that_keeps_keys_passes_again_and_again(city
     for party in (honest, stubborn, honest):
         passed, outcomes = await check(city, party)
         assert passed, outcomes
-    assert (len(honest.kept), len(stubborn.kept)) == (1, 1), "the key stays from one check to the next"
+    assert (len(honest.known_keys), len(stubborn.known_keys)) == (1, 1), "the key stays from one check to the next"
     async with city.client() as http:
-        shown = (await http.get("/check/antrean/jwks")).json()["keys"]
-    assert [one["kid"] for one in shown] == list(honest.kept), "it can be fetched between checks"
+        published = (await http.get("/check/antrean/jwks")).json()["keys"]
+    assert [key["kid"] for key in published] == list(honest.known_keys), "it can be fetched between checks"
     async with city.provider.db.write() as session:
         await session.execute(update(RelyingPartyCheck).values(play=None))  # the key is gone
     passed, outcomes = await check(city, honest)
     assert passed, outcomes
-    assert len(honest.kept) == 2, "another key has another kid"
+    assert len(honest.known_keys) == 2, "another key has another kid"
     async with city.provider.db.write() as session:
         await session.execute(update(RelyingPartyCheck).values(play=None))
     passed, outcomes = await check(city, stubborn)
     assert (passed, outcomes["honest"]) == (False, "failed")
     async with city.provider.db.read() as session:
-        found = await checks.last_check(session, "antrean")
-    assert found is not None
-    assert found.results["findings"][0]["detail"] == "old_keys"
+        last_check = await checks.last_check(session, "antrean")
+    assert last_check is not None
+    assert last_check.results["findings"][0]["detail"] == "old_keys"
     page = await developer.open(CHECK)
     assert "jwks_uri" in page.text

@@ -71,9 +71,9 @@ async def test_the_gate_stands_before_every_route(city: City) -> None:
                 tries.append((re.sub(r"\{\w+(:path)?\}", "a%00b", path), {}))
             if method != "GET" and path not in SIGNED_BODIES:  # test_whatsapp.py sends signed ones
                 tries.append((real, {"data": {"username": "a\x00b"}}))
-                for said in ({"name": "a\ud800"}, {"name": {"a\x00": 1}}):
+                for body in ({"name": "a\ud800"}, {"name": {"a\x00": 1}}):
                     headers = {"Content-Type": "application/json"}
-                    tries.append((real, {"content": json.dumps(said), "headers": headers}))
+                    tries.append((real, {"content": json.dumps(body), "headers": headers}))
             for url, options in tries:
                 answer = await http.request(method, url, **options)
                 assert answer.status_code == 400, (method, url, options, answer.text)
@@ -128,18 +128,25 @@ async def test_protocol_parameters_that_nobody_means(city: City) -> None:
             answer = await http.get(party.url(**{name: value}))
             assert query_of(answer.headers.get("location", "")).get("error") == "invalid_request", (name, value[:20])
         keys = {"jwks": known.meta.jwks, "request_object_signing_alg": "ES256"}
-        made = (await http.post("/register", json=registration(**keys))).json()["client_id"]
-        asked = {
-            "client_id": made,
+        client_id = (await http.post("/register", json=registration(**keys))).json()["client_id"]
+        parameters = {
+            "client_id": client_id,
             "response_type": "code",
             "scope": "openid",
             "redirect_uri": "https://baru.example/cb",
         }
         for state in ("\ud800", "a\x00b", "\u202e", "x"):
-            inside = {**asked, "aud": ISSUER, "iss": made, "state": state, "nonce": "n", "code_challenge": "x" * 43}
+            inside = {
+                **parameters,
+                "aud": ISSUER,
+                "iss": client_id,
+                "state": state,
+                "nonce": "n",
+                "code_challenge": "x" * 43,
+            }
             inside |= {"code_challenge_method": "S256"}
             signed = jwt.encode(inside, KEY_OF_KUNCI, "ES256", {"kid": "1"})
-            answer = await http.get("/authorize", params={**asked, "request": signed})
+            answer = await http.get("/authorize", params={**parameters, "request": signed})
             error = query_of(answer.headers.get("location", "")).get("error")
             assert error == ("invalid_request_object" if state != "x" else None), (state, answer.text)
         for method, url in (("POST", "/token"), ("POST", "/introspect"), ("POST", "/revoke"), ("POST", "/par")):
@@ -155,7 +162,7 @@ async def test_protocol_parameters_that_nobody_means(city: City) -> None:
                 "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             })  # fmt: skip
             assert answer.status_code in (400, 401), (claims, answer.text)
-        refused = [registration(client_name=f"Ba{one}nk") for one in UNSEEN]
+        refused = [registration(client_name=f"Ba{character}nk") for character in UNSEEN]
         refused += [registration(client_name="Bank\r\nBcc: x@y.example"), registration(default_max_age=10**30)]
         refused += [registration(default_max_age=2**62)]
         refused += [registration(jwks={"keys": [weak]}), registration(jwks={"keys": [{**good, "d": "x"}]})]
@@ -167,8 +174,10 @@ async def test_protocol_parameters_that_nobody_means(city: City) -> None:
         for body in refused:
             answer = await http.post("/register", json=body)
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata"), body
-        said = (await http.post("/register", json=registration(jwks={"keys": [weak]}))).json()["error_description"]
-        assert "1024 bits: make one of 2048" in said
+        description = (await http.post("/register", json=registration(jwks={"keys": [weak]}))).json()[
+            "error_description"
+        ]
+        assert "1024 bits: make one of 2048" in description
 
 
 async def test_pages_and_the_api_with_numbers_dates_and_names(city: City) -> None:
@@ -182,7 +191,7 @@ async def test_pages_and_the_api_with_numbers_dates_and_names(city: City) -> Non
     ):  # fmt: skip
         assert (await administrator.open(url)).status_code == 200, url
     page = await developer.open("/developer/apps/antrean/settings")
-    form = next(one for one in forms_in(page.text) if "client_name" in one.fields)
+    form = next(form for form in forms_in(page.text) if "client_name" in form.fields)
     for revision in ("²", "9" * 5000, "-1", "1_0", "٣"):
         answer = await developer.http.post(form.action, data={**form.fields, "revision": revision})
         assert answer.status_code < 500, revision
@@ -192,8 +201,8 @@ async def test_pages_and_the_api_with_numbers_dates_and_names(city: City) -> Non
     tokens = await city.relying_party("petugas").token(grant_type="client_credentials", scope=PROGRAM_SCOPES)
     async with city.client() as http:
         http.headers["Authorization"] = f"Bearer {tokens['access_token']}"
-        wanted = {"revision": 1, "document": {"client_name": "Antrean\r\nBcc: x@y.example"}}
-        assert (await http.put("/api/v1/applications/antrean", json=wanted)).status_code == 400
+        draft = {"revision": 1, "document": {"client_name": "Antrean\r\nBcc: x@y.example"}}
+        assert (await http.put("/api/v1/applications/antrean", json=draft)).status_code == 400
         for body in (
             {"username": "baru", "name": "Ba\u202eru"}, {"username": "baru", "name": "B\u200baru"},
             {"username": "baru", "name": "Ba\nru"}, {"username": "ba\u2060ru", "name": "Baru"},
@@ -227,7 +236,7 @@ async def test_pages_and_the_api_with_numbers_dates_and_names(city: City) -> Non
 
 def test_fields_with_several_lines_are_those_of_the_templates() -> None:
     """A new textarea, or a new field for a password, is named in the gate."""
-    text = "\n".join(one.read_text() for one in TEMPLATES.rglob("*.html"))
+    text = "\n".join(template.read_text() for template in TEMPLATES.rglob("*.html"))
     areas = set(re.findall(r'<textarea[^>]* name="([a-z_.]+)"', text)) | set(
         re.findall(r'\blines\(typed, "([^"]+)"', text)
     )
@@ -255,7 +264,7 @@ def test_what_passes_as_a_line_is_seen_and_stays_one_line(text: str) -> None:
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.binary(max_size=40) | st.recursive(st.none() | st.floats() | st.integers() | st.text(), st.lists).map(
-    lambda made: json.dumps(made).encode()))  # fmt: skip
+    lambda value: json.dumps(value).encode()))  # fmt: skip
 def test_json_is_read_or_refused(data: bytes) -> None:
     try:
         read_json(data)
@@ -269,11 +278,11 @@ def test_json_is_read_or_refused(data: bytes) -> None:
 def test_numbers_and_ids_are_read_or_refused(text: str) -> None:
     for read in (read_int, read_uuid, read_day):
         try:
-            found = read(text)
+            value = read(text)
         except ValueError:
             continue
         assert text.isascii()
-        assert read is not read_int or str(int(text)) == str(found)
+        assert read is not read_int or str(int(text)) == str(value)
     assert not is_time(float("nan"))
     assert not is_time(MAX_TIME + 1)
 
@@ -291,14 +300,14 @@ EVIL = (
 def php_literal(source: str) -> str:
     """Read a literal in single quotes as PHP does, to its end, which must be the end of ``source``."""
     assert source[0] == source[-1] == "'"
-    inside, made, at = source[1:-1], "", 0
+    inside, decoded, at = source[1:-1], "", 0
     while at < len(inside):
         if inside[at] == "\\" and inside[at + 1 : at + 2] in ("\\", "'"):
             at += 1
         else:
             assert inside[at] != "'", "the literal ends too early"
-        made, at = made + inside[at], at + 1
-    return made
+        decoded, at = decoded + inside[at], at + 1
+    return decoded
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
@@ -311,9 +320,9 @@ def test_a_literal_is_the_value_and_nothing_else(text: str) -> None:
         assert re.fullmatch(r'"(?:[^"\\]|\\.)*"', LANGUAGES[name](text))
     assert not re.search(r"(?<!\\)(?:\\\\)*\$", LANGUAGES["kotlin"](text))
     for name in ("apache", "apache_path", "dotenv"):
-        made = LANGUAGES[name](text)
-        assert len(made.splitlines()) <= 1
-        assert re.fullmatch(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9:/._~?&=%+@,\-]+', made)
+        literal = LANGUAGES[name](text)
+        assert len(literal.splitlines()) <= 1
+        assert re.fullmatch(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9:/._~?&=%+@,\-]+', literal)
     assert "${" not in LANGUAGES["apache"](text).replace("${dollar}", "")
     assert "${" not in LANGUAGES["spring"](text).replace("${dollar:$}", "")
 
@@ -379,10 +388,10 @@ def test_aliases_in_a_catalogue_do_not_grow(tmp_path: Path) -> None:
 def test_of_a_picture_only_the_pixels_are_kept() -> None:
     from PIL import Image
 
-    def png(width: int, height: int, **said: Any) -> bytes:
-        made = io.BytesIO()
-        Image.new("1", (width, height)).save(made, "PNG", **said)
-        return made.getvalue()
+    def png(width: int, height: int, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        Image.new("1", (width, height)).save(buffer, "PNG", **options)
+        return buffer.getvalue()
 
     small = reduced_png(png(20, 20, icc_profile=b"profile" * 1000))
     assert b"iCCP" not in small

@@ -80,8 +80,8 @@ async def what_is(city: City) -> Any:
         assert user is not None
         mine = select(Credential.kind, Credential.secret).where(Credential.user_id == user.id)
         names = select(Identifier.kind, Identifier.lookup).where(Identifier.user_id == user.id)
-        found = [(await session.execute(one)).all() for one in (mine, names)]
-        return user.name, user.delete_at, *(sorted(tuple(row) for row in rows) for rows in found)
+        results = [(await session.execute(query)).all() for query in (mine, names)]
+        return user.name, user.delete_at, *(sorted(tuple(row) for row in rows) for rows in results)
 
 
 @pytest.mark.parametrize("overrides", [{"password_min_length": 8}])
@@ -132,9 +132,9 @@ async def test_no_app_is_set_up_by_a_sign_in_that_is_over(city: City, monkeypatc
         count = pending_flows.count_attempt
 
         async def counted(*args: Any, **options: Any) -> bool:
-            made = await count(*args, **options)
+            allowed = await count(*args, **options)
             await later()
-            return made
+            return allowed
 
         monkeypatch.setattr(pending_flows, "count_attempt", counted)
         await thief.http.post("/login/second", data={**form, "code": code})

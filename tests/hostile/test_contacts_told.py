@@ -32,22 +32,24 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
     siti, seen = city.users["siti"], 0
     api = await program(city)
 
-    async def told(
+    async def check_notices(
         what: str, *about: str, by: Callable[[], Awaitable[Any]], others: frozenset[str] = frozenset()
     ) -> None:
         """Check that a change is told to the mail address and the telephone, both verified before it."""
         nonlocal seen
         await by()
-        news = [one for one in (await sent(city))[seen:] if one["about"] in TELLS]
+        news = [message for message in (await sent(city))[seen:] if message["about"] in TELLS]
         seen = len(await sent(city))
         for notice in about:
-            receivers = {one["to"] for one in news if one["about"] == notice}
+            receivers = {message["to"] for message in news if message["about"] == notice}
             assert {MAIL, PHONE} <= receivers, f"{what}: {notice} went to {receivers}"
-        assert {one["about"] for one in news} == {*about, *others}, what
-        assert all("@" not in one["values"]["what"] or "•" in one["values"]["what"] for one in news), "masked"
-        for one in (one for one in news if one["about"] in NOTICES):
-            written = compose(city.settings, one["about"], one["to"], clock.now(), values=one["values"])
-            assert one["values"]["what"] in written.text, "the address stands there as it is"
+        assert {message["about"] for message in news} == {*about, *others}, what
+        assert all("@" not in message["values"]["what"] or "•" in message["values"]["what"] for message in news), (
+            "masked"
+        )
+        for message in (message for message in news if message["about"] in NOTICES):
+            written = compose(city.settings, message["about"], message["to"], clock.now(), values=message["values"])
+            assert message["values"]["what"] in written.text, "the address stands there as it is"
 
     async def patch(**change: Any) -> None:
         tag = await api.etag(f"/users/{siti}")
@@ -55,8 +57,8 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
         assert answer.status_code == 200, answer.text
 
     async def checked(answer: Awaitable[Any]) -> None:
-        found = await answer
-        assert found.status_code < 400, found.text
+        response = await answer
+        assert response.status_code < 400, response.text
 
     async def own(browser: Browser, choice: str, **fields: str) -> None:
         page = await browser.open("/account/contacts")
@@ -70,30 +72,35 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
 
     async def identifier(value: str) -> str:
         async with city.provider.db.read() as session:
-            return next(str(one.id) for one in await store.identifiers_of(session, siti) if one.value == value)
+            return next(
+                str(candidate.id) for candidate in await store.identifiers_of(session, siti) if candidate.value == value
+            )
 
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
         seen = len(await sent(city))
-        await told("own page adds", "contact_added", by=lambda: prove(browser, "dua@warga.example"))
+        await check_notices("own page adds", "contact_added", by=lambda: prove(browser, "dua@warga.example"))
         second = await identifier("dua@warga.example")
-        await told("own page, main one", "contact_primary", by=lambda: own(browser, f"primary {second}"))
+        await check_notices("own page, main one", "contact_primary", by=lambda: own(browser, f"primary {second}"))
         first = await identifier(MAIL)
-        await told("own page, back", "contact_primary", by=lambda: own(browser, f"primary {first}"))
-        await told("own page removes", "contact_removed", by=lambda: own(browser, f"remove {second}"))
-        await told("own page, name", NAME_CHANGED, by=lambda: own(browser, "username", username="siti-baru"))
-        await told("own page, NIK", NAME_CHANGED, by=lambda: own(browser, "nik", nik=NIK))
+        await check_notices("own page, back", "contact_primary", by=lambda: own(browser, f"primary {first}"))
+        await check_notices("own page removes", "contact_removed", by=lambda: own(browser, f"remove {second}"))
+        await check_notices("own page, name", NAME_CHANGED, by=lambda: own(browser, "username", username="siti-baru"))
+        await check_notices("own page, NIK", NAME_CHANGED, by=lambda: own(browser, "nik", nik=NIK))
     check = {"document": "ktp", "document_number": NIK, "place": "MPP Kota Tangerang"}
     officer = await person_with(city, "officer")
     seen = len(await sent(city))
-    await told("officer", NAME_CHANGED, by=lambda: _check(officer, siti, check))
-    await told("API, name", NAME_CHANGED, by=lambda: patch(username="siti-lagi"))
-    await told("API takes verified", "contact_unverified", by=lambda: patch(phone_number_verified=False))
+    await check_notices("officer", NAME_CHANGED, by=lambda: _check(officer, siti, check))
+    await check_notices("API, name", NAME_CHANGED, by=lambda: patch(username="siti-lagi"))
+    await check_notices("API takes verified", "contact_unverified", by=lambda: patch(phone_number_verified=False))
     # the telephone is no old contact any more: told to the mail address alone, then verified by assertion
     await patch(phone_number_verified=True)
-    assert [one["to"] for one in (await sent(city))[seen:] if one["about"] == "contact_verified"] == [MAIL, PHONE]
+    assert [message["to"] for message in (await sent(city))[seen:] if message["about"] == "contact_verified"] == [
+        MAIL,
+        PHONE,
+    ]
     seen = len(await sent(city))
-    await told(
+    await check_notices(
         "API replaces",
         "contact_added",
         "contact_removed",
@@ -109,7 +116,7 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
         fields = {"name": "Siti", "username": "siti-lagi", "email": MAIL, "email_verified": "1", "note": "sebab"}
         fields |= {"phone_number": "0813 9999 0000", "phone_number_verified": "1"}
         edit = post(admin, f"/admin/people/{siti}/edit", fields, page)
-        await told("page replaces", "contact_added", "contact_removed", by=lambda: checked(edit))
+        await check_notices("page replaces", "contact_added", "contact_removed", by=lambda: checked(edit))
     await patch(phone_number=PHONE, phone_number_verified=True)
     # an import that is merged
     rows = tmp_path / "orang.jsonl"
@@ -119,7 +126,7 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
     (proposal,) = await api.pages("/merge-proposals")
     seen = len(await sent(city))
     decided = api("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "merged"})
-    await told("import", "contact_added", by=lambda: checked(decided))
+    await check_notices("import", "contact_added", by=lambda: checked(decided))
     # an import that brings somebody up to date who never signed in
     seen = len(await sent(city))
     for row, update in (("", False), (', "phone_number": "0811 7777 1111", "phone_number_verified": true', True)):
@@ -133,16 +140,16 @@ async def test_every_old_contact_is_told_whoever_makes_the_change(city: City, tm
             taken_over,
             contacts_notified=lambda session, user: contacts_notified(session, city.provider, user),
         )
-    assert [(one["about"], one["to"]) for one in (await sent(city))[seen:]][:1] == [
+    assert [(message["about"], message["to"]) for message in (await sent(city))[seen:]][:1] == [
         ("contact_added", "b@warga.example")
     ]
     # another account that is merged: its own contacts are told too
     lengkap = city.users["lengkap"]
     merged = api("POST", f"/users/{siti}/merge", json={"other_id": str(lengkap)})
-    await told(
+    await check_notices(
         "merge", "contact_added", others=frozenset({"contact_removed", NAME_CHANGED}), by=lambda: checked(merged)
     )
-    receivers = {one["to"] for one in await sent(city) if one["about"] == "contact_removed"}
+    receivers = {message["to"] for message in await sent(city) if message["about"] == "contact_removed"}
     assert "lengkap@warga.example" in receivers
 
 
@@ -153,4 +160,6 @@ async def _check(officer: Api, user: Any, check: dict[str, str]) -> None:
 async def told_back(city: City, patch: Callable[..., Awaitable[None]]) -> None:
     """Let the mail address be what it was."""
     await patch(email=MAIL, email_verified=True)
-    assert "tiga@warga.example" in {one["to"] for one in await sent(city) if one["about"] == "contact_removed"}
+    assert "tiga@warga.example" in {
+        message["to"] for message in await sent(city) if message["about"] == "contact_removed"
+    }

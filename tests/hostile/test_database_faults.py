@@ -74,9 +74,9 @@ def database_kind() -> str:
 @pytest.fixture
 async def filled(postgres_databases: tuple[Databases, dict[str, Any]]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """The name of a filled database, and what is in it."""
-    databases, made = postgres_databases
+    databases, contents = postgres_databases
     name = await databases.lend()
-    yield name, made
+    yield name, contents
     await databases.take_back(name)
 
 
@@ -102,8 +102,8 @@ def silent_host(*, accepts: bool) -> Iterator[int]:
         try:
             yield listening.getsockname()[1]
         finally:
-            for one in waiting:
-                one.close()
+            for connection in waiting:
+                connection.close()
 
 
 @asynccontextmanager

@@ -73,7 +73,7 @@ class Applications:
     def __init__(self) -> None:
         self.sockets: list[socket.socket] = []
         self.servers: list[asyncio.Server] = []
-        self.told: set[int] = set()
+        self.notified: set[int] = set()
 
     async def open(self, count: int, dead: int) -> list[str]:
         """Return their URLs: every second one hangs."""
@@ -93,7 +93,7 @@ class Applications:
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
-            self.told.add(port)
+            self.notified.add(port)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             writer.close()
 
@@ -108,9 +108,9 @@ class Applications:
 
 @pytest.fixture
 async def applications() -> AsyncIterator[Applications]:
-    made = Applications()
-    yield made
-    made.close()
+    receivers = Applications()
+    yield receivers
+    receivers.close()
 
 
 async def pending(city: City) -> int:
@@ -147,7 +147,7 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
             for url in urls:
                 enqueue(session, "backchannel_logout", {"url": url}, receiver=url.split("/")[2])
         running = asyncio.create_task(worker.run())
-        await until(lambda: len(applications.told) == RECEIVERS - DEAD)
+        await until(lambda: len(applications.notified) == RECEIVERS - DEAD)
         assert not mails.exists()
         assert worker.places.slow > 0
         back = time.monotonic()
@@ -155,7 +155,7 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
         for listening in applications.dead:
             await applications.answer(listening)
         mail_server.send_signal(signal.SIGCONT)
-        await until(lambda: len(applications.told) == RECEIVERS)
+        await until(lambda: len(applications.notified) == RECEIVERS)
         await until(lambda: pending_is_zero(city), 60)
         record_property("seconds", time.monotonic() - back)
         worker.stop()
@@ -170,7 +170,7 @@ class Hanging(Worker):
 
     def __init__(self, city: City) -> None:
         super().__init__(city.provider.db, city.settings, {"message": self._hang, "backchannel_logout": self._tell})
-        self.told: set[str] = set()
+        self.notified: set[str] = set()
         self.hanging = 0
         self.sending: dict[Place, None] = {}
         self._take, self._leave = self.places.take, self.places.leave
@@ -208,7 +208,7 @@ class Hanging(Worker):
     async def _tell(self, payload: Mapping[str, Any]) -> None:
         if payload["dead"]:
             await self._hang(payload)
-        self.told.add(payload["application"])
+        self.notified.add(payload["application"])
 
 
 async def test_what_hangs_delays_the_healthy_applications_by_less_than_two_seconds(
@@ -226,7 +226,7 @@ async def test_what_hangs_delays_the_healthy_applications_by_less_than_two_secon
             enqueue(session, "backchannel_logout", payload, receiver=f"app{number}.example", client_id=f"app{number}")
     worker, times = Hanging(city), 0
     await worker.settle()
-    while len(worker.told) < RECEIVERS - DEAD:
+    while len(worker.notified) < RECEIVERS - DEAD:
         assert times * SLOW_SECONDS < MAX_DELAY_SECONDS
         worker.let_the_slow_leave()
         await worker.settle()
@@ -258,17 +258,17 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(
     )
     counts = Counts(storage_for(settings), settings.rate_limit_retry_interval)
     city.provider.attempts._counts = counts
-    asked = 0
+    calls = 0
     take, settle = counts.storage.take, counts.storage.settle
 
     async def counted_take(*arguments: Any) -> Any:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return await take(*arguments)
 
     async def counted_settle(*arguments: Any) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         await settle(*arguments)
 
     counts.storage.take, counts.storage.settle = counted_take, counted_settle  # type: ignore[method-assign]
@@ -276,7 +276,7 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(
         async with city.browser() as browser:
             page = await browser.open("/login")
             assert (await browser.submit(page, username="siti", password="x")).status_code == 400
-            assert asked == 1
+            assert calls == 1
             os.kill(process.pid, signal.SIGSTOP)
             waits: list[float] = []
             for _ in range(10):
@@ -285,13 +285,13 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(
                 waits.append(time.monotonic() - began)
             record_property("seconds", max(waits))
             assert counts.breaker.is_open
-            assert asked == 2, "one request waited, for one time limit"
+            assert calls == 2, "one request waited, for one time limit"
             assert is_refusal(await browser.submit(page, username="siti", password="x")), "the limit holds"
         async with city.browser() as other:
             page = await other.open("/login")
             answer = await other.submit(page, username="budi", password=PASSWORD)
             assert answer.status_code < 400, "another person signs in meanwhile"
-            assert asked == 2
+            assert calls == 2
         async with city.browser() as third:
             os.kill(process.pid, signal.SIGCONT)
 
@@ -303,7 +303,7 @@ async def test_a_redis_that_is_stopped_costs_no_later_request_anything(
             await until(is_back)
             page = await third.open("/login")
             await third.submit(page, username="ratna", password="x")
-            assert asked == 3
+            assert calls == 3
         await counts.close()
 
 
@@ -346,11 +346,11 @@ LOADING = b"-LOADING Redis is loading the dataset in memory\r\n"
 
 
 async def test_a_redis_that_is_loading_is_left_alone() -> None:
-    asked = []
+    commands = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while command := await reader.read(65_536):
-            asked.append(command)
+            commands.append(command)
             writer.write(LOADING)
         writer.close()
 
@@ -359,9 +359,9 @@ async def test_a_redis_that_is_loading_is_left_alone() -> None:
     counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
     await counts.take([Rule("x", 2, 60)])
     assert counts.breaker.is_open
-    before = len(asked)
+    before = len(commands)
     await counts.take([Rule("x", 2, 60)])
-    assert len(asked) == before
+    assert len(commands) == before
     with pytest.raises(TooManyFailures):
         await counts.take([Rule("x", 2, 60)])
     assert not await counts.storage.check()

@@ -33,11 +33,11 @@ async def test_a_consent_is_for_what_the_page_said(city: City) -> None:
     async with await signed_in(city, "dimas") as dimas:
         city.secrets["antrean-sandbox"] = secret_of(await register(dimas))
         party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
-        shown = form_of(await dimas.open(party.url(scope="openid profile")))
+        form = form_of(await dimas.open(party.url(scope="openid profile")))
         page = await dimas.open("/developer/apps/antrean/settings")
         more = {**NEW, "ask birthdate": "1", "reason birthdate": "Umur di karcis."}
         assert (await post(dimas, page, **more)).status_code == 200
-        again = await press(dimas, shown, "allow")
+        again = await press(dimas, form, "allow")
         assert again.status_code == 200
         assert "Umur di karcis." in again.text, "what it asks for now is shown, and nothing was allowed"
         async with city.provider.db.read() as session:
@@ -50,7 +50,7 @@ async def test_a_device_is_allowed_what_the_page_said(city: City) -> None:
     party = await device(city)
     begun = await begin(party)
     async with await signed_in(city, "siti") as siti:
-        shown = form_of(await siti.open(begun["verification_uri_complete"]))
+        form = form_of(await siti.open(begun["verification_uri_complete"]))
         async with city.provider.db.write() as session:
             row = await clients.get_client(session, party.client_id)
             assert row is not None
@@ -58,7 +58,7 @@ async def test_a_device_is_allowed_what_the_page_said(city: City) -> None:
             version, changed = await bump_version(session, "clients"), {**row.metadata_, "client_name": "Lain"}
             await clients.update_client(session, party.client_id, version, clock.now(), metadata_=changed)
         await city.provider.refresh()
-        again = await press(siti, shown, "allow")
+        again = await press(siti, form, "allow")
         assert "Lain" in again.text
         assert (await poll(party, begun)).body["error"] == "authorization_pending"
         clock.advance(10)
@@ -72,15 +72,15 @@ async def test_the_sessions_of_the_person_that_was_shown_end(city: City) -> None
     for name in ("wayan", "made"):
         await (await signed_in(city, name)).http.aclose()
     async with await signed_in(city, "ratna") as admin:
-        shown = await admin.open("/admin/endings/new?person=wayan")
-        if shown.status_code == 404:
-            shown = await admin.open("/admin/endings?person=wayan")
-        assert "Wayan" in shown.text, shown.text[:500]
+        page = await admin.open("/admin/endings/new?person=wayan")
+        if page.status_code == 404:
+            page = await admin.open("/admin/endings?person=wayan")
+        assert "Wayan" in page.text, page.text[:500]
         for user, name in (("wayan", "wayan.lama"), ("made", "wayan")):
             async with city.provider.db.write() as session:
                 mine = (Identifier.user_id == city.users[user]) & (Identifier.kind == "username")
                 await session.execute(update(Identifier).where(mine).values(value=name, lookup=name))
-        await post(admin, shown, "/admin/endings", note="Laporan.")
+        await post(admin, page, "/admin/endings", note="Laporan.")
     async with city.provider.db.read() as session:
-        (made,) = (await session.execute(select(BulkRevocation))).scalars().all()
-    assert made.user_id == city.users["wayan"]
+        (revocation,) = (await session.execute(select(BulkRevocation))).scalars().all()
+    assert revocation.user_id == city.users["wayan"]

@@ -100,8 +100,8 @@ class Office:
     @property
     def clients(self) -> list[Client]:
         """The application, the one that speaks CAS, and the one behind the gate."""
-        found = [self.city.provider.registry.get(name) for name in ("kantor", "kantor-lama", "kantor-gerbang")]
-        return [client for client in found if client is not None]
+        registered = [self.city.provider.registry.get(name) for name in ("kantor", "kantor-lama", "kantor-gerbang")]
+        return [client for client in registered if client is not None]
 
     def change(self, **metadata: Any) -> None:
         """Change what is registered."""
@@ -122,7 +122,7 @@ class Office:
     async def open(self, begun: dict[str, Any]) -> tuple[httpx.Response, Form | None]:
         """Open the page of a device; return it, and its form where it can be decided."""
         page = await self.browser.http.get("/device", params={"user_code": begun["user_code"]})
-        forms = [one for one in forms_in(page.text) if ("choice", "allow") in one.buttons]
+        forms = [form for form in forms_in(page.text) if ("choice", "allow") in form.buttons]
         return page, forms[0] if forms else None
 
     async def allow(self, form: Form) -> bool:
@@ -133,19 +133,19 @@ class Office:
         """Collect, while everything is met, what is tried afterwards."""
         self.code = query_of((await self.browser.http.get(self.party.url(scope=SCOPE))).headers["location"])["code"]
         first = query_of((await self.browser.http.get(self.party.url(scope=SCOPE))).headers["location"])["code"]
-        made = await self.party.exchange(first)
-        assert made.status == 200, made.body
-        self.tokens = made.body
+        tokens = await self.party.exchange(first)
+        assert tokens.status == 200, tokens.body
+        self.tokens = tokens.body
         self.polled, self.waiting = await self.begin(), await self.begin()
         form = (await self.open(self.polled))[1]
         assert form is not None
         assert await self.allow(form)
         self.page = (await self.open(self.waiting))[1]
-        made = await self.party.token(grant_type="client_credentials", scope="surat:baca")
-        assert made.status == 200, made.body
+        machine_tokens = await self.party.token(grant_type="client_credentials", scope="surat:baca")
+        assert machine_tokens.status == 200, machine_tokens.body
         self.ticket = await self.new_ticket()
         assert self.ticket
-        self.machine = made["access_token"]
+        self.machine = machine_tokens["access_token"]
         self.gate = Proxy(self.city, "kantor-gerbang", "gerbang.kota.example", user=HOME)
         await self.gate.sign_in(self.browser)
 
@@ -161,12 +161,12 @@ class Office:
         return self.key.sign(claims)
 
 
-def seen(made: Tokens) -> set[bool]:
-    assert made.status < 500, made.body
-    assert made.status == 200 or made.body["error"] in {
+def seen(tokens: Tokens) -> set[bool]:
+    assert tokens.status < 500, tokens.body
+    assert tokens.status == 200 or tokens.body["error"] in {
         "invalid_grant", "access_denied", "unauthorized_client", "invalid_client"
-    }, made.body  # fmt: skip
-    return {made.status == 200}
+    }, tokens.body  # fmt: skip
+    return {tokens.status == 200}
 
 
 # Each way is tried in every form it has, and tells whether something was got: in none, in some, or in all of them.
@@ -215,16 +215,16 @@ async def poll(office: Office) -> set[bool]:
 
 
 async def refresh(office: Office) -> set[bool]:
-    made = await office.party.refresh(office.tokens["refresh_token"])
-    if made.status == 200:
-        office.tokens = {**office.tokens, **made.body}
-    return seen(made)
+    tokens = await office.party.refresh(office.tokens["refresh_token"])
+    if tokens.status == 200:
+        office.tokens = {**office.tokens, **tokens.body}
+    return seen(tokens)
 
 
 async def validation(office: Office) -> set[bool]:
-    asked = {"service": SERVICE, "ticket": office.ticket}
+    parameters = {"service": SERVICE, "ticket": office.ticket}
     async with office.city.client("198.51.100.7") as server:
-        answer = await server.get("/cas/serviceValidate", params=asked)
+        answer = await server.get("/cas/serviceValidate", params=parameters)
     assert answer.status_code == 200
     return {"authenticationSuccess" in answer.text}
 
@@ -239,8 +239,8 @@ async def client_credentials(office: Office) -> set[bool]:
 
 
 async def in_use(office: Office) -> set[bool]:
-    told = await office.city.relying_party("surat").introspect(office.tokens["access_token"])
-    return {(await office.party.userinfo(office.tokens["access_token"])).status_code == 200, told["active"]}
+    introspection = await office.city.relying_party("surat").introspect(office.tokens["access_token"])
+    return {(await office.party.userinfo(office.tokens["access_token"])).status_code == 200, introspection["active"]}
 
 
 async def machine_in_use(office: Office) -> set[bool]:
@@ -391,7 +391,7 @@ async def _nothing_new() -> bool:
 def test_the_table_is_whole() -> None:
     """A new demand, a new way or a new grant type needs a row, a reason, and a test."""
     assert set(RULES) == set(Demand)
-    assert set(BROKEN) == {one for one in Demand if RULES[one].held or RULES[one].led}
+    assert set(BROKEN) == {demand for demand in Demand if RULES[demand].held or RULES[demand].led}
     assert set(TRIES) == set(Way) == set(WAYS)
     for demand, rule in RULES.items():
         assert not rule.held & rule.led, demand
@@ -417,14 +417,14 @@ async def test_every_demand_holds_on_every_way(city: City) -> None:
             clock.advance(5)
             await change(office, True)
             for way, attempt in TRIES.items():
-                got, wanted = await attempt(office), way not in rule.held | rule.led
+                got, expected = await attempt(office), way not in rule.held | rule.led
                 if way is Way.DEVICE and demand is Demand.CONSENT:
-                    wanted = True  # its page asks each time
-                if got != {wanted}:
-                    wrong.append(f"{demand} at {way}: {'refused' if wanted else 'open'} ({got})")
+                    expected = True  # its page asks each time
+                if got != {expected}:
+                    wrong.append(f"{demand} at {way}: {'refused' if expected else 'open'} ({got})")
             await change(office, False)
-            kept = Way.REFRESH in rule.held and demand not in (Demand.PERSON, Demand.CONSENT)  # these end grants
-            if kept and await refresh(office) != {True}:
+            grant_stays = Way.REFRESH in rule.held and demand not in (Demand.PERSON, Demand.CONSENT)  # these end grants
+            if grant_stays and await refresh(office) != {True}:
                 wrong.append(f"{demand}: the refresh token was used up by a refusal")
             if demand is Demand.TEST_USER:
                 await _mark(office, ["pwd"], {})
@@ -441,8 +441,8 @@ async def _mark(office: Office, amr: list[str], preferences: dict[str, Any]) -> 
 # What the table does not show: how a device leads to what is missing, and what a grant records.
 
 
-def shown(answer: httpx.Response) -> list[tuple[str, str]]:
-    return [(one.action, button) for one in forms_in(main_of(answer)) for _, button in one.buttons or [("", "")]]
+def buttons_of(answer: httpx.Response) -> list[tuple[str, str]]:
+    return [(form.action, button) for form in forms_in(main_of(answer)) for _, button in form.buttons or [("", "")]]
 
 
 async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
@@ -455,13 +455,13 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         page = await browser.open((await office.begin())["verification_uri_complete"])
         assert "username" in form_of(page).fields, "the sign-in is too old"
         page = await browser.submit(page, username="siti", password=PASSWORD)
-        assert ("/device", "allow") in shown(page), "who has just signed in goes on, whatever the age"
+        assert ("/device", "allow") in buttons_of(page), "who has just signed in goes on, whatever the age"
         office.change(default_max_age=None, minimum_acr="urn:sso:acr:mfa")
         page = await browser.open(here)
         assert page.url.path == "/login/second", "a second step is missing"
-        found = re.search(r"secret=([A-Z2-7]+)", page.text)
-        assert found is not None, "and is set up, as on the way to an application"
-        seed = found[1]
+        seed_match = re.search(r"secret=([A-Z2-7]+)", page.text)
+        assert seed_match is not None, "and is set up, as on the way to an application"
+        seed = seed_match[1]
         page = await browser.submit(page, code=pyotp.TOTP(seed).at(clock.timestamp()))
         assert "recovery" in page.text or "pemulihan" in page.text, "recovery codes come first"
         page = await browser.submit(page, choice="kept")
@@ -471,7 +471,7 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         page = await browser.open(here)
         assert page.status_code == 403
         assert "Verifikasi identitas Anda" in page.text
-        assert shown(page) == [("/device", "deny")]
+        assert buttons_of(page) == [("/device", "deny")]
         office.client.sandbox = True
         assert "sandbox" in (await browser.open(here)).text
         office.client.sandbox = False
@@ -485,8 +485,8 @@ async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
         await office.person(locked_until=None)
         page = await browser.open(here)
         assert "tidak dihubungkan" in (await browser.submit(page, choice="deny")).text, "refusing is always possible"
-        made = await office.party.token(grant_type=Way.DEVICE_CODE, device_code=begun["device_code"])
-        assert made.body["error"] == "access_denied"
+        refusal = await office.party.token(grant_type=Way.DEVICE_CODE, device_code=begun["device_code"])
+        assert refusal.body["error"] == "access_denied"
 
 
 async def test_a_grant_records_the_network_and_the_level(city: City) -> None:
@@ -502,21 +502,21 @@ async def test_a_grant_records_the_network_and_the_level(city: City) -> None:
             return answer.status_code, answer.json()
 
         exchange = {"grant_type": "authorization_code", "redirect_uri": party.redirect_uri}
-        status, made = await ask(elsewhere, **exchange, code=code, code_verifier=party.verifier)
+        status, body = await ask(elsewhere, **exchange, code=code, code_verifier=party.verifier)
         assert status == 200, "the server of the application is elsewhere"
-        status, made = await ask(elsewhere, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        status, body = await ask(elsewhere, grant_type="refresh_token", refresh_token=body["refresh_token"])
         assert status == 200
         office.change(allowed_networks=[wide])
-        status, made = await ask(elsewhere, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        status, body = await ask(elsewhere, grant_type="refresh_token", refresh_token=body["refresh_token"])
         assert status == 200, "the smallest entry is recorded"
         office.change(token_endpoint_auth_method="none")
         party.method = "none"
-        status, refused = await ask(elsewhere, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        status, refused = await ask(elsewhere, grant_type="refresh_token", refresh_token=body["refresh_token"])
         assert (status, refused["error"]) == (400, "invalid_grant"), "a public application is on the user's device"
-        status, made = await ask(HOME, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        status, body = await ask(HOME, grant_type="refresh_token", refresh_token=body["refresh_token"])
         assert status == 200
         office.change(allowed_networks=["203.0.113.128/25"])
-        status, refused = await ask(HOME, grant_type="refresh_token", refresh_token=made["refresh_token"])
+        status, refused = await ask(HOME, grant_type="refresh_token", refresh_token=body["refresh_token"])
         assert (status, refused["error"]) == (400, "invalid_grant")
         # acr names an identity, and the level of the sign-in stays known.
         office.change(
@@ -552,10 +552,10 @@ async def test_a_grant_records_the_network_and_the_level(city: City) -> None:
 
 
 async def test_a_scope_that_was_taken_away_is_left_out(city: City) -> None:
-    wanted = json.dumps({"userinfo": {"name": None}, "id_token": {"name": None}})
+    claims = json.dumps({"userinfo": {"name": None}, "id_token": {"name": None}})
     async with city.browser() as browser:
         office = await opened(city, browser)
-        answer = await browser.http.get(office.party.url(scope=SCOPE, claims=wanted))
+        answer = await browser.http.get(office.party.url(scope=SCOPE, claims=claims))
         tokens = await office.party.exchange(query_of(answer.headers["location"])["code"])
         assert tokens.claims()["name"]
         async with city.provider.db.write() as session:
@@ -565,8 +565,8 @@ async def test_a_scope_that_was_taken_away_is_left_out(city: City) -> None:
             await replace_client(session, row, narrow, catalogue=HERE, actor=Actor("test"))
         await Provider.refresh(city.provider)
         assert "name" not in (await office.party.userinfo(tokens["access_token"])).json()
-        told = await city.relying_party("surat").introspect(tokens["access_token"])
-        assert (told["active"], told["scope"]) == (True, "openid offline_access")
+        introspection = await city.relying_party("surat").introspect(tokens["access_token"])
+        assert (introspection["active"], introspection["scope"]) == (True, "openid offline_access")
         again = await office.party.refresh(tokens["refresh_token"])
         assert again["scope"] == "openid offline_access"
         assert again.claims("access_token")["scope"] == "openid offline_access"

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.group("fail-over")  # one primary and one standby for a
 
 @pytest.fixture(scope="module")
 def clusters() -> Iterator[Pair]:
-    with pair() as made:
-        yield made
+    with pair() as primary_and_standby:
+        yield primary_and_standby
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +208,10 @@ async def test_ends_that_a_lagging_standby_has_lost_are_applied_again(
 
         async def again() -> dict[str, int]:
             async with survivor.provider.db.read() as session:
-                wanted = AuditFilter(type="ends.applied_again")
+                audit_filter = AuditFilter(type="ends.applied_again")
                 return {
-                    event.data["kind"]: event.data["count"] for event in await page_of_events(session, wanted, None, 9)
+                    event.data["kind"]: event.data["count"]
+                    for event in await page_of_events(session, audit_filter, None, 9)
                 }
 
         async def applied() -> bool:

@@ -161,8 +161,8 @@ class Process:
 class Served:
     """A filled database, and the process that serves it for the tests of this file, one after the other."""
 
-    def __init__(self, url: str, made: dict[str, Any], directory: Path) -> None:
-        self.url, self.made, self.directory = url, made, directory
+    def __init__(self, url: str, contents: dict[str, Any], directory: Path) -> None:
+        self.url, self.contents, self.directory = url, contents, directory
         self.process: Process | None = None
 
     def running(self) -> Process:
@@ -178,10 +178,10 @@ class Served:
 def served_sqlite(
     sqlite_template: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    template, made = sqlite_template
+    template, contents = sqlite_template
     directory = tmp_path_factory.mktemp("served")
     shutil.copy(template, directory / "sso.db")
-    served = Served(f"sqlite:///{directory / 'sso.db'}", made, directory)
+    served = Served(f"sqlite:///{directory / 'sso.db'}", contents, directory)
     yield served
     if served.process:
         served.process.kill()
@@ -191,9 +191,9 @@ def served_sqlite(
 def served_postgresql(
     postgres_databases: tuple[Databases, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    databases, made = postgres_databases
+    databases, contents = postgres_databases
     name = run_apart(databases.lend())
-    served = Served(databases.url(name), made, tmp_path_factory.mktemp("served"))
+    served = Served(databases.url(name), contents, tmp_path_factory.mktemp("served"))
     yield served
     if served.process:
         served.process.kill()
@@ -208,7 +208,7 @@ on_a_served_database = pytest.mark.parametrize("database_kind", SERVED)
 @pytest.fixture
 def serve(request: pytest.FixtureRequest, database_kind: str) -> tuple[Process, dict[str, Any]]:
     served: Served = request.getfixturevalue(f"served_{database_kind}")
-    return served.running(), served.made
+    return served.running(), served.contents
 
 
 ASKED = {
@@ -291,8 +291,8 @@ async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole
 ) -> None:
     """Some phones refresh and others exchange codes when the server is killed: nothing that was answered is lost,
     nothing is used twice, and what was not answered is whole or undone."""
-    process, made = serve
-    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in range(16)]
+    process, contents = serve
+    phones = [Phone(process.port, contents["secrets"]["lama"]) for _ in range(16)]
     seen = [Acknowledged() for _ in phones]
     refreshing, exchanging = range(8), range(8, 16)
     for number in refreshing:
@@ -316,7 +316,7 @@ async def test_kill_9_in_the_middle_of_exchanges_and_refreshes_leaves_each_whole
     started = time.monotonic()
     process.start()
     record_property("seconds", time.monotonic() - started)
-    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in phones]
+    phones = [Phone(process.port, contents["secrets"]["lama"]) for _ in phones]
     for number in refreshing:
         answer = await phones[number].refresh(seen[number].refresh_token)
         assert "refresh_token" in answer, "the answer was lost, not the family: the grace gives the same successor"
@@ -384,13 +384,13 @@ async def test_a_head_that_never_ends_is_cut_off(serve: tuple[Process, dict[str,
 
 @on_a_served_database
 async def test_a_stop_lets_what_is_under_way_finish_and_signs_nobody_out(serve: tuple[Process, dict[str, Any]]) -> None:
-    process, made = serve
-    phone = Phone(process.port, made["secrets"]["lama"])
+    process, contents = serve
+    phone = Phone(process.port, contents["secrets"]["lama"])
     tokens = await phone.exchange(await phone.code())
     code = await phone.code()
     reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
     body = f"grant_type=authorization_code&code={code}&redirect_uri=https%3A%2F%2Flama.example%2Fcb"
-    credentials = b64encode(f"lama:{made['secrets']['lama']}".encode()).decode()
+    credentials = b64encode(f"lama:{contents['secrets']['lama']}".encode()).decode()
     writer.write(
         f"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
@@ -407,7 +407,7 @@ async def test_a_stop_lets_what_is_under_way_finish_and_signs_nobody_out(serve: 
     await close(writer)
     assert process.process.wait(60) == 0, process.log.read_text()
     # Whoever serves the database next knows them all. That a process starts again is tried above, after a kill.
-    async with next_process(process, made) as city:
+    async with next_process(process, contents) as city:
         cookies = {name: value for name, value in phone.cookies.items() if "browser" not in name}
         async with city.client(cookies=cookies) as http:
             answer = await http.get("/authorize", params=ASKED)
@@ -416,12 +416,12 @@ async def test_a_stop_lets_what_is_under_way_finish_and_signs_nobody_out(serve: 
 
 
 @asynccontextmanager
-async def next_process(process: Process, made: dict[str, Any]) -> AsyncIterator[City]:
+async def next_process(process: Process, contents: dict[str, Any]) -> AsyncIterator[City]:
     """A provider that starts on the database and the data of a process that has stopped."""
     settings = settings_for(process.environment["SSO_DATABASE_URL"], process.directory)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        yield City(app, settings, made["secrets"], made["users"])
+        yield City(app, settings, contents["secrets"], contents["users"])
 
 
 async def test_a_head_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ async def test_whoever_takes_a_user_name_later_inherits_no_invitation(city: City
     await rename(city, "made", "wayan")
     async with city.provider.db.write() as session:  # they sign in by their new names
         names = (await session.execute(select(Identifier).where(Identifier.lookup == "wayan"))).scalars().all()
-        assert [one.user_id for one in names] == [city.users["made"]]
+        assert [identifier.user_id for identifier in names] == [city.users["made"]]
     city.users["wayan.lama"], city.users["wayan"], meant = city.users["wayan"], city.users["made"], city.users["wayan"]
     assert not await joins(city, "wayan")
     assert await joins(city, "wayan.lama")
@@ -107,8 +107,8 @@ async def test_an_invitation_holds_only_while_it_may_still_be_given(city: City, 
     await person(city, "made", "developer")
     await invite(owner, "made@warga.example")
     assert await joins(city, "made")
-    async with await signed_in(city, "made") as made:
-        await invite(made, "wayan")
+    async with await signed_in(city, "made") as browser:
+        await invite(browser, "wayan")
 
     async def set_(table: type, where: object, **values: object) -> None:
         async with city.provider.db.write() as session:
@@ -139,12 +139,12 @@ async def test_who_was_deleted_or_merged_leaves_no_invitation(city: City, owner:
     await invite(owner, "wayan")
     await invite(owner, "made")
     async with city.provider.db.write() as session:
-        found = {name: await session.get(User, city.users[name]) for name in ("wayan", "made", "tetap")}
-        assert found["wayan"]
-        assert found["made"]
-        assert found["tetap"]
-        await delete_user(session, city.provider, found["wayan"], actor=Actor("cli"))
-        await merge_users(session, city.provider, found["tetap"], found["made"], actor=Actor("cli"))
+        users = {name: await session.get(User, city.users[name]) for name in ("wayan", "made", "tetap")}
+        assert users["wayan"]
+        assert users["made"]
+        assert users["tetap"]
+        await delete_user(session, city.provider, users["wayan"], actor=Actor("cli"))
+        await merge_users(session, city.provider, users["tetap"], users["made"], actor=Actor("cli"))
     await person(city, "wayan")
     assert not await joins(city, "wayan")
     assert not await joins(city, "tetap")

@@ -61,9 +61,9 @@ async def test_a_withdrawn_key_opens_nothing_from_that_moment_on(city: City, sta
         signed_with = jwt.get_unverified_header(tokens["access_token"])["kid"]
         async with provider.db.write() as session:
             keys = await list_keys(session)
-            ours = [one for one in keys if one.status == status and one.alg == provider.settings.signing_alg]
+            ours = [key for key in keys if key.status == status and key.alg == provider.settings.signing_alg]
             kid = signed_with if status != "next" else ours[0].kid
-            assert kid in [one.kid for one in ours]
+            assert kid in [key.kid for key in ours]
             assert await withdraw(session, provider.box, kid) == status
         await provider.refresh()
         published = (await http.get("/jwks")).json()["keys"]
@@ -75,8 +75,8 @@ async def test_a_withdrawn_key_opens_nothing_from_that_moment_on(city: City, sta
         assert (await party.userinfo(again["access_token"])).status_code == 200
         assert (await party.refresh(tokens["refresh_token"])).status == 200
         async with provider.db.read() as session:
-            kept = [(one.alg, one.status) for one in await list_keys(session) if one.status != "retired"]
-        assert len(kept) == len(set(kept)) == 10
+            remaining = [(key.alg, key.status) for key in await list_keys(session) if key.status != "retired"]
+        assert len(remaining) == len(set(remaining)) == 10
 
 
 async def test_a_token_of_a_person_does_not_look_after_a_stream(city: City) -> None:

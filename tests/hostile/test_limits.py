@@ -71,7 +71,7 @@ async def all_at_once(work: Sequence[Awaitable[httpx.Response]]) -> list[httpx.R
 
 
 def looked_at(answers: Sequence[httpx.Response]) -> int:
-    return sum(one.status_code != 429 for one in answers)
+    return sum(answer.status_code != 429 for answer in answers)
 
 
 def is_refusal(answer: httpx.Response) -> bool:
@@ -97,9 +97,9 @@ class Attack:
         self.browsers: list[Browser] = []
 
     def browser(self, address: str = "") -> Browser:
-        made = self.city.browser(address=address or next(self.networks))
-        self.browsers.append(made)
-        return made
+        browser = self.city.browser(address=address or next(self.networks))
+        self.browsers.append(browser)
+        return browser
 
     async def step(self, method: str) -> tuple[Browser, httpx.Response]:
         """Begin a new second step in a new browser at a new network."""
@@ -125,7 +125,7 @@ async def guess_password(attack: Attack) -> Result:
     names = ("siti", "siti@warga.example", "0812 3456 7890", "SITI@WARGA.example")
     forms = [{"username": names[number % 4], "password": f"wrong {number}"} for number in range(16)]
     answers, maximum = await attack.at("/login", forms, BUDGETS[Purpose.PASSWORD].window)
-    return [one for one in answers if one.status_code != 503], maximum
+    return [answer for answer in answers if answer.status_code != 503], maximum
 
 
 async def guess_present_password(attack: Attack) -> Result:
@@ -164,7 +164,7 @@ async def guess_message_code(attack: Attack) -> Result:
         browser = attack.browser()
         begun.append((browser, await browser.sign_in(attack.city.relying_party("warga"), username="lengkap")))
     forms = [(browser, {**form_at(page, STEP), "m": "email", "code": "000000"}) for browser, page in begun]
-    return await all_at_once([one.http.post(STEP, data=form) for one, form in forms for _ in range(3)]), 5
+    return await all_at_once([browser.http.post(STEP, data=form) for browser, form in forms for _ in range(3)]), 5
 
 
 async def guess_step_passkey(attack: Attack) -> Result:
@@ -213,8 +213,10 @@ async def guess_recovery_message(attack: Attack) -> Result:
 async def guess_user_code(attack: Attack) -> Result:
     browser = attack.browser()
     form = form_at(await browser.open("/device"), "/device")
-    tries = [browser.http.post("/device", data={**form, "user_code": f"BCDF-GHJ{one}"}) for one in "BCDFGHJKLM" * 3]
-    looks = [browser.http.get(f"/device?user_code=BCDF-GHK{one}") for one in "BCDFGHJKLM"]
+    tries = [
+        browser.http.post("/device", data={**form, "user_code": f"BCDF-GHJ{letter}"}) for letter in "BCDFGHJKLM" * 3
+    ]
+    looks = [browser.http.get(f"/device?user_code=BCDF-GHK{letter}") for letter in "BCDFGHJKLM"]
     return await all_at_once([*tries, *looks]), attack.city.settings.device_code_failures_per_ip_address
 
 
@@ -238,8 +240,8 @@ async def guess_client_secret(attack: Attack) -> Result:
         assert right.status_code != 429
         more = [http.post("/par", data={"client_id": "api", "client_secret": f"w{n}"}) for n in range(10)]
         answers += await all_at_once(more)
-    refused = [one for one in answers if one.status_code == 429]
-    assert all(one.json()["error"] == "temporarily_unavailable" for one in refused)
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert all(answer.json()["error"] == "temporarily_unavailable" for answer in refused)
     return answers, PER_ADDRESS
 
 
@@ -247,8 +249,10 @@ async def guess_registration_token(attack: Attack) -> Result:
     async with attack.city.client(next(attack.networks)) as http:
         headers = [{"Authorization": f"Bearer {n}"} for n in range(18)]
         methods = itertools.cycle(("GET", "PUT", "DELETE"))
-        tries = [http.request(next(methods), "/register/warga", headers=one, json={}) for one in headers]
-        new = [http.post("/register", headers=one, json={"redirect_uris": ["https://a.example/"]}) for one in headers]
+        tries = [http.request(next(methods), "/register/warga", headers=header, json={}) for header in headers]
+        new = [
+            http.post("/register", headers=header, json={"redirect_uris": ["https://a.example/"]}) for header in headers
+        ]
         return await all_at_once([*tries, *new]), PER_ADDRESS
 
 
@@ -283,9 +287,9 @@ async def test_every_purpose_is_refused_after_its_limit_also_in_parallel(city: C
         wrong: dict[str, Any] = {}
         for purpose, guess in GUESSES.items():
             answers, maximum = await guess(attack)
-            refused = [one for one in answers if one.status_code == 429]
+            refused = [answer for answer in answers if answer.status_code == 429]
             if looked_at(answers) != maximum or not refused or not all(map(is_refusal, refused)):
-                wrong[purpose] = (maximum, dict(Counter(one.status_code for one in answers)))
+                wrong[purpose] = (maximum, dict(Counter(answer.status_code for answer in answers)))
         for browser in attack.browsers:
             await browser.http.aclose()
     assert not wrong, "more or fewer were looked at than may be, or they were not refused"
@@ -331,8 +335,8 @@ async def test_fifty_passwords_at_once_are_ten_hashes(
         await browser.http.aclose()
     await counts.close()
     assert hashed == 10
-    assert Counter(one.status_code for one in answers) == {400: 10, 429: 40}
-    assert all(is_refusal(one) for one in answers if one.status_code == 429)
+    assert Counter(answer.status_code for answer in answers) == {400: 10, 429: 40}
+    assert all(is_refusal(answer) for answer in answers if answer.status_code == 429)
 
 
 async def test_wrong_codes_of_months_end_in_a_stop_that_the_owner_ends(
@@ -374,7 +378,7 @@ async def test_what_a_stranger_causes_uses_up_nobodys_codes(city: City) -> None:
         for _ in range(8):
             await begin(city, stranger, "/signup", {"contact": "siti@warga.example", "agree": "1"})
             await begin(city, stranger, "/recover", {"username": "siti"})
-    assert Counter(one["about"] for one in await sent(city)) == {"already_here": 5, "code_recover": 5}
+    assert Counter(message["about"] for message in await sent(city)) == {"already_here": 5, "code_recover": 5}
     async with city.browser(address="203.0.113.99") as owner:
         page = await begin(city, owner, "/recover", {"username": "siti@warga.example"})
         page = await post(owner, "/recover", {"code": await last_code(city)}, page)
@@ -416,8 +420,8 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
         limit._maximum = 5
     async with city.client() as http:
         answers = await all_at_once([http.get(warga.url()) for _ in range(20)])
-        assert Counter(one.status_code for one in answers) == {200: 5, 429: 15}
-        assert all(is_refusal(one) and "menit" in one.text for one in answers if one.status_code == 429)
+        assert Counter(answer.status_code for answer in answers) == {200: 5, 429: 15}
+        assert all(is_refusal(answer) and "menit" in answer.text for answer in answers if answer.status_code == 429)
         english = await http.get(warga.url(), headers={"Accept-Language": "en"})
         assert "Too many requests" in english.text
         assert await count(Interaction) == 0, "nothing is stored"
@@ -425,13 +429,13 @@ async def test_rows_that_anybody_can_cause_are_limited(city: City) -> None:
         pushes = [party.post("/par", party.parameters()) for _ in range(12)]
         answers = await all_at_once(pushes)
         assert looked_at(answers) == 5
-        assert all(one.json()["error"] == "temporarily_unavailable" for one in answers if is_refusal(one))
+        assert all(answer.json()["error"] == "temporarily_unavailable" for answer in answers if is_refusal(answer))
     async with city.browser(address="198.51.100.1") as other:
         assert await other.code(warga)
         limits.waiting_requests._maximum = 100
         long = warga.url(state=secrets.token_urlsafe(5000), prompt="login")
         answers = await all_at_once([other.http.get(long) for _ in range(20)])
-        assert Counter(one.status_code for one in answers) == {200: 5, 429: 15}
+        assert Counter(answer.status_code for answer in answers) == {200: 5, 429: 15}
         assert await count(Interaction) == 5, "too long for a URL"
     async with city.browser() as own:
         await sign_in(city, own, "siti")
@@ -446,8 +450,8 @@ async def test_device_codes_are_limited_for_their_source(city: City) -> None:
     party = await device(city)
     city.site.limits.new_device_codes._maximum = 3
     answers = await all_at_once([party.post("/device_authorization", {"scope": "openid"}) for _ in range(10)])
-    assert Counter(one.status_code for one in answers) == {200: 3, 429: 7}
-    assert all(is_refusal(one) and one.json()["error"] == "temporarily_unavailable" for one in answers[3:])
+    assert Counter(answer.status_code for answer in answers) == {200: 3, 429: 7}
+    assert all(is_refusal(answer) and answer.json()["error"] == "temporarily_unavailable" for answer in answers[3:])
 
 
 async def test_one_source_cannot_fill_the_queue_of_passwords(city: City) -> None:
@@ -455,7 +459,7 @@ async def test_one_source_cannot_fill_the_queue_of_passwords(city: City) -> None
     held = [asyncio.create_task(passwords._run(go.wait, "a")) for _ in range(200)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    refused = [one for one in held if one.done() and isinstance(one.exception(), Busy)]
+    refused = [task for task in held if task.done() and isinstance(task.exception(), Busy)]
     assert len(held) - len(refused) == passwords.queue.share <= (passwords.queue._room + 3) // 4
     async with city.browser(address="198.51.100.1") as other:
         page = await other.open(city.relying_party("warga").url())
@@ -480,7 +484,7 @@ async def test_whoever_holds_least_gets_in_when_every_place_is_taken() -> None:
     assert not late.done()
     go.set()
     results = await asyncio.gather(*tasks, late, return_exceptions=True)
-    assert sum(isinstance(one, Busy) for one in results) == 1
+    assert sum(isinstance(result, Busy) for result in results) == 1
     assert results[-1] is None
     assert entered[:3] == ["s0", "s0", "s1"] or entered[:3] == ["s0", "s1", "s2"]
     assert queue._free == 1
@@ -488,11 +492,11 @@ async def test_whoever_holds_least_gets_in_when_every_place_is_taken() -> None:
 
 
 async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
-    asked = 0
+    connections = 0
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal connections
+        connections += 1
         await reader.read()
         writer.close()
 
@@ -504,7 +508,7 @@ async def test_a_redis_that_hangs_delays_nobody(city: City) -> None:
         for _ in range(10):
             assert (await browser.submit(page, username="siti", password="x")).status_code == 400
         assert is_refusal(await browser.submit(page, username="siti", password="x"))
-    assert asked == 1, "it is asked once, for half a second, and then left alone"
+    assert connections == 1, "it is asked once, for half a second, and then left alone"
     assert counts.breaker.is_open
     await counts.close()
     server.close()
@@ -517,12 +521,12 @@ def test_no_subject_holds_text_of_others() -> None:
         values = {"what": evil, "device": evil, "place": "p", "code": "123456", "token": "t", "percent": "80"}
         values |= dict.fromkeys(("ready", "until"), clock.now().isoformat())
         for locale in ("id", "en"):
-            made = compose(settings, notice, "a@b.example", clock.now(), locale=locale, values=values)
-            assert "jahat" not in made.subject
-            assert "\n" not in made.subject
+            message = compose(settings, notice, "a@b.example", clock.now(), locale=locale, values=values)
+            assert "jahat" not in message.subject
+            assert "\n" not in message.subject
             if notice not in CONTACT_NOTICES:  # an address, which is masked before
-                assert "jahat.example" not in made.text + made.html
-                assert "https://jahat" not in made.text + made.html
+                assert "jahat.example" not in message.text + message.html
+                assert "https://jahat" not in message.text + message.html
 
 
 VERIFYING = {
@@ -576,7 +580,9 @@ class CallGraph:
     def routes(self) -> list[tuple[str, str]]:
         """Return the functions that answer a request."""
         return [
-            key for key, node in self.functions.items() if any("router" in ast.dump(one) for one in node.decorator_list)
+            key
+            for key, node in self.functions.items()
+            if any("router" in ast.dump(decorator) for decorator in node.decorator_list)
         ]
 
     def called(self, route: tuple[str, str]) -> tuple[set[str], set[tuple[str, str]]]:
@@ -608,7 +614,7 @@ def test_every_route_that_verifies_a_secret_takes_a_place_first() -> None:
 
 
 def test_every_path_that_hashes_names_its_source() -> None:
-    found = 0
+    calls = 0
     for path in SOURCES.rglob("*.py"):
         text = path.read_text()
         for node in nodes_of(path) if "passwords" in text else ():
@@ -618,9 +624,9 @@ def test_every_path_that_hashes_names_its_source() -> None:
             if getattr(owner, "attr", getattr(owner, "id", "")) != "passwords":
                 continue
             if node.func.attr in ("hash", "verify", "judge", "strength"):
-                found += 1
-                assert any(one.arg == "source" for one in node.keywords), f"{path.name}:{node.lineno}"
-    assert found >= 8
+                calls += 1
+                assert any(keyword.arg == "source" for keyword in node.keywords), f"{path.name}:{node.lineno}"
+    assert calls >= 8
 
 
 async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver(city: City) -> None:
@@ -637,8 +643,8 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
         return await dimas.http.post(path, data={**form_at(page, path), **fields, "who": who})
 
     answers = await all_at_once([invite("korban@warga.example") for _ in range(10)])
-    assert Counter(one.status_code for one in answers) == {303: 3, 429: 7}
-    assert all(is_refusal(one) and "jam" in one.text for one in answers if one.status_code == 429)
+    assert Counter(answer.status_code for answer in answers) == {303: 3, 429: 7}
+    assert all(is_refusal(answer) and "jam" in answer.text for answer in answers if answer.status_code == 429)
     city.site.limits.invited._maximum = 10
     await invite("wayan@warga.example")
     page = await wayan.open("/developer")
@@ -656,11 +662,11 @@ async def test_invitations_are_limited_for_who_invites_the_team_and_the_receiver
     form = (await dimas.open("/developer/apps/antrean/team"), form[1])
     answers = await all_at_once([invite(f"orang{number}@warga.example") for number in range(31)])
     maximum = city.settings.invitations_per_user
-    assert Counter(one.status_code for one in answers) == {303: maximum - 8, 429: 31 - (maximum - 8)}
-    mails = [one for one in await sent(city) if one["about"] == "team_invitation"]
+    assert Counter(answer.status_code for answer in answers) == {303: maximum - 8, 429: 31 - (maximum - 8)}
+    mails = [mail for mail in await sent(city) if mail["about"] == "team_invitation"]
     assert len(mails) == maximum - 3
-    made = compose(city.settings, "team_invitation", "a@b.example", clock.now(), values=mails[0]["values"])
-    assert "jahat" not in made.subject
-    assert "jahat.example" not in made.text
+    message = compose(city.settings, "team_invitation", "a@b.example", clock.now(), values=mails[0]["values"])
+    assert "jahat" not in message.subject
+    assert "jahat.example" not in message.text
     await dimas.http.aclose()
     await wayan.http.aclose()

@@ -88,7 +88,7 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
         assert (await browser.open("/account")).status_code == 200
         waiting = form_of(await browser.open(city.relying_party("mitra").url())).fields["i"]
         await lock(city, "budi")
-        checked, failed, shown = 0, [], Counter[str]()
+        checked, failed, counts = 0, [], Counter[str]()
         for route in PAGES:
             if route.path in PROTOCOL | HELP | FOR_EVERYBODY | BEFORE_A_SESSION or route.path.startswith(
                 ("/ssf/", "/check/")
@@ -104,10 +104,10 @@ async def test_a_session_of_a_locked_account_gets_the_lock_page_everywhere(city:
                 answer = await browser.http.request(method, path, **sent)
                 if answer.status_code != 403 or text not in answer.text or "/recover" not in answer.text:
                     failed.append(f"{method} {route.path} {language}: {answer.status_code}")
-                checked, shown[method + language] = checked + 1, shown[method + language] + 1
+                checked, counts[method + language] = checked + 1, counts[method + language] + 1
         assert not failed, sorted(set(failed))
         assert checked > 80
-        assert min(shown[method + language] for method in ("GET", "POST") for language, _ in LANGUAGES) > 20
+        assert min(counts[method + language] for method in ("GET", "POST") for language, _ in LANGUAGES) > 20
         silent = await browser.http.get(party.url(prompt="none"))
         assert query_of(silent.headers["location"])["error"] == "login_required"
         for path in ("/recover", "/logout", "/terms"):

@@ -42,21 +42,27 @@ async def test_a_request_object_has_the_rules_of_a_query(city: City) -> None:
     async with city.client() as http:
         keys = {"jwks": known.meta.jwks, "request_object_signing_alg": "ES256"}
         document = {"client_name": "Aplikasi", "redirect_uris": ["https://baru.example/cb"], **keys}
-        made = (await http.post("/register", json=document)).json()["client_id"]
-        asked = {"client_id": made, "response_type": "code", "scope": "openid"}
-        asked |= {"redirect_uri": "https://baru.example/cb"}
-        inside = {**asked, "aud": ISSUER, "iss": made, "code_challenge": "x" * 43, "code_challenge_method": "S256"}
+        client_id = (await http.post("/register", json=document)).json()["client_id"]
+        parameters = {"client_id": client_id, "response_type": "code", "scope": "openid"}
+        parameters |= {"redirect_uri": "https://baru.example/cb"}
+        inside = {
+            **parameters,
+            "aud": ISSUER,
+            "iss": client_id,
+            "code_challenge": "x" * 43,
+            "code_challenge_method": "S256",
+        }
         for name, value in (("login_hint", "siti\u200b"), ("state", "a\r\nb"), ("nonce", "a\u2060b")):
             signed = jwt.encode({**inside, name: value}, KEY_OF_KUNCI, "ES256", {"kid": "1"})
-            answer = await http.get("/authorize", params={**asked, "request": signed})
+            answer = await http.get("/authorize", params={**parameters, "request": signed})
             assert query_of(answer.headers.get("location", "")).get("error") == "invalid_request_object", name
 
 
 def test_what_a_browser_says_of_itself_is_no_message() -> None:
     """It stands in the mail about a new device, which goes to the owner of the account."""
     for model in ("Buka http://evil.example", "Buka evil.example", "A\x85B\x9b", "W" * 300, "<b>x</b>"):
-        found = device_of(f"Mozilla/5.0 (Linux; Android 14; {model} Build/X) AppleWebKit/537.36 Chrome/131.0")
-        assert found.text == "Chrome 131, Android 14", model
+        device = device_of(f"Mozilla/5.0 (Linux; Android 14; {model} Build/X) AppleWebKit/537.36 Chrome/131.0")
+        assert device.text == "Chrome 131, Android 14", model
     assert device_of("Mozilla/5.0 (Linux; Android 14; SM-A057F) Chrome/131.0").text.endswith("Samsung SM-A057F")
     assert len(device_of("Mozilla/5.0 (X11) Chrome/" + "9" * 300).text) < 60
 

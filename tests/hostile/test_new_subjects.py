@@ -32,12 +32,12 @@ def overrides() -> dict[str, Any]:
     return {"client_registration": "open", "relying_party_check": "offered"}
 
 
-def metadata(**said: Any) -> dict[str, Any]:
-    return {"type": "web", "client_name": "Ketiga", "redirect_uris": [OLD], **said}
+def metadata(**values: Any) -> dict[str, Any]:
+    return {"type": "web", "client_name": "Ketiga", "redirect_uris": [OLD], **values}
 
 
-def made(**said: Any) -> ClientMetadata:
-    return ClientMetadata.model_validate(metadata(**said))
+def client_metadata(**values: Any) -> ClientMetadata:
+    return ClientMetadata.model_validate(metadata(**values))
 
 
 BOTH = [OLD, NEW]
@@ -61,7 +61,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("before", "after", "changes"), CHANGES)
 def test_what_changes_every_sub(before: dict[str, Any], after: dict[str, Any], changes: bool) -> None:
-    old, new = made(**before), made(**after)
+    old, new = client_metadata(**before), client_metadata(**after)
     assert (subject_change("ketiga", old, new) is not None) == changes
     assert (subject_basis(old) != subject_basis(new)) == changes
 
@@ -98,8 +98,8 @@ async def test_the_api_refuses_and_keeps_every_sub(city: City) -> None:
     for changed in (metadata(redirect_uris=[NEW]), metadata(first_party=True), metadata(subject_type="public")):
         answer = await put(api, changed)
         assert answer.status_code == 409, answer.text
-        for said in ("every sub changes", "2 users", "sector_identifier_uri", "kept_sector: lama.example"):
-            assert said in answer.text, answer.text
+        for part in ("every sub changes", "2 users", "sector_identifier_uri", "kept_sector: lama.example"):
+            assert part in answer.text, answer.text
         assert (await put(api, changed, accept_new_subjects="lain")).status_code == 409
     # Several hosts without a sector_identifier_uri are an error of their own (Core section 8.1).
     assert (await put(api, metadata(redirect_uris=BOTH))).status_code == 422
@@ -119,8 +119,8 @@ async def test_the_api_refuses_and_keeps_every_sub(city: City) -> None:
     assert city.provider.subject(client, city.users["siti"]) != sub
     async with city.provider.db.read() as session:
         mine = select(AuditEvent.data).where(AuditEvent.type == "client.subjects_changed").order_by(AuditEvent.id)
-        found = (await session.execute(mine)).scalars().all()
-    assert found[-1] == {"before": "lama.example", "after": "baru.example", "users": 2}
+        events = (await session.execute(mine)).scalars().all()
+    assert events[-1] == {"before": "lama.example", "after": "baru.example", "users": 2}
 
 
 async def test_an_application_that_manages_itself_is_asked_too(city: City) -> None:
@@ -143,9 +143,9 @@ async def test_an_application_that_manages_itself_is_asked_too(city: City) -> No
         assert wrong.status_code == 400
         assert "sector_identifier_uri on the host lama.example" in text
         # A redirect URI on a host proves nothing, so the sector of that host cannot be taken along.
-        kept = await http.put(uri, json={**changed, "kept_sector": "lama.example"}, headers=headers)
-        assert kept.status_code == 400, kept.text
-        assert "sector_identifier_uri" in kept.json()["error_description"]
+        answer = await http.put(uri, json={**changed, "kept_sector": "lama.example"}, headers=headers)
+        assert answer.status_code == 400, answer.text
+        assert "sector_identifier_uri" in answer.json()["error_description"]
         accepted = {**changed, "accept_new_subjects": client_id}
         assert (await http.put(uri, json=accepted, headers=headers)).status_code == 200
 
@@ -157,11 +157,11 @@ async def test_nobody_takes_the_sector_of_another_application_along(city: City) 
     theirs = city.provider.subject(victim, city.users["siti"])
     there, here = "https://mitra.example/lain", "https://penyerang.example/cb"
     async with city.client() as http:
-        made = (await http.post("/register", json={"redirect_uris": [there]})).json()
-        headers = {"authorization": f"Bearer {made['registration_access_token']}"}
+        registered = (await http.post("/register", json={"redirect_uris": [there]})).json()
+        headers = {"authorization": f"Bearer {registered['registration_access_token']}"}
         for uri in (there, here):
-            sent = {"client_id": made["client_id"], "redirect_uris": [uri], "kept_sector": "mitra.example"}
-            answer = await http.put(made["registration_client_uri"], json=sent, headers=headers)
+            sent = {"client_id": registered["client_id"], "redirect_uris": [uri], "kept_sector": "mitra.example"}
+            answer = await http.put(registered["registration_client_uri"], json=sent, headers=headers)
             assert answer.status_code == 400, answer.text
     api = await register(city)
     assert (await put(api, metadata(redirect_uris=[there]))).status_code == 200
@@ -182,8 +182,8 @@ async def test_a_team_and_administrators_are_asked(city: City) -> None:
     }  # fmt: skip
     sandbox = {"redirect_uris": ["http://localhost:3000/cb"]}
     team, admin = await person_with(city, "developer", name="budi"), await person_with(city, "admin", name="ratna")
-    wanted = {"application_id": "ketiga", "kind": "web", "document": document, "sandbox": sandbox}
-    assert (await team("POST", "/applications", json=wanted)).status_code == 201
+    application = {"application_id": "ketiga", "kind": "web", "document": document, "sandbox": sandbox}
+    assert (await team("POST", "/applications", json=application)).status_code == 201
     acts, review = "/applications/ketiga/acts", "/applications/ketiga/review"
 
     async def revision() -> int:
@@ -206,8 +206,8 @@ async def test_a_team_and_administrators_are_asked(city: City) -> None:
         page = await post(budi, page, choice="submit", accept_new_subjects="ketiga")
         assert page.status_code == 303 or page.status_code == 200, page.text[:300]
     assert (await team.get("/applications/ketiga"))["state"] == "submitted"
-    said = "; ".join(one.text for one in await examine(city.settings) if one.about == "subjects")
-    assert "not yet approved: ketiga: every sub changes from the sector lama.example" in said, said
+    report = "; ".join(finding.text for finding in await examine(city.settings) if finding.about == "subjects")
+    assert "not yet approved: ketiga: every sub changes from the sector lama.example" in report, report
     refused = await admin("POST", review, json={"decision": "approve", "revision": await revision()})
     assert refused.status_code == 409
     assert "2 users" in refused.text
@@ -238,9 +238,9 @@ async def test_a_team_and_administrators_are_asked(city: City) -> None:
 def test_a_catalogue_is_refused_until_it_keeps_the_sector(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "kota.yaml"
 
-    def write(**said: Any) -> str:
+    def write(**values: Any) -> str:
         file.write_text(
-            json.dumps({"catalogue": "mitra", "applications": [{"client_id": "ketiga", **metadata(**said)}]})
+            json.dumps({"catalogue": "mitra", "applications": [{"client_id": "ketiga", **metadata(**values)}]})
         )
         return str(file)
 
@@ -255,11 +255,11 @@ def test_a_catalogue_is_refused_until_it_keeps_the_sector(cli: Cli, tmp_path: Pa
     use(cli)
     for dry in ((), ("--dry-run",)):
         refused = cli("clients", "apply", write(redirect_uris=[NEW]), *dry)
-        said = refused.out + refused.err
+        output = refused.out + refused.err
         assert refused.code == (0 if dry else 1)
-        assert "every sub changes from the sector lama.example to the sector baru.example: 1 user" in said
-        assert "kept_sector: lama.example" in said
-        assert "--accept-new-subjects ketiga" in said
+        assert "every sub changes from the sector lama.example to the sector baru.example: 1 user" in output
+        assert "kept_sector: lama.example" in output
+        assert "--accept-new-subjects ketiga" in output
     assert "every sub" not in cli("clients", "apply", write(redirect_uris=[NEW], kept_sector="lama.example")).out
     assert "keep a sector: ketiga (lama.example)" in cli("doctor").out
     assert "public" in cli("clients", "apply", write(first_party=True), "--accept-new-subjects", "lain").err
@@ -297,8 +297,8 @@ def use(cli: Cli) -> None:
 def test_a_plan_shows_what_holds_and_warns_of_misspelt_scopes(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "kota.yaml"
 
-    def apply(**said: Any) -> Any:
-        entry = {"client_id": "ketiga", **metadata(**said)}
+    def apply(**values: Any) -> Any:
+        entry = {"client_id": "ketiga", **metadata(**values)}
         file.write_text(json.dumps({"catalogue": "mitra", "applications": [entry]}))
         return cli("clients", "apply", str(file), "--json").json
 

@@ -42,9 +42,9 @@ def own_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
         node = waiting.pop()
         yield node
         waiting += [
-            one
-            for one in ast.iter_child_nodes(node)
-            if not isinstance(one, (ast.AsyncFunctionDef, ast.FunctionDef, ast.Lambda))
+            child
+            for child in ast.iter_child_nodes(node)
+            if not isinstance(child, (ast.AsyncFunctionDef, ast.FunctionDef, ast.Lambda))
         ]
 
 
@@ -56,7 +56,7 @@ def fetches(node: ast.AST, known: set[str]) -> bool:
         return called.attr in known or (called.attr in SENDERS and is_sender(called.value))
     if isinstance(called, ast.Name) and called.id in known:
         return True
-    return any(is_passed_on(one, known) for one in node.value.args)
+    return any(is_passed_on(argument, known) for argument in node.value.args)
 
 
 def is_sender(owner: ast.expr) -> bool:
@@ -70,14 +70,14 @@ def is_passed_on(argument: ast.expr, known: set[str]) -> bool:
     return isinstance(argument, ast.Name) and argument.id in known
 
 
-def fetching_names(found: list[tuple[str, ast.AsyncFunctionDef]]) -> set[str]:
+def fetching_names(definitions: list[tuple[str, ast.AsyncFunctionDef]]) -> set[str]:
     """Return the names of functions that fetch, directly or through others. A name that several functions have tells
     nothing about which one is called."""
-    counts = Counter(one.name for _, one in found)
+    counts = Counter(function.name for _, function in definitions)
     awaits = {
-        one.name: [node for node in own_nodes(one.body) if isinstance(node, ast.Await)]
-        for _, one in found
-        if counts[one.name] == 1
+        function.name: [node for node in own_nodes(function.body) if isinstance(node, ast.Await)]
+        for _, function in definitions
+        if counts[function.name] == 1
     }
     known: set[str] = set()
     while True:
@@ -94,14 +94,14 @@ def holds_connection(node: ast.AST) -> TypeGuard[ast.AsyncWith]:
 
 
 def test_no_code_fetches_inside_a_transaction() -> None:
-    found = list(functions())
-    known = fetching_names(found)
+    definitions = list(functions())
+    known = fetching_names(definitions)
     assert {"check_sector", "check_sector_of", "read_request"} <= known, "the test finds what fetches"
     wrong = []
-    for place, one in found:
-        takes_session = any(arg.arg == "session" for arg in (*one.args.args, *one.args.kwonlyargs))
-        blocks = [one.body] if takes_session else []
-        blocks += [node.body for node in own_nodes(one.body) if holds_connection(node)]
+    for place, function in definitions:
+        takes_session = any(arg.arg == "session" for arg in (*function.args.args, *function.args.kwonlyargs))
+        blocks = [function.body] if takes_session else []
+        blocks += [node.body for node in own_nodes(function.body) if holds_connection(node)]
         wrong += [
             f"{place}: {ast.unparse(node)[:80]}" for body in blocks for node in own_nodes(body) if fetches(node, known)
         ]
@@ -124,8 +124,8 @@ async def test_changing_a_client_waits_for_its_sector_outside_the_transaction(ci
     metadata = {
         "type": "web", "client_name": "Apl", "redirect_uris": ["https://apl.example/cb"], "sector_identifier_uri": uri,
     }  # fmt: skip
-    made = await api("POST", "/clients", json={"client_id": "apl", "metadata": metadata})
-    assert made.status_code == 201, made.text
+    created = await api("POST", "/clients", json={"client_id": "apl", "metadata": metadata})
+    assert created.status_code == 201, created.text
     tag = await api.etag("/clients/apl")
     changed = {"metadata": {**metadata, "client_name": "Apl Dua"}}
     answer = await api("PUT", "/clients/apl", json=changed, headers={"If-Match": tag})

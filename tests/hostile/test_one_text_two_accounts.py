@@ -81,7 +81,7 @@ async def test_the_password_says_which_account_is_meant(city: City, monkeypatch:
         (E164, OTHER_PASSWORD): b, (E164, PASSWORD): "", ("0812 8888 7777", PASSWORD): "", (DIGITS, "x"): "",
         (NIK, PASSWORD): c, (NIK, OTHER_PASSWORD): b, (f"{NIK[:6]} {NIK[6:12]} {NIK[12:]}", OTHER_PASSWORD): b,
     }  # fmt: skip
-    assert {one: await who(city, *one) for one in expected} == expected
+    assert {credentials: await who(city, *credentials) for credentials in expected} == expected
     # What a wrong password costs, and what the page says, depends on what was typed alone.
     costs: dict[str, tuple[int, str]] = {}
     several = (DIGITS, "081299990000", "081234567890", NIK, "3671014104900009")
@@ -110,20 +110,20 @@ async def test_the_password_says_which_account_is_meant(city: City, monkeypatch:
 
 async def guess(city: City, typed: str, times: int, address: str = "203.0.113.7") -> list[int]:
     """Type wrong passwords, and return how each was answered."""
-    found = []
+    statuses = []
     async with city.client(address=address) as http:
         browser = Browser(city, http)
         for _ in range(times):
             fields = {**own_form(city, browser, "login", session=""), "username": typed, "password": "wrong"}
-            found.append((await http.post("/login", data=fields)).status_code)
-    return found
+            statuses.append((await http.post("/login", data=fields)).status_code)
+    return statuses
 
 
 async def test_attempts_count_at_every_account_and_shut_out_nobody_else(city: City) -> None:
     a, b = await two(city)
     async with city.provider.db.read() as session:
         before = {user.id: user for user in await find_all(session, DIGITS)}
-    assert [str(one) for one in before] == [a, b]
+    assert [str(user_id) for user_id in before] == [a, b]
     # Guesses at A by another identifier leave B alone, also where the text means both.
     assert await guess(city, "a@warga.example", 8) == [400] * 7 + [429]
     assert await who(city, DIGITS, OTHER_PASSWORD) == b
@@ -143,7 +143,7 @@ async def test_a_recovery_goes_to_who_holds_the_telephone(city: City) -> None:
     _, b = await two(city)
     async with city.browser() as browser:
         page = await post(browser, "/recover", {"username": DIGITS}, await browser.open("/recover"))
-        assert [(one["kind"], one["to"]) for one in await sent(city)] == [("phone", E164)]
+        assert [(message["kind"], message["to"]) for message in await sent(city)] == [("phone", E164)]
         page = await post(browser, "/recover", {"code": await last_code(city)}, page)
         await post(browser, "/recover", {"password": NEW_PASSWORD}, page)
     assert (await who(city, E164, NEW_PASSWORD), await who(city, DIGITS, PASSWORD) == b) == (b, False)
@@ -153,18 +153,18 @@ async def test_whoever_acts_on_a_text_that_means_two_people_names_the_id(city: C
     a, b = await two(city)
     pair = KeyPair("ES256")
     party = await trusting(city, {"jwks": key_set(pair)})
-    asked = {
+    statuses = {
         typed: (await party.token(grant_type=GRANT, assertion=assertion(pair, sub=typed), scope="jadwal:baca")).status
         for typed in (DIGITS, E164, "a@warga.example")
     }
-    assert asked == {DIGITS: 400, E164: 200, "a@warga.example": 200}
+    assert statuses == {DIGITS: 400, E164: 200, "a@warga.example": 200}
     api = await person_with(city, "admin", name="ratna")
-    assert [one["id"] for one in await api.pages("/users", identifier=DIGITS)] == [a, b]
-    assert [one["id"] for one in await api.pages("/users", identifier=E164)] == [b]
+    assert [user["id"] for user in await api.pages("/users", identifier=DIGITS)] == [a, b]
+    assert [user["id"] for user in await api.pages("/users", identifier=E164)] == [b]
     async with city.browser() as browser:
         await sign_in(city, browser, "ratna")
-        shown = (await browser.open(f"/admin/people?q={DIGITS}")).text
-        assert (a in shown, b in shown) == (True, True)
+        html = (await browser.open(f"/admin/people?q={DIGITS}")).text
+        assert (a in html, b in html) == (True, True)
     async with city.provider.db.read() as session:
         with pytest.raises(UserError, match=f"several users.*{a}, {b}"):
             await find(session, DIGITS)
@@ -187,22 +187,26 @@ async def test_nobody_chooses_a_user_name_that_can_be_somebody_elses_identifier(
         answer = await post(browser, "/account/contacts", {"choice": "username", "username": "siti-2"}, page)
         assert answer.status_code == 200
     async with city.provider.db.read() as session:
-        names = [one.value for one in await store.identifiers_of(session, city.users["siti"]) if one.kind == "username"]
+        names = [
+            identifier.value
+            for identifier in await store.identifiers_of(session, city.users["siti"])
+            if identifier.kind == "username"
+        ]
     assert names == ["siti-2"]
 
 
 async def test_user_names_of_digits_are_user_names_everywhere(city: City) -> None:
     api = await person_with(city, "admin", name="ratna")
-    made: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for name in ("10293", "0012345678", "1301194001", "4136753654200003", NIP, DIGITS, "3671014104900002"):
         answer: httpx.Response = await api(
             "POST", "/users", json={"username": name, "name": "Pegawai", "email": f"u{name}@warga.example"}
         )
         assert answer.status_code == 201, (name, answer.text)
-        made[name] = answer.json()["id"]
-        (shown,) = await api.pages("/users", identifier=name)
-        assert (shown["id"], shown["identifiers"][0]["kind"]) == (made[name], "username")
-    (shown,) = await api.pages("/users", identifier="19850101 201001 1 001")
-    assert shown["id"] == made[NIP]
+        ids[name] = answer.json()["id"]
+        (user,) = await api.pages("/users", identifier=name)
+        assert (user["id"], user["identifiers"][0]["kind"]) == (ids[name], "username")
+    (user,) = await api.pages("/users", identifier="19850101 201001 1 001")
+    assert user["id"] == ids[NIP]
     for wrong in ("1.98501E+17", "198501012010011001.0", "a@warga.example", "a b c"):
         assert (await api("POST", "/users", json={"username": wrong, "name": "X"})).status_code == 422, wrong

@@ -57,7 +57,7 @@ def neutral(text: str, host: str) -> str:
 
 @pytest.mark.usefixtures("_names")
 async def test_every_place_says_the_same_of_every_address_that_does_not_answer(city: City) -> None:
-    said: dict[str, set[str]] = {}
+    messages: dict[str, set[str]] = {}
     api = await program(city)
     for place in PLACES:
         host = f"{place}.dalam.example"
@@ -65,38 +65,38 @@ async def test_every_place_says_the_same_of_every_address_that_does_not_answer(c
         document = {"redirect_uris": ["https://rp.example/cb"], "subject_type": "pairwise"}
         answer = await post_registration(city, {**document, "sector_identifier_uri": uri})
         assert answer.status_code == 400
-        said.setdefault("registration", set()).add(neutral(answer.json()["error_description"], host))
+        messages.setdefault("registration", set()).add(neutral(answer.json()["error_description"], host))
 
         metadata = {
             "type": "web", "client_name": "Baru", "redirect_uris": ["https://rp.example/cb"],
             "subject_type": "pairwise", "sector_identifier_uri": uri,
         }  # fmt: skip
-        made = await api("POST", "/clients", json={"client_id": f"baru-{place}", "metadata": metadata})
-        assert made.status_code == 422
-        said.setdefault("api", set()).add(neutral(made.json()["detail"], host))
+        refused = await api("POST", "/clients", json={"client_id": f"baru-{place}", "metadata": metadata})
+        assert refused.status_code == 422
+        messages.setdefault("api", set()).add(neutral(refused.json()["detail"], host))
 
         party = await registered(city, jwks_uri=uri, request_uris=[uri], request_object_signing_alg="ES256")
         async with city.browser() as browser:
             by_reference = await authorize(browser, party, request_uri=uri)
             by_value = await authorize(browser, party, request=request_object(party, KeyPair("ES256")))
-        said.setdefault("request_uri", set()).add(neutral(by_reference["error_description"], host))
-        said.setdefault("jwks_uri", set()).add(neutral(by_value["error_description"], host))
+        messages.setdefault("request_uri", set()).add(neutral(by_reference["error_description"], host))
+        messages.setdefault("jwks_uri", set()).add(neutral(by_value["error_description"], host))
 
         provider = city.provider
         keys = await fetch_published_keys(provider.registry, provider.outbound, party.client_id)
-        said.setdefault("look", set()).add(keys.problem)
-    for where, texts in said.items():
+        messages.setdefault("look", set()).add(keys.problem)
+    for where, texts in messages.items():
         assert len(texts) == 1, f"{where}: {texts}"
         text = next(iter(texts))
         assert UNREACHABLE in text, f"{where}: {text}"
-        for told in (*filter(None, PLACES.values()), "Error", "certificate verify", "not known"):
-            assert told not in text, f"{where}: {text}"
+        for detail in (*filter(None, PLACES.values()), "Error", "certificate verify", "not known"):
+            assert detail not in text, f"{where}: {text}"
 
 
 def test_whoever_catches_a_failed_request_writes_it_into_the_log_or_hides_it() -> None:
     """Each handler of the two exceptions either asks ``public_reason`` for its words, gives up a delivery (whose
     details are for administrators), or writes into the log alone."""
-    found = 0
+    handlers = 0
     for path in Path(sso.__file__).parent.rglob("*.py"):
         if path.name == "outbound.py":
             continue
@@ -106,10 +106,10 @@ def test_whoever_catches_a_failed_request_writes_it_into_the_log_or_hides_it() -
                 continue
             if not re.search(r"Outbound(Refused|Failed)", ast.unparse(node.type)):
                 continue
-            body = "\n".join(ast.unparse(one) for one in node.body)
-            found += 1
+            body = "\n".join(ast.unparse(statement) for statement in node.body)
+            handlers += 1
             hides = "public_reason(" in body
             for_administrators = body == "raise Abandon(str(error)) from None"
             logged = "log.warning(" in body and body.count("error") == 1
             assert hides or for_administrators or logged, f"{path.name}: {body}"
-    assert found >= 9
+    assert handlers >= 9

@@ -86,7 +86,7 @@ PAGES_ABOUT_OTHER_THINGS = (
     "/admin/invitations", "/admin/searches", "/admin/people/download", "/admin/sessions/download", "/admin/setup/",
     "/admin/imports/download", "/admin/system/", "/admin/groups", "/admin/unit-roles/", "/admin/employees",
 )  # fmt: skip
-ACTORS = [[one] for one in ROLES] + [
+ACTORS = [[role] for role in ROLES] + [
     ["helpdesk", "developer"], ["helpdesk", "officer"], ["helpdesk", "group_admin"], ["helpdesk", "auditor"],
     ["officer", "developer"], ["officer", "auditor"], ["officer", "group_admin"],
 ]  # fmt: skip
@@ -134,29 +134,29 @@ def overrides() -> dict[str, Any]:
     return dict(SENDING)
 
 
-async def people(city: City, wanted: Mapping[str, Sequence[str]]) -> list[uuid.UUID]:
+async def people(city: City, roles_by_name: Mapping[str, Sequence[str]]) -> list[uuid.UUID]:
     """Make people with user names and roles."""
     hashed = await city.site.passwords.hash(PASSWORD)
     about = [
         {"username": name, "name": name.title(), "email": f"{name}@warga.example", "email_verified": True}
         | {"roles": list(roles), "password_hash": hashed}
-        for name, roles in wanted.items()
+        for name, roles in roles_by_name.items()
     ]
     async with city.provider.db.write() as session:
-        made = await create_users(session, [NewUser.model_validate(one) for one in about])
-    city.users = {**city.users, **{name: user.id for name, user in zip(wanted, made, strict=True)}}
-    return [user.id for user in made]
+        users = await create_users(session, [NewUser.model_validate(values) for values in about])
+    city.users = {**city.users, **{name: user.id for name, user in zip(roles_by_name, users, strict=True)}}
+    return [user.id for user in users]
 
 
 async def a_team(city: City) -> None:
     """Let the powerful program have a team: one member, and one who is invited."""
     now = clock.now()
     async with city.provider.db.write() as session:
-        found = Application(
+        application = Application(
             application_id=POWERFUL, state="approved", kind="service", name="Petugas", document={}, sandbox={},
             granted={}, revision=1, created_at=now, updated_at=now,
         )  # fmt: skip
-        session.add(found)
+        session.add(application)
         await session.flush()
         await teams.add_member(session, POWERFUL, city.users["ratna"], "owner", actor=Actor("test"))
         if "t-member" in city.users:
@@ -182,12 +182,12 @@ async def be(city: City, name: str, roles: list[str]) -> None:
 async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
     """Make one account of each kind, with a session and a proposal."""
     ids_of = await people(city, {f"t-{kind}": roles for kind, roles in TARGETS.items()})
-    made = {kind: {"user": user_id} for kind, user_id in zip(TARGETS, ids_of, strict=True)}
+    accounts = {kind: {"user": user_id} for kind, user_id in zip(TARGETS, ids_of, strict=True)}
     await a_team(city)
     now = clock.now()
     row = city.provider.box.encrypt(json.dumps({"name": "X", "identifiers": []}).encode(), PURPOSE)
     async with city.provider.db.write() as session:
-        for ids in made.values():
+        for ids in accounts.values():
             about = {
                 "auth_time": now,
                 "created_at": now,
@@ -199,7 +199,7 @@ async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
             session.add_all([live, proposal])
             await session.flush()
             ids |= {"session": live.id, "proposal": proposal.id}
-    return made
+    return accounts
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_every_act_on_an_account_is_in_the_model() -> None:
         for route in router.routes
         if isinstance(route, APIRoute) and route.path.startswith("/admin") and "POST" in route.methods
     }
-    unknown = {one for one in pages - PAGES_ABOUT_ACCOUNTS if not one.startswith(PAGES_ABOUT_OTHER_THINGS)}
+    unknown = {path for path in pages - PAGES_ABOUT_ACCOUNTS if not path.startswith(PAGES_ABOUT_OTHER_THINGS)}
     assert not unknown, f"say whether they act on somebody's account: {unknown}"
     assert pages >= PAGES_ABOUT_ACCOUNTS
 
@@ -285,11 +285,11 @@ def each_pair(case: Case) -> Iterator[Hashable]:
     )
 
 
-async def check_the_function(city: City, made: dict[str, dict[str, uuid.UUID]]) -> None:
+async def check_the_function(city: City, accounts: dict[str, dict[str, uuid.UUID]]) -> None:
     """Try the function that decides with each caller and each account: the acts below call it."""
-    callers = [permissions_of(roles) for roles in ACTORS] + [frozenset({one}) for one in PERMISSIONS]
+    callers = [permissions_of(roles) for roles in ACTORS] + [frozenset({permission}) for permission in PERMISSIONS]
     async with city.provider.db.read() as session:
-        for kind, ids in made.items():
+        for kind, ids in accounts.items():
             power = await power_over(session, city.provider.registry, ids["user"])
             assert power == power_in_model(kind), kind
             for rights in callers:
@@ -309,13 +309,13 @@ def missing_of(rights: frozenset[str], power: frozenset[str]) -> str | None:
 @ONE_DATABASE
 @pytest.mark.usefixtures("_nothing_is_done")
 async def test_the_api_follows_the_model(city: City) -> None:
-    made = await targets(city)
-    await check_the_function(city, made)
+    accounts = await targets(city)
+    await check_the_function(city, accounts)
     others = (await people(city, {"lain": ["citizen"]}))[0]
     person = await person_with(city, "admin")
     calls = {
         (kind, route.name): (route, path, body)
-        for kind, ids in made.items()
+        for kind, ids in accounts.items()
         for route, path, body in api_calls(ids, others)
     }
 
@@ -364,22 +364,22 @@ async def test_the_api_follows_the_model(city: City) -> None:
 @ONE_DATABASE
 @pytest.mark.usefixtures("_nothing_is_done")
 async def test_the_pages_follow_the_model(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = await targets(city)
+    accounts = await targets(city)
     other = (await people(city, {"lain": ["citizen"]}))[0]
     await be(city, "budi", ["admin"])
     async with city.browser() as browser:
         await sign_in(city, browser, "budi")
-        tokens = {kind: await csrf_token(browser, f"/admin/people/{ids['user']}") for kind, ids in made.items()}
+        tokens = {kind: await csrf_token(browser, f"/admin/people/{ids['user']}") for kind, ids in accounts.items()}
         ending, listed = (
             await csrf_token(browser, "/admin/endings"),
             await csrf_token(browser, "/admin/sessions", "selected"),
         )
         imports = await csrf_token(browser, "/admin/imports", "imports")
-        one = await csrf_token(browser, f"/admin/sessions/{made['citizen']['session']}")
+        session_csrf = await csrf_token(browser, f"/admin/sessions/{accounts['citizen']['session']}")
 
         # The status says what came of it, and the page that says it too is read and written for nothing.
         monkeypatch.setattr(jinja2.Template, "render", lambda *_, **__: "")
-        account = await admin_users._read_account(city.provider, made["citizen"]["user"], staff_of(frozenset()))
+        account = await admin_users._read_account(city.provider, accounts["citizen"]["user"], staff_of(frozenset()))
 
         async def read_account(*_: Any) -> Any:
             return account
@@ -387,7 +387,7 @@ async def test_the_pages_follow_the_model(city: City, monkeypatch: pytest.Monkey
         monkeypatch.setattr(admin_users, "_read_account", read_account)
 
         calls: dict[tuple[str, str], tuple[str, str, str, dict[str, str]]] = {}
-        for kind, ids in made.items():
+        for kind, ids in accounts.items():
             for act, (permission, _) in ACTIONS.items():
                 more = {"other": str(other), "role helpdesk": "1", "sure": "1"}
                 calls[kind, act] = (permission, f"/admin/people/{ids['user']}/{act}", tokens[kind], more)
@@ -395,7 +395,7 @@ async def test_the_pages_follow_the_model(city: City, monkeypatch: pytest.Monkey
             selected, named = {**chosen, "act": "end", "sure": "1"}, {"person": str(ids["user"])}
             calls |= {
                 (kind, "selected"): ("sessions:end", "/admin/sessions/selected", listed, selected),
-                (kind, "session"): ("sessions:end", f"/admin/sessions/{ids['session']}", one, {}),
+                (kind, "session"): ("sessions:end", f"/admin/sessions/{ids['session']}", session_csrf, {}),
                 (kind, "ending"): ("sessions:end_many", "/admin/endings", ending, named),
                 (kind, "import"): ("users:merge", "/admin/imports", imports, chosen),
             }
@@ -421,13 +421,13 @@ async def test_the_pages_follow_the_model(city: City, monkeypatch: pytest.Monkey
 async def csrf_token(browser: Browser, path: str, end: str = "") -> str:
     """Return the token of the forms of a page."""
     page = await browser.open(path)
-    found = [
-        one.fields["csrf_token"]
-        for one in forms_in(page.text)
-        if one.method == "post" and one.action.startswith("/admin") and one.action.endswith(end)
+    tokens = [
+        form.fields["csrf_token"]
+        for form in forms_in(page.text)
+        if form.method == "post" and form.action.startswith("/admin") and form.action.endswith(end)
     ]
-    assert found, page.text[:500]
-    return found[-1]
+    assert tokens, page.text[:500]
+    return tokens[-1]
 
 
 # Roles, groups and new accounts
@@ -469,12 +469,12 @@ async def test_nobody_gives_or_takes_a_role_that_may_more_than_they(city: City) 
 async def test_no_account_gets_an_identifier_that_a_powerful_team_invited(city: City) -> None:
     await a_team(city)
     api = await program(city, "sso:users:write sso:users:read")
-    wanted = {"email": "t-invited@warga.example", "email_verified": True}
+    contact = {"email": "t-invited@warga.example", "email_verified": True}
     tag = await api.etag(f"/users/{city.users['siti']}")
-    changed = await api("PATCH", f"/users/{city.users['siti']}", json=wanted, headers={"If-Match": tag})
+    changed = await api("PATCH", f"/users/{city.users['siti']}", json=contact, headers={"If-Match": tag})
     assert changed.status_code == 403
-    made = await api("POST", "/users", json={"username": "kaki-tangan", "name": "Kaki Tangan", **wanted})
-    assert made.status_code == 403
+    refused = await api("POST", "/users", json={"username": "kaki-tangan", "name": "Kaki Tangan", **contact})
+    assert refused.status_code == 403
 
 
 async def test_only_who_checks_identities_marks_a_nik_as_verified(city: City) -> None:
@@ -498,7 +498,7 @@ async def test_a_test_person_gets_no_rights_and_no_contacts(city: City) -> None:
         await api("POST", f"/users/{user.id}/identity-checks", json=BODIES["check"]),
         await api("POST", f"/users/{city.users['siti']}/merge", json={"other_id": str(user.id)}),
     ]
-    assert [one.status_code for one in refused] == [409] * 5, [one.text for one in refused]
+    assert [answer.status_code for answer in refused] == [409] * 5, [answer.text for answer in refused]
 
 
 # Two steps: change a contact, then recover
@@ -516,14 +516,14 @@ async def test_a_program_that_changes_users_takes_no_account_over(city: City) ->
     assert "applications:create" in answer.json()["detail"]
     answer = await with_program(city, "siti", email="jahat@warga.example", email_verified=True)
     assert answer.status_code == 200
-    told = {(one["about"], one["to"]) for one in await sent(city) if "to" in one}
+    notified = {(message["about"], message["to"]) for message in await sent(city) if "to" in message}
     for about in ("contact_added", "contact_removed"):
-        assert {(about, "siti@warga.example"), (about, "+6281234567890"), (about, "jahat@warga.example")} <= told
+        assert {(about, "siti@warga.example"), (about, "+6281234567890"), (about, "jahat@warga.example")} <= notified
     async with city.browser() as thief:
         page = await post(thief, "/recover", {"username": "jahat@warga.example"}, await thief.open("/recover"))
         page = await post(thief, "/recover", {"code": await last_code(city)}, page)
         assert 'name="password"' not in page.text, "a contact that somebody else added opens nothing by itself"
-    waits = [one["to"] for one in await sent(city) if one["about"] == "recovery_waits"]
+    waits = [message["to"] for message in await sent(city) if message["about"] == "recovery_waits"]
     assert {"+6281234567890", "jahat@warga.example"} <= set(waits), "every contact is told, and can stop it"
     clock.advance(city.settings.recovery_delay + timedelta(minutes=1))
     async with city.browser() as owner:

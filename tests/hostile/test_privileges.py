@@ -76,10 +76,10 @@ async def prepare(city: City) -> None:
     await person(city, "rina", "developer")
     async with city.provider.db.write() as session:
         for client_id, values in TARGETS.items():
-            said = {**values, "client_name": client_id.title(), "group": "E-Kesehatan"}
-            made = ClientMetadata.model_validate(said)
+            fields = {**values, "client_name": client_id.title(), "group": "E-Kesehatan"}
+            metadata = ClientMetadata.model_validate(fields)
             secret = await create_client(
-                session, city.provider.box, client_id, made, catalogue=HERE, actor=actors.Actor("test")
+                session, city.provider.box, client_id, metadata, catalogue=HERE, actor=actors.Actor("test")
             )
             city.secrets[client_id] = secret or ""
             await session.flush()
@@ -200,7 +200,7 @@ def acts_on(target: str, metadata: dict[str, Any], user: str) -> list[Act]:
 @ONE_DATABASE
 async def test_every_role_and_scope_takes_hold_only_of_what_it_could_do_itself(city: City) -> None:
     await prepare(city)
-    metadata = {name: (await _shown(city, name))["metadata"] for name in TARGETS}
+    metadata = {name: (await _read_client(city, name))["metadata"] for name in TARGETS}
     actors = await _one_by_one(city)
     every = [
         case
@@ -223,7 +223,7 @@ async def test_every_role_and_scope_takes_hold_only_of_what_it_could_do_itself(c
             assert ended.status_code == 200, ended.text
     async with city.provider.db.read() as session:
         for target, yielded in YIELDS.items():
-            held = {one.removeprefix("sso:").replace("nik", GRANTING) for one in await held_by(session, target)}
+            held = {scope.removeprefix("sso:").replace("nik", GRANTING) for scope in await held_by(session, target)}
             assert held == yielded
 
 
@@ -253,31 +253,31 @@ def _lets_through(rule: Callable[..., None], *values: Any) -> bool:
     return True
 
 
-async def _shown(city: City, client_id: str) -> dict[str, Any]:
+async def _read_client(city: City, client_id: str) -> dict[str, Any]:
     api = await program(city, "sso:clients:read")
-    shown: dict[str, Any] = await api.get(f"/clients/{client_id}")
-    shown["metadata"].pop("sector_identifier_uri", None)
-    return shown
+    client: dict[str, Any] = await api.get(f"/clients/{client_id}")
+    client["metadata"].pop("sector_identifier_uri", None)
+    return client
 
 
 async def _one_by_one(city: City) -> list[Actor]:
     """Return the actors. A person's roles are read at each call: each has an account of their own."""
-    made = []
+    people = []
     for role in ROLES:
         name = f"orang-{role.replace('_', '-')}"
         await person(city, name)
-        made.append(Actor(f"person {role}", await person_with(city, role, name=name), set(ROLES[role]), True))
-    return made + await actors_of_programs(city)
+        people.append(Actor(f"person {role}", await person_with(city, role, name=name), set(ROLES[role]), True))
+    return people + await actors_of_programs(city)
 
 
 async def actors_of_programs(city: City) -> list[Actor]:
     """Programs with every single scope, and with every pair that can change an application."""
     singles = [name for name in PERMISSIONS if name != GRANTING]
-    sets: list[tuple[str, ...]] = [(one,) for one in singles]
-    sets += [("clients:write", one) for one in singles if one != "clients:write"]
+    sets: list[tuple[str, ...]] = [(name,) for name in singles]
+    sets += [("clients:write", name) for name in singles if name != "clients:write"]
     sets += [("clients:write", "applications:create", "users:roles", "sessions:read")]
     return [
-        Actor(f"program {names}", await program(city, " ".join(f"sso:{one}" for one in names)), set(names), False)
+        Actor(f"program {names}", await program(city, " ".join(f"sso:{name}" for name in names)), set(names), False)
         for names in sets
     ]
 
@@ -299,12 +299,12 @@ class Walk:
         """Call, and keep what is a secret."""
         answer = await self.api(method, path, headers={"If-Match": "*"}, **({"json": body} if body is not None else {}))
         assert answer.status_code < 500, f"{method} {path}: {answer.text}"
-        said = answer.json() if answer.content and "json" in answer.headers["content-type"] else {}
-        secret = said.get("client_secret") if isinstance(said, dict) else None
+        content = answer.json() if answer.content and "json" in answer.headers["content-type"] else {}
+        secret = content.get("client_secret") if isinstance(content, dict) else None
         if secret:
-            about = said.get("client_id") or said.get("client", {}).get("client_id")
-            self.secrets[about or said["application"]["sandbox_client_id"], secret] = None
-        return said
+            about = content.get("client_id") or content.get("client", {}).get("client_id")
+            self.secrets[about or content["application"]["sandbox_client_id"], secret] = None
+        return content
 
 
 GREEDY = "openid profile nik sso:users:roles sso:users:write"
@@ -314,13 +314,13 @@ Step = Callable[[Walk], Awaitable[Any]]
 
 async def want_more(walk: Walk) -> None:
     """A team names scopes of administration, a grant type and a key of its own."""
-    said = await walk("GET", "/applications/biasa")
+    application = await walk("GET", "/applications/biasa")
     reasons = dict.fromkeys(GREEDY.split()[1:], "x")
     extra = {"scope": GREEDY, "scope_reasons": reasons, "grant_types": ["authorization_code", "client_credentials"]}
     for more in (extra, {"grant_types": ["authorization_code", "client_credentials"]}):
-        document = {**said.get("document", {}), **more}
+        document = {**application.get("document", {}), **more}
         sandbox = {"redirect_uris": ["http://localhost:3000/cb"]}
-        body = {"document": document, "sandbox": sandbox, "revision": said.get("revision", 0)}
+        body = {"document": document, "sandbox": sandbox, "revision": application.get("revision", 0)}
         await walk("PUT", "/applications/biasa", body)
 
 
@@ -394,11 +394,16 @@ async def power(city: City) -> Any:
     and its team; and every grant."""
     async with city.provider.db.read() as session:
         held = await store.all_privileges(session, None, active=True)
-        names = sorted({one.client_id for one in held})
+        names = sorted({grant.client_id for grant in held})
         rows = [await store.get_client(session, name) for name in names]
-        secrets = [[one.id for one in await store.secrets_of(session, name)] for name in names]
-        places = [[(one.user_id, one.role) for one in await teams.team_of(session, name)] for name in names]
-    return [(one.client_id, one.privilege) for one in held], [row and row.metadata_ for row in rows], secrets, places
+        secrets = [[secret.id for secret in await store.secrets_of(session, name)] for name in names]
+        places = [[(member.user_id, member.role) for member in await teams.team_of(session, name)] for name in names]
+    return (
+        [(grant.client_id, grant.privilege) for grant in held],
+        [row and row.metadata_ for row in rows],
+        secrets,
+        places,
+    )
 
 
 @ONE_DATABASE
@@ -412,7 +417,7 @@ async def test_no_two_acts_lead_to_a_permission_that_the_actor_did_not_have(city
         api, own = await person_with(city, "developer", name="dimas"), ROLES["developer"]
     else:
         own = frozenset(scopes.split())
-        api = await program(city, " ".join(f"sso:{one}" for one in own))
+        api = await program(city, " ".join(f"sso:{permission}" for permission in own))
     walk, before = Walk(city, api, dimas), await power(city)
     for number, step in enumerate(all_pairs(len(STEPS))):
         await STEPS[step](walk)
@@ -478,9 +483,9 @@ async def test_an_administrator_of_a_group_gets_no_further_in_two_steps(city: Ci
     seen = await kepala.open("/admin/applications/ketiga/settings")
     assert await send("ketiga", "/settings", seen, first_party="1") == 403
     # An application of the city: more data without asking people is not theirs to decide either.
-    said = await walk("GET", "/applications/biasa")
-    more = {**said["document"], "scope": "openid profile phone", "scope_reasons": {"profile": "x", "phone": "x"}}
-    body = {"document": more, "sandbox": sandbox, "revision": said["revision"]}
+    application = await walk("GET", "/applications/biasa")
+    more = {**application["document"], "scope": "openid profile phone", "scope_reasons": {"profile": "x", "phone": "x"}}
+    body = {"document": more, "sandbox": sandbox, "revision": application["revision"]}
     assert (await walk("PUT", "/applications/biasa", body))["state"] == "approved"
     await walk("POST", "/applications/biasa/acts", {"act": "submit"})
     seen = await kepala.open("/admin/applications/biasa")
@@ -496,11 +501,15 @@ async def test_a_sandbox_has_no_privilege_whatever_its_application_was_granted(c
     await prepare(city)
     owner = Walk(city, await person_with(city, "developer", name="dimas"), str(city.users["dimas"]))
     for name in ("penentu", "pasien"):
-        said = await owner("GET", f"/applications/{name}")
+        application = await owner("GET", f"/applications/{name}")
         sandbox = {} if name == "penentu" else {"redirect_uris": ["http://localhost:3000/cb"]}
-        document = {**said["document"], "description": "Baru."}
-        reasons = {one: "x" for one in document["scope"].split() if one != "openid"}
-        body = {"document": {**document, "scope_reasons": reasons}, "sandbox": sandbox, "revision": said["revision"]}
+        document = {**application["document"], "description": "Baru."}
+        reasons = {scope: "x" for scope in document["scope"].split() if scope != "openid"}
+        body = {
+            "document": {**document, "scope_reasons": reasons},
+            "sandbox": sandbox,
+            "revision": application["revision"],
+        }
         changed = await owner("PUT", f"/applications/{name}", body)
         assert changed.get("state") == "approved", changed
         await owner("POST", f"/applications/{name}/secrets", {"environment": "sandbox"})
@@ -509,7 +518,7 @@ async def test_a_sandbox_has_no_privilege_whatever_its_application_was_granted(c
         assert client.sandbox
         assert not client.first_party
         assert not client.meta.first_party
-        assert not {one for one in client.scopes if one.startswith("sso:") or one == "nik"}
+        assert not {scope for scope in client.scopes if scope.startswith("sso:") or scope == "nik"}
     for client_id, secret in owner.secrets:
         assert await minted(city, client_id, secret) == set()
         city.secrets[client_id] = secret
@@ -548,10 +557,12 @@ async def _put_sandbox(city: City, **changes: Any) -> None:
 async def test_a_new_revision_needs_a_full_administrator_where_it_names_a_privilege(city: City) -> None:
     await prepare(city)
     owner = Walk(city, await person_with(city, "developer", name="dimas"), str(city.users["dimas"]))
-    said = await owner("GET", "/applications/pasien")
-    document = {**said["document"], "redirect_uris": ["https://lain.pasien.example/cb"]}
+    application = await owner("GET", "/applications/pasien")
+    document = {**application["document"], "redirect_uris": ["https://lain.pasien.example/cb"]}
     sandbox = {"redirect_uris": ["http://localhost:3000/cb"]}
-    await owner("PUT", "/applications/pasien", {"document": document, "sandbox": sandbox, "revision": said["revision"]})
+    await owner(
+        "PUT", "/applications/pasien", {"document": document, "sandbox": sandbox, "revision": application["revision"]}
+    )
     submitted = await owner("POST", "/applications/pasien/acts", {"act": "submit"})
     assert submitted["application"]["state"] == "submitted", submitted
     reviewer = await program(city, "sso:applications:review sso:clients:write")
@@ -562,19 +573,24 @@ async def test_a_new_revision_needs_a_full_administrator_where_it_names_a_privil
     secret = await owner.api("POST", "/applications/pasien/secrets", json={"environment": "production"})
     assert secret.status_code == 403, "the team of an application with restricted data does not make its secrets"
     # Also where the reviewer has everything that is asked for.
-    said = await owner("GET", "/applications/pelihat")
+    application = await owner("GET", "/applications/pelihat")
     reasons = {"sso:sessions:read": "x"}
-    document = {**said["document"], "description": "Baru.", "scope_reasons": reasons, "contacts": ["a@pelihat.example"]}
-    body = {"document": document, "revision": said["revision"]}
+    document = {
+        **application["document"],
+        "description": "Baru.",
+        "scope_reasons": reasons,
+        "contacts": ["a@pelihat.example"],
+    }
+    body = {"document": document, "revision": application["revision"]}
     assert (await owner("PUT", "/applications/pelihat", body))["state"] == "approved"
     await owner("POST", "/applications/pelihat/acts", {"act": "submit"})
     reviewer = await program(city, "sso:applications:review sso:clients:write sso:sessions:read")
     assert (await reviewer("POST", "/applications/pelihat/review", json=decision)).status_code == 403
     # What was not granted to production, its team does not even name.
-    said = await owner("GET", "/applications/biasa")
+    application = await owner("GET", "/applications/biasa")
     for scope in ("nik", "sso:users:roles"):
-        document = {**said["document"], "scope": f"openid {scope}", "scope_reasons": {scope: "x"}}
-        body = {"document": document, "sandbox": sandbox, "revision": said["revision"]}
+        document = {**application["document"], "scope": f"openid {scope}", "scope_reasons": {scope: "x"}}
+        body = {"document": document, "sandbox": sandbox, "revision": application["revision"]}
         answer = await owner.api("PUT", "/applications/biasa", json=body)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["pointer"] == "/document/scope"
@@ -603,9 +619,11 @@ async def test_what_is_not_granted_is_refused_wherever_it_is_asked_for(city: Cit
             "grant_types": ["authorization_code", "refresh_token", "client_credentials", "implicit", device],
             "response_types": ["code", "code token", "id_token token"],
         }  # fmt: skip
-        made = ClientMetadata.model_validate({**values, "scope_reasons": {}})
+        metadata = ClientMetadata.model_validate({**values, "scope_reasons": {}})
         city.secrets["semua"] = str(
-            await create_client(session, city.provider.box, "semua", made, catalogue=HERE, actor=actors.Actor("test"))
+            await create_client(
+                session, city.provider.box, "semua", metadata, catalogue=HERE, actor=actors.Actor("test")
+            )
         )
     await city.provider.refresh()
     party = city.relying_party("semua")
@@ -623,8 +641,8 @@ async def test_what_is_not_granted_is_refused_wherever_it_is_asked_for(city: Cit
                 assert query_of(answer.headers["location"])["error"] == "invalid_scope", f"{kind} {scope}"
             pushed = await party.post("/par", query_of(party.url(scope=scope)))
             assert pushed.json()["error"] == "invalid_scope"
-            asked = await party.post("/device_authorization", {"scope": scope})
-            assert asked.json()["error"] == "invalid_scope"
+            device_response = await party.post("/device_authorization", {"scope": scope})
+            assert device_response.json()["error"] == "invalid_scope"
             alone = await party.token(grant_type="client_credentials", scope=scope.split()[1])
             assert alone.body["error"] == "invalid_scope"
         claims = json.dumps({"userinfo": {"nik": None}, "id_token": {"nik": None}})
@@ -667,10 +685,10 @@ async def test_a_token_without_a_person_gives_power_only_where_the_grant_says_so
     never = {"privilege": "sso:clients:grant", "reason": "x", "without_person": True}
     assert (await admin("POST", "/clients/penentu/privileges", json=never)).status_code == 409
     listed = await admin.get("/clients/penentu/privileges")
-    assert [(one["privilege"], one["without_person"]) for one in listed if one["revoked_at"] is None] == [
-        ("sso:sessions:read", False), ("sso:users:roles", False)
-    ]  # fmt: skip
-    assert all(one["reason"] and one["granted_by"] and one["granted_at"] for one in listed)
+    assert [
+        (privilege["privilege"], privilege["without_person"]) for privilege in listed if privilege["revoked_at"] is None
+    ] == [("sso:sessions:read", False), ("sso:users:roles", False)]
+    assert all(privilege["reason"] and privilege["granted_by"] and privilege["granted_at"] for privilege in listed)
 
 
 async def test_an_administrator_grants_and_revokes_on_the_page(city: City) -> None:
@@ -678,9 +696,9 @@ async def test_an_administrator_grants_and_revokes_on_the_page(city: City) -> No
     ratna = await signed_in(city, "ratna")
     path = "/admin/applications/pelihat"
     await _send(ratna, path, choice="grant", privilege="sso:keys:read", note="Untuk pemantauan.")
-    shown = await ratna.open(path)
-    assert "Untuk pemantauan." in shown.text
-    assert "Izin administrasi dan data terbatas" in shown.text
+    page = await ratna.open(path)
+    assert "Untuk pemantauan." in page.text
+    assert "Izin administrasi dan data terbatas" in page.text
     async with city.provider.db.read() as session:
         assert set(await held_by(session, "pelihat")) == {"sso:sessions:read", "sso:keys:read"}
     token = (await city.relying_party("pelihat").token(grant_type="client_credentials"))["access_token"]
@@ -720,7 +738,7 @@ async def test_a_catalogue_grants_what_it_names_and_not_what_somebody_revoked(ci
         about = {"reason": "Tidak lagi.", "authority": OPERATOR, "actor": actors.Actor("cli")}
         await revoke_privilege(session, "petugas", "sso:users:roles", **about)
         plan = await make_plan(session, catalogue)
-        assert [(one.action, one.client_id, one.privilege) for one in plan.privileges] == [
+        assert [(change.action, change.client_id, change.privilege) for change in plan.privileges] == [
             ("kept", "petugas", "sso:users:roles")
         ]
         await apply_plan(session, plan)

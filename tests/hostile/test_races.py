@@ -126,7 +126,7 @@ class Interposed:
 async def test_an_end_in_the_middle_of_every_other_act(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
     token, wrong = (await program(city)).token, []
     party, middle = await application(city), Interposed(city, monkeypatch)
-    for first, second in itertools.product(ACTS, [one for one in ACTS if one.ends]):
+    for first, second in itertools.product(ACTS, [act for act in ACTS if act.ends]):
         scope = OFFLINE if SESSION not in second.ends else SCOPE
         world = await new_world([city], token, party, scope)
         await prepare(world, first, 1)
@@ -165,7 +165,7 @@ async def test_every_pair_of_acts_at_once(city: City, tmp_path: Path, database_k
             if broken or lives:
                 wrong.append((first.name, second.name, dict(broken), lives))
         assert not wrong, "\n".join(map(str, wrong))
-        assert set(seen) == {one.name for pair in PAIRS for one in pair}, "an act never succeeded"
+        assert set(seen) == {act.name for pair in PAIRS for act in pair}, "an act never succeeded"
         assert await deadlocks(city) == 0
 
 

@@ -74,12 +74,12 @@ async def test_a_full_disk_of_sqlite(
     if not DEFAULT_LIMITS:
         monkeypatch.setattr(health, "WRITE_SECONDS", 0.0)
         monkeypatch.setattr(health, "FULL_SECONDS", 0.1)
-    template, made = sqlite_template
+    template, contents = sqlite_template
     shutil.copy(template, small_disk / "sso.db")
     settings = settings_for(f"sqlite:///{small_disk / 'sso.db'}", small_disk)
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        city = City(app, settings, made["secrets"], made["users"])
+        city = City(app, settings, contents["secrets"], contents["users"])
         party = city.relying_party("warga")
         async with city.browser() as browser, city.client() as http:
             tokens = await browser.tokens(party)
@@ -245,9 +245,9 @@ async def test_probes_do_not_write_each_time(city: City, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 async def test_sigterm_under_load(database: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     """Readiness turns to 503 first; until the listener closes every request is answered, and closes its connection."""
-    url, made = database
+    url, contents = database
     process = Process(url, tmp_path, free_ports(1), SSO_SHUTDOWN_DELAY="3s")
-    phones = [Phone(process.port, made["secrets"]["lama"]) for _ in range(4)]
+    phones = [Phone(process.port, contents["secrets"]["lama"]) for _ in range(4)]
     answered, refused = [0], list[Exception]()
 
     async def ask(phone: Phone) -> None:

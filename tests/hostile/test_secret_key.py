@@ -51,15 +51,15 @@ async def _check(here: City, there: City, signed_in: list[dict[str, Any]]) -> No
         assert tokens.status == 200
         signed_in.append({"cookies": browser.http.cookies, "refresh_token": tokens["refresh_token"]})
     for host_city in (here, there):
-        for kept in signed_in[:1] + signed_in[1:][-1:]:  # the first and the last
+        for sign_in in signed_in[:1] + signed_in[1:][-1:]:  # the first and the last
             async with host_city.browser() as browser:
-                browser.http.cookies = kept["cookies"]
+                browser.http.cookies = sign_in["cookies"]
                 assert (await browser.open(party.url())).is_redirect, "signed in still"
             # A refresh at one host, and its retry at the other.
-            first = await here.relying_party("warga").refresh(kept["refresh_token"])
-            retried = await there.relying_party("warga").refresh(kept["refresh_token"])
+            first = await here.relying_party("warga").refresh(sign_in["refresh_token"])
+            retried = await there.relying_party("warga").refresh(sign_in["refresh_token"])
             assert (first.status, first["refresh_token"]) == (200, retried["refresh_token"])
-            kept["refresh_token"] = retried["refresh_token"]
+            sign_in["refresh_token"] = retried["refresh_token"]
         async with host_city.client() as http:
             assert (await http.get("/readyz")).json() == {"status": "ready"}
     clock.advance(600)
@@ -81,14 +81,14 @@ async def test_the_secret_is_replaced_host_by_host(city: City, tmp_path: Path) -
     now, signed_in = [OLD], list[dict[str, Any]]()
     for name, following in STEPS:
         for first, second in ((following, now), (following, following)):
-            async with host(city, tmp_path / "a", first) as one, host(city, tmp_path / "b", second) as two:
-                await _check(one, two, signed_in)
+            async with host(city, tmp_path / "a", first) as host_a, host(city, tmp_path / "b", second) as host_b:
+                await _check(host_a, host_b, signed_in)
                 if first != second:
-                    await _check(two, one, signed_in)
+                    await _check(host_b, host_a, signed_in)
         now = following
         if now[0] == NEW and OLD in now:
-            async with host(city, tmp_path / "a", now) as one:
-                assert await reencrypt_all(one.provider) > 0, name
+            async with host(city, tmp_path / "a", now) as host_a:
+                assert await reencrypt_all(host_a.provider) > 0, name
 
 
 async def test_a_successor_of_an_unknown_secret_ends_no_family(city: City, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ async def test_a_team_gets_no_place_in_the_sector_of_another_application(city: C
     await person(city, "dimas", "developer")
     team = await person_with(city, "developer", name="dimas")
     sandbox = {"redirect_uris": ["http://localhost:3000/cb"]}
-    wanted = {"application_id": "ketiga", "kind": "web", "document": DOCUMENT, "sandbox": sandbox}
-    assert (await team("POST", "/applications", json=wanted)).status_code == 201
+    application = {"application_id": "ketiga", "kind": "web", "document": DOCUMENT, "sandbox": sandbox}
+    assert (await team("POST", "/applications", json=application)).status_code == 201
     assert (await team("POST", "/applications/ketiga/acts", json={"act": "submit"})).status_code == 200
     revision = (await team.get("/applications/ketiga"))["revision"]
     admin = await person_with(city, "admin")

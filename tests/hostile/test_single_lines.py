@@ -100,7 +100,7 @@ async def test_a_disabled_user_is_not_among_the_accounts_of_a_browser(city: City
 
 async def test_a_session_in_use_lives_until_its_end_and_one_out_of_use_ends_earlier(city: City) -> None:
     party, settings = city.relying_party("warga"), city.settings
-    idle, whole = (int(one.total_seconds()) for one in (settings.session_idle_timeout, settings.session_lifetime))
+    idle, whole = (int(limit.total_seconds()) for limit in (settings.session_idle_timeout, settings.session_lifetime))
     async with city.browser() as browser:
         tokens = await browser.tokens(party)
         passed = 0

@@ -31,8 +31,10 @@ async def test_the_nik_of_a_check_that_was_taken_back_is_not_proven_any_more(cit
     async with city.browser() as browser:
         await browser.submit(await browser.open("/login"), username=NIK, password=PASSWORD)
         assert (await browser.open("/account")).url.path == "/login"
-    told = [one["to"] for one in await sent(city) if one["about"] == "sign_in_name_changed" and "to" in one]
-    assert told.count("siti@warga.example") == 2, "once for the check, once for taking it back"
+    receivers = [
+        message["to"] for message in await sent(city) if message["about"] == "sign_in_name_changed" and "to" in message
+    ]
+    assert receivers.count("siti@warga.example") == 2, "once for the check, once for taking it back"
     # Whose NIK it is can prove it now.
     right = await officer("POST", f"/users/{city.users['lengkap']}/identity-checks", json=CHECK)
     assert right.status_code == 201, right.text
@@ -47,7 +49,7 @@ async def test_a_recovery_code_is_worth_no_more_than_whoever_made_it(city: City)
             await post(thief, "/recover", {"code": code}, page)
 
     async def waits() -> int:
-        return len([one for one in await sent(city) if one["about"] == "recovery_waits"])
+        return len([message for message in await sent(city) if message["about"] == "recovery_waits"])
 
     code = (await helpdesk("POST", f"/users/{siti}/recovery")).json()["code"]
     async with city.provider.db.write() as session:

@@ -38,7 +38,12 @@ async def imported(city: City, path: Path, *rows: dict[str, Any], verified: tupl
     file.write_text("\n".join(json.dumps(row) for row in rows))
     options = Options("sehat", frozenset(verified))
     await import_file(
-        city.provider.db, city.provider.box, file, options, taken_over, reject=lambda *one: rejected.append(one[2])
+        city.provider.db,
+        city.provider.box,
+        file,
+        options,
+        taken_over,
+        reject=lambda *arguments: rejected.append(arguments[2]),
     )
     return rejected
 
@@ -54,8 +59,8 @@ async def type_nik(browser: Browser, nik: str) -> None:
 async def holders(city: City, lookup: str) -> dict[str, bool]:
     """Return who has an identifier, by user id, and whether it is verified."""
     async with city.provider.db.read() as session:
-        found = (await session.execute(select(Identifier).where(Identifier.lookup == lookup))).scalars().all()
-    return {str(one.user_id): one.verified_at is not None for one in found}
+        identifiers = (await session.execute(select(Identifier).where(Identifier.lookup == lookup))).scalars().all()
+    return {str(identifier.user_id): identifier.verified_at is not None for identifier in identifiers}
 
 
 async def nik_of(city: City, nik: str) -> str:
@@ -64,8 +69,8 @@ async def nik_of(city: City, nik: str) -> str:
 
 
 async def waiting(admin: Api) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await admin.get("/merge-proposals"))["items"]
-    return found
+    proposals: list[dict[str, Any]] = (await admin.get("/merge-proposals"))["items"]
+    return proposals
 
 
 async def test_a_typed_nik_matches_no_imported_row_and_keeps_its_owner_from_nothing(city: City, tmp_path: Path) -> None:
@@ -80,8 +85,8 @@ async def test_a_typed_nik_matches_no_imported_row_and_keeps_its_owner_from_noth
     assert owner is not None
     lookup, budis = await nik_of(city, NIK), str(city.users["budi"])
     assert await holders(city, lookup) == {budis: False, str(owner.id): True}
-    found = (await admin.get("/users", identifier=NIK))["items"]
-    assert [one["id"] for one in found] == [str(owner.id)]
+    users = (await admin.get("/users", identifier=NIK))["items"]
+    assert [user["id"] for user in users] == [str(owner.id)]
     seen = {"document": "ktp", "document_number": NIK, "place": "MPP"}
     assert (await admin("POST", f"/users/{budis}/identity-checks", json=seen)).status_code == 409
     # A row with a NIK that nobody vouches for: it opens nothing, and finds nobody.
@@ -90,8 +95,10 @@ async def test_a_typed_nik_matches_no_imported_row_and_keeps_its_owner_from_noth
     async with await signed_in(city, "siti") as siti:
         await type_nik(siti, OTHER)
     assert (await admin.get("/users", identifier=OTHER))["items"] == []
-    made = {"username": "baru", "name": "Baru", "nik": OTHER, "nik_verified": True}
-    assert (await admin("POST", "/users", json=made)).status_code == 201, "what siti typed does not stand in the way"
+    new_user = {"username": "baru", "name": "Baru", "nik": OTHER, "nik_verified": True}
+    assert (await admin("POST", "/users", json=new_user)).status_code == 201, (
+        "what siti typed does not stand in the way"
+    )
     lookup = await nik_of(city, OTHER)
     assert sorted((await holders(city, lookup)).values()) == [False, True]
 
@@ -106,8 +113,8 @@ async def test_only_what_is_verified_on_both_sides_proposes_a_merge(
         {"email": "budi@warga.example", "name": "Budi", "username": "budi.lama", "local_user_id": "2"},  # he has not
     ]
     assert await imported(city, tmp_path, *rows, verified=verified) == []
-    found = await waiting(admin)
-    assert [one["user_id"] for one in found] == ([str(city.users["siti"])] if row_verified else [])
+    proposals = await waiting(admin)
+    assert [proposal["user_id"] for proposal in proposals] == ([str(city.users["siti"])] if row_verified else [])
     assert (await holders(city, MAIL)) == {str(city.users["siti"]): True}
     budis = await holders(city, "budi@warga.example")
     assert budis.pop(str(city.users["budi"])) is False
@@ -120,7 +127,7 @@ async def test_only_what_is_verified_on_both_sides_proposes_a_merge(
     async with city.provider.db.write() as session:
         mine = (Identifier.user_id == city.users["siti"]) & (Identifier.kind == "email")
         await session.execute(update(Identifier).where(mine).values(verified_at=None))
-    path = f"/merge-proposals/{found[0]['id']}/decision"
+    path = f"/merge-proposals/{proposals[0]['id']}/decision"
     assert (await admin("POST", path, json={"decision": "merged"})).status_code == 409
     async with city.provider.db.write() as session:
         mine = (Identifier.user_id == city.users["siti"]) & (Identifier.kind == "email")
@@ -137,14 +144,14 @@ async def test_a_proposal_of_before_that_nothing_verified_supports_says_so_and_i
         encrypted = city.provider.box.encrypt(orjson.dumps(row), PURPOSE)
         values = {"client_id": "sehat", "local_user_id": "9", "reasons": ["email"], "status": "open"}
         session.add(MergeProposal(user_id=city.users["budi"], encrypted=encrypted, created_at=clock.now(), **values))
-    (found,) = await waiting(admin)
-    assert [one["verified"] for one in found["identifiers"]] == [False]
+    (proposal,) = await waiting(admin)
+    assert [identifier["verified"] for identifier in proposal["identifiers"]] == [False]
     async with await signed_in(city, "ratna") as browser:
         assert "(belum terverifikasi)" in (await browser.open("/admin/imports")).text
-    answer = await admin("POST", f"/merge-proposals/{found['id']}/decision", json={"decision": "merged"})
+    answer = await admin("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "merged"})
     assert answer.status_code == 409
     assert "verified" in answer.json()["detail"]
-    dropped = await admin("POST", f"/merge-proposals/{found['id']}/decision", json={"decision": "dropped"})
+    dropped = await admin("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "dropped"})
     assert dropped.status_code == 200
 
 
@@ -162,8 +169,8 @@ async def test_who_verifies_a_contact_has_it_whoever_said_so_before(city: City) 
     have = await holders(city, mail)
     assert have.pop(str(city.users["budi"])) is False
     assert list(have.values()) == [True]
-    found = (await admin.get("/users", identifier=mail))["items"]
-    assert [one["id"] for one in found] == list(have)
+    users = (await admin.get("/users", identifier=mail))["items"]
+    assert [user["id"] for user in users] == list(have)
     tag = {"If-Match": await admin.etag(f"/users/{city.users['budi']}")}
     answer = await admin("PATCH", f"/users/{city.users['budi']}", json={"email_verified": True}, headers=tag)
     assert answer.status_code == 409, answer.text

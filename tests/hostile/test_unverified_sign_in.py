@@ -45,13 +45,15 @@ async def test_an_unverified_contact_never_replaces_the_second_factor(city: City
     clock.advance(60)
     for party in (city.relying_party("warga"), city.relying_party("aman")):  # aman asks for a level
         async with city.browser() as browser:
-            codes = [one for one in await sent(city) if "code" in one["values"]]
+            codes = [message for message in await sent(city) if "code" in message["values"]]
             page = await browser.sign_in(party, typed)
-            assert [one for one in await sent(city) if "code" in one["values"]] == codes, "the factor comes first"
+            assert [message for message in await sent(city) if "code" in message["values"]] == codes, (
+                "the factor comes first"
+            )
             for method in ("email", "phone", "totp", "passkey"):
                 fields = {**form_at(page, STEP), "m": method, "choice": "resend"}
                 await browser.http.post(STEP, data=fields)
-            assert [one for one in await sent(city) if "code" in one["values"]] == codes
+            assert [message for message in await sent(city) if "code" in message["values"]] == codes
             clock.advance(60)
             page = await post(browser, STEP, {"m": "totp", "code": now(app), "trust": "1"}, page)
             assert browser.session is None, "the contact is verified too, before anybody is signed in"
@@ -70,7 +72,7 @@ async def test_verifying_a_contact_is_no_second_factor(city: City) -> None:
     warga, aman = city.relying_party("warga"), city.relying_party("aman")
     async with city.browser() as browser:  # an application that needs a level: a code to that contact is none
         page = await browser.sign_in(aman, "budi@warga.example")
-        codes = [one for one in await sent(city) if "code" in one["values"]]
+        codes = [message for message in await sent(city) if "code" in message["values"]]
         assert codes == []
         assert "otpauth://" in page.text
     async with city.browser() as browser:
@@ -88,7 +90,7 @@ async def test_a_role_that_needs_a_second_factor_needs_it_with_an_unverified_con
         await set_roles(session, await find(session, "budi"), ["admin"])
     async with city.browser() as browser:
         page = await here(city, browser, "budi@warga.example")
-        assert [one for one in await sent(city) if "code" in one["values"]] == []
+        assert [message for message in await sent(city) if "code" in message["values"]] == []
         seed = page.text.partition('translate="no">')[2].partition("<")[0].replace(" ", "")
         page = await post(browser, STEP, {"code": now(pyotp.TOTP(seed))}, page)
         page = await browser.submit(page, choice="kept")  # the recovery codes
@@ -153,4 +155,4 @@ async def test_a_code_is_worth_nothing_when_its_contact_was_changed_meanwhile(ci
         answer = await browser.http.post(STEP, data={**form, "code": "123456"})
         assert answer.status_code == 400
         assert "otpauth://" not in (await browser.open(f"{STEP}?c={form['c']}")).text
-    assert [one for one in await identifiers(city, "budi") if one.kind == "email"] == []
+    assert [identifier for identifier in await identifiers(city, "budi") if identifier.kind == "email"] == []

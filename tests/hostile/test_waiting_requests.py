@@ -80,7 +80,7 @@ async def test_many_requests_without_a_session_cost_no_statement_and_no_row(city
         for _ in range(100):  # each is the same: none reads or writes a row
             http.cookies.clear()
             assert (await http.get(url)).status_code == 200
-    assert not [one for one in statements.take() if not any(name in one for name in METRICS)]
+    assert not [statement for statement in statements.take() if not any(name in statement for name in METRICS)]
     assert await rows(city) == before
 
 
@@ -95,7 +95,7 @@ async def test_pages_before_a_person_acts_write_nothing(city: City) -> None:
         sign_up = await browser.open(party.url(prompt="create"))
         assert sign_up.url.path == "/signup"
         assert "Layanan Warga" in sign_up.text
-        assert {one.split()[0] for one in statements.take()} == {"SELECT"}
+        assert {statement.split()[0] for statement in statements.take()} == {"SELECT"}
         assert await rows(city) == before
         english, reloaded = await browser.open(login_of(token, lang="en")), await browser.open(here)
         assert "Sign in" in english.text
@@ -145,14 +145,14 @@ async def test_a_token_that_is_not_this_browsers_or_was_changed_opens_nothing(ci
         browser_id = browser.http.cookies["__Host-sso-browser"]
         of_another_purpose = "~" + encrypt_token(box, "way-back", token_hash(browser_id), b"[]")
         wrong = [*changed, body[:-4], body + "AAAA", body[1:], "~", "~~" + body[1:], foreign, of_another_purpose]
-        for one in [*wrong, body + "=", body.replace("~", "~+"), "x" * 43, "~" + "A" * MAX_TOKEN_CHARS]:
-            answer = await browser.open(login_of(f"{one}.{end}"))
-            assert (answer.status_code, GONE in answer.text) == (400, True), one
-            fields = {**form_of(page).fields, "i": f"{one}.{end}", "username": "siti", "password": PASSWORD}
+        for wrong_body in [*wrong, body + "=", body.replace("~", "~+"), "x" * 43, "~" + "A" * MAX_TOKEN_CHARS]:
+            answer = await browser.open(login_of(f"{wrong_body}.{end}"))
+            assert (answer.status_code, GONE in answer.text) == (400, True), wrong_body
+            fields = {**form_of(page).fields, "i": f"{wrong_body}.{end}", "username": "siti", "password": PASSWORD}
             assert (await browser.http.post("/login", data=fields)).status_code == 400
             assert browser.session is None
-        for one in (foreign_end, "", end.rpartition(".")[0] + ".sehat"):
-            answer = await browser.open(login_of(f"{body}.{one}"))
+        for wrong_end in (foreign_end, "", end.rpartition(".")[0] + ".sehat"):
+            answer = await browser.open(login_of(f"{body}.{wrong_end}"))
             assert (answer.status_code, GONE in answer.text) == (400, True), "the end of another application's"
         stolen = {**form_of(await other.open("/login")).fields, "i": token}
         for answer in (
@@ -193,17 +193,17 @@ async def test_every_token_of_a_request_ends_with_its_answer(city: City) -> None
     mitra = city.relying_party("mitra")
     async with city.browser() as browser:
         await browser.code(city.relying_party("warga"))
-        asked = await browser.open(mitra.url(prompt="select_account"))
+        selection = await browser.open(mitra.url(prompt="select_account"))
         before = await rows(city)
-        consent = await browser.submit(asked, choice="continue")
+        consent = await browser.submit(selection, choice="continue")
         assert "meminta izin" in consent.text
         assert await rows(city) == before, "the choice is in the new token"
-        assert token_of(consent) != token_of(asked)
-        assert "Pilih akun" in (await browser.open(login_of(token_of(asked)))).text, "not chosen by this token"
+        assert token_of(consent) != token_of(selection)
+        assert "Pilih akun" in (await browser.open(login_of(token_of(selection)))).text, "not chosen by this token"
         assert "meminta izin" in (await browser.open(login_of(token_of(consent)))).text
         refused = await browser.submit(consent, choice="deny")
         assert query_of(refused.headers["location"])["error"] == "access_denied"
-        for page in (asked, consent):
+        for page in (selection, consent):
             assert GONE in (await browser.open(login_of(token_of(page)))).text
         assert "meminta izin" in (await browser.open(mitra.url())).text
 
@@ -246,7 +246,7 @@ async def test_a_request_too_long_for_a_url_is_stored_and_limited(city: City) ->
         assert query_of(done.headers["location"])["state"] == party.state
         party.nonce = "n" * 2000  # a session is no way around the limit of rows
         answers = [await browser.http.get(party.url(prompt="consent")) for _ in range(3)]
-        assert [one.status_code for one in answers] == [200, 429, 429]
+        assert [answer.status_code for answer in answers] == [200, 429, 429]
     async with city.client(address="198.51.100.9") as http:
         assert (await http.get(party.url())).status_code == 200, "another network"
     clock.advance(city.settings.authorization_request_lifetime + timedelta(minutes=1))
@@ -311,10 +311,10 @@ async def test_an_application_that_changed_meanwhile_is_checked_again(city: City
 @asynccontextmanager
 async def another_process(city: City, tmp_path: Path, **settings: Any) -> AsyncIterator[City]:
     """A second process of the same provider."""
-    made = settings_for(city.settings.database_url, tmp_path, **settings)
-    app = create_app(made)
+    own_settings = settings_for(city.settings.database_url, tmp_path, **settings)
+    app = create_app(own_settings)
     async with app.router.lifespan_context(app):
-        yield City(app, made, city.secrets, city.users)
+        yield City(app, own_settings, city.secrets, city.users)
 
 
 async def test_another_process_continues_also_after_a_new_secret_key(city: City, tmp_path: Path) -> None:

@@ -37,17 +37,17 @@ def steps(city: City) -> list[tuple[str, str]]:
     """Return method and path of every page of a sign-in."""
 
     def walk(routes: list[BaseRoute]) -> list[APIRoute]:
-        return [one for one in routes if isinstance(one, APIRoute)]
+        return [route for route in routes if isinstance(route, APIRoute)]
 
-    found = [
-        (method, one.path)
-        for one in walk(city.app.routes)
-        if one.endpoint.__module__ in PAGES and "{" not in one.path and one.path != "/authorize"
-        for method in sorted(one.methods or ())
+    pages = [
+        (method, route.path)
+        for route in walk(city.app.routes)
+        if route.endpoint.__module__ in PAGES and "{" not in route.path and route.path != "/authorize"
+        for method in sorted(route.methods or ())
         if method in ("GET", "POST")
     ]
-    assert {path for _, path in found} >= {"/login", "/select", "/consent", "/identity", "/login/second", "/signup"}
-    return found
+    assert {path for _, path in pages} >= {"/login", "/select", "/consent", "/identity", "/login/second", "/signup"}
+    return pages
 
 
 def links(html: str) -> list[str]:
@@ -63,8 +63,8 @@ async def test_every_stale_page_of_a_sign_in_names_the_application(city: City) -
         for method, path in steps(city):
             for name in ("i", "c"):
                 async with city.client(cookies=browser.http.cookies) as http:
-                    asked = {"params": {name: token}} if method == "GET" else {"data": {name: token, "choice": "x"}}
-                    answer = await http.request(method, path, **asked)
+                    options = {"params": {name: token}} if method == "GET" else {"data": {name: token, "choice": "x"}}
+                    answer = await http.request(method, path, **options)
                     if GONE not in answer.text:
                         continue
                     seen.add((method, path))
@@ -96,7 +96,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         assert "Antrean Puskesmas" in answer.text, "without cookies"
         assert answer.status_code == 400
         consent = await browser.open(mitra.url())
-        assert "/consent" in {one.action for one in forms_in(consent.text)}
+        assert "/consent" in {form.action for form in forms_in(consent.text)}
         clock.advance(city.settings.authorization_request_lifetime + timedelta(seconds=1))
         answer = await browser.submit(consent, choice="allow")
         assert "Aplikasi: Apotek Mitra" in answer.text
@@ -112,7 +112,7 @@ async def test_back_after_the_answer_without_cookies_and_of_a_suspended_applicat
         answer = await browser.open(city.relying_party("warga", "https://lain.example/cb").url())
         assert answer.status_code == 400
         assert "/open/warga" in links(answer.text)
-        assert not [one for one in links(answer.text) if one.startswith("https://lain")]
+        assert not [link for link in links(answer.text) if link.startswith("https://lain")]
 
 
 async def test_a_code_of_a_device_that_is_over_names_the_application(city: City) -> None:
@@ -140,15 +140,15 @@ async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
             confirm = await browser.open(f"/logout?{urlencode({'client_id': client_id})}")
             assert confirm.status_code == 200
             assert address in links(confirm.text), (client_id, links(confirm.text))
-        for asked in (
+        for parameters in (
             {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": "https://lain.example/"},
             {"client_id": "warga", "id_token_hint": "abc"},
             {"client_id": "sehat", "id_token_hint": tokens["id_token"]},
         ):
-            refused = await browser.open(f"/logout?{urlencode(asked)}")
+            refused = await browser.open(f"/logout?{urlencode(parameters)}")
             assert refused.status_code == 400
-            assert home["warga"] in links(refused.text), asked
-            assert not [one for one in links(refused.text) if one.startswith("https://lain")]
+            assert home["warga"] in links(refused.text), parameters
+            assert not [link for link in links(refused.text) if link.startswith("https://lain")]
         done = await browser.open(f"/logout?{urlencode({'id_token_hint': tokens['id_token']})}")
         assert home["warga"] in links(done.text)
         assert browser.session is None
@@ -168,5 +168,5 @@ async def test_there_is_a_way_back_after_signing_out(city: City) -> None:
         hint = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": "https://warga.example/keluar"}
         done = await browser.open(f"/logout?{urlencode(hint)}")
         assert done.status_code == 200, "nobody is sent to a suspended application"
-        assert not [one for one in links(done.text) if "warga" in one]
+        assert not [link for link in links(done.text) if "warga" in link]
         assert "Layanan Warga" not in (await browser.open("/login?then=/open/warga")).text

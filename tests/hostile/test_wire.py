@@ -27,10 +27,10 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     while more:
         event = await receive()
         body, more = body + event.get("body", b""), event.get("more_body", False)
-    said = json.dumps([scope["method"], scope["path"], len(scope["headers"]), body.decode()]).encode()
-    headers = [(b"content-length", str(len(said)).encode())]
+    echoed = json.dumps([scope["method"], scope["path"], len(scope["headers"]), body.decode()]).encode()
+    headers = [(b"content-length", str(len(echoed)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": said})
+    await send({"type": "http.response.body", "body": echoed})
 
 
 class Counting(wire.BoundedProtocol):
@@ -59,7 +59,7 @@ async def serving(app: Any = echo) -> AsyncIterator[int]:
 async def answers(port: int, parts: list[bytes], count: int) -> list[Any]:
     """Send parts of a stream one by one on one connection, and return what is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    found, sent = [], Counting.received
+    bodies, sent = [], Counting.received
     async with asyncio.timeout(60):
         for part in parts:
             writer.write(part)
@@ -70,9 +70,9 @@ async def answers(port: int, parts: list[bytes], count: int) -> list[Any]:
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            found.append(json.loads(await reader.readexactly(length)))
+            bodies.append(json.loads(await reader.readexactly(length)))
     writer.close()
-    return found
+    return bodies
 
 
 @pytest.mark.parametrize("offer", [OFFER, WEBSOCKET], ids=["h2c", "websocket"])
@@ -142,11 +142,11 @@ async def whole(scope: Any, receive: Any, send: Any) -> None:
     ],
 )
 async def test_a_response_is_sent_whole_where_that_is_the_same(request_line: str, more: str, in_messages: bool) -> None:
-    asked = f"{request_line}\r\nHost: x\r\n{more}\r\n".encode()
+    request = f"{request_line}\r\nHost: x\r\n{more}\r\n".encode()
     end = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     async with serving(whole) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(asked + end)
+        writer.write(request + end)
         async with asyncio.timeout(60):
             answers = await reader.read()
         writer.close()
