@@ -448,7 +448,7 @@ def buttons_of(answer: httpx.Response) -> list[tuple[str, str]]:
 async def test_a_device_leads_to_what_is_missing_and_back(city: City) -> None:
     async with city.browser() as browser:
         office = await opened(city, browser)
-        begun, seed = await office.begin(), ""
+        begun = await office.begin()
         here = f"/device?user_code={begun['user_code']}"
         office.change(default_max_age=0)
         clock.advance(40)

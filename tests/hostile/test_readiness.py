@@ -246,7 +246,7 @@ async def test_probes_do_not_write_each_time(city: City, monkeypatch: pytest.Mon
 async def test_sigterm_under_load(database: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     """Readiness turns to 503 first; until the listener closes every request is answered, and closes its connection."""
     url, contents = database
-    process = Process(url, tmp_path, free_ports(1), SSO_SHUTDOWN_DELAY="3s")
+    process = Process(url, tmp_path, free_ports(1), SSO_SHUTDOWN_DELAY="6s")
     phones = [Phone(process.port, contents["secrets"]["lama"]) for _ in range(4)]
     answered, refused = [0], list[Exception]()
 
