@@ -13,8 +13,8 @@ from tests.support import City
 from sso.identity.users.service import find, set_roles
 from sso.platform.permissions import GRANTING, PERMISSIONS
 
-ALL_SCOPES = " ".join(one.scope for one in PERMISSIONS.values())
-PROGRAM_SCOPES = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)
+ALL_SCOPES = " ".join(permission.scope for permission in PERMISSIONS.values())
+PROGRAM_SCOPES = " ".join(permission.scope for permission in PERMISSIONS.values() if permission.name != GRANTING)
 """What a program can have: giving privileges to applications always needs a person."""
 
 

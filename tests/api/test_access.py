@@ -104,8 +104,8 @@ async def test_a_role_may_do_what_the_table_says_and_nothing_else(city: City, ro
     # The owner of an application may do more: it is created last.
     for route in sorted(ROUTES, key=lambda route: route.name == "begin"):
         answer = await call(api, route)
-        wanted = permission_of(route)
-        allowed = not wanted or wanted in permissions_of([role])
+        permission = permission_of(route)
+        allowed = not permission or permission in permissions_of([role])
         assert (answer.status_code != 403) == allowed, f"{role} {route.methods} {route.path}: {answer.text}"
         if not allowed:
             assert answer.json()["type"] == "urn:sso:problem:no_permission"
@@ -115,12 +115,12 @@ async def test_a_role_may_do_what_the_table_says_and_nothing_else(city: City, ro
 async def test_a_scope_that_the_token_lacks_is_refused_everywhere(city: City) -> None:
     api = await program(city, "sso:audit:read")
     for route in ROUTES:
-        answer, wanted = await call(api, route), permission_of(route)
-        if wanted in ("", "audit:read"):
+        answer, permission = await call(api, route), permission_of(route)
+        if permission in ("", "audit:read"):
             assert answer.status_code in (200, 404), answer.text
             continue
         assert answer.status_code == 403, f"{route.methods} {route.path}"
-        assert f'scope="sso:{wanted}"' in answer.headers["www-authenticate"]
+        assert f'scope="sso:{permission}"' in answer.headers["www-authenticate"]
 
 
 async def test_what_is_no_access_token_of_ours_is_refused(city: City, subtests: pytest.Subtests) -> None:
@@ -213,22 +213,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 async def test_permissions_are_only_for_the_citys_own_applications(api: Api, subtests: pytest.Subtests) -> None:
-    for fields, said in REFUSED:
-        with subtests.test(said):
+    for fields, message in REFUSED:
+        with subtests.test(message):
             metadata = {"type": "web", "client_name": "X", "redirect_uris": ["https://x.example/cb"], **fields}
             answer = await api("POST", "/clients", json={"client_id": "penyusup", "metadata": metadata})
             assert answer.status_code == 422
             assert answer.json()["errors"][0]["pointer"] == "/metadata/scope"
-            assert said in answer.json()["errors"][0]["detail"]
+            assert message in answer.json()["errors"][0]["detail"]
 
 
 async def test_who_registers_by_themselves_gets_no_permission(city: City) -> None:
     from sso.clients.dynamic_registration import read_registration
 
-    made = read_registration(
+    metadata = read_registration(
         {"redirect_uris": ["https://x.example/cb"], "scope": "openid sso:users:write ssf.manage"}, "standard", False
     )
-    assert made.scope == "openid"
+    assert metadata.scope == "openid"
 
 
 async def test_me_says_what_can_be_done(city: City) -> None:
@@ -236,20 +236,20 @@ async def test_me_says_what_can_be_done(city: City) -> None:
     me = (await api("GET", "/me")).json()
     assert me["roles"] == ["helpdesk"]
     assert me["permissions"] == ["users:read"], "what both the scopes and the roles allow"
-    listed = {one["name"]: one["roles"] for one in (await api("GET", "/permissions")).json()}
+    listed = {permission["name"]: permission["roles"] for permission in (await api("GET", "/permissions")).json()}
     assert listed["users:roles"] == ["admin"]
 
 
 def test_the_description_says_what_each_operation_needs() -> None:
     document = description("https://sso.example")
-    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
     assert len(operations) == len(ROUTES)
-    for one in operations:
-        assert one["security"][0].keys() == {"sso"}
-        assert one["summary"]
-        for status, said in one["responses"].items():
+    for operation in operations:
+        assert operation["security"][0].keys() == {"sso"}
+        assert operation["summary"]
+        for status, response in operation["responses"].items():
             if int(status) >= 400:
-                assert list(said["content"]) == ["application/problem+json"]
+                assert list(response["content"]) == ["application/problem+json"]
     with_examples = [name for name, schema in document["components"]["schemas"].items() if "examples" in schema]
     assert {"UserCreate", "ClientCreate", "SessionEndingCreate", "WebhookCreate", "RolesUpdate"} <= set(with_examples)
 

@@ -28,16 +28,16 @@ async def begun(api: Api, **changes: Any) -> dict[str, Any]:
     """Begin an application, and return what was answered."""
     answer = await api("POST", "/applications", json={**WANTED, **changes})
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    created: dict[str, Any] = answer.json()
+    return created
 
 
 @OFFERED
 async def test_from_a_request_to_production(city: City, api: Api) -> None:
     developer = await person_with(city, "developer", name="budi")
-    made = await begun(developer)
-    assert len(made["client_secret"]) == 43
-    assert made["application"]["state"] == "sandbox"
+    created = await begun(developer)
+    assert len(created["client_secret"]) == 43
+    assert created["application"]["state"] == "sandbox"
     path = "/applications/antrean"
     submitted = await developer("POST", f"{path}/acts", json={"act": "submit", "text": "Mulai Januari."})
     assert submitted.json()["application"]["state"] == "submitted", submitted.text
@@ -94,10 +94,10 @@ async def test_others_do_not_even_learn_that_it_is_there(city: City, api: Api) -
 async def test_a_change_that_somebody_else_has_overtaken_is_refused(city: City) -> None:
     developer = await person_with(city, "developer", name="budi")
     await begun(developer)
-    wanted = {"document": {**WANTED["document"], "description": "Satu."}, "sandbox": WANTED["sandbox"], "revision": 1}
-    assert (await developer("PUT", "/applications/antrean", json=wanted)).json()["revision"] == 2
-    assert (await developer("PUT", "/applications/antrean", json=wanted)).status_code == 409
-    granted = {**wanted, "document": {**WANTED["document"], "first_party": True}, "revision": 2}
+    update = {"document": {**WANTED["document"], "description": "Satu."}, "sandbox": WANTED["sandbox"], "revision": 1}
+    assert (await developer("PUT", "/applications/antrean", json=update)).json()["revision"] == 2
+    assert (await developer("PUT", "/applications/antrean", json=update)).status_code == 409
+    granted = {**update, "document": {**WANTED["document"], "first_party": True}, "revision": 2}
     refused = await developer("PUT", "/applications/antrean", json=granted)
     assert refused.status_code == 422, "only an administrator decides that"
     assert refused.json()["errors"][0]["pointer"] == "/document/first_party"
@@ -128,15 +128,15 @@ async def test_what_an_administrator_changes_in_production_the_team_sees(city: C
 async def test_a_program_begins_one_for_somebody(city: City) -> None:
     api = await program(city)
     assert (await api("POST", "/applications", json=WANTED)).status_code == 422, "it names who owns it"
-    made = await api("POST", "/applications", json={**WANTED, "owner_id": str(city.users["siti"])})
-    assert made.status_code == 201, made.text
+    response = await api("POST", "/applications", json={**WANTED, "owner_id": str(city.users["siti"])})
+    assert response.status_code == 201, response.text
     (member,) = (await api("GET", "/applications/antrean/team")).json()
     assert (member["user_id"], member["role"]) == (str(city.users["siti"]), "owner")
 
 
 async def test_a_team_sees_its_mistakes_and_revokes_a_secret(city: City) -> None:
     developer = await person_with(city, "developer", name="budi")
-    made = await begun(developer)
+    created = await begun(developer)
     party = city.relying_party("antrean-sandbox", "http://localhost:3000/callback")
     city.secrets["antrean-sandbox"] = "wrong"
     await party.exchange("x")
@@ -144,8 +144,8 @@ async def test_a_team_sees_its_mistakes_and_revokes_a_secret(city: City) -> None
     (mistake,) = (await developer("GET", "/applications/antrean/mistakes")).json()
     assert (mistake["code"], mistake["count"]) == ("invalid_client", 1)
     (secret,) = (await developer("GET", "/applications/antrean/secrets")).json()
-    assert secret["hint"] == made["client_secret"][-4:]
+    assert secret["hint"] == created["client_secret"][-4:]
     assert (await developer("DELETE", f"/applications/antrean/secrets/{secret['id']}")).status_code == 204
     assert (await developer("DELETE", f"/applications/antrean/secrets/{secret['id']}")).status_code == 404
-    city.secrets["antrean-sandbox"] = made["client_secret"]
+    city.secrets["antrean-sandbox"] = created["client_secret"]
     assert (await party.post("/introspect", {"token": "x"})).status_code == 401

@@ -89,36 +89,39 @@ async def test_the_helpdesk_makes_a_code_and_sees_nothing_else(city: City) -> No
 
 async def imported(city: City, tmp_path: Path, *rows: dict[str, Any]) -> list[tuple[int, str, str]]:
     path, rejected = tmp_path / "p.jsonl", list[tuple[int, str, str]]()
-    path.write_text("\n".join(json.dumps(one) for one in rows))
+    path.write_text("\n".join(json.dumps(row) for row in rows))
     await import_file(
         city.provider.db,
         city.provider.box,
         path,
         Options("sehat", frozenset({"email"})),
         taken_over,
-        reject=lambda *one: rejected.append(one),
+        reject=lambda *rejection: rejected.append(rejection),
     )
     return rejected
 
 
 async def proposals(api: Api) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await api.get("/merge-proposals"))["items"]
-    return found
+    items: list[dict[str, Any]] = (await api.get("/merge-proposals"))["items"]
+    return items
 
 
 async def test_somebody_who_is_here_already_is_proposed_and_merged_by_a_person(city: City, tmp_path: Path) -> None:
     admin = await person_with(city, "admin")
     row = {"email": "siti@warga.example", "phone_number": "0857 2222 3333", "name": "Siti R", "local_user_id": "4711"}
     assert await imported(city, tmp_path, {**row, "birthdate": "1999-01-01", "nickname": "Iti"}) == []
-    found = await proposals(admin)
-    assert (found[0]["reasons"], found[0]["user_id"]) == (["email"], str(city.users["siti"]))
-    assert "+6285722223333" not in json.dumps(found)
-    answer = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "merged"})
+    merge_proposals = await proposals(admin)
+    assert (merge_proposals[0]["reasons"], merge_proposals[0]["user_id"]) == (["email"], str(city.users["siti"]))
+    assert "+6285722223333" not in json.dumps(merge_proposals)
+    answer = await admin("POST", f"/merge-proposals/{merge_proposals[0]['id']}/decision", json={"decision": "merged"})
     assert answer.json()["status"] == "merged"
-    again = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "dropped"})
+    again = await admin("POST", f"/merge-proposals/{merge_proposals[0]['id']}/decision", json={"decision": "dropped"})
     assert again.status_code == 409
     async with city.provider.db.read() as session:
-        known = {one.value: one.verified_at for one in await store.identifiers_of(session, city.users["siti"])}
+        known = {
+            identifier.value: identifier.verified_at
+            for identifier in await store.identifiers_of(session, city.users["siti"])
+        }
     assert known["+6285722223333"] is None
     party = city.relying_party("sehat")
     async with city.browser() as browser:
@@ -139,12 +142,17 @@ async def test_the_application_is_told_every_old_id_and_either_user_name_signs_i
     for name, local in (("siti.dinas", "12"), ("BUDI", "9"), ("198501012010011001", "10")):
         assert await imported(city, tmp_path, {**row, "username": name, "local_user_id": local}) == []
     answers = []
-    for one in sorted(await proposals(admin), key=lambda one: ["12", "9", "10"].index(one["local_user_id"])):
-        answer = await admin("POST", f"/merge-proposals/{one['id']}/decision", json={"decision": "merged"})
+    for proposal in sorted(
+        await proposals(admin), key=lambda proposal: ["12", "9", "10"].index(proposal["local_user_id"])
+    ):
+        answer = await admin("POST", f"/merge-proposals/{proposal['id']}/decision", json={"decision": "merged"})
         answers.append(answer.json())
-    assert [one["username"] for one in answers] == ["siti"] * 3
-    assert [one["other_usernames"] for one in answers][::2] == [["siti.dinas"], ["siti.dinas", "198501012010011001"]]
-    assert [one["left_out"] for one in answers] == [[], [{"kind": "username", "value": "budi"}], []]
+    assert [merged["username"] for merged in answers] == ["siti"] * 3
+    assert [merged["other_usernames"] for merged in answers][::2] == [
+        ["siti.dinas"],
+        ["siti.dinas", "198501012010011001"],
+    ]
+    assert [merged["left_out"] for merged in answers] == [[], [{"kind": "username", "value": "budi"}], []]
     assert answers[2]["local_user_ids"] == ["12", "9", "10"]
     async with city.browser() as browser:
         await here(city, browser, "ratna")
@@ -166,42 +174,60 @@ async def test_the_application_is_told_every_old_id_and_either_user_name_signs_i
         page = await here(city, browser, "siti")
         if "/login/second" in str(page.url):
             await post(browser, "/login/second", {"code": await last_code(city)}, page)
-        names = {one.value: str(one.id) for one in await identifiers(city) if one.kind == "username"}
+        names = {
+            identifier.value: str(identifier.id)
+            for identifier in await identifiers(city)
+            if identifier.kind == "username"
+        }
         for choice in (f"primary {names['siti.dinas']}", f"remove {names['siti']}"):
             await post(browser, "/account/contacts", {"choice": choice}, await browser.open("/account/contacts"))
         assert "12, 9, 10" in (await browser.open("/account/applications")).text
-        shown = (await browser.open("/account/contacts")).text
-        assert 'value="siti.dinas"' in shown
-    shown = [one for one in (await admin.get(f"/users/{siti}"))["identifiers"] if one["kind"] == "username"]
-    assert {one["value"]: one["primary"] for one in shown} == {"siti.dinas": True, "198501012010011001": False}
+        contacts = (await browser.open("/account/contacts")).text
+        assert 'value="siti.dinas"' in contacts
+    usernames = [
+        identifier
+        for identifier in (await admin.get(f"/users/{siti}"))["identifiers"]
+        if identifier["kind"] == "username"
+    ]
+    assert {username["value"]: username["primary"] for username in usernames} == {
+        "siti.dinas": True,
+        "198501012010011001": False,
+    }
     change = {"username": "198501012010011001"}
     headers = {"If-Match": await admin.etag(f"/users/{siti}")}
     assert (await admin("PATCH", f"/users/{siti}", json=change, headers=headers)).status_code == 200
-    shown = [one for one in (await admin.get(f"/users/{siti}"))["identifiers"] if one["kind"] == "username"]
-    assert {one["value"]: one["primary"] for one in shown} == {"siti.dinas": False, "198501012010011001": True}
+    usernames = [
+        identifier
+        for identifier in (await admin.get(f"/users/{siti}"))["identifiers"]
+        if identifier["kind"] == "username"
+    ]
+    assert {username["value"]: username["primary"] for username in usernames} == {
+        "siti.dinas": False,
+        "198501012010011001": True,
+    }
 
 
 async def test_two_who_are_two_are_kept_apart(city: City, tmp_path: Path) -> None:
     admin = await person_with(city, "admin")
     row = {"email": "siti@warga.example", "username": "siti.kedua", "name": "Siti Kedua", "local_user_id": "1"}
     await imported(city, tmp_path, row)
-    found = await proposals(admin)
-    answer = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "separate"})
+    merge_proposals = await proposals(admin)
+    answer = await admin("POST", f"/merge-proposals/{merge_proposals[0]['id']}/decision", json={"decision": "separate"})
     assert answer.status_code == 200
     async with city.provider.db.read() as session:
         user = await store.find_user(session, "siti.kedua")
         assert user is not None
-        assert [one.kind for one in await store.identifiers_of(session, user.id)] == ["username"]
-        assert [one.local_user_id for one in await store.local_accounts_of(session, user.id)] == ["1"]
+        assert [identifier.kind for identifier in await store.identifiers_of(session, user.id)] == ["username"]
+        assert [account.local_user_id for account in await store.local_accounts_of(session, user.id)] == ["1"]
 
 
 async def test_what_leaves_nothing_to_sign_in_with_cannot_be_separate(city: City, tmp_path: Path) -> None:
     admin = await person_with(city, "admin")
     await imported(city, tmp_path, {"email": "siti@warga.example", "name": "Siti"})
-    found = await proposals(admin)
-    answer = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "separate"})
+    merge_proposals = await proposals(admin)
+    answer = await admin("POST", f"/merge-proposals/{merge_proposals[0]['id']}/decision", json={"decision": "separate"})
     assert answer.status_code == 409
-    dropped = await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "dropped"})
+    dropped = await admin("POST", f"/merge-proposals/{merge_proposals[0]['id']}/decision", json={"decision": "dropped"})
     assert dropped.status_code == 200
 
 
@@ -212,8 +238,8 @@ async def test_the_password_of_the_other_application_never_opens_this_account(ci
     await imported(
         city, tmp_path, {"email": "siti@warga.example", "name": "S", "password_hash": hex_md5.hash(NEW_PASSWORD)}
     )
-    found = await proposals(admin)
-    await admin("POST", f"/merge-proposals/{found[0]['id']}/decision", json={"decision": "merged"})
+    merge_proposals = await proposals(admin)
+    await admin("POST", f"/merge-proposals/{merge_proposals[0]['id']}/decision", json={"decision": "merged"})
     async with city.browser() as browser:
         assert (await browser.sign_in(city.relying_party("warga"), password=NEW_PASSWORD)).status_code == 400
 

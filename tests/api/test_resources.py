@@ -33,7 +33,7 @@ CONTROL["metadata"]["redirect_uris"] = ["https://antrean.example/cb"]  # type: i
 async def signed_in(city: City, *clients: str, name: str = "siti") -> dict[str, Any]:
     """Sign somebody in at applications, and return the tokens of each."""
     async with city.browser(headers={"user-agent": ANDROID}) as browser:
-        return {one: await browser.tokens(city.relying_party(one), username=name) for one in clients}
+        return {client_id: await browser.tokens(city.relying_party(client_id), username=name) for client_id in clients}
 
 
 ANDROID = "Mozilla/5.0 (Linux; Android 13; SM-A057F) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile"
@@ -45,8 +45,8 @@ ADDRESS = "203.0.113.0/24"
 
 async def events(city: City, type_: str) -> list[AuditEvent]:
     async with city.provider.db.read() as session:
-        found = select(AuditEvent).where(AuditEvent.type == type_).order_by(AuditEvent.id)
-        return list((await session.execute(found)).scalars())
+        query = select(AuditEvent).where(AuditEvent.type == type_).order_by(AuditEvent.id)
+        return list((await session.execute(query)).scalars())
 
 
 def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
@@ -64,36 +64,39 @@ def problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
 
 async def test_a_session_says_who_where_how_and_which_applications(city: City, api: Api) -> None:
     await signed_in(city, "warga", "sehat")
-    (found,) = await api.pages("/sessions", user_id=str(city.users["siti"]))
-    assert found["person"] == {"id": str(city.users["siti"]), "name": "Siti Rahmawati"}
-    assert found["status"] == "active"
-    assert found["device"] == {"browser": "Chrome Mobile 120", "system": "Android 13", "model": "Samsung SM-A057F"}
-    assert found["address"] == "203.0.113.0/24", "no more of it is kept than the network"
-    assert found["amr"] == ["pwd"]
-    assert [one["client_id"] for one in found["applications"]] == ["warga", "sehat"]
-    assert len({one["sid"] for one in found["applications"]}) == 2, "each knows it by another name"
-    assert (await api.get(f"/sessions/{found['id']}")) == found
+    (session,) = await api.pages("/sessions", user_id=str(city.users["siti"]))
+    assert session["person"] == {"id": str(city.users["siti"]), "name": "Siti Rahmawati"}
+    assert session["status"] == "active"
+    assert session["device"] == {"browser": "Chrome Mobile 120", "system": "Android 13", "model": "Samsung SM-A057F"}
+    assert session["address"] == "203.0.113.0/24", "no more of it is kept than the network"
+    assert session["amr"] == ["pwd"]
+    assert [application["client_id"] for application in session["applications"]] == ["warga", "sehat"]
+    assert len({application["sid"] for application in session["applications"]}) == 2, "each knows it by another name"
+    assert (await api.get(f"/sessions/{session['id']}")) == session
 
 
 async def test_a_session_is_ended_and_the_proof_is_the_answer(city: City, api: Api) -> None:
     tokens = await signed_in(city, "warga", "sehat")
-    (found,) = await api.pages("/sessions", client_id="warga")
-    problem(await api("GET", f"/sessions/{found['id']}/delivery-report"), 409, "not_ended")
-    answer = await api("POST", f"/sessions/{found['id']}/end", json={"note": "Telepon dicuri"})
+    (session,) = await api.pages("/sessions", client_id="warga")
+    problem(await api("GET", f"/sessions/{session['id']}/delivery-report"), 409, "not_ended")
+    answer = await api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
     assert answer.status_code == 200
-    how = {one["client_id"]: (one["how"], one["state"]) for one in answer.json()["applications"]}
+    how = {
+        application["client_id"]: (application["how"], application["state"])
+        for application in answer.json()["applications"]
+    }
     assert how == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
-    for client_id, one in tokens.items():
+    for client_id, client_tokens in tokens.items():
         party = city.relying_party(client_id)
-        assert (await party.introspect(one["access_token"])) == {"active": False}
-        assert (await party.userinfo(one["access_token"])).status_code == 401
-        assert (await party.refresh(one["refresh_token"])).status == 400
+        assert (await party.introspect(client_tokens["access_token"])) == {"active": False}
+        assert (await party.userinfo(client_tokens["access_token"])).status_code == 401
+        assert (await party.refresh(client_tokens["refresh_token"])).status == 400
     assert await api.pages("/sessions", client_id="warga") == []
     (over,) = await api.pages("/sessions", status="ended")
     assert (over["status"], over["end_reason"]) == ("ended", "administrator")
     (event,) = await events(city, "session.ended")
     assert (event.actor, event.data["note"]) == ("petugas", "Telepon dicuri")
-    again = await api("POST", f"/sessions/{found['id']}/end", json={})
+    again = await api("POST", f"/sessions/{session['id']}/end", json={})
     assert again.json()["ended_at"] == answer.json()["ended_at"], "it ends once"
     assert len(await events(city, "session.ended")) == 1
 
@@ -109,9 +112,9 @@ async def test_lists_come_in_pages_that_lose_and_repeat_nothing(city: City, api:
     second = await api.get("/sessions", limit=2, cursor=first["next_cursor"])
     assert second["items"] == whole[2:4], "what came meanwhile moves nothing"
     people = await api.pages("/users", limit=1)
-    assert {one["name"] for one in people} >= {"Siti Rahmawati", "Budi Santoso", "Ratna Wulandari"}
+    assert {person["name"] for person in people} >= {"Siti Rahmawati", "Budi Santoso", "Ratna Wulandari"}
     clients = await api.pages("/clients", limit=3)
-    assert [one["client_id"] for one in clients] == sorted(one["client_id"] for one in clients)
+    assert [client["client_id"] for client in clients] == sorted(client["client_id"] for client in clients)
     assert len(await api.pages("/audit-events", limit=5)) == len(await api.pages("/audit-events", limit=200))
 
 
@@ -119,14 +122,14 @@ async def test_a_cursor_that_is_not_ours_is_refused(api: Api, subtests: pytest.S
     paths = ("/sessions", "/users", "/audit-events", "/deliveries", "/grants", "/session-endings")
     for path, cursor in itertools.product(paths, ("x", "....", "bm8=", "%00", "é", "a" * 401)):
         with subtests.test(f"{path} {cursor[:10]}"):
-            said = problem(await api("GET", path, params={"cursor": cursor}), 422, "invalid_request")
-            assert "cursor" in said["errors"][0]["pointer"]
+            details = problem(await api("GET", path, params={"cursor": cursor}), 422, "invalid_request")
+            assert "cursor" in details["errors"][0]["pointer"]
 
 
 @demand("RFC 9457 3", "errors are problems with type, title, status, detail and instance")
 async def test_a_limit_out_of_bounds_and_unknown_filters_are_refused_in_words(city: City, api: Api) -> None:
-    said = problem(await api("GET", "/sessions", params={"limit": 0, "status": "x"}), 422, "invalid_request")
-    assert {one["pointer"] for one in said["errors"]} == {"limit", "status"}
+    details = problem(await api("GET", "/sessions", params={"limit": 0, "status": "x"}), 422, "invalid_request")
+    assert {error["pointer"] for error in details["errors"]} == {"limit", "status"}
     problem(await api("GET", "/sessions/not-a-uuid"), 422, "invalid_request")
     problem(await api("GET", f"/sessions/{uuid.uuid4()}"), 404, "not_found")
     problem(await api("GET", "/nothing/here"), 404, "not_found")
@@ -166,7 +169,7 @@ async def test_many_sessions_are_ended_in_the_background_watched_and_stopped(cit
     for type_, response in (("sessions.ending", answer), ("sessions.ending_stopped", stopped)):
         event = (await events(city, type_))[0]
         assert (event.request_id, event.address) == (response.headers["x-request-id"], ADDRESS), type_
-    assert [one["id"] for one in await api.pages("/session-endings", limit=1)] == [second["id"], begun["id"]]
+    assert [ending["id"] for ending in await api.pages("/session-endings", limit=1)] == [second["id"], begun["id"]]
 
 
 async def test_which_sessions_are_ended_must_be_clear(api: Api, subtests: pytest.Subtests) -> None:
@@ -181,10 +184,10 @@ async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City,
     for day in ("1990-02-30", "0000-00-00", "21-04-1990", "2990-01-01"):
         answer = await api("POST", "/users", json=body | {"profile": {"birthdate": day}})
         problem(answer, 422, "invalid_request")
-    made = await api("POST", "/users", json=body)
-    assert made.status_code == 201
-    joko = made.json()
-    path = made.headers["location"].removeprefix("/api/v1")
+    created = await api("POST", "/users", json=body)
+    assert created.status_code == 201
+    joko = created.json()
+    path = created.headers["location"].removeprefix("/api/v1")
     assert joko["identifiers"][1] == {
         "kind": "email",
         "value": "joko@warga.example",
@@ -192,9 +195,9 @@ async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City,
         "primary": True,
     }
     problem(await api("POST", "/users", json=body), 409, "refused")
-    (found,) = await api.pages("/users", identifier="JOKO@warga.example")
+    (listed,) = await api.pages("/users", identifier="JOKO@warga.example")
     assert joko.pop("warnings") == []
-    assert found == joko
+    assert listed == joko
     assert await api.pages("/users", identifier="nobody") == []
 
     tag = await api.etag(path)
@@ -202,7 +205,7 @@ async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City,
     answer = await api("PATCH", path, json=change, headers={"If-Match": tag})
     assert answer.status_code == 200, answer.text
     assert answer.json()["name"] == "Joko S."
-    assert [one["value"] for one in answer.json()["identifiers"]] == ["joko", "+6281211112222"]
+    assert [identifier["value"] for identifier in answer.json()["identifiers"]] == ["joko", "+6281211112222"]
     assert answer.headers["etag"] != tag
     assert answer.headers["etag"] == await api.etag(path)
     problem(await api("PATCH", path, json=change, headers={"If-Match": tag}), 412, "precondition_failed")
@@ -212,7 +215,7 @@ async def test_a_person_is_made_changed_disabled_enabled_and_deleted(city: City,
 
     assert (await api("POST", f"{path}/disable")).json()["user"]["status"] == "disabled"
     assert (await api.get(path))["status"] == "disabled"
-    assert [one["id"] for one in await api.pages("/users", status="disabled")] == [joko["id"]]
+    assert [user["id"] for user in await api.pages("/users", status="disabled")] == [joko["id"]]
     assert (await api("POST", f"{path}/enable")).json()["status"] == "active"
     gone = await api("DELETE", path)
     assert gone.json()["user"]["status"] == "deleted"
@@ -259,7 +262,7 @@ async def test_somebody_with_a_long_history_is_deleted_too(
         theirs = theirs.where(AuditEvent.type.like("session.%") | AuditEvent.type.like("sign_in.%"))
         events = (await session.execute(theirs)).scalars().all()
         assert len(events) > 2
-        assert all((one.address, one.data) == (None, {}) for one in events)
+        assert all((event.address, event.data) == (None, {}) for event in events)
         assert (await verify(session, city.provider.box)).broken_at is None
 
 
@@ -290,7 +293,7 @@ async def test_two_administrators_who_remove_each_other_at_once_leave_one(city: 
             for path, tag in zip(paths, tags, strict=True)
         )
     )
-    assert sorted(one.status_code for one in answers) == [200, 409]
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
 @pytest.mark.parametrize("first", ["disable", "roles"])
@@ -325,17 +328,17 @@ async def test_roles_are_given_and_recorded(city: City, api: Api) -> None:
     (event,) = await events(city, "user.roles_changed")
     assert event.data == {"added": ["helpdesk"], "removed": []}
     assert event.request_id == answer.headers["x-request-id"]
-    assert [one["name"] for one in await api.pages("/users", role="helpdesk")] == ["Budi Santoso"]
+    assert [user["name"] for user in await api.pages("/users", role="helpdesk")] == ["Budi Santoso"]
     problem(
         await api("PUT", f"{budi}/roles", json={"roles": ["king"]}, headers={"If-Match": "*"}), 422, "invalid_request"
     )
 
 
 async def test_an_application_is_registered_changed_suspended_resumed_and_removed(city: City, api: Api) -> None:
-    made = await api("POST", "/clients", json=CONTROL)
-    assert made.status_code == 201, made.text
-    assert made.json()["client"]["catalogue"] == "api"
-    city.secrets["e-antrean"] = made.json()["client_secret"]
+    created = await api("POST", "/clients", json=CONTROL)
+    assert created.status_code == 201, created.text
+    assert created.json()["client"]["catalogue"] == "api"
+    city.secrets["e-antrean"] = created.json()["client_secret"]
     async with city.browser() as browser:
         tokens = await browser.tokens(city.relying_party("e-antrean"))
         path = "/clients/e-antrean"
@@ -356,28 +359,29 @@ async def test_an_application_is_registered_changed_suspended_resumed_and_remove
 
         assert (await api("POST", f"{path}/suspend", json={})).json()["status"] == "suspended"
         problem(await api("POST", f"{path}/suspend", json={}), 409, "refused")
-        assert "dinonaktifkan" in (page := await browser.open(party.url())).text or page.status_code == 400
+        page = await browser.open(party.url())
+        assert (page.status_code, "dinonaktifkan" in page.text) == (400, True)
         assert (await browser.open("/")).status_code == 200, "the person stays signed in"
         assert (await api("POST", f"{path}/resume")).json()["status"] == "active"
         assert (await party.refresh(tokens["refresh_token"])).status == 400, "what was granted stays over"
         assert (await browser.open(party.url())).is_redirect
     assert (await api("DELETE", path)).status_code == 204
     problem(await api("GET", path), 404, "not_found")
-    assert "e-antrean" not in {one["client_id"] for one in await api.pages("/clients")}
+    assert "e-antrean" not in {client["client_id"] for client in await api.pages("/clients")}
 
 
 async def test_what_a_catalogue_looks_after_is_changed_there(city: City, api: Api) -> None:
     tag = await api.etag("/clients/warga")
     change = {"metadata": CONTROL["metadata"]}
-    said = problem(await api("PUT", "/clients/warga", json=change, headers={"If-Match": tag}), 409, "refused")
-    assert "catalogue 'tests'" in said["detail"]
+    details = problem(await api("PUT", "/clients/warga", json=change, headers={"If-Match": tag}), 409, "refused")
+    assert "catalogue 'tests'" in details["detail"]
 
 
 async def test_each_mistake_in_an_application_is_named_where_it_is(city: City, api: Api) -> None:
     metadata = {"type": "web", "client_name": "X<", "redirect_uris": ["http://x.example/cb"], "colour": "red"}
     answer = await api("POST", "/clients", json={"client_id": "baru", "metadata": metadata})
-    said = problem(answer, 422, "invalid_client_metadata")
-    pointers = {one["pointer"] for one in said["errors"]}
+    details = problem(answer, 422, "invalid_client_metadata")
+    pointers = {error["pointer"] for error in details["errors"]}
     assert pointers == {"/metadata/client_name", "/metadata/redirect_uris", "/metadata/colour"}
 
 
@@ -394,7 +398,7 @@ async def test_suspended_by_an_administrator_stays_so_whatever_the_catalogue_say
         assert plan.changes == []
         await apply_catalogue(session, city.provider, plan)
     assert (await api.get("/clients/sehat"))["status"] == "suspended"
-    assert {one["client_id"] for one in await api.pages("/clients", status="suspended")} == {"sehat"}
+    assert {client["client_id"] for client in await api.pages("/clients", status="suspended")} == {"sehat"}
 
 
 async def test_an_application_is_told_that_its_part_is_over_and_others_go_on(city: City, api: Api) -> None:
@@ -402,21 +406,23 @@ async def test_an_application_is_told_that_its_part_is_over_and_others_go_on(cit
         warga = await browser.tokens(city.relying_party("warga"))
         sehat = await browser.tokens(city.relying_party("sehat"))
         await api("POST", "/clients/warga/suspend", json={})
-        (found,) = await api.pages("/sessions")
-        ended = {one["client_id"]: one["ended_at"] is not None for one in found["applications"]}
+        (session,) = await api.pages("/sessions")
+        ended = {
+            application["client_id"]: application["ended_at"] is not None for application in session["applications"]
+        }
         assert ended == {"warga": True, "sehat": False}
         assert (await city.relying_party("sehat").userinfo(sehat["access_token"])).status_code == 200
         (notice,) = await api.pages("/deliveries", client_id="warga")
-        assert (notice["kind"], notice["session_id"]) == ("backchannel_logout", found["id"])
-        await api("POST", f"/sessions/{found['id']}/end", json={})
+        assert (notice["kind"], notice["session_id"]) == ("backchannel_logout", session["id"])
+        await api("POST", f"/sessions/{session['id']}/end", json={})
         assert len(await api.pages("/deliveries", client_id="warga")) == 1, "it was told already"
-        proof = await api.get(f"/sessions/{found['id']}/delivery-report")
-        assert {one["client_id"] for one in proof["applications"]} == {"warga", "sehat"}
+        proof = await api.get(f"/sessions/{session['id']}/delivery-report")
+        assert {application["client_id"] for application in proof["applications"]} == {"warga", "sehat"}
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("sehat"))
         await api("POST", "/clients/sehat/suspend", json={"end_sessions": True})
         assert (await api.pages("/session-endings"))[0]["what"] == "sessions"
-    assert warga["access_token"]
+    assert (await city.relying_party("warga").userinfo(warga["access_token"])).status_code == 401
 
 
 async def managed_by_the_api(city: City, client_id: str) -> None:
@@ -448,9 +454,9 @@ async def test_a_removed_application_is_told_and_forgotten_in_the_end(city: City
 
 async def test_what_was_granted_is_seen_and_revoked(city: City, api: Api) -> None:
     tokens = await signed_in(city, "warga", "sehat")
-    found = await api.pages("/grants", user_id=str(city.users["siti"]), limit=1)
-    assert {one["client_id"] for one in found} == {"warga", "sehat"}
-    (grant,) = [one for one in found if one["client_id"] == "warga"]
+    grants = await api.pages("/grants", user_id=str(city.users["siti"]), limit=1)
+    assert {grant["client_id"] for grant in grants} == {"warga", "sehat"}
+    (grant,) = [candidate for candidate in grants if candidate["client_id"] == "warga"]
     assert (await api.get(f"/grants/{grant['id']}")) == grant
     assert (await api("DELETE", f"/grants/{grant['id']}")).status_code == 204
     problem(await api("DELETE", f"/grants/{grant['id']}"), 404, "not_found")
@@ -475,9 +481,9 @@ async def test_a_delivery_that_was_given_up_is_sent_once_more(city: City, api: A
     (event,) = await events(city, "delivery.given_up")
     assert event.client_id == "warga"
     async with city.provider.db.write() as session:
-        found = await session.get(Delivery, uuid.UUID(failed["id"]))
-        assert found is not None
-        found.status = "done"
+        delivery = await session.get(Delivery, uuid.UUID(failed["id"]))
+        assert delivery is not None
+        delivery.status = "done"
     problem(await api("POST", f"/deliveries/{failed['id']}/retry"), 409, "not_retried")
 
 
@@ -520,15 +526,15 @@ async def test_a_creation_that_is_sent_twice_is_done_once(city: City, api: Api, 
 async def test_the_same_creation_at_the_same_moment_is_done_once(city: City, api: Api) -> None:
     body, headers = {"username": "serentak", "name": "Serentak"}, {"Idempotency-Key": "serentak-1"}
     answers = await asyncio.gather(*(api("POST", "/users", json=body, headers=headers) for _ in range(6)))
-    assert {one.status_code for one in answers} == {201}, [one.text for one in answers]
-    assert len({one.json()["id"] for one in answers}) == 1
+    assert {answer.status_code for answer in answers} == {201}, [answer.text for answer in answers]
+    assert len({answer.json()["id"] for answer in answers}) == 1
 
 
 async def test_a_key_of_one_caller_is_nothing_to_another(city: City, api: Api) -> None:
     body, headers = {"url": "https://hook.example/", "events": ["*"]}, {"Idempotency-Key": "sama-sama-1"}
-    one = await api("POST", "/webhooks", json=body, headers=headers)
+    first = await api("POST", "/webhooks", json=body, headers=headers)
     other = await (await person_with(city, "admin"))("POST", "/webhooks", json=body, headers=headers)
-    assert one.json()["secret"] != other.json()["secret"]
+    assert first.json()["secret"] != other.json()["secret"]
 
 
 async def test_a_page_in_the_browser_is_no_way_in(city: City) -> None:

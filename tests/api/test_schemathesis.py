@@ -53,8 +53,8 @@ class InProcess(requests.adapters.BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         messages = await_(self._call(request))
-        assert [one["type"] for one in messages[:1]] == ["http.response.start"], messages
-        content = b"".join(one.get("body", b"") for one in messages[1:])
+        assert [message["type"] for message in messages[:1]] == ["http.response.start"], messages
+        content = b"".join(message.get("body", b"") for message in messages[1:])
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in messages[0]["headers"]]
         return self._answer(request, messages[0]["status"], headers, content)
 
@@ -136,9 +136,9 @@ def connection(
 
 def document() -> dict[str, Any]:
     """The description, but for what would end the caller's own access."""
-    made = description("http://127.0.0.1")
-    made["servers"] = [{"url": "/"}]
-    return made
+    schema = description("http://127.0.0.1")
+    schema["servers"] = [{"url": "/"}]
+    return schema
 
 
 # What a rule refuses though its form is right: a cursor of nobody's, metadata that contradicts itself, an old ETag, and
@@ -165,9 +165,9 @@ def operations() -> dict[str, schemathesis.schemas.APIOperation]:
     checks = {"positive_data_acceptance": {"expected-statuses": ACCEPTED}}
     load_all_checks()
     schema = schemathesis.openapi.from_dict(document(), config=SchemathesisConfig.from_dict({"checks": checks}))
-    found = [operation.ok() for operation in schema.get_all_operations()]
-    assert {operation.label for operation in found} == set(OPERATIONS)
-    return {operation.label: operation for operation in found}
+    all_operations = [operation.ok() for operation in schema.get_all_operations()]
+    assert {operation.label for operation in all_operations} == set(OPERATIONS)
+    return {operation.label: operation for operation in all_operations}
 
 
 @settings(

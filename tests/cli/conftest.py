@@ -49,11 +49,11 @@ class Cli:
     """Runs commands as a shell would, in this process."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], made: dict[str, Any]
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], contents: dict[str, Any]
     ) -> None:
         self.monkeypatch = monkeypatch
         self.capfd = capfd
-        self.made = made
+        self.made = contents
 
     def __call__(self, *words: str, stdin: str = "") -> Answer:
         self.monkeypatch.setattr(sys, "argv", ["sso", *words])
@@ -118,13 +118,13 @@ def cli(
     monkeypatch.setenv("SSO_SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("SSO_ARGON2_MEMORY", "8MiB")
     if database_kind == "sqlite":
-        template, made = request.getfixturevalue("sqlite_template")
+        template, contents = request.getfixturevalue("sqlite_template")
         shutil.copy(template, tmp_path / "sso.db")
         monkeypatch.setenv("SSO_DATABASE_URL", f"sqlite:///{tmp_path / 'sso.db'}")
-        yield Cli(monkeypatch, capfd, made)
+        yield Cli(monkeypatch, capfd, contents)
         return
-    databases, made = request.getfixturevalue("postgres_databases")
+    databases, contents = request.getfixturevalue("postgres_databases")
     name = run_apart(databases.lend())
     monkeypatch.setenv("SSO_DATABASE_URL", databases.url(name))
-    yield Cli(monkeypatch, capfd, made)
+    yield Cli(monkeypatch, capfd, contents)
     run_apart(databases.take_back(name))

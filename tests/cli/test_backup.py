@@ -137,7 +137,7 @@ def test_a_backup_under_load_is_one_moment_and_is_restored_whole(
     assert "verified: a scratch database has the same rows" in answer.out
     assert file.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir() if "backup" in path.name) == ["one.backup"]
-    assert b"siti" not in file.read_bytes()
+    assert b"siti@warga.example" not in file.read_bytes()
     assert "backup.created" in dict(run(events))
     elsewhere()
     again = cli("restore", str(file))
@@ -146,14 +146,14 @@ def test_a_backup_under_load_is_one_moment_and_is_restored_whole(
         "restored: every table has its rows",
         "the secret key decrypts the keys; the audit log is intact",
     ]
-    found = run(events)
-    pairs = Counter(subject for type_, subject in found if type_.startswith("load."))
+    audit_events = run(events)
+    pairs = Counter(subject for type_, subject in audit_events if type_.startswith("load."))
     assert set(pairs.values()) == {2}, "no transaction is there by half"
     assert before <= len(pairs) <= after
-    assert "backup.restored" in dict(found)
-    assert "backup.created" not in dict(found), "it was recorded after the copy"
+    assert "backup.restored" in dict(audit_events)
+    assert "backup.created" not in dict(audit_events), "it was recorded after the copy"
     assert cli("users", "show", "siti").code == 0
-    findings = {one["about"]: one["state"] for one in cli("doctor", "--json").json}
+    findings = {finding["about"]: finding["state"] for finding in cli("doctor", "--json").json}
     assert (findings["database"], findings["schema"], findings["keys"], findings["audit"]) == ("good",) * 4
 
 
@@ -466,9 +466,9 @@ def test_a_backup_and_a_migration_wait_for_each_other(cli: Cli) -> None:
 @pytest.mark.parametrize("query", ["target_session_attrs=primary", "load_balance_hosts=random"])
 def test_of_several_hosts_the_programs_use_the_one_that_has_the_snapshot(query: str) -> None:
     settings = load_settings(database_url=f"postgresql://sso@one:5433,two/sso?{query}")
-    found = Server.of(settings, 18, Host("two")).environment
-    assert found["PGHOST"] == "two"
-    assert not {"PGPORT", "PGTARGETSESSIONATTRS"} & (found.keys() - os.environ.keys())
+    environment = Server.of(settings, 18, Host("two")).environment
+    assert environment["PGHOST"] == "two"
+    assert not {"PGPORT", "PGTARGETSESSIONATTRS"} & (environment.keys() - os.environ.keys())
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
@@ -591,5 +591,5 @@ def test_another_key_opens_nothing(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_an_address_becomes_the_variables_of_libpq(url: str, variables: str) -> None:
-    made = " ".join(f"{name}={value}" for name, value in sorted(libpq_environment(read_address(url)).items()))
-    assert made == variables
+    environment = " ".join(f"{name}={value}" for name, value in sorted(libpq_environment(read_address(url)).items()))
+    assert environment == variables

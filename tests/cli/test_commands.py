@@ -55,9 +55,9 @@ def test_applications_are_applied_listed_and_shown(cli: Cli) -> None:
     listed = cli("clients", "list", "--group", "E-Logistik")
     assert listed.out.rstrip().endswith("17 applications")
     as_json = cli("clients", "list", "--json").json
-    assert len([one for one in as_json if one["type"] == "android" and one["client_id"] != "ponsel"]) == 6
-    shown = cli("clients", "show", "layanan-warga").json
-    assert shown["metadata"]["client_name"] == "Layanan Warga"
+    assert len([client for client in as_json if client["type"] == "android" and client["client_id"] != "ponsel"]) == 6
+    application = cli("clients", "show", "layanan-warga").json
+    assert application["metadata"]["client_name"] == "Layanan Warga"
     assert cli("clients", "show", "tidak-ada").code == 1
 
 
@@ -93,9 +93,9 @@ def test_privileges_are_granted_by_the_file_and_by_hand_listed_and_revoked(cli: 
     assert cli("clients", "show", "mesin").json["privileges"] == ["sso:users:roles"]
     assert "mesin (sso:users:roles; without a person too)" in cli("doctor").out
     assert cli("clients", "revoke-grant", "mesin", "sso:users:roles", "--reason", "Selesai").code == 0
-    kept = cli("clients", "apply", "c.yaml").out
-    assert "mesin: sso:users:roles stays revoked; to grant it again: sso clients grant mesin sso:users:roles" in kept
-    assert kept.rstrip().endswith("nothing to do")
+    output = cli("clients", "apply", "c.yaml").out
+    assert "mesin: sso:users:roles stays revoked; to grant it again: sso clients grant mesin sso:users:roles" in output
+    assert output.rstrip().endswith("nothing to do")
     assert "registered and not granted (sso clients grant ID SCOPE): mesin sso:users:roles" in cli("doctor").out
     again = cli("clients", "grant", "mesin", "sso:users:roles", "--reason", "Lagi", "--without-person")
     assert again.code == 0
@@ -130,14 +130,14 @@ def test_a_secret_is_printed_once_and_alone(cli: Cli) -> None:
 
 
 def test_people_are_made_shown_disabled_and_enabled(cli: Cli) -> None:
-    made = cli(
+    created = cli(
         "users", "create", "wati", "--name", "Wati Lestari", "--email", "wati@warga.example", "--role", "developer",
         "--password-stdin", stdin=STRONG + "\n",
     )  # fmt: skip
-    assert made.code == 0, made.err
-    shown = cli("users", "show", "wati@warga.example").json
-    assert shown["roles"] == ["developer"]
-    assert STRONG not in made.out + made.err
+    assert created.code == 0, created.err
+    user = cli("users", "show", "wati@warga.example").json
+    assert user["roles"] == ["developer"]
+    assert STRONG not in created.out + created.err
     assert "already used" in cli("users", "create", "wati", "--password-stdin", stdin=STRONG).err
     assert cli("users", "disable", "wati").out.startswith("disabled; 0 sessions")
     assert cli("users", "show", "wati").json["disabled_at"]
@@ -177,7 +177,7 @@ def test_a_password_is_not_asked_for_where_nobody_can_type(cli: Cli) -> None:
 
 def test_people_are_imported_and_what_is_rejected_is_reported(cli: Cli, tmp_path: Path) -> None:
     good = [{"username": f"orang{n}", "name": f"Orang {n}"} for n in range(20)]
-    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(one) for one in good))
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(user) for user in good))
     assert "20 users would be created" in cli("users", "import", "p.jsonl", "--dry-run").out
     assert cli("users", "show", "orang1").code == 1
     assert "20 users were created" in cli("users", "import", "p.jsonl").out
@@ -196,12 +196,12 @@ def test_proposals_checks_and_recovery_from_the_command_line(cli: Cli, tmp_path:
     assert (
         "2 rows may belong to users who have an account" in cli("users", "import", "p.csv", "--verified", "email").out
     )
-    found = json.loads(cli("users", "proposals", "list", "--json").out)
-    assert [one["reasons"] for one in found] == [["email"], ["email"]]
-    assert "w•••i@warga.example" in json.dumps(found, ensure_ascii=False)
-    assert cli("users", "proposals", "merge", found[0]["id"]).out.strip() == "merged"
-    assert cli("users", "proposals", "separate", found[1]["id"]).code == 1
-    assert cli("users", "proposals", "drop", found[1]["id"]).out.strip() == "dropped"
+    proposals = json.loads(cli("users", "proposals", "list", "--json").out)
+    assert [proposal["reasons"] for proposal in proposals] == [["email"], ["email"]]
+    assert "w•••i@warga.example" in json.dumps(proposals, ensure_ascii=False)
+    assert cli("users", "proposals", "merge", proposals[0]["id"]).out.strip() == "merged"
+    assert cli("users", "proposals", "separate", proposals[1]["id"]).code == 1
+    assert cli("users", "proposals", "drop", proposals[1]["id"]).out.strip() == "dropped"
     assert "wati" in cli("users", "proposals", "list", "--status", "merged").out.casefold()
     words = ("--document", "ktp", "--number", "3671014104900001", "--place", "MPP")
     assert cli("users", "check", "wati", *words).out.strip() == "recorded"
@@ -218,10 +218,10 @@ def test_keys_are_listed_and_rotated(cli: Cli) -> None:
     assert cli("keys", "rotate").code == 1
     after = cli("keys", "list", "--json").json
     assert len(after) == 16
-    assert sum(one["status"] == "retired" for one in after) == 6
+    assert sum(key["status"] == "retired" for key in after) == 6
     assert "EdDSA" in cli("keys", "rotate", "--force", "--alg", "Ed25519").out
     assert cli("keys", "rotate", "--alg", "HS256").code == 1
-    retired = [one["alg"] for one in cli("keys", "list", "--json").json if one["status"] == "retired"]
+    retired = [key["alg"] for key in cli("keys", "list", "--json").json if key["status"] == "retired"]
     assert (len(retired), retired.count("EdDSA")) == (7, 2)
     assert "private" not in cli("keys", "list").out
     assert cli("keys", "reencrypt").out.startswith("0 secrets")
@@ -232,9 +232,9 @@ def test_tables_and_help_are_in_the_language_of_the_terminal(cli: Cli) -> None:
     empty = cli("webhooks", "list")
     assert (empty.out.split(), empty.err) == (["id", "url", "events", "state", "description"], "The list is empty.\n")
     cli.monkeypatch.setenv("SSO_LANGUAGE", "id")
-    shown = cli("keys", "list").out
-    assert " aktif " in shown
-    assert " active " not in shown
+    table = cli("keys", "list").out
+    assert " aktif " in table
+    assert " active " not in table
     statuses = {key["status"] for key in cli("keys", "list", "--json").json}
     assert statuses == {"active", "next"}, "programs read the words of the provider"
     refused = cli("users", "create", "siti", "--password-stdin", stdin="perahu-kertas-di-sungai-88")
@@ -260,8 +260,8 @@ def test_the_database_is_looked_at_and_the_doctor_is_content(cli: Cli) -> None:
     assert "nothing to do" in cli("db", "upgrade").out
     answer = cli("doctor", "--json")
     assert answer.code == 0, answer.out
-    found = {one["about"]: one["state"] for one in answer.json}
-    assert found["keys"] == found["audit"] == found["database"] == found["schema"] == "good"
+    states = {finding["about"]: finding["state"] for finding in answer.json}
+    assert states["keys"] == states["audit"] == states["database"] == states["schema"] == "good"
     assert "BAD" not in cli("doctor").out
 
 
@@ -310,9 +310,9 @@ def test_the_command_is_installed() -> None:
 
 
 def test_an_invitation_is_made_and_shown_once(cli: Cli) -> None:
-    made = cli("clients", "invite", "Dinas Kesehatan", "--profile", "legacy", "--uses", "0")
-    assert len(made.out.strip()) == 43
-    assert "shown once" in made.err
+    invitation = cli("clients", "invite", "Dinas Kesehatan", "--profile", "legacy", "--uses", "0")
+    assert len(invitation.out.strip()) == 43
+    assert "shown once" in invitation.err
     assert cli("clients", "invite", "x", "--profile", "wild").code == 1
     assert "Dinas Kesehatan" in cli("audit", "export").out
 
@@ -324,10 +324,10 @@ def test_what_an_application_is_freed_from_is_shown(cli: Cli, tmp_path: Path) ->
         "     response_types: [code, id_token]}\n"
     )
     assert cli("clients", "apply", "c.yaml").code == 0
-    shown = cli("clients", "show", "kuno").json
-    assert shown["profile"] == "legacy"
-    assert shown["relaxed"] == ["require_pkce: false", "response_types: id_token, token"]
-    assert shown["metadata"]["require_pkce"] is False
+    application = cli("clients", "show", "kuno").json
+    assert application["profile"] == "legacy"
+    assert application["relaxed"] == ["require_pkce: false", "response_types: id_token, token"]
+    assert application["metadata"]["require_pkce"] is False
     assert "kuno (require_pkce: false, response_types: id_token, token)" in cli("doctor").out
     again = cli("clients", "apply", "c.yaml").out
     assert "1 unchanged" in again
@@ -374,12 +374,14 @@ def test_the_end_of_a_session_is_proven(cli: Cli) -> None:
     assert cli("sessions", "list", "--json").json == []
     ended = cli("sessions", "list", "--ended", "--json").json
     assert (ended[0]["id"], ended[0]["reason"]) == (session_id, "administrator")
-    shown = cli("sessions", "delivery-report", session_id)
-    assert "Siti Rahmawati: ended" in shown.out
-    assert "1 applications have not been notified yet" in shown.out
-    found = cli("sessions", "delivery-report", session_id, "--json").json
-    told = {one["client_id"]: (one["how"], one["state"]) for one in found["applications"]}
-    assert told == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
+    printed = cli("sessions", "delivery-report", session_id)
+    assert "Siti Rahmawati: ended" in printed.out
+    assert "1 applications have not been notified yet" in printed.out
+    report = cli("sessions", "delivery-report", session_id, "--json").json
+    notices = {
+        application["client_id"]: (application["how"], application["state"]) for application in report["applications"]
+    }
+    assert notices == {"warga": ("back_channel", "waiting"), "sehat": ("token_lifetime", "unconfirmed")}
 
 
 def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cli, tmp_path: Path) -> None:
@@ -392,9 +394,9 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
 
             def has_failed() -> bool:
                 # Where it goes (warga.example) there is nobody, so it is tried, fails, and waits to be tried again.
-                told = cli("sessions", "delivery-report", session_id, "--json").json["applications"]
+                applications = cli("sessions", "delivery-report", session_id, "--json").json["applications"]
                 assert process.poll() is None, (tmp_path / "log").read_text()
-                return any(one["attempts"] and one["failure"] for one in told)
+                return any(application["attempts"] and application["failure"] for application in applications)
 
             wait_until(has_failed, 40, look_seconds=0.4)
         finally:

@@ -21,7 +21,7 @@ from sso.settings import Settings
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = [signal.getsignal(one) for one in numbers]
+    before = [signal.getsignal(number) for number in numbers]
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
@@ -44,7 +44,7 @@ def test_a_signal_ends_the_sample_apps_too(number: signal.Signals, monkeypatch: 
     with pytest.raises((SystemExit, KeyboardInterrupt)):
         demo._serve(settings, [8000, 8001, 8002], demo._people(), secrets)
     assert len(started) == len(demo.APPS)
-    assert all(one.poll() is not None for one in started)
+    assert all(process.poll() is not None for process in started)
 
 
 class Starting:

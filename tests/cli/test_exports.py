@@ -43,8 +43,8 @@ def test_an_export_is_imported_by_its_format(cli: Cli, tmp_path: Path) -> None:
     assert "the password matches" in checked.out, checked.err
     (tmp_path / "hash.txt").write_text("rounds: 8")
     assert "missing: base64_signer_key" in cli(*words).err
-    made = cli("users", "import", "users.json", "--format", "firebase", "--hash-parameters", "none", "--json").json
-    assert made["left_out"]["password_hash"] == 2
+    imported = cli("users", "import", "users.json", "--format", "firebase", "--hash-parameters", "none", "--json").json
+    assert imported["left_out"]["password_hash"] == 2
 
     exports.laravel(tmp_path / "dump.sql")
     assert "name the table with --table" in cli("users", "import", "dump.sql", "--format", "sql").err
@@ -113,16 +113,18 @@ def test_the_clients_of_a_realm_are_a_catalogue_that_can_be_applied(cli: Cli, tm
     assert "6 clients converted" in answer.err
     catalogue = read_catalogue(tmp_path / "kota.yaml")
     assert sorted(catalogue.applications) == ["dua-host", "hp", "jwt", "layanan", "mesin-malam", "spa"]
-    one = catalogue.applications["layanan"]
-    assert one.redirect_uris == ["https://layanan.kota.example/callback", "https://layanan.kota.example/lain"]
-    assert "https://layanan.kota.example/" in one.post_logout_redirect_uris
-    assert (one.access_token_seconds, one.type, one.first_party) == (600, "web", False)
+    layanan = catalogue.applications["layanan"]
+    assert layanan.redirect_uris == ["https://layanan.kota.example/callback", "https://layanan.kota.example/lain"]
+    assert "https://layanan.kota.example/" in layanan.post_logout_redirect_uris
+    assert (layanan.access_token_seconds, layanan.type, layanan.first_party) == (600, "web", False)
     assert catalogue.applications["spa"].type == "single_page"
     assert catalogue.applications["hp"].type == "android"
     assert catalogue.applications["mesin-malam"].grant_types == ["client_credentials"]
     assert catalogue.applications["dua-host"].subject_type == "public"
     assert catalogue.applications["jwt"].token_endpoint_auth_method == "private_key_jwt"
-    assert not any("sso:" in one.scope or "nik" in one.scope for one in catalogue.applications.values())
+    assert not any(
+        "sso:" in application.scope or "nik" in application.scope for application in catalogue.applications.values()
+    )
     applied = cli("clients", "apply", "kota.yaml", "--dry-run", "--json")
     assert applied.code == 0, applied.err
     assert applied.json["catalogue"] == "kota"
@@ -140,12 +142,14 @@ def test_odd_clients_never_break_the_catalogue() -> None:
          "name": "<b>\n- x: 1", "baseUrl": 7},
         {**CLIENT, "clientId": "c", "redirectUris": [f"https://c.example/{n % 30}" for n in range(40)]},
     ]  # fmt: skip
-    made = convert(odd)
-    document = yaml.safe_load(as_yaml(made, "kota"))
-    assert {one["client_id"] for one in document["applications"]} <= {"a", "b", "c"}
+    converted = convert(odd)
+    document = yaml.safe_load(as_yaml(converted, "kota"))
+    assert {application["client_id"] for application in document["applications"]} <= {"a", "b", "c"}
 
 
 def test_a_client_with_wildcards_only_is_left_out_with_the_reason() -> None:
-    made = convert([{"clientId": "app", "standardFlowEnabled": True, "redirectUris": ["https://app.kota.example/*"]}])
-    assert not made.entries
-    assert "redirect URI https://app.kota.example/*: wildcards do not exist here" in as_yaml(made, "keycloak")
+    converted = convert(
+        [{"clientId": "app", "standardFlowEnabled": True, "redirectUris": ["https://app.kota.example/*"]}]
+    )
+    assert not converted.entries
+    assert "redirect URI https://app.kota.example/*: wildcards do not exist here" in as_yaml(converted, "keycloak")

@@ -66,7 +66,7 @@ def test_a_missing_secret_of_basic_credentials_is_said_and_no_secret_is_printed(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("config", "warga", "--for", "nginx"), "warga is not an application of the type gate"),
         (("config", "tidak-ada", "--for", "nginx"), "tidak-ada is not an application of the type gate"),
@@ -75,10 +75,10 @@ def test_a_missing_secret_of_basic_credentials_is_said_and_no_secret_is_printed(
         (("check", "arsip", "http://arsip.kota.example/"), "must be at a host of the application"),
     ],
 )
-def test_what_cannot_be_done_is_said(applied: Cli, words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_done_is_said(applied: Cli, words: tuple[str, ...], message: str) -> None:
     answer = applied("gate", *words)
     assert answer.code == 1
-    assert said in answer.err
+    assert message in answer.err
 
 
 class Proxy:
@@ -116,7 +116,7 @@ def tried(wrong: str = "", url: str = f"{HOST}/", direct: str = "http://10.1.2.3
     values: dict[str, Any] = {"hosts": ["arsip.kota.example"], "public_paths": ["/aset"]}
     meta = ClientMetadata.model_validate({"type": "gate", "client_name": "Arsip", "gate": values})
     client = Client("arsip", "active", meta, ())
-    return [found for found in asyncio.run(try_gate(client, ISSUER, url, direct, Proxy(wrong))) if not found.ok]
+    return [finding for finding in asyncio.run(try_gate(client, ISSUER, url, direct, Proxy(wrong))) if not finding.ok]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def tried(wrong: str = "", url: str = f"{HOST}/", direct: str = "http://10.1.2.3
     ],
 )
 def test_the_check_says_what_is_wrong(wrong: str, checks: list[str]) -> None:
-    assert [found.check for found in tried(wrong)] == checks
+    assert [finding.check for finding in tried(wrong)] == checks
 
 
 def test_the_check_needs_a_host_of_the_application() -> None:

@@ -33,9 +33,9 @@ def test_units_come_from_files_and_are_shown(cli: Cli, tmp_path: Path) -> None:
     assert "line 3: name_id: The value is missing." in refused.err
     assert cli("groups", "tree").out == "DINKES  Dinas Kesehatan\n  PKM-1  Puskesmas 1\nKOTA  Kota\n"
     assert cli("groups", "tree", "DINKES").out.startswith("DINKES")
-    shown = cli("groups", "show", "PKM-1").json
-    assert (shown["path"], shown["name_id"]) == (["DINKES"], "Puskesmas 1")
-    assert [one["code"] for one in cli("groups", "list", "--search", "pusk", "--json").json] == ["PKM-1"]
+    unit = cli("groups", "show", "PKM-1").json
+    assert (unit["path"], unit["name_id"]) == (["DINKES"], "Puskesmas 1")
+    assert [group["code"] for group in cli("groups", "list", "--search", "pusk", "--json").json] == ["PKM-1"]
     exported = tmp_path / "lagi.yaml"
     exported.write_text(cli("groups", "export").out)
     assert "4 unchanged" in cli("groups", "apply", str(exported), "--dry-run").out

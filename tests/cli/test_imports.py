@@ -17,13 +17,13 @@ ID;Surel;Nama;username;birthdate;website;sandi;email_verified;catatan
 3;lama3@warga.example;=cmd();lama3;21-04-1990;http://x.example;*;no;
 4;lama4@warga.example;Ani;lama4;;;;maybe;
 """
-COLUMNS = [word for one in ("local_user_id=ID", "email=Surel", "name=Nama", "password_hash=sandi")
-           for word in ("--column", one)]  # fmt: skip
+COLUMNS = [word for column in ("local_user_id=ID", "email=Surel", "name=Nama", "password_hash=sandi")
+           for word in ("--column", column)]  # fmt: skip
 
 
 def test_nothing_is_written_before_the_options_fit_the_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(FILE, encoding="cp1252")
-    for words, said in (
+    for words, message in (
         (COLUMNS, "--encoding windows-1252 if this is right: 'a1@warga.example;René;lama1;19'"),
         (["--encoding", "utf-7"], "--encoding utf-7"),
         (["--encoding", "cp1252", "--column", "emial=Surel"], "did you mean 'email'?"),
@@ -36,16 +36,16 @@ def test_nothing_is_written_before_the_options_fit_the_file(cli: Cli, tmp_path: 
         (["--encoding", "cp1252", "--report", "p.csv"], "is the file that is imported"),
     ):
         answer = cli("users", "import", "p.csv", *words)
-        assert (answer.code, said in answer.err) == (1, True), answer.err
-    for name, text, said in (
+        assert (answer.code, message in answer.err) == (1, True), answer.err
+    for name, text, message in (
         ("p.json", "[]", "holds no row that can be read"),
         ("p.json", '[{"email": "a@x.example"}', "is not a JSON array: line 1"),
         ("p.json", '{\n"users": [\n]\n}', "jq -c '.users[]'"),
         ("p.json", '{"surel": "a@x.example"}', "name it with --column"),
     ):
         (tmp_path / name).write_text(text)
-        assert said in cli("users", "import", name).err
-    assert sorted(one.name for one in tmp_path.glob("p.*")) == ["p.csv", "p.json"]
+        assert message in cli("users", "import", name).err
+    assert sorted(path.name for path in tmp_path.glob("p.*")) == ["p.csv", "p.json"]
     assert "lama" not in cli("users", "list").out
 
 
@@ -61,11 +61,15 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
         assert text in trial, trial
     assert "lama1" not in cli("users", "show", "lama1").out
 
-    for password, code, said in (("sandi lama", 0, "line 2: the password matches"), ("salah", 1, "does not match")):
+    for password, code, message in (("sandi lama", 0, "line 2: the password matches"), ("salah", 1, "does not match")):
         answer = cli(*words, "--check-password", "LAMA1", "--password-stdin", stdin=password)
-        assert (answer.code, said in answer.out + answer.err) == (code, True)
-    for who, said in (("3", "line 4: password_hash:"), ("4", "would be rejected: email_verified:"), ("x", "no row of")):
-        assert said in cli(*words, "--check-password", who, "--password-stdin").err
+        assert (answer.code, message in answer.out + answer.err) == (code, True)
+    for who, message in (
+        ("3", "line 4: password_hash:"),
+        ("4", "would be rejected: email_verified:"),
+        ("x", "no row of"),
+    ):
+        assert message in cli(*words, "--check-password", who, "--password-stdin").err
     assert cli("users", "show", "lama1").code == 1
 
     answer = cli(*words)
@@ -78,7 +82,7 @@ def test_a_trial_shows_what_would_be_stored_and_the_counts_add_up(cli: Cli, tmp_
         "4 rows read = 2 created + 0 proposed for merging + 2 rejected",
     ]
     with (tmp_path / "p.csv.rejected.csv").open() as file:
-        listed = [(one["line"], one["kind"], one["reason"].partition(":")[0]) for one in csv.DictReader(file)]
+        listed = [(row["line"], row["kind"], row["reason"].partition(":")[0]) for row in csv.DictReader(file)]
     assert listed == [
         ("3", "rejected", "cannot be read"), ("4", "left out", "website"), ("4", "left out", "birthdate"),
         ("4", "left out", "password_hash"), ("5", "rejected", "email_verified"),

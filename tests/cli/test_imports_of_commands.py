@@ -49,8 +49,8 @@ def imported(run_dir: Path) -> dict[tuple[str, ...], set[str]]:
     def look() -> dict[tuple[str, ...], set[str]]:
         commands = json.dumps([*OUTLINES, *([name, "--help"] for name in HELPED)])
         done = subprocess.run([sys.executable, "-c", LOOK, commands], capture_output=True, text=True, check=True)
-        found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
-        return {tuple(words): set(modules) for words, *modules in found}
+        imports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[[")]
+        return {tuple(words): set(modules) for words, *modules in imports}
 
     known: dict[tuple[str, ...], set[str]] = once_for_all_workers(run_dir, "imported", look)
     return known

@@ -33,21 +33,25 @@ CATALOGUE = "catalogue: kota\napplications: []\n"
 def commands(group: click.Command, path: tuple[str, ...] = ()) -> dict[str, click.Command]:
     if not hasattr(group, "commands"):
         return {" ".join(path): group}
-    found: dict[str, click.Command] = {}
-    for name, one in group.commands.items():
-        found |= commands(one, (*path, name))
-    return found
+    by_name: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        by_name |= commands(command, (*path, name))
+    return by_name
 
 
 def words(name: str, command: click.Command) -> list[str]:
     """Return a command with something for whatever it requires."""
-    said = name.split()
-    for one in command.params:
-        if not one.required:
+    arguments = name.split()
+    for param in command.params:
+        if not param.required:
             continue
-        value = "2026-01-01" if one.name == "before" else str(uuid.uuid4()) if one.name.endswith("id") else "1"
-        said += [value] if isinstance(one, click.Argument) or not one.opts[0].startswith("-") else [one.opts[0], value]
-    return said
+        value = "2026-01-01" if param.name == "before" else str(uuid.uuid4()) if param.name.endswith("id") else "1"
+        arguments += (
+            [value]
+            if isinstance(param, click.Argument) or not param.opts[0].startswith("-")
+            else [param.opts[0], value]
+        )
+    return arguments
 
 
 def test_no_command_but_those_that_begin_an_installation_creates_anything(
@@ -60,36 +64,36 @@ def test_no_command_but_those_that_begin_an_installation_creates_anything(
     for setting in Settings.model_fields:
         monkeypatch.delenv(f"SSO_{setting.upper()}", raising=False)
     monkeypatch.setenv("SSO_ISSUER", "http://localhost:8000")
-    found = commands(typer.main.get_command(command_line()))
-    assert found.keys() >= BEGIN
-    called = [words(name, one) for name, one in found.items() if name not in BEGIN]
+    by_name = commands(typer.main.get_command(command_line()))
+    assert by_name.keys() >= BEGIN
+    called = [words(name, command) for name, command in by_name.items() if name not in BEGIN]
     called.append(["clients", "apply", str(catalogue), "--dry-run"])
-    said = []
-    for one in called:
-        monkeypatch.setattr(sys, "argv", ["sso", *one])
+    without_database = []
+    for arguments in called:
+        monkeypatch.setattr(sys, "argv", ["sso", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         output = capsys.readouterr()
         text = output.out + output.err
-        assert ended.value.code, (one, text)
-        assert not list(folder.iterdir()), (one, list(folder.iterdir()))
+        assert ended.value.code, (arguments, text)
+        assert not list(folder.iterdir()), (arguments, list(folder.iterdir()))
         assert "Traceback" not in text
         if "there is no database at" in text:
             assert "sso db upgrade" in text
-            said.append(one)
-    assert len(said) > 30, "most commands come as far as the database"
+            without_database.append(arguments)
+    assert len(without_database) > 30, "most commands come as far as the database"
     # Where it exists, the same commands use it, and look only.
-    for one, code in (
+    for arguments, code in (
         (["db", "upgrade"], 0),
         (["users", "list"], 0),
         (["keys", "list"], 0),
         (["clients", "apply", str(catalogue)], 0),
     ):
-        monkeypatch.setattr(sys, "argv", ["sso", *one])
+        monkeypatch.setattr(sys, "argv", ["sso", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        assert ended.value.code == code, (one, capsys.readouterr())
-        if one == ["keys", "list"]:
+        assert ended.value.code == code, (arguments, capsys.readouterr())
+        if arguments == ["keys", "list"]:
             with sqlite3.connect(folder / "var" / "sso.db") as db:
                 assert db.execute("SELECT count(*) FROM signing_keys").fetchone() == (0,)
     assert sorted(path.name for path in (folder / "var").rglob("*") if path.suffix in (".db", ".key")) == [
@@ -100,10 +104,10 @@ def test_no_command_but_those_that_begin_an_installation_creates_anything(
 def test_a_help_text_that_lists_values_lists_all_of_them() -> None:
     listed = 0
     for name, command in commands(typer.main.get_command(command_line())).items():
-        for one in command.params:
-            words_of_help = set(re.findall(r"[a-z_]+", getattr(one, "help", None) or ""))
+        for param in command.params:
+            words_of_help = set(re.findall(r"[a-z_]+", getattr(param, "help", None) or ""))
             for values in LISTS:
                 if len(words_of_help & set(values)) > 2:
                     listed += 1
-                    assert set(values) <= words_of_help, (name, one.name)
+                    assert set(values) <= words_of_help, (name, param.name)
     assert listed >= 6

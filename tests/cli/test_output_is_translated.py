@@ -56,8 +56,8 @@ def bare_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield the line and the source of each call that shows a text which is not translated."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and called(node) in SHOWING:
-            shown = [*node.args, *(word.value for word in node.keywords if word.arg not in ("sep", "end", "file"))]
-            if any(map(is_bare, shown)):
+            arguments = [*node.args, *(word.value for word in node.keywords if word.arg not in ("sep", "end", "file"))]
+            if any(map(is_bare, arguments)):
                 yield node.lineno, ast.unparse(node)
 
 
@@ -81,7 +81,7 @@ def titles_of(tree: ast.AST) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             variables.setdefault(node.targets[0].id, []).append(node.value)
-    found = set()
+    texts = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and called(node) in ("print_table", "print_rows") and node.args:
             titles = node.args[0]
@@ -89,8 +89,8 @@ def titles_of(tree: ast.AST) -> set[str]:
                 titles = titles.value
             named = variables.get(titles.id, []) if isinstance(titles, ast.Name) else [titles]
             rows = [row.elts for row in named if isinstance(row, ast.Tuple)]
-            found |= {str(title.value) for row in rows for title in row if isinstance(title, ast.Constant)}
-    return found
+            texts |= {str(title.value) for row in rows for title in row if isinstance(title, ast.Constant)}
+    return texts
 
 
 def test_every_title_of_a_column_is_translated() -> None:
@@ -102,7 +102,7 @@ def test_every_title_of_a_column_is_translated() -> None:
 
 @pytest.mark.parametrize("words", [DeliveryStatus, get_args(State), get_args(Outcome), get_args(EmploymentState)])
 def test_every_state_in_a_table_is_translated(words: Iterable[str]) -> None:
-    shown = translations("id").gettext
+    translate = translations("id").gettext
     same = {"sandbox"}
     texts = {str(word) for word in words} - same
-    assert [text for text in texts if text not in VALUES or shown(text) == text] == []
+    assert [text for text in texts if text not in VALUES or translate(text) == text] == []

@@ -105,8 +105,8 @@ def test_settings_in_the_database_by_commands(cli: Cli) -> None:
         "SSO_CITY_NAME: (no value)"
     )
     assert cli("settings", "set", "city_name=Kota Dua", "--reason", "Uji").code == 0
-    shown = cli("settings", "show", "SSO_CITY_NAME", "--json").json
-    assert (shown["value"], shown["source"]) == ("Kota Dua", "database")
+    setting = cli("settings", "show", "SSO_CITY_NAME", "--json").json
+    assert (setting["value"], setting["source"]) == ("Kota Dua", "database")
     assert "Only the environment" in cli("settings", "show", "SSO_ISSUER").out
     last, first = cli("settings", "history", "SSO_CITY_NAME", "--json").json
     assert (last["before"], last["after"], last["reason"]) == ("Kota Satu", "Kota Dua", "Uji")

@@ -39,8 +39,8 @@ def sign_in(cli: Cli, client_id: str = "warga") -> dict[str, Any]:
             tokens: dict[str, Any] = (await browser.tokens(city.relying_party(client_id))).body
             return tokens
 
-    made: dict[str, Any] = served(work)
-    return made
+    issued: dict[str, Any] = served(work)
+    return issued
 
 
 def active(cli: Cli, tokens: dict[str, Any], client_id: str = "warga") -> bool:
@@ -117,13 +117,13 @@ def test_deliveries_are_listed_and_sent_once_more(cli: Cli) -> None:
 def test_webhooks_are_added_listed_tested_and_removed(cli: Cli) -> None:
     added = cli("webhooks", "add", "https://hook.example/", "--event", "session.ended", "--description", "SIEM")
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/=]+\n", added.out)
-    (found,) = cli("webhooks", "list", "--json").json
-    assert (found["url"], found["events"]) == ("https://hook.example/", ["session.ended"])
+    (webhook,) = cli("webhooks", "list", "--json").json
+    assert (webhook["url"], webhook["events"]) == ("https://hook.example/", ["session.ended"])
     assert added.out.strip() not in cli("webhooks", "list").out
-    assert cli("webhooks", "test", found["id"]).code == 0
+    assert cli("webhooks", "test", webhook["id"]).code == 0
     assert cli("deliveries", "list", "--kind", "webhook", "--json").json[0]["receiver"] == "hook.example"
-    assert cli("webhooks", "remove", found["id"]).code == 0
-    assert cli("webhooks", "remove", found["id"]).code == 1
+    assert cli("webhooks", "remove", webhook["id"]).code == 0
+    assert cli("webhooks", "remove", webhook["id"]).code == 1
     assert "must begin with https" in cli("webhooks", "add", "http://x.example/", "--event", "*").err
     assert "at least one" in cli("webhooks", "add", "https://x.example/").err
 
@@ -143,7 +143,7 @@ def test_the_audit_log_is_listed_let_go_and_verified(cli: Cli, tmp_path: Path) -
     assert f"intact: {len(lines)} entries" in cli("audit", "verify", "--archive", str(archive)).out
     changed = [json.loads(line) for line in lines]
     changed[0]["actor"] = "mallory"
-    archive.write_text("\n".join(json.dumps(one) for one in changed))
+    archive.write_text("\n".join(json.dumps(entry) for entry in changed))
     answer = cli("audit", "verify", "--archive", str(archive))
     assert answer.code == 1
     assert "entry 1 was altered" in answer.out
@@ -171,7 +171,7 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SSO_SECRET_KEY", f"another secret of more than 32 characters,{SECRET_KEY}")
     assert cli("keys", "reencrypt").code == 0
     monkeypatch.setenv("SSO_SECRET_KEY", "another secret of more than 32 characters")
-    (found,) = cli("webhooks", "list", "--json").json
+    (listed,) = cli("webhooks", "list", "--json").json
 
     async def work(city: Any) -> bytes:
         import uuid
@@ -180,7 +180,7 @@ def test_everything_sealed_is_sealed_anew(cli: Cli, monkeypatch: pytest.MonkeyPa
         from sso.platform.outbox.webhooks import _purpose
 
         async with city.provider.db.read() as session:
-            webhook = await session.get(Webhook, uuid.UUID(found["id"]))
+            webhook = await session.get(Webhook, uuid.UUID(listed["id"]))
             secret: bytes = city.provider.box.decrypt(webhook.secret, _purpose(webhook.id))
             return secret
 
@@ -215,9 +215,9 @@ def test_an_application_of_a_team_from_a_file_to_production(cli: Cli, tmp_path: 
     )
     file.write_text(text)
     assert cli("applications", "put", str(file)).code == 1, "who owns it must be said"
-    made = cli("applications", "put", str(file), "--owner", "siti")
-    assert made.code == 0, made.err
-    assert len(made.out.strip()) == 43
+    created = cli("applications", "put", str(file), "--owner", "siti")
+    assert created.code == 0, created.err
+    assert len(created.out.strip()) == 43
     file.write_text(text.replace("/cb]", "/kembali]"))
     assert cli("applications", "put", str(file)).code == 0
     assert cli("applications", "submit", "antrean", "--text", "Mulai").code == 0
@@ -228,8 +228,12 @@ def test_an_application_of_a_team_from_a_file_to_production(cli: Cli, tmp_path: 
     assert cli("applications", "approve", "antrean", "--first-party").code == 2, "of which revision must be said"
     assert cli("applications", "approve", "antrean", "--revision", "2").code == 1, "it was sent back since"
     assert cli("applications", "approve", "antrean", "--revision", "3", "--first-party").code == 0
-    shown = cli("applications", "show", "antrean").json
-    assert (shown["state"], shown["granted"], shown["changes"]) == ("approved", {"first_party": True}, {})
+    application = cli("applications", "show", "antrean").json
+    assert (application["state"], application["granted"], application["changes"]) == (
+        "approved",
+        {"first_party": True},
+        {},
+    )
     assert cli("clients", "show", "antrean").json["metadata"]["redirect_uris"] == ["https://antrean.example/kembali"]
     assert cli("applications", "member", "antrean", "siti", "--role", "none").code == 1, "the last owner stays"
     assert cli("applications", "member", "antrean", "budi", "--role", "owner").code == 0

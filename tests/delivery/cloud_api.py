@@ -80,8 +80,8 @@ class CloudApi:
 
     def forget(self) -> None:
         """Begin anew, for another test."""
-        for kept in (self.whatsapp, self.sms, self.tokens, self.replies, self.gateway_replies):
-            kept.clear()
+        for collection in (self.whatsapp, self.sms, self.tokens, self.replies, self.gateway_replies):
+            collection.clear()
 
     @property
     def address(self) -> str:

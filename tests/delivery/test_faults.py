@@ -29,10 +29,10 @@ SSO = str(Path(sys.executable).with_name("sso"))
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    listener = Receiver()
+    yield listener
+    listener.server.shutdown()
+    listener.server.server_close()
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ async def test_a_receiver_that_is_down_is_told_once_it_is_up(city: City, receive
     for _ in range(3):
         await city.site.worker.drain()
         clock.advance(3600)
-    told = by_name(await proof(city, session_id))["belakang"]
-    assert (told.state, told.attempts) == ("waiting", 3)
-    assert told.failure is not None
+    application = by_name(await proof(city, session_id))["belakang"]
+    assert (application.state, application.attempts) == ("waiting", 3)
+    assert application.failure is not None
     back = Receiver(port=receiver.server.server_address[1])
     await city.site.worker.drain()
-    told = by_name(await proof(city, session_id))["belakang"]
-    assert (told.state, told.attempts, told.failure) == ("confirmed", 4, None)
+    application = by_name(await proof(city, session_id))["belakang"]
+    assert (application.state, application.attempts, application.failure) == ("confirmed", 4, None)
     assert back.got == ["/x"]
     back.server.shutdown()
     back.server.server_close()
@@ -74,10 +74,10 @@ async def test_a_receiver_that_hangs_is_given_up_on_for_now_and_delays_nobody(ci
     session_id = await session_with(city, "gantung", "cepat")
     await end(city, session_id)
     await city.site.worker.drain()
-    found = by_name(await proof(city, session_id))
-    assert (found["cepat"].state, found["gantung"].state) == ("confirmed", "waiting")
-    assert "Timeout" in (found["gantung"].failure or "")
-    assert found["cepat"].confirmed_at is not None
+    applications = by_name(await proof(city, session_id))
+    assert (applications["cepat"].state, applications["gantung"].state) == ("confirmed", "waiting")
+    assert "Timeout" in (applications["gantung"].failure or "")
+    assert applications["cepat"].confirmed_at is not None
     release.set()
     clock.advance(10)
     await city.site.worker.drain()
@@ -104,14 +104,14 @@ async def test_a_worker_that_is_killed_between_sending_and_recording_loses_nothi
     receiver.before_answer = lambda _: process.send_signal(signal.SIGKILL)
     assert await asyncio.to_thread(process.wait, 60) == -signal.SIGKILL, (tmp_path / "worker.log").read_text()
     receiver.before_answer = lambda _: None
-    told = by_name(await proof(city, session_id))["belakang"]
-    assert (told.state, told.attempts) == ("waiting", 1), "nobody claims what nobody knows"
+    application = by_name(await proof(city, session_id))["belakang"]
+    assert (application.state, application.attempts) == ("waiting", 1), "nobody claims what nobody knows"
     await city.site.worker.drain()
     assert receiver.got == ["/x"], "as long as the other may live it is left alone"
     clock.advance(60)
     await city.site.worker.drain()
-    told = by_name(await proof(city, session_id))["belakang"]
-    assert (told.state, told.attempts) == ("confirmed", 2)
+    application = by_name(await proof(city, session_id))["belakang"]
+    assert (application.state, application.attempts) == ("confirmed", 2)
     assert receiver.got == ["/x", "/x"]
 
 
@@ -179,7 +179,6 @@ async def test_a_person_who_is_disabled_in_the_middle_of_a_code_exchange_has_not
         async with city.provider.db.write() as session:
             await disable_user(session, city.provider, await find(session, "siti"), actor=Actor("test"))
 
-    outcomes = set()
     for round_ in range(4):  # each order twice
         async with city.browser() as browser:
             code = await browser.code(party)
@@ -187,7 +186,6 @@ async def test_a_person_who_is_disabled_in_the_middle_of_a_code_exchange_has_not
             tokens, _ = await asyncio.gather(party.exchange(code), disable())
         else:
             _, tokens = await asyncio.gather(disable(), party.exchange(code))
-        outcomes.add(tokens.status)
         if tokens.status == 200:
             assert (await party.introspect(tokens["access_token"])) == {"active": False}
             assert (await party.userinfo(tokens["access_token"])).status_code == 401
@@ -199,4 +197,3 @@ async def test_a_person_who_is_disabled_in_the_middle_of_a_code_exchange_has_not
             await enable_user(session, city.provider, await find(session, "siti"), actor=Actor("test"))
         if tokens.status == 200:
             assert (await party.introspect(tokens["access_token"])) == {"active": False}, "enabled is not undone"
-    assert outcomes <= {200, 400}

@@ -40,12 +40,14 @@ async def test_the_list_shows_every_kind_in_every_state(city: City) -> None:
             for status in DeliveryStatus:
                 enqueue(session, kind, {}, status=status, client_id="warga", receiver="warga.example")
     api = await program(city)
-    shown = await api.pages("/deliveries")
-    assert {(one["kind"], one["status"]) for one in shown} == {(k, s) for k in DeliveryKind for s in DeliveryStatus}
+    deliveries = await api.pages("/deliveries")
+    assert {(delivery["kind"], delivery["status"]) for delivery in deliveries} == {
+        (k, s) for k in DeliveryKind for s in DeliveryStatus
+    }
     for kind in DeliveryKind:
-        assert {one["kind"] for one in await api.pages("/deliveries", kind=kind)} == {kind}
+        assert {delivery["kind"] for delivery in await api.pages("/deliveries", kind=kind)} == {kind}
     for status in DeliveryStatus:
-        assert {one["status"] for one in await api.pages("/deliveries", status=status)} == {status}
+        assert {delivery["status"] for delivery in await api.pages("/deliveries", status=status)} == {status}
 
 
 async def test_a_notice_to_somebody_without_an_address_is_no_failure(city: City) -> None:
@@ -64,11 +66,11 @@ async def test_a_notice_to_somebody_without_an_address_is_no_failure(city: City)
         send(session, city.provider, "email", "a@b.example", "already_here", "id", seconds=-1)
     await Worker(city.provider.db, city.settings, handlers(city.provider)).drain()
     async with city.provider.db.read() as session:
-        found = list((await session.execute(select(Delivery).order_by(Delivery.id))).scalars())
+        deliveries = list((await session.execute(select(Delivery).order_by(Delivery.id))).scalars())
         events = (await session.execute(select(AuditEvent).where(AuditEvent.type == "delivery.given_up"))).all()
-    assert [one.status for one in found] == ["skipped", "skipped", "skipped", "given_up"]
-    assert all(one.finished_at is not None and one.last_error for one in found)
+    assert [delivery.status for delivery in deliveries] == ["skipped", "skipped", "skipped", "given_up"]
+    assert all(delivery.finished_at is not None and delivery.last_error for delivery in deliveries)
     assert len(events) == 1, "only the message that came too late"
     api = await program(city)
-    answer = await api("POST", f"/deliveries/{found[0].id}/retry")
+    answer = await api("POST", f"/deliveries/{deliveries[0].id}/retry")
     assert answer.status_code == 409

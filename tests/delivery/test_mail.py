@@ -58,17 +58,17 @@ class Post:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        made = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(made, EmailMessage)
-        self.mails.append(made)
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        self.mails.append(message)
         return "250 OK"
 
 
 @pytest.fixture
 def post() -> Iterator[Post]:
-    made = Post()
-    yield made
-    made.controller.stop()
+    server = Post()
+    yield server
+    server.controller.stop()
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ async def test_no_value_breaks_a_mail_or_keeps_others_waiting(city: City, post: 
     await city.site.worker.drain()
     async with city.provider.db.read() as session:
         rows = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars().all()
-    assert [one.status for one in rows] == ["done", "done", "done", "done", "given_up"]
+    assert [delivery.status for delivery in rows] == ["done", "done", "done", "done", "given_up"]
     assert len(post.mails) == 4
     for mail in post.mails:
         assert mail["Bcc"] is None

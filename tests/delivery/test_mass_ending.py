@@ -34,8 +34,8 @@ async def fill(city: City, count: int, client_id: str = "warga", who: str = "sit
     }
     rows: list[dict[str, Any]] = [
         {
-            "id": (one := new_id()),
-            "token_hash": one.bytes * 2,
+            "id": (session_id := new_id()),
+            "token_hash": session_id.bytes * 2,
             "user_id": city.users[who],
             "acr": "x",
             "amr": [],
@@ -69,9 +69,9 @@ async def notices(city: City) -> int:
         return int((await session.execute(select(func.count()).select_from(Delivery))).scalar_one())
 
 
-async def started(city: City, wanted: SessionFilter = SessionFilter()) -> BulkRevocation:
+async def started(city: City, session_filter: SessionFilter = SessionFilter()) -> BulkRevocation:
     async with city.provider.db.write() as session:
-        return await begin(session, wanted, "administrator", actor=Actor("ratna"))
+        return await begin(session, session_filter, "administrator", actor=Actor("ratna"))
 
 
 async def test_all_are_ended_part_by_part_and_every_application_is_told_once(city: City) -> None:
@@ -115,9 +115,9 @@ async def test_two_processes_at_once_end_each_session_once(city: City, monkeypat
     while await work_once(city.provider) is not None:
         pass
     async with city.provider.db.read() as session:
-        found = await get_ending(session, begun.id)
-    assert found is not None
-    assert (found.ended, found.status) == (90, "done")
+        ending = await get_ending(session, begun.id)
+    assert ending is not None
+    assert (ending.ended, ending.status) == (90, "done")
     assert await notices(city) == 90
 
 
@@ -132,7 +132,7 @@ async def test_it_is_stopped_and_what_is_over_stays_over(city: City) -> None:
     assert await work_once(city.provider) is None
     assert await active(city) == 200
     async with city.provider.db.read() as session:
-        assert [(one.status, one.ended) for one in await endings(session, 10)] == [("stopped", PART)]
+        assert [(ending.status, ending.ended) for ending in await endings(session, 10)] == [("stopped", PART)]
 
 
 @pytest.mark.parametrize("overrides", [{"sessions_per_user": 0}])

@@ -49,10 +49,10 @@ class Hook:
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    listener = Hook()
+    yield listener
+    listener.server.shutdown()
+    listener.server.server_close()
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ async def test_an_event_arrives_signed(city: City, hook: Hook) -> None:
     ((headers, body),) = hook.got
     assert headers["content-type"] == "application/json"
     assert Verifier(secret).verify(body, headers) == json.loads(body)
-    said = json.loads(body)
-    assert said["type"] == "session.started"
-    assert said["timestamp"] == said["data"]["at"]
-    assert said["data"]["actor"] == "siti"
+    event = json.loads(body)
+    assert event["type"] == "session.started"
+    assert event["timestamp"] == event["data"]["at"]
+    assert event["data"]["actor"] == "siti"
     with pytest.raises(WebhookVerificationError):
         Verifier(secret).verify(body.replace(b"siti", b"budi"), headers)
 
@@ -126,8 +126,8 @@ async def test_a_server_that_answers_410_is_left_alone(city: City, hook: Hook) -
         await city.site.worker.drain()
     assert len(hook.got) == 1
     async with city.provider.db.read() as session:
-        (found,) = (await session.execute(select(Webhook))).scalars()
-    assert not found.enabled
+        (webhook,) = (await session.execute(select(Webhook))).scalars()
+    assert not webhook.enabled
 
 
 async def test_what_a_webhook_cannot_take_is_not_told_to_webhooks(city: City, hook: Hook) -> None:
@@ -144,17 +144,17 @@ async def test_what_a_webhook_cannot_take_is_not_told_to_webhooks(city: City, ho
     await city.site.worker.drain()
     assert len(hook.got) == before
     async with city.provider.db.read() as session:
-        found = (await session.execute(select(Delivery.status))).scalars().all()
-    assert set(found) >= {"given_up"}
+        statuses = (await session.execute(select(Delivery.status))).scalars().all()
+    assert set(statuses) >= {"given_up"}
 
 
 async def test_the_secret_is_stored_sealed_and_sealed_anew(city: City, hook: Hook) -> None:
     secret = await add(city, hook, "session.started")
     async with city.provider.db.read() as session:
-        (found,) = (await session.execute(select(Webhook))).scalars()
+        (webhook,) = (await session.execute(select(Webhook))).scalars()
     import base64
 
-    assert base64.b64decode(secret.removeprefix("whsec_")) not in found.secret
+    assert base64.b64decode(secret.removeprefix("whsec_")) not in webhook.secret
     async with city.provider.db.write() as session:
         assert await rules.reencrypt_webhooks(session, city.provider.box) == 0, "it has the newest key"
 
@@ -173,10 +173,10 @@ def test_an_address_that_we_do_not_send_to_is_refused(url: str, overrides: dict[
 async def test_an_address_inside_is_not_reached(city: City, hook: Hook, overrides: dict[str, Any]) -> None:
     url = "https://127.0.0.1:9/x"
     async with city.provider.db.write() as session:
-        made, _ = await rules.add_webhook(
+        webhook, _ = await rules.add_webhook(
             session, city.provider.box, url=url, events=["*"], description="", actor=Actor("test")
         )
-        rules.say(session, made, "webhook.test", {}, "now")
+        rules.say(session, webhook, "webhook.test", {}, "now")
     await city.site.worker.drain()
     async with city.provider.db.read() as session:
         (sent,) = (await session.execute(select(Delivery))).scalars()

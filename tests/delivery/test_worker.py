@@ -31,8 +31,8 @@ async def put(city: City, *kinds: str) -> None:
 
 async def statuses(city: City) -> list[tuple[str, int]]:
     async with city.provider.db.read() as session:
-        found = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars()
-        return [(one.status, one.attempts) for one in found]
+        rows = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars()
+        return [(delivery.status, delivery.attempts) for delivery in rows]
 
 
 async def test_what_is_due_is_sent_once(city: City) -> None:
@@ -167,17 +167,17 @@ async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City, monkeyp
     """However much waits for a host that hangs, the others are told at once."""
     monkeypatch.setattr(worker_module, "SLOW_SECONDS", 60.0)  # on a busy machine the host would be in doubt before
     hanging, release = 0, asyncio.Event()
-    maximum, told = 0, []
+    maximum, notified = 0, []
 
     async def handle(payload: Mapping[str, Any]) -> None:
         nonlocal hanging, maximum
         if payload["to"] != "slow.example":
-            told.append(payload["to"])
+            notified.append(payload["to"])
             return
         hanging += 1
         maximum = max(maximum, hanging)
         if maximum == city.settings.delivery_concurrency_per_host:
-            assert len(told) == 30
+            assert len(notified) == 30
             release.set()
         await release.wait()
         hanging -= 1
@@ -190,7 +190,7 @@ async def test_one_receiver_gets_so_many_at_once_and_no_more(city: City, monkeyp
     worker = Worker(city.provider.db, city.settings, {"x": handle})
     async with asyncio.timeout(60):
         await worker.drain()
-    assert (len(told), maximum) == (30, city.settings.delivery_concurrency_per_host)
+    assert (len(notified), maximum) == (30, city.settings.delivery_concurrency_per_host)
     assert {status for status, _ in await statuses(city)} == {"done"}
 
 

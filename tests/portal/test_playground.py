@@ -48,10 +48,10 @@ def id_token(key: ec.EllipticCurvePrivateKey = KEY, **claims: Any) -> str:
 
 
 def checks_of(token: str, nonce: str = "n") -> dict[str, bool]:
-    (shown,) = decoded_tokens(
+    (decoded,) = decoded_tokens(
         {"id_token": token, "access_token": "opaque"}, issuer=ISSUER, client_id="antrean-uji", nonce=nonce, jwks=jwks()
     )
-    return dict(shown["checks"])
+    return dict(decoded["checks"])
 
 
 def test_a_right_id_token_passes_every_check() -> None:
@@ -88,21 +88,21 @@ def test_what_is_secret_is_masked() -> None:
         "    client_secret=…kali",
         "    code=kode",
     ]
-    shown = response_text(
+    response = response_text(
         200, {"set-cookie": "x", "cache-control": "no-store"}, {"access_token": "a" * 60, "sub": "siti"}
     )
-    assert "set-cookie" not in shown
-    assert "a" * 25 not in shown
-    assert '"sub": "siti"' in shown
+    assert "set-cookie" not in response
+    assert "a" * 25 not in response
+    assert '"sub": "siti"' in response
 
 
 def test_an_authorization_request_asks_for_what_was_chosen_and_is_registered() -> None:
     chosen = AuthorizationParameters(frozenset({"profile", "nik"}), prompt="login", max_age="0")
-    asked = authorization_request(sandbox(), TRY, chosen, nonce="n", verifier="v" * 43)
-    assert asked["scope"] == "openid profile"
-    assert (asked["prompt"], asked["max_age"], asked["code_challenge_method"]) == ("login", "0", "S256")
-    assert "acr_values" not in asked
-    assert "claims" not in asked
+    parameters = authorization_request(sandbox(), TRY, chosen, nonce="n", verifier="v" * 43)
+    assert parameters["scope"] == "openid profile"
+    assert (parameters["prompt"], parameters["max_age"], parameters["code_challenge_method"]) == ("login", "0", "S256")
+    assert "acr_values" not in parameters
+    assert "claims" not in parameters
 
 
 def test_a_sandbox_without_users_or_with_its_own_key_cannot_be_tried() -> None:

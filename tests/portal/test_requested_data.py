@@ -47,5 +47,5 @@ def test_a_scope_with_one_reason_for_all_of_it_is_requested_as_a_whole() -> None
 
 
 def test_a_program_keeps_the_scopes_that_the_form_does_not_offer() -> None:
-    kept = kept_data({"scope": "openid lain email", "scope_reasons": {"lain": "Server", "email": "Kabar"}}, OFFERED)
-    assert kept == {"scope": "lain", "scope_reasons": {"lain": "Server"}, "claim_reasons": {}}
+    data = kept_data({"scope": "openid lain email", "scope_reasons": {"lain": "Server", "email": "Kabar"}}, OFFERED)
+    assert data == {"scope": "lain", "scope_reasons": {"lain": "Server"}, "claim_reasons": {}}

@@ -96,13 +96,13 @@ async def test_the_first_administrator_is_created_with_two_step_verification(cit
     async with city.provider.db.read() as session:
         ayu = await find(session, "ayu")
         assert await store.roles_of(session, ayu.id) == ["admin"]
-        known = {one.kind: one.verified_at for one in await store.identifiers_of(session, ayu.id)}
+        known = {identifier.kind: identifier.verified_at for identifier in await store.identifiers_of(session, ayu.id)}
         assert known["email"] is None, "the link proves nothing about the address"
         kinds = {credential.kind for credential in await store.credentials_of(session, ayu.id)}
         assert kinds == {"password", "totp", "recovery_code"}
         assert (await session.execute(select(SetupLink))).first() is None
-    (made,) = await said(city, "setup.administrator_created")
-    assert made.actor == made.subject == str(ayu.id)
+    (event,) = await said(city, "setup.administrator_created")
+    assert event.actor == event.subject == str(ayu.id)
     async with city.browser() as thief:
         assert (await thief.open(address)).status_code == 410, "used"
 

@@ -314,8 +314,8 @@ async def test_the_logo_is_stored_shown_and_removed(city: City) -> None:
         assert done.status_code == 303
         page = await ratna.open("/admin/system/brand")
         logo = page.text.split('<img src="/static/logo.')[1].split('"')[0]
-        shown = await ratna.http.get(f"/static/logo.{logo}")
-        assert (shown.content, "sandbox" in shown.headers["content-security-policy"]) == (LOGO, True)
+        image = await ratna.http.get(f"/static/logo.{logo}")
+        assert (image.content, "sandbox" in image.headers["content-security-policy"]) == (LOGO, True)
         await ratna.http.post(path, data={**send, "choice": "remove"}, files={"logo": ("", b"")})
         assert city.settings.brand_logo_data == ""
 
