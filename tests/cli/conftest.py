@@ -53,7 +53,7 @@ class Cli:
     ) -> None:
         self.monkeypatch = monkeypatch
         self.capfd = capfd
-        self.made = contents
+        self.contents = contents
 
     def __call__(self, *words: str, stdin: str = "") -> Answer:
         self.monkeypatch.setattr(sys, "argv", ["sso", *words])

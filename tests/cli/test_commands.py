@@ -355,7 +355,7 @@ def in_a_session(cli: Cli) -> str:
         async with db.write() as session:
             values = {"token_hash": b"x" * 32, "created_at": now, "last_seen_at": now, "auth_time": now}
             values |= {"expires_at": now + timedelta(days=1), "acr": "x", "amr": []}
-            await store.insert(session, {"id": session_id, "user_id": cli.made["users"]["siti"], **values})
+            await store.insert(session, {"id": session_id, "user_id": cli.contents["users"]["siti"], **values})
             for name in ("warga", "sehat"):
                 await session.run_sync(
                     lambda sync, name=name: open_client_session(sync, session_id, name, now, now - timedelta(hours=1))

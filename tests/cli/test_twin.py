@@ -34,7 +34,7 @@ def sign_in(cli: Cli, client_id: str = "warga") -> dict[str, Any]:
     """Sign siti in at an application and return her tokens."""
 
     async def work(city: Any) -> dict[str, Any]:
-        city.secrets.update(cli.made["secrets"])
+        city.secrets.update(cli.contents["secrets"])
         async with city.browser() as browser:
             tokens: dict[str, Any] = (await browser.tokens(city.relying_party(client_id))).body
             return tokens
@@ -47,7 +47,7 @@ def active(cli: Cli, tokens: dict[str, Any], client_id: str = "warga") -> bool:
     """Tell whether an access token is good."""
 
     async def work(city: Any) -> bool:
-        city.secrets.update(cli.made["secrets"])
+        city.secrets.update(cli.contents["secrets"])
         return bool((await city.relying_party(client_id).introspect(tokens["access_token"]))["active"])
 
     return bool(served(work))

@@ -287,7 +287,7 @@ def with_ids(cli: Cli, text: str) -> str:
     if "USER-ID" not in text:
         return text
     unit = next(one["id"] for one in cli("groups", "list", "--json").json if one["code"] == "PKM-CPD")
-    return text.replace("USER-ID", str(cli.made["users"]["siti"])).replace("UNIT-ID", unit)
+    return text.replace("USER-ID", str(cli.contents["users"]["siti"])).replace("UNIT-ID", unit)
 
 
 def prepare(page: str, cli: Cli, folder: Path) -> None:

@@ -285,7 +285,7 @@ def use(cli: Cli) -> None:
         db = Database(load_settings())
         try:
             async with db.write() as session:
-                who = cli.made["users"]["siti"]
+                who = cli.contents["users"]["siti"]
                 values = {"user_id": who, "client_id": "ketiga", "scopes": ["openid"]}
                 session.add(Consent(**values, created_at=clock.now(), updated_at=clock.now()))
         finally:
