@@ -189,7 +189,7 @@ async def test_the_api_registration_and_the_portal_say_the_same(city: City) -> N
         assert "redirect_uri: is not known: redirect_uris is probably meant" in text
     team = await person_with(city, "developer")
     for name, message in (
-        ("client_name", ""), ("redirect_uris", "must be a list"), ("contacts", "in quotes"),
+        ("client_name", "must be text"), ("redirect_uris", "must be a list"), ("contacts", "in quotes"),
         ("redirect_uri", "redirect_uris is probably meant"), ("first_party", "only an administrator decides this"),
     ):  # fmt: skip
         application = {"application_id": f"salah-{name.replace('_', '-')}", "kind": "web", "document": {}}
