@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text
 from tests.arranged import signed_in
 from tests.support import Browser, City
-from tests.web.test_admin import said
+from tests.web.test_admin import events_of_type
 from tests.web.test_developer import post
 
 from sso import clock
@@ -101,7 +101,7 @@ async def test_the_first_administrator_is_created_with_two_step_verification(cit
         kinds = {credential.kind for credential in await store.credentials_of(session, ayu.id)}
         assert kinds == {"password", "totp", "recovery_code"}
         assert (await session.execute(select(SetupLink))).first() is None
-    (event,) = await said(city, "setup.administrator_created")
+    (event,) = await events_of_type(city, "setup.administrator_created")
     assert event.actor == event.subject == str(ayu.id)
     async with city.browser() as thief:
         assert (await thief.open(address)).status_code == 410, "used"

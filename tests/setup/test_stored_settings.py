@@ -13,7 +13,7 @@ from tests.api.conftest import program
 from tests.arranged import signed_in
 from tests.conftest import settings_for
 from tests.support import City
-from tests.web.test_admin import said
+from tests.web.test_admin import events_of_type
 from tests.web.test_developer import post
 
 from sso import clock
@@ -167,7 +167,7 @@ async def test_changes_are_kept_checked_and_reverted(city: City) -> None:
         assert len(await changes_of(session, "support_contact", 1000)) == KEPT_CHANGES
         assert len(await changes_of(session, "city_name")) == 2
         assert (await stored_values(session))["city_name"] == "Kota Dua"
-    (event, *_) = await said(city, "settings.changed")
+    (event, *_) = await events_of_type(city, "settings.changed")
     assert event.data["note"] == "Diputuskan rapat"
 
 

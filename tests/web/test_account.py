@@ -165,12 +165,12 @@ async def test_names_of_regions_are_offered_step_by_step_without_scripts(city: C
         assert "<option>Pulomerak</option>" in page.text
         assert "<option>Suralaya</option>" in page.text
         assert "Siti Baru" not in (await browser.open("/account")).text
-        asked = {"address_region": "Banten", "address_locality": "Kota Cilegon"}
-        names = (await browser.http.get("/account/profile/regions", params=asked)).json()
+        query = {"address_region": "Banten", "address_locality": "Kota Cilegon"}
+        names = (await browser.http.get("/account/profile/regions", params=query)).json()
         assert "Pulomerak" in names["address_district"]
         assert names["address_village"] == []
     async with city.browser() as browser:
-        assert (await browser.http.get("/account/profile/regions", params=asked)).status_code == 303
+        assert (await browser.http.get("/account/profile/regions", params=query)).status_code == 303
 
 
 async def test_a_new_name_removes_first_and_last_names_that_contradict_it_and_says_so(city: City) -> None:
@@ -200,11 +200,11 @@ async def test_errors_of_the_profile_stand_at_their_fields_all_at_once(city: Cit
 
 
 def picture(size: tuple[int, int] = (900, 600), kind: str = "JPEG") -> bytes:
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x010E] = "Jalan Rahasia 1"
-    Image.new("RGB", size, (200, 30, 30)).save(made, kind, exif=exif)
-    return made.getvalue()
+    Image.new("RGB", size, (200, 30, 30)).save(buffer, kind, exif=exif)
+    return buffer.getvalue()
 
 
 async def test_a_picture_is_made_small_and_anew(city: City) -> None:
@@ -344,7 +344,7 @@ async def test_a_copy_of_the_database_yields_no_second_step(city: City) -> None:
             browser.http.cookies["__Host-sso-device"],
         ]
     dump = await _dump(city.provider.db)
-    assert not [one for one in known if one in dump]
+    assert not [secret for secret in known if secret in dump]
 
 
 async def test_a_wrong_first_code_sets_up_nothing(city: City) -> None:
@@ -359,8 +359,8 @@ async def credential_id(city: City, kind: str) -> str:
     from sso.identity.users.store import credentials_of
 
     async with city.provider.db.read() as session:
-        found = await credentials_of(session, city.users["siti"])
-    return str(next(one.id for one in found if one.kind == kind))
+        credentials = await credentials_of(session, city.users["siti"])
+    return str(next(credential.id for credential in credentials if credential.kind == kind))
 
 
 async def test_a_second_step_is_removed_with_a_notice_and_its_codes_with_it(city: City) -> None:
@@ -404,7 +404,7 @@ async def test_nobody_removes_what_is_somebody_elses(city: City) -> None:
         await sign_in(city, browser, "budi")
         page = await browser.open(SECURITY)
         await post(browser, SECURITY, {"choice": f"remove {await credential_id(city, 'password')}"}, page)
-        theirs = next(one for one in await identifiers(city) if one.kind == "phone")
+        theirs = next(identifier for identifier in await identifiers(city) if identifier.kind == "phone")
         page = await browser.open(CONTACTS)
         await post(browser, CONTACTS, {"choice": f"remove {theirs.id}"}, page)
     assert await kinds(city) == ["password"]
@@ -419,14 +419,18 @@ async def test_a_contact_is_added_when_it_is_proven(city: City) -> None:
         await sign_in(city, browser, "siti")
         page = await browser.open(CONTACTS)
         page = await post(browser, CONTACTS, {"choice": "add", "contact": "Kedua@Warga.example"}, page)
-        assert "kedua@warga.example" not in [one.value for one in await identifiers(city)]
+        assert "kedua@warga.example" not in [identifier.value for identifier in await identifiers(city)]
         assert (await post(browser, f"{CONTACTS}/code", {"code": "000000"}, page)).status_code == 400
         page = await post(browser, f"{CONTACTS}/code", {"code": await last_code(city)}, page)
         assert "kedua@warga.example" in page.text
-        new = next(one for one in await identifiers(city) if one.value == "kedua@warga.example")
+        new = next(identifier for identifier in await identifiers(city) if identifier.value == "kedua@warga.example")
         assert not new.is_primary
         await post(browser, CONTACTS, {"choice": f"primary {new.id}"}, page)
-    firsts = [one.value for one in await identifiers(city) if one.kind == "email" and one.is_primary]
+    firsts = [
+        identifier.value
+        for identifier in await identifiers(city)
+        if identifier.kind == "email" and identifier.is_primary
+    ]
     assert firsts == ["kedua@warga.example"]
     assert "contact_added" in await notices(city)
     clock.advance(60)
@@ -449,7 +453,7 @@ async def test_the_last_contact_stays(city: City) -> None:
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
         page = await browser.open(CONTACTS)
-        ids = {one.kind: one.id for one in await identifiers(city)}
+        ids = {identifier.kind: identifier.id for identifier in await identifiers(city)}
         await post(browser, CONTACTS, {"choice": f"remove {ids['phone']}"}, page)
         answer = await post(browser, CONTACTS, {"choice": f"remove {ids['email']}"}, page)
         assert answer.status_code == 409
@@ -463,7 +467,7 @@ async def test_a_user_name_is_changed_where_nobody_has_it(city: City) -> None:
         for name, status in (("budi", 409), ("a", 400), ("siti@warga.example", 400), ("siti.baru", 200)):
             answer = await post(browser, CONTACTS, {"choice": "username", "username": name}, page)
             assert answer.status_code == status, name
-    assert "siti.baru" in [one.value for one in await identifiers(city)]
+    assert "siti.baru" in [identifier.value for identifier in await identifiers(city)]
 
 
 async def test_a_nik_is_noted_and_opens_nothing_until_a_counter_checked_it(city: City) -> None:
@@ -552,13 +556,13 @@ async def test_everything_is_taken_along(city: City) -> None:
         page = await browser.open("/account/data")
         answer = await post(browser, "/account/export", {}, page)
     assert "attachment" in answer.headers["content-disposition"]
-    made = json.loads(answer.content)
-    assert made["account"]["name"] == "Siti Rahmawati"
-    assert {one["value"] for one in made["identifiers"]} >= {"siti@warga.example", "3671014104900001"}
-    assert {one["kind"] for one in made["ways_to_sign_in"]} == {"password", "totp", "recovery_code"}
-    assert made["grants"][0]["client_id"] == "warga"
-    assert made["sessions"][0]["network"] == "203.0.113.0/24"
-    assert any(one["type"] == "session.started" for one in made["activity"])
+    export = json.loads(answer.content)
+    assert export["account"]["name"] == "Siti Rahmawati"
+    assert {identifier["value"] for identifier in export["identifiers"]} >= {"siti@warga.example", "3671014104900001"}
+    assert {credential["kind"] for credential in export["ways_to_sign_in"]} == {"password", "totp", "recovery_code"}
+    assert export["grants"][0]["client_id"] == "warga"
+    assert export["sessions"][0]["network"] == "203.0.113.0/24"
+    assert any(event["type"] == "session.started" for event in export["activity"])
     assert "$argon2" not in answer.text
     assert "exported" in await notices(city)
 
@@ -695,10 +699,10 @@ async def test_after_two_weeks_everything_is_gone_and_the_log_is_anonymous_and_w
         assert (user.name, user.profile, user.deleted_at is not None) == ("", {}, True)
         assert (await session.execute(select(Identifier).where(Identifier.user_id == siti))).first() is None
         rows = (await session.execute(select(SsoSession).where(SsoSession.user_id == siti))).scalars().all()
-        assert all((one.address, one.user_agent, one.device_hash) == (None, None, None) for one in rows)
+        assert all((row.address, row.user_agent, row.device_hash) == (None, None, None) for row in rows)
         events = (await session.execute(select(AuditEvent).where(AuditEvent.subject == str(siti)))).scalars().all()
         assert len(events) > 2
-        assert all(one.address is None and one.data == {} for one in events if one.type != "user.deleted")
+        assert all(event.address is None and event.data == {} for event in events if event.type != "user.deleted")
         report = await verify(session, city.provider.box)
     assert report.broken_at is None
     assert (await works_no_more(city)) == 400
@@ -719,8 +723,8 @@ async def test_what_was_redacted_cannot_be_altered_either(city: City) -> None:
     await people_in_time(city.provider)
     await chain_audit_events(city.provider.db, city.provider.box)
     async with city.provider.db.write() as session:
-        found = select(AuditEvent).where(AuditEvent.redaction.is_not(None)).order_by(AuditEvent.seq).limit(1)
-        event = (await session.execute(found)).scalar_one()
+        statement = select(AuditEvent).where(AuditEvent.redaction.is_not(None)).order_by(AuditEvent.seq).limit(1)
+        event = (await session.execute(statement)).scalar_one()
         event.type = "something.else"
         where = event.seq
     async with city.provider.db.read() as session:

@@ -30,8 +30,8 @@ async def add_account(browser: Browser, name: str) -> httpx.Response:
 
 def choices(page: httpx.Response) -> dict[str, str]:
     """Return the buttons of a page of choices: what each says, and its value."""
-    found = re.findall(r'<button name="choice" value="([^"]*)"[^>]*>\s*([^<]*?)\s*</button>', page.text)
-    return {text: value for value, text in found}
+    buttons = re.findall(r'<button name="choice" value="([^"]*)"[^>]*>\s*([^<]*?)\s*</button>', page.text)
+    return {text: value for value, text in buttons}
 
 
 async def test_two_people_in_one_browser_switch_without_signing_out(city: City) -> None:
@@ -43,7 +43,7 @@ async def test_two_people_in_one_browser_switch_without_signing_out(city: City) 
         assert "Lanjutkan sebagai Siti Rahmawati" in home.text
         tokens = await browser.tokens(sehat)
         assert tokens.claims()["sub"] == str(city.users["budi"])
-        assert [one.end_reason for one in await sessions(city)] == [None, None], "nobody was signed out"
+        assert [session.end_reason for session in await sessions(city)] == [None, None], "nobody was signed out"
 
         page = await browser.open(warga.url(prompt="select_account"))
         assert set(choices(page)) == {
@@ -61,7 +61,7 @@ async def test_the_start_page_switches_too(city: City) -> None:
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("warga"))
         home = await add_account(browser, "budi")
-        form = next(one for one in re.findall(r"<form.*?</form>", home.text, re.S) if "/accounts" in one)
+        form = next(element for element in re.findall(r"<form.*?</form>", home.text, re.S) if "/accounts" in element)
         token = re.search(r'name="csrf_token" value="([^"]+)"', form)
         assert token is not None
         siti = {"csrf_token": token[1], "choice": choices(home)["Lanjutkan sebagai Siti Rahmawati"]}
@@ -90,10 +90,10 @@ async def test_use_another_account_adds_and_a_forced_sign_in_replaces(city: City
         page = await browser.open(party.url(prompt="select_account"))
         page = await browser.submit(page, choice="other")
         await browser.submit(page, username="budi", password=PASSWORD)
-        assert [one.end_reason for one in await sessions(city)] == [None, None]
+        assert [session.end_reason for session in await sessions(city)] == [None, None]
         page = await browser.open(party.url(prompt="login"))
         await browser.submit(page, username="ratna", password=PASSWORD)
-        assert [one.end_reason for one in await sessions(city)] == [None, "other_person", None]
+        assert [session.end_reason for session in await sessions(city)] == [None, "other_person", None]
 
 
 async def test_a_hint_chooses_the_account_it_names_also_silently(city: City) -> None:
@@ -115,8 +115,8 @@ async def test_signing_in_again_renews_the_account_that_is_there(city: City) -> 
         await add_account(browser, "budi")
         before = browser.session
         await add_account(browser, "siti")
-        found = await sessions(city)
-        assert len(found) == 2, "one for each person"
+        sso_sessions = await sessions(city)
+        assert len(sso_sessions) == 2, "one for each person"
         assert browser.session is not None
         assert before is not None
         assert len(set(browser.session.split(".")) | set(before.split("."))) == 3, "its value is new"
@@ -129,7 +129,7 @@ async def test_an_application_signs_out_the_person_it_names_and_nobody_else(city
         await add_account(browser, "budi")
         page = await browser.open(f"/logout?id_token_hint={siti['id_token']}")
         assert "Akun yang masih masuk di browser ini: Budi Santoso." in page.text
-        assert [one.end_reason for one in await sessions(city)] == ["signed_out", None]
+        assert [session.end_reason for session in await sessions(city)] == ["signed_out", None]
         assert "Halo, Budi Santoso" in (await browser.open("/")).text
 
 
@@ -144,7 +144,7 @@ async def test_signing_out_here_signs_out_everybody_or_one(city: City) -> None:
         page = await browser.submit(await browser.open("/logout"), all="1")
         assert "Akun yang masih masuk" not in page.text
         assert browser.session is None
-        assert all(one.ended_at for one in await sessions(city))
+        assert all(session.ended_at for session in await sessions(city))
 
 
 async def test_five_accounts_at_the_most(city: City) -> None:
@@ -153,15 +153,17 @@ async def test_five_accounts_at_the_most(city: City) -> None:
     from sso.identity.users.store import credentials_of
 
     async with city.provider.db.write() as session:
-        found = await credentials_of(session, city.users["siti"])
-        people = [NewUser(username=f"orang{n}", name=f"Orang {n}", password_hash=found[0].secret) for n in range(6)]
+        credentials = await credentials_of(session, city.users["siti"])
+        people = [
+            NewUser(username=f"orang{n}", name=f"Orang {n}", password_hash=credentials[0].secret) for n in range(6)
+        ]
         await create_users(session, people)
     async with city.browser() as browser:
         for n in range(6):
             await add_account(browser, f"orang{n}")
         assert browser.session is not None
         assert len(browser.session.split(".")) == 5
-        assert [one.end_reason for one in await sessions(city)] == ["too_many", *[None] * 5]
+        assert [sso_session.end_reason for sso_session in await sessions(city)] == ["too_many", *[None] * 5]
 
 
 async def test_one_account_costs_no_statement_more(city: City) -> None:
@@ -179,10 +181,10 @@ async def test_a_remembered_device_stays_signed_in_after_the_browser_was_closed(
         page = await browser.open(party.url())
         assert 'name="remember"' in page.text
         answer = await browser.submit(page, username="siti", password=PASSWORD, remember="1")
-        kept = [one for one in answer.headers.get_list("set-cookie") if one.startswith(REMEMBERED)]
-        assert "Max-Age=2592000" in kept[0]
-        assert "HttpOnly" in kept[0]
-        first = [one for one in answer.headers.get_list("set-cookie") if one.startswith(SESSION)]
+        remembered = [cookie for cookie in answer.headers.get_list("set-cookie") if cookie.startswith(REMEMBERED)]
+        assert "Max-Age=2592000" in remembered[0]
+        assert "HttpOnly" in remembered[0]
+        first = [cookie for cookie in answer.headers.get_list("set-cookie") if cookie.startswith(SESSION)]
         assert "Max-Age" not in first[0]
         browser.http.cookies.delete(SESSION)  # closed
         for _ in range(3):
@@ -242,12 +244,12 @@ async def test_too_many_sessions_end_the_one_that_was_used_longest_ago(city: Cit
             clock.advance(120)
         assert (await first.open(party.url())).is_redirect
         await third.tokens(party)
-        assert [one.end_reason for one in await sessions(city)] == [None, "too_many", None]
+        assert [session.end_reason for session in await sessions(city)] == [None, "too_many", None]
         assert form_of(await second.open(party.url())).action == "/login"
         assert (await first.open(party.url())).is_redirect
     async with city.browser() as other:
         await other.tokens(party, username="budi")
-    assert [one.end_reason for one in await sessions(city)].count("too_many") == 1, "each person has their own"
+    assert [session.end_reason for session in await sessions(city)].count("too_many") == 1, "each person has their own"
 
 
 async def test_the_cookie_is_new_whenever_somebody_proves_who_they_are(city: City) -> None:
@@ -265,7 +267,7 @@ async def test_the_cookie_is_new_whenever_somebody_proves_who_they_are(city: Cit
 
 
 @pytest.mark.parametrize(
-    ("address", "privacy", "kept"),
+    ("address", "privacy", "expected"),
     [
         ("203.0.113.7", "network", "203.0.113.0/24"),
         ("203.0.113.7", "full", "203.0.113.7"),
@@ -277,8 +279,8 @@ async def test_the_cookie_is_new_whenever_somebody_proves_who_they_are(city: Cit
         ("", "full", None),
     ],
 )
-def test_what_is_kept_of_an_address(address: str, privacy: Any, kept: str | None) -> None:
-    assert kept_address(address, privacy) == kept
+def test_what_is_kept_of_an_address(address: str, privacy: Any, expected: str | None) -> None:
+    assert kept_address(address, privacy) == expected
 
 
 @pytest.mark.parametrize("overrides", [{"ip_address_privacy": "none"}])

@@ -65,11 +65,11 @@ def selection_token(page: httpx.Response) -> str:
 
 def forms_of(page: httpx.Response) -> list[str]:
     """Return where the forms of a page lead that change something, but for signing out and for saved searches."""
-    found = re.findall(r'<form method="post" action="([^"]+)"', page.text)
-    return [one for one in found if one != "/logout" and not one.startswith("/admin/searches")]
+    addresses = re.findall(r'<form method="post" action="([^"]+)"', page.text)
+    return [address for address in addresses if address != "/logout" and not address.startswith("/admin/searches")]
 
 
-async def said(city: City, kind: str) -> list[AuditEvent]:
+async def events_of_type(city: City, kind: str) -> list[AuditEvent]:
     async with city.provider.db.read() as session:
         return list(
             (await session.execute(select(AuditEvent).where(AuditEvent.type == kind).order_by(AuditEvent.id))).scalars()
@@ -82,14 +82,14 @@ async def said(city: City, kind: str) -> list[AuditEvent]:
 async def test_people_are_found_by_any_identifier_and_the_beginnings_of_their_name(
     city: City, admin: Browser, subtests: pytest.Subtests
 ) -> None:
-    for typed, found in (
+    for typed, is_listed in (
         ("siti@warga.example", True), ("0812 3456 7890", True), ("siti", True), ("sit rah", True), ("rahm", True),
         ("RAHMAWATI siti", True), ("hmawati", False), ("nobody", False), ("50%", False), ("sri", False),
     ):  # fmt: skip
         with subtests.test(typed=typed):
             page = await admin.open(f"/admin/people?q={typed}")
             assert page.status_code == 200
-            assert (f"/admin/people/{city.users['siti']}" in page.text) == found, page.text[-1500:]
+            assert (f"/admin/people/{city.users['siti']}" in page.text) == is_listed, page.text[-1500:]
 
 
 async def test_two_letters_are_too_few_and_long_lists_come_in_pages(city: City, admin: Browser) -> None:
@@ -116,7 +116,7 @@ async def test_every_act_needs_a_reason_which_the_audit_log_keeps(city: City, ad
     await act(admin, siti, "disable", note="Diminta lewat telepon")
     async with city.provider.db.read() as session:
         assert (await find(session, "siti")).disabled_at is not None
-    (event,) = await said(city, "user.administered")
+    (event,) = await events_of_type(city, "user.administered")
     assert (event.actor, event.subject) == (str(city.users["ratna"]), str(siti))
     assert event.data == {"act": "disable", "note": "Diminta lewat telepon"}
     await act(admin, siti, "enable", note="Sudah jelas")
@@ -129,8 +129,8 @@ async def test_name_and_identifiers_are_changed_and_what_is_wrong_is_said(city: 
     siti = city.users["siti"]
     await act(admin, siti, "edit", name="Siti R. Wijaya", email="siti.baru@warga.example", note="Menikah")
     async with city.provider.db.read() as session:
-        found = await find(session, "siti.baru@warga.example")
-        assert (found.id, found.name) == (siti, "Siti R. Wijaya")
+        user = await find(session, "siti.baru@warga.example")
+        assert (user.id, user.name) == (siti, "Siti R. Wijaya")
     wrong = await act(admin, siti, "edit", email="bukan email", note="x")
     assert wrong.status_code == 400
     taken = await act(admin, siti, "edit", email="budi@warga.example", note="x")
@@ -145,7 +145,7 @@ async def test_a_new_password_is_required_and_chosen_by_recovery(city: City, adm
         assert answer.status_code == 400, "the old one is worth nothing"
         assert (await browser.open("/recover")).status_code == 200
     async with city.provider.db.read() as session:
-        notices = [one.payload["notice"] for one in (await session.execute(select(Delivery))).scalars()]
+        notices = [delivery.payload["notice"] for delivery in (await session.execute(select(Delivery))).scalars()]
     assert "new_password_needed" in notices
     refused = await act(admin, city.users["ratna"], "new_password", note="x")
     assert refused.status_code == 409, "who could not get back in keeps it"
@@ -160,7 +160,7 @@ async def test_lost_second_steps_are_taken_away(city: City, admin: Browser) -> N
         session.add(Credential(user_id=city.users["siti"], kind="totp", **about))
     await act(admin, city.users["siti"], "reset_factors", note="Telepon hilang")
     async with city.provider.db.read() as session:
-        kinds = {one.kind for one in await store.credentials_of(session, city.users["siti"])}
+        kinds = {credential.kind for credential in await store.credentials_of(session, city.users["siti"])}
     assert kinds == {"password"}
 
 
@@ -219,12 +219,12 @@ async def test_the_owner_of_an_application_hands_it_on_before_leaving(city: City
 async def test_sessions_are_found_by_network_device_and_age(city: City, admin: Browser) -> None:
     async with city.browser(address="198.51.100.9", headers={"user-agent": "Mozilla/5.0 (iPhone)"}) as siti:
         await siti.tokens(city.relying_party("warga"))
-    for query, found in (
+    for query, is_listed in (
         ("network=198.51.100.9", True), ("network=198.51.100.0/24", True), ("network=203.0.113.9", False),
         ("system=iPhone", True), ("system=Windows", False), ("unused=1", False), ("client=warga", True),
     ):  # fmt: skip
         page = await admin.open(f"/admin/sessions?{query}")
-        assert ("Siti Rahmawati" in page.text) == found, query
+        assert ("Siti Rahmawati" in page.text) == is_listed, query
     for wrong in ("x", "10.0.0.0/9", "1.2.3"):
         assert (await admin.open(f"/admin/sessions?network={wrong}")).status_code == 400
     clock.advance(timedelta(hours=25).total_seconds())
@@ -250,13 +250,13 @@ async def test_those_that_are_ticked_are_ended(city: City, admin: Browser) -> No
     data = {"csrf_token": selection_token(page), "act": "end", "id": ids[:2]}
     confirm = await admin.http.post("/admin/sessions/selected", data=data)
     assert confirm.text.count("Siti Rahmawati") >= 2, "the page lists what will happen"
-    assert len(await said(city, "session.ended")) == 0, "nothing happens before the confirmation"
+    assert len(await events_of_type(city, "session.ended")) == 0, "nothing happens before the confirmation"
     refused = await admin.http.post("/admin/sessions/selected", data={**data, "sure": "1", "note": ""})
     assert refused.status_code == 400
     await admin.http.post("/admin/sessions/selected", data={**data, "sure": "1", "note": "Telepon dicuri"})
     page = await admin.open("/admin/sessions?person=siti")
     assert re.findall(r'name="id" value="([0-9a-f-]{36})"', page.text) == ids[2:]
-    assert {one.data["note"] for one in await said(city, "session.ended")} == {"Telepon dicuri"}
+    assert {event.data["note"] for event in await events_of_type(city, "session.ended")} == {"Telepon dicuri"}
 
 
 async def test_everything_of_an_application_ends_and_the_proof_counts_who_was_told(city: City, admin: Browser) -> None:
@@ -283,17 +283,17 @@ async def test_the_proof_of_many_tells_of_those_alone_and_not_of_what_was_ended_
         ids = (await session.execute(select(SsoSession.id).order_by(SsoSession.id))).scalars().all()
         mine = update(SsoSession).where(SsoSession.id.in_(ids[:2]))
         await session.execute(mine.values(address="198.51.100.7"))
-        found = await mass_ending.begin(
+        revocation = await mass_ending.begin(
             session, SessionFilter(network="198.51.100.7"), "administrator", actor=Actor("test")
         )
         await end_session_of_person(session, city.provider, ids[3], actor=Actor("test"))
     clock.advance(1)
-    await mass_ending.work_once(city.provider, found.id)
+    await mass_ending.work_once(city.provider, revocation.id)
     async with city.provider.db.read() as session:
-        told = await bulk_delivery_report(
-            session, city.provider.registry, await session.get_one(BulkRevocation, found.id)
+        applications = await bulk_delivery_report(
+            session, city.provider.registry, await session.get_one(BulkRevocation, revocation.id)
         )
-    assert [(one.client_id, sum(one.counts.values())) for one in told] == [("warga", 2)]
+    assert [(application.client_id, sum(application.counts.values())) for application in applications] == [("warga", 2)]
 
 
 async def test_everything_there_is_needs_the_word(city: City, admin: Browser) -> None:
@@ -359,11 +359,18 @@ async def test_applications_are_put_in_order_and_pages_go_on_where_the_last_ende
     city: City, admin: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sso.http.admin.applications.PAGE", 5)
-    meta = {one.client_id: one.meta for one in city.provider.registry if one.enabled}
+    meta = {client.client_id: client.meta for client in city.provider.registry if client.enabled}
     orders = {
         "id": sorted(meta),
-        "name": sorted(meta, key=lambda one: (meta[one].client_name.casefold(), one)),
-        "group": sorted(meta, key=lambda one: (meta[one].group or "\uffff", meta[one].client_name.casefold(), one)),
+        "name": sorted(meta, key=lambda client_id: (meta[client_id].client_name.casefold(), client_id)),
+        "group": sorted(
+            meta,
+            key=lambda client_id: (
+                meta[client_id].group or "\uffff",
+                meta[client_id].client_name.casefold(),
+                client_id,
+            ),
+        ),
     }
     for order, expected in orders.items():
         seen, path = [], f"/admin/applications?shown=registered&order={order}"
@@ -409,7 +416,7 @@ def drawn(page: httpx.Response, title: str) -> list[tuple[str, int]]:
     """Return (moment, everything together) of each step of a chart, from its table."""
     table = re.split(rf"<figcaption><a [^>]*>{title}</a>", page.text)[1].partition("<tbody")[2].partition("</tbody>")[0]
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("</tr>") if "<td" in row]
-    return [(row[0], sum(int(one) for one in row[1:])) for row in rows]
+    return [(row[0], sum(int(cell) for cell in row[1:])) for row in rows]
 
 
 async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(city: City) -> None:
@@ -460,8 +467,8 @@ async def test_what_two_processes_count_is_added_and_what_cannot_be_written_is_k
     monkeypatch.undo()
     await city.provider.write_usage()
     async with city.provider.db.read() as session:
-        found = await usage.counts_since(session, ["sign_in"], clock.now() - timedelta(hours=2))
-    assert [(label, count) for _, _, label, count in found] == [("x", 7)]
+        counts = await usage.counts_since(session, ["sign_in"], clock.now() - timedelta(hours=2))
+    assert [(label, count) for _, _, label, count in counts] == [("x", 7)]
 
 
 async def test_what_was_given_up_is_sent_once_more(city: City, admin: Browser) -> None:
@@ -474,10 +481,10 @@ async def test_what_was_given_up_is_sent_once_more(city: City, admin: Browser) -
     (delivery,) = re.findall(r'name="id" value="([0-9a-f-]{36})"', page.text)
     data = {"csrf_token": selection_token(page), "act": "retry", "id": [delivery], "sure": "1", "note": "Server pulih"}
     assert (await admin.http.post("/admin/deliveries/selected", data=data)).status_code == 200
-    assert [one.data["note"] for one in await said(city, "delivery.retried")] == ["Server pulih"]
+    assert [event.data["note"] for event in await events_of_type(city, "delivery.retried")] == ["Server pulih"]
     async with city.provider.db.read() as session:
-        (found,) = (await session.execute(select(Delivery))).scalars()
-    assert found.status == "pending"
+        (retried,) = (await session.execute(select(Delivery))).scalars()
+    assert retried.status == "pending"
     assert "status 500" not in (await admin.open("/admin/deliveries?status=done")).text
 
 
@@ -492,7 +499,7 @@ async def test_the_audit_log_is_searched_checked_and_downloaded(city: City, admi
     data = {"csrf_token": token[1], "note": "Pemeriksaan", "form": "jsonl"}
     download = await admin.http.post("/admin/audit/download", data=data)
     lines = [orjson.loads(line) for line in download.text.splitlines()]
-    assert [one["seq"] for one in lines] == list(range(1, len(lines) + 1))
+    assert [event["seq"] for event in lines] == list(range(1, len(lines) + 1))
     assert lines[-1]["type"] == "list.exported", "who takes it away is in it"
     async with city.provider.db.read() as session:
         report = await verify_archive(session, city.provider.box, download.content.splitlines(keepends=True))
@@ -510,7 +517,7 @@ async def test_keys_are_changed_with_a_reason(city: City, admin: Browser) -> Non
     before = city.provider.keys.jwks()[0]
     await post(admin, page, note="Bocor", force="1")
     assert city.provider.keys.jwks()[0] != before
-    assert {"note": "Bocor"} in [one.data for one in await said(city, "keys.rotation_asked")]
+    assert {"note": "Bocor"} in [event.data for event in await events_of_type(city, "keys.rotation_asked")]
 
 
 async def test_settings_are_shown_without_what_is_secret(city: City, admin: Browser) -> None:
@@ -521,9 +528,9 @@ async def test_settings_are_shown_without_what_is_secret(city: City, admin: Brow
     assert str(city.provider.started_at.year) in page.text
     assert __version__ in page.text
     assert masked("postgresql://sso:rahasia@db/sso") == "postgresql://sso:••••••••@db/sso"
-    shown = [one for group in setting_views(city.settings) for one in group.settings]
-    assert all(one.variable.startswith("SSO_") for one in shown)
-    assert len(shown) == len(type(city.settings).model_fields)
+    views = [view for group in setting_views(city.settings) for view in group.settings]
+    assert all(view.variable.startswith("SSO_") for view in views)
+    assert len(views) == len(type(city.settings).model_fields)
 
 
 async def test_pages_of_administrators_work_for_an_auditor_without_a_button(city: City) -> None:
@@ -550,7 +557,7 @@ async def test_two_accounts_of_one_person_become_one(city: City, admin: Browser)
         assert refused.status_code == 409, wrong
     await act(admin, siti, "merge", other="siti-lama@warga.example", note="Dilihat di loket")
     async with city.provider.db.read() as session:
-        known = {one.lookup: one.verified_at for one in await store.identifiers_of(session, siti)}
+        known = {identifier.lookup: identifier.verified_at for identifier in await store.identifiers_of(session, siti)}
         assert known["siti-lama@warga.example"] is None, "it must be proven again"
         assert known["siti@warga.example"] is not None
         gone = await session.get(User, other)

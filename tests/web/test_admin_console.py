@@ -15,7 +15,7 @@ from tests.arranged import signed_in
 from tests.citizens import NEW_PASSWORD, SENDING, Authenticator, options_of, token_of
 from tests.setup.test_setup_link import own_token
 from tests.support import Browser, City, main_of
-from tests.web.test_admin import act, said, selection_token
+from tests.web.test_admin import act, events_of_type, selection_token
 from tests.web.test_console_access import browser_of
 from tests.web.test_developer import person, post
 
@@ -56,9 +56,9 @@ async def invitations(city: City) -> list[UserInvitation]:
 def token_in(page: httpx.Response, mark: str = "multipart/form-data") -> str:
     """Return the token of the form that has a mark."""
     (form,) = [form for form in page.text.split("<form ") if mark in form]
-    found = re.search(r'name="csrf_token" value="([^"]+)"', form)
-    assert found
-    return found[1]
+    match = re.search(r'name="csrf_token" value="([^"]+)"', form)
+    assert match
+    return match[1]
 
 
 async def accept(browser: Browser, token: str, **fields: str) -> httpx.Response:
@@ -99,10 +99,10 @@ async def test_a_user_is_invited_and_chooses_a_password(city: City, admin: Brows
         user = await find(session, "wulan@kota.example")
         assert await store.roles_of(session, user.id) == ["citizen"]
     assert await invitations(city) == []
-    (event,) = await said(city, "user.invited")
+    (event,) = await events_of_type(city, "user.invited")
     assert event.subject == str(user.id), "the account has the id of the invitation, so its events belong together"
     assert event.data["note"] == "Pegawai baru"
-    assert [one.actor for one in await said(city, "user.invitation_accepted")] == [str(user.id)]
+    assert [accepted.actor for accepted in await events_of_type(city, "user.invitation_accepted")] == [str(user.id)]
 
 
 @pytest.mark.parametrize("overrides", [{**SENDING, "second_factor_roles": ["developer"]}])
@@ -119,7 +119,7 @@ async def test_an_invited_user_with_a_passkey_receives_recovery_codes(city: City
         assert (await wulan.open("/account")).url.path == "/account", "a passkey is two factors"
     async with city.provider.db.read() as session:
         user = await find(session, "wulan@kota.example")
-        kinds = [one.kind for one in await store.credentials_of(session, user.id)]
+        kinds = [stored.kind for stored in await store.credentials_of(session, user.id)]
     assert sorted(set(kinds)) == ["passkey", "recovery_code"]
 
 
@@ -145,7 +145,9 @@ async def test_an_invitation_is_sent_again_withdrawn_and_expires(city: City, adm
     assert (await post(again, page, path, choice="withdraw")).status_code == 200
     assert await invitations(city) == []
     await again.http.aclose()
-    assert [one.type for one in await said(city, "user.invitation_withdrawn")] == ["user.invitation_withdrawn"]
+    assert [event.type for event in await events_of_type(city, "user.invitation_withdrawn")] == [
+        "user.invitation_withdrawn"
+    ]
 
 
 @pytest.mark.parametrize("overrides", [{**SENDING, "second_factor_roles": ["auditor"]}])
@@ -182,11 +184,11 @@ async def test_an_account_is_created_without_a_message(city: City, admin: Browse
     fields = {**INVITED, "choice": "create", "username": "wulan.sari", "email_verified": "1", "role developer": "1"}
     assert (await post(admin, page, "/admin/invitations/new", **{**fields, "username": ""})).status_code == 400
     assert (await post(admin, page, "/admin/invitations/new", **{**fields, "username": "siti"})).status_code == 409
-    shown = await post(admin, page, "/admin/invitations/new", **fields)
-    assert re.match(r"/admin/people/[0-9a-f-]{36}$", shown.url.path)
-    assert "wulan.sari" in shown.text
-    assert "pengembang" in shown.text
-    assert [one.data["act"] for one in await said(city, "user.administered")] == ["create"]
+    user_page = await post(admin, page, "/admin/invitations/new", **fields)
+    assert re.match(r"/admin/people/[0-9a-f-]{36}$", user_page.url.path)
+    assert "wulan.sari" in user_page.text
+    assert "pengembang" in user_page.text
+    assert [event.data["act"] for event in await events_of_type(city, "user.administered")] == ["create"]
 
 
 @pytest.mark.parametrize("overrides", [SENDING])
@@ -213,11 +215,11 @@ async def test_a_file_is_previewed_and_confirmed(city: City, admin: Browser) -> 
     assert refused.status_code == 400
     done = await post(admin, refused, "/admin/invitations/file/confirm", note="Pegawai baru")
     assert "2 pengguna sudah diundang" in done.text
-    assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "dewi@kota.example"}
+    assert {invitation.email for invitation in await invitations(city)} == {"wulan@kota.example", "dewi@kota.example"}
     assert numbers_in(done) == numbers_in(refused) == ["2", "9"], "lines have their numbers in the file"
     again = await post(admin, refused, "/admin/invitations/file/confirm", note="Sekali lagi")
     assert "2 pengguna sudah diundang" in again.text, "a preview is confirmed once, and its result is shown again"
-    assert len(await said(city, "user.invited")) == 2
+    assert len(await events_of_type(city, "user.invited")) == 2
     assert (await admin.open("/admin/invitations/file/result?c=x")).status_code == 400
 
 
@@ -259,7 +261,7 @@ async def test_the_result_of_a_file_is_kept_where_the_work_was_cut(
     assert again.url.path.endswith("/result")
     assert numbers_in(again) == ["3", "4", "5"]
     assert "1 pengguna sudah diundang" in again.text
-    assert {one.email for one in await invitations(city)} == {"wulan@kota.example", "c@kota.example"}
+    assert {invitation.email for invitation in await invitations(city)} == {"wulan@kota.example", "c@kota.example"}
     assert len(times) == 3, "nothing is invited twice"
 
 
@@ -290,7 +292,7 @@ async def test_selected_accounts_are_changed_and_the_powerful_are_not(city: City
     confirm = await admin.http.post("/admin/people/selected", data=data)
     assert confirm.status_code == 200
     assert "akun Anda sendiri" in confirm.text
-    assert len(await said(city, "user.administered")) == 0
+    assert len(await events_of_type(city, "user.administered")) == 0
     sure = {**data, "sure": "1"}
     assert (await admin.http.post("/admin/people/selected", data=sure)).status_code == 400, "a reason is needed"
     assert (await admin.http.post("/admin/people/selected", data={**sure, "act": "delete"})).status_code == 404
@@ -302,7 +304,7 @@ async def test_selected_accounts_are_changed_and_the_powerful_are_not(city: City
     async with city.provider.db.read() as session:
         disabled = {name for name in city.users if (await session.get_one(User, city.users[name])).disabled_at}
     assert disabled == {"siti", "budi"}
-    assert {one.data["note"] for one in await said(city, "user.administered")} == {"Latihan"}
+    assert {event.data["note"] for event in await events_of_type(city, "user.administered")} == {"Latihan"}
     await kepala.http.aclose()
 
 
@@ -321,7 +323,7 @@ async def test_the_helpdesk_and_a_weaker_role_cannot_use_selected_rows(city: Cit
         data = {"csrf_token": selection_token(sessions), "act": "end", "id": ids, "sure": "1", "note": "coba"}
         done = await helpdesk.http.post("/admin/sessions/selected", data=data)
         assert "yang tidak Anda miliki" in done.text
-    assert await said(city, "session.ended") == []
+    assert await events_of_type(city, "session.ended") == []
 
 
 async def test_selected_applications_are_suspended_and_resumed(city: City, admin: Browser) -> None:
@@ -335,7 +337,7 @@ async def test_selected_applications_are_suspended_and_resumed(city: City, admin
     done = await admin.http.post("/admin/applications/selected", data={**data, "note": "Insiden"})
     assert done.status_code == 200
     assert not city.provider.registry.get("warga").enabled  # type: ignore[union-attr]
-    assert [one.client_id for one in await said(city, "client.suspended")] == ["warga"]
+    assert [event.client_id for event in await events_of_type(city, "client.suspended")] == ["warga"]
     again = await admin.http.post("/admin/applications/selected", data={**data, "act": "resume", "note": "Selesai"})
     assert "nobody" in again.text
     assert city.provider.registry.get("warga").enabled  # type: ignore[union-attr]
@@ -427,8 +429,8 @@ async def test_every_list_is_a_csv_file_without_formulas(
         assert part in answer.text, path
         assert ",=" not in answer.text
     for role, state, is_listed in (("citizen", "active", True), ("admin", "", False), ("", "disabled", False)):
-        found = await downloaded(admin, f"/admin/people?q=siti@warga.example&role={role}&state={state}")
-        assert ("siti@warga.example" in found.text) == is_listed, (role, state)
+        users = await downloaded(admin, f"/admin/people?q=siti@warga.example&role={role}&state={state}")
+        assert ("siti@warga.example" in users.text) == is_listed, (role, state)
     monkeypatch.setattr(csv_download, "MAX_ROWS", 2)
     monkeypatch.setattr(audit, "MAX_ROWS", 2)
     for path in ("/admin/audit", "/admin/people", "/admin/applications"):
@@ -438,10 +440,10 @@ async def test_every_list_is_a_csv_file_without_formulas(
     lines = (await downloaded(admin, "/admin/audit", form="jsonl")).text.splitlines()
     assert json_of(lines[-1]) == {"truncated": True, "rows": 2}
     assert len(lines) == 3
-    exported = await said(city, "list.exported")
-    assert [one.data["list"] for one in exported][:2] == ["users", "sessions"]
-    assert {one.data["note"] for one in exported} == {"Laporan bulanan"}
-    assert "siti@warga.example" not in str([one.data for one in exported]), "the filter itself is not recorded"
+    exported = await events_of_type(city, "list.exported")
+    assert [event.data["list"] for event in exported][:2] == ["users", "sessions"]
+    assert {event.data["note"] for event in exported} == {"Laporan bulanan"}
+    assert "siti@warga.example" not in str([event.data for event in exported]), "the filter itself is not recorded"
 
 
 async def test_imported_files_and_bulk_revocations_are_csv_files_too(city: City, admin: Browser) -> None:
@@ -464,7 +466,11 @@ async def test_imported_files_and_bulk_revocations_are_csv_files_too(city: City,
         answer = await admin.http.post(address, data=data)
         assert answer.headers["content-type"].startswith("text/csv"), address
         assert line in answer.text.splitlines()[1]
-        assert (await said(city, "list.exported"))[-1].data == {"list": name, "filters": [], "note": "Laporan"}
+        assert (await events_of_type(city, "list.exported"))[-1].data == {
+            "list": name,
+            "filters": [],
+            "note": "Laporan",
+        }
         async with await browser_of(city, "helpdesk") as helpdesk:
             assert (await helpdesk.http.post(address, data=data)).status_code == 403
     clock.advance(city.settings.reauthentication_age + timedelta(seconds=1))
@@ -487,7 +493,7 @@ async def test_a_download_needs_a_form_a_reason_and_a_recent_sign_in(city: City,
         assert no_reason.status_code == 400, path
         assert 'id="download-note"' in no_reason.text
         assert "text/html" in no_reason.headers["content-type"]
-    assert not await said(city, "list.exported"), "no event without a download"
+    assert not await events_of_type(city, "list.exported"), "no event without a download"
     async with await browser_of(city, "helpdesk") as helpdesk:
         for path, _ in LISTS:
             answer = await helpdesk.http.post(download_path(path), data={"note": "x"})
@@ -500,7 +506,7 @@ async def test_a_download_needs_a_form_a_reason_and_a_recent_sign_in(city: City,
         assert answer.status_code == 303, path
         assert answer.headers["location"].startswith("/login?"), path
     assert "/admin/keys/download" not in (await admin.open("/admin/keys")).text
-    assert not await said(city, "list.exported")
+    assert not await events_of_type(city, "list.exported")
 
 
 async def test_an_administrator_downloads_some_lists_a_day(city: City, admin: Browser) -> None:
@@ -547,8 +553,8 @@ async def test_the_page_of_a_user_says_why_no_code_arrives(city: City, admin: Br
         row = (await session.execute(select(Delivery).where(Delivery.kind == "message"))).scalar_one()
         row.status, row.attempts, row.last_error = "given_up", 3, "the mail server refuses the address: 550"
         row.finished_at = clock.now()
-    shown = await admin.open(f"/admin/people/{city.users['siti']}")
-    part = shown.text.partition('id="messages"')[2].partition("</section>")[0]
+    user_page = await admin.open(f"/admin/people/{city.users['siti']}")
+    part = user_page.text.partition('id="messages"')[2].partition("</section>")[0]
     assert "Server email menolak alamat ini (550)." in part
     assert "Kode untuk pemulihan akun" in part or "pemulihan" in part
     assert "siti@warga.example" not in part, "contacts are masked there"
@@ -559,8 +565,8 @@ async def test_the_page_of_a_user_says_why_no_code_arrives(city: City, admin: Br
     async with await browser_of(city, "officer") as officer:
         assert 'id="messages"' not in (await officer.open(f"/admin/people/{city.users['siti']}")).text
     for typed in ("siti@warga.example", "siti", str(city.users["siti"])):
-        found = await admin.open(f"/admin/deliveries?recipient={typed}")
-        assert "menolak alamat" in found.text, typed
+        deliveries = await admin.open(f"/admin/deliveries?recipient={typed}")
+        assert "menolak alamat" in deliveries.text, typed
     assert "menolak alamat" not in (await admin.open("/admin/deliveries?recipient=budi")).text
     assert (await admin.open("/admin/deliveries?recipient=unknown@kota.example")).status_code == 200
 
@@ -576,7 +582,7 @@ async def test_an_application_is_retired_by_its_typed_name(city: City, admin: Br
     name = re.search(r"Untuk mengonfirmasi, ketik ([^<]+)<", page.text)
     assert name
     await post(admin, page, f"{path}/status", choice="remove", note="Selesai", name=name[1].strip())
-    assert [one.client_id for one in await said(city, "client.removed")] == ["antrean"]
+    assert [event.client_id for event in await events_of_type(city, "client.removed")] == ["antrean"]
 
 
 async def test_an_application_of_a_catalogue_file_is_retired_in_the_file(city: City, admin: Browser) -> None:
@@ -595,7 +601,7 @@ async def test_an_application_of_a_catalogue_file_is_retired_in_the_file(city: C
     own_form = {"csrf_token": own_token(city, admin, "end warga"), "name": "warga", "note": "Selesai"}
     refused = await admin.http.post("/developer/apps/warga/end", data=own_form)
     assert (refused.status_code, instead in refused.text) == (409, True)
-    assert await said(city, "client.removed") == []
+    assert await events_of_type(city, "client.removed") == []
     assert city.provider.registry.get("warga") is not None
 
 

@@ -60,9 +60,9 @@ async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
     assert {**sandbox, "client_name": "Antrean Kota"} == follows, "its own addresses stay"
     overview = await dimas.open("/developer/apps/antrean")
     assert "Nama resmi" in overview.text
-    wanted = await dimas.open("/developer/apps/antrean/settings")
-    assert 'value="Antrean Kota"' in wanted.text
-    assert 'value="Belum diajukan."' in wanted.text, "what was not submitted is not lost"
+    settings = await dimas.open("/developer/apps/antrean/settings")
+    assert 'value="Antrean Kota"' in settings.text
+    assert 'value="Belum diajukan."' in settings.text, "what was not submitted is not lost"
     async with city.provider.db.read() as session:
         types = ("client.settings_set", "client.updated")
         events = (
@@ -70,9 +70,9 @@ async def test_what_is_saved_is_in_production_at_once_and_the_team_reads_why(
             .scalars()
             .all()
         )
-    decided = [one for one in await sent(city) if one["about"] == "application_decided"]
+    decided = [message for message in await sent(city) if message["about"] == "application_decided"]
     assert len(decided) == 2, "the team is told of the approval, and of this"
-    about = {one.type: one.data for one in events}
+    about = {event.type: event.data for event in events}
     assert about["client.settings_set"] == {"note": "Nama resmi"}
     assert about["client.updated"] == {"changed": ["client_name", "redirect_uris"]}
 
@@ -96,10 +96,10 @@ async def test_what_cannot_be_is_said_beside_the_field_and_nothing_is_lost_or_ch
 ) -> None:
     await arranged.approved(city, "dimas", "ratna")
     before, page = registered(city), await admin.open(PATH)
-    for change, shown in REFUSED:
+    for change, text in REFUSED:
         answer = await post(admin, page, **{"description": "Tetap di sini.", "note": "Karena", **change})
         assert answer.status_code == (409 if "revision" in change else 400), change
-        assert shown in answer.text, change
+        assert text in answer.text, change
         assert 'value="Tetap di sini."' in answer.text, change
         assert registered(city) == before, change
     assert (await post(admin, answer, note="Sekali lagi")).status_code == 200, "what was typed can be saved then"
@@ -115,9 +115,9 @@ async def test_scopes_and_their_reasons_come_from_one_hand(city: City, dimas: Br
     answer = await post(admin, await admin.open(PATH), **{"reason name": "Nama di layar."}, note="Lebih tepat")
     assert answer.status_code == 200, answer.text
     for client_id in ("antrean", "antrean-sandbox"):
-        found = registered(city, client_id)
-        assert (found["scope"], found["claim_reasons"]) == ("openid profile", {"name": "Nama di layar."})
-        assert "scope_reasons" not in found
+        metadata = registered(city, client_id)
+        assert (metadata["scope"], metadata["claim_reasons"]) == ("openid profile", {"name": "Nama di layar."})
+        assert "scope_reasons" not in metadata
     assert registered(city, "antrean-sandbox")["description"] == "Belum diajukan."
 
 
@@ -142,14 +142,14 @@ async def test_scopes_that_were_never_named_are_shown_and_do_not_count_as_change
         await teams.add_member(session, "kelurahan", city.users["dimas"], "owner", actor=Actor("test"))
     await city.provider.refresh()
     path = "/developer/apps/kelurahan/settings"
-    asked = {f"reason {name}": "Kabar." for name in ("email", "phone_number", *data_of("profile"))}
+    reasons = {f"reason {name}": "Kabar." for name in ("email", "phone_number", *data_of("profile"))}
     sandbox = {"sandbox.redirect_uris": "http://localhost:3000/cb"}
-    await post(dimas, await dimas.open(path), **asked, **sandbox, **{"ask phone_number": "1"})
+    await post(dimas, await dimas.open(path), **reasons, **sandbox, **{"ask phone_number": "1"})
     done = await post(admin, await admin.open("/admin/applications/kelurahan/settings"), note="x", description="Baru.")
     assert done.status_code == 200, done.text
-    wanted = await dimas.open(path)
-    assert 'value="Baru."' in wanted.text
-    assert 'name="ask phone_number" value="1" checked' in wanted.text, "the scopes are the team's still"
+    settings = await dimas.open(path)
+    assert 'value="Baru."' in settings.text
+    assert 'name="ask phone_number" value="1" checked' in settings.text, "the scopes are the team's still"
 
 
 OTHERS: tuple[dict[str, Any], ...] = (
@@ -225,8 +225,8 @@ async def test_an_administrator_of_a_group_keeps_what_they_look_after_in_their_g
     refused = await post(kepala, page, group="E-Pendidikan", note="Pindah")
     assert refused.status_code == 400
     assert registered(city)["group"] == "E-Kesehatan"
-    kept = await post(kepala, page, description="Dari grup.", note="Lebih jelas")
-    assert kept.status_code == 200, kept.text
+    saved = await post(kepala, page, description="Dari grup.", note="Lebih jelas")
+    assert saved.status_code == 200, saved.text
     assert registered(city)["description"] == "Dari grup."
     await post(admin, await admin.open(PATH), group="E-Pendidikan", note="Pindah")
     assert (await kepala.open(PATH)).status_code == 404

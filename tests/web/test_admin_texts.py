@@ -89,7 +89,7 @@ def test_every_type_of_event_is_in_one_group() -> None:
 
 def refusals_of(*names: str) -> set[str]:
     """Return the messages of the refusals that use cases raise, with ``'x'`` and ``5`` for what they name."""
-    found = set()
+    messages = set()
     paths = [*(SOURCE / "accounts").rglob("*.py"), SOURCE / "identity/users/service.py"]
     paths += [SOURCE / "identity/users/merge_proposals.py", SOURCE / "identity/users/saved_searches.py"]
     paths += [SOURCE / "portal/lifecycle.py", SOURCE / "portal/administration.py", SOURCE / "portal/approval.py"]
@@ -99,8 +99,8 @@ def refusals_of(*names: str) -> set[str]:
                 continue
             argument = node.exc.args[0]
             if getattr(node.exc.func, "id", "") in names and isinstance(argument, (ast.Constant, ast.JoinedStr)):
-                found.add(_text(argument))
-    return found
+                messages.add(_text(argument))
+    return messages
 
 
 def _text(argument: ast.Constant | ast.JoinedStr) -> str:
@@ -160,9 +160,9 @@ def test_every_refusal_of_the_use_cases_is_shown_in_words() -> None:
                     argument = argument.args[0]
                 if isinstance(argument, (ast.Constant, ast.JoinedStr)):
                     text = _text(argument)
-                    found = re.sub(r"\d+", "5", text) in known if of_role else is_known(text) or WORDS(text) != text
-                    found = found or text in REFUSED
-                    missing |= set() if found or text.startswith(COMMANDS_ONLY) else {f"{path.name}: {text}"}
+                    has_text = re.sub(r"\d+", "5", text) in known if of_role else is_known(text) or WORDS(text) != text
+                    has_text = has_text or text in REFUSED
+                    missing |= set() if has_text or text.startswith(COMMANDS_ONLY) else {f"{path.name}: {text}"}
     assert families - NO_PAGE - SHOWN_REFUSALS == set(), "translate these, or say why no page shows them"
     assert sorted(missing) == [], "add these to refusal_texts.py, or to role_texts.py"
     assert set(ROLE_RULES.values()) <= set(TEXTS_OF_ROLES)

@@ -32,10 +32,10 @@ async def test_an_application_is_found_by_words_in_any_order(city: City, subtest
     )  # fmt: skip
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
-        for words, found in cases:
+        for words, is_listed in cases:
             with subtests.test(words=words):
                 page = await browser.open("/apps", params={"q": words})
-                assert ("Antrean Puskesmas" in page.text) == found
+                assert ("Antrean Puskesmas" in page.text) == is_listed
                 assert "<script>" not in page.text.replace("<script src", "")
 
 
@@ -101,8 +101,8 @@ async def test_applications_are_shown_to_those_who_may_use_them(city: City) -> N
         page = await browser.open("/apps")
         assert page.text.index("Terakhir digunakan") < page.text.index('href="/open/kepegawaian"')
         assert 'href="/open/kepegawaian"' in (await browser.open("/")).text
-        found = (await browser.open("/apps", params={"q": "pemerintahan"})).text
-        assert found.index("Kepegawaian") < found.index("Layanan Warga"), "recently used first"
+        results = (await browser.open("/apps", params={"q": "pemerintahan"})).text
+        assert results.index("Kepegawaian") < results.index("Layanan Warga"), "recently used first"
 
 
 async def test_many_groups_are_folded_and_few_are_open(city: City) -> None:

@@ -45,10 +45,12 @@ EVERYWHERE = [
 ]
 
 
-def rules_of(found: Dependant) -> list[Needs | Team]:
+def rules_of(dependant: Dependant) -> list[Needs | Team]:
     """Return the rules of a route, and of what it depends on."""
-    rules: list[Needs | Team] = [one.call for one in found.dependencies if isinstance(one.call, (Needs, Team))]
-    return rules + [rule for one in found.dependencies for rule in rules_of(one)]
+    rules: list[Needs | Team] = [
+        dependency.call for dependency in dependant.dependencies if isinstance(dependency.call, (Needs, Team))
+    ]
+    return rules + [rule for dependency in dependant.dependencies for rule in rules_of(dependency)]
 
 
 def rule_of(route: APIRoute) -> Needs | Team:
@@ -89,9 +91,9 @@ async def user_with(city: City, *roles: str) -> str:
     """Create a user with these roles; return the user name."""
     name = f"orang-{uuid.uuid4().hex[:8]}"
     async with city.provider.db.write() as session:
-        (made,) = await create_users(session, [NewUser.model_validate({"username": name, "name": "Orang"})])
-        await set_roles(session, made, roles)
-        city.users[name] = made.id
+        (user,) = await create_users(session, [NewUser.model_validate({"username": name, "name": "Orang"})])
+        await set_roles(session, user, roles)
+        city.users[name] = user.id
     return name
 
 
@@ -107,7 +109,7 @@ async def with_application(city: City, *roles: str) -> str:
     return name
 
 
-async def asked(browser: Browser, route: APIRoute, path: str) -> Any:
+async def answer_of(browser: Browser, route: APIRoute, path: str) -> Any:
     """Open a page, or send a form that we did not make."""
     method = next(iter(route.methods))
     return await browser.http.request(method, path, **({"data": {"x": "1"}} if method == "POST" else {}))
@@ -141,7 +143,7 @@ def asked_of(role: str) -> list[APIRoute]:
         refusing.setdefault(alike(rule_of(route)), []).append(route)
     chosen = [route for route in PAGES if lets_in(rule_of(route), role)]
     for routes in refusing.values():
-        roles = [one for one in ROLES if not lets_in(rule_of(routes[0]), one)]
+        roles = [candidate for candidate in ROLES if not lets_in(rule_of(routes[0]), candidate)]
         if role in roles:
             place = roles.index(role)
             chosen += routes[place :: len(roles)] or [routes[place % len(routes)]]
@@ -156,7 +158,7 @@ def test_every_route_refuses_some_role_and_every_rule_each_role_that_it_does_not
         assert not refused or any(route in routes[role] for role in refused), route.path
         assert all(route in routes[role] for role in ROLES if role not in refused), route.path
         for role in refused:
-            assert any(alike(rule_of(one)) == alike(rule) for one in routes[role]), (role, route.path)
+            assert any(alike(rule_of(requested)) == alike(rule) for requested in routes[role]), (role, route.path)
 
 
 @ONE_DATABASE
@@ -171,7 +173,7 @@ async def test_a_role_sees_and_does_what_the_table_says_and_nothing_else(city: C
 
 async def asked_by(browser: Browser, role: str, route: APIRoute) -> None:
     """Check that a route answers somebody with a role as its rule says."""
-    rule, answer = rule_of(route), await asked(browser, route, address(route))
+    rule, answer = rule_of(route), await answer_of(browser, route, address(route))
     about = f"{role} {route.methods} {route.path}: {answer.status_code}"
     if isinstance(rule, Needs):
         assert (answer.status_code != 403) == lets_in(rule, role), about
@@ -198,8 +200,8 @@ async def test_an_act_on_a_person_needs_its_own_permission(city: City, subtests:
 
 def links_of(page: httpx.Response) -> list[str]:
     """Return the addresses of ours to which a page links, without those of the other language."""
-    found = [html.unescape(one) for one in re.findall(r'<a [^>]*?href="(/[^"#]*)', page.text)]
-    return [one for one in dict.fromkeys(found) if "lang=" not in one and not one.startswith("/login")]
+    links = [html.unescape(link) for link in re.findall(r'<a [^>]*?href="(/[^"#]*)', page.text)]
+    return [link for link in dict.fromkeys(links) if "lang=" not in link and not link.startswith("/login")]
 
 
 @ONE_DATABASE
@@ -251,7 +253,7 @@ def text_in_indonesian(text: str) -> str:
 async def test_nobody_who_is_not_signed_in_sees_any_of_it(city: City) -> None:
     async with city.browser() as browser:
         for route in PAGES:
-            answer = await asked(browser, route, address(route))
+            answer = await answer_of(browser, route, address(route))
             assert answer.status_code == 303, route.path
             assert answer.headers["location"].startswith("/login?then="), route.path
 
@@ -260,7 +262,7 @@ async def test_a_form_that_we_did_not_make_changes_nothing(city: City) -> None:
     browser = await signed_in(city, await with_application(city, "admin", "developer"))
     for route in PAGES:
         if "POST" in route.methods:
-            answer = await asked(browser, route, address(route))
+            answer = await answer_of(browser, route, address(route))
             assert answer.status_code in (400, 404), f"{route.path}: {answer.status_code}"
     await browser.http.aclose()
 
@@ -276,10 +278,12 @@ async def test_dangerous_acts_need_somebody_who_signed_in_a_moment_ago(city: Cit
             and (PERMISSIONS[rule.permission].dangerous or isinstance(rule, Downloads))
         ) or (isinstance(rule, Team) and rule.recent)
         if "POST" in route.methods and dangerous:
-            answer = await asked(browser, route, path)
+            answer = await answer_of(browser, route, path)
             assert answer.status_code == 303, path
             back = query_of(answer.headers["location"])["then"]
-            assert any(address(one) == back and "GET" in one.methods for one in PAGES), f"{path} leads back to {back}"
+            assert any(address(page) == back and "GET" in page.methods for page in PAGES), (
+                f"{path} leads back to {back}"
+            )
     for act, (permission, _) in ACTIONS.items():
         if PERMISSIONS[permission].dangerous:
             answer = await browser.http.post(f"{ADMIN}/people/{city.users['siti']}/{act}", data={"note": "x"})

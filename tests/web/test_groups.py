@@ -18,7 +18,7 @@ from tests.groups.test_units import check_tree
 from tests.groups.units import ACTOR, events, join, parents, tree
 from tests.support import ONE_DATABASE, Browser, City, forms_in, main_of
 from tests.web.test_admin import admin
-from tests.web.test_console_access import PAGES, alike, asked, browser_of, rule_of
+from tests.web.test_console_access import PAGES, alike, answer_of, browser_of, rule_of
 from tests.web.test_developer import person
 
 from sso import clock
@@ -34,9 +34,9 @@ __all__ = ["admin"]
 
 def form_with(page: httpx.Response, act: str) -> Any:
     """Return the form of an action of a unit."""
-    found = [form for form in forms_in(page.text) if form.fields.get("act") == act]
-    assert len(found) == 1, f"{act}: {len(found)} forms"
-    return found[0]
+    forms = [form for form in forms_in(page.text) if form.fields.get("act") == act]
+    assert len(forms) == 1, f"{act}: {len(forms)} forms"
+    return forms[0]
 
 
 async def act(browser: Browser, page: httpx.Response, name: str, **fields: str) -> httpx.Response:
@@ -73,10 +73,10 @@ async def test_units_are_created_and_changed_in_the_console(city: City, admin: B
     assert main.index("Unit KOTA") < main.index("Unit DINKES") < main.index("PKM-1") < main.index("Unit DISDIK")
     assert "<details" in main
 
-    found = await admin.open("/admin/groups?q=pkm")
-    address = re.search(r'href="(/admin/groups/[0-9a-f-]{36})"', main_of(found))
+    results = await admin.open("/admin/groups?q=pkm")
+    address = re.search(r'href="(/admin/groups/[0-9a-f-]{36})"', main_of(results))
     assert address is not None
-    assert "KOTA › DINKES" in found.text
+    assert "KOTA › DINKES" in results.text
     unit = await admin.open(address[1])
     page = await act(admin, unit, "names", name_id="Puskesmas Cipondoh", name_en="Clinic")
     assert "Nama sudah disimpan" in page.text
@@ -199,7 +199,7 @@ async def _reaches_the_own_units_alone(browser: Browser, ids: dict[str, uuid.UUI
                 continue  # one route of each rule: test_console_access proves that every route obeys its rule
             refused.add(alike(rule))
         for unit in (ids["PKM-1"], ids["DINKES"], ids["DISDIK"], ids["KOTA"], uuid.uuid4()):
-            answer = await asked(browser, route, _address(route, unit))
+            answer = await answer_of(browser, route, _address(route, unit))
             about = f"{route.methods} {route.path} {unit}: {answer.status_code}"
             if route.path == "/admin":
                 assert answer.headers.get("location") == "/admin/groups", about
