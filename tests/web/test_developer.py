@@ -50,10 +50,10 @@ async def person(city: City, username: str, *roles: str) -> None:
     hashed = await city.site.passwords.hash(PASSWORD)
     values = {"username": username, "name": username.title(), "email": f"{username}@warga.example"}
     async with city.provider.db.write() as session:
-        (made,) = await create_users(session, [NewUser.model_validate({**values, "email_verified": True})])
-        await store.set_password_hash(session, made.id, hashed, clock.now())
-        await set_roles(session, made, roles)
-        city.users[username] = made.id
+        (user,) = await create_users(session, [NewUser.model_validate({**values, "email_verified": True})])
+        await store.set_password_hash(session, user.id, hashed, clock.now())
+        await set_roles(session, user, roles)
+        city.users[username] = user.id
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def dimas(city: City) -> Any:
 async def post(browser: Browser, seen: httpx.Response, action: str = "", **fields: str) -> httpx.Response:
     """Send the form of a page that leads to ``action``, with the fields that it has."""
     path = seen.url.path
-    forms = [one for one in forms_in(seen.text) if one.method == "post" and one.action == (action or path)]
+    forms = [form for form in forms_in(seen.text) if form.method == "post" and form.action == (action or path)]
     assert forms, f"no form to {action or path}: {seen.text[:3000]}"
     every = {name: value for form in forms for name, value in form.fields.items()}
     return await browser._follow(await browser.http.post(forms[0].action, data={**every, **fields}))
@@ -83,9 +83,9 @@ async def register(browser: Browser, **changes: str) -> httpx.Response:
 
 def secret_of(page: httpx.Response) -> str:
     """Return the secret that a page shows."""
-    found = re.search(r'id="client-secret">([^<]+)<', page.text)
-    assert found, page.text
-    return found[1]
+    match = re.search(r'id="client-secret">([^<]+)<', page.text)
+    assert match, page.text
+    return match[1]
 
 
 async def test_an_application_gets_its_sandbox_at_once_and_its_team_signs_in(city: City, dimas: Browser) -> None:
@@ -116,7 +116,7 @@ async def test_whoever_is_not_in_the_team_is_told_that_it_is_a_sandbox(city: Cit
         page = await siti.sign_in(party)
         assert page.status_code == 200
         assert "sandbox" in page.text
-        back = next(one for one in forms_in(page.text) if one.action == "/identity")
+        back = next(form for form in forms_in(page.text) if form.action == "/identity")
         answer = await siti.http.post("/identity", data=back.fields)
         assert query_of(answer.headers["location"])["error"] == "access_denied"
         silent = await siti.http.get(party.url(prompt="none"))
@@ -139,9 +139,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("uri", list(REFUSED))
 def test_an_address_is_refused_with_a_suggestion(uri: str) -> None:
-    found = advise(uri, "web", False, {"warga.tangerang.example"})
-    assert found is not None
-    assert (found.refused, found.suggestion) == (True, REFUSED[uri])
+    advice = advise(uri, "web", False, {"warga.tangerang.example"})
+    assert advice is not None
+    assert (advice.refused, advice.suggestion) == (True, REFUSED[uri])
 
 
 async def test_a_refused_address_is_explained_beside_its_field_and_nothing_is_lost(
@@ -197,8 +197,13 @@ async def test_a_draft_is_kept_unfinished_and_becomes_a_sandbox(city: City, dima
 
 
 async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city: City, dimas: Browser) -> None:
-    asked = {"ask birthdate": "1", "reason birthdate": "Usia di poli anak.", "ask email": "1", "reason email": "Kabar."}
-    refused = await register(dimas, **{**asked, "reason birthdate": " "})
+    claim_fields = {
+        "ask birthdate": "1",
+        "reason birthdate": "Usia di poli anak.",
+        "ask email": "1",
+        "reason email": "Kabar.",
+    }
+    refused = await register(dimas, **{**claim_fields, "reason birthdate": " "})
     assert refused.status_code == 400
     assert re.search(r'id="reason-birthdate"[^>]*aria-invalid="true"', refused.text)
     assert not re.search(r'id="reason-name"[^>]*aria-invalid="true"', refused.text)
@@ -225,13 +230,17 @@ async def test_each_claim_is_asked_for_with_its_reason_and_no_other_is_had(city:
 
 async def test_attributes_of_the_city_are_asked_for_by_their_scope(city: City, dimas: Browser) -> None:
     await declare(city)
-    asked = {"ask city_profile": "1", "reason city_profile": "Jumlah karcis sekeluarga.", "ask specific_health": "1"}
-    refused = await register(dimas, **{**asked, "reason city_profile": ""})
+    scope_fields = {
+        "ask city_profile": "1",
+        "reason city_profile": "Jumlah karcis sekeluarga.",
+        "ask specific_health": "1",
+    }
+    refused = await register(dimas, **{**scope_fields, "reason city_profile": ""})
     assert refused.status_code == 400
     assert "Data warga dari kota" in refused.text
     assert "city_profile: family_card_number, household_size, languages" in refused.text
     assert "specific_health" not in refused.text, "an administrator grants that"
-    await post(dimas, refused, "/developer/new", choice="sandbox", **asked)
+    await post(dimas, refused, "/developer/new", choice="sandbox", **scope_fields)
     client = city.provider.registry.get("antrean-sandbox")
     assert client is not None
     assert client.meta.scope == "openid profile city_profile"
@@ -296,8 +305,10 @@ async def test_an_administrator_sees_the_difference_and_approves_it(city: City, 
     client = city.provider.registry.get("antrean")
     assert client is not None
     assert (client.enabled, client.meta.first_party) == (True, True)
-    made = await post(dimas, await dimas.open("/developer/apps/antrean/secrets"), choice="make antrean", valid="365")
-    city.secrets["antrean"] = secret_of(made)
+    secret_page = await post(
+        dimas, await dimas.open("/developer/apps/antrean/secrets"), choice="make antrean", valid="365"
+    )
+    city.secrets["antrean"] = secret_of(secret_page)
     async with city.browser() as siti:
         tokens = await siti.tokens(city.relying_party("antrean"), scope="openid profile")
         assert tokens.status == 200
@@ -336,9 +347,9 @@ async def test_what_a_team_has_not_submitted_stays_when_policies_are_set(city: C
     await post(dimas, settings, description="Nomor antrean tanpa datang.")
     page = await admin.open(path)
     await post(admin, page, f"{path}/policies", minimum_acr="urn:sso:acr:mfa", note="Data kesehatan")
-    wanted = await dimas.open("/developer/apps/antrean/settings")
-    assert 'value="Nomor antrean tanpa datang."' in wanted.text, "nothing is lost"
-    assert 'value="urn:sso:acr:mfa" selected' in wanted.text, "and the team sees what was decided"
+    reopened = await dimas.open("/developer/apps/antrean/settings")
+    assert 'value="Nomor antrean tanpa datang."' in reopened.text, "nothing is lost"
+    assert 'value="urn:sso:acr:mfa" selected' in reopened.text, "and the team sees what was decided"
     client = city.provider.registry.get("antrean")
     assert client is not None
     assert client.meta.minimum_acr == "urn:sso:acr:mfa"
@@ -479,8 +490,8 @@ async def test_an_owner_is_reminded_before_a_secret_ends(city: City, dimas: Brow
         clock.advance(timedelta(days=days).total_seconds())
         await run_jobs(city.provider, "secret_reminders")
         async with city.provider.db.read() as session:
-            found = (await session.execute(select(Delivery).where(Delivery.kind == "notice"))).scalars().all()
-        assert len([one for one in found if one.payload["notice"] == "secret_expires"]) == count
+            deliveries = (await session.execute(select(Delivery).where(Delivery.kind == "notice"))).scalars().all()
+        assert len([delivery for delivery in deliveries if delivery.payload["notice"] == "secret_expires"]) == count
 
 
 async def test_the_playground_signs_in_for_real_and_shows_each_step(city: City, dimas: Browser) -> None:
@@ -503,11 +514,11 @@ async def test_the_playground_signs_in_for_real_and_shows_each_step(city: City, 
     assert token
     renewed = await post(dimas, page, path, choice="refresh", t=token[1])
     assert "grant_type=refresh_token" in renewed.text
-    asked = await post(dimas, renewed, path, choice="introspect", t=token[1])
-    assert "&#34;active&#34;: true" in asked.text
-    await post(dimas, asked, path, choice="revoke", t=token[1])
-    asked = await post(dimas, asked, path, choice="introspect", t=token[1])
-    assert "&#34;active&#34;: false" in asked.text
+    introspected = await post(dimas, renewed, path, choice="introspect", t=token[1])
+    assert "&#34;active&#34;: true" in introspected.text
+    await post(dimas, introspected, path, choice="revoke", t=token[1])
+    introspected = await post(dimas, introspected, path, choice="introspect", t=token[1])
+    assert "&#34;active&#34;: false" in introspected.text
     secrets = await dimas.open("/developer/apps/antrean/secrets")
     assert secrets.text.count("revoke antrean-sandbox") == 1, "its own secret is nobody's to look after"
     async with city.browser() as stranger:
@@ -529,8 +540,8 @@ async def test_what_is_of_the_wrong_form_is_refused_by_the_api_and_breaks_no_pag
     from tests.api.conftest import person_with
 
     api = await person_with(city, "developer", name="budi")
-    wanted = {"application_id": "antrean", "kind": "web", "document": document, "draft": True}
-    answer = await api("POST", "/applications", json=wanted)
+    body = {"application_id": "antrean", "kind": "web", "document": document, "draft": True}
+    answer = await api("POST", "/applications", json=body)
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["pointer"] == f"/document/{next(iter(document))}"
 
@@ -578,8 +589,8 @@ async def test_a_test_person_signs_in_at_sandboxes_and_nowhere_else(city: City, 
 
 
 async def test_a_test_person_has_every_claim_and_the_level_that_was_chosen(city: City, dimas: Browser) -> None:
-    asked = {"ask email": "1", "reason email": "Kabar.", "ask birthdate": "1", "reason birthdate": "Usia."}
-    secret = secret_of(await register(dimas, **asked))
+    claim_fields = {"ask email": "1", "reason email": "Kabar.", "ask birthdate": "1", "reason birthdate": "Usia."}
+    secret = secret_of(await register(dimas, **claim_fields))
     path = "/developer/apps/antrean"
     form = {"person": "uji-lengkap", "acr": "urn:sso:acr:passkey"}
     await post(dimas, await dimas.open(f"{path}/try"), f"{path}/test-person", **form)
@@ -600,10 +611,10 @@ async def test_a_test_person_has_every_claim_and_the_level_that_was_chosen(city:
 
 @pytest.mark.parametrize("overrides", [SENDING])
 async def test_a_test_person_is_neither_signed_in_nor_recovered(city: City, dimas: Browser) -> None:
-    from sso.identity.test_users import test_person as made
+    from sso.identity.test_users import test_person as create_test_person
 
     async with city.provider.db.write() as session:
-        user = await made(session, "uji-lengkap")
+        user = await create_test_person(session, "uji-lengkap")
         await store.set_password_hash(session, user.id, await city.site.passwords.hash(PASSWORD), clock.now())
     async with city.browser() as browser:
         answer = await browser.submit(await browser.open("/login"), username="uji-lengkap", password=PASSWORD)

@@ -40,7 +40,7 @@ SENT: dict[str, dict[str, Any]] = {
 
 def test_the_look_up_holds_what_the_router_would_choose() -> None:
     routes = [route for router in ROUTERS for route in router.routes]
-    found = DirectRoutes(routes, {})._routes
+    direct_routes = DirectRoutes(routes, {})._routes
     declared = {
         (route.path, method): route
         for route in routes
@@ -48,29 +48,29 @@ def test_the_look_up_holds_what_the_router_would_choose() -> None:
         for method in route.methods or ()
         if method != "OPTIONS"
     }
-    assert found == declared
-    assert {path for path, _ in found} == set(DIRECT_PATHS)
+    assert direct_routes == declared
+    assert {path for path, _ in direct_routes} == set(DIRECT_PATHS)
 
 
 def test_a_route_with_a_parameter_or_a_dependency_is_left_to_the_router() -> None:
     router = APIRouter()
 
     @router.get("/one")
-    async def one(request: Request, name: str) -> Response:
+    async def with_parameter(request: Request, name: str) -> Response:
         raise AssertionError
 
-    @router.get("/two", dependencies=[Depends(one)])
-    async def two(request: Request) -> Response:
+    @router.get("/two", dependencies=[Depends(with_parameter)])
+    async def with_dependency(request: Request) -> Response:
         raise AssertionError
 
     @router.get("/three")
-    async def three(request: Request) -> Response:
+    async def plain(request: Request) -> Response:
         raise AssertionError
 
     assert set(DirectRoutes(router.routes, {}, ["/one", "/two", "/three"])._routes) == {("/three", "GET")}
 
 
-async def _asked(city: City, method: str, path: str, sent: dict[str, Any]) -> tuple[Any, ...]:
+async def _answer_of(city: City, method: str, path: str, sent: dict[str, Any]) -> tuple[Any, ...]:
     """Return what an answer says, without what is of that request alone, and what was counted of it."""
     city.provider.usage.take()
     async with city.client() as http:
@@ -95,11 +95,11 @@ async def test_every_method_and_body_is_answered_as_by_the_router(city: City, mo
         *product(DIRECT_PATHS, ("GET", "POST"), SENT),
         *product(DIRECT_PATHS, OTHERS, ("nothing", "a form")),
     ]
-    direct = [await _asked(city, method, path, SENT[name]) for path, method, name in cases]
+    direct = [await _answer_of(city, method, path, SENT[name]) for path, method, name in cases]
     monkeypatch.setattr(DirectRoutes, "find", lambda *_: None)
     for case, answer in zip(cases, direct, strict=True):
         path, method, name = case
-        assert answer == await _asked(city, method, path, SENT[name]), case
+        assert answer == await _answer_of(city, method, path, SENT[name]), case
 
 
 async def test_what_succeeds_is_answered_as_by_the_router(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ async def test_what_succeeds_is_answered_as_by_the_router(city: City, monkeypatc
     credentials = base64.b64encode(f"warga:{city.secrets['warga']}".encode()).decode()
     basic = {"Authorization": f"Basic {credentials}"}
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-    asked: list[tuple[str, str, dict[str, Any]]] = [
+    requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/userinfo", {"headers": bearer}),
         ("POST", "/userinfo", {"headers": bearer, "content": b"\xff", "params": {"x": "y"}}),
         ("POST", "/userinfo", {"data": {"access_token": tokens["access_token"]}}),
@@ -119,7 +119,7 @@ async def test_what_succeeds_is_answered_as_by_the_router(city: City, monkeypatc
         ("POST", "/revoke", {"headers": basic, "data": {"token": "x"}}),
         ("POST", "/token", {"headers": basic, "data": {"grant_type": "refresh_token", "refresh_token": "x"}}),
     ]
-    direct = [await _asked(city, method, path, sent) for method, path, sent in asked]
+    direct = [await _answer_of(city, method, path, sent) for method, path, sent in requests]
     assert [answer[0] for answer in direct] == [200, 200, 200, 200, 200, 200, 400]
     monkeypatch.setattr(DirectRoutes, "find", lambda *_: None)
-    assert direct == [await _asked(city, method, path, sent) for method, path, sent in asked]
+    assert direct == [await _answer_of(city, method, path, sent) for method, path, sent in requests]

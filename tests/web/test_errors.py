@@ -111,8 +111,8 @@ def test_a_problem_names_every_mistake_where_there_are_several() -> None:
         {"pointer": "", "detail": "the name is taken"},
         {"pointer": "", "detail": "the number is taken"},
     ]
-    one = Problem(422, "invalid_request", "cursor: wrong", [ProblemError(pointer="cursor", detail="wrong")])
-    assert json.loads(bytes(refusal_response(request("/api/v1/users"), one).body))["errors"] == [
+    problem = Problem(422, "invalid_request", "cursor: wrong", [ProblemError(pointer="cursor", detail="wrong")])
+    assert json.loads(bytes(refusal_response(request("/api/v1/users"), problem).body))["errors"] == [
         {"pointer": "cursor", "detail": "wrong"}
     ]
 
@@ -138,9 +138,9 @@ def test_a_refusal_is_an_oauth_error_for_programs(refusal: Refusal, error: str, 
 
 def subclasses(kind: type[Refusal]) -> Iterator[type[Refusal]]:
     """Yield every kind of refusal."""
-    for one in kind.__subclasses__():
-        yield one
-        yield from subclasses(one)
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)
 
 
 def test_a_page_of_a_refusal_has_a_text() -> None:

@@ -21,7 +21,7 @@ async def test_everybody_reads_and_searches_the_help_in_both_languages(city: Cit
         page = await browser.open("/help/second-factor")
         other = await browser.open("/help/second-factor?lang=en")
     async with city.browser() as browser:
-        found = await browser.open("/help?q=kode+pemulihan+kertas")
+        results = await browser.open("/help?q=kode+pemulihan+kertas")
         nothing = await browser.open("/help?q=%3Cscript%3E")
         unknown = [(await browser.http.get(path)).status_code for path in ("/help/x", "/help/developers/x")]
         assert unknown == [404, 404]
@@ -35,7 +35,7 @@ async def test_everybody_reads_and_searches_the_help_in_both_languages(city: Cit
     assert '<h2 id="memasang-aplikasi-autentikator">' in page.text
     assert 'href="/help/second-factor?lang=en"' in page.text
     assert "<h1>Two-step verification</h1>" in other.text
-    assert 'href="/help/second-factor#menyimpan-kode-pemulihan"' in found.text
+    assert 'href="/help/second-factor#menyimpan-kode-pemulihan"' in results.text
     assert "Tidak ada hasil" in nothing.text or "Tidak ditemukan" in nothing.text
     assert "<script>" not in nothing.text
 
@@ -72,12 +72,12 @@ async def test_a_page_that_did_not_change_is_not_sent_again(city: City) -> None:
 
 
 async def test_pictures_of_pages_are_served_and_nothing_else(city: City) -> None:
-    shown = re.findall(r'src="(/help/[^"]+)"', "".join([
+    addresses = re.findall(r'src="(/help/[^"]+)"', "".join([
         manual.html_of(page, "id", lambda audience, name: "", "/help/pictures/")
         for audience in manual.AUDIENCES for page in manual.pages(audience, "id")
     ]))  # fmt: skip
     async with city.client() as http:
-        for address in set(shown):
+        for address in set(addresses):
             picture = await http.get(address)
             assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
             again = await http.get(address, headers={"If-None-Match": picture.headers["etag"]})

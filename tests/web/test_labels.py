@@ -39,7 +39,7 @@ INDONESIAN_WORDS = translations("id")
 @cache
 def calls() -> list[tuple[ast.Module, ast.Call, ast.expr]]:
     """Return every call that adds an event to the audit log: its module, the call, and the type of the event."""
-    found = []
+    record_calls = []
     for path in SOURCE.rglob("*.py"):
         text = path.read_text()
         tree = parsed(path)
@@ -47,28 +47,30 @@ def calls() -> list[tuple[ast.Module, ast.Call, ast.expr]]:
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 if len(node.args) > RECORDS.get(name, len(node.args)):
-                    found.append((tree, node, node.args[RECORDS[name]]))
-    return found
+                    record_calls.append((tree, node, node.args[RECORDS[name]]))
+    return record_calls
 
 
 def types_recorded() -> set[str]:
     """Return the types of events that the source records: each text of that shape, where a call names a variable."""
     types: set[str] = set()
     for tree, _, type_ in calls():
-        texts = [one.value for one in ast.walk(type_) if isinstance(one, ast.Constant)]
+        texts = [constant.value for constant in ast.walk(type_) if isinstance(constant, ast.Constant)]
         if texts and not isinstance(type_, ast.JoinedStr):
-            types.update(str(one) for one in texts)
+            types.update(str(text) for text in texts)
         else:
             every = [
-                one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+                constant.value
+                for constant in ast.walk(tree)
+                if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
             ]
             prefixes = ("user.", "session.", "contact.", "factor.", "client.")
             types.update(
-                one
-                for one in every
-                if one.startswith(prefixes) and one.replace(".", "").isidentifier() and one[-1] != "_"
+                text
+                for text in every
+                if text.startswith(prefixes) and text.replace(".", "").isidentifier() and text[-1] != "_"
             )
-    return {one for one in types if one.count(".") == 1}
+    return {text for text in types if text.count(".") == 1}
 
 
 def test_every_type_of_audit_event_has_a_text() -> None:
@@ -82,9 +84,9 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
     for _, call, _ in calls():
         for argument in call.keywords:
             if argument.arg == "data" and isinstance(argument.value, ast.Dict):
-                keys |= {one.value for one in argument.value.keys if isinstance(one, ast.Constant)}
+                keys |= {key.value for key in argument.value.keys if isinstance(key, ast.Constant)}
     assert len(keys) > 15
-    missing = sorted(str(one) for one in keys - set(DATA_TEXTS))
+    missing = sorted(str(key) for key in keys - set(DATA_TEXTS))
     assert not missing, f"add these to DATA_TEXTS in sso/http/admin/audit_labels.py: {missing}"
 
 
@@ -96,7 +98,7 @@ def test_every_key_of_an_audit_event_has_a_text() -> None:
         (labels.ROLE_NAMES, set(get_args(RoleName))),
         (audit_labels.ACT_TEXTS, {*ACTIONS, "create"}),
         (KIND_TEXTS, set(APPLICATION_KINDS)),
-        (PAGE_TEXTS, {one[0] for one in ADMIN_PAGES if one[3]} | {"developer"}),
+        (PAGE_TEXTS, {page[0] for page in ADMIN_PAGES if page[3]} | {"developer"}),
         (INDONESIAN, set(Settings.model_fields)),
         (INDONESIAN_TITLES, {group.title for group in GROUPS}),
         (SENT_FOR, set(NOTICES)),
@@ -129,7 +131,7 @@ def test_every_text_is_translated() -> None:
         *SENT_FOR.values(),
         *(text for table in audit_labels.VALUE_TEXTS.values() for text in table.values()),
     ]  # fmt: skip
-    missing = sorted({one for one in every if INDONESIAN_WORDS.gettext(one) == one and one not in SAME})
+    missing = sorted({text for text in every if INDONESIAN_WORDS.gettext(text) == text and text not in SAME})
     assert set(missing) <= {"webhook", "unit"}, missing
 
 
@@ -163,8 +165,8 @@ async def test_the_audit_log_and_the_settings_are_in_the_language_of_the_page(ci
                 own, other = text.split(", ") if language == "id" else reversed(text.split(", "))
                 assert own in page, own
                 assert other not in page, other
-            shown = [words(text) for text in EVENT_TEXTS.values()]
-            assert sum(text in page for text in shown) > 40  # one page of the list, and the filter
+            texts = [words(text) for text in EVENT_TEXTS.values()]
+            assert sum(text in page for text in texts) > 40  # one page of the list, and the filter
             settings = (await browser.open(f"/admin/system?lang={language}")).text
             assert ("Masa berlaku access token." in settings) == (language == "id")
             assert ("Lifetime of an access token." in settings) == (language == "en")

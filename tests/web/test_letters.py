@@ -40,18 +40,18 @@ def test_a_message_is_whole_in_both_languages(notice: str, locale: str) -> None:
         "ready": later,
         "until": later,
     }
-    made = compose(settings, notice, "a@b.example", clock.now(), name="<Siti>", locale=locale, values=values)
-    for text in (made.subject, made.text, made.html, made.sms):
+    message = compose(settings, notice, "a@b.example", clock.now(), name="<Siti>", locale=locale, values=values)
+    for text in (message.subject, message.text, message.html, message.sms):
         assert text
         assert "%(" not in text
         assert "{{" not in text
-    assert "<Siti>" not in made.html
-    assert "&lt;Siti&gt;" in made.html
-    assert f'lang="{locale}"' in made.html
-    assert ("X" in made.sms) == NOTICES[notice].code or notice in LINKS
-    assert (settings.issuer in made.text) == (notice in LINKS)
+    assert "<Siti>" not in message.html
+    assert "&lt;Siti&gt;" in message.html
+    assert f'lang="{locale}"' in message.html
+    assert ("X" in message.sms) == NOTICES[notice].code or notice in LINKS
+    assert (settings.issuer in message.text) == (notice in LINKS)
     if NOTICES[notice].code:
-        assert made.sms.endswith("#X")
+        assert message.sms.endswith("#X")
 
 
 NAMES = ["Tangerang Satu", "Layanan Terpadu Kota Tangerang Selatan", "Satu Akun – Kota Daéng €"]
@@ -89,10 +89,10 @@ async def test_administrators_see_every_message_and_nobody_else(city: City) -> N
         page = await browser.open("/admin/mails")
         for name in NOTICES:
             assert f"({name})" in page.text
-        shown = await browser.open("/admin/mails/code_sign_in/en")
-        assert "123456" in shown.text
-        assert "sandbox" in shown.headers["content-security-policy"]
-        assert "script" not in shown.headers["content-security-policy"]
+        message = await browser.open("/admin/mails/code_sign_in/en")
+        assert "123456" in message.text
+        assert "sandbox" in message.headers["content-security-policy"]
+        assert "script" not in message.headers["content-security-policy"]
         assert (await browser.open("/admin/mails/nothing/en")).status_code == 404
         assert (await browser.open("/admin/mails/code_sign_in/fr")).status_code == 404
     async with city.browser() as browser:
@@ -131,9 +131,9 @@ async def test_the_citys_own_terms(city: City) -> None:
 
 @pytest.fixture
 def post_office() -> Iterator[Post]:
-    made = Post()
-    yield made
-    made.controller.stop()
+    server = Post()
+    yield server
+    server.controller.stop()
 
 
 async def test_a_code_arrives_by_mail(post_office: Post, database: Any, tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ async def test_a_code_arrives_by_mail(post_office: Post, database: Any, tmp_path
 
     from sso.app import create_app
 
-    url, made = database
+    url, contents = database
     app = create_app(settings_for(url, tmp_path, smtp_url=f"smtp://127.0.0.1:{post_office.port}"))
     async with app.router.lifespan_context(app):
-        city = City(app, app.state.site.settings, made["secrets"], made["users"])
+        city = City(app, app.state.site.settings, contents["secrets"], contents["users"])
         async with city.browser() as browser:
             page = await browser.open("/signup")
             page = await post(browser, "/signup", {"contact": "baru@warga.example", "agree": "1"}, page)
@@ -190,7 +190,7 @@ async def test_a_code_arrives_by_sms(gateway: str, database: Any, tmp_path: Path
 
     from sso.app import create_app
 
-    url, made = database
+    url, contents = database
     settings = settings_for(
         url,
         tmp_path,
@@ -201,7 +201,7 @@ async def test_a_code_arrives_by_sms(gateway: str, database: Any, tmp_path: Path
     )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        city = City(app, settings, made["secrets"], made["users"])
+        city = City(app, settings, contents["secrets"], contents["users"])
         from sso.identity.authn import pending_flows
         from sso.identity.notifications import send_code
 
@@ -269,13 +269,13 @@ async def test_the_citys_logo_and_colours(database: Any, tmp_path: Path, logo: P
 
     from sso.app import create_app
 
-    url, made = database
+    url, contents = database
     settings = settings_for(
         url, tmp_path, brand_logo=logo, brand_colour="#8a1538", brand_colour_dark="#ff9db5", service_name="Satu Pintu"
     )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        city = City(app, settings, made["secrets"], made["users"])
+        city = City(app, settings, contents["secrets"], contents["users"])
         async with city.browser() as browser:
             page = (await browser.open("/login")).text
             assert "Satu Pintu" in page

@@ -18,17 +18,21 @@ class Elements(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {name: value or "" for name, value in attrs}))
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
 
 
 def check_mistakes(page: httpx.Response, *, refused: bool) -> None:
     """Check that a page says what is wrong in text, and that what it refers to is there and can be seen."""
-    ids = {attributes["id"]: tag for tag, attributes in Elements(page.text).found if "id" in attributes}
-    hidden = {one["id"] for tag, one in Elements(page.text).found if one.get("type") == "hidden" and "id" in one}
+    ids = {attributes["id"]: tag for tag, attributes in Elements(page.text).elements if "id" in attributes}
+    hidden = {
+        attributes["id"]
+        for tag, attributes in Elements(page.text).elements
+        if attributes.get("type") == "hidden" and "id" in attributes
+    }
     box = re.search(r'<div class="(problem|notice warn)"[^>]*id="problem"[^>]*>.*?</div>', page.text, re.S)
     assert box, page.text[:3000]
     assert ('role="alert"' in box[0]) is refused
@@ -39,7 +43,7 @@ def check_mistakes(page: httpx.Response, *, refused: bool) -> None:
     for target in re.findall(r'href="#([^"]+)"', box[0]):
         assert target in ids, (target, box[0])
         assert target not in hidden
-    for _, attributes in Elements(page.text).found:
+    for _, attributes in Elements(page.text).elements:
         for name in attributes.get("aria-describedby", "").split():
             assert name in ids, name
     assert ("aria-invalid" in page.text) is (refused and 'href="#' in box[0])
@@ -58,11 +62,11 @@ async def test_saving_a_sandbox_application_says_so_and_what_production_needs(ci
         check_mistakes(saved, refused=False)
         assert 'id="redirect_uris-wrong"' in saved.text
         # asking for production without it is refused, and says the same
-        asked = await dimas.http.post(
+        submitted = await dimas.http.post(
             "/developer/apps/antrean",
             data={**_token(await dimas.open("/developer/apps/antrean")), "choice": "submit"},
         )
-        refused = await dimas.open(asked.headers["location"])
+        refused = await dimas.open(submitted.headers["location"])
         check_mistakes(refused, refused=True)
         assert "Tersimpan" not in refused.text
 
@@ -107,9 +111,9 @@ async def test_saving_a_sandbox_application_says_so_and_what_production_needs(ci
 
 
 def _token(page: httpx.Response) -> dict[str, str]:
-    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
-    assert found
-    return {"csrf_token": found[1]}
+    match = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert match
+    return {"csrf_token": match[1]}
 
 
 @OFFERED
@@ -140,13 +144,13 @@ async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City
                 elif text:
                     assert f'value="{text}"' in opened[0], (act, name)
         page = await ratna.open("/admin/applications/antrean")
-        kept = {
+        forms = {
             "policies": {"allowed_hours": "kapan saja", "role citizen": "1", "note": "aturan baru"},
             "status": {"choice": "suspend", "note": ""},
             "review": {"choice": "approve", "text": "Alasan panjang.", "revision": "999"},
             "owner": {"who": "tidak-ada"},
         }
-        for act, fields in kept.items():
+        for act, fields in forms.items():
             wrong = await ratna.http.post(f"/admin/applications/antrean/{act}", data={**_token(page), **fields})
             if act == "policies":  # nothing is registered yet
                 continue
@@ -155,7 +159,9 @@ async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City
                 assert not text or text in wrong.text, act
         await post(ratna, page, "/admin/applications/antrean/review", choice="approve", text="Baik.")
         page = await ratna.open("/admin/applications/antrean")
-        wrong = await ratna.http.post("/admin/applications/antrean/policies", data={**_token(page), **kept["policies"]})
+        wrong = await ratna.http.post(
+            "/admin/applications/antrean/policies", data={**_token(page), **forms["policies"]}
+        )
         assert wrong.status_code == 400
         check_mistakes(wrong, refused=True)
         assert 'href="#allowed_hours"' in wrong.text
@@ -167,5 +173,5 @@ async def test_a_refused_act_of_an_administrator_keeps_what_was_typed(city: City
         assert nobody.status_code == 400
         assert "Pilih paling sedikit satu baris" in nobody.text
         ids = re.findall(r'name="id" value="([0-9a-f-]{36})"', listed.text)
-        asked = await ratna.http.post("/admin/sessions/selected", data={**chosen, "id": ids[:1]})
-        assert 'value="ponsel hilang"' in asked.text
+        confirmation = await ratna.http.post("/admin/sessions/selected", data={**chosen, "id": ids[:1]})
+        assert 'value="ponsel hilang"' in confirmation.text

@@ -53,8 +53,8 @@ async def test_three_values_give_a_sandbox_with_files_and_the_page_notices_the_f
     }  # fmt: skip
     assert secret in archive.read(folder + ".env").decode()
     assert secret not in archive.read(folder + "app.py").decode()
-    shown = await dimas.open(f"{path}/quick-start?stack=python")
-    code = re.search(r"<h2><code>app.py</code></h2>\s*<pre[^>]*><code>(.*?)</code></pre>", shown.text, re.S)
+    quick_start = await dimas.open(f"{path}/quick-start?stack=python")
+    code = re.search(r"<h2><code>app.py</code></h2>\s*<pre[^>]*><code>(.*?)</code></pre>", quick_start.text, re.S)
     assert code
     assert unescape(code[1]) == archive.read(folder + "app.py").decode(), "the page shows the program of the ZIP file"
     without = await dimas.http.get(f"{path}/quick-start/node.zip")
@@ -94,8 +94,8 @@ async def test_everything_that_is_missing_is_told_at_once_and_nothing_is_lost(ci
     assert taken.status_code == 400
     assert 'id="client_id-wrong"' in taken.text
     for kind, uri in (("service", ""), ("native", "id.go.kota.parkir:/masuk"), ("single_page", "https://p.example/cb")):
-        made = await create(dimas, kind=kind, redirect_uri=uri, client_id=f"parkir-{kind.replace('_', '-')}")
-        assert made.status_code == 200, made.text[:600]
+        created = await create(dimas, kind=kind, redirect_uri=uri, client_id=f"parkir-{kind.replace('_', '-')}")
+        assert created.status_code == 200, created.text[:600]
     assert secret_of(await create(dimas, client_id="parkir-lagi", kind="service", redirect_uri=""))
 
 
@@ -120,8 +120,8 @@ async def test_the_manual_is_in_the_portal_with_search_in_both_languages(city: C
     english = await dimas.open("/developer/docs/developers?lang=en")
     assert "<table" in english.text
     assert "openid-client" in english.text
-    found = await dimas.open("/developer/docs?q=X-Request-Id&lang=en")
-    assert 'href="/developer/docs/developers#request-log"' in found.text
+    results = await dimas.open("/developer/docs?q=X-Request-Id&lang=en")
+    assert 'href="/developer/docs/developers#request-log"' in results.text
     nothing = await dimas.open("/developer/docs?q=%3Cscript%3E&lang=en")
     assert "Nothing found" in nothing.text
     assert "<script>" not in nothing.text

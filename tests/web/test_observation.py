@@ -94,8 +94,8 @@ async def test_flows_are_counted_by_outcome_and_no_label_is_made_up(city: City, 
         enqueue(session, "message", {}, receiver="mail")
     after = await read(city, http)
 
-    def more(name: str, **wanted: str) -> float:
-        key = (name, tuple(sorted(wanted.items())))
+    def more(name: str, **label_values: str) -> float:
+        key = (name, tuple(sorted(label_values.items())))
         return after.get(key, 0) - before.get(key, 0)
 
     assert more("sso_request_duration_seconds_count", flow="token", outcome="ok") == 1

@@ -25,8 +25,8 @@ LINK = re.compile(r'<a [^>]*?href="(/[^"]*)"[^>]*>(.*?)</a>', re.S)
 
 def link(page: httpx.Response, start: str) -> str:
     """Return the address of the first link of a page that begins like this."""
-    found = [html.unescape(address) for address, _ in LINK.findall(main_of(page))]
-    return next(one for one in found if one.startswith(start) and "lang=" not in one)
+    addresses = [html.unescape(address) for address, _ in LINK.findall(main_of(page))]
+    return next(address for address in addresses if address.startswith(start) and "lang=" not in address)
 
 
 async def recovered(city: City, browser: Browser, page: httpx.Response) -> httpx.Response:
@@ -174,9 +174,9 @@ async def test_whoever_has_an_account_gets_a_link_that_names_the_application(cit
     async with city.browser() as browser:
         page = await browser.open(link(await browser.open(city.relying_party("warga").url()), "/signup"))
         await browser.submit(page, contact=MAIL, agree="1")
-    said = next(one for one in await sent(city) if one["about"] == "already_here")["values"]
+    values = next(message for message in await sent(city) if message["about"] == "already_here")["values"]
     async with city.browser() as other:
-        page = await other.open(said["sign_in_at"])
+        page = await other.open(values["sign_in_at"])
         assert city.provider.registry.get("warga").name("id") in page.text  # type: ignore[union-attr]
         page = await other.submit(page, username="siti", password="kuda-laut-terbang-91")
         assert page.url.path == "/open/warga"

@@ -68,8 +68,8 @@ def test_who_may_use_it_from_where_and_when(
     policies: dict[str, Any], roles: list[str], address: str, at: str, why: str | None
 ) -> None:
     client, person = Client("kantor", "active", limited(**policies), ()), Standing(uuid4(), roles=frozenset(roles))
-    found = unmet(Way.AUTHORIZE, client, Facts(moment=local(at), zone=ZONE, address=address, standing=person))
-    assert (found.demand if found is not None else None) == why
+    unmet_demand = unmet(Way.AUTHORIZE, client, Facts(moment=local(at), zone=ZONE, address=address, standing=person))
+    assert (unmet_demand.demand if unmet_demand is not None else None) == why
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def refused_page(city: City, browser: Browser, *texts: str) -> None:
     page = await browser.sign_in(party)
     assert page.status_code == 200, page.text
     assert all(text in page.text for text in ("Anda tidak dapat menggunakan aplikasi ini", *texts))
-    back = next(one for one in forms_in(page.text) if one.action == "/identity")
+    back = next(form for form in forms_in(page.text) if form.action == "/identity")
     answer = await browser.http.post("/identity", data=back.fields)
     assert query_of(answer.headers["location"])["error"] == "access_denied"
     silent = await browser.http.get(party.url(prompt="none"))
@@ -222,8 +222,8 @@ async def test_an_administrator_decides_it_with_a_reason(city: City) -> None:
     assert (meta.allowed_hours, meta.access_token_seconds) == (["mon-fri 07:00-17:00"], 120)
     assert meta.listed_for == "staff"
     async with city.provider.db.read() as session:
-        wanted = select(AuditEvent).where(AuditEvent.type == "client.policies_set").order_by(AuditEvent.id)
-        event = (await session.execute(wanted)).scalar_one()
+        statement = select(AuditEvent).where(AuditEvent.type == "client.policies_set").order_by(AuditEvent.id)
+        event = (await session.execute(statement)).scalar_one()
     assert event.data == {"note": "Hanya kantor"}
     page = await admin.open(path)
     await post(admin, page, f"{path}/policies", note="Untuk semua", allowed_networks="", allowed_hours="")

@@ -90,7 +90,7 @@ async def test_nobody_learns_who_has_an_account(city: City) -> None:
             pages.append(re.sub(r"[\w•]+@warga\.example|budi|ratna", "X", text))
             assert (await post(browser, HERE, {"code": "000000"}, page)).status_code == 400
     assert len(set(pages)) == 1
-    assert [one["to"] for one in await sent(city)] == ["siti@warga.example"]
+    assert [message["to"] for message in await sent(city)] == ["siti@warga.example"]
 
 
 async def test_a_second_proof_is_asked_for_where_one_is_set_up(city: City) -> None:

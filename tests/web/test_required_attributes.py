@@ -149,7 +149,7 @@ async def test_without_a_requirement_a_sign_in_reads_nothing_more(city: City) ->
 def test_what_cannot_be_required(changed: str, text: str) -> None:
     name = changed.partition(":")[0]
     document = REQUIRED.replace("    scope: city_profile\n", "", 1) if "scope" in changed else REQUIRED
-    kept = [line for line in document.splitlines() if not line.startswith(f"    {name}: [")]
-    document = "\n".join(kept).replace("    required_at", f"    {changed}\n    required_at", 1)
+    lines = [line for line in document.splitlines() if not line.startswith(f"    {name}: [")]
+    document = "\n".join(lines).replace("    required_at", f"    {changed}\n    required_at", 1)
     with pytest.raises(DeclarationRefused, match=text):
         read_declaration(document, "kota.yaml")

@@ -26,15 +26,15 @@ ROUTES = [route for router in ROUTERS for route in router.routes]
 
 def paths() -> list[str]:
     """Return a path of each route with each of some values, and others like it that are nobody's."""
-    found = {"/", "//", "/nothing", "/nothing/at/all", "", "x", "/" * 40}
+    candidates = {"/", "//", "/nothing", "/nothing/at/all", "", "x", "/" * 40}
     for route in ROUTES:
         assert isinstance(route, Route)
         for value in VALUES:
             path = route.path_format
             for name in route.param_convertors:
                 path = path.replace(f"{{{name}}}", value)
-            found |= {path, f"{path}/", f"{path}x", f"{path}/x", path.rpartition("/")[0], path[1:]}
-    return sorted(found)
+            candidates |= {path, f"{path}/", f"{path}x", f"{path}/x", path.rpartition("/")[0], path[1:]}
+    return sorted(candidates)
 
 
 def router_of(routes: list[BaseRoute]) -> APIRouter:
@@ -102,14 +102,14 @@ async def test_the_order_of_routes_decides_whatever_they_begin_with() -> None:
         route("/a/c-{x}", "none"),
     ]
     index = RouteIndex(router_of([*routes, Mount("/m", PlainTextResponse("mounted"))]))
-    asked = {"/a/b": "any of a", "/a/c": "any of a", "/b/c": "c of any", "/a/c-1": "any of a", "/m/1/2": "mounted"}
-    assert {path: await answered(index, scope_of(path)) for path in asked} == asked
+    expected = {"/a/b": "any of a", "/a/c": "any of a", "/b/c": "c of any", "/a/c-1": "any of a", "/m/1/2": "mounted"}
+    assert {path: await answered(index, scope_of(path)) for path in expected} == expected
 
 
 async def test_what_no_route_takes_is_answered_by_the_router() -> None:
     router = router_of([route("/a", "a"), route("/{x}", "any")])
-    asked = ("/a", "/b", "/a\n", "/b/c")
-    for path, method, root in [*product(asked, ("GET", "POST"), ("", "/root")), ("/root/a", "GET", "/root")]:
+    targets = ("/a", "/b", "/a\n", "/b/c")
+    for path, method, root in [*product(targets, ("GET", "POST"), ("", "/root")), ("/root/a", "GET", "/root")]:
         scope = {"root_path": root}
         mine = await answered(RouteIndex(router), scope_of(path, method, **scope))
         assert mine == await answered(router, scope_of(path, method, **scope)), (path, method, root)
@@ -141,5 +141,5 @@ def test_an_area_is_found_by_its_paths() -> None:
         index = RouteIndex(router_of([route("/", "home"), area]))
         for start in beginnings:
             for path in (start, f"{start}/", f"{start}/x/y"):
-                assert [one for _, one in index._of(path)] == [area]
+                assert [candidate for _, candidate in index._of(path)] == [area]
             assert index._of(f"{start}x") == []

@@ -46,9 +46,9 @@ async def with_app(city: City) -> tuple[pyotp.TOTP, list[str]]:
     """Let siti have an authenticator app, and time pass."""
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
-        made = await arranged.set_up_app(browser)
+        app_and_codes = await arranged.set_up_app(browser)
     clock.advance(60)
-    return made
+    return app_and_codes
 
 
 def now(app: pyotp.TOTP) -> str:
@@ -77,11 +77,11 @@ async def test_an_app_is_asked_for_and_each_code_works_once(city: City) -> None:
 
 async def test_a_code_of_the_app_at_two_browsers_at_once_opens_one(city: City) -> None:
     app, _ = await with_app(city)
-    async with city.browser() as one, city.browser() as other:
-        pages = [await browser.sign_in(city.relying_party("warga")) for browser in (one, other)]
+    async with city.browser() as first, city.browser() as other:
+        pages = [await browser.sign_in(city.relying_party("warga")) for browser in (first, other)]
         code = now(app)
         answers = await asyncio.gather(
-            *(post(browser, STEP, {"code": code}, page) for browser, page in zip((one, other), pages, strict=True))
+            *(post(browser, STEP, {"code": code}, page) for browser, page in zip((first, other), pages, strict=True))
         )
     assert sorted(answer.status_code for answer in answers) == [303, 400]
 
@@ -166,10 +166,10 @@ async def test_a_passkey_alone_signs_in(city: City) -> None:
 
 @demand("WebAuthn 7.2", "challenge, origin, rp id, user verification, signature and user handle must be right")
 async def test_a_passkey_that_is_not_right(city: City, subtests: pytest.Subtests) -> None:
-    made = Authenticator()
+    device = Authenticator()
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
-        await arranged.add_passkey(browser, made)
+        await arranged.add_passkey(browser, device)
     changes: dict[str, tuple[str, Any]] = {
         "origin": ("origin", "https://masuk.tangerang.example.evil"),
         "rp": ("rp_id", "evil.example"),
@@ -181,10 +181,10 @@ async def test_a_passkey_that_is_not_right(city: City, subtests: pytest.Subtests
     }
     for wrong in (*changes, "challenge", "browser", "old"):
         with subtests.test(wrong=wrong):
-            await _refused(city, copy(made), wrong, changes.get(wrong))
+            await _refused(city, copy(device), wrong, changes.get(wrong))
     async with city.browser() as browser:
         page = await browser.open("/login")
-        await post(browser, "/login/passkey", {"credential": made.get(options_of(page, "get"))}, page)
+        await post(browser, "/login/passkey", {"credential": device.get(options_of(page, "get"))}, page)
         assert browser.session is not None, "the same passkey, with nothing wrong"
 
 
@@ -316,13 +316,13 @@ async def abroad(database: Any, tmp_path: Path, countries: Path) -> Any:
 
     from sso.app import create_app
 
-    url, made = database
+    url, contents = database
     settings = settings_for(
         url, tmp_path, **SENDING, country_database=countries, risk_based_second_factor="new_country"
     )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        yield City(app, settings, made["secrets"], made["users"])
+        yield City(app, settings, contents["secrets"], contents["users"])
 
 
 async def test_a_country_that_is_new_needs_a_code(abroad: City) -> None:
@@ -361,7 +361,7 @@ async def test_a_role_that_needs_a_second_step_sets_one_up(city: City) -> None:
             await post(browser, STEP, {"code": now(app)}, page),
         ):
             assert again.status_code == 200
-            assert not any(one in again.text for one in codes)
+            assert not any(code in again.text for code in codes)
         assert (await browser.open("/account")).url.path == "/login"
         stranger = await city.client().post(STEP, data={**form_of(page).fields, "choice": "kept"})
         assert stranger.status_code == 400
@@ -430,12 +430,12 @@ async def test_a_wish_that_cannot_be_fulfilled(city: City) -> None:
 async def test_an_essential_level(city: City) -> None:
     app, _ = await with_app(city)
     party = city.relying_party("warga")
-    wanted = json.dumps({"id_token": {"acr": {"essential": True, "value": "urn:sso:acr:mfa"}}})
+    claims = json.dumps({"id_token": {"acr": {"essential": True, "value": "urn:sso:acr:mfa"}}})
     async with city.browser() as browser:
-        page = await browser.sign_in(party, claims=wanted)
+        page = await browser.sign_in(party, claims=claims)
         answer = await post(browser, STEP, {"code": now(app)}, page)
         assert (await party.exchange(query_of(answer.headers["location"])["code"])).claims()["acr"].endswith(":mfa")
-        silent = await browser.open(party.url(claims=wanted.replace(":mfa", ":passkey"), prompt="none"))
+        silent = await browser.open(party.url(claims=claims.replace(":mfa", ":passkey"), prompt="none"))
         assert query_of(silent.headers["location"])["error"] == "login_required"
 
 

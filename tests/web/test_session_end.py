@@ -130,5 +130,5 @@ IDLE, SOON, LATER = timedelta(hours=1), NOW + timedelta(minutes=30), NOW + timed
     ],
 )
 def test_the_limit_that_ended_a_session_is_named(row: EndedSession, cause: str, at: Any, overrides: Any) -> None:
-    found = end_of(row, IDLE)
-    assert (found.cause, found.at) == (cause, at)
+    ending = end_of(row, IDLE)
+    assert (ending.cause, ending.at) == (cause, at)

@@ -42,22 +42,22 @@ async def test_people_see_where_they_are_signed_in_and_end_it(city: City) -> Non
         assert page.text.count("perangkat ini") == 1
         assert "203.0.113.0/24" in page.text
         assert "Antrean Puskesmas" in page.text
-        _, other, foreign = [str(one.id) for one in await sessions(city)]
+        _, other, foreign = [str(session.id) for session in await sessions(city)]
         await here.submit(page, choice=foreign)
         page = await here.submit(page, choice=other)
         assert "Sesi sudah diakhiri" in page.text
-        assert [one.end_reason for one in await sessions(city)] == [None, "by_person", None]
+        assert [session.end_reason for session in await sessions(city)] == [None, "by_person", None]
         assert (await city.relying_party("sehat").userinfo(tokens["access_token"])).status_code == 401
         assert form_of(await phone.open("/")).action == "/login"
 
 
 async def test_all_others_are_ended_at_once_and_this_one_too(city: City) -> None:
-    async with city.browser() as here, city.browser() as one, city.browser() as two:
-        for browser in (one, two, here):
+    async with city.browser() as here, city.browser() as first, city.browser() as second:
+        for browser in (first, second, here):
             await sign_in(city, browser, "siti")
         page = await here.open("/account/sessions")
         await here.submit(page, choice="others")
-        assert [one.end_reason for one in await sessions(city)] == ["by_person", "by_person", None]
+        assert [session.end_reason for session in await sessions(city)] == ["by_person", "by_person", None]
         page = await here.submit(await here.open("/account/sessions"), choice=str((await sessions(city))[2].id))
         assert form_of(page).action == "/login", "who ends this one is signed out"
         assert here.session is None
@@ -79,7 +79,7 @@ async def test_a_forged_form_ends_nothing(city: City) -> None:
         await sign_in(city, browser, "siti")
         await browser.http.post("/account/sessions", data={"choice": "others", "csrf_token": "x" * 43})
         await browser.http.post("/account/sessions", data={"choice": str((await sessions(city))[0].id)})
-        assert [one.ended_at for one in await sessions(city)] == [None]
+        assert [session.ended_at for session in await sessions(city)] == [None]
 
 
 @pytest.mark.parametrize("role", ["citizen", "developer"])
@@ -121,8 +121,8 @@ async def test_an_administrator_finds_ends_and_sees_the_proof(city: City) -> Non
         assert "Siti Rahmawati" in (await admin.open("/admin/sessions?status=ended")).text
         assert "Siti Rahmawati" not in (await admin.open("/admin/sessions")).text
     async with city.provider.db.read() as session:
-        wanted = select(AuditEvent).where(AuditEvent.type == "session.ended").order_by(AuditEvent.id)
-        event = (await session.execute(wanted)).scalar_one()
+        statement = select(AuditEvent).where(AuditEvent.type == "session.ended").order_by(AuditEvent.id)
+        event = (await session.execute(statement)).scalar_one()
     assert (event.actor, event.data["note"]) == (str(city.users["ratna"]), "Telepon dicuri")
 
 
@@ -159,7 +159,7 @@ async def test_long_lists_come_in_pages(city: City) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user_agent", "said"),
+    ("user_agent", "expected"),
     [
         (FIREFOX, "Firefox 132, Linux"),
         (CHROME_ON_ANDROID, "Chrome Mobile 131, Android 10"),
@@ -168,9 +168,9 @@ async def test_long_lists_come_in_pages(city: City) -> None:
         ("<script>alert(1)</script>", ""),
     ],
 )
-def test_a_device_is_named_as_people_know_it(user_agent: str, said: str) -> None:
-    assert said in device_of(user_agent).text
-    if not said:
+def test_a_device_is_named_as_people_know_it(user_agent: str, expected: str) -> None:
+    assert expected in device_of(user_agent).text
+    if not expected:
         assert device_of(user_agent).text == ""
 
 
@@ -191,12 +191,12 @@ async def test_more_sessions_than_a_page_shows_are_all_ended(city: City) -> None
         while following:
             page = await here.open(following)
             seen |= set(re.findall(r'name="choice" value="([0-9a-f-]{36})"', page.text))
-            found = re.search(r'href="(/account/sessions\?before=[^"]+)"', page.text)
-            following = found[1] if found else ""
+            match = re.search(r'href="(/account/sessions\?before=[^"]+)"', page.text)
+            following = match[1] if match else ""
         assert len(seen) == 311, "every session can be found"
         oldest = str(rows[0]["id"])
         await here.submit(page, choice=oldest)
-        assert [str(one.id) for one in await sessions(city) if one.ended_at] == [oldest]
+        assert [str(sso_session.id) for sso_session in await sessions(city) if sso_session.ended_at] == [oldest]
         page = await here.submit(await here.open("/account/sessions"), choice="others")
-        assert [one.id for one in await sessions(city) if one.ended_at is None] == [mine.id]
+        assert [sso_session.id for sso_session in await sessions(city) if sso_session.ended_at is None] == [mine.id]
         assert (await here.open("/account/sessions")).text.count("<h2>") == 1

@@ -109,7 +109,7 @@ async def test_a_new_line_in_an_address_stays_on_its_log_line(city: City, caplog
 
 
 def scope(peer: str, *forwarded: str) -> dict[str, object]:
-    return {"client": (peer, 1), "headers": [(b"x-forwarded-for", one.encode()) for one in forwarded]}
+    return {"client": (peer, 1), "headers": [(b"x-forwarded-for", address.encode()) for address in forwarded]}
 
 
 @pytest.mark.parametrize(

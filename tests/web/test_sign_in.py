@@ -135,7 +135,7 @@ async def test_a_flood_of_passwords_is_answered_with_come_back_soon(
 async def test_the_queue_of_passwords_ends(city: City) -> None:
     passwords = city.site.passwords
     results = await asyncio.gather(*(passwords.verify("x", None) for _ in range(10)), return_exceptions=True)
-    assert sum(isinstance(one, Busy) for one in results) == 7
+    assert sum(isinstance(result, Busy) for result in results) == 7
 
 
 async def test_a_session_known_before_signing_in_is_worth_nothing(city: City) -> None:
@@ -197,8 +197,8 @@ async def test_a_form_that_is_not_ours_signs_nobody_in(city: City) -> None:
 
 async def test_a_waiting_request_belongs_to_one_browser(city: City) -> None:
     party = city.relying_party("warga")
-    async with city.browser() as one, city.browser() as other:
-        token = form_of(await one.open(party.url())).fields["i"]
+    async with city.browser() as first, city.browser() as other:
+        token = form_of(await first.open(party.url())).fields["i"]
         await other.open("/login")
         page = await other.open(f"/login?i={token}")
         assert page.status_code == 400
@@ -270,13 +270,13 @@ async def test_failures_and_sign_ins_are_in_the_audit_log_without_secrets(city: 
         await browser.submit(page, username="siti", password=PASSWORD)
     async with city.provider.db.read() as session:
         events = (await session.execute(select(AuditEvent).order_by(AuditEvent.id))).scalars().all()
-    found = [one for one in events if one.type in ("sign_in.failed", "session.started")]
-    assert [(one.type, one.outcome, one.address) for one in found] == [
+    recorded = [event for event in events if event.type in ("sign_in.failed", "session.started")]
+    assert [(event.type, event.outcome, event.address) for event in recorded] == [
         ("sign_in.failed", "failure", "203.0.113.0/24"),
         ("session.started", "success", "203.0.113.0/24"),
     ]
-    assert found[0].subject == str(city.users["siti"])
-    assert "geheim" not in repr([vars(one) for one in events])
+    assert recorded[0].subject == str(city.users["siti"])
+    assert "geheim" not in repr([vars(event) for event in events])
 
 
 @pytest.mark.parametrize("overrides", [{"argon2_memory": "8MiB"}])
@@ -292,8 +292,8 @@ async def test_a_stronger_hash_replaces_a_weaker_one_at_sign_in(city: City) -> N
     async with city.browser() as browser:
         await browser.code(city.relying_party("warga"))
     async with city.provider.db.read() as session:
-        wanted = select(Credential).where(Credential.user_id == city.users["siti"])
-        credential = (await session.execute(wanted)).scalar_one()
+        statement = select(Credential).where(Credential.user_id == city.users["siti"])
+        credential = (await session.execute(statement)).scalar_one()
     assert credential.secret != weak
     assert "m=8192" in credential.secret
 

@@ -175,5 +175,5 @@ async def test_everyone_who_took_part_is_told_in_the_same_transaction(city: City
         await browser.open(logout(id_token_hint=tokens["id_token"]))
     async with city.provider.db.read() as session:
         deliveries = (await session.execute(select(Delivery))).scalars().all()
-    assert [one.client_id for one in deliveries] == ["warga"]
+    assert [delivery.client_id for delivery in deliveries] == ["warga"]
     assert deliveries[0].payload["sid"] == tokens.claims()["sid"]

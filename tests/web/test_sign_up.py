@@ -82,7 +82,7 @@ async def test_the_terms_that_were_agreed_to_are_kept_with_their_version(city: C
         await post(browser, "/signup", {"name": "Bayu", "password": NEW_PASSWORD}, page)
     async with city.provider.db.read() as session:
         rows = (await session.execute(select(Agreement))).scalars().all()
-    assert sorted((one.document, one.version) for one in rows) == [("privacy", "1"), ("terms", "1")]
+    assert sorted((agreement.document, agreement.version) for agreement in rows) == [("privacy", "1"), ("terms", "1")]
 
 
 async def test_a_telephone_number_is_as_good(city: City) -> None:

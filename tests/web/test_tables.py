@@ -12,14 +12,14 @@ PAGE = """<p>x</p><table class="a"><thead><tr><th scope="col">Nama <small>x</sma
 
 
 def test_cells_have_the_title_of_their_column() -> None:
-    made = with_labels(PAGE)
-    assert '<th role="rowheader" data-label="Nama x" scope="row">A</th>' in made
-    assert '<td role="cell" data-label="&quot;Jumlah&quot;" class="figure">1</td>' in made
-    assert '<td role="cell" colspan="2">&lt;td&gt;</td>' in made
-    assert '<td role="cell">2</td>' in made
-    assert '<th role="columnheader" scope="col" class="figure">' in made
-    assert made.startswith("<p>x</p>")
-    assert made.count('role="row"') == 4
+    labelled = with_labels(PAGE)
+    assert '<th role="rowheader" data-label="Nama x" scope="row">A</th>' in labelled
+    assert '<td role="cell" data-label="&quot;Jumlah&quot;" class="figure">1</td>' in labelled
+    assert '<td role="cell" colspan="2">&lt;td&gt;</td>' in labelled
+    assert '<td role="cell">2</td>' in labelled
+    assert '<th role="columnheader" scope="col" class="figure">' in labelled
+    assert labelled.startswith("<p>x</p>")
+    assert labelled.count('role="row"') == 4
 
 
 def test_a_page_without_a_table_stays_as_it_is() -> None:

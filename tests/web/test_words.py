@@ -53,32 +53,34 @@ def banned(language: str) -> tuple[Banned, ...]:
     part = text.partition(f"### Banned in {language}\n")[2].partition("\n#")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
     words = [(word.strip(), row) for row in rows[2:] for word in row[0].split(", ")]
-    found = []
+    banned_words = []
     for word, row in words:
         pattern = re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"\s+")
         allowed = tuple(phrase for phrase in row[2].split(", ") if phrase)
-        found.append(Banned(word, row[1], re.compile(rf"(?<!\w){pattern}(?!\w)", re.IGNORECASE), allowed))
-    return tuple(found)
+        banned_words.append(Banned(word, row[1], re.compile(rf"(?<!\w){pattern}(?!\w)", re.IGNORECASE), allowed))
+    return tuple(banned_words)
 
 
 @cache
 def any_banned(language: str) -> re.Pattern[str]:
     """Return a pattern of all words that the glossary bans in a language: looking for them at once takes a tenth."""
-    return re.compile("|".join(one.pattern.pattern for one in banned(language)), re.IGNORECASE)
+    return re.compile("|".join(entry.pattern.pattern for entry in banned(language)), re.IGNORECASE)
 
 
 def faults_in(text: str, language: str) -> list[str]:
     """Return each banned word of a text, with what to write instead."""
     if not any_banned(language).search(text):
         return []
-    return [f"{one.word!r}: write {one.instead}" for one in banned(language) if one.stands_in(text)]
+    return [f"{entry.word!r}: write {entry.instead}" for entry in banned(language) if entry.stands_in(text)]
 
 
 @cache
 def messages() -> tuple[tuple[str, str], ...]:
     """Return every message of the pages with the file in which it stands."""
-    found = [(where.removeprefix("http/"), one) for where, one in found_messages() if where.startswith("http/")]
-    return tuple(sorted((where, text) for where, message in found for text in _texts(message)))
+    of_pages = [
+        (where.removeprefix("http/"), message) for where, message in found_messages() if where.startswith("http/")
+    ]
+    return tuple(sorted((where, text) for where, message in of_pages for text in _texts(message)))
 
 
 def _texts(message: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -108,22 +110,22 @@ def test_the_glossary_bans_words_of_both_languages() -> None:
 def test_no_message_has_a_banned_word(language: str) -> None:
     translated = translations("id").gettext
     report(
-        f"{where}: {shown!r}: {'; '.join(faults)}"
+        f"{where}: {displayed!r}: {'; '.join(faults)}"
         for where, text in messages()
         if not is_left(where)
-        for shown in [text if language == "English" else translated(text)]
-        if (faults := faults_in(shown, language))
+        for displayed in [text if language == "English" else translated(text)]
+        if (faults := faults_in(displayed, language))
     )
 
 
 def test_no_description_of_a_setting_has_a_banned_word() -> None:
-    found = [
+    lines = [
         f"{name}: {faults}"
         for name, field in Settings.model_fields.items()
         if "settings" not in LEFT
         if (faults := faults_in(field.description or "", "English") + faults_in(INDONESIAN[name], "Indonesian"))
     ]
-    report(found)
+    report(lines)
 
 
 LINK_ADDRESS = re.compile(r"\]\([^)]*\)")
@@ -133,8 +135,8 @@ CODE_SPAN = re.compile(r"```.*?```|``[^`\n]*``|`[^`\n]*`", re.DOTALL)
 
 def documents() -> list[Path]:
     """Return the documents in plain words: all but the decisions, which tell history, and the glossary."""
-    found = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    return sorted(path for path in found if path.name != "glossary.md" and "decisions" not in path.parts)
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    return sorted(path for path in files if path.name != "glossary.md" and "decisions" not in path.parts)
 
 
 def prose_of(markdown: str) -> str:
@@ -219,8 +221,12 @@ def _strings(value: object, where: str) -> Iterator[tuple[str, str]]:
 
 
 def test_no_description_of_the_api_has_a_banned_word() -> None:
-    found = _strings(json.loads((ROOT / "docs/reference/openapi.json").read_text()), "")
-    report(f"{where}: {text!r}: {faults}" for where, text in found if (faults := faults_in(prose_of(text), "English")))
+    descriptions = _strings(json.loads((ROOT / "docs/reference/openapi.json").read_text()), "")
+    report(
+        f"{where}: {text!r}: {faults}"
+        for where, text in descriptions
+        if (faults := faults_in(prose_of(text), "English"))
+    )
 
 
 def test_no_message_is_its_own_translation() -> None:
@@ -246,9 +252,9 @@ ENTITY = re.compile(r"&\w+;|[a-z-]+=\"[^\"]*\"|\bautofocus\b")
 def bare_texts(template: str) -> list[str]:
     """Return the texts of a template that are in no message."""
     without = JINJA.sub(" ", TRANS.sub(" ", template))
-    found = ATTRIBUTE.findall(without)
+    attributes = ATTRIBUTE.findall(without)
     words = ENTITY.sub(" ", TAG.sub("\n", CODE.sub(" ", without)))
-    return [line.strip() for line in [*found, *words.splitlines()] if re.search(r"[A-Za-z]{2}", line)]
+    return [line.strip() for line in [*attributes, *words.splitlines()] if re.search(r"[A-Za-z]{2}", line)]
 
 
 def test_texts_outside_of_messages_are_found() -> None:
@@ -271,6 +277,6 @@ if __name__ == "__main__":  # every text to change, of the areas that are named
     LEFT = frozenset()  # type: ignore[misc]
     for area, text in messages():
         if not sys.argv[1:] or area.startswith(tuple(sys.argv[1:])):
-            shown = translations("id").gettext(text)
-            for fault in faults_in(text, "English") + faults_in(shown, "Indonesian"):
-                print(f"{area}: {fault}\n    {text}\n    {shown}")
+            indonesian = translations("id").gettext(text)
+            for fault in faults_in(text, "English") + faults_in(indonesian, "Indonesian"):
+                print(f"{area}: {fault}\n    {text}\n    {indonesian}")
