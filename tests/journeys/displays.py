@@ -207,11 +207,11 @@ def options_of(rules: Rules) -> dict[str, Any]:
 async def check_access(page: Page, rules: Rules = Rules.ALL) -> None:
     """Run rules of axe-core on what is shown, and check that nothing is cut."""
     if rules:
-        asked = [" ".join(_measured), measured_by(rules), Rules.STRUCTURE in rules, options_of(rules)]
-        looked = await page.evaluate(LOOK, asked)
+        arguments = [" ".join(_measured), measured_by(rules), Rules.STRUCTURE in rules, options_of(rules)]
+        looked = await page.evaluate(LOOK, arguments)
         if looked is None:
             await page.evaluate(AXE_SCRIPT)
-            looked = await page.evaluate(LOOK, asked)
+            looked = await page.evaluate(LOOK, arguments)
         violations, styles = looked
         assert not violations, AxeResults({"violations": violations}).generate_report()
         _measured.update(styles.split())
@@ -297,16 +297,16 @@ async def check_large_text(page: Page) -> None:
     It leaves the page in that size."""
     await page.evaluate(LARGE)
     await page.set_viewport_size({"width": 320, "height": 639})
-    large, found = await page.evaluate(f"[getComputedStyle(document.documentElement).fontSize, ({WIDER})()]")
+    large, too_wide = await page.evaluate(f"[getComputedStyle(document.documentElement).fontSize, ({WIDER})()]")
     assert large == "32px", f"{page.url}: the text is {large} high"
-    assert not found, f"{page.url} with text of 200 percent at 320 pixels: {found}"
+    assert not too_wide, f"{page.url} with text of 200 percent at 320 pixels: {too_wide}"
 
 
 async def check_tablet(page: Page) -> None:
     """Check that nothing of a page is cut at 768 pixels, where the layout of a phone becomes that of a desk."""
     await page.set_viewport_size({"width": 768, "height": 1024})
-    found = await page.evaluate(CUT)
-    assert not found, f"{page.url} at 768 pixels: {found}"
+    faults = await page.evaluate(CUT)
+    assert not faults, f"{page.url} at 768 pixels: {faults}"
 
 
 TABBABLE = """(walked) => {
@@ -368,23 +368,23 @@ async def check_keyboard(page: Page) -> None:
     """Check that Tab reaches every control of a page, in the order of the document, and that each shows its focus
     (WCAG 2.2, 2.1.1, 2.1.2, 2.4.3 and 2.4.7). A control that keeps the focus would hide those after it."""
     walked = _tabbed[re.sub(r"[?&]lang=[a-z]+|[0-9a-f-]{36}|[A-Za-z0-9_-]{40,}", "", page.url)]
-    asked = await page.evaluate(TABBABLE, walked)
-    if asked is None:
+    tabbable = await page.evaluate(TABBABLE, walked)
+    if tabbable is None:
         return
-    stops, presses = asked
+    stops, presses = tabbable
     walked.append(stops)
     keyboard = await page.context.new_cdp_session(page)
     press = {"type": "rawKeyDown", "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
     await asyncio.gather(*(keyboard.send("Input.dispatchKeyEvent", press) for _ in range(presses)))
     await keyboard.detach()
-    found = await page.evaluate(TABBED)
-    assert not found, f"{page.url} with the keyboard: {found}"
+    faults = await page.evaluate(TABBED)
+    assert not faults, f"{page.url} with the keyboard: {faults}"
 
 
 async def check_fits(page: Page) -> None:
     """Check that nothing of a page is cut: neither the page, nor a table or an arrow on it."""
-    found = await page.evaluate(CUT)
-    assert not found, f"{page.url}: {found}"
+    faults = await page.evaluate(CUT)
+    assert not faults, f"{page.url}: {faults}"
 
 
 async def keep_picture(page: Page, path: Path) -> None:

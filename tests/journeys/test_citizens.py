@@ -37,19 +37,19 @@ def new_address() -> str:
 
 async def code_for(demo: Demo, page: Page, address: str) -> str:
     """Return the newest code that was sent to an address, as the outbox shows it."""
-    found: list[str] = []
+    unused_codes: list[str] = []
 
     async def is_sent() -> bool:
         async with httpx.AsyncClient(timeout=60) as http:
             text = (await http.get(f"{demo.issuer}/outbox")).text
         parts = [part for part in text.split("<li>")[1:] if address in part]
         codes = [match.group(1) for part in parts if (match := re.search(r"\n\s+(\d{6})\n", part))]
-        found.extend([code for code in codes if code not in USED][:1])
-        return bool(found)
+        unused_codes.extend([code for code in codes if code not in USED][:1])
+        return bool(unused_codes)
 
     await until(is_sent)
-    USED.add(found[0])
-    return found[0]
+    USED.add(unused_codes[0])
+    return unused_codes[0]
 
 
 USED: set[str] = set()
@@ -198,12 +198,12 @@ async def test_a_passkey_that_fails_says_why_and_what_to_do(demo: Demo, person: 
         for name, text in FAILURES.items():
             await page.evaluate(FAILS, name)
             await page.locator(button).click()
-            said = page.locator("form[data-passkey]").get_by_role("alert")
+            alert = page.locator("form[data-passkey]").get_by_role("alert")
             expected = text or ("sudah memiliki kunci sandi" if create else "Periksa koneksi internet")
-            await expect(said).to_contain_text(expected)
-            await expect(said.get_by_role("heading")).to_be_visible()
+            await expect(alert).to_contain_text(expected)
+            await expect(alert.get_by_role("heading")).to_be_visible()
             await expect(page.locator(button)).to_be_focused()
-            await expect(said).not_to_contain_text("English")
+            await expect(alert).not_to_contain_text("English")
 
     await page.goto(f"{demo.issuer}/login?lang=id")
     await expect(page.get_by_role("alert").filter(has_text="Kunci")).to_have_count(0)  # the offer alone says nothing
@@ -299,19 +299,19 @@ def third_party(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
     (directory / "t.yaml").write_text(yaml.safe_dump({"catalogue": "third", "applications": [entry]}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
-    made = run_command(environment, directory, "clients", "apply", "t.yaml")
-    assert made.returncode == 0, made.stderr
+    completed = run_command(environment, directory, "clients", "apply", "t.yaml")
+    assert completed.returncode == 0, completed.stderr
     return str(entry["client_id"])
 
 
 async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: BrowserContext, third_party: str) -> None:
     page = await person.new_page()
     await register(demo, page, new_address())
-    asked = {
+    parameters = {
         "client_id": third_party, "response_type": "code", "redirect_uri": "http://localhost:9/kembali",
         "scope": "openid profile email", "code_challenge": challenge_of("x" * 43), "code_challenge_method": "S256",
     }  # fmt: skip
-    await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
+    await page.goto(f"{demo.issuer}/authorize?{urlencode(parameters)}")
     async with page.expect_request("http://localhost:9/**") as back:  # nobody listens there
         await page.get_by_role("button", name="Setujui").click()
     assert "code=" in (await back.value).url
@@ -320,7 +320,7 @@ async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: Brow
     await expect(page.get_by_role("heading", name="Toko Tetangga")).to_be_visible()
     await page.get_by_role("button", name="Cabut izin: Toko Tetangga").click()
     await expect(page.get_by_text("Izin sudah dicabut")).to_be_visible()
-    await page.goto(f"{demo.issuer}/authorize?{urlencode(asked)}")
+    await page.goto(f"{demo.issuer}/authorize?{urlencode(parameters)}")
     await expect(page.get_by_role("heading", name="Toko Tetangga meminta izin Anda")).to_be_visible()
 
 
@@ -345,8 +345,8 @@ async def test_data_are_taken_along_and_the_account_is_deleted(demo: Demo, perso
     async with page.expect_download() as started:
         await page.get_by_role("button", name="Unduh berkas (JSON)").click()
     path = await (await started.value).path()
-    made = json.loads(Path(path).read_text())
-    assert made["identifiers"][0]["value"] == address
+    export = json.loads(Path(path).read_text())
+    assert export["identifiers"][0]["value"] == address
     await page.get_by_role("button", name="Hapus akun…").click()
     await page.get_by_label("Saya ingin menghapus akun saya").check()
     await page.locator("#password").fill(PASSWORD)

@@ -113,13 +113,13 @@ async def test_a_fault_is_found_and_named(chromium: Browser, fault: str) -> None
     context = await new_context(chromium)
     page = await context.new_page()
     await page.goto("data:text/html," + quote(PAGE % (style, text)))
-    found = ""
+    message = ""
     try:
         await check_displays(page, displays)
     except AssertionError as error:
-        found = str(error)
-    assert expected in found
-    assert bool(expected) == bool(found)
+        message = str(error)
+    assert expected in message
+    assert bool(expected) == bool(message)
 
 
 async def test_the_keyboard_goes_again_through_a_page_that_has_got_another_control(chromium: Browser) -> None:

@@ -54,13 +54,13 @@ class Town:
 
     def sso(self, *words: str, stdin: str = "") -> str:
         """Run a command."""
-        made = run_command(self.environment, Path.cwd(), *words, stdin=stdin)
-        assert made.returncode == 0, made.stderr
-        return made.stdout
+        completed = run_command(self.environment, Path.cwd(), *words, stdin=stdin)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout
 
     def api(self, method: str, path: str, **options: Any) -> Any:
         """Call the administration API as a program of the city."""
-        scope = " ".join(one.scope for one in PERMISSIONS.values() if one.name != GRANTING)
+        scope = " ".join(permission.scope for permission in PERMISSIONS.values() if permission.name != GRANTING)
         form = {"grant_type": "client_credentials", "scope": scope}
         secret = ("petugas", self.secrets["petugas"])
         token = httpx.post(f"{self.issuer}/token", data=form, auth=secret, timeout=60).json()
@@ -72,22 +72,22 @@ class Town:
 
 def catalogue(apps: dict[str, str], gate: str) -> dict[str, Any]:
     """Return the four applications, one behind the gate, and the program."""
-    made: list[dict[str, Any]] = []
+    applications: list[dict[str, Any]] = []
     for name, kind in KINDS.items():
         entry = {"client_id": name, "type": "web", "client_name": f"Aplikasi {name}", "first_party": True}
         entry |= {"redirect_uris": [f"{apps[name]}/callback"], "post_logout_redirect_uris": [f"{apps[name]}/"]}
         if kind != "none":
             entry[f"{kind.replace('_', '')}_logout_uri"] = f"{apps[name]}/{kind.replace('_', '')}-logout"
-        made.append(entry)
-    made.append(
+        applications.append(entry)
+    applications.append(
         {"client_id": "gerbang", "type": "gate", "client_name": "Arsip lama", "first_party": True}
         | {"gate": {"hosts": [gate.removeprefix("https://")], "headers": ["username"]}}
     )
-    scope = " ".join(one.scope for one in PERMISSIONS.values())
-    made.append(
+    scope = " ".join(permission.scope for permission in PERMISSIONS.values())
+    applications.append(
         {"client_id": "petugas", "type": "service", "client_name": "Petugas", "first_party": True, "scope": scope}
     )
-    return {"catalogue": "town", "applications": made}
+    return {"catalogue": "town", "applications": applications}
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     environment |= QUICK_HASHES | {"SSO_ISSUER": f"http://localhost:{port}", "SSO_DATA_DIR": str(directory)}
     environment["SSO_SECOND_FACTOR_ROLES"] = "none"
     environment["SSO_TRUSTED_PROXIES"] = "127.0.0.1"
-    made = Town(f"http://localhost:{port}", apps, {}, environment, f"https://gerbang.localhost:{port + 5}")
-    (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps, made.gate)))
+    new_town = Town(f"http://localhost:{port}", apps, {}, environment, f"https://gerbang.localhost:{port + 5}")
+    (directory / "town.yaml").write_text(yaml.safe_dump(catalogue(apps, new_town.gate)))
     names = [*KINDS, "petugas"]
     commands = [
         ["db", "upgrade"],
@@ -110,12 +110,12 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         *(["clients", "secret", name] for name in names),
     ]
     printed = run_commands(environment, directory, *commands, stdin=PASSWORD)
-    made.secrets |= zip(names, printed[-len(names) :], strict=True)
+    new_town.secrets |= zip(names, printed[-len(names) :], strict=True)
     processes = []
     with (directory / "log").open("w") as log:
         commands: list[tuple[list[str], dict[str, str]]] = [([SSO, "serve", "--port", str(port)], {})]
         for number, name in enumerate(KINDS, start=1):
-            about = {"APP_ISSUER": made.issuer, "APP_CLIENT_ID": name, "APP_CLIENT_SECRET": made.secrets[name]}
+            about = {"APP_ISSUER": new_town.issuer, "APP_CLIENT_ID": name, "APP_CLIENT_SECRET": new_town.secrets[name]}
             about |= {"APP_NAME": f"Aplikasi {name}", "APP_PORT": str(port + number), "APP_LOGOUT": KINDS[name]}
             commands.append(([sys.executable, "-W", "ignore", str(APP)], about))
         try:
@@ -125,7 +125,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
                 )
             for number, process in enumerate(processes):
                 wait_for(port + number, process, directory / "log")
-            yield made
+            yield new_town
         finally:
             for process in processes:
                 process.send_signal(signal.SIGTERM)
@@ -143,17 +143,17 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
             await sign_in(page, "siti", PASSWORD)
         await expect(page.locator("#who")).to_have_text("Halo, Siti Rahmawati!")
     (session,) = town.api("GET", "/sessions")["items"]
-    assert {one["client_id"] for one in session["applications"]} == set(KINDS)
+    assert {application["client_id"] for application in session["applications"]} == set(KINDS)
     assert "Chrome" in session["device"]["browser"]
 
     proof = town.api("POST", f"/sessions/{session['id']}/end", json={"note": "Telepon dicuri"})
     await until(lambda: town.api("GET", f"/sessions/{session['id']}/delivery-report")["open"] == 0)
     proof = town.api("GET", f"/sessions/{session['id']}/delivery-report")
-    assert {one["client_id"]: one["how"] for one in proof["applications"]} == HOW
-    for one in proof["applications"]:
-        told = one["how"] == "back_channel"
-        assert one["state"] == ("confirmed" if told else "unconfirmed")
-        assert (one["confirmed_at"] is not None) == told
+    assert {application["client_id"]: application["how"] for application in proof["applications"]} == HOW
+    for application in proof["applications"]:
+        is_confirmed = application["how"] == "back_channel"
+        assert application["state"] == ("confirmed" if is_confirmed else "unconfirmed")
+        assert (application["confirmed_at"] is not None) == is_confirmed
     assert proof["seconds_to_last_confirmation"] < 3
 
     for app in town.apps.values():
@@ -161,9 +161,9 @@ async def test_an_end_through_the_api_is_over_at_all_four_and_the_proof_is_true(
         await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
         await page.get_by_role("link", name="Masuk").click()
         await expect(page.locator("#password")).to_be_visible()
-    told = json.loads(town.sso("sessions", "delivery-report", session["id"], "--json"))
-    assert {one["client_id"]: one["state"] for one in told["applications"]} == {
-        one["client_id"]: one["state"] for one in proof["applications"]
+    report = json.loads(town.sso("sessions", "delivery-report", session["id"], "--json"))
+    assert {application["client_id"]: application["state"] for application in report["applications"]} == {
+        application["client_id"]: application["state"] for application in proof["applications"]
     }, "the command says the same as the API"
 
 
@@ -224,7 +224,7 @@ async def test_the_next_click_behind_the_gate_is_refused_and_the_page_of_the_adm
     await page.goto(f"{gate}/")
     await expect(page.get_by_role("heading", name="Arsip siti")).to_be_visible(timeout=PATIENCE)
     assert page.url == f"{gate}/", "without a question"
-    asked = time.monotonic()
+    visited_at = time.monotonic()
 
     office = await new_context(chromium, viewport={"width": 1280, "height": 800}, locale="id-ID")
     admin = await office.new_page()
@@ -235,7 +235,7 @@ async def test_the_next_click_behind_the_gate_is_refused_and_the_page_of_the_adm
     await admin.get_by_role("button", name="Akhiri sesi ini").click()
     row = admin.get_by_role("row", name=re.compile("Arsip lama"))
     await expect(row).to_contain_text("ditutup oleh gate", timeout=PATIENCE)
-    await until(lambda: time.monotonic() - asked > 1)  # so long an answer may be kept
+    await until(lambda: time.monotonic() - visited_at > 1)  # so long an answer may be kept
 
     await page.get_by_role("link", name="Surat").click()
     await expect(page.locator("#password")).to_be_visible(timeout=PATIENCE)
@@ -243,9 +243,9 @@ async def test_the_next_click_behind_the_gate_is_refused_and_the_page_of_the_adm
     await admin.reload()
     await expect(row).to_contain_text("terkonfirmasi", timeout=PATIENCE)
     report = town.api("GET", f"/sessions/{admin.url.rpartition('/')[2].partition('?')[0]}/delivery-report")
-    (told,) = [one for one in report["applications"] if one["client_id"] == "gerbang"]
-    assert (told["how"], told["state"]) == ("gate", "confirmed")
-    assert told["confirmed_at"] >= report["ended_at"]
+    (archive,) = [application for application in report["applications"] if application["client_id"] == "gerbang"]
+    assert (archive["how"], archive["state"]) == ("gate", "confirmed")
+    assert archive["confirmed_at"] >= report["ended_at"]
     await office.close()
     await citizen.close()
 
@@ -265,7 +265,7 @@ async def test_signing_out_in_the_browser_reaches_the_one_that_is_told_through_i
     await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
     await expect(page.get_by_text("Aplikasi tiga")).to_be_visible()
     proof = town.api("GET", f"/sessions/{session['id']}/delivery-report")
-    assert {one["client_id"]: one["how"] for one in proof["applications"]} == {
+    assert {application["client_id"]: application["how"] for application in proof["applications"]} == {
         "satu": "back_channel",
         "tiga": "front_channel",
     }
@@ -337,7 +337,7 @@ async def test_the_pages_work_without_scripts(town: Town, chromium: Browser) -> 
     await page.get_by_label("Ingat perangkat ini").check()
     await page.get_by_role("button", name="Masuk", exact=True).click()
     await expect(page.get_by_role("heading", name="Sesi aktif")).to_be_visible()
-    cookies = {one["name"]: one for one in await context.cookies()}
+    cookies = {cookie["name"]: cookie for cookie in await context.cookies()}
     assert cookies["sso-remembered"]["expires"] > 0
     assert cookies["sso-session"]["expires"] == -1
     await page.get_by_role("button", name=re.compile("^Akhiri sesi ini")).first.click()

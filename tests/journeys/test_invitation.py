@@ -20,17 +20,17 @@ PHONE = [Display(360, 740, "light", Rules.ALL), Display(1280, 900, "dark", Rules
 
 async def link_to(demo: Demo, address: str) -> str:
     """Return the link of the invitation, as the outbox of the demo shows it."""
-    found: list[str] = []
+    links: list[str] = []
 
     async def has_come() -> bool:
         async with httpx.AsyncClient(timeout=60) as http:
             text = html.unescape((await http.get(f"{demo.issuer}/outbox")).text)
         mails = [part for part in text.split("<li>")[1:] if address in part]
-        found.extend(re.findall(r"https?://\S+/invitation\?t=[\w-]+", "".join(mails)))
-        return bool(found)
+        links.extend(re.findall(r"https?://\S+/invitation\?t=[\w-]+", "".join(mails)))
+        return bool(links)
 
     await until(has_come)
-    return found[0]
+    return links[0]
 
 
 async def test_an_administrator_invites_a_user_who_chooses_a_password_and_is_signed_in(

@@ -113,15 +113,15 @@ sandbox: {redirect_uris: ['http://localhost:3000/callback']}
 """
 
 
-def share_of_difference(kept: Image.Image, present: Image.Image) -> tuple[float, Image.Image]:
+def share_of_difference(reference: Image.Image, present: Image.Image) -> tuple[float, Image.Image]:
     """Return the share of the pixels that differ, and a picture of where (white)."""
-    if kept.size != present.size:
+    if reference.size != present.size:
         return 1.0, present.convert("L")
-    small = [_small(picture) for picture in (kept, present)]
+    small = [_small(picture) for picture in (reference, present)]
     bands = ImageChops.difference(*small).split()
     largest = ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2])
     marked = largest.point(lambda value: 255 if value > THRESHOLD else 0)
-    return marked.histogram()[255] / (marked.width * marked.height), marked.resize(kept.size)
+    return marked.histogram()[255] / (marked.width * marked.height), marked.resize(reference.size)
 
 
 def _small(picture: Image.Image) -> Image.Image:
@@ -154,18 +154,18 @@ def page_with(*boxes: tuple[int, int, int, int, str]) -> Image.Image:
 async def test_a_changed_page_is_told_from_a_letter_that_is_drawn_differently() -> None:
     text = [(20 + 10 * n, 100, 26 + 10 * n, 112, "black") for n in range(20)]
     button = (20, 300, 340, 348, "#0b5f5a")
-    kept = page_with(*text, button)
+    reference = page_with(*text, button)
     moved = [(left + 1, top, right + 1, bottom, colour) for left, top, right, bottom, colour in text]
-    assert share_of_difference(kept, page_with(*moved, button))[0] == 0
-    assert share_of_difference(kept, page_with(*text))[0] > MAX_SHARE
-    assert share_of_difference(kept, page_with(*text, (20, 300, 340, 348, "#9b1c1c")))[0] > MAX_SHARE
-    assert share_of_difference(kept, page_with(*text, (20, 340, 340, 388, "#0b5f5a")))[0] > MAX_SHARE
-    assert share_of_difference(kept, Image.new("RGB", (360, 800)))[0] == 1
+    assert share_of_difference(reference, page_with(*moved, button))[0] == 0
+    assert share_of_difference(reference, page_with(*text))[0] > MAX_SHARE
+    assert share_of_difference(reference, page_with(*text, (20, 300, 340, 348, "#9b1c1c")))[0] > MAX_SHARE
+    assert share_of_difference(reference, page_with(*text, (20, 340, 340, 388, "#0b5f5a")))[0] > MAX_SHARE
+    assert share_of_difference(reference, Image.new("RGB", (360, 800)))[0] == 1
 
 
 async def test_the_picture_of_the_readme_is_made_of_the_kept_ones() -> None:
-    shown = Image.open(README_PICTURE)
-    assert share_of_difference(beside_each_other(), shown)[0] == 0, "run: make pictures"
+    picture = Image.open(README_PICTURE)
+    assert share_of_difference(beside_each_other(), picture)[0] == 0, "run: make pictures"
 
 
 async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser, tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ async def test_pages_look_as_in_the_kept_pictures(demo: Demo, chromium: Browser,
         if RENEW:
             present.convert("RGB").quantize(64).save(view.file, optimize=True)
             continue
-        kept = Image.open(view.file) if view.file.is_file() else Image.new("RGB", (1, 1))
-        share, marked = share_of_difference(kept, present)
+        reference = Image.open(view.file) if view.file.is_file() else Image.new("RGB", (1, 1))
+        share, marked = share_of_difference(reference, present)
         if share > MAX_SHARE:
             present.save(ARTEFACTS / f"{view.name}-now.png")
             marked.save(ARTEFACTS / f"{view.name}-difference.png")

@@ -27,13 +27,13 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
 @pytest_asyncio.fixture(loop_scope="session")
 async def desks(chromium: Browser) -> AsyncIterator[dict[str, BrowserContext]]:
     """The browsers of a developer, an administrator and a citizen."""
-    made = {}
+    contexts = {}
     for name in ("dimas", "ratna", "siti"):
         context = await chromium.new_context(viewport={"width": 1280, "height": 900}, locale="id-ID")
         context.set_default_timeout(BROWSER_MILLISECONDS)
-        made[name] = context
-    yield made
-    for context in made.values():
+        contexts[name] = context
+    yield contexts
+    for context in contexts.values():
         await context.close()
 
 
@@ -42,9 +42,9 @@ def programs() -> Iterator[list[subprocess.Popen[bytes]]]:
     """What runs during a journey."""
     running: list[subprocess.Popen[bytes]] = []
     yield running
-    for one in running:
-        one.kill()
-        one.wait(60)
+    for program in running:
+        program.kill()
+        program.wait(60)
 
 
 async def at(demo: Demo, desks: dict[str, BrowserContext], name: str, path: str) -> Page:
@@ -62,9 +62,9 @@ def start(folder: Path, port: int, issuer: str, client_id: str, secret: str) -> 
     environment |= {"APP_CLIENT_ID": client_id, "APP_CLIENT_SECRET": secret, "PYTHONWARNINGS": "ignore"}
     log = folder / f"{client_id}.log"
     with log.open("w") as file:
-        made = subprocess.Popen([sys.executable, str(EXAMPLE)], env=environment, stdout=file, stderr=file)
-    wait_for(port, made, log)
-    return made
+        process = subprocess.Popen([sys.executable, str(EXAMPLE)], env=environment, stdout=file, stderr=file)
+    wait_for(port, process, log)
+    return process
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -356,6 +356,6 @@ async def test_nothing_is_cut_on_a_small_screen(demo: Demo, chromium: Browser) -
         await page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         await check_fits(page)
         links = await page.eval_on_selector_all("a[href^='/']", "all => all.map((one) => one.getAttribute('href'))")
-        todo += [one.partition("#")[0] for one in links if "lang=" not in one]
+        todo += [link.partition("#")[0] for link in links if "lang=" not in link]
     assert len(kinds) > 30, sorted(kinds)
     await context.close()

@@ -94,8 +94,8 @@ class Running:
         document = {"redirect_uris": [f"{self.app.origin}/cb"], "client_name": "Toko Buku", **metadata}
         answer = httpx.post(f"{self.issuer}/register", json=document, timeout=60)
         assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
+        client: dict[str, Any] = answer.json()
+        return client
 
     def url(self, client: dict[str, Any], **changes: str) -> str:
         """Return the address that begins an authorization request."""
@@ -214,18 +214,18 @@ async def test_a_page_of_an_application_sees_when_the_session_changes(running: R
     watch = await person.new_page()
     await watch.goto(f"{running.app.origin}/watch?{urlencode({'op': document['check_session_iframe']})}")
     await watch.wait_for_function("window.ready")
-    told = f"{client['client_id']} {state}"
-    assert await ask(watch, told) == "unchanged"
-    assert await ask(watch, told.replace(".", "0.", 1)) == "changed"
+    message = f"{client['client_id']} {state}"
+    assert await ask(watch, message) == "unchanged"
+    assert await ask(watch, message.replace(".", "0.", 1)) == "changed"
     assert await ask(watch, f"somebody {state}") == "changed"
     assert await ask(watch, "nonsense") == "error"
     await page.goto(running.url(client))
     await expect(page.locator("#here")).to_be_visible()
-    assert await ask(watch, told) == "unchanged", "another visit is no change"
+    assert await ask(watch, message) == "unchanged", "another visit is no change"
     await page.goto(f"{running.issuer}/")
     await page.get_by_role("button", name="Keluar").click()
     await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
-    assert await ask(watch, told) == "changed"
+    assert await ask(watch, message) == "changed"
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -243,8 +243,12 @@ async def test_signing_out_through_the_browser_and_back(running: Running, chromi
     tokens = httpx.post(
         f"{running.issuer}/token", data=form, auth=(client["client_id"], client["client_secret"]), timeout=60
     ).json()
-    asked = {"id_token_hint": tokens["id_token"], "post_logout_redirect_uri": f"{running.app.origin}/out", "state": "z"}
-    await page.goto(f"{running.issuer}/logout?{urlencode(asked)}")
+    parameters = {
+        "id_token_hint": tokens["id_token"],
+        "post_logout_redirect_uri": f"{running.app.origin}/out",
+        "state": "z",
+    }
+    await page.goto(f"{running.issuer}/logout?{urlencode(parameters)}")
     await page.wait_for_url(f"{running.app.origin}/out?state=z", timeout=BROWSER_MILLISECONDS)
     await until(lambda: any(path == "/fcl" for _, path, _ in running.app.got))
     framed = running.app.received("GET", "/fcl")
@@ -311,9 +315,9 @@ async def test_pages_with_a_logo_and_in_every_display(running: Running, chromium
     """In both sizes, light and dark."""
     picture = Image.new("RGB", (256, 256), "#f2b134")
     ImageDraw.Draw(picture).ellipse((48, 48, 208, 208), fill="#0b5f5a")
-    made = BytesIO()
-    picture.save(made, "PNG")
-    running.app.pages["/logo.png"] = ("image/png", made.getvalue())
+    buffer = BytesIO()
+    picture.save(buffer, "PNG")
+    running.app.pages["/logo.png"] = ("image/png", buffer.getvalue())
     origin = running.app.origin
     client = running.register(
         client_name="Toko Buku", logo_uri=f"{origin}/logo.png", policy_uri=f"{origin}/p", tos_uri=f"{origin}/t"

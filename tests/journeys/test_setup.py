@@ -24,14 +24,14 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data), "SSO_DEVELOPMENT_OUTBOX": "true"}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
-    made = run_command(environment, tmp_path, "setup", "--yes", "--admin-email", f"{name}@kota.example")
-    assert made.returncode == 0, made.stderr
+    completed = run_command(environment, tmp_path, "setup", "--yes", "--admin-email", f"{name}@kota.example")
+    assert completed.returncode == 0, completed.stderr
     context = await new_context(
         chromium, viewport={"width": 360, "height": 740}, locale="id-ID", java_script_enabled=False
     )
     context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
-    await page.goto(made.stdout.strip())
+    await page.goto(completed.stdout.strip())
     await expect(page.locator("#username")).to_have_value(name)
     await page.fill("#password", "perahu-kertas-di-sungai-88")
     await page.get_by_role("button", name="Lanjutkan").click()
@@ -46,7 +46,7 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     await page.get_by_role("button", name="Kirim email uji").click()
     await expect(page.get_by_role("status")).to_contain_text("Server email menerima")
     await expect(page.locator("#checklist")).to_be_visible()
-    again = await page.goto(made.stdout.strip())
+    again = await page.goto(completed.stdout.strip())
     assert again is not None
     assert again.status == 410, "the link works once"
     await context.close()

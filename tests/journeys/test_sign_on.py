@@ -127,9 +127,9 @@ async def test_a_third_party_asks_first_and_the_browser_lets_the_answer_through(
     await sign_in(page, name, demo.passwords[name])
     await expect(page.get_by_role("heading", name="Apotek Mitra meminta izin Anda")).to_be_visible()
     # A redirect that `form-action` shuts out is never asked for. Nobody listens at this one.
-    async with page.expect_request(re.compile("^https://apotek-mitra.tangerang.example/callback")) as asked:
+    async with page.expect_request(re.compile("^https://apotek-mitra.tangerang.example/callback")) as redirect:
         await page.get_by_role("button", name=button).click()
-    assert expected in (await asked.value).url
+    assert expected in (await redirect.value).url
 
 
 async def test_the_sign_in_page_is_light_on_the_wire(demo: Demo, person: BrowserContext) -> None:
@@ -138,8 +138,8 @@ async def test_the_sign_in_page_is_light_on_the_wire(demo: Demo, person: Browser
     await session.send("Network.enable")
     sizes: dict[str, float] = {}
     hosts: set[str] = set()
-    session.on("Network.loadingFinished", lambda one: sizes.update({one["requestId"]: one["encodedDataLength"]}))
-    session.on("Network.requestWillBeSent", lambda one: hosts.add(one["request"]["url"].split("/")[2]))
+    session.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
+    session.on("Network.requestWillBeSent", lambda event: hosts.add(event["request"]["url"].split("/")[2]))
     await page.goto(f"{demo.issuer}/login", wait_until="networkidle")
     assert len(sizes) <= 5
     assert sum(sizes.values()) <= 60_000

@@ -98,8 +98,8 @@ def run_program(folder: Path, port: str) -> subprocess.Popen[bytes]:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "OIDC_"))}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "OIDC_"))}
+    return {**inherited, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 async def use_the_program(page: Page, demo: Demo, port: str) -> None:
@@ -133,19 +133,19 @@ async def test_the_first_sign_in_is_noticed_after_an_early_download_and_answers_
         lambda route: route.fulfill(status=429, json={"at": None}),
         lambda route: route.abort(),
     ]
-    asked, has_arrived = 0, False
+    request_count, has_arrived = 0, False
 
     async def answer(route: Route) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal request_count
+        request_count += 1
         if has_arrived:
             await route.fulfill(status=200, json={"at": "2026-11-28T12:00:00+00:00"})
         else:
-            await failures[asked % len(failures)](route)
+            await failures[request_count % len(failures)](route)
 
     async def was_asked_often() -> bool:
         await page.clock.run_for(3000)
-        return asked > len(failures)
+        return request_count > len(failures)
 
     await page.route("**/first-sign-in", answer)
     await page.route("**/enhance*.js", lambda _: None)  # it keeps loading
