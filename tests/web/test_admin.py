@@ -239,7 +239,6 @@ async def test_sessions_are_found_by_network_device_and_age(city: City, admin: B
 
 
 async def test_those_that_are_ticked_are_ended(city: City, admin: Browser) -> None:
-    ids = []
     for _ in range(3):
         async with city.browser() as siti:
             await siti.tokens(city.relying_party("warga"))

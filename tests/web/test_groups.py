@@ -88,7 +88,8 @@ async def test_units_are_created_and_changed_in_the_console(city: City, admin: B
     assert "tidak dapat dipindahkan ke bawah dirinya" in refused.text
     page = await act(admin, page, "move", parent="DISDIK")
     assert (await parents(city))["PKM-CPD"] == "DISDIK"
-    assert "Write the reason" not in (await act(admin, page, "close", note="")).text
+    refused = await act(admin, page, "close", note="")
+    assert (refused.status_code, "Tulis alasan (dicatat di log audit)." in refused.text) == (400, True)
     assert (await act(admin, page, "close", valid_until="kapan")).status_code == 409
     page = await act(admin, page, "close", valid_until="2026-01-31")
     assert "ditutup" in page.text

@@ -76,6 +76,7 @@ async def test_pictures_of_pages_are_served_and_nothing_else(city: City) -> None
         manual.html_of(page, "id", lambda audience, name: "", "/help/pictures/")
         for audience in manual.AUDIENCES for page in manual.pages(audience, "id")
     ]))  # fmt: skip
+    assert addresses
     async with city.client() as http:
         for address in set(addresses):
             picture = await http.get(address)
