@@ -152,8 +152,8 @@ async def add_passkey(browser: Browser, device: Authenticator, name: str = "Pons
 async def _own_session(session: AsyncSession, browser: Browser) -> OwnSession:
     city, token = browser.city, _cookie(browser.city, browser, "session")
     mine = select(SsoSession).where(SsoSession.token_hash == token_hash(token), SsoSession.ended_at.is_(None))
-    found = (await session.execute(mine)).scalar_one()
-    return OwnSession(found.user_id, found.id, city.provider.idle)
+    row = (await session.execute(mine)).scalar_one()
+    return OwnSession(row.user_id, row.id, city.provider.idle)
 
 
 def _visitor(city: City, browser: Browser) -> Visitor:
@@ -186,11 +186,11 @@ async def register(city: City, owner: str, application_id: str = "antrean", **do
         application_id: its client_id in production.
         document: members of its metadata that differ from ``DOCUMENT``.
     """
-    wanted = RequestedSettings("web", {**DOCUMENT, **document}, SANDBOX)
+    requested = RequestedSettings("web", {**DOCUMENT, **document}, SANDBOX)
     user_id = city.users[owner]
     async with city.provider.db.write() as session:
         secret = await begin_application(
-            session, city.settings, city.provider.box, application_id, wanted,
+            session, city.settings, city.provider.box, application_id, requested,
             owner=user_id, draft=False, actor=_actor(user_id, "developer"), authority=_authority("developer"),
         )  # fmt: skip
     await city.provider.refresh()

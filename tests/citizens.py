@@ -35,31 +35,31 @@ async def sent(city: City) -> list[dict[str, Any]]:
     """Return what is in the outbox for people, oldest first, opened: ``about``, and whatever it says."""
     async with city.provider.db.read() as session:
         rows = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars().all()
-    found = []
+    messages = []
     for row in rows:
         if row.kind == "message":
-            found.append(opened(city.provider, row.payload))
+            messages.append(opened(city.provider, row.payload))
         elif row.kind == "notice":
-            said = opened(city.provider, row.payload)
-            found.append({"about": row.payload["notice"], "user_id": row.payload["user_id"], "values": said})
-    return found
+            values = opened(city.provider, row.payload)
+            messages.append({"about": row.payload["notice"], "user_id": row.payload["user_id"], "values": values})
+    return messages
 
 
 async def notices(city: City) -> list[str]:
     """Return what the messages are about."""
-    return [one["about"] for one in await sent(city)]
+    return [message["about"] for message in await sent(city)]
 
 
 async def last_code(city: City) -> str:
     """Return the newest code that was sent."""
-    codes = [one["values"]["code"] for one in await sent(city) if "code" in one["values"]]
+    codes = [message["values"]["code"] for message in await sent(city) if "code" in message["values"]]
     assert codes, "no code was sent"
     return str(codes[-1])
 
 
 async def token_of(city: City, about: str) -> str:
     """Return the newest link's token in messages of a kind."""
-    return str([one["values"]["token"] for one in await sent(city) if one["about"] == about][-1])
+    return str([message["values"]["token"] for message in await sent(city) if message["about"] == about][-1])
 
 
 async def here(city: City, browser: Browser, name: str = "siti", password: str = PASSWORD) -> httpx.Response:
@@ -76,7 +76,7 @@ async def identifiers(city: City, name: str = "siti") -> list[Identifier]:
 async def kinds(city: City, name: str = "siti") -> list[str]:
     """Return the kinds of credential that a person has."""
     async with city.provider.db.read() as session:
-        return sorted(one.kind for one in await store.credentials_of(session, city.users[name]))
+        return sorted(credential.kind for credential in await store.credentials_of(session, city.users[name]))
 
 
 async def post(browser: Browser, path: str, fields: dict[str, str], page: httpx.Response) -> httpx.Response:
@@ -98,9 +98,9 @@ def form_at(page: httpx.Response, path: str) -> dict[str, str]:
 
 def app_of(page: httpx.Response) -> tuple[pyotp.TOTP, str]:
     """Return the authenticator app that a page sets up, and its seed."""
-    shown = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
-    assert shown is not None, page.text[:2000]
-    seed = shown.group(1).replace(" ", "")
+    key = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
+    assert key is not None, page.text[:2000]
+    seed = key.group(1).replace(" ", "")
     return pyotp.TOTP(seed), seed
 
 
@@ -143,14 +143,14 @@ class Authenticator:
 
     def create(self, options: str | dict[str, Any]) -> str:
         """Answer navigator.credentials.create."""
-        asked = json.loads(options) if isinstance(options, str) else options
-        self.user_handle = decoded(asked["user"]["id"])
+        creation_options = json.loads(options) if isinstance(options, str) else options
+        self.user_handle = decoded(creation_options["user"]["id"])
         numbers = self.key.public_key().public_numbers()
         key = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")})
         attested = bytes(16) + struct.pack(">H", len(self.id)) + self.id + key
         data = self._data(self.flags | 0x40) + attested
         response = {
-            "clientDataJSON": encoded(self._client_data("webauthn.create", asked["challenge"])),
+            "clientDataJSON": encoded(self._client_data("webauthn.create", creation_options["challenge"])),
             "attestationObject": encoded(cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})),
             **({"transports": self.transports} if self.transports else {}),
         }
@@ -158,9 +158,9 @@ class Authenticator:
 
     def get(self, options: str | dict[str, Any], *, handle: bool = True) -> str:
         """Answer navigator.credentials.get."""
-        asked = json.loads(options) if isinstance(options, str) else options
+        request_options = json.loads(options) if isinstance(options, str) else options
         self.count += 1
-        data, client = self._data(self.flags), self._client_data("webauthn.get", asked["challenge"])
+        data, client = self._data(self.flags), self._client_data("webauthn.get", request_options["challenge"])
         signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
         response = {
             "clientDataJSON": encoded(client),
@@ -192,10 +192,10 @@ def options_of(page: httpx.Response, kind: str) -> dict[str, Any]:
     """Return the options that a page gives its script."""
     from html import unescape
 
-    found = re.search(rf'data-passkey="{kind}" data-options="([^"]*)"', page.text)
-    assert found is not None, page.text[:1500]
-    made: dict[str, Any] = json.loads(unescape(found.group(1)))
-    return made
+    attribute = re.search(rf'data-passkey="{kind}" data-options="([^"]*)"', page.text)
+    assert attribute is not None, page.text[:1500]
+    passkey_options: dict[str, Any] = json.loads(unescape(attribute.group(1)))
+    return passkey_options
 
 
 async def add_passkey(browser: Browser, device: Authenticator, name: str = "Ponsel") -> httpx.Response:

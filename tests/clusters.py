@@ -139,11 +139,11 @@ def pair() -> Iterator[Pair]:
     """Yield a primary and its standby, and remove them."""
     directory = Path(tempfile.mkdtemp(prefix="sso-pair-"))
     directory.chmod(0o755)
-    made: Pair | None = None
+    clusters: Pair | None = None
     try:
-        made = Pair(directory)
-        yield made
+        clusters = Pair(directory)
+        yield clusters
     finally:
-        for cluster in (made.primary, made.standby) if made else ():
+        for cluster in (clusters.primary, clusters.standby) if clusters else ():
             cluster.stop()
         shutil.rmtree(directory, ignore_errors=True)

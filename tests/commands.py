@@ -147,9 +147,9 @@ def _run(
         folder = Path(name)
         for file, text in (("in", stdin), ("out", ""), ("err", "")):
             (folder / file).write_text(text)
-        asked = {"commands": [list(words) for words in commands], "environment": dict(environment)}
+        request = {"commands": [list(words) for words in commands], "environment": dict(environment)}
         with _asking:
-            server.stdin.write(json.dumps({**asked, "directory": str(directory), "folder": name}) + "\n")
+            server.stdin.write(json.dumps({**request, "directory": str(directory), "folder": name}) + "\n")
             server.stdin.flush()
             code = int(server.stdout.readline())
         output, errors = (folder / "out").read_text(), (folder / "err").read_text()

@@ -195,9 +195,9 @@ def _read_settings(database_url: str, data_dir: Path, **overrides: Any) -> Setti
         "second_factor_roles": [],
         **overrides,
     }
-    made = Settings(_env_file=None, **values)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]
     # Less than the least that a city may choose: a hash of 8 MiB takes 8 ms, and most tests make two or three.
-    return made if "argon2_memory" in overrides else made.model_copy(update={"argon2_memory": ARGON2_BYTES})
+    return settings if "argon2_memory" in overrides else settings.model_copy(update={"argon2_memory": ARGON2_BYTES})
 
 
 async def fill(settings: Settings) -> dict[str, Any]:
@@ -206,29 +206,29 @@ async def fill(settings: Settings) -> dict[str, Any]:
     await upgrade(db)
     provider = Provider(settings, db)
     await provider.load()
-    made: dict[str, Any] = {"secrets": {}, "users": {}}
+    contents: dict[str, Any] = {"secrets": {}, "users": {}}
     hashed = await Passwords(settings).hash(PASSWORD)
     catalogue = read_catalogue(CATALOGUE)
     async with db.write() as session:
         await apply_plan(session, await make_plan(session, catalogue))
         await session.flush()
         for client_id in (*SECRETS_FOR, "rahasia-jwt"):
-            made["secrets"][client_id] = await new_secret(session, provider.box, client_id)
+            contents["secrets"][client_id] = await new_secret(session, provider.box, client_id)
         for user in await create_users(session, [NewUser.model_validate(person) for person in PEOPLE]):
             await store.set_password_hash(session, user.id, hashed, clock.now())
-            made["users"][user.name.split()[0].lower()] = user.id
+            contents["users"][user.name.split()[0].lower()] = user.id
     await db.close()
-    return made
+    return contents
 
 
 def once_for_all_workers(run_dir: Path, name: str, work: Callable[[], Any]) -> Any:
     """Do ``work`` in the worker that comes first, and return what it returned there."""
     with (run_dir / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = run_dir / f"{name}.pickle"
-        if not kept.exists():
-            kept.write_bytes(pickle.dumps(work()))
-        return pickle.loads(kept.read_bytes())
+        pickled = run_dir / f"{name}.pickle"
+        if not pickled.exists():
+            pickled.write_bytes(pickle.dumps(work()))
+        return pickle.loads(pickled.read_bytes())
 
 
 @pytest.fixture(scope="session")
@@ -244,11 +244,11 @@ def sqlite_template(run_dir: Path) -> tuple[Path, dict[str, Any]]:
     path = run_dir / "template.db"
 
     def make() -> dict[str, Any]:
-        made: dict[str, Any] = run_apart(fill(settings_for(f"sqlite:///{path}", run_dir)))
+        contents: dict[str, Any] = run_apart(fill(settings_for(f"sqlite:///{path}", run_dir)))
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
-        return made
+        return contents
 
     return path, once_for_all_workers(run_dir, "sqlite", make)
 
@@ -256,9 +256,9 @@ def sqlite_template(run_dir: Path) -> tuple[Path, dict[str, Any]]:
 @pytest.fixture(scope="session")
 async def connections() -> AsyncIterator[Connections]:
     """Connections that stay open from test to test."""
-    kept = Connections()
-    yield kept
-    await kept.close()
+    open_connections = Connections()
+    yield open_connections
+    await open_connections.close()
 
 
 @pytest.fixture(scope="session")
@@ -278,12 +278,12 @@ def postgres_databases(postgres: str, connections: Connections, run_dir: Path) -
 
     def make() -> dict[str, Any]:
         run_apart(run_statement(postgres, "CREATE DATABASE template"))
-        made: dict[str, Any] = run_apart(fill(settings_for(url, run_dir)))
+        contents: dict[str, Any] = run_apart(fill(settings_for(url, run_dir)))
         run_apart(take_snapshot(url))
-        return made
+        return contents
 
-    made = once_for_all_workers(run_dir, "postgresql", make)
-    return Databases(postgres, "template", f"lent_{os.getpid()}", connections), made
+    contents = once_for_all_workers(run_dir, "postgresql", make)
+    return Databases(postgres, "template", f"lent_{os.getpid()}", connections), contents
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -331,18 +331,18 @@ async def database(
     """The address of a filled database of this test's own, and what is in it."""
     keeps = _keeps_connections(request)
     if database_kind == "sqlite":
-        template, made = request.getfixturevalue("sqlite_template")
+        template, contents = request.getfixturevalue("sqlite_template")
         if keeps:
             file = request.getfixturevalue("sqlite_file")
-            yield file.lend(), made
+            yield file.lend(), contents
             await file.take_back()
         else:
             shutil.copy(template, tmp_path / "sso.db")
-            yield f"sqlite:///{tmp_path / 'sso.db'}", made
+            yield f"sqlite:///{tmp_path / 'sso.db'}", contents
         return
-    databases, made = request.getfixturevalue("postgres_databases")
+    databases, contents = request.getfixturevalue("postgres_databases")
     name = await databases.lend()
-    yield databases.url(name), made
+    yield databases.url(name), contents
     await databases.take_back(name, by_kept=keeps)
 
 
@@ -362,15 +362,15 @@ async def city(
 ) -> AsyncIterator[City]:
     """A running provider. Its transactions must lock rows in order, but for tests marked ``locks_freely``, which make
     transactions of their own."""
-    url, made = database
+    url, contents = database
     others = asyncio.all_tasks()
     settings = settings_for(url, tmp_path, **overrides)
-    made_by = connections.database if _keeps_connections(request) else new_database
-    app, watch = create_app_with(made_by, settings), Watch()
+    open_database = connections.database if _keeps_connections(request) else new_database
+    app, watch = create_app_with(open_database, settings), Watch()
     watch.listen(app.state.site.provider.db)
-    load_what_is_known(app.state.site.provider, made)
+    load_what_is_known(app.state.site.provider, contents)
     async with app.router.lifespan_context(app):
-        yield City(app, settings, made["secrets"], made["users"])
+        yield City(app, settings, contents["secrets"], contents["users"])
     await _end_tasks(others)
     assert not watch.wrong or request.node.get_closest_marker("locks_freely"), in_words(watch.wrong.values())
 

@@ -181,7 +181,7 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], Database] = {}
+        self._databases: dict[tuple[str, int], Database] = {}
         self._restoring: dict[str, Any] = {}
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -192,12 +192,12 @@ class Connections:
         Its engines have events of their own: what a test listens to ends with the test.
         """
         place = (settings.effective_database_url(), settings.database_pool_size)
-        if place not in self._kept:
-            known = self._kept[place] = Database(_with_many_prepared(settings))
+        if place not in self._databases:
+            known = self._databases[place] = Database(_with_many_prepared(settings))
             share_compiled_statements(known)
             for engine in known.engines:
                 event.listen(engine.sync_engine, "connect", self._note)
-        known = self._kept[place]
+        known = self._databases[place]
         database = copy(known)
         database._settings, database.failures = settings, Failures()
         database.engine = known.engine.execution_options()
@@ -217,8 +217,12 @@ class Connections:
 
     def processes(self) -> list[int]:
         """Return the server's processes of the open connections to PostgreSQL."""
-        opened = [one for one in self._opened if hasattr(one, "get_server_pid")]
-        return [one.get_server_pid() for one in (*opened, *self._restoring.values()) if not one.is_closed()]
+        opened = [connection for connection in self._opened if hasattr(connection, "get_server_pid")]
+        return [
+            connection.get_server_pid()
+            for connection in (*opened, *self._restoring.values())
+            if not connection.is_closed()
+        ]
 
     async def restoring(self, name: str, url: str) -> Any:
         """Return the connection that sets the database ``name`` of PostgreSQL back."""
@@ -228,9 +232,9 @@ class Connections:
 
     async def close(self, name: str = "") -> None:
         """Close the connections to the database ``name`` (of SQLite, its path), or all connections."""
-        for place, database in list(self._kept.items()):
+        for place, database in list(self._databases.items()):
             if name in ("", database.url.database):
-                await self._kept.pop(place).close()
+                await self._databases.pop(place).close()
         for place_name in list(self._restoring):
             if name in ("", place_name):
                 self._restoring.pop(place_name).terminate()
@@ -270,16 +274,16 @@ class Databases:
             name: the database.
             by_kept: use a connection that stays open; only in the event loop of the tests.
         """
-        kept = self.connections.processes()
+        processes = self.connections.processes()
         try:
             if by_kept:
                 restoring = await self.connections.restoring(name, self.url(name))
-                if await restoring.fetchval(RESTORE, kept, timeout=10) < len(kept):  # a test has ended some
+                if await restoring.fetchval(RESTORE, processes, timeout=10) < len(processes):  # a test has ended some
                     await self.connections.close()
             else:
                 restoring = await connect_to_restore(self.url(name))
                 try:
-                    await restoring.fetchval(RESTORE, kept, timeout=10)
+                    await restoring.fetchval(RESTORE, processes, timeout=10)
                 finally:
                     await restoring.close()
         except CANNOT_RESTORE:
@@ -347,8 +351,8 @@ class SqliteFile:
 
     def _restore(self, restoring: sqlite3.Connection) -> None:
         """Write the tables that hold something else than at first: looking is cheaper than writing them all."""
-        found = restoring.execute(f"SELECT {', '.join(map(_has_rows, self._empty))}").fetchone()
-        for name in itertools.compress(self._empty, found):
+        filled = restoring.execute(f"SELECT {', '.join(map(_has_rows, self._empty))}").fetchone()
+        for name in itertools.compress(self._empty, filled):
             restoring.execute(f'DELETE FROM main."{name}"')
         for name, rows in self._rows.items():
             if restoring.execute(_all_rows(name)).fetchall() != rows:

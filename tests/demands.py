@@ -80,7 +80,7 @@ def specification_of(section: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryReport:
+class Demand:
     """A demand and the test that proves it."""
 
     section: str
@@ -97,36 +97,36 @@ class DeliveryReport:
 
 
 @cache
-def proofs() -> list[DeliveryReport]:
+def demands() -> list[Demand]:
     """Return every demand that a test is marked with, read from the source: nothing is imported or run for it."""
-    found = []
+    rows = []
     for path in TESTS.rglob("test_*.py"):
         if "node_modules" in path.parts:
             continue
         text = path.read_text()
         for node in ast.parse(text if "@demand(" in text else "").body:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found += [
-                    DeliveryReport(*map(ast.literal_eval, one.args), f"{path.relative_to(TESTS.parent)}::{node.name}")  # type: ignore[arg-type]
-                    for one in node.decorator_list
-                    if isinstance(one, ast.Call) and getattr(one.func, "id", "") == "demand"
+                rows += [
+                    Demand(*map(ast.literal_eval, call.args), f"{path.relative_to(TESTS.parent)}::{node.name}")  # type: ignore[arg-type]
+                    for call in node.decorator_list
+                    if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "demand"
                 ]
-    return sorted(found, key=lambda one: one.place)
+    return sorted(rows, key=lambda row: row.place)
 
 
 def table() -> str:
     """Return the tables of docs/reference/conformance.md."""
     lines: list[str] = []
-    all_proofs = proofs()
+    all_demands = demands()
     for name, title in SPECIFICATIONS.items():
-        mine = [one for one in all_proofs if specification_of(one.section) == name]
+        mine = [row for row in all_demands if specification_of(row.section) == name]
         if not mine:
             continue
         heading = title if not name.startswith("RFC") else f"{name}: {title}"
         lines += ["", f"## {heading}", "", "| section | demand | test |", "| --- | --- | --- |"]
-        for one in mine:
-            path, _, test = one.test.partition("::")
+        for row in mine:
+            path, _, test = row.test.partition("::")
             short = path.removeprefix("tests/").removesuffix(".py")
-            number = one.section.removeprefix(name + " ")
-            lines.append(f"| {number} | {one.text} | [{short}](../../{path}) `{test}` |")
+            number = row.section.removeprefix(name + " ")
+            lines.append(f"| {number} | {row.text} | [{short}](../../{path}) `{test}` |")
     return "\n".join(lines) + "\n"

@@ -20,13 +20,13 @@ async def add_client(city: City, client_id: str, **fields: Any) -> str:
     values = {"type": "web", "client_name": client_id, "first_party": True, **fields}
     if values["type"] == "web":
         values.setdefault("redirect_uris", [f"https://{client_id}.example/cb"])
-    made, now = ClientMetadata.model_validate(values), clock.now()
+    metadata, now = ClientMetadata.model_validate(values), clock.now()
     async with city.provider.db.write() as session:
         version = await bump_version(session, "clients")
-        row = {"client_id": client_id, "catalogue": "tests", "status": "active", "metadata": made.stored()}
+        row = {"client_id": client_id, "catalogue": "tests", "status": "active", "metadata": metadata.stored()}
         await store.insert_clients(session, [{**row, "version": version, "created_at": now, "updated_at": now}])
         await session.flush()
-        secret = await new_secret(session, city.provider.box, client_id) if made.needs_secret else ""
+        secret = await new_secret(session, city.provider.box, client_id) if metadata.needs_secret else ""
     city.secrets[client_id] = secret
     return secret
 

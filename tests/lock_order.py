@@ -39,18 +39,18 @@ class Locks:
 def locks_of(statement: str) -> tuple[tuple[str, str], ...]:
     """Return which tables a statement locks, in the order in which it does, and how: ``share``, ``lock``, ``write``,
     ``insert``, or ``skip``: rows that are passed over when somebody else holds them (SKIP LOCKED)."""
-    found: list[tuple[int, str, str]] = []
+    locks: list[tuple[int, str, str]] = []
     text = " ".join(statement.split())
     for match in _WITHIN.finditer(text):
-        found.append((match.start(), match.group(2), _kind(match.group(1), text[match.start() :])))
+        locks.append((match.start(), match.group(2), _kind(match.group(1), text[match.start() :])))
     for match in _FOR.finditer(text):
         tables = _FROM.findall(text[: match.start()])
-        names = [one.strip() for one in match.group(2).split(",")] if match.group(2) else [tables[-1][0]]
+        names = [name.strip() for name in match.group(2).split(",")] if match.group(2) else [tables[-1][0]]
         kind = "share" if match.group(1).endswith("SHARE") else "lock"
-        found += [(match.start(), name, "skip" if _SKIPS.search(text) else kind) for name in names]
+        locks += [(match.start(), name, "skip" if _SKIPS.search(text) else kind) for name in names]
     if written := _WRITES.match(text):
-        found.append((written.start(1), written.group(2), _kind(written.group(1), text[written.start(1) :])))
-    return tuple((table, kind) for _, table, kind in sorted(found, key=lambda lock: lock[0]))
+        locks.append((written.start(1), written.group(2), _kind(written.group(1), text[written.start(1) :])))
+    return tuple((table, kind) for _, table, kind in sorted(locks, key=lambda lock: lock[0]))
 
 
 def _kind(verb: str, text: str) -> str:
@@ -100,9 +100,9 @@ class Watch:
             if kind != "share" and table in mine.shared and table not in mine.written:
                 self._report(f"{table} is held FOR SHARE and then changed", mine, statement)
             if table not in mine.order:
-                late = [one for one in mine.order if _rank(one) > _rank(table)]
+                late = [held for held in mine.order if _rank(held) > _rank(table)]
                 if "users" in mine.order and table in OF_A_PERSON:
-                    late = [one for one in late if one not in OF_A_PERSON]
+                    late = [held for held in late if held not in OF_A_PERSON]
                 if late and kind != "skip":  # whoever passes over does not wait
                     self._report(f"{table} after {', '.join(late)}", mine, statement)
                 mine.order.append(table)

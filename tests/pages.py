@@ -22,24 +22,28 @@ def mistakes_of(page: str) -> list[str]:
     field without a label, a reference to an id that is not there."""
     page = page.replace("\n", " ")  # what begins with a certain character is found sooner than with any space
     ids = Counter(_IDS.findall(page))
-    found = [f"id {name} stands {count} times" for name, count in ids.items() if count > 1]
+    mistakes = [f"id {name} stands {count} times" for name, count in ids.items() if count > 1]
     if page.count("autofocus") > 1 and (focused := len(_FOCUSED.findall(page))) > 1:
-        found.append(f"{focused} fields have autofocus")
+        mistakes.append(f"{focused} fields have autofocus")
     named = set(_FOR.findall(page))
     for field in _FIELDS.findall(_IN_LABELS.sub("", page)):
         if 'type="hidden"' in field or "aria-label" in field:
             continue
         name = _NAMED.search(field)
         if name is None or name[1] not in named:
-            found.append(f"no label: {field[:200]}")
-    referred = {one for text in _REFERS.findall(page) for one in text.split()} | set(_LINKS.findall(page)) | named
-    found += [f"nothing has the id {one}" for one in sorted(referred - set(ids))]
-    return found
+            mistakes.append(f"no label: {field[:200]}")
+    referred = (
+        {element_id for text in _REFERS.findall(page) for element_id in text.split()}
+        | set(_LINKS.findall(page))
+        | named
+    )
+    mistakes += [f"nothing has the id {element_id}" for element_id in sorted(referred - set(ids))]
+    return mistakes
 
 
 async def check_page(answer: httpx.Response) -> None:
     """Check a page of ours; whatever else is answered is left alone."""
     if answer.headers.get("content-type", "").startswith("text/html"):
         await answer.aread()
-        found = mistakes_of(answer.text)
-        assert not found, f"{answer.request.method} {answer.request.url.path}: {'; '.join(found)}"
+        mistakes = mistakes_of(answer.text)
+        assert not mistakes, f"{answer.request.method} {answer.request.url.path}: {'; '.join(mistakes)}"

@@ -12,7 +12,7 @@ from pathlib import Path
 FIRST, LAST = 20_000, 32_000
 """Below the ports that the system gives to connections."""
 PLACES = Path(tempfile.gettempdir()) / f"sso-test-ports-{os.getuid()}"
-_kept: list[int] = []
+_reserved: list[int] = []
 """Descriptors of locked files, one for each port that this process was given: the lock lasts until the process ends."""
 
 
@@ -38,8 +38,8 @@ def _reserve(ports: Sequence[int]) -> bool:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            for one in locked:
-                os.close(one)
+            for descriptor in locked:
+                os.close(descriptor)
             return False
-    _kept.extend(locked)
+    _reserved.extend(locked)
     return True

@@ -111,7 +111,7 @@ class Act:
     ends: frozenset[str] = frozenset()
 
 
-async def _kept(world: World, answer: httpx.Response) -> httpx.Response:
+async def _with_tokens_noted(world: World, answer: httpx.Response) -> httpx.Response:
     if answer.status_code == 200:
         body = answer.json()
         world.access_tokens.append(body["access_token"])
@@ -134,7 +134,7 @@ async def new_code(world: World) -> str:
 async def _exchange(world: World, number: int) -> httpx.Response:
     code, party = world.codes[number % len(world.codes)], world.party_at(number)
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": party.redirect_uri}
-    return await _kept(world, await party.post("/token", {**form, "code_verifier": party.verifier}))
+    return await _with_tokens_noted(world, await party.post("/token", {**form, "code_verifier": party.verifier}))
 
 
 async def _make_refresh_tokens(world: World, count: int) -> None:
@@ -151,7 +151,7 @@ async def _make_refresh_tokens(world: World, count: int) -> None:
 async def _refresh(world: World, number: int) -> httpx.Response:
     mine = world.forms["refresh"]
     form = {"grant_type": "refresh_token", "refresh_token": mine[number % len(mine)]}
-    return await _kept(world, await world.party_at(number).post("/token", form))
+    return await _with_tokens_noted(world, await world.party_at(number).post("/token", form))
 
 
 async def _make_devices(world: World, count: int) -> None:
@@ -168,14 +168,14 @@ async def _begun_device(world: World) -> tuple[dict[str, Any], dict[str, str]]:
     begun = (await world.party.post("/device_authorization", {"scope": world.scope})).json()
     client = world.city.provider.registry.get(world.party.client_id)
     assert client is not None
-    shown = permissions_digest(client, client.permissions(world.scope.split()))
-    purpose = f"device {token_hash(begun['device_code']).hex()} {shown}"
+    digest = permissions_digest(client, client.permissions(world.scope.split()))
+    purpose = f"device {token_hash(begun['device_code']).hex()} {digest}"
     return begun, {**own_form(world.city, world.browser, purpose), "user_code": begun["user_code"], "choice": "allow"}
 
 
 async def _poll(world: World, number: int) -> httpx.Response:
     form = {"grant_type": DEVICE_GRANT, "device_code": world.devices[number % len(world.devices)]}
-    return await _kept(world, await world.party_at(number).post("/token", form))
+    return await _with_tokens_noted(world, await world.party_at(number).post("/token", form))
 
 
 async def _make_waiting_devices(world: World, count: int) -> None:
@@ -326,10 +326,10 @@ async def race(world: World, first: Act, second: Act, requests: int) -> list[tup
         plan += [(act, number) for number in range(count)]
     random.shuffle(plan)
 
-    async def one(act: Act, number: int) -> tuple[str, int]:
+    async def outcome_of(act: Act, number: int) -> tuple[str, int]:
         return act.name, await send(world, act, number)
 
-    return list(await asyncio.gather(*(one(act, number) for act, number in plan)))
+    return list(await asyncio.gather(*(outcome_of(act, number) for act, number in plan)))
 
 
 async def come_back(world: World, names: set[str]) -> None:
@@ -372,18 +372,18 @@ async def _what_is_stored(world: World, names: set[str]) -> list[str]:
     async with world.city.provider.db.read() as session:
         active = {row[0] for row in (await session.execute(sessions)).all() if row[1] is None}
         notices = (await session.execute(select(Delivery.kind, Delivery.payload, Delivery.session_id))).all()
-    kept = 0 if "disable" in names else 1  # the browser at which the password was changed
-    if PERSON in world.ended and len(active) > kept:
+    allowed = 0 if "disable" in names else 1  # the browser at which the password was changed
+    if PERSON in world.ended and len(active) > allowed:
         wrong.append(f"{len(active)} sessions of the person")
-    told = Counter(one.session_id for one in notices if one.kind == "backchannel_logout")
-    if told[world.session_id] > 1 and APPLICATION not in world.ended:
-        wrong.append(f"{told[world.session_id]} logout notices")
-    if SESSION in world.ended and told[world.session_id] == 0 and world.access_tokens:
+    logout_notices = Counter(notice.session_id for notice in notices if notice.kind == "backchannel_logout")
+    if logout_notices[world.session_id] > 1 and APPLICATION not in world.ended:
+        wrong.append(f"{logout_notices[world.session_id]} logout notices")
+    if SESSION in world.ended and logout_notices[world.session_id] == 0 and world.access_tokens:
         wrong.append("no logout notice")
     letters = Counter(
-        one.payload["notice"]
-        for one in notices
-        if one.kind == "notice" and one.payload["user_id"] == str(world.user_id)
+        notice.payload["notice"]
+        for notice in notices
+        if notice.kind == "notice" and notice.payload["user_id"] == str(world.user_id)
     )
-    wrong += [f"{letters[one]} of {one}" for one in ("sessions_ended", "account_disabled") if letters[one] > 1]
+    wrong += [f"{letters[kind]} of {kind}" for kind in ("sessions_ended", "account_disabled") if letters[kind] > 1]
     return wrong

@@ -161,7 +161,7 @@ def forms_in(page: str) -> list[Form]:
 
 
 def _attributes(text: str) -> dict[str, str]:
-    return {name.lower(): unescape(one or other or bare) for name, one, other, bare in _ATTRIBUTE.findall(text)}
+    return {name.lower(): unescape(double or single or bare) for name, double, single, bare in _ATTRIBUTE.findall(text)}
 
 
 def _add_field(form: Form, tag: str, values: dict[str, str]) -> None:

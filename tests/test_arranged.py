@@ -69,12 +69,12 @@ async def stored(city: City, application_id: str) -> dict[str, Any]:
         rows = select(ClientRow).where(ClientRow.client_id.startswith(application_id)).order_by(ClientRow.client_id)
         clients = [columns_of(row, {"version"}) for row in (await session.execute(rows)).scalars()]
         team = (await session.execute(select(TeamMember).where(TeamMember.application_id == application_id))).scalars()
-        members = [(one.user_id, one.role) for one in team]
+        members = [(member.user_id, member.role) for member in team]
         events = (await session.execute(select(AuditEvent).order_by(AuditEvent.id))).scalars().all()
-    mine = [one for one in events if (one.client_id or "").startswith(application_id)]
-    about = [columns_of(one, {"id", "request_id"}) for one in mine]
-    found = {"application": application, "clients": clients, "team": members, "events": about}
-    return {name: named(value, application_id) for name, value in found.items()}
+    mine = [event for event in events if (event.client_id or "").startswith(application_id)]
+    about = [columns_of(event, {"id", "request_id"}) for event in mine]
+    parts = {"application": application, "clients": clients, "team": members, "events": about}
+    return {name: named(value, application_id) for name, value in parts.items()}
 
 
 @OFFERED
@@ -89,5 +89,5 @@ async def test_an_application_is_registered_and_approved_as_by_the_forms(city: C
         await post(ratna, page, "/admin/applications/loket/review", choice="approve", text="Baik.", first_party="1")
     await approve(city, "dimas", "ratna", "pasar", {"first_party": True})
     assert await stored(city, "loket") == await stored(city, "pasar")
-    for one in ("loket", "pasar"):
-        assert city.provider.registry.get(one) is not None
+    for client_id in ("loket", "pasar"):
+        assert city.provider.registry.get(client_id) is not None

@@ -17,7 +17,7 @@ def pairs(case: tuple[object, ...]) -> Iterator[frozenset[tuple[int, object]]]:
 
 def test_every_pair_is_in_a_case_that_is_chosen() -> None:
     chosen = covering(TABLE, pairs, every=False)
-    assert {one for case in chosen for one in pairs(case)} == {one for case in TABLE for one in pairs(case)}
+    assert {pair for case in chosen for pair in pairs(case)} == {pair for case in TABLE for pair in pairs(case)}
     assert chosen == sorted(chosen, key=TABLE.index)
     assert len(chosen) < len(TABLE) / 2
 

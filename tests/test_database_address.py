@@ -159,13 +159,13 @@ def test_options_replace_only_the_limits_that_they_name() -> None:
         address = read_address(f"postgresql://h/d?options={quote(options)}")
         return Connector(address, limits, pooler=False, prepared=True)._arguments
 
-    def kept(options: str) -> set[str]:
+    def limits_sent(options: str) -> set[str]:
         return limits.of_server.keys() & arguments(options)["server_settings"].keys()
 
     every = {"jit", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"}
-    assert kept("-c deadlock_timeout=2s -cjit_above_cost=1 -c log_line_prefix=--lock_timeout") == every
-    assert kept("-clock_timeout=77 -c jit=on") == every - {"lock_timeout", "jit"}
-    assert kept("--statement-timeout=5s") == every - {"statement_timeout"}
+    assert limits_sent("-c deadlock_timeout=2s -cjit_above_cost=1 -c log_line_prefix=--lock_timeout") == every
+    assert limits_sent("-clock_timeout=77 -c jit=on") == every - {"lock_timeout", "jit"}
+    assert limits_sent("--statement-timeout=5s") == every - {"statement_timeout"}
     # What waits for the answer waits as long as PostgreSQL may take.
     for options, seconds in (
         ("-c statement_timeout=5s", 6.0),
@@ -194,9 +194,9 @@ def test_limits_have_defaults_that_find_a_lost_host_within_ten_seconds() -> None
 
 
 def test_the_console_shows_no_password_of_an_address() -> None:
-    shown = masked("postgresql://u:geheim@h1:5432,h2:5433/d?sslpassword=geheim&password=geheim")
-    assert "geheim" not in shown
-    assert "h1:5432,h2:5433" in shown
+    address = masked("postgresql://u:geheim@h1:5432,h2:5433/d?sslpassword=geheim&password=geheim")
+    assert "geheim" not in address
+    assert "h1:5432,h2:5433" in address
     assert masked("postgresql://u@h/d") == "postgresql://u@h/d"
 
 

@@ -38,8 +38,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     request = Request(scope, receive)
     body = await request.body()
     _, what, *rest = scope["path"].split("/", 2)
-    told = {name: scope[name] for name in scope if name not in ("asgi", "app")}
-    response = Response(repr((sorted(told.items()), body)).encode() + b"\xe9")
+    received = {name: scope[name] for name in scope if name not in ("asgi", "app")}
+    response = Response(repr((sorted(received.items()), body)).encode() + b"\xe9")
     if what == "cookies":
         for name in rest[0].split(","):
             response.headers.append("set-cookie", COOKIES[name])
@@ -119,7 +119,7 @@ def said_by(answer: httpx.Response) -> dict[str, Any]:
         "states": (answer.is_closed, answer.is_stream_consumed, answer.elapsed.total_seconds() > 0),
         "request": (answer.request.method, str(answer.request.url), answer.request.headers.raw, str(answer.url)),
         "set": list(answer.cookies.items()),
-        "before": [one.status_code for one in answer.history],
+        "before": [redirect.status_code for redirect in answer.history],
     }
 
 
@@ -129,7 +129,8 @@ async def test_a_whole_visit_is_the_same() -> None:
             answers = [said_by(await client.request(method, path, **sent)) for client in (usual, direct)]
             assert answers[0] == answers[1], (method, path)
             jars = [
-                sorted((one.name, one.value, one.domain, one.path) for one in c.cookies.jar) for c in (usual, direct)
+                sorted((cookie.name, cookie.value, cookie.domain, cookie.path) for cookie in c.cookies.jar)
+                for c in (usual, direct)
             ]
             assert jars[0] == jars[1], (method, path)
 

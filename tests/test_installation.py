@@ -123,21 +123,21 @@ def test_tests_without_programs_run_first_and_the_others_wait(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("chosen", "count", "code", "said"),
+    ("chosen", "count", "code", "message"),
     [
         ("asks_a_provider", 4 - 2, "100", "ended with 100"),
         ("something_else", 0, "", "ended with no exit code: it died"),
         ("uses or asks", 6 - 2, "1", "ended with 1"),
     ],
 )
-def test_a_run_fails_if_the_installation_does(tmp_path: Path, chosen: str, count: int, code: str, said: str) -> None:
+def test_a_run_fails_if_the_installation_does(tmp_path: Path, chosen: str, count: int, code: str, message: str) -> None:
     """Whether workers wait for another test, have begun none, or wait in a test."""
     with installing(tmp_path) as end, running(tmp_path, "-k", chosen) as process:
         wait_until(lambda: begun(tmp_path) >= count)
         end(code)
         printed = process.communicate(timeout=120)[0]
     assert process.returncode == 1, printed
-    assert f"the installation of programs {said}" in printed
+    assert f"the installation of programs {message}" in printed
     assert not list(tmp_path.glob("postgresql-*"))
 
 

@@ -67,25 +67,25 @@ def test_no_other_private_member_of_a_library_is_used() -> None:
     files = nodes_of_source()
     own = {name for nodes in files.values() for name in _defined(nodes)}
     listed = NOT_PRIVATE | {member for members in MEMBERS.values() for _, member in members}
-    found = {
+    unlisted = {
         f"{path.relative_to(SOURCE)}: {name}"
         for path, nodes in files.items()
         for name in _used(nodes, own)
         if name not in listed
     }
-    assert not found, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
+    assert not unlisted, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
 
 
 def test_no_other_private_method_of_a_library_is_overridden() -> None:
     listed = {member for members in MEMBERS.values() for _, member in members}
-    found = set()
+    overridden = set()
     for path, nodes in nodes_of_source().items():
         for node in nodes:
             if isinstance(node, ast.ClassDef) and any(_is_private(name) for name in _methods(node)):
                 module = path.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", ".")
                 defined = getattr(importlib.import_module(module.removesuffix(".__init__")), node.name, None)
-                found |= set(_overridden(defined)) if inspect.isclass(defined) else set()
-    assert found <= listed, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
+                overridden |= set(_overridden(defined)) if inspect.isclass(defined) else set()
+    assert overridden <= listed, "use the public API, or add a row to docs/decisions/0070 and to MEMBERS"
 
 
 def _is_private(name: str) -> bool:

@@ -235,8 +235,8 @@ def test_a_secret_key_is_kept_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
         with pytest.raises(OSError, match="No space"):
             settings.secrets()
     assert list((tmp_path / "data").iterdir()) == []
-    (kept,) = settings.secrets()
-    assert settings.secrets() == [kept]
+    (key,) = settings.secrets()
+    assert settings.secrets() == [key]
     (path,) = (tmp_path / "data").iterdir()
     assert (path.name, path.stat().st_mode & 0o777) == ("secret.key", 0o600)
     path.write_bytes(b"")

@@ -111,8 +111,8 @@ def test_an_application_with_other_routes_looks_up_its_own(tmp_path: Path) -> No
 async def test_registries_share_the_metadata_of_an_application(city: City) -> None:
     """Reading and checking those of twenty took 1 ms, and each registry did it again."""
     first, second = Registry(), Registry()
-    for one in (first, second):
-        one._rows["warga"] = city.provider.registry._rows["warga"]
+    for registry in (first, second):
+        registry._rows["warga"] = city.provider.registry._rows["warga"]
     mine, other = first.get("warga"), second.get("warga")
     assert mine is not None
     assert other is not None

@@ -174,7 +174,7 @@ def test_the_longest_groups_are_groups() -> None:
 @pytest.mark.group("grouped")
 def test_a_group_runs_in_one_worker(number: int, run_dir: Path) -> None:
     mine = os.environ.get(NAME, "alone")
-    kept = run_dir / "grouped"
-    if not kept.exists():
-        kept.write_text(mine)
-    assert kept.read_text() == mine
+    file = run_dir / "grouped"
+    if not file.exists():
+        file.write_text(mine)
+    assert file.read_text() == mine

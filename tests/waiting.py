@@ -40,10 +40,10 @@ async def until(condition: Callable[[], object | Awaitable[object]], seconds: fl
     """
     async with asyncio.timeout(seconds):
         while True:
-            found = condition()
-            if inspect.isawaitable(found):
-                found = await found
-            if found:
+            result = condition()
+            if inspect.isawaitable(result):
+                result = await result
+            if result:
                 return
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -263,8 +263,8 @@ class Run:
         if not worker.given and worker.last is None:
             raise RuntimeError(f"{worker.name} could not begin: {worker.broken}")
         ran, *left = worker.given or [worker.last or 0]
-        item, said = self._session.items[ran], f"{worker.name} ended with code {code} in this test. {worker.broken}"
-        self._report(ran, [pytest.TestReport(item.nodeid, item.location, {}, "failed", said, "call")])
+        item, message = self._session.items[ran], f"{worker.name} ended with code {code} in this test. {worker.broken}"
+        self._report(ran, [pytest.TestReport(item.nodeid, item.location, {}, "failed", message, "call")])
         if left:
             self._units.put_back(left)
         self._start(f"{worker.name}+", takes_groups=worker.takes_groups)
@@ -326,7 +326,7 @@ def _become_a_worker(session: pytest.Session, name: str, connection: Connection)
 
 
 def _run_tests(session: pytest.Session, connection: Connection, reporter: Reporter) -> None:
-    def asked() -> Iterator[int]:
+    def received_indexes() -> Iterator[int]:
         while True:
             connection.send(("asks", None))
             unit = connection.recv()
@@ -334,7 +334,7 @@ def _run_tests(session: pytest.Session, connection: Connection, reporter: Report
                 return
             yield from unit
 
-    indexes = asked()
+    indexes = received_indexes()
     index = next(indexes, None)
     while index is not None:
         following = next(indexes, None)

@@ -179,8 +179,8 @@ def test_cookies_are_sent_below_their_path_until_they_are_deleted() -> None:
 
 def test_the_packages_of_the_peer_are_locked_with_hashes_and_name_no_registry() -> None:
     packages = json.loads((PEER / "package-lock.json").read_text())["packages"]
-    wanted = json.loads((PEER / "package.json").read_text())
+    manifest = json.loads((PEER / "package.json").read_text())
     assert all("resolved" not in about for about in packages.values())
     assert all("integrity" in about for path, about in packages.items() if path)
-    for name, version in (wanted["dependencies"] | wanted["optionalDependencies"]).items():
+    for name, version in (manifest["dependencies"] | manifest["optionalDependencies"]).items():
         assert packages[f"node_modules/{name}"]["version"] == version

@@ -81,11 +81,11 @@ async def test_twenty_sign_ins_at_once(city: City) -> None:
     """To one account and from one network, which has a quarter of the queue for passwords. A sign-in counts as failed
     until it has succeeded."""
 
-    async def one() -> int:
+    async def sign_in_status() -> int:
         async with city.browser() as browser:
             return (await browser.tokens(city.relying_party("warga"))).status
 
-    assert set(await asyncio.gather(*(one() for _ in range(20)))) == {200}
+    assert set(await asyncio.gather(*(sign_in_status() for _ in range(20)))) == {200}
 
 
 @pytest.mark.parametrize("way", ["session", "work", "one statement"])

@@ -120,8 +120,8 @@ async def test_a_session_that_writes_sees_what_it_has_added(db: Database) -> Non
         assert firsts(await fetch(session, NAMES)) == ["added"]
         await add(session, "fetched")
         assert (await session.execute(select(Thing.name).order_by(Thing.name))).scalars().all() == ["added", "fetched"]
-        [found] = await fetch(session, RENAME, {"old": "added", "new": "renamed"})
-        assert found[1] == "renamed"
+        [row] = await fetch(session, RENAME, {"old": "added", "new": "renamed"})
+        assert row[1] == "renamed"
         assert await fetch(session, DELETE, {"old": "fetched"}) == []
     assert await names(db) == ["renamed"]
 
@@ -200,13 +200,13 @@ async def test_values_pass_the_types_of_the_columns(db: Database) -> None:
 async def test_a_session_that_only_fetches_holds_no_connection(db: Database) -> None:
     async with db.write() as session:
         await add(session, "a")
-    async with db.read() as one, db.read() as another:
+    async with db.read() as session, db.read() as another:
         for _ in range(2):  # PostgreSQL: there is one connection
-            assert firsts(await fetch(one, NAMES)) == ["a"]
+            assert firsts(await fetch(session, NAMES)) == ["a"]
             assert firsts(await fetch(another, NAMES)) == ["a"]
-        await one.execute(NAMES)
+        await session.execute(NAMES)
         assert not db.is_sqlite or firsts(await fetch(another, NAMES)) == ["a"]
-        assert firsts(await fetch(one, NAMES)) == ["a"], "it uses the connection of its session"
+        assert firsts(await fetch(session, NAMES)) == ["a"], "it uses the connection of its session"
 
 
 async def test_a_session_without_a_statement_takes_no_connection(db: Database) -> None:
@@ -226,14 +226,14 @@ async def test_each_statement_of_a_session_that_reads_sees_what_was_committed(db
                 await session.execute(NAMES)
             async with other.write() as writing:
                 await add(writing, f"{execute}")
-            found = firsts(await fetch(session, NAMES))
-            assert found[-1] == f"{execute}"
-            assert (await session.execute(NAMES)).scalars().all() == found
+            fetched = firsts(await fetch(session, NAMES))
+            assert fetched[-1] == f"{execute}"
+            assert (await session.execute(NAMES)).scalars().all() == fetched
     await other.close()
 
 
 async def test_many_sessions_take_turns_on_one_connection(db: Database) -> None:
-    async def one(number: int) -> None:
+    async def write_and_read(number: int) -> None:
         async with db.write() as session:
             if number % 2:
                 session.add(Thing(name=f"added {number}"))
@@ -244,7 +244,7 @@ async def test_many_sessions_take_turns_on_one_connection(db: Database) -> None:
             await fetch(session, NAMES)
 
     async with asyncio.timeout(60):
-        await asyncio.gather(*map(one, range(20)))
+        await asyncio.gather(*map(write_and_read, range(20)))
     assert len(await names(db)) == 30
 
 
@@ -498,12 +498,12 @@ async def test_an_object_with_several_keys_and_another_name_of_a_column(db: Data
 async def test_a_session_that_reads_objects_holds_no_connection(db: Database) -> None:
     async with db.write() as session:
         await add(session, "a")
-    async with db.read() as one, db.read() as another:
+    async with db.read() as session, db.read() as another:
         for _ in range(2):
-            [first] = await fetch_objects(one, Thing, BY_NAME, {"name": "a"})
+            [first] = await fetch_objects(session, Thing, BY_NAME, {"name": "a"})
             [second] = await fetch_objects(another, Thing, BY_NAME, {"name": "a"})
             assert first.id == second.id
-            assert await one.get(Thing, new_id()) is None
+            assert await session.get(Thing, new_id()) is None
 
 
 async def test_a_function_of_the_bridge_is_in_the_transaction_of_the_session(db: Database) -> None:
@@ -534,10 +534,10 @@ async def test_a_list_of_values_can_be_prepared(db: Database) -> None:
         for name in "abc":
             await add(session, name)
     async with db.read() as session:
-        for wanted in (["a"], ["c", "a"], ["x", "b"], []):
-            statement = NAMES.where(one_of(c.name, "name", len(wanted)))
-            rows = await fetch(session, statement, each_of("name", wanted))
-            assert firsts(rows) == sorted(set(wanted) & set("abc"))
+        for chosen in (["a"], ["c", "a"], ["x", "b"], []):
+            statement = NAMES.where(one_of(c.name, "name", len(chosen)))
+            rows = await fetch(session, statement, each_of("name", chosen))
+            assert firsts(rows) == sorted(set(chosen) & set("abc"))
         [row] = await fetch(session, BY_NAME, {"name": "a"})
         thing = make_object(session, Thing, row)
         assert thing.name == "a"
@@ -552,9 +552,9 @@ async def test_a_rollback_takes_what_was_fetched_from_the_objects(db: Database) 
         thing = (await fetch_objects(session, Thing, select(THINGS)))[0]
         assert thing.name == "new"
         await session.rollback()
-        found = await session.get(Thing, inspect(thing).identity[0])
-        assert found is not None
-        assert found.name == "old"
+        reloaded = await session.get(Thing, inspect(thing).identity[0])
+        assert reloaded is not None
+        assert reloaded.name == "old"
 
 
 async def test_many_fetched_statements_let_others_run(db: Database) -> None:

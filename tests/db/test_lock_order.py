@@ -36,7 +36,7 @@ def test_a_refresh_locks_the_token_before_the_grant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statements", "found"),
+    ("statements", "reports"),
     [
         (["UPDATE sessions SET a = 1", "UPDATE grants SET a = 1", "UPDATE sessions SET b = 1"], []),
         (["UPDATE grants SET a = 1", "UPDATE sessions SET a = 1"], ["sessions after grants"]),
@@ -58,8 +58,8 @@ def test_a_refresh_locks_the_token_before_the_grant() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_is_out_of_order_is_found(statements: list[str], found: list[str]) -> None:
+def test_what_is_out_of_order_is_found(statements: list[str], reports: list[str]) -> None:
     watch, mine = Watch(), Locks()
-    for one in statements:
-        watch.add(mine, one)
-    assert list(watch.wrong) == found
+    for statement in statements:
+        watch.add(mine, statement)
+    assert list(watch.wrong) == reports

@@ -99,8 +99,8 @@ pytestmark = pytest.mark.locks_freely
 def test_the_newest_migration_is_the_head() -> None:
     scripts = ScriptDirectory.from_config(alembic_config())
     assert head_revision() == scripts.get_current_head()
-    for one in scripts.walk_revisions():
-        assert Path(one.path).name.startswith(f"{one.revision}_")
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
 
 
 @pytest.mark.filterwarnings("ignore:autogenerate skipping")  # an index on an expression, which SQLite has not
@@ -135,12 +135,12 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         metadata_of = ClientMetadata.model_validate(
             {"type": "web", "client_name": "A", "redirect_uris": ["https://a.example/cb"]}
         )
-        made = await register(session, city.provider.box, metadata_of, address="")
+        client = await register(session, city.provider.box, metadata_of, address="")
         await invite(session, "standard", "test", days=1, uses=1)
         await begin(session, SessionFilter(client_id="warga"), "test", actor=Actor("test"))
         codes = {"user_code": "BCDF-GHJK", "scope": "openid", "status": "pending", "interval": 5}
         later = {"created_at": clock.now(), "expires_at": clock.now()}
-        session.add(DeviceCode(device_hash=b"d" * 32, client_id=made.client_id, **codes, **later))
+        session.add(DeviceCode(device_hash=b"d" * 32, client_id=client.client_id, **codes, **later))
         await begin_once(session, city.provider.box, "key", "request")
         await change_settings(session, city.settings, {"city_name": "Kota"}, reason="test", actor=CLI)
         await new_link(session, city.provider.box, NewAdministrator(), actor=CLI)
@@ -165,13 +165,13 @@ async def test_every_migration_goes_down_and_up_again_with_data_in_it(city: City
         times = dict.fromkeys(("created_at", "last_used_at", "expires_at"), clock.now())
         cookie = {"token_hash": b"g" * 32, "client_id": "warga", "host": "arsip.kota.example", "grant_id": new_id()}
         session.add(GateSession(session_id=session_id, **cookie, **times))
-        session.add(PushedRequest(token_hash=b"p" * 32, client_id=made.client_id, query="", expires_at=clock.now()))
+        session.add(PushedRequest(token_hash=b"p" * 32, client_id=client.client_id, query="", expires_at=clock.now()))
         await remember_consent(session, city.users["siti"], "mitra", ["openid"], clock.now())
     await chain_audit_events(city.provider.db, city.provider.box)
     async with db.write() as session:
         assert await prune(session, city.provider.box, clock.now(), actor="test") > 0
     await _every_table_has_rows(db)
-    revisions = [one.revision for one in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    revisions = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
     await downgrade(db, "base")
     assert await current_revision(db) is None
     async with db.engine.connect() as connection:
@@ -431,12 +431,15 @@ async def test_a_copy_of_the_database_yields_no_secret(city: City, tmp_path: Pat
         bearer = {"Authorization": f"Bearer {known['initial access token']}"}
         grants = ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"]
         document = {"redirect_uris": ["https://rp.example/cb"], "grant_types": grants}
-        made = (await http.post("/register", json=document, headers=bearer)).json()
-        auth = (made["client_id"], made["client_secret"])
+        client = (await http.post("/register", json=document, headers=bearer)).json()
+        auth = (client["client_id"], client["client_secret"])
         begun = (await http.post("/device_authorization", data={"scope": "openid"}, auth=auth)).json()
         form = {"response_type": "code", "redirect_uri": "https://rp.example/cb", "scope": "openid"}
         pushed = (await http.post("/par", data=form, auth=auth)).json()
-    known |= {"registration access token": made["registration_access_token"], "client secret": made["client_secret"]}
+    known |= {
+        "registration access token": client["registration_access_token"],
+        "client secret": client["client_secret"],
+    }
     known |= {"device code": begun["device_code"], "pushed request": pushed["request_uri"].rpartition(":")[2]}
     for alg in city.provider.keys.algs:
         private = city.provider.keys._active[alg].private

@@ -18,7 +18,7 @@ from sso.platform.db.pool import KeepingPool, read_json
 ONE = select(literal_column("1"))
 
 
-def one(work: Work) -> int:
+def read_one(work: Work) -> int:
     answer: int = work.execute(ONE, {}).scalar_one_or_none()
     return answer
 
@@ -38,19 +38,19 @@ async def db(empty_database: str, tmp_path: Path) -> AsyncIterator[Database]:
 
 async def test_a_kept_connection_counts_as_returned_and_is_lent_again(db: Database) -> None:
     pool = pool_of(db)
-    await db.run_write(one)
+    await db.run_write(read_one)
     assert (pool.checkedout(), pool.checkedin(), len(pool._kept)) == (0, 1, 1)
-    kept = pool._kept[0]
-    assert await db.run_write(one) == 1
-    assert pool._kept == [kept]
+    connection = pool._kept[0]
+    assert await db.run_write(read_one) == 1
+    assert pool._kept == [connection]
 
 
 async def test_a_session_gets_the_only_connection_that_was_kept(db: Database) -> None:
-    await db.run_write(one)
+    await db.run_write(read_one)
     async with asyncio.timeout(60), db.write() as session:
         assert (await session.execute(text("SELECT 1"))).scalar_one() == 1
         assert pool_of(db).checkedout() == 1
-    assert await db.run_write(one) == 1
+    assert await db.run_write(read_one) == 1
 
 
 async def test_who_waits_gets_a_connection_before_it_is_kept(db: Database) -> None:
@@ -64,7 +64,7 @@ async def test_who_waits_gets_a_connection_before_it_is_kept(db: Database) -> No
             await go_on.wait()
 
     async def work(name: str) -> None:
-        await db.run_write(one)
+        await db.run_write(read_one)
         order.append(name)
 
     async def session_waits() -> None:
@@ -84,7 +84,7 @@ async def test_who_waits_gets_a_connection_before_it_is_kept(db: Database) -> No
 
 async def test_work_that_fails_leaves_no_transaction_on_a_kept_connection(db: Database) -> None:
     def fail(work: Work) -> None:
-        one(work)
+        read_one(work)
         raise ValueError
 
     with pytest.raises(ValueError, match=r"^$"):
@@ -96,10 +96,10 @@ async def test_work_that_fails_leaves_no_transaction_on_a_kept_connection(db: Da
 async def test_a_kept_connection_that_was_closed_is_replaced(db: Database) -> None:
     if db.is_sqlite:
         pytest.skip("nobody closes a file")
-    await db.run_write(one)
+    await db.run_write(read_one)
     [(_, driver)] = pool_of(db)._kept
     driver.terminate()
-    assert await db.run_write(one) == 1
+    assert await db.run_write(read_one) == 1
     [(_, another)] = pool_of(db)._kept
     assert another is not driver
 

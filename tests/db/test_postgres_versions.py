@@ -60,10 +60,10 @@ async def city(server: tuple[int, str], tmp_path: Path) -> AsyncIterator[City]:
     _, postgres = server
     run_apart(run_statement(postgres, "CREATE DATABASE versions"))
     settings = settings_for(postgres.replace("DATABASE", "versions"), tmp_path)
-    made = run_apart(fill(settings))
+    contents = run_apart(fill(settings))
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        yield City(app, settings, made["secrets"], made["users"])
+        yield City(app, settings, contents["secrets"], contents["users"])
 
 
 async def test_flows_and_migrations_on_every_version(city: City, server: tuple[int, str]) -> None:

@@ -246,11 +246,11 @@ async def test_fifty_writers_at_once(db: Database) -> None:
     await db.run_write(lambda work: work.execute(INSERT, thing("n", number=0)))
     rise = update(things).values(number=c.number + 1).returning(c.number)
 
-    async def one(single: bool) -> int:
+    async def increment(single: bool) -> int:
         number: Any = await db.run_write(lambda work: work.execute(rise, {}).scalar_one_or_none(), single=single)
         return int(number)
 
-    assert sorted(await asyncio.gather(*(one(number % 2 == 0) for number in range(50)))) == list(range(1, 51))
+    assert sorted(await asyncio.gather(*(increment(number % 2 == 0) for number in range(50)))) == list(range(1, 51))
 
 
 async def _holding(db: Database) -> tuple[asyncio.Event, asyncio.Task[None]]:

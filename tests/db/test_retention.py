@@ -149,7 +149,7 @@ async def test_what_belongs_to_an_ended_session_goes_with_it(city: City) -> None
     async with city.browser() as browser:
         await browser.tokens(opaque, scope="openid")
         await party.refresh((await browser.tokens(party, scope="openid"))["refresh_token"])
-        kept = await browser.tokens(party, scope="openid offline_access")
+        offline_tokens = await browser.tokens(party, scope="openid offline_access")
         await browser.submit(await browser.open("/logout"))
     await clear_up(city.provider)
     async with city.provider.db.read() as session:
@@ -157,7 +157,7 @@ async def test_what_belongs_to_an_ended_session_goes_with_it(city: City) -> None
         assert (await session.execute(select(func.count()).select_from(RefreshToken))).scalar_one() == 1
         assert (await session.execute(select(func.count()).select_from(AccessToken))).scalar_one() == 0
         assert (await session.execute(select(func.count()).select_from(SessionClient))).scalar_one() == 2, "the proof"
-    assert (await party.refresh(kept["refresh_token"])).status == 200
+    assert (await party.refresh(offline_tokens["refresh_token"])).status == 200
 
 
 async def test_a_family_that_is_refreshed_lives_on_and_is_found_in_the_lists(city: City) -> None:
@@ -255,7 +255,7 @@ def _points_to_clients(table: Table) -> bool:
 
 async def _counts(city: City) -> Counter[str]:
     """Return how many rows each table has whose rows the jobs delete, without what the process itself writes."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     own = {"usage_counts": UsageCount.name.in_(["token", "5m:token"]), "processes": ProcessSeen.host == "h"}
     async with city.provider.db.read() as session:
         for name, rule in RETENTION.items():
@@ -263,8 +263,8 @@ async def _counts(city: City) -> Counter[str]:
                 counted = select(func.count()).select_from(metadata.tables[name])
                 if name in own:
                     counted = counted.where(own[name])
-                found[name] = (await session.execute(counted)).scalar_one()
-    return found
+                counts[name] = (await session.execute(counted)).scalar_one()
+    return counts
 
 
 def _application(now: datetime) -> Application:

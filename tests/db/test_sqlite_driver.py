@@ -58,9 +58,9 @@ def messages_of(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return a list of the messages that are sent to the threads of connections from now on."""
     messages, send = list[object](), aiosqlite.Connection._execute
 
-    async def counted(self: aiosqlite.Connection, *asked: object) -> object:
-        messages.append(asked)
-        return await send(self, *asked)  # type: ignore[no-untyped-call]
+    async def counted(self: aiosqlite.Connection, *arguments: object) -> object:
+        messages.append(arguments)
+        return await send(self, *arguments)  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
     return messages
@@ -78,8 +78,8 @@ async def test_short_statements_send_no_message_to_the_thread(
     assert (await connection.execute(insert(NAMES).values(name="c"))).inserted_primary_key == (6,)
     renamed = update(NAMES).where(NAMES.c.id == 6, NAMES.c.name == "c").values(name="d")
     assert (await connection.execute(renamed)).rowcount == 1
-    made = await connection.execute(insert(NAMES).returning(NAMES.c.id), [{"name": "a"}, {"name": "b"}])
-    assert sorted(made.scalars()) == [7, 8]
+    inserted = await connection.execute(insert(NAMES).returning(NAMES.c.id), [{"name": "a"}, {"name": "b"}])
+    assert sorted(inserted.scalars()) == [7, 8]
     await connection.commit()
     assert not messages
     assert list((await connection.execute(select(NAMES.c.name).where(NAMES.c.id > 5))).scalars()) == ["d", "a", "b"]
@@ -221,8 +221,8 @@ async def test_a_session_that_reads_sends_no_message(tmp_path: Path, monkeypatch
 
 async def test_rows_come_one_by_one_in_parts_and_all_at_once(connection: AsyncConnection) -> None:
     def read(sync: Connection) -> list[object]:
-        found = sync.execute(select(NAMES.c.id).order_by(NAMES.c.id))
-        return [found.fetchone(), found.fetchmany(2), found.fetchmany(1), found.fetchall(), found.fetchall()]
+        result = sync.execute(select(NAMES.c.id).order_by(NAMES.c.id))
+        return [result.fetchone(), result.fetchmany(2), result.fetchmany(1), result.fetchall(), result.fetchall()]
 
     assert await connection.run_sync(read) == [(1,), [(2,), (3,)], [(4,)], [(5,)], []]
     async with connection.stream(select(NAMES.c.id).order_by(NAMES.c.id)) as streamed:
@@ -274,11 +274,11 @@ async def test_a_task_that_is_cancelled_in_a_statement_leaves_no_transaction(tmp
 async def test_an_idle_connection_does_not_keep_the_rows_of_its_last_statement(tmp_path: Path) -> None:
     db = Database(settings_for(f"sqlite:///{tmp_path / 'x.db'}", tmp_path))
     async with db.read() as session:
-        found = await session.execute(text("WITH one AS (SELECT 'a long text') SELECT * FROM one"))
-        assert found.scalar_one() == "a long text"
+        result = await session.execute(text("WITH one AS (SELECT 'a long text') SELECT * FROM one"))
+        assert result.scalar_one() == "a long text"
     gc.collect()
-    kept = [one for one in gc.get_objects() if isinstance(one, sqlite_driver._Answer) and one.rows]
-    assert not kept
+    answers = [answer for answer in gc.get_objects() if isinstance(answer, sqlite_driver._Answer) and answer.rows]
+    assert not answers
     await db.close()
 
 

@@ -53,7 +53,9 @@ def of_kind(kind: str) -> list[dict[str, Any]]:
 def pods() -> list[tuple[str, dict[str, Any]]]:
     """The name and the template of every pod."""
     return [
-        (one["metadata"]["name"], one["spec"]["template"]) for one in resources() if "template" in one.get("spec", {})
+        (resource["metadata"]["name"], resource["spec"]["template"])
+        for resource in resources()
+        if "template" in resource.get("spec", {})
     ]
 
 
@@ -76,7 +78,7 @@ def test_kubernetes_accepts_the_manifests(name: str) -> None:
 
 def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
     wrong = deepcopy(resources("sso.yaml"))
-    deployment = next(one for one in wrong if one["kind"] == "Deployment")
+    deployment = next(resource for resource in wrong if resource["kind"] == "Deployment")
     deployment["spec"]["template"]["spec"]["containers"][0]["readOnly"] = True
     deployment["spec"]["replicas"] = "two"
     wrong.append({"apiVersion": "apps/v1beta1", "kind": "Deployment", "metadata": {"name": "old"}})
@@ -86,7 +88,7 @@ def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
 
 
 def test_everything_that_an_operator_expects_is_there() -> None:
-    kinds = {(one["kind"], one["metadata"]["name"]) for one in resources()}
+    kinds = {(resource["kind"], resource["metadata"]["name"]) for resource in resources()}
     assert kinds == {
         ("Deployment", "sso-serve"), ("Deployment", "sso-worker"), ("Job", "sso-migrate-0-2-0"), ("Service", "sso"),
         ("HorizontalPodAutoscaler", "sso-serve"), ("PodDisruptionBudget", "sso-serve"), ("Ingress", "sso"),
@@ -146,20 +148,19 @@ def test_selectors_choose_the_pods_that_they_mean() -> None:
         return {name for name, mine in labels.items() if selector.items() <= mine.items()}
 
     for name in ("sso-serve", "sso-worker"):
-        deployment = next(one for one in of_kind("Deployment") if one["metadata"]["name"] == name)
-        budget = next(one for one in of_kind("PodDisruptionBudget") if one["metadata"]["name"] == name)
+        deployment = next(resource for resource in of_kind("Deployment") if resource["metadata"]["name"] == name)
+        budget = next(resource for resource in of_kind("PodDisruptionBudget") if resource["metadata"]["name"] == name)
         for resource in (deployment, budget):
             assert chosen(resource["spec"]["selector"]["matchLabels"]) == {name}
     assert chosen(of_kind("Service")[0]["spec"]["selector"]) == {"sso-serve"}
-    policies = {one["metadata"]["name"]: one["spec"] for one in of_kind("NetworkPolicy")}
+    policies = {policy["metadata"]["name"]: policy["spec"] for policy in of_kind("NetworkPolicy")}
     assert chosen(policies["sso"]["podSelector"]["matchLabels"]) == set(labels), "nothing reaches a pod unless allowed"
     assert policies["sso"]["ingress"] == []
     assert chosen(policies["sso-serve"]["podSelector"]["matchLabels"]) == {"sso-serve"}
     (autoscaler,) = of_kind("HorizontalPodAutoscaler")
     assert autoscaler["spec"]["scaleTargetRef"]["name"] == "sso-serve"
-    assert (
-        "replicas" not in next(one for one in of_kind("Deployment") if one["metadata"]["name"] == "sso-serve")["spec"]
-    )
+    serve = next(resource for resource in of_kind("Deployment") if resource["metadata"]["name"] == "sso-serve")
+    assert "replicas" not in serve["spec"]
 
 
 def test_the_chart_keeps_secret_settings_out_of_its_values() -> None:
@@ -219,12 +220,12 @@ def test_the_example_of_compose_sets_what_the_file_needs() -> None:
 
 def unit(path: Path) -> dict[str, list[str]]:
     """The settings of a unit, with every value that each was given."""
-    found: dict[str, list[str]] = {}
+    settings: dict[str, list[str]] = {}
     for line in path.read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            found.setdefault(name, []).append(value)
-    return found
+            settings.setdefault(name, []).append(value)
+    return settings
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
@@ -269,20 +270,20 @@ def replay() -> Any:
 
 
 def test_the_replay_of_the_image_reads_every_instruction(replay: Any) -> None:
-    found = replay.instructions((ROOT / "Dockerfile").read_text())
-    assert [word for word, _ in found].count("FROM") == 4
-    assert all(word == "FROM" or hasattr(replay.Replay, f"do_{word.lower()}") for word, _ in found)
-    assert replay.wanted_stages(found) == {"build", "run", "3"}, "the stage with pg_dump is not in the last one"
-    assert not any(rest.endswith("\\") for _, rest in found)
-    health = next(rest for word, rest in found if word == "HEALTHCHECK")
+    instructions = replay.instructions((ROOT / "Dockerfile").read_text())
+    assert [word for word, _ in instructions].count("FROM") == 4
+    assert all(word == "FROM" or hasattr(replay.Replay, f"do_{word.lower()}") for word, _ in instructions)
+    assert replay.wanted_stages(instructions) == {"build", "run", "3"}, "the stage with pg_dump is not in the last one"
+    assert not any(rest.endswith("\\") for _, rest in instructions)
+    health = next(rest for word, rest in instructions if word == "HEALTHCHECK")
     assert "/readyz" in json.loads(health.partition(" CMD ")[2])[2]
 
 
 def test_the_replay_joins_lines_and_leaves_comments_out(replay: Any) -> None:
     text = "# a comment\nFROM one AS a\nRUN x \\\n    && y\n\nFROM two AS b\nFROM three\nCOPY --from=a /x /y\n"
-    found = replay.instructions(text)
-    assert found[1] == ("RUN", "x && y")
-    assert replay.wanted_stages(found) == {"a", "2"}
+    instructions = replay.instructions(text)
+    assert instructions[1] == ("RUN", "x && y")
+    assert replay.wanted_stages(instructions) == {"a", "2"}
 
 
 def names_in_documents() -> Iterator[str]:

@@ -67,7 +67,7 @@ class Shell:
     def run(self, text: str) -> Answer:
         """Run a block; it ends at the first command that fails."""
         environment = {"PATH": f"{self.door}:/usr/bin:/bin", "DOOR": str(self.door), "ISSUER": ISSUER, **self.variables}
-        asked = os.open(self.door / "ask", os.O_RDWR | os.O_NONBLOCK)
+        requests = os.open(self.door / "ask", os.O_RDWR | os.O_NONBLOCK)
         with (self.folder / ".door/stdout").open("w+") as out, (self.folder / ".door/stderr").open("w+") as err:
             process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", text], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
@@ -75,24 +75,24 @@ class Shell:
             )  # fmt: skip
             ended = os.pidfd_open(process.pid)
             try:
-                self._answer(asked, ended)
+                self._answer(requests, ended)
             finally:
                 process.kill()
                 process.wait()
-                os.close(asked)
+                os.close(requests)
                 os.close(ended)
             out.seek(0)
             err.seek(0)
             return Answer(process.returncode, out.read(), err.read())
 
-    def _answer(self, asked: int, ended: int) -> None:
+    def _answer(self, requests: int, ended: int) -> None:
         """Answer programs until the shell has ended."""
         while True:
-            ready, _, _ = select.select([asked, ended], [], [], SECONDS)
+            ready, _, _ = select.select([requests, ended], [], [], SECONDS)
             assert ready, "the shell waits for something"
-            if asked not in ready:
+            if requests not in ready:
                 return
-            for line in os.read(asked, 65536).decode().splitlines():
+            for line in os.read(requests, 65536).decode().splitlines():
                 program, number, directory = line.split(" ", 2)
                 name = self.door / number
                 words = [word.decode() for word in name.with_suffix(".args").read_bytes().split(b"\0")[:-1]]

@@ -46,13 +46,13 @@ def blocks(page: Path, language: str) -> list[str]:
 @cache
 def entries() -> dict[str, dict[str, Any]]:
     """Return the catalogue entries that the page shows, by client ID."""
-    found: dict[str, dict[str, Any]] = {}
+    by_client_id: dict[str, dict[str, Any]] = {}
     for block in blocks(ENGLISH, "yaml"):
-        shown = yaml.safe_load(block)
-        for entry in shown["applications"] if isinstance(shown, dict) else shown:
-            assert entry["client_id"] not in found, "each application has a name of its own"
-            found[entry["client_id"]] = entry
-    return found
+        document = yaml.safe_load(block)
+        for entry in document["applications"] if isinstance(document, dict) else document:
+            assert entry["client_id"] not in by_client_id, "each application has a name of its own"
+            by_client_id[entry["client_id"]] = entry
+    return by_client_id
 
 
 @cache
@@ -103,12 +103,12 @@ def test_commands_of_ours_exist_with_their_options(page: Path) -> None:
     ours = [shlex.split(line.partition(" > ")[0])[1:] for line in lines if line.startswith("sso ")]
     assert len(ours) > 10
     for words in ours:
-        found: Any = command
-        while words and (inner := getattr(found, "commands", {}).get(words[0])):
-            found, words = inner, words[1:]
-        assert not hasattr(found, "commands"), words
-        options = {option for parameter in found.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, (found.name, words)
+        current: Any = command
+        while words and (inner := getattr(current, "commands", {}).get(words[0])):
+            current, words = inner, words[1:]
+        assert not hasattr(current, "commands"), words
+        options = {option for parameter in current.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, (current.name, words)
 
 
 @PAGES
@@ -121,7 +121,7 @@ def test_other_settings_are_read_by_a_reader_of_their_kind(page: Path) -> None:
     for block in blocks(page, "nginx"):
         assert re.fullmatch(r"fastcgi_param \w+ \$sso_\w+;\n", block)
     (ruby,) = blocks(page, "ruby")
-    assert all(ruby.count(one) == ruby.count(other) for one, other in ("[]", "{}"))
+    assert all(ruby.count(opening) == ruby.count(closing) for opening, closing in ("[]", "{}"))
     for value in re.findall(r"redirect_uri: '([^']+)'", ruby):
         assert value in entries()["git"]["redirect_uris"]
 
@@ -129,8 +129,8 @@ def test_other_settings_are_read_by_a_reader_of_their_kind(page: Path) -> None:
 @PAGES
 def test_addresses_in_the_code_are_those_that_are_registered(page: Path) -> None:
     uris = {uri for entry in entries().values() for uri in entry.get("redirect_uris", [])}
-    shown = [block for language in ("php", "ini", "apache") for block in blocks(page, language)]
-    for block in shown:
+    code_blocks = [block for language in ("php", "ini", "apache") for block in blocks(page, language)]
+    for block in code_blocks:
         for uri in re.findall(r"(?:'redirect_uri' => '|OIDC_REDIRECT_URI[ =])(https://[^'\n]+)", block):
             assert uri in uris, uri
         for scope in re.findall(r"(?:'scope' => '|OIDC_SCOPE[ =]\")([a-z ]+)['\"]", block):

@@ -159,14 +159,14 @@ def mistake(words: list[str]) -> str:
     path = ["sso"]
     rest = list(words)
     while isinstance(getattr(command, "commands", None), dict) and rest and not rest[0].startswith("-"):
-        found = command.commands.get(rest[0])
-        if found is None:
+        subcommand = command.commands.get(rest[0])
+        if subcommand is None:
             return f"{' '.join(path)} has no command {rest[0]}"
         path.append(rest.pop(0))
-        command = found
+        command = subcommand
     options = {name: option for option in command.params for name in (*option.opts, *option.secondary_opts)}
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
-    places = sum(1 for one in arguments if one.nargs == 1)
+    arguments = [argument for argument in command.params if argument.param_type_name == "argument"]
+    places = sum(1 for argument in arguments if argument.nargs == 1)
     many = len(arguments) > places
     while rest:
         word = rest.pop(0)
@@ -286,7 +286,7 @@ def with_ids(cli: Cli, text: str) -> str:
     """Return a request with the ids of a user and of a unit for ``USER-ID`` and ``UNIT-ID``."""
     if "USER-ID" not in text:
         return text
-    unit = next(one["id"] for one in cli("groups", "list", "--json").json if one["code"] == "PKM-CPD")
+    unit = next(group["id"] for group in cli("groups", "list", "--json").json if group["code"] == "PKM-CPD")
     return text.replace("USER-ID", str(cli.contents["users"]["siti"])).replace("UNIT-ID", unit)
 
 
@@ -303,12 +303,12 @@ def prepare(page: str, cli: Cli, folder: Path) -> None:
 
 def apply_catalogue(cli: Cli, text: str, where: str) -> None:
     """Apply the applications of a block; other files of YAML are not for `sso clients apply`."""
-    found = yaml.safe_load(text)
-    if isinstance(found, list) and "client_id" in found[0]:
-        found = {"catalogue": re.sub(r"\W", "-", where.lower()), "applications": found}
-    if not isinstance(found, dict) or "applications" not in found:
+    document = yaml.safe_load(text)
+    if isinstance(document, list) and "client_id" in document[0]:
+        document = {"catalogue": re.sub(r"\W", "-", where.lower()), "applications": document}
+    if not isinstance(document, dict) or "applications" not in document:
         return
-    Path("block.yaml").write_text(yaml.safe_dump(found))
+    Path("block.yaml").write_text(yaml.safe_dump(document))
     for options in (["--dry-run"], []):
         done = cli("clients", "apply", "block.yaml", *options)
         assert done.code == 0, f"{where}: {done.err}"
@@ -317,7 +317,7 @@ def apply_catalogue(cli: Cli, text: str, where: str) -> None:
 def as_typed(page: str, text: str) -> str:
     """Return a block with the names of the test's users and applications for those of the page."""
     names = NAMES.get(page, {})
-    return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], text) if names else text
+    return re.sub("|".join(map(re.escape, names)), lambda match: names[match[0]], text) if names else text
 
 
 CREATE = "sso users create suite"
@@ -353,13 +353,13 @@ def variables_for(page: str, text: str, cli: Cli) -> dict[str, str]:
 
 def run_console(shell: Shell, block: Any, where: str) -> None:
     """Run the lines after ``$``, and compare what they print with what the page shows: digits may differ."""
-    shown: list[list[str]] = []
+    commands: list[list[str]] = []
     for line in block.text.splitlines():
         if line.startswith("$ "):
-            shown.append([line[2:]])
+            commands.append([line[2:]])
         else:
-            shown[-1].append(line)
-    for command, *lines in shown:
+            commands[-1].append(line)
+    for command, *lines in commands:
         done = shell.run(command)
         assert done.code == 0, f"{where}: {command}:\n{done.out}{done.err}"
         printed = without_digits(done.out + done.err)
@@ -388,8 +388,8 @@ def test_the_server_block_of_the_guide_is_accepted_by_nginx(tmp_path: Path) -> N
     (block,) = [text for text in (ROOT / "docs/how-to/install.md").read_text().split("```") if "proxy_pass" in text]
     config = block.partition("<<'END'\n")[2].partition("END\n")[0]
     subject = ["-subj", "/CN=masuk.kota.example", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"]
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *subject]
-    subprocess.run(made, check=True, capture_output=True)
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *subject]
+    subprocess.run(command, check=True, capture_output=True)
     config = config.replace("/etc/ssl/certs/masuk.pem", str(tmp_path / "certificate"))
     config = re.sub(r"listen (\[::\]:)?\d+", f"listen unix:{tmp_path}/socket", config, count=1)
     config = re.sub(r"\n    listen \[?.*", "", config)

@@ -20,8 +20,8 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 @pytest.fixture(scope="module")
 def refusal() -> Callable[[str], str]:
-    found: Callable[[str], str] = script("commit_subject").refusal
-    return found
+    refusal_of: Callable[[str], str] = script("commit_subject").refusal
+    return refusal_of
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_image_is_built_from_files_that_its_builder_receives() -> None:
 
 def test_only_one_file_of_the_tests_lets_time_pass() -> None:
     """``asyncio.sleep(0)`` lets other tasks run and is allowed."""
-    found = set()
+    calls = set()
     for path in (ROOT / "tests").rglob("*.py"):
         text = path.read_text()
         for node in ast.walk(ast.parse(text if "sleep" in text else "")):
@@ -127,5 +127,5 @@ def test_only_one_file_of_the_tests_lets_time_pass() -> None:
                 isinstance(node, ast.Call)
                 and (getattr(node.func, "attr", "") or getattr(node.func, "id", "")) == "sleep"
             ) and [ast.unparse(argument) for argument in node.args] != ["0"]:
-                found.add(f"{path.relative_to(ROOT)}:{node.lineno}")
-    assert {place.partition(":")[0] for place in found} == {"tests/waiting.py"}, sorted(found)
+                calls.add(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {place.partition(":")[0] for place in calls} == {"tests/waiting.py"}, sorted(calls)

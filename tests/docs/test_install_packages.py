@@ -39,9 +39,10 @@ def test_a_lock_file_has_every_package_that_another_one_requires(name: str) -> N
         except PackageNotFoundError:  # for another system, or another version of Python
             continue
         known += 1
-        for one in requirements:
-            if (one.marker is None or one.marker.evaluate({"extra": ""})) and canonicalize_name(one.name) not in locked:
-                missing.append(f"{package} requires {one}")
+        for requirement in requirements:
+            applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if applies and canonicalize_name(requirement.name) not in locked:
+                missing.append(f"{package} requires {requirement}")
     assert known > len(locked) / 2
     assert not missing
 
@@ -91,9 +92,9 @@ def test_a_package_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
 )
 def test_uv_is_told_what_pip_is_told(listed: str, expected: dict[str, str]) -> None:
     installer = script("install_packages")
-    told = installer.hand_over(installer.read_configuration(listed))
-    assert told.pop("UV_INDEX_STRATEGY") == "unsafe-best-match", "as pip does: any of the indexes"
-    assert told == expected
+    variables = installer.hand_over(installer.read_configuration(listed))
+    assert variables.pop("UV_INDEX_STRATEGY") == "unsafe-best-match", "as pip does: any of the indexes"
+    assert variables == expected
 
 
 @pytest.mark.parametrize("option", ["no-index", "target", "constraint", "user", "no-binary"])
@@ -123,7 +124,7 @@ class Installer:
         code: int = self._script.main()
         return code
 
-    def said(self, name: str) -> str:
+    def read(self, name: str) -> str:
         return (self.folder / name).read_text()
 
 
@@ -137,12 +138,12 @@ def test_uv_installs_and_keeps_nothing_where_it_should_not(
 ) -> None:
     monkeypatch.setenv("UV_NO_CACHE", "1")
     assert installer.run() == 0
-    assert installer.said("pip") == f"{ROOT}/requirements/uv.txt --only-binary=:all:\n", "pip installs uv and no more"
-    told = json.loads(installer.said("uv"))
-    assert (told["VIRTUAL_ENV"], told["UV_DEFAULT_INDEX"]) == (str(installer.folder), "https://own")
-    assert "UV_NO_CACHE" not in told
-    assert Path(told["UV_CACHE_DIR"]).parent == installer.folder
-    assert not Path(told["UV_CACHE_DIR"]).exists()
+    assert installer.read("pip") == f"{ROOT}/requirements/uv.txt --only-binary=:all:\n", "pip installs uv and no more"
+    environment = json.loads(installer.read("uv"))
+    assert (environment["VIRTUAL_ENV"], environment["UV_DEFAULT_INDEX"]) == (str(installer.folder), "https://own")
+    assert "UV_NO_CACHE" not in environment
+    assert Path(environment["UV_CACHE_DIR"]).parent == installer.folder
+    assert not Path(environment["UV_CACHE_DIR"]).exists()
 
 
 @pytest.mark.parametrize(
@@ -155,21 +156,21 @@ def test_pip_installs_where_uv_cannot(
     installer.put(name, text)
     assert installer.run() == 0
     assert "uv is not to be had here, or could not: pip installs lock.txt" in capfd.readouterr().err
-    assert installer.said("pip").splitlines()[-1].endswith(("0.txt --force-reinstall", "did"))
+    assert installer.read("pip").splitlines()[-1].endswith(("0.txt --force-reinstall", "did"))
 
 
 @pytest.mark.parametrize("name", ["UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_LINK_MODE", "UV_INDEX", "UV_CONFIG_FILE"])
 def test_what_else_uv_is_told_changes_nothing(installer: Installer, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
     assert installer.run() == 0
-    assert name not in json.loads(installer.said("uv"))
+    assert name not in json.loads(installer.read("uv"))
 
 
 def test_pip_says_what_it_is_told_however_quiet_it_is(installer: Installer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_QUIET", "3")
     installer.put("CONFIGURATION", "assert 'PIP_QUIET' not in os.environ")
     assert installer.run() == 0
-    assert "UV_DEFAULT_INDEX" not in json.loads(installer.said("uv"))
+    assert "UV_DEFAULT_INDEX" not in json.loads(installer.read("uv"))
 
 
 def test_make_makes_an_environment_anew_whose_installation_was_interrupted(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def file_of(page: str, first_line: str) -> str:
 def commands_of(page: str) -> list[str]:
     """Return the complete commands of a page, in its order: in blocks, and in the text between backticks."""
     text = (DOCS / page).read_text()
-    found = re.findall(r"^ *(?:\$ )?(sso .+)$|`(sso [^`…]+)`", text, re.MULTILINE)
-    return [" ".join((block or inline).split()) for block, inline in found]
+    commands = re.findall(r"^ *(?:\$ )?(sso .+)$|`(sso [^`…]+)`", text, re.MULTILINE)
+    return [" ".join((block or inline).split()) for block, inline in commands]
 
 
 def run(cli: Cli, command: str, **names: str) -> str:

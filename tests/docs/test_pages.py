@@ -96,7 +96,7 @@ def labels(language: str) -> frozenset[str]:
 def test_labels_in_bold_are_labels_of_the_pages(path: Path) -> None:
     language = "id" if path.relative_to(DOCS).parts[0] == "id" else "en"
     text = manual.front_matter(path.read_text())[1]
-    bold = [" ".join(found.split()) for found in re.findall(r"\*\*(.+?)\*\*", text, re.DOTALL)]
+    bold = [" ".join(phrase.split()) for phrase in re.findall(r"\*\*(.+?)\*\*", text, re.DOTALL)]
     unknown = sorted({label for label in bold if not label.endswith(":") and label not in labels(language)})
     assert unknown == [], "no such label: bold is for labels of pages and for words that end with a colon"
 

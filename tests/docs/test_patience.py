@@ -59,10 +59,10 @@ def test_a_limit_that_is_too_short_is_found(source: str, count: int) -> None:
 
 
 def test_no_test_gives_a_process_or_a_request_less_than_thirty_seconds() -> None:
-    found = [
+    problems = [
         f"{path.relative_to(TESTS)}: {problem}"
         for path in sorted(TESTS.rglob("*.py"))
         if path not in LEFT_OUT
         for problem in too_short(path.read_text())
     ]
-    assert not found, "\n".join(found)
+    assert not problems, "\n".join(problems)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.demands import SPECIFICATIONS, proofs, specification_of, table
+from tests.demands import SPECIFICATIONS, demands, specification_of, table
 from tests.docs.scripts import script
 
 from sso.cli import COMMANDS, GROUPS
@@ -39,10 +39,10 @@ def test_the_page_of_errors_is_current_and_names_every_code() -> None:
     assert (ROOT / "docs/reference/errors.md").read_text() == page.page(), "run: make docs"
 
 
-def test_every_specification_of_the_table_has_proofs() -> None:
-    proven = {specification_of(proof.section) for proof in proofs()}
+def test_every_specification_of_the_table_has_tests() -> None:
+    proven = {specification_of(row.section) for row in demands()}
     assert proven == set(SPECIFICATIONS)
-    assert len(proofs()) > 200
+    assert len(demands()) > 200
 
 
 @cache

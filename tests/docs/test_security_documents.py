@@ -50,13 +50,13 @@ def sections(page: Path, mark: str) -> dict[str, str]:
     Raises:
         AssertionError: for a number that stands twice.
     """
-    found: dict[str, str] = {}
+    by_number: dict[str, str] = {}
     for part in re.split(r"^(?=#{2,3} )", page.read_text(), flags=re.M):
         heading = re.match(rf"#+ ({mark}-\d{{2}}) ", part)
         if heading:
-            assert heading[1] not in found, f"{heading[1]} stands twice"
-            found[heading[1]] = part
-    return found
+            assert heading[1] not in by_number, f"{heading[1]} stands twice"
+            by_number[heading[1]] = part
+    return by_number
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -156,7 +156,7 @@ def is_nested(parsed: Any, within: bool = False) -> bool:
         elif str(op) == "SUBPATTERN":
             parts = [(value[-1], within)]
         elif str(op) == "BRANCH":
-            parts = [(one, within) for one in value[1]]
+            parts = [(branch, within) for branch in value[1]]
         elif str(op) in ("ASSERT", "ASSERT_NOT"):
             parts = [(value[1], within)]
         if any(is_nested(part, inner) for part, inner in parts):
@@ -178,7 +178,11 @@ def _patterns() -> Iterator[tuple[str, str | bytes]]:
             if isinstance(pattern, ast.Constant) and isinstance(pattern.value, str | bytes):
                 yield place, pattern.value
                 continue
-            names = [one.targets[0] for one in parsed(file).body if isinstance(one, ast.Assign) and one.value is node]
+            names = [
+                statement.targets[0]
+                for statement in parsed(file).body
+                if isinstance(statement, ast.Assign) and statement.value is node
+            ]
             assert names, f"{place}: make this pattern a constant of the module, so that it can be checked"
             yield place, getattr(importlib.import_module(module), ast.unparse(names[0])).pattern
 
@@ -196,10 +200,10 @@ def test_nested_repetition_is_found(pattern: str, nested: bool) -> None:
 
 def test_patterns_have_no_nested_repetition() -> None:
     """R-42. Patterns of Pydantic are left out: its engine takes as long as the text is, whatever the pattern."""
-    found = dict(_patterns())
-    assert len(found) > 20
+    patterns = dict(_patterns())
+    assert len(patterns) > 20
     parse = re._parser.parse  # type: ignore[attr-defined]
-    assert not [place for place, pattern in found.items() if is_nested(parse(pattern))]
+    assert not [place for place, pattern in patterns.items() if is_nested(parse(pattern))]
 
 
 HARDENING = SECURITY / "hardening.md"

@@ -33,7 +33,7 @@ def test_the_description_of_the_api_has_the_version() -> None:
     assert json.loads((ROOT / "docs/reference/openapi.json").read_text())["info"]["version"] == __version__
 
 
-def shown(audience: Audience) -> set[Page]:
+def visible_pages(audience: Audience) -> set[Page]:
     return {*pages(audience, "en"), *pages(audience, "id")}
 
 
@@ -50,7 +50,7 @@ def test_the_wheel_has_the_version_and_the_documents_that_the_provider_shows(tmp
     assert f"\nVersion: {__version__}\n" in metadata
     documents = {name.removeprefix("sso/_manual/") for name in names if name.startswith("sso/_manual/")}
     expected = {
-        ("" if page.locale == "en" else "id/") + page.path for audience in AUDIENCES for page in shown(audience)
+        ("" if page.locale == "en" else "id/") + page.path for audience in AUDIENCES for page in visible_pages(audience)
     }
     assert {name for name in documents if name.endswith(".md")} == expected
 

@@ -60,8 +60,10 @@ Choice = Callable[[str], bool]
 def routes(only: Choice | None = None) -> list[tuple[str, str]]:
     """Return method and path of every route, or of those whose path ``only`` chooses."""
     every = [route for router in ROUTERS for route in router.routes]
-    found = [(method, one.path) for one in every if isinstance(one, Route) for method in sorted(one.methods or ())]
-    return [one for one in found if one[0] not in ("HEAD", "OPTIONS") and (only is None or only(one[1]))]
+    pairs = [
+        (method, route.path) for route in every if isinstance(route, Route) for method in sorted(route.methods or ())
+    ]
+    return [pair for pair in pairs if pair[0] not in ("HEAD", "OPTIONS") and (only is None or only(pair[1]))]
 
 
 def everywhere(_path: str) -> bool:
@@ -100,7 +102,7 @@ def of_administrators(path: str) -> bool:
 @cache
 def names_in_sources() -> list[str]:
     """Return the names of parameters and fields that pages read."""
-    text = "\n".join(one.read_text() for one in sorted(SOURCES.rglob("*.py")))
+    text = "\n".join(file.read_text() for file in sorted(SOURCES.rglob("*.py")))
     return sorted({first or second for first, second in _NAMED.findall(text)})
 
 
@@ -177,8 +179,8 @@ class Fuzzer:
             real = _filled(path, known)
             self.reached.add((method, path))
             for part in parts:
-                shown = [(name, quote(value, safe="")) for name, value in self._some(values, share)]
-                for name, value in (*shown, *((one, one) for one in self._some(RAW, share))):
+                quoted = [(name, quote(value, safe="")) for name, value in self._some(values, share)]
+                for name, value in (*quoted, *((raw, raw) for raw in self._some(RAW, share))):
                     if value and not self.over:
                         url = _filled(path, {**known, part: value[:4000]})
                         await self.send(http, method, url, f"{part}={name}", **_empty(method))
@@ -186,7 +188,7 @@ class Fuzzer:
                 for name, value in self._some(values, share):
                     if self.over:
                         return
-                    chosen = [(one, value[:3000]) for one in self.random.sample(names, 4)]
+                    chosen = [(parameter, value[:3000]) for parameter in self.random.sample(names, 4)]
                     await self.send(http, method, f"{real}?{urlencode(chosen)}", f"query {chosen!r:.200} {name}")
 
     async def each_query(
@@ -196,12 +198,12 @@ class Fuzzer:
         for method, path in routes(only):
             if method != "GET":
                 continue
-            for one in _names_near(path):
+            for parameter in _names_near(path):
                 for name, value in self._some(list(TEXT.items()), share):
                     if self.over:
                         return
-                    url = f"{_filled(path, known)}?{urlencode({one: value[:20_000]})}"
-                    await self.send(http, method, url, f"query {one}={name}")
+                    url = f"{_filled(path, known)}?{urlencode({parameter: value[:20_000]})}"
+                    await self.send(http, method, url, f"query {parameter}={name}")
 
     # Forms
 
@@ -218,7 +220,7 @@ class Fuzzer:
             if method != "GET" or path.startswith(("/api/", "/check/", "/logo/", "/open/")):
                 continue
             page = await browser.http.get(_filled(path, known))
-            for form in [one for one in forms_in(page.text) if one.method == "post"] if page.is_success else []:
+            for form in [form for form in forms_in(page.text) if form.method == "post"] if page.is_success else []:
                 async for fields, what in self._changed(form, share):
                     answer = await self.send(browser.http, "POST", form.action or path, what, data=fields)
                     if answer.headers.get("location", "").startswith("/login"):
@@ -226,15 +228,15 @@ class Fuzzer:
 
     async def _changed(self, form: Form, share: float) -> AsyncIterator[tuple[dict[str, str], str]]:
         values = list(TEXT.items())
-        for one in form.fields:
-            if one == "csrf_token":
+        for field_name in form.fields:
+            if field_name == "csrf_token":
                 continue
             for name, value in self._some(values, share):
                 if self.over:
                     return
                 button = self.random.choice(form.buttons) if form.buttons else ("", "")
-                fields = {**form.fields, **({button[0]: button[1]} if button[0] else {}), one: value}
-                yield fields, f"{one}={name} with {button[0]}={button[1]}"
+                fields = {**form.fields, **({button[0]: button[1]} if button[0] else {}), field_name: value}
+                yield fields, f"{field_name}={name} with {button[0]}={button[1]}"
 
     async def bare_posts(
         self, http: httpx.AsyncClient, known: dict[str, str], share: float = 1.0, only: Choice = everywhere
@@ -263,30 +265,30 @@ class Fuzzer:
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 url = _filled(path, known)
-                for one in [each for each in operation.get("parameters", []) if each["in"] == "query"]:
+                for parameter in [each for each in operation.get("parameters", []) if each["in"] == "query"]:
                     for name, value in self._some(list(TEXT.items()), share):
                         if self.over:
                             return
-                        asked = urlencode({one["name"]: value[:8000]})
-                        await self.send(http, method.upper(), f"{url}?{asked}", f"query {one['name']}={name}")
+                        query = urlencode({parameter["name"]: value[:8000]})
+                        await self.send(http, method.upper(), f"{url}?{query}", f"query {parameter['name']}={name}")
                 schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
                 if schema is None:
                     continue
                 for body in self._some(BODIES, share):
                     await self._json(http, method, url, body, f"body {body[:40]!r}")
-                for where, made in self._bodies(schema, document["components"]["schemas"], share):
+                for where, changed_body in self._bodies(schema, document["components"]["schemas"], share):
                     if self.over:
                         return
-                    await self._json(http, method, url, made, where)
+                    await self._json(http, method, url, changed_body, where)
 
     async def documents(self, http: httpx.AsyncClient, share: float = 1.0) -> None:
         """Put values into every member of the documents that other endpoints take: registration, Shared Signals."""
         for method, url, model, base in DOCUMENTS:
             schema = model.model_json_schema()
-            for where, made in self._bodies(schema, schema.get("$defs", {}), share):
+            for where, changed_body in self._bodies(schema, schema.get("$defs", {}), share):
                 if self.over:
                     return
-                await self._json(http, method, url, json.dumps({**base, **json.loads(made)}).encode(), where)
+                await self._json(http, method, url, json.dumps({**base, **json.loads(changed_body)}).encode(), where)
 
     async def _json(self, http: httpx.AsyncClient, method: str, url: str, body: bytes, what: str) -> None:
         headers = {"Content-Type": "application/json", "If-Match": "*"}
@@ -330,25 +332,25 @@ async def again(browser: Browser, username: str) -> None:
     """Sign in once more."""
     page = await browser.open("/login")
     if forms_in(page.text) and page.is_success:
-        form = next((one for one in forms_in(page.text) if "password" in one.fields), None)
+        form = next((form for form in forms_in(page.text) if "password" in form.fields), None)
         if form is not None:
             await browser.http.post(form.action, data={**form.fields, "username": username, "password": PASSWORD})
 
 
 def example(schema: Any, known: dict[str, Any], depth: int = 0) -> Any:
     """Return something that a schema allows, as far as that is easy."""
-    found = _resolved(schema, known)
+    resolved = _resolved(schema, known)
     for name in ("default", "const"):
-        if name in found and found[name] is not None:
-            return found[name]
-    if "enum" in found:
-        return found["enum"][0]
-    kind = found.get("type")
+        if name in resolved and resolved[name] is not None:
+            return resolved[name]
+    if "enum" in resolved:
+        return resolved["enum"][0]
+    kind = resolved.get("type")
     if kind == "object" and depth < 3:
-        made = {name: example(one, known, depth + 1) for name, one in found.get("properties", {}).items()}
-        return {name: value for name, value in made.items() if value is not None}
-    plain: dict[Any, Any] = {"string": "contoh", "integer": found.get("minimum", 60), "boolean": True, "array": []}
-    if kind == "string" and found.get("format") == "uuid":
+        members = {name: example(member, known, depth + 1) for name, member in resolved.get("properties", {}).items()}
+        return {name: value for name, value in members.items() if value is not None}
+    plain: dict[Any, Any] = {"string": "contoh", "integer": resolved.get("minimum", 60), "boolean": True, "array": []}
+    if kind == "string" and resolved.get("format") == "uuid":
         return "00000000-0000-7000-8000-000000000000"
     return plain.get(kind, {} if kind == "object" else None)
 
@@ -357,23 +359,23 @@ def _resolved(schema: Any, known: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in schema:
         schema = known[schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
-        return _resolved(next((one for one in schema["anyOf"] if one.get("type") != "null"), {}), known)
+        return _resolved(next((option for option in schema["anyOf"] if option.get("type") != "null"), {}), known)
     return dict(schema)
 
 
 def _names_near(path: str) -> list[str]:
     """Return the parameters that the file reads in which a route stands."""
     for router in ROUTERS:
-        route = next((one for one in router.routes if getattr(one, "path", "") == path), None)
+        route = next((route for route in router.routes if getattr(route, "path", "") == path), None)
         if route is not None and not path.startswith("/api/"):
             file = inspect.getfile(route.endpoint)
-            found = {first or second for first, second in _NAMED.findall(Path(file).read_text())}
-            return sorted({*found, *(PROTOCOL if path in ("/authorize", "/logout") else ())})
+            names = {first or second for first, second in _NAMED.findall(Path(file).read_text())}
+            return sorted({*names, *(PROTOCOL if path in ("/authorize", "/logout") else ())})
     return []
 
 
 def _filled(path: str, known: dict[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], "00000000-0000-7000-8000-000000000000"), path)
+    return re.sub(r"\{(\w+)\}", lambda match: known.get(match[1], "00000000-0000-7000-8000-000000000000"), path)
 
 
 def _empty(method: str) -> dict[str, Any]:

@@ -94,10 +94,10 @@ async def test_no_route_fails_whatever_is_sent(city: City) -> None:
         for part in parts:
             await part()
     fuzzer.close()
-    for one in (anonymous, program, receiver, developer.http, administrator.http, citizen.http):
-        await one.aclose()
+    for http in (anonymous, program, receiver, developer.http, administrator.http, citizen.http):
+        await http.aclose()
     print(f"\n{fuzzer.sent} requests with the seed {SEED}")
     assert fuzzer.reached >= set(routes()), "not every route was tried"
     assert not fuzzer.slow
-    said = "\n".join(f"{where}\n    {what}" for where, what in sorted(fuzzer.failures.items()))
-    assert not fuzzer.failures, f"{len(fuzzer.failures)} routes failed:\n{said}"
+    report = "\n".join(f"{where}\n    {what}" for where, what in sorted(fuzzer.failures.items()))
+    assert not fuzzer.failures, f"{len(fuzzer.failures)} routes failed:\n{report}"

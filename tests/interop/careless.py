@@ -20,8 +20,8 @@ people: dict[str, str] = {}
 def part(token: str, number: int) -> dict[str, Any]:
     """Return a part of a JWT, unchecked."""
     text = token.split(".")[number]
-    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    return found
+    members: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return members
 
 
 class Careless(BaseHTTPRequestHandler):
@@ -31,9 +31,14 @@ class Careless(BaseHTTPRequestHandler):
         parts = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(parts.query))
         if parts.path == "/login":
-            asked = {"response_type": "code", "client_id": CLIENT_ID, "redirect_uri": REDIRECT_URI, "scope": "openid"}
-            asked |= {"state": "always-the-same", "nonce": "always-the-same"}
-            self.answer(303, Location=f"{ISSUER}/authorize?{urllib.parse.urlencode(asked)}")
+            parameters = {
+                "response_type": "code",
+                "client_id": CLIENT_ID,
+                "redirect_uri": REDIRECT_URI,
+                "scope": "openid",
+            }
+            parameters |= {"state": "always-the-same", "nonce": "always-the-same"}
+            self.answer(303, Location=f"{ISSUER}/authorize?{urllib.parse.urlencode(parameters)}")
         elif parts.path == "/callback":
             form = {"grant_type": "authorization_code", "code": query["code"], "redirect_uri": REDIRECT_URI}
             form |= {"client_id": CLIENT_ID, "client_secret": SECRET}
@@ -49,7 +54,7 @@ class Careless(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         sub = part(body["logout_token"][0], 1)["sub"]
-        for session in [one for one, person in people.items() if person == sub]:
+        for session in [session_id for session_id, person in people.items() if person == sub]:
             del people[session]
         self.answer(200, "")
 

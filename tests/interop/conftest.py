@@ -141,7 +141,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "SSO_LOG_LEVEL": "INFO",
         "SSO_TRUSTED_PROXIES": "127.0.0.1,::1",
     }
-    made = Server(f"http://localhost:{port}", environment, directory, ports)
+    provider = Server(f"http://localhost:{port}", environment, directory, ports)
     catalogue, text = directory / "interop.yaml", (HERE / "interop.yaml").read_text()
     for name, number in ports.items():
         text = text.replace(f"{name.upper()}_PORT", str(number))
@@ -150,7 +150,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     secrets = [["clients", "secret", client] for client in CLIENTS]
     commands = [["db", "upgrade"], ["clients", "apply", str(catalogue)], person, *secrets]
     printed = run_commands(environment, directory, *commands, stdin=PASSWORD)
-    made.secrets |= zip(CLIENTS, printed[-len(CLIENTS) :], strict=True)
+    provider.secrets |= zip(CLIENTS, printed[-len(CLIENTS) :], strict=True)
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             [SSO, "serve", "--port", str(port), "--workers", "2"],
@@ -162,7 +162,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         )
         try:
             wait_for(port, process, directory / "log")
-            yield made
+            yield provider
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, (directory / "log").read_text()

@@ -64,12 +64,12 @@ async def test_the_code_flow_refresh_introspection_revocation_and_logout(server:
         old = token["refresh_token"]
         token = await client.refresh_token(metadata["token_endpoint"])
         assert token["refresh_token"] != old
-        found = await client.introspect_token(metadata["introspection_endpoint"], token["access_token"])
-        assert found.json()["active"] is True
-        assert found.json()["roles"] == ["operator"]
+        introspection = await client.introspect_token(metadata["introspection_endpoint"], token["access_token"])
+        assert introspection.json()["active"] is True
+        assert introspection.json()["roles"] == ["operator"]
         await client.revoke_token(metadata["revocation_endpoint"], token["refresh_token"])
-        found = await client.introspect_token(metadata["introspection_endpoint"], token["access_token"])
-        assert found.json() == {"active": False}
+        introspection = await client.introspect_token(metadata["introspection_endpoint"], token["access_token"])
+        assert introspection.json() == {"active": False}
         goodbye = {"id_token_hint": token["id_token"], "post_logout_redirect_uri": "http://localhost:7002/bye"}
         answer = await browser.get(metadata["end_session_endpoint"], params=goodbye)
         assert answer.headers["location"] == "http://localhost:7002/bye"

@@ -183,7 +183,7 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     threading.Thread(target=application.serve_forever, daemon=True).start()
     http = httpx.Client(verify=False, timeout=60)
     http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # each visitor has its own
-    made = Gates(server, f"http://127.0.0.1:{application.server_address[1]}", http)
+    proxies = Gates(server, f"http://127.0.0.1:{application.server_address[1]}", http)
     first, processes = free_ports(len(PROXIES)), []
     commands: list[list[str]] = []
     with contextlib.ExitStack() as closing:
@@ -199,7 +199,7 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             pem = "both.pem" if kind == "haproxy" else "cert.pem"
             options = {
                 "--for": kind,
-                "--application": made.application,
+                "--application": proxies.application,
                 "--listen": str(port),
                 "--certificate": str(folder / pem),
                 "--certificate-key": str(folder / "key.pem"),
@@ -207,13 +207,13 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 "--provider": server.issuer.replace("localhost", "127.0.0.1"),
             }
             commands.append(["gate", "config", "gerbang", *itertools.chain(*options.items())])
-            made.ports[kind], made.folders[kind] = port, folder
-        old = made.folders["nginx"] / "sso-gate.conf"
+            proxies.ports[kind], proxies.folders[kind] = port, folder
+        old = proxies.folders["nginx"] / "sso-gate.conf"
         old.touch(mode=0o644)
         run_commands(server.environment, server.directory, *commands)
         assert old.stat().st_mode & 0o777 == 0o600, "also where the file was there before"
-        for kind, folder in made.folders.items():
-            port = made.ports[kind]
+        for kind, folder in proxies.folders.items():
+            port = proxies.ports[kind]
             for path in folder.iterdir():
                 path.chmod(0o644)  # this Apache runs as another user
             command, environment = prepared(kind, folder, port), {**os.environ, "XDG_DATA_HOME": str(folder)}
@@ -224,8 +224,8 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             closing.callback(process.wait, 20)
             closing.callback(process.terminate)
         for process, kind in zip(processes, PROXIES, strict=True):
-            wait_for(made.ports[kind], process, made.folders[kind] / "out.log")
-        yield made
+            wait_for(proxies.ports[kind], process, proxies.folders[kind] / "out.log")
+        yield proxies
 
 
 class Visitor:
@@ -287,8 +287,8 @@ class Visitor:
         """Open a page of the application, and return what the application got."""
         answer = self.follow(self.get(path))
         assert answer.status_code == 200, f"{answer.status_code} {answer.text}\n{self.gates.log()}"
-        said: dict[str, Any] = answer.json()
-        return said
+        received: dict[str, Any] = answer.json()
+        return received
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -296,16 +296,16 @@ def visitor(request: pytest.FixtureRequest, gates: Gates) -> Visitor:
     return Visitor(gates, request.param)
 
 
-def told(said: Mapping[str, Any]) -> dict[str, str]:
+def gate_headers(received: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of the gate that an application got, under the names that CGI makes of them."""
-    heard = ((re.sub("[^A-Z0-9]", "_", name.upper()), value) for name, value in said["headers"])
+    heard = ((re.sub("[^A-Z0-9]", "_", name.upper()), value) for name, value in received["headers"])
     return {name: value for name, value in heard if name.startswith("X_SSO_") and value}
 
 
 def test_the_application_hears_who_it_is_and_nothing_that_a_client_says(visitor: Visitor) -> None:
-    said = visitor.open("/surat?halaman=2")
-    assert said["path"] == "/surat?halaman=2"
-    heard = told(said)
+    received = visitor.open("/surat?halaman=2")
+    assert received["path"] == "/surat?halaman=2"
+    heard = gate_headers(received)
     assert (heard["X_SSO_USERNAME"], heard["X_SSO_NAME"]) == ("siti", "Siti Rahmawati")
     token = heard["X_SSO_JWT"]
     keys = jwt.PyJWKSet.from_dict(httpx.get(f"{visitor.gates.server.issuer}/jwks", timeout=60).json())
@@ -315,17 +315,17 @@ def test_the_application_hears_who_it_is_and_nothing_that_a_client_says(visitor:
     heard.pop("X_SSO_JWT")
     names = ["X-SSO-Username", "X-SSO-Roles", "X-SSO-JWT", "X-SSO-NIP", "X-SSO-Gate-Key", "X-SSO-Local-User-Id"]
     marks = MARKS if visitor.kind in ("nginx", "traefik") else TOKEN_MARKS
-    spelled = [one for name in names for one in spellings(name)]
+    spelled = [spelling for name in names for spelling in spellings(name)]
     spelled += [f"X{first}SSO{second}Username" for first in marks for second in marks]
     forged = [((str.lower, str.upper, str)[place % 3](name), "admin") for place, name in enumerate(spelled)]
     for batch in (forged[begin : begin + 70] for begin in range(0, len(forged), 70)):
         again = visitor.get("/surat", [*SCRIPT.items(), *batch])
         assert again.status_code == 200, visitor.gates.log()
-        heard_again = told(again.json())
+        heard_again = gate_headers(again.json())
         heard_again.pop("X_SSO_JWT")
         assert heard_again == heard, batch
         public = visitor.get("/aset/gaya.css", [*SCRIPT.items(), *batch])
-        assert (public.status_code, told(public.json())) == (200, {})
+        assert (public.status_code, gate_headers(public.json())) == (200, {})
 
 
 def any_certificate() -> ssl.SSLContext:
@@ -346,9 +346,9 @@ def raw(visitor: Visitor, target: str, *lines: str, host: str = "") -> tuple[int
         secure.sendall("\r\n".join(sent).encode())
         answer = HTTPResponse(secure)
         answer.begin()
-        said = json.loads((answer.read() if answer.status == 200 else b"") or b"{}")
-    heard = {name.lower(): value for name, value in said.get("headers", [])}
-    return answer.status, {**heard, ":path": said["path"]} if said else {}
+        received = json.loads((answer.read() if answer.status == 200 else b"") or b"{}")
+    heard = {name.lower(): value for name, value in received.get("headers", [])}
+    return answer.status, {**heard, ":path": received["path"]} if received else {}
 
 
 FORGED = base64.b64encode(b"admin:admin").decode()
@@ -461,7 +461,7 @@ def test_an_application_hears_its_own_host_and_no_other_address(visitor: Visitor
             assert heard.get("x-forwarded-host", visitor.host) == visitor.host
             assert other not in str(heard)
     addresses = ("X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Forwarded-Uri", "X-Forwarded-Prefix")
-    spelled = [f"{one}: /loket" for name in addresses for one in spellings(name)]
+    spelled = [f"{spelling}: /loket" for name in addresses for spelling in spellings(name)]
     status, heard = raw(visitor, "/surat", *spelled, "Forwarded: host=lain.example")
     assert (status, [name for name, value in heard.items() if "/loket" in value or "lain" in value]) == (200, [])
 
@@ -501,7 +501,7 @@ def test_programs_forms_roles_and_tricks(visitor: Visitor) -> None:
         assert visitor.get(trick, SCRIPT).status_code in (400, 401, 403, 404), trick
     strange = visitor.get("/", {**SCRIPT, "X-Forwarded-Host": "lain.example", "X-Original-URI": "/aset/x",
                                 "X-Forwarded-Uri": "/aset/x", "X-Forwarded-Method": "OPTIONS"})  # fmt: skip
-    assert told(strange.json())["X_SSO_USERNAME"] == "siti"
+    assert gate_headers(strange.json())["X_SSO_USERNAME"] == "siti"
     assert stranger_status(visitor) in (401, 403)
 
 
@@ -562,10 +562,10 @@ def test_the_check_from_outside_finds_nothing_and_finds_what_is_wrong(visitor: V
         return Reply(answer.status_code, dict(answer.headers.items()))
 
     issuer = visitor.gates.server.issuer
-    found = asyncio.run(try_gate(client, issuer, f"https://{visitor.host}/", "", send))
-    assert [one for one in found if not one.ok] == []
-    found = asyncio.run(try_gate(client, issuer, f"https://{visitor.host}/", visitor.gates.application, send))
-    assert [one.check for one in found if not one.ok] == ["direct access"]
+    findings = asyncio.run(try_gate(client, issuer, f"https://{visitor.host}/", "", send))
+    assert [finding for finding in findings if not finding.ok] == []
+    findings = asyncio.run(try_gate(client, issuer, f"https://{visitor.host}/", visitor.gates.application, send))
+    assert [finding.check for finding in findings if not finding.ok] == ["direct access"]
 
 
 def test_signing_out_and_the_end_of_a_session_close_the_gate(visitor: Visitor) -> None:

@@ -83,8 +83,8 @@ def wiki(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     command = ["php", "-d", f"auto_prepend_file={folder / 'prepend.php'}", "-S", f"127.0.0.1:{program}", "-t",
                str(DOKUWIKI)]  # fmt: skip
     http = httpx.Client(verify=False, timeout=30)
-    made = Wiki(folder, Gates(server, f"http://127.0.0.1:{program}", http, {"dokuwiki": port}))
-    made.use("authplain")
+    site = Wiki(folder, Gates(server, f"http://127.0.0.1:{program}", http, {"dokuwiki": port}))
+    site.use("authplain")
     with ExitStack() as closing:
         closing.callback(http.close)
         running = Running(command, {"PATH": "/usr/bin:/bin"}, folder, program)
@@ -94,7 +94,7 @@ def wiki(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         folder.chmod(0o755)
         certificate(proxy)
         options = {
-            "--for": "nginx", "--application": made.gates.application, "--listen": str(port),
+            "--for": "nginx", "--application": site.gates.application, "--listen": str(port),
             "--certificate": str(proxy / "cert.pem"), "--certificate-key": str(proxy / "key.pem"),
             "--output": str(proxy), "--provider": server.issuer.replace("localhost", "127.0.0.1"),
         }  # fmt: skip
@@ -103,7 +103,7 @@ def wiki(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         closing.callback(process.wait, 20)
         closing.callback(process.terminate)
         wait_for(port, process, proxy / "error.log")
-        yield made
+        yield site
 
 
 @pytest.mark.parametrize("plugin", ["authplain", "authgate"])

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.interop]
 FOLDER = HERE / "openid_client"
 
 
-def run(script: str, asked: dict[str, Any]) -> dict[str, Any]:
+def run(script: str, request: dict[str, Any]) -> dict[str, Any]:
     """Run a script of Node.js and return what it saw."""
     node = shutil.which("node")
     if node is None:
@@ -22,7 +22,7 @@ def run(script: str, asked: dict[str, Any]) -> dict[str, Any]:
     if not (FOLDER / "node_modules/openid-client").is_dir():
         pytest.fail("openid-client is not installed: run `make test`, which installs it (npm ci)")
     done = subprocess.run(
-        [node, script], cwd=FOLDER, input=json.dumps(asked), capture_output=True, text=True, timeout=60
+        [node, script], cwd=FOLDER, input=json.dumps(request), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)

@@ -36,7 +36,7 @@ def verify_like_the_library(token: str, keys: list[dict[str, Any]]) -> dict[str,
     header, body, signature = token.split(".")
     about = json.loads(unb64(header))
     assert about["alg"] == "RS256"
-    key = next(one for one in keys if one["kty"] == "RSA" and one["kid"] == about["kid"])
+    key = next(candidate for candidate in keys if candidate["kty"] == "RSA" and candidate["kid"] == about["kid"])
     public = rsa.RSAPublicNumbers(
         int.from_bytes(unb64(key["e"]), "big"), int.from_bytes(unb64(key["n"]), "big")
     ).public_key()

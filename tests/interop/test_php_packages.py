@@ -19,7 +19,7 @@ import httpx2 as httpx
 import pytest
 import yaml
 from tests.interop.conftest import HERE, Server, signed_in
-from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox, downloaded, shown
+from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox, downloaded, quick_start_files
 from tests.ports import free_ports
 from tests.support import form_of
 from tests.waiting import wait_until
@@ -70,13 +70,13 @@ http {{
 @cache
 def blocks(page: Path = PACKAGE / "README.md") -> dict[str, str]:
     """Return the code that a page shows, by the last file that the paragraph before it names."""
-    text, found = page.read_text(), {}
+    text, code = page.read_text(), {}
     for block in re.finditer(r"^ *```(?:php|yaml)\n(.*?)^ *```", text, re.S | re.M):
         before = text[: block.start()].rstrip().rpartition("\n\n")[2]
         named = re.findall(r"`([\w/-]+\.(?:php|yaml))`", before)
         if named and before.endswith(":"):
-            found[named[-1]] = dedent(block[1])
-    return found
+            code[named[-1]] = dedent(block[1])
+    return code
 
 
 def lay(folder: Path, *names: str) -> None:
@@ -166,20 +166,20 @@ def prepared(name: str, sandbox: Sandbox, folder: Path) -> None:
     (folder / "sessions").mkdir(parents=True)
     if name == "laravel":
         shutil.copytree(PROGRAMS / "laravel", folder, dirs_exist_ok=True)
-        made = (
+        folders = (
             "bootstrap/cache",
             "storage/framework/views",
             "storage/framework/sessions",
             "vendor/composer",
             "database",
         )
-        for place in (*made, "routes"):
+        for place in (*folders, "routes"):
             (folder / place).mkdir(parents=True, exist_ok=True)
         downloaded(sandbox, "laravel", folder)
         lay(folder, "config/sso.php")
         package = (folder / "sso-php/composer.json").read_text()
         (folder / "vendor/composer/installed.json").write_text(f'{{"packages": [{package}]}}')  # as Composer writes it
-        assert shown(sandbox, "laravel")["routes/web.php"] == (folder / "routes/web.php").read_text()
+        assert quick_start_files(sandbox, "laravel")["routes/web.php"] == (folder / "routes/web.php").read_text()
         with sqlite3.connect(folder / "database/users.sqlite") as database:
             database.execute(
                 "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, nip TEXT, email TEXT, sso_sub TEXT UNIQUE)"
@@ -239,9 +239,9 @@ def registered(
             "post_logout_redirect_uris": [f"{here}/"],
             "backchannel_logout_uri": f"{here}{page}",
         }
-        said = {"application_id": application, "kind": "web", "document": document, "sandbox": places}
+        registration = {"application_id": application, "kind": "web", "document": document, "sandbox": places}
         file = server.directory / f"{application}.yaml"
-        file.write_text(yaml.safe_dump(said))
+        file.write_text(yaml.safe_dump(registration))
         commands.append(["applications", "put", str(file), "--owner", "siti"])
         sandboxes[name] = Sandbox(server, application, port + number, "")
     for name, secret in zip(names, server.sso_lines(*commands), strict=True):
@@ -258,16 +258,16 @@ def registrations(server: Server) -> dict[str, Sandbox]:
 def programs(
     server: Server, registrations: dict[str, Sandbox], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Program]]:
-    found: dict[str, Program] = {}
+    by_name: dict[str, Program] = {}
     folder = tmp_path_factory.mktemp("packages")
     try:
         for name, sandbox in ((name, registrations[name]) for name in NAMES):
             prepared(name, sandbox, folder / name)
-            found[name] = Program(sandbox, folder / name, f"http://localhost:{sandbox.port}", [])
-            found[name].running += started(name, sandbox, folder / name, server.issuer)
-        yield found
+            by_name[name] = Program(sandbox, folder / name, f"http://localhost:{sandbox.port}", [])
+            by_name[name].running += started(name, sandbox, folder / name, server.issuer)
+        yield by_name
     finally:
-        for program in found.values():
+        for program in by_name.values():
             for running in program.running:
                 running.stop()
 
@@ -353,8 +353,8 @@ def test_each_program_passes_the_check(programs: dict[str, Program], server: Ser
         return program.sandbox.check()
 
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(programs, pool.map(checked, programs.values()), strict=True))
-    for name, (passed, outcomes) in found.items():
+        results = dict(zip(programs, pool.map(checked, programs.values()), strict=True))
+    for name, (passed, outcomes) in results.items():
         assert passed, (name, outcomes)
         assert outcomes["honest"] == "passed", name
         assert {case for case, outcome in outcomes.items() if outcome == "refused"} == FAULTS, (name, outcomes)

@@ -77,8 +77,8 @@ def database(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     program = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
     socket, root = folder / "mariadb.sock", ["--user=root"] if os.getuid() == 0 else []
     common = ["--no-defaults", f"--datadir={folder / 'mariadb'}"]
-    made = ["mariadb-install-db", *common, *root, "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run(made, check=True, capture_output=True)
+    install = ["mariadb-install-db", *common, *root, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, capture_output=True)
     quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--skip-log-bin"]
     with (folder / "mariadb.log").open("w") as log:
         command = [program, *common, *root, f"--socket={socket}", "--skip-networking", *quick]
@@ -106,15 +106,15 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "OIDC_ISSUER": server.issuer,
         "OIDC_CLIENT_ID": f"{sandbox.name}-sandbox",
     }
-    found = Site(sandbox, folder, environment)
+    wordpress = Site(sandbox, folder, environment)
     try:
         connect = f"(new mysqli('localhost', 'root', '', '', 0, '{socket}'))->query('CREATE DATABASE wordpress');"
         subprocess.run(["php", "-r", connect], check=True)
-        assert found.php(str(PROGRAMS / "wordpress" / "install.php")).endswith("installed")
-        found.start()
-        yield found
+        assert wordpress.php(str(PROGRAMS / "wordpress" / "install.php")).endswith("installed")
+        wordpress.start()
+        yield wordpress
     finally:
-        for running in found.running:
+        for running in wordpress.running:
             running.stop()
         process.terminate()
         process.wait(60)
@@ -242,8 +242,8 @@ def test_an_administrator_links_the_own_account_and_nobody_else_becomes_one(site
         assert browser.post(form.action, data={**form.fields, "choice": "link"}).status_code == 403, "it was cancelled"
         assert (site.run(sub), "Halo, admin" in browser.get("/").text) == ("", True)
 
-        asked = browser.get(unescape(link[1]), follow_redirects=True)
-        assert 'type="password"' in asked.text, "not whoever is signed in at the provider"
+        sign_in_page = browser.get(unescape(link[1]), follow_redirects=True)
+        assert 'type="password"' in sign_in_page.text, "not whoever is signed in at the provider"
         form = form_of(signed_in(server, unescape(link[1]), browser))
         page = browser.post(form.action, data={**form.fields, "choice": "link"}, follow_redirects=True)
         assert str(page.url) == site.address + "/wp-admin/profile.php", page.text

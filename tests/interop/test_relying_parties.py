@@ -27,10 +27,10 @@ MODULES = FOLDER / "node_modules"
 
 def node() -> str:
     """Return the path of Node.js; fail where it or the packages are missing."""
-    found = shutil.which("node")
-    if found is None or not (MODULES / "openid-client-5").is_dir():
+    program = shutil.which("node")
+    if program is None or not (MODULES / "openid-client-5").is_dir():
         pytest.fail("Node.js or the packages of tests/interop/relying_parties are missing: run `make test`")
-    return found
+    return program
 
 
 def test_openid_client_4_and_5_authenticate_with_private_key_jwt(server: Server) -> None:
@@ -41,11 +41,11 @@ def test_openid_client_4_and_5_authenticate_with_private_key_jwt(server: Server)
         for profile in ("legacy", "standard")
     ]
     invitations = dict(zip(("legacy", "standard"), server.sso_lines(*commands), strict=True))
-    asked = {"issuer": server.issuer, "redirectUri": "http://localhost:7005/cb", "invitations": invitations}
+    request = {"issuer": server.issuer, "redirectUri": "http://localhost:7005/cb", "invitations": invitations}
     done = subprocess.run(
         [node(), "private_key_jwt.mjs"],
         cwd=FOLDER,
-        input=json.dumps({**asked, "username": "siti", "password": PASSWORD}),
+        input=json.dumps({**request, "username": "siti", "password": PASSWORD}),
         capture_output=True,
         text=True,
         timeout=60,

@@ -60,9 +60,9 @@ class Sandbox:
         words = ("applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json")
         done = run_command(self.server.environment | settings, self.server.directory, *words, loaded=True)
         assert done.stdout, done.stderr
-        found = orjson.loads(done.stdout)
-        assert (done.returncode == 0) == found["passed"]
-        return found["passed"], {one["case"]: one["outcome"] for one in found["findings"]}
+        report = orjson.loads(done.stdout)
+        assert (done.returncode == 0) == report["passed"]
+        return report["passed"], {finding["case"]: finding["outcome"] for finding in report["findings"]}
 
 
 def registered(server: Server, name: str, kind: str = "web", **sandbox: Any) -> Sandbox:
@@ -74,9 +74,9 @@ def registered(server: Server, name: str, kind: str = "web", **sandbox: Any) -> 
     places |= {
         key: orjson.loads(orjson.dumps(value).decode().replace("{here}", here)) for key, value in sandbox.items()
     }
-    said = {"application_id": name, "kind": kind, "document": document, "sandbox": places}
+    registration = {"application_id": name, "kind": kind, "document": document, "sandbox": places}
     file = server.directory / f"{name}.yaml"
-    file.write_text(yaml.safe_dump(said))
+    file.write_text(yaml.safe_dump(registration))
     secret = server.sso("applications", "put", str(file), "--owner", "siti").strip()
     return Sandbox(server, name, port, secret)
 
@@ -94,7 +94,7 @@ def downloaded(sandbox: Sandbox, stack: str, folder: Path) -> None:
         file.write_bytes(archive.read(name))
 
 
-def shown(sandbox: Sandbox, stack: str) -> dict[str, str]:
+def quick_start_files(sandbox: Sandbox, stack: str) -> dict[str, str]:
     """Return the files of a quick start as the portal shows them."""
     with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True, timeout=60) as browser:
         page = browser.get(f"/developer/apps/{sandbox.name}/quick-start?stack={stack}")
@@ -125,8 +125,8 @@ def programs() -> Iterator[list[Running]]:
     """What runs during a test, stopped afterwards."""
     running: list[Running] = []
     yield running
-    for one in running:
-        one.stop()
+    for program in running:
+        program.stop()
 
 
 def browser_at(sandbox: Sandbox) -> httpx.Client:
@@ -239,7 +239,7 @@ Include {root}/masuk.conf
 def test_the_quick_start_for_apache_protects_a_page_as_it_is_shown(server: Server, programs: list[Running]) -> None:
     sandbox = registered(server, "mulai-apache", redirect_uris=["{here}/app/callback"], kind="proxy")
     program, root = apache_at("sso-quick-start")
-    (root / "masuk.conf").write_text(shown(sandbox, "apache")["/etc/apache2/conf-available/masuk.conf"])
+    (root / "masuk.conf").write_text(quick_start_files(sandbox, "apache")["/etc/apache2/conf-available/masuk.conf"])
     (root / "httpd.conf").write_text(PROTECTED.format(root=root, port=sandbox.port, modules=MODULES, user=USER))
     command = [program, "-f", str(root / "httpd.conf"), "-DFOREGROUND"]
     try:

@@ -22,10 +22,10 @@ if not os.environ.get("INTEROP_ALL"):
 
 def tool(path: Path | str) -> str:
     """Return the path of a tool; fail where it is missing."""
-    found = shutil.which(path)
-    if found is None:
+    executable = shutil.which(path)
+    if executable is None:
         pytest.fail(f"{path} is missing: run `make interop-all`, which installs it")
-    return found
+    return executable
 
 
 def python() -> str:

@@ -38,14 +38,14 @@ PASSWORD_DBA = "kunci-basis-data-19"
 def files_of(program: str, values: dict[str, str]) -> dict[str, str]:
     """Return the files that the page shows for a program, by their names, with the values of the test."""
     section = ENGLISH.read_text().partition(f"\n## {program}\n")[2].partition("\n## ")[0]
-    found = {}
+    files = {}
     for block in re.finditer(r"^ *```(?:php|ini)\n(.*?)^ *```", section, re.S | re.M):
         name = re.findall(r"`([\w./-]+)`", section[: block.start()].rstrip().rpartition("\n\n")[2])[-1]
         text = dedent(block[1])
         for example, value in values.items():
             text = text.replace(example, value)
-        found[name] = text
-    return found
+        files[name] = text
+    return files
 
 
 def registered(server: Server, client_id: str) -> tuple[int, dict[str, str]]:
@@ -141,8 +141,8 @@ def test_phpmyadmin(server: Server, tmp_path: Path) -> None:
     place.mkdir()
     process, socket = database(tmp_path)
     try:
-        made = f"CREATE USER dba_kota@localhost IDENTIFIED BY '{PASSWORD_DBA}'"
-        code = f"(new mysqli('localhost', 'root', '', '', 0, '{socket}'))->query(\"{made}\");"
+        statement = f"CREATE USER dba_kota@localhost IDENTIFIED BY '{PASSWORD_DBA}'"
+        code = f"(new mysqli('localhost', 'root', '', '', 0, '{socket}'))->query(\"{statement}\");"
         subprocess.run(["php", "-r", code], check=True)
         own = f"$cfg['blowfish_secret'] = str_repeat('x', 32);\n$cfg['Servers'][1]['socket'] = '{socket}';\n"
         (place / "config.inc.php").write_text(configuration + own)

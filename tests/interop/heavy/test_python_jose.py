@@ -21,10 +21,15 @@ VERIFIER, CALLBACK = "j" * 43, "http://localhost:7006/cb"
 
 def tokens_of(server: Server, client_id: str) -> dict[str, str]:
     """Sign siti in and return the tokens."""
-    asked = {"response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK, "scope": "openid profile"}
-    asked |= {"code_challenge": challenge_of(VERIFIER), "code_challenge_method": "S256", "state": "s", "nonce": "n"}
+    parameters = {"response_type": "code", "client_id": client_id, "redirect_uri": CALLBACK, "scope": "openid profile"}
+    parameters |= {
+        "code_challenge": challenge_of(VERIFIER),
+        "code_challenge_method": "S256",
+        "state": "s",
+        "nonce": "n",
+    }
     with httpx.Client(base_url=server.issuer, timeout=60) as browser:
-        form = form_of(browser.get("/authorize", params=asked))
+        form = form_of(browser.get("/authorize", params=parameters))
         answer = browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
         code = query_of(answer.headers["location"])["code"]
         exchange = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK}
@@ -44,15 +49,15 @@ def verified(server: Server, *tokens: dict[str, str]) -> list[str]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    said: list[str] = json.loads(done.stdout)
-    return said
+    outcomes: list[str] = json.loads(done.stdout)
+    return outcomes
 
 
 def test_python_jose_verifies_tokens_before_and_after_a_rotation(server: Server) -> None:
-    made, other = tokens_of(server, "jose"), tokens_of(server, "jose-es256")
+    tokens, other = tokens_of(server, "jose"), tokens_of(server, "jose-es256")
     ours = [
-        {"token": made["id_token"], "audience": "jose", "algorithm": "RS256", "access_token": made["access_token"]},
-        {"token": made["access_token"], "audience": server.issuer, "algorithm": "RS256"},
+        {"token": tokens["id_token"], "audience": "jose", "algorithm": "RS256", "access_token": tokens["access_token"]},
+        {"token": tokens["access_token"], "audience": server.issuer, "algorithm": "RS256"},
     ]
     with_kid = {"token": other["id_token"], "audience": "jose-es256", "algorithm": "ES256", "select": "kid"}
     with_kid |= {"access_token": other["access_token"]}

@@ -45,8 +45,8 @@ def spring(version: str, port: int, settings: list[str], log: Path) -> AbstractC
 
 def access_token(server: Server, client_id: str) -> str:
     """Return an access token of a program."""
-    asked = {"grant_type": "client_credentials", "scope": "read"}
-    answer = httpx.post(f"{server.issuer}/token", data=asked, auth=(client_id, server.secrets[client_id]), timeout=60)
+    form = {"grant_type": "client_credentials", "scope": "read"}
+    answer = httpx.post(f"{server.issuer}/token", data=form, auth=(client_id, server.secrets[client_id]), timeout=60)
     token: str = answer.json()["access_token"]
     return token
 

@@ -26,7 +26,7 @@ def verify(document: dict[str, Any], keys: dict[str, Any], given: dict[str, str]
     key: Any = keys
     if given.get("select") == "kid":
         kid = jwt.get_unverified_header(given["token"])["kid"]
-        key = next(one for one in keys["keys"] if one["kid"] == kid)
+        key = next(candidate for candidate in keys["keys"] if candidate["kid"] == kid)
     try:
         claims = jwt.decode(
             given["token"],
@@ -41,7 +41,7 @@ def verify(document: dict[str, Any], keys: dict[str, Any], given: dict[str, str]
     return str(claims["sub"])
 
 
-asked = json.load(sys.stdin)
-discovered = fetched(f"{asked['issuer']}/.well-known/openid-configuration")
+request = json.load(sys.stdin)
+discovered = fetched(f"{request['issuer']}/.well-known/openid-configuration")
 key_set = fetched(discovered["jwks_uri"])
-json.dump([verify(discovered, key_set, one) for one in asked["tokens"]], sys.stdout)
+json.dump([verify(discovered, key_set, given) for given in request["tokens"]], sys.stdout)
