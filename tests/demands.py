@@ -97,7 +97,7 @@ class Demand:
 
 
 @cache
-def demands() -> list[Demand]:
+def all_demands() -> list[Demand]:
     """Return every demand that a test is marked with, read from the source: nothing is imported or run for it."""
     rows = []
     for path in TESTS.rglob("test_*.py"):
@@ -117,9 +117,9 @@ def demands() -> list[Demand]:
 def table() -> str:
     """Return the tables of docs/reference/conformance.md."""
     lines: list[str] = []
-    all_demands = demands()
+    every_demand = all_demands()
     for name, title in SPECIFICATIONS.items():
-        mine = [row for row in all_demands if specification_of(row.section) == name]
+        mine = [row for row in every_demand if specification_of(row.section) == name]
         if not mine:
             continue
         heading = title if not name.startswith("RFC") else f"{name}: {title}"
