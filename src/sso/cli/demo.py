@@ -345,15 +345,17 @@ def _wait_for(app: subprocess.Popen[bytes]) -> None:
 
 
 def _called(person: Person) -> str:
-    return f"employee, NIP {person.nip}" if person.nip else person.role
+    return _("employee, NIP %(nip)s") % {"nip": person.nip} if person.nip else _(person.role)
 
 
 def _banner(settings: Settings, ports: list[int], people: list[Person]) -> str:
-    lines = ["", f"{settings.service_name} is at {settings.issuer}", "", "Open the two sample apps:"]
+    place = {"name": settings.service_name, "address": settings.issuer}
+    lines = ["", _("%(name)s is at %(address)s") % place, "", _("Open the two sample apps:")]
     lines += [f"  http://localhost:{port}  {name}" for name, port in zip(APPS.values(), ports[1:], strict=True)]
     lines += ["", _("Sign in once, for both, as:")]
     width = max(len(person.username) for person in people)
-    lines += [f"  {person.username:<{width}}  {person.password:<24} {_called(person)}" for person in people]
+    wide = max(len(person.password) for person in people)
+    lines += [f"  {person.username:<{width}}  {person.password:<{wide}}  {_called(person)}" for person in people]
     lines += [_("Employees can also sign in with the NIP.")]
     lines += ["", _("Mails and SMS are kept, not sent: %(address)s") % {"address": f"{settings.issuer}/outbox"}]
     developer, console = f"{settings.issuer}/developer", f"{settings.issuer}/admin"
