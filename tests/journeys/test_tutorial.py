@@ -60,7 +60,8 @@ async def test_the_tutorial_leads_to_a_client_that_signs_in_and_out(
     await page.get_by_role("button", name=create).first.click()
     await page.fill("#client_name", typed("3", "the name"))
     await page.fill("#redirect_uri", typed("3", "redirect URI").replace(REDIRECT_PORT, port))
-    await page.get_by_role("button", name=create_again).click()
+    async with page.expect_request("**/first-sign-in"):  # the page watches before anything is downloaded
+        await page.get_by_role("button", name=create_again).click()
     await expect(page.get_by_role("heading", name=ready)).to_be_visible(timeout=PATIENCE_MS)
 
     (sample,) = chosen("4")
@@ -149,7 +150,8 @@ async def test_the_first_sign_in_is_noticed_after_an_early_download_and_answers_
 
     await page.route("**/first-sign-in", answer)
     await page.route("**/enhance*.js", lambda _: None)  # it keeps loading
-    await page.get_by_role("button", name=chosen("3")[1]).click(no_wait_after=True)
+    async with page.expect_request("**/first-sign-in"):
+        await page.get_by_role("button", name=chosen("3")[1]).click(no_wait_after=True)
     async with page.expect_download():
         await page.get_by_role("button", name=chosen("4")[0], exact=True).click(no_wait_after=True)
     arrived = page.get_by_text(chosen("5")[1])

@@ -1,10 +1,10 @@
 // The page notices the first sign-in by itself. Without this file, a link checks.
-// It is loaded before the page is shown, and starts by a timer: whoever downloads a file while the page is still loading
-// ends the loading, and with it every script and event that waits for its end.
+// Whoever downloads a file while the page is still loading ends the loading, and with it every script and event that
+// waits for its end. So this file is loaded with the form before, runs as soon as it is there, and starts by a timer.
 (() => {
   let left = 200;
   const look = async (url) => {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(url, AbortSignal.timeout ? { signal: AbortSignal.timeout(10000) } : {});
     return answer.ok && (await answer.json()).at;
   };
   const ask = async () => {
