@@ -38,6 +38,7 @@ def test_a_signal_ends_the_sample_apps_too(number: signal.Signals, monkeypatch: 
 
     monkeypatch.setattr(demo, "configure_logging", lambda _: None)
     monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(demo, "_announce", lambda *_: None)
     monkeypatch.setattr(uvicorn, "run", lambda *_, **__: os.kill(os.getpid(), number))
     settings = Settings(issuer=ISSUER, secret_key=["a secret key of more than 32 characters"], database_url="sqlite://")
     secrets = dict.fromkeys(demo.APPS, "rahasia")
@@ -61,7 +62,7 @@ class Starting:
 
 @pytest.fixture
 def sockets() -> Iterator[list[socket.socket]]:
-    """Ports of which none listens yet."""
+    """Ports of which none listens yet: of the provider and of two sample apps."""
     with contextlib.ExitStack() as stack:
         bound = [stack.enter_context(socket.socket()) for _ in range(3)]
         for each in bound:
@@ -69,18 +70,53 @@ def sockets() -> Iterator[list[socket.socket]]:
         yield bound
 
 
+@pytest.fixture
+def apps() -> Iterator[list[subprocess.Popen[bytes]]]:
+    running = [subprocess.Popen(["sleep", "60"]) for _ in demo.APPS]
+    yield running
+    for app in running:
+        app.kill()
+        app.wait()
+
+
+Apps = list[subprocess.Popen[bytes]]
+
+
+def announce(sockets: list[socket.socket], apps: Apps, starting: Starting) -> None:
+    ports = [each.getsockname()[1] for each in sockets]
+    demo._announce("here it is", ports, apps, starting)  # type: ignore[arg-type]
+
+
 def test_addresses_are_printed_when_every_port_listens(
-    sockets: list[socket.socket], capsys: pytest.CaptureFixture[str]
+    sockets: list[socket.socket], apps: Apps, capsys: pytest.CaptureFixture[str]
 ) -> None:
     starting = Starting(sockets)
-    demo._announce("here it is", [each.getsockname()[1] for each in sockets], starting)  # type: ignore[arg-type]
-    assert capsys.readouterr().out == "here it is\n"
+    announce(sockets, apps, starting)
+    assert capsys.readouterr() == ("here it is\n", "")
     assert next(starting._silent, None) is None, "it waited for the last port"
 
 
 def test_a_start_that_fails_prints_no_addresses(
-    sockets: list[socket.socket], capsys: pytest.CaptureFixture[str]
+    sockets: list[socket.socket], apps: Apps, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ports = [each.getsockname()[1] for each in sockets]
-    demo._announce("here it is", ports, Starting(sockets, ends=True))  # type: ignore[arg-type]
+    announce(sockets, apps, Starting(sockets, ends=True))
     assert capsys.readouterr().out == ""
+
+
+def test_a_sample_app_that_does_not_start_is_named(
+    sockets: list[socket.socket], apps: Apps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apps[1].kill()
+    apps[1].wait()
+    announce(sockets, apps, Starting(sockets[:2]))
+    printed = capsys.readouterr()
+    assert printed.out == "here it is\n"
+    assert f"http://localhost:{sockets[2].getsockname()[1]} did not start" in printed.err
+
+
+def test_a_start_that_takes_too_long_is_announced_all_the_same(
+    sockets: list[socket.socket], apps: Apps, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "START_SECONDS", 0)
+    announce(sockets, apps, Starting(sockets))
+    assert capsys.readouterr().out == "here it is\n"

@@ -60,9 +60,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     try:
         for number in range(3):
             wait_for(port + number, process, directory / "log")
-        wait_until(lambda: "Ctrl-C" in (directory / "log").read_text())  # the last line
+        wait_until(lambda: "Ctrl-C" in (directory / "log").read_text() or process.poll() is not None)  # the last line
         text = (directory / "log").read_text()
         passwords = dict(re.findall(r"^  (siti|dimas|ratna|bima|wati) +(\S+)", text, re.M))
+        assert passwords, text
         data = directory / "var" / "demo"
         yield Demo(f"http://localhost:{port}", [f"http://localhost:{port + n}" for n in (1, 2)], passwords, data)
     finally:

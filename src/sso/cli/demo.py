@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sso import clock
 from sso.accounts.employees import EmploymentDetails, employ_in_change
 from sso.accounts.services import AccountChanges
-from sso.cli.common import opened_provider, refuse
+from sso.cli.common import complain, opened_provider, refuse
 from sso.clients.catalogue import read_catalogue
 from sso.clients.catalogue_apply import apply_plan, make_plan
 from sso.clients.secrets import new_secret
@@ -295,7 +295,8 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
             command = [sys.executable, "-c", RUN_APP, str(examples_dir() / "app.py")]
             apps.append(subprocess.Popen(command, env={**environment, **values}))  # noqa: S603
-        Thread(target=_announce, args=(_banner(settings, ports, people), ports, ended), daemon=True).start()
+        announcing = Thread(target=_announce, args=(_banner(settings, ports, people), ports, apps, ended), daemon=True)
+        announcing.start()
         uvicorn.run(
             "sso.app:app_from_environment",
             factory=True,
@@ -318,13 +319,22 @@ def _serve(settings: Settings, ports: list[int], people: list[Person], app_secre
             _wait_for(app)
 
 
-def _announce(text: str, ports: list[int], ended: Event) -> None:
-    """Print where everything is, as soon as it can be opened there."""
+def _announce(text: str, ports: list[int], apps: list[subprocess.Popen[bytes]], ended: Event) -> None:
+    """Print where everything is, as soon as it can be opened there; at last after 20 seconds."""
     until = time.monotonic() + START_SECONDS
-    while not all(map(_listens, ports)) and time.monotonic() < until:
-        if ended.wait(LOOK_SECONDS):
+    waiting = dict(zip(ports, (None, *apps), strict=True))
+    while waiting and time.monotonic() < until:
+        waiting = {port: app for port, app in waiting.items() if not (_has_ended(app) or _listens(port))}
+        if waiting and ended.wait(LOOK_SECONDS):
             return
     print(text, flush=True)
+    for port, app in zip(ports[1:], apps, strict=True):
+        if _has_ended(app):
+            complain(_("The sample app at %(address)s did not start.") % {"address": f"http://localhost:{port}"})
+
+
+def _has_ended(app: subprocess.Popen[bytes] | None) -> bool:
+    return app is not None and app.poll() is not None
 
 
 def _listens(port: int) -> bool:
