@@ -232,8 +232,8 @@ async def test_who_is_deleted_is_signed_out_everywhere_and_nothing_of_them_is_le
     answer = await api("DELETE", f"/users/{siti}")
     assert answer.json()["sessions_ended"] == 1
     assert (await city.relying_party("warga").introspect(tokens["warga"]["access_token"])) == {"active": False}
-    proof = await api.get(f"/sessions/{active['id']}/delivery-report")
-    assert (proof["reason"], proof["person"]["name"], len(proof["applications"])) == ("user_deleted", "", 2)
+    report = await api.get(f"/sessions/{active['id']}/delivery-report")
+    assert (report["reason"], report["person"]["name"], len(report["applications"])) == ("user_deleted", "", 2)
     async with city.browser() as browser:
         page = await browser.open("/login")
         page = await browser.submit(page, username="siti", password=PASSWORD)
@@ -416,8 +416,8 @@ async def test_an_application_is_told_that_its_part_is_over_and_others_go_on(cit
         assert (notice["kind"], notice["session_id"]) == ("backchannel_logout", session["id"])
         await api("POST", f"/sessions/{session['id']}/end", json={})
         assert len(await api.pages("/deliveries", client_id="warga")) == 1, "it was told already"
-        proof = await api.get(f"/sessions/{session['id']}/delivery-report")
-        assert {application["client_id"] for application in proof["applications"]} == {"warga", "sehat"}
+        report = await api.get(f"/sessions/{session['id']}/delivery-report")
+        assert {application["client_id"] for application in report["applications"]} == {"warga", "sehat"}
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("sehat"))
         await api("POST", "/clients/sehat/suspend", json={"end_sessions": True})

@@ -445,11 +445,11 @@ def test_a_backup_and_a_migration_wait_for_each_other(cli: Cli) -> None:
             try:
                 backup = asyncio.create_task(asyncio.to_thread(cli, "backup", "one.backup"))
                 await until(lambda: len(tries) > 1)
+                assert not Path("one.backup").exists()
+                await migrating.rollback()
+                answer = await backup
             finally:
                 event.remove(Engine, "before_cursor_execute", note_try)
-            assert not Path("one.backup").exists()
-            await migrating.rollback()
-            answer = await backup
             await migrate.keep_schema(migrating)
             upgrading = asyncio.create_task(migrate.upgrade(db, tell=lines.append))
             await until(lambda: lines)

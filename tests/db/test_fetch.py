@@ -200,13 +200,13 @@ async def test_values_pass_the_types_of_the_columns(db: Database) -> None:
 async def test_a_session_that_only_fetches_holds_no_connection(db: Database) -> None:
     async with db.write() as session:
         await add(session, "a")
-    async with db.read() as session, db.read() as another:
+    async with db.read() as reading, db.read() as another:
         for _ in range(2):  # PostgreSQL: there is one connection
-            assert firsts(await fetch(session, NAMES)) == ["a"]
+            assert firsts(await fetch(reading, NAMES)) == ["a"]
             assert firsts(await fetch(another, NAMES)) == ["a"]
-        await session.execute(NAMES)
+        await reading.execute(NAMES)
         assert not db.is_sqlite or firsts(await fetch(another, NAMES)) == ["a"]
-        assert firsts(await fetch(session, NAMES)) == ["a"], "it uses the connection of its session"
+        assert firsts(await fetch(reading, NAMES)) == ["a"], "it uses the connection of its session"
 
 
 async def test_a_session_without_a_statement_takes_no_connection(db: Database) -> None:
@@ -498,12 +498,12 @@ async def test_an_object_with_several_keys_and_another_name_of_a_column(db: Data
 async def test_a_session_that_reads_objects_holds_no_connection(db: Database) -> None:
     async with db.write() as session:
         await add(session, "a")
-    async with db.read() as session, db.read() as another:
+    async with db.read() as reading, db.read() as another:
         for _ in range(2):
-            [first] = await fetch_objects(session, Thing, BY_NAME, {"name": "a"})
+            [first] = await fetch_objects(reading, Thing, BY_NAME, {"name": "a"})
             [second] = await fetch_objects(another, Thing, BY_NAME, {"name": "a"})
             assert first.id == second.id
-            assert await session.get(Thing, new_id()) is None
+            assert await reading.get(Thing, new_id()) is None
 
 
 async def test_a_function_of_the_bridge_is_in_the_transaction_of_the_session(db: Database) -> None:

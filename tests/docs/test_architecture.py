@@ -53,6 +53,7 @@ def test_files_do_not_import_each_other_in_a_circle() -> None:
     files = picture.modules()
     graph = {}
     for name, file in files.items():
+        assert not re.search(r"^ *from \.", file.read_text(), re.M), f"{file}: write the whole name of a module"
         targets = (target if target in files else target.rpartition(".")[0] for target in picture.imports(file))
         graph[name] = {target for target in targets if target and target != name}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle

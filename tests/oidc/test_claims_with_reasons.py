@@ -98,11 +98,11 @@ async def test_only_the_named_claims_are_given_wherever_they_are_asked_for(city:
         token_response = await tokens(
             browser, party, username="lengkap", scope="openid profile email", claims=requested
         )
-    about, id_token = await userinfo(party, token_response["access_token"]), claims_of(token_response["id_token"])
+    about, id_claims = await userinfo(party, token_response["access_token"]), claims_of(token_response["id_token"])
     named = {"name", "family_name", "given_name", "middle_name", "updated_at"}
     assert set(about) == {"sub", *named, "email", "email_verified"}
-    assert {*named, "email"} <= set(id_token)
-    assert not {"birthdate", "gender", "nickname", "picture"} & set(id_token)
+    assert {*named, "email"} <= set(id_claims)
+    assert not {"birthdate", "gender", "nickname", "picture"} & set(id_claims)
 
 
 async def test_people_read_what_each_is_for_and_are_asked_again_for_more(city: City) -> None:

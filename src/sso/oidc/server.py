@@ -31,8 +31,9 @@ logging.getLogger("authlib").setLevel(logging.WARNING)
 
 Result = TypeVar("Result")
 Extension = Callable[[BaseGrant], object]
-CheckCasRequest = Callable[["ProviderServer", Client, str, list[tuple[str, str]]], AuthorizationRequest]
 """Adds a check to a grant."""
+CheckCasRequest = Callable[["ProviderServer", Client, str, list[tuple[str, str]]], AuthorizationRequest]
+"""Reads an authorization request that speaks the CAS protocol."""
 _USED_BY_ONE_STATEMENT = frozenset({RefreshTokenGrant.GRANT_TYPE, AuthorizationCodeGrant.GRANT_TYPE})
 _OF_REGISTRATION = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_target"})
 """Errors that say what an application has not registered: at these nothing was consumed that must stay so."""

@@ -142,6 +142,15 @@ async def refused_page(here: OwnVisit, problem: Problem, *, field: str = "", typ
 async def page_of_contacts(
     here: OwnVisit, problem: str = "", status: int = 200, *, field: str = "", typed: str = ""
 ) -> Response:
+    """Show the contacts, and what is wrong with the new one.
+
+    Args:
+        here: whose contacts.
+        problem: the message; empty: nothing is wrong.
+        status: of the response.
+        field: the field of the form that the message is about.
+        typed: what the user typed into it.
+    """
     settings = here.services.settings
     async with here.services.db.read() as session:
         known = await contacts_of(session, here.user.id)

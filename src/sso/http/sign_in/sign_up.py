@@ -124,6 +124,7 @@ async def sign_up_page(page: CurrentPage, accounts: Accounts) -> Response:
 
 @router.post(HERE)
 async def sign_up_form(page: CurrentPage, accounts: Accounts) -> Response:
+    """Begin a sign-up, or show the page of the one that ``c`` names."""
     if not page.services.settings.sign_up_kinds:
         return page.failure("not_found", 404)
     if not page.has_browser:

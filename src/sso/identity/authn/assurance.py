@@ -33,7 +33,7 @@ IdentityLevel = Literal[
 
 
 def identity_level(*, contact_verified: bool, checked: bool) -> str:
-    """Return how surely it is known who a person is: ``checked`` says that an officer saw their identity card."""
+    """Return how surely it is known who a person is: ``checked`` says that an officer saw a document of theirs."""
     if checked:
         return IDENTITY_COUNTER
     return IDENTITY_CONTACT if contact_verified else IDENTITY_SELF

@@ -406,6 +406,7 @@ async def identifiers_of_many(
 
 
 async def replace_roles(session: AsyncSession, user_id: uuid.UUID, roles: Iterable[str]) -> None:
+    """Give a user exactly these roles, and flush; every other role of the user is deleted."""
     await session.execute(delete(UserRole).where(UserRole.user_id == user_id))
     session.add_all([UserRole(user_id=user_id, role=role) for role in roles])
     await session.flush()
