@@ -29,6 +29,8 @@ from sso.platform.outbox.models import Delivery
 SENDING = {"smtp_url": "smtp://127.0.0.1:1", "sms_url": "https://sms.example/send"}
 """Settings with which mail and SMS can be promised; the worker does not run in tests, so nothing leaves."""
 NEW_PASSWORD = "perahu-hijau-menyapa-awan-27"
+WRONG_CODE = "000000"
+"""It has the form of a code, and is the right one once in a million."""
 
 
 async def sent(city: City) -> list[dict[str, Any]]:

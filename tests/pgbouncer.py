@@ -28,7 +28,7 @@ pool_mode = transaction
 max_client_conn = 200
 server_login_retry = 0.2
 server_round_robin = 1
-query_wait_timeout = 5
+query_wait_timeout = 60
 """
 
 

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from sso import clock
+from sso.platform.db import Database
 
 LOOK_SECONDS = 0.02
 """The time between two looks."""
@@ -46,6 +48,23 @@ async def until(condition: Callable[[], object | Awaitable[object]], seconds: fl
             if result:
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+
+WAITS_FOR_LOCK = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+async def until_it_waits(db: Database, task: asyncio.Task[Any]) -> None:
+    """Wait until a task waits for the transaction that this one has open: in PostgreSQL for a lock, in SQLite for the
+    only connection that writes. It must not have ended."""
+
+    async def waits() -> bool:
+        if task.done() or db.is_sqlite:
+            return task.done() or db.engine.sync_engine.pool._waiting > 0  # type: ignore[attr-defined]
+        async with db.read() as session:
+            return (await session.execute(WAITS_FOR_LOCK)).first() is not None
+
+    await until(waits)
+    assert not task.done(), task
 
 
 @contextmanager

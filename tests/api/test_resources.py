@@ -13,7 +13,7 @@ from sqlalchemy import or_, select
 from tests.api.conftest import Api, person_with, program
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, form_of
-from tests.waiting import until
+from tests.waiting import until, until_it_waits
 
 from sso import clock
 from sso.accounts.administration import disable_user
@@ -314,8 +314,7 @@ async def test_who_comes_second_waits_and_sees_that_they_are_the_last(city: City
             await set_roles(session, ratna, [], actor=Actor("test"))
         await session.flush()
         waiting = asyncio.create_task(second())
-        done, _ = await asyncio.wait([waiting], timeout=0.3)
-        assert not done
+        await until_it_waits(provider.db, waiting)
     with pytest.raises(UserError, match="last administrator"):
         await waiting
 

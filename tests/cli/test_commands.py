@@ -398,7 +398,7 @@ def test_a_worker_apart_from_the_server_sends_and_stops_when_it_is_asked(cli: Cl
                 assert process.poll() is None, (tmp_path / "log").read_text()
                 return any(application["attempts"] and application["failure"] for application in applications)
 
-            wait_until(has_failed, 40, look_seconds=0.4)
+            wait_until(has_failed, look_seconds=0.4)
         finally:
             process.terminate()
         assert process.wait(60) == 0

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.conftest import World
 from tests.conformance.parties import KeyPair, key_set
 from tests.demands import demand
-from tests.support import ISSUER, City, RelyingParty
+from tests.support import ISSUER, City, RelyingParty, tampered
 
 from sso import clock
 from sso.accounts.administration import disable_user
@@ -108,7 +108,7 @@ async def test_assertions_that_are_refused(city: City, subtests: pytest.Subtests
 async def test_forged_and_replayed_assertions(city: City) -> None:
     pair = KeyPair("ES256")
     party = await trusting(city, {"jwks": key_set(pair)})
-    for wrong in (assertion(KeyPair("ES256", kid=pair.kid)), "x", "a.b.c", assertion(pair)[:-3] + "AAA"):
+    for wrong in (assertion(KeyPair("ES256", kid=pair.kid)), "x", "a.b.c", tampered(assertion(pair))):
         refused = await party.token(grant_type=GRANT, assertion=wrong, scope="jadwal:baca")
         assert refused.body["error"] == "invalid_grant"
     assert (await party.token(grant_type=GRANT, scope="jadwal:baca")).body["error"] == "invalid_request"

@@ -18,6 +18,7 @@ from tests.citizens import Authenticator, add_passkey, here, post, set_up_app
 from tests.conformance.conftest import World
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements
+from tests.waiting import until
 
 from sso import clock
 from sso.accounts.administration import disable_user, enable_user
@@ -605,9 +606,16 @@ async def test_long_polling(city: City, receiver: Receiver, monkeypatch: pytest.
     monkeypatch.setattr(shared_signals, "LOOK_SECONDS", 0.02)
     stream = await receiver.make_stream()
     await signed_in(city)
+    looks, look = [0], shared_signals.streams.poll
+
+    async def counted(*given: Any) -> Any:
+        looks[0] += 1
+        return await look(*given)
+
+    monkeypatch.setattr(shared_signals.streams, "poll", counted)
     waiting = asyncio.create_task(receiver.poll(stream, returnImmediately=False))
-    done, _ = await asyncio.wait([waiting], timeout=0.2)
-    assert not done
+    await until(lambda: looks[0] > 2 or waiting.done())
+    assert not waiting.done()
     await end_all(city)
     assert len((await asyncio.wait_for(waiting, 60))["sets"]) == 1
     monkeypatch.setattr(shared_signals, "WAIT_SECONDS", 0.05)

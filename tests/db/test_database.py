@@ -89,7 +89,9 @@ async def test_twenty_sign_ins_at_once(city: City) -> None:
 
 
 @pytest.mark.parametrize("way", ["session", "work", "one statement"])
-async def test_two_processes_write_without_locked_errors(tmp_path: Path, way: str) -> None:
+async def test_two_processes_write_without_locked_errors(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another process holds the write lock for a while: ours waits for it, and the event loop goes on."""
     path = tmp_path / "x.db"
     db = Database(settings_for(f"sqlite:///{path}", tmp_path))
@@ -105,9 +107,12 @@ async def test_two_processes_write_without_locked_errors(tmp_path: Path, way: st
         else:
             await db.run_write(lambda work: work.execute(INSERT, {"name": "a"}), single=way == "one statement")
 
+    met = asyncio.Event()
+    is_busy = sqlite.is_busy
+    monkeypatch.setattr(sqlite, "is_busy", lambda error: met.set() or is_busy(error))
     task = asyncio.create_task(ours())
-    done, _ = await asyncio.wait([task], timeout=0.1)
-    assert not done
+    await asyncio.wait_for(met.wait(), 60)
+    assert not task.done()
     other.execute("COMMIT")
     await task
     assert other.execute("SELECT name FROM things").fetchall() == [("a",)]

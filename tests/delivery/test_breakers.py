@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.support import City
-from tests.waiting import until
+from tests.waiting import stand_still, until
 
 from sso import clock
 from sso.identity.notifications import notify
@@ -33,7 +33,10 @@ async def all_deliveries(city: City) -> list[Delivery]:
         return list((await session.execute(select(Delivery).order_by(Delivery.id))).scalars())
 
 
-async def test_a_receiver_that_does_not_answer_is_tried_once_after_each_pause_and_loses_nothing(city: City) -> None:
+async def test_a_receiver_that_does_not_answer_is_tried_once_after_each_pause_and_loses_nothing(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_still(monkeypatch)  # the first pause is a second
     tried: list[int] = []
     away = True
 
@@ -204,6 +207,7 @@ async def test_the_webhooks_of_busy_teams_delay_no_other_team(city: City, monkey
     """Four teams have more events than a claim looks at, and take every place; the receiver of a fifth is dead."""
     monkeypatch.setattr(store, "MAX_CANDIDATES", 20)
     monkeypatch.setattr(worker, "SLOW_SECONDS", 600)
+    stand_still(monkeypatch)
     begun: list[str] = []
     gate = asyncio.Semaphore(0)
 

@@ -13,7 +13,10 @@ LEFT_OUT = {Path(__file__), TESTS / "databases.py"}
 """``databases.py`` drops a database that it cannot set back in time: no test fails."""
 LEAST_SECONDS = 30
 REQUESTS = {f"httpx.{name}" for name in ("get", "post", "put", "delete", "request", "stream", "Client", "AsyncClient")}
-LIMITS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "wait_until": 1, "process.wait": 0, "wait": 0}
+LIMITS = {
+    "asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "wait_until": 1, "process.wait": 0, "wait": 0, "result": 0,
+    "thread.join": 0, "callback": 1, "asyncio.to_thread": 1, "socket.create_connection": 1,
+}  # fmt: skip
 """Calls whose argument at a place is a limit in seconds."""
 LAST_WORDS = {name.rpartition(".")[2] for name in (*LIMITS, *REQUESTS)}
 
@@ -28,8 +31,9 @@ def too_short(source: str) -> Iterator[str]:
         name = ast.unparse(call.func)
         short = name if name in LIMITS else name.rpartition(".")[2]
         given = list(call.args[LIMITS[short] :][:1]) if short in LIMITS else []
-        if name == "asyncio.wait":
-            continue  # with it a test looks whether something has not happened
+        if name == "asyncio.wait" and "timeout" in named:
+            yield f"{ast.unparse(call)[:90]}: wait for a sign that it waits, not for a time"
+            continue
         if "timeout" in named:
             given = [named["timeout"]]
         elif name in REQUESTS and "transport" not in named and None not in named:
@@ -51,7 +55,10 @@ def too_short(source: str) -> Iterator[str]:
         ("await until(is_done, 5)", 1),
         ("await until(is_done)", 0),
         ("asyncio.timeout(10)", 1),
-        ("await asyncio.wait([task], timeout=0.1)", 0),
+        ("await asyncio.wait([task], timeout=0.1)", 1),
+        ("await asyncio.wait([task])", 0),
+        ("closing.callback(process.wait, 20)", 1),
+        ("socket.create_connection(address, 20)", 1),
     ],
 )
 def test_a_limit_that_is_too_short_is_found(source: str, count: int) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy import func, select
 from tests.arranged import own_form, sign_in, signed_in
 from tests.citizens import (
     SENDING,
+    WRONG_CODE,
     Authenticator,
     add_passkey,
     form_at,
@@ -144,7 +145,7 @@ async def guess_passkey(attack: Attack) -> Result:
 
 
 async def guess_totp(attack: Attack) -> Result:
-    answers, maximum = await attack.steps("totp", {"code": "000000"}, 5)
+    answers, maximum = await attack.steps("totp", {"code": WRONG_CODE}, 5)
     browser, page = await attack.step("totp")
     answers.append(await post(browser, STEP, {"code": now(attack.app), "m": "totp"}, page))
     assert is_refusal(answers[-1]), "a right password, another browser, another network: the count is the account's"
@@ -163,7 +164,7 @@ async def guess_message_code(attack: Attack) -> Result:
     for _ in range(3):
         browser = attack.browser()
         begun.append((browser, await browser.sign_in(attack.city.relying_party("warga"), username="lengkap")))
-    forms = [(browser, {**form_at(page, STEP), "m": "email", "code": "000000"}) for browser, page in begun]
+    forms = [(browser, {**form_at(page, STEP), "m": "email", "code": WRONG_CODE}) for browser, page in begun]
     return await all_at_once([browser.http.post(STEP, data=form) for browser, form in forms for _ in range(3)]), 5
 
 
@@ -175,7 +176,7 @@ async def guess_new_totp(attack: Attack) -> Result:
     tries = []
     for _ in range(3):
         page = await attack.own.open("/account/security/app")
-        form = form_at(page, "/account/security/app") | {"code": "000000"}
+        form = form_at(page, "/account/security/app") | {"code": WRONG_CODE}
         tries += [attack.own.http.post("/account/security/app", data=form) for _ in range(5)]
     return await all_at_once(tries), BUDGETS[Purpose.NEW_TOTP].window
 
@@ -186,7 +187,7 @@ async def guess_contact_code(attack: Attack) -> Result:
         page = await attack.own.open("/account/contacts")
         fields = {"choice": "add", "contact": f"lain{number}@warga.example"}
         page = await post(attack.own, "/account/contacts", fields, page)
-        form = form_at(page, "/account/contacts/code") | {"code": "000000"}
+        form = form_at(page, "/account/contacts/code") | {"code": WRONG_CODE}
         tries += [attack.own.http.post("/account/contacts/code", data=form) for _ in range(4)]
     return await all_at_once(tries), BUDGETS[Purpose.CONTACT_CODE].window
 
@@ -196,7 +197,7 @@ async def _codes(attack: Attack, path: str, fields: dict[str, str]) -> list[http
     for _ in range(4):
         browser = attack.browser(address)
         page = await begin(attack.city, browser, path, fields)
-        form = form_at(page, path) | {"code": "000000"}
+        form = form_at(page, path) | {"code": WRONG_CODE}
         tries += [browser.http.post(path, data=form) for _ in range(4)]
     return await all_at_once(tries)
 
@@ -355,7 +356,7 @@ async def test_wrong_codes_of_months_end_in_a_stop_that_the_owner_ends(
             for _ in range(3):
                 browser, page = await attack.step("totp")
                 for _ in range(2):
-                    answer = await post(browser, STEP, {"code": "000000", "m": "totp"}, page)
+                    answer = await post(browser, STEP, {"code": WRONG_CODE, "m": "totp"}, page)
                     tried += answer.status_code != 429
                 clock.advance(15 * 60 + 1)
             clock.advance(86400)

@@ -65,8 +65,11 @@ def strict(tmp_path: Path, no_network: NoNetwork) -> Outbound:
 
 @pytest.fixture
 def loopback(tmp_path: Path) -> Outbound:
-    settings = settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout="500ms")
-    return Outbound(settings)
+    return loopback_within("60s", tmp_path)
+
+
+def loopback_within(limit: str, tmp_path: Path) -> Outbound:
+    return Outbound(settings_for("sqlite:///x", tmp_path, issuer="http://localhost:8000", outbound_timeout=limit))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,8 @@ async def test_a_huge_answer_is_not_read_to_its_end(loopback: Outbound) -> None:
     await loopback.close()
 
 
-async def test_a_slow_answer_is_given_up(loopback: Outbound) -> None:
+async def test_a_slow_answer_is_given_up(tmp_path: Path) -> None:
+    loopback = loopback_within("500ms", tmp_path)
     drip = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 5_000_000
     server, port, _ = await _server(drip[:200], stops=True)
     with pytest.raises(httpx.HTTPError):

@@ -54,6 +54,9 @@ SETTINGS: dict[str, Any] = {
     "pending_requests_per_ip_address": 100_000,
     "pending_requests_total": 1_000_000,
     "registry_poll_interval": "200ms",
+    "database_lock_timeout": "1m",
+    "database_statement_timeout": "1m",
+    "database_pool_timeout": "1m",
 }
 
 

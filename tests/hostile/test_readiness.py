@@ -277,6 +277,6 @@ async def test_sigterm_under_load(database: tuple[str, dict[str, Any]], tmp_path
         await asyncio.gather(*busy)
         # The listener may close between a connection and its first byte: which error that is depends on the moment.
         assert all(isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError)) for error in refused), refused
-        assert await asyncio.to_thread(process.process.wait, 20) == 0
+        assert await asyncio.to_thread(process.process.wait, 60) == 0
     finally:
         process.kill()

@@ -165,4 +165,4 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield provider
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, (directory / "log").read_text()
+            assert process.wait(60) == 0, (directory / "log").read_text()

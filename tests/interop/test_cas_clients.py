@@ -115,7 +115,7 @@ def https(server: Server, certificate: tuple[Path, Path]) -> Iterator[str]:
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(serve(), loop).result(60)
     yield f"https://localhost:{listeners[0].sockets[0].getsockname()[1]}"
 
     async def stop() -> None:
@@ -125,9 +125,9 @@ def https(server: Server, certificate: tuple[Path, Path]) -> Iterator[str]:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 

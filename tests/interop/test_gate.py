@@ -221,7 +221,7 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             closing.callback(log.close)
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
             processes.append(process)
-            closing.callback(process.wait, 20)
+            closing.callback(process.wait, 60)
             closing.callback(process.terminate)
         for process, kind in zip(processes, PROXIES, strict=True):
             wait_for(proxies.ports[kind], process, proxies.folders[kind] / "out.log")
@@ -341,7 +341,7 @@ def raw(visitor: Visitor, target: str, *lines: str, host: str = "") -> tuple[int
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
     sent = [f"GET {target} HTTP/1.1", f"Host: {host or visitor.host}", *lines, "Sec-Fetch-Mode: cors",
             f"Cookie: {cookies}", "", ""]  # fmt: skip
-    connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
+    connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 60)
     with any_certificate().wrap_socket(connection, server_hostname=visitor.host) as secure:
         secure.sendall("\r\n".join(sent).encode())
         answer = HTTPResponse(secure)
@@ -420,7 +420,7 @@ def answered(visitor: Visitor, target: str, *lines: str) -> tuple[int, list[tupl
     """Send a request with the visitor's cookies as it is written; return status, headers and body of the answer."""
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
     sent = [f"GET {target} HTTP/1.1", f"Host: {visitor.host}", *lines, f"Cookie: {cookies}", "", ""]
-    connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
+    connection = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 60)
     with any_certificate().wrap_socket(connection, server_hostname=visitor.host) as secure:
         secure.sendall("\r\n".join(sent).encode())
         answer = HTTPResponse(secure)
@@ -519,7 +519,7 @@ def test_uploads_and_web_sockets_pass(visitor: Visitor) -> None:
     assert packed.status_code == 200, "the encoding of the body is not the gate's"
     context = any_certificate()
     context.set_alpn_protocols(["http/1.1"])
-    raw = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 20)
+    raw = socket.create_connection(("127.0.0.1", visitor.gates.ports[visitor.kind]), 60)
     with context.wrap_socket(raw, server_hostname=visitor.host) as connection:
         cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies[visitor.host].items())
         lines = ["GET /soket HTTP/1.1", f"Host: {visitor.host}", "Upgrade: websocket", "Connection: Upgrade",

@@ -100,7 +100,7 @@ def wiki(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         }  # fmt: skip
         server.sso("gate", "config", "dokuwiki", *itertools.chain(*options.items()))
         process = subprocess.Popen(prepared("nginx", proxy, port), start_new_session=True)
-        closing.callback(process.wait, 20)
+        closing.callback(process.wait, 60)
         closing.callback(process.terminate)
         wait_for(port, process, proxy / "error.log")
         yield site

@@ -112,7 +112,7 @@ def page(server: Server) -> Iterator[str]:
     yield f"http://localhost:{port}/"
     listener.shutdown()
     listener.server_close()
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.mark.asyncio(loop_scope="session")

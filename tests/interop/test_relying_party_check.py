@@ -58,7 +58,12 @@ class Sandbox:
             settings: of the command, besides those of the provider.
         """
         words = ("applications", "check", self.name, "--page", f"http://localhost:{self.port}/", "--json")
-        done = run_command(self.server.environment | settings, self.server.directory, *words, loaded=True)
+        done = run_command(
+            self.server.environment | {"SSO_OUTBOUND_TIMEOUT": "30s"} | settings,
+            self.server.directory,
+            *words,
+            loaded=True,
+        )
         assert done.stdout, done.stderr
         report = orjson.loads(done.stdout)
         assert (done.returncode == 0) == report["passed"]

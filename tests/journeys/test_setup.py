@@ -38,7 +38,7 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.fill("#code", app.now())
     await page.locator("main form button[type=submit], main form button:not([type])").first.click()
-    assert len(await page.locator("ol.codes li").all()) == 10
+    await expect(page.locator("ol.codes li")).to_have_count(10)
     await page.locator("main form button, main a[role=button]").last.click()
     await expect(page.get_by_role("heading", name="Penyiapan")).to_be_visible()
     await expect(page.get_by_text("Akun Anda dilindungi verifikasi dua langkah.")).to_be_visible()

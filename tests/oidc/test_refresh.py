@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.util.concurrency import await_
 from tests.demands import demand
 from tests.support import PASSWORD, Browser, City, RelyingParty, Statements, query_of
+from tests.waiting import until_it_waits
 
 from sso import clock
 from sso.accounts.administration import disable_user
@@ -332,8 +333,7 @@ async def test_a_refresh_that_meets_a_revocation_waits_for_it_and_fails(city: Ci
     async with city.provider.db.write() as session:
         await revoke_grants_of_user(session, city.users["siti"], clock.now())
         refreshing = asyncio.create_task(party.refresh(token))
-        done, _ = await asyncio.wait([refreshing], timeout=0.3)
-        assert not done
+        await until_it_waits(city.provider.db, refreshing)
     assert (await refreshing).body["error"] == "invalid_grant"
 
 
@@ -346,8 +346,7 @@ async def test_an_exchange_that_meets_the_end_of_its_session_waits_for_it_and_fa
         session_filter = SessionFilter(user_id=city.users["siti"])
         assert await end_matching(session, city.provider, session_filter, "administrator", actor=Actor("test")) == 1
         exchanging = asyncio.create_task(party.exchange(code))
-        done, _ = await asyncio.wait([exchanging], timeout=0.3)
-        assert not done
+        await until_it_waits(city.provider.db, exchanging)
     assert (await exchanging).body["error"] == "invalid_grant"
 
 

@@ -11,6 +11,7 @@ import pyotp
 import pytest
 from sqlalchemy import select, text
 from tests.arranged import signed_in
+from tests.citizens import WRONG_CODE
 from tests.support import Browser, City
 from tests.web.test_admin import events_of_type
 from tests.web.test_developer import post
@@ -86,7 +87,7 @@ async def test_the_first_administrator_is_created_with_two_step_verification(cit
         assert step.url.path == "/setup/app"
         assert await created(city) == [], "with a password alone nobody is an administrator"
         assert (await browser.open("/admin")).url.path == "/login"
-        wrong_code = await post(browser, step, "/setup/app", code="000000")
+        wrong_code = await post(browser, step, "/setup/app", code=WRONG_CODE)
         assert wrong_code.status_code == 400
         assert 'id="code-error"' in wrong_code.text
         assert await created(city) == []
@@ -126,7 +127,7 @@ async def test_codes_are_not_tried_without_end(city: City) -> None:
     async with city.browser() as browser:
         step = await begin(browser, await link(city))
         for _ in range(10):
-            assert (await post(browser, step, "/setup/app", code="000000")).status_code == 400
+            assert (await post(browser, step, "/setup/app", code=WRONG_CODE)).status_code == 400
         refused = await finish(browser, step)
         assert (refused.status_code, refused.url.path) == (400, "/setup/app")
         clock.advance(1801)

@@ -15,6 +15,7 @@ from tests import arranged
 from tests.arranged import sign_in
 from tests.citizens import (
     SENDING,
+    WRONG_CODE,
     Authenticator,
     add_passkey,
     form_at,
@@ -63,7 +64,7 @@ async def test_an_app_is_asked_for_and_each_code_works_once(city: City) -> None:
         page = await browser.sign_in(party)
         assert str(page.url).startswith(f"{ISSUER}{STEP}")
         assert browser.session is None
-        assert (await post(browser, STEP, {"code": "000000"}, page)).status_code == 400
+        assert (await post(browser, STEP, {"code": WRONG_CODE}, page)).status_code == 400
         answer = await post(browser, STEP, {"code": code}, page)
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
     claims = tokens.claims()
@@ -119,7 +120,7 @@ async def test_after_five_wrong_codes_the_step_is_over(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
         for _ in range(5):
-            await post(browser, STEP, {"code": "000000"}, page)
+            await post(browser, STEP, {"code": WRONG_CODE}, page)
         assert (await post(browser, STEP, {"code": now(app)}, page)).status_code == 429
 
 
@@ -351,7 +352,7 @@ async def test_a_role_that_needs_a_second_step_sets_one_up(city: City) -> None:
         seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
         assert seed is not None
         app = pyotp.TOTP(seed.group(1).replace(" ", ""))
-        assert (await post(browser, STEP, {"code": "000000"}, page)).status_code == 400
+        assert (await post(browser, STEP, {"code": WRONG_CODE}, page)).status_code == 400
         page = await post(browser, STEP, {"code": now(app)}, page)
         codes = re.findall(r"<li>([a-z0-9-]{8,})</li>", page.text)
         assert len(set(codes)) == 10
