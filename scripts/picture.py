@@ -41,8 +41,10 @@ def modules() -> dict[str, Path]:
     return files
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Yield what a file imports from ``sso``, without ``sso`` itself, such as ``oidc.token.issue.issue_tokens``."""
+@cache
+def imports(file: Path) -> list[str]:
+    """Return what a file imports from ``sso``, without ``sso`` itself, such as ``oidc.token.issue.issue_tokens``."""
+    targets: list[str] = []
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         match node:
             case ast.Import(names=names):
@@ -51,7 +53,8 @@ def imports(file: Path) -> Iterator[str]:
                 full = [f"{module}.{name.name}" for name in names]
             case _:
                 continue
-        yield from (name.removeprefix("sso.") for name in full if name.startswith("sso."))
+        targets += [name.removeprefix("sso.") for name in full if name.startswith("sso.")]
+    return targets
 
 
 @cache

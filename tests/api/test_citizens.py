@@ -136,6 +136,12 @@ async def test_somebody_who_is_here_already_is_proposed_and_merged_by_a_person(c
     assert "local_user_id" not in (await warga.userinfo(tokens["access_token"])).json()
 
 
+async def usernames_of(api: Api, user_id: object) -> dict[str, bool]:
+    """Return the usernames of a user, and whether each is the primary one."""
+    identifiers = (await api.get(f"/users/{user_id}"))["identifiers"]
+    return {each["value"]: each["primary"] for each in identifiers if each["kind"] == "username"}
+
+
 async def test_the_application_is_told_every_old_id_and_either_user_name_signs_in(city: City, tmp_path: Path) -> None:
     admin, siti = await person_with(city, "admin"), str(city.users["siti"])
     row = {"email": "siti@warga.example", "name": "Siti R"}
@@ -184,24 +190,14 @@ async def test_the_application_is_told_every_old_id_and_either_user_name_signs_i
         assert "12, 9, 10" in (await browser.open("/account/applications")).text
         contacts = (await browser.open("/account/contacts")).text
         assert 'value="siti.dinas"' in contacts
-    usernames = [
-        identifier
-        for identifier in (await admin.get(f"/users/{siti}"))["identifiers"]
-        if identifier["kind"] == "username"
-    ]
-    assert {username["value"]: username["primary"] for username in usernames} == {
+    assert await usernames_of(admin, siti) == {
         "siti.dinas": True,
         "198501012010011001": False,
     }
     change = {"username": "198501012010011001"}
     headers = {"If-Match": await admin.etag(f"/users/{siti}")}
     assert (await admin("PATCH", f"/users/{siti}", json=change, headers=headers)).status_code == 200
-    usernames = [
-        identifier
-        for identifier in (await admin.get(f"/users/{siti}"))["identifiers"]
-        if identifier["kind"] == "username"
-    ]
-    assert {username["value"]: username["primary"] for username in usernames} == {
+    assert await usernames_of(admin, siti) == {
         "siti.dinas": False,
         "198501012010011001": True,
     }

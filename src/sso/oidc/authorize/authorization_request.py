@@ -18,7 +18,7 @@ DISPLAYS = ("page", "popup", "touch")
 
 
 class PageError(Refusal):
-    """The request cannot be answered to an application, because its redirect URI is not proven: a page says why.
+    """The request cannot be answered to an application, because its redirect URI is not verified: a page says why.
 
     ``code`` names a message; ``detail`` is what developers need: shown, never executed. ``client_id`` is the
     application, where it is a registered one and the mistake is counted as its own; ``named`` is the application that
@@ -36,7 +36,7 @@ class PageError(Refusal):
 
 
 class RedirectError(Refusal):
-    """The request failed after its redirect URI was proven."""
+    """The request failed after its redirect URI was verified."""
 
     status = 400
 
