@@ -59,7 +59,7 @@ def backup(
             print(_("verified: a scratch database has the same rows, and its audit log is intact"))
     if keep is not None and file.is_dir():
         for old in sorted(file.glob(f"sso-*{SUFFIX}"))[:-keep]:
-            old.unlink()
+            old.unlink(missing_ok=True)
             if not json:
                 print(_("deleted: %(path)s") % {"path": old})
 

@@ -10,6 +10,7 @@ module is imported; any process answers for all of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -183,12 +184,13 @@ class Everything:
 
 
 def _delete_dead(directory: Path) -> None:
-    """Remove the gauges of processes that have ended."""
+    """Remove the gauges of processes that have ended. Another process may do the same at this moment."""
     for file in directory.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+            with contextlib.suppress(FileNotFoundError):
+                mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
         except PermissionError:
             continue
