@@ -40,6 +40,11 @@ LISTENING = ("apache", "php", "passport", "page", "allauth", "spring", "phpfile"
 PASSWORD = "perahu-kertas-di-sungai-88"
 
 
+SCRIPT_SECONDS = 300
+"""How long a program of Node.js may take that signs in by itself."""
+LIMITS = httpx.Limits(keepalive_expiry=2)
+"""For browsers that a test keeps: a connection that was idle for longer is not used again. Servers close theirs after
+five seconds, perhaps while the next request is on its way."""
 @dataclass
 class Server:
     """A running provider."""
@@ -99,7 +104,7 @@ async def _give(settings: Settings, client_id: str, role: str) -> None:
 def signed_in(server: Server, address: str, browser: httpx.Client | None = None) -> httpx.Response:
     """Open ``address`` of an application, sign siti in where the provider asks, and return the last page."""
     if browser is None:
-        with httpx.Client(timeout=60) as fresh:
+        with httpx.Client(timeout=60, limits=LIMITS) as fresh:
             return signed_in(server, address, fresh)
     page = browser.get(address, follow_redirects=True)
     for _ in range(3):

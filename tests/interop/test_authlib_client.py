@@ -10,7 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
-from tests.interop.conftest import PASSWORD, Server
+from tests.interop.conftest import LIMITS, PASSWORD, Server
 from tests.support import form_of, query_of
 
 with warnings.catch_warnings():
@@ -44,7 +44,7 @@ async def test_the_code_flow_refresh_introspection_revocation_and_logout(server:
             code_challenge_method="S256",
             timeout=60,
         ) as client,
-        httpx.AsyncClient(base_url=server.issuer, timeout=60) as browser,
+        httpx.AsyncClient(base_url=server.issuer, timeout=60, limits=LIMITS) as browser,
     ):
         metadata = (await browser.get("/.well-known/openid-configuration")).json()
         url, state = client.create_authorization_url(

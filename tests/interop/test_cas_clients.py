@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.interop.conftest import PASSWORD, Server
+from tests.interop.conftest import LIMITS, PASSWORD, Server
 from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
@@ -157,12 +157,12 @@ def test_phpcas_signs_in_and_out_and_is_told_of_the_end(
     server: Server, phpcas: str, certificate: tuple[Path, Path]
 ) -> None:
     trusted = ssl.create_default_context(cafile=str(certificate[0]))
-    with httpx.Client(timeout=60, verify=trusted) as browser:
+    with httpx.Client(timeout=60, limits=LIMITS, verify=trusted) as browser:
         assert "Masuk" in browser.get(phpcas).text
         page = open_signed_in(browser, f"{phpcas}/masuk.php")
         assert "Siti Rahmawati (siti)" in page.text, page.text
         assert "ticket" not in str(page.url)
-        with httpx.Client(timeout=60) as stranger:
+        with httpx.Client(timeout=60, limits=LIMITS) as stranger:
             forged = logout_request("ST-000", datetime.now(UTC))
             stranger.post(f"{phpcas}/masuk.php", data={"logoutRequest": forged})
         assert "Siti Rahmawati" in browser.get(phpcas).text, "a forged request ends nothing"
@@ -206,13 +206,13 @@ def apache(server: Server) -> Iterator[str]:
 
 
 def test_mod_auth_cas_opens_a_page_and_closes_it_by_a_logout_request(server: Server, apache: str) -> None:
-    with httpx.Client(timeout=60) as browser:
+    with httpx.Client(timeout=60, limits=LIMITS) as browser:
         page = open_signed_in(browser, f"{apache}/app/operator/")
         assert (page.status_code, page.text) == (200, "the protected page"), "only the service URL signs users in"
         assert len(page.headers["x-person"]) > 20, "the sub"
         assert browser.get(f"{apache}/app/operator/").status_code == 401, "it needs the role operator"
         assert browser.get(f"{apache}/app/").status_code == 200
-        with httpx.Client(timeout=60) as stranger:
+        with httpx.Client(timeout=60, limits=LIMITS) as stranger:
             stranger.post(f"{apache}/app/", data={"logoutRequest": logout_request("ST-000", datetime.now(UTC))})
         assert browser.get(f"{apache}/app/").status_code == 200, "a forged request ends nothing"
         server.sso("sessions", "revoke", "--user", "siti")

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.commands import run_commands
-from tests.interop.conftest import PASSWORD, Server
+from tests.interop.conftest import LIMITS, PASSWORD, Server
 from tests.ports import free_ports
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
@@ -181,7 +181,7 @@ def gates(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     application = ThreadingHTTPServer(("127.0.0.1", 0), Application)
     application.daemon_threads = True
     threading.Thread(target=application.serve_forever, daemon=True).start()
-    http = httpx.Client(verify=False, timeout=60)
+    http = httpx.Client(verify=False, timeout=60, limits=LIMITS)
     http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # each visitor has its own
     proxies = Gates(server, f"http://127.0.0.1:{application.server_address[1]}", http)
     first, processes = free_ports(len(PROXIES)), []

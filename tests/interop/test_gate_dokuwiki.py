@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 from argon2 import PasswordHasher
-from tests.interop.conftest import Server
+from tests.interop.conftest import LIMITS, Server
 from tests.interop.test_gate import NAVIGATION, Gates, Visitor, certificate, prepared
 from tests.interop.test_php_packages import PROGRAMS
 from tests.interop.test_relying_party_check import Running
@@ -82,7 +82,7 @@ def wiki(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     port = program + 1
     command = ["php", "-d", f"auto_prepend_file={folder / 'prepend.php'}", "-S", f"127.0.0.1:{program}", "-t",
                str(DOKUWIKI)]  # fmt: skip
-    http = httpx.Client(verify=False, timeout=30)
+    http = httpx.Client(verify=False, timeout=60, limits=LIMITS)
     site = Wiki(folder, Gates(server, f"http://127.0.0.1:{program}", http, {"dokuwiki": port}))
     site.use("authplain")
     with ExitStack() as closing:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from tests.interop.conftest import PASSWORD, Server
+from tests.interop.conftest import LIMITS, PASSWORD, Server
 from tests.support import form_of
 from tests.waiting import until, wait_for
 
@@ -112,7 +112,7 @@ def apache(server: Server, tmp_path: Path) -> Iterator[str]:
 async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_back_channel(
     server: Server, apache: str
 ) -> None:
-    async with httpx.AsyncClient(timeout=60) as browser:
+    async with httpx.AsyncClient(timeout=60, limits=LIMITS) as browser:
         answer = await follow(browser, f"{apache}/app/")
         form = form_of(answer)
         fields = {**form.fields, "username": "siti", "password": PASSWORD}
@@ -137,7 +137,7 @@ async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_bac
 async def opens_with_the_role(server: Server, apache: str) -> None:
     """`Require claim roles:operator` reads the claim of the ID token."""
     server.give("apache", "operator")
-    async with httpx.AsyncClient(timeout=60) as browser:
+    async with httpx.AsyncClient(timeout=60, limits=LIMITS) as browser:
         form = form_of(await follow(browser, f"{apache}/app/operator/"))
         fields = {**form.fields, "username": "siti", "password": PASSWORD}
         answer = await follow(browser, server.issuer + form.action, fields)

@@ -19,7 +19,7 @@ import httpx2 as httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from tests.interop.conftest import PASSWORD, Server
+from tests.interop.conftest import LIMITS, PASSWORD, Server
 from tests.support import challenge_of, form_of, forms_in
 from tests.waiting import wait_until
 
@@ -64,8 +64,8 @@ def test_sign_in_refresh_and_sign_out_as_the_library_does_them(server: Server) -
     basic = base64.b64encode(f"{quote_plus(CLIENT)}:{quote_plus(secret)}".encode()).decode()
     form_type = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
     with (
-        httpx.Client(base_url=server.issuer, timeout=60) as curl,
-        httpx.Client(base_url=server.issuer, timeout=60) as browser,
+        httpx.Client(base_url=server.issuer, timeout=60, limits=LIMITS) as curl,
+        httpx.Client(base_url=server.issuer, timeout=60, limits=LIMITS) as browser,
     ):
         config = curl.get("/.well-known/openid-configuration").json()
         assert "client_secret_basic" in config["token_endpoint_auth_methods_supported"]
@@ -135,10 +135,19 @@ def test_a_logout_token_passes_the_checks_of_the_library(server: Server) -> None
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    listener = HTTPServer(("127.0.0.1", server.ports["php"]), Receiver)
-    thread = threading.Thread(target=listener.serve_forever, daemon=True)
-    thread.start()
-    with httpx.Client(base_url=server.issuer, timeout=60) as browser:
+    with HTTPServer(("127.0.0.1", port), Receiver) as listener:
+        thread = threading.Thread(target=listener.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield received
+        finally:
+            listener.shutdown()
+            thread.join(60)
+
+
+def logged_out(server: Server, received: list[dict[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sign in and out, and return the claims of the logout token that was received, and those of the ID token."""
+    with httpx.Client(base_url=server.issuer, timeout=60, limits=LIMITS) as browser:
         query = urlencode(
             {"response_type": "code", "redirect_uri": CALLBACK, "client_id": CLIENT, "nonce": "n", "state": "s"}
             | {"scope": "openid", "code_challenge": challenge_of("y" * 43), "code_challenge_method": "S256"}

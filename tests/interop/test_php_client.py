@@ -17,7 +17,7 @@ import httpx2 as httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.interop.conftest import Server, signed_in
+from tests.interop.conftest import LIMITS, Server, signed_in
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
 
@@ -36,7 +36,7 @@ class Program:
     data: Path
 
     def browser(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, timeout=60)
+        return httpx.Client(base_url=self.address, timeout=60, limits=LIMITS)
 
     def signed_in(self, browser: httpx.Client, path: str = "/page") -> httpx.Response:
         """Open a page, sign siti in where the provider asks, and return the last page."""

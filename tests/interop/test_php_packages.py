@@ -20,7 +20,7 @@ from textwrap import dedent
 import httpx2 as httpx
 import pytest
 import yaml
-from tests.interop.conftest import HERE, Server, signed_in
+from tests.interop.conftest import HERE, LIMITS, Server, signed_in
 from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox, downloaded, quick_start_files
 from tests.ports import free_ports
 from tests.support import form_of
@@ -117,7 +117,7 @@ class Program:
         return any(b"Siti Rahmawati" in content_of(file) for file in self.sessions.iterdir())
 
     def browser(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, timeout=60)
+        return httpx.Client(base_url=self.address, timeout=60, limits=LIMITS)
 
 
 def environment_of(sandbox: Sandbox, folder: Path, issuer: str) -> dict[str, str]:
@@ -419,13 +419,13 @@ def test_the_pages_of_the_manuals_sign_in_as_they_are_shown(
     command = ["php", "-d", "display_errors=1", "-S", f"localhost:{sandbox.port}", "-t", str(tmp_path)]
     running = Running(command, sandbox.environment, tmp_path, sandbox.port)
     try:
-        with httpx.Client(base_url=here, timeout=60) as browser:
+        with httpx.Client(base_url=here, timeout=60, limits=LIMITS) as browser:
             shown_page = signed_in(server, "/index.php", browser)
             assert shown_page.text.startswith("Siti Rahmawati<form"), shown_page.text
             assert browser.get("/front.php").text.startswith("Siti Rahmawati")
             words = ('lang="id"', "Mulai lagi") if page.startswith("docs/id/") else ('lang="en"', "Begin again")
             assert all(word in browser.get("/sso.php?code=x").text for word in words)
-        with httpx.Client(base_url=here, timeout=60) as browser:
+        with httpx.Client(base_url=here, timeout=60, limits=LIMITS) as browser:
             assert signed_in(server, "/front.php", browser).text.startswith("Siti Rahmawati")
     finally:
         running.stop()

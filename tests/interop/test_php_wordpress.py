@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from tests.interop.conftest import Server, signed_in
+from tests.interop.conftest import LIMITS, Server, signed_in
 from tests.interop.test_php_packages import PACKAGE, PROGRAMS, registered
 from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox
 from tests.support import form_of
@@ -60,7 +60,7 @@ class Site:
         self.running.append(Running(command, self.environment, self.folder, self.sandbox.port))
 
     def browser(self) -> httpx.Client:
-        return httpx.Client(base_url=self.address, timeout=60)
+        return httpx.Client(base_url=self.address, timeout=60, limits=LIMITS)
 
     def sessions(self) -> int:
         """Return how many sessions of WordPress siti has."""

@@ -21,7 +21,7 @@ import orjson
 import pytest
 import yaml
 from tests.commands import run_command
-from tests.interop.conftest import HERE, PASSWORD, Server
+from tests.interop.conftest import HERE, LIMITS, PASSWORD, Server
 from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER, apache_at
 from tests.ports import free_ports
 from tests.support import form_of, forms_in
@@ -88,7 +88,7 @@ def registered(server: Server, name: str, kind: str = "web", **sandbox: Any) -> 
 
 def downloaded(sandbox: Sandbox, stack: str, folder: Path) -> None:
     """Unpack the program that the portal offers as a ZIP file."""
-    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True, timeout=60) as browser:
+    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True, timeout=60, limits=LIMITS) as browser:
         path = f"/developer/apps/{sandbox.name}/quick-start/{stack}.zip"
         form = form_of(browser.get(path))
         browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
@@ -101,7 +101,7 @@ def downloaded(sandbox: Sandbox, stack: str, folder: Path) -> None:
 
 def quick_start_files(sandbox: Sandbox, stack: str) -> dict[str, str]:
     """Return the files of a quick start as the portal shows them."""
-    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True, timeout=60) as browser:
+    with httpx.Client(base_url=sandbox.server.issuer, follow_redirects=True, timeout=60, limits=LIMITS) as browser:
         page = browser.get(f"/developer/apps/{sandbox.name}/quick-start?stack={stack}")
         form = form_of(page)
         browser.post(form.action, data={**form.fields, "username": "siti", "password": PASSWORD})
@@ -136,7 +136,7 @@ def programs() -> Iterator[list[Running]]:
 
 def browser_at(sandbox: Sandbox) -> httpx.Client:
     """Return a browser whose addresses are those of the application."""
-    return httpx.Client(base_url=f"http://localhost:{sandbox.port}", follow_redirects=True, timeout=60)
+    return httpx.Client(base_url=f"http://localhost:{sandbox.port}", follow_redirects=True, timeout=60, limits=LIMITS)
 
 
 def signed_in_at(browser: httpx.Client, issuer: str) -> str:
@@ -249,7 +249,7 @@ def test_the_quick_start_for_apache_protects_a_page_as_it_is_shown(server: Serve
     command = [program, "-f", str(root / "httpd.conf"), "-DFOREGROUND"]
     try:
         programs.append(Running(command, sandbox.environment, root, sandbox.port))
-        with httpx.Client(follow_redirects=True, timeout=60) as browser:
+        with httpx.Client(follow_redirects=True, timeout=60, limits=LIMITS) as browser:
             page = browser.get(f"http://localhost:{sandbox.port}/app/index.html")
             for typed in ({"username": "siti", "password": PASSWORD}, {"choice": "allow"}):
                 form = form_of(page)
