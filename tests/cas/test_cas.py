@@ -426,6 +426,7 @@ class TestSingleLogout:
     @pytest_asyncio.fixture
     async def signed_in(self, city: City, browser: Browser, program: Program) -> tuple[City, list[str]]:
         here = {"issuer": "http://localhost:8000", "outbound_networks": ["127.0.0.0/8"]}
+        here |= {"outbound_timeout": timedelta(seconds=60)}
         city.provider.__dict__["outbound"] = Outbound(city.settings.model_copy(update=here))
         await add(city, "loket", type="cas", redirect_uris=[program.service, program.service + "2"])
         tickets = [await ticket_for(browser, program.service), await ticket_for(browser, program.service + "2")]

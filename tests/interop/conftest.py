@@ -19,7 +19,7 @@ from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
 from tests.ports import free_ports
 from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of
-from tests.waiting import wait_for, wait_until
+from tests.waiting import START_SECONDS, until, wait_for, wait_until
 
 from sso import clock
 from sso.identity.groups.models import RoleAssignment
@@ -170,4 +170,4 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield provider
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0, (directory / "log").read_text()
+            assert process.wait(START_SECONDS) == 0, (directory / "log").read_text()

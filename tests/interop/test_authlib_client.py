@@ -89,8 +89,9 @@ async def check_id_token(browser: httpx.AsyncClient, metadata: dict[str, Any], i
 
 async def test_client_credentials_with_an_assertion(server: Server) -> None:
     endpoint = f"{server.issuer}/token"
+    method = ClientSecretJWT(endpoint)
     async with AsyncOAuth2Client(
-        "authlib-jwt", server.secrets["authlib-jwt"], token_endpoint_auth_method=ClientSecretJWT(endpoint)
+        "authlib-jwt", server.secrets["authlib-jwt"], token_endpoint_auth_method=method, timeout=60
     ) as client:
         token = await client.fetch_token(endpoint, grant_type="client_credentials", scope="read")
     assert token["scope"] == "read"

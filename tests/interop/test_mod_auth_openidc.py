@@ -47,6 +47,7 @@ OIDCRedirectURI http://localhost:{port}/app/callback
 OIDCCryptoPassphrase a-passphrase-for-this-test-only
 OIDCScope "openid profile email roles"
 OIDCPKCEMethod S256
+OIDCHTTPTimeoutShort 60
 OIDCRemoteUserClaim name
 OIDCDefaultLoggedOutURL http://localhost:{port}/bye
 OIDCHTMLErrorTemplate {root}/error.html

@@ -8,7 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from tests.interop.conftest import HERE, PASSWORD, Server
+from tests.interop.conftest import HERE, PASSWORD, SCRIPT_SECONDS, Server
 
 pytestmark = [pytest.mark.interop]
 FOLDER = HERE / "openid_client"
@@ -22,7 +22,7 @@ def run(script: str, request: dict[str, Any]) -> dict[str, Any]:
     if not (FOLDER / "node_modules/openid-client").is_dir():
         pytest.fail("openid-client is not installed: run `make test`, which installs it (npm ci)")
     done = subprocess.run(
-        [node, script], cwd=FOLDER, input=json.dumps(request), capture_output=True, text=True, timeout=60
+        [node, script], cwd=FOLDER, input=json.dumps(request), capture_output=True, text=True, timeout=SCRIPT_SECONDS
     )
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser
-from tests.interop.conftest import HERE, PASSWORD, Server, signed_in
+from tests.interop.conftest import HERE, PASSWORD, SCRIPT_SECONDS, Server, signed_in
 from tests.journeys.conftest import _browser as _browser  # fixtures
 from tests.journeys.conftest import chromium as chromium
 from tests.waiting import BROWSER_MILLISECONDS, wait_for
@@ -48,7 +48,7 @@ def test_openid_client_4_and_5_authenticate_with_private_key_jwt(server: Server)
         input=json.dumps({**request, "username": "siti", "password": PASSWORD}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SCRIPT_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

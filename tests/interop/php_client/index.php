@@ -11,6 +11,7 @@ $sso = new SsoClient(array(
     'post_logout_redirect_uri' => "$origin/bye",
     'data_dir' => getenv('DATA') . '/sso',
     'scope' => 'openid profile email offline_access',
+    'timeout' => 60,
     'recheck_seconds' => (int) getenv('RECHECK'),
     'local_door' => array('password_hash' => getenv('DOOR'), 'addresses' => array('127.0.0.1', '::1'), 'roles' => array('operator')),
 ));

@@ -8,6 +8,7 @@ import * as fiveArray from "openid-client-5-array";
 
 import { Browser, readInput } from "../openid_client/browser.mjs";
 
+for (const { custom } of [four, five, fiveArray]) custom.setHttpOptionsDefaults({ timeout: 60_000 });
 const { issuer, redirectUri, username, password, invitations } = await readInput();
 const browser = new Browser(issuer, username, password);
 
