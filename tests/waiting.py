@@ -112,27 +112,51 @@ def stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "timestamp", lambda: int(clock.now().timestamp()))
 
 
-def listens(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether something on this machine listens at a port."""
+def listens(place: int | Path, host: str = "127.0.0.1") -> bool:
+    """Tell whether something on this machine listens.
+
+    Args:
+        place: a port, or the file of a socket: that is there a moment before something listens, and is left over by a
+            process that was killed.
+        host: the address that a port belongs to.
+    """
+    if isinstance(place, Path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(place)) == 0
     with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
+        return probe.connect_ex((host, place)) == 0
 
 
 def wait_for(
-    port: int, process: subprocess.Popen[Any], log: Path, seconds: float = START_SECONDS, host: str = "127.0.0.1"
+    place: int | Path,
+    process: subprocess.Popen[Any],
+    log: Path,
+    seconds: float = START_SECONDS,
+    host: str = "127.0.0.1",
 ) -> None:
-    """Wait until a process listens at a port.
+    """Wait until a process listens.
+
+    Args:
+        place: a port, or the file of a socket.
+        process: the process, which was started for this.
+        log: what it writes.
+        seconds: how long it may take.
+        host: the address that a port belongs to.
 
     Raises:
         RuntimeError: with its log, when it ends or takes too long.
     """
 
+    def does_not_start() -> RuntimeError:
+        text = log.read_text(errors="replace") if log.exists() else "it has written nothing"
+        return RuntimeError(f"it does not start:\n{text}")
+
     def started() -> bool:
         if process.poll() is not None:
-            raise RuntimeError(f"it does not start:\n{log.read_text()}")
-        return listens(port, host)
+            raise does_not_start()
+        return listens(place, host)
 
     try:
         wait_until(started, seconds)
     except TimeoutError:
-        raise RuntimeError(f"it does not start:\n{log.read_text()}") from None
+        raise does_not_start() from None

@@ -164,14 +164,14 @@ def behind_nginx(sandbox: Sandbox, folder: Path, environment: dict[str, str]) ->
     )
     (folder / "nginx.conf").write_text(configuration)
     command = [str(fpm), "-y", str(folder / "fpm.conf"), *(["-R"] if root else [])]
-    process = Running.__new__(Running)  # listens at a socket, not at a port
-    process.log = folder / "fpm-output.log"
-    with process.log.open("w") as log:
-        process.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    wait_until(lambda: (folder / "fpm.sock").exists())
+    process = Running(command, environment, folder, folder / "fpm.sock", "fpm-output.log")
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     command = [nginx, "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.log")]
-    return [process, Running(command, environment, folder, sandbox.port)]
+    try:
+        return [process, Running(command, environment, folder, sandbox.port)]
+    except RuntimeError:
+        process.stop()
+        raise
 
 
 def prepared(name: str, sandbox: Sandbox, folder: Path) -> None:

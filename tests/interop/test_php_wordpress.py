@@ -72,19 +72,16 @@ class Site:
         )
 
 
-def database(folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """Start a MariaDB that listens at a socket alone."""
+def database(folder: Path) -> tuple[Running, Path]:
+    """Start a MariaDB that listens at a socket alone, and return it and the file of the socket."""
     program = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
     socket, root = folder / "mariadb.sock", ["--user=root"] if os.getuid() == 0 else []
     common = ["--no-defaults", f"--datadir={folder / 'mariadb'}"]
     install = ["mariadb-install-db", *common, *root, "--auth-root-authentication-method=normal", "--skip-test-db"]
     subprocess.run(install, check=True, capture_output=True)
     quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--skip-log-bin"]
-    with (folder / "mariadb.log").open("w") as log:
-        command = [program, *common, *root, f"--socket={socket}", "--skip-networking", *quick]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    wait_until(socket.exists)
-    return process, socket
+    command = [program, *common, *root, f"--socket={socket}", "--skip-networking", *quick]
+    return Running(command, os.environ, folder, socket, "mariadb.log"), socket
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,7 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     shutil.copytree(PLUGIN, folder / "wp-content/plugins/sso-login")
     shutil.copy(PACKAGE / "SsoClient.php", folder / "wp-content/plugins/sso-login")
     shutil.copytree(PROGRAMS / "wordpress" / "theme", folder / "wp-content/themes/uji")
-    process, socket = database(folder)
+    maria, socket = database(folder)
     environment = sandbox.environment | {
         "DATA": str(folder),
         "DATABASE_SOCKET": str(socket),
@@ -114,10 +111,8 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         wordpress.start()
         yield wordpress
     finally:
-        for running in wordpress.running:
+        for running in (*wordpress.running, maria):
             running.stop()
-        process.terminate()
-        process.wait(60)
 
 
 def logout_link(page: str) -> str:

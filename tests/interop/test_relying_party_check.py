@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -112,13 +112,34 @@ def quick_start_files(sandbox: Sandbox, stack: str) -> dict[str, str]:
 
 
 class Running:
-    """A program that serves until it is stopped."""
+    """A program that serves until it is stopped.
 
-    def __init__(self, command: list[str], environment: dict[str, str], folder: Path, port: int) -> None:
-        self.log = folder / "program.log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-        wait_for(port, self.process, self.log)
+    Args:
+        command: what starts it.
+        environment: its environment variables.
+        folder: where it runs, and where its log is.
+        place: the port, or the file of a socket, at which it listens.
+        log: the name of its log.
+
+    Raises:
+        RuntimeError: with its log, when it does not start.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        place: int | Path,
+        log: str = "program.log",
+    ) -> None:
+        with (folder / log).open("w") as output:
+            self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=output)
+        try:
+            wait_for(place, self.process, folder / log)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self.process.terminate()  # not killed: Apache would leave its children
