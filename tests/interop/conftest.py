@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from sqlalchemy import select
 from tests.commands import run_command, run_commands
 from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
@@ -25,6 +26,7 @@ from sso import clock
 from sso.identity.groups.models import RoleAssignment
 from sso.identity.users.service import find
 from sso.platform.db import Database
+from sso.platform.outbox.models import Delivery, DeliveryStatus
 from sso.settings import Settings
 
 HERE = Path(__file__).parent
@@ -38,13 +40,13 @@ second."""
 LISTENING = ("apache", "php", "passport", "page", "allauth", "spring", "phpfile", "phpcas", "modcas")
 """Relying parties that listen, each at its own port: `APACHE_PORT` in the catalogue is replaced by that of `apache`."""
 PASSWORD = "perahu-kertas-di-sungai-88"
-
-
 SCRIPT_SECONDS = 300
 """How long a program of Node.js may take that signs in by itself."""
 LIMITS = httpx.Limits(keepalive_expiry=2)
 """For browsers that a test keeps: a connection that was idle for longer is not used again. Servers close theirs after
 five seconds, perhaps while the next request is on its way."""
+
+
 @dataclass
 class Server:
     """A running provider."""
@@ -70,6 +72,11 @@ class Server:
     def give(self, client_id: str, role: str) -> None:
         """Give siti a role of an application."""
         run_apart(_give(settings_for(self.environment["SSO_DATABASE_URL"], self.directory), client_id, role))
+
+    def wait_for_notices(self, client_id: str) -> None:
+        """Wait until an application has answered every notice of an end that was sent to it. They are written with the
+        end itself, and go on being sent until they are answered."""
+        run_apart(_all_sent(settings_for(self.environment["SSO_DATABASE_URL"], self.directory), client_id))
 
     def make_secret(self, client_id: str, method: str) -> None:
         """Make a secret for an application that was registered while the server runs, and keep it in ``secrets``.
@@ -97,6 +104,20 @@ async def _give(settings: Settings, client_id: str, role: str) -> None:
             user = await find(session, "siti")
             given = {"reason": "test", "given_by": "test", "created_at": clock.now()}
             session.add(RoleAssignment(client_id=client_id, role=role, user_id=user.id, **given))
+    finally:
+        await db.close()
+
+
+async def _all_sent(settings: Settings, client_id: str) -> None:
+    db = Database(settings, create=False)
+    pending = select(Delivery.id).where(Delivery.client_id == client_id, Delivery.status == DeliveryStatus.PENDING)
+
+    async def are_sent() -> bool:
+        async with db.read() as session:
+            return (await session.execute(pending)).first() is None
+
+    try:
+        await until(are_sent)
     finally:
         await db.close()
 

@@ -12,7 +12,7 @@ import httpx2 as httpx
 import pytest
 from tests.interop.conftest import LIMITS, PASSWORD, Server
 from tests.support import form_of
-from tests.waiting import until, wait_for
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.interop]
 MODULES = Path("/usr/lib/apache2/modules")
@@ -125,11 +125,7 @@ async def test_a_page_behind_apache_opens_with_one_sign_in_and_closes_by_the_bac
         assert (await browser.get(f"{apache}/app/operator/")).status_code == 401, "it needs the role operator"
         await opens_with_the_role(server, apache)
         server.sso("sessions", "revoke", "--all")
-
-        async def is_closed() -> bool:
-            return (await browser.get(f"{apache}/app/")).status_code != 200
-
-        await until(is_closed)  # the notice is on its way
+        server.wait_for_notices("apache")
         closed = await browser.get(f"{apache}/app/")
         assert closed.status_code == 302, (server.directory / "log").read_text()
         assert closed.headers["location"].startswith(f"{server.issuer}/authorize?")

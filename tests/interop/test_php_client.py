@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.interop.conftest import LIMITS, Server, signed_in
 from tests.support import form_of
-from tests.waiting import wait_for, wait_until
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.interop]
 HERE = Path(__file__).parent
@@ -120,12 +120,15 @@ def test_the_end_of_a_session_ends_the_session_of_php(program: Program) -> None:
         stored = program.data / f"sess_{browser.cookies['PHPSESSID']}"
         assert stored.exists()
         program.server.sso("sessions", "revoke", "--user", "siti")
-        wait_until(lambda: not stored.exists())
+        program.server.wait_for_notices("phpfile")
+        assert not stored.exists()
         assert browser.get("/").text == "nobody"
 
 
 def test_the_notice_of_a_sign_out_does_not_end_the_next_sign_in_under_the_same_session_id(program: Program) -> None:
     def ended() -> int:
+        """Return of how many sessions the program knows that they ended: all notices so far have been answered."""
+        program.server.wait_for_notices("phpfile")
         return len(list((program.data / "sso").glob("ended-*")))
 
     with program.browser() as browser:
@@ -134,7 +137,7 @@ def test_the_notice_of_a_sign_out_does_not_end_the_next_sign_in_under_the_same_s
         browser.post(form.action, data=form.fields, follow_redirects=True)
         begun = browser.get("/page?own=1").headers["location"]
         assert browser.cookies["PHPSESSID"] == id_before, "the program uses the id again"
-        wait_until(lambda: ended() > before)
+        assert ended() == before + 1
         assert "Siti Rahmawati" in program.signed_in(browser, begun).text
 
 
@@ -198,6 +201,7 @@ def test_the_syntax_is_that_of_php_5_6() -> None:
 def test_files_are_for_the_program_alone(program: Program) -> None:
     with program.browser() as browser:
         program.signed_in(browser)
+    program.server.wait_for_notices("phpfile")  # after a notice the program deletes files
     files = [file for file in (program.data / "sso").iterdir() if file.suffix == ".json"]
     assert files
     assert {file.stat().st_mode & 0o077 for file in files} == {0}

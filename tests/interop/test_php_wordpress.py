@@ -17,16 +17,12 @@ from tests.interop.conftest import LIMITS, Server, signed_in
 from tests.interop.test_php_packages import PACKAGE, PROGRAMS, registered
 from tests.interop.test_relying_party_check import FAULTS, Running, Sandbox
 from tests.support import form_of
-from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.interop]
 WORDPRESS = Path("/usr/share/wordpress")
 PLUGIN = PACKAGE / "wordpress" / "sso-login"
 LOGIN = "/wp-login.php?action=sso"
 ADMINISTRATOR = {"log": "admin", "pwd": "kunci-cadangan-loket-17"}
-
-LOOK_SECONDS = 0.3
-"""The time between two looks: each starts WordPress."""
 
 
 @dataclass
@@ -152,7 +148,8 @@ def test_the_end_of_a_session_at_the_provider_ends_the_session_of_wordpress(site
         signed_in(server, "/wp-login.php", browser)
         assert site.sessions() == 1
         server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
-        wait_until(lambda: site.sessions() == 0, look_seconds=LOOK_SECONDS)
+        server.wait_for_notices(f"{site.sandbox.name}-sandbox")
+        assert site.sessions() == 0
         assert browser.get("/").text == "Belum masuk: /login"
 
 
@@ -198,7 +195,8 @@ def test_a_role_of_the_city_opens_no_door_without_the_city(site: Site, server: S
         assert site.run(door) == "10", "the password cannot be reset"
         assert other.post("/wp-login.php", data=password).status_code == 200, "the password opens nothing"
         server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
-        wait_until(lambda: site.run(roles) == "subscriber", look_seconds=LOOK_SECONDS)
+        server.wait_for_notices(f"{site.sandbox.name}-sandbox")
+        assert site.run(roles) == "subscriber"
         assert other.post("/wp-login.php", data=password).status_code == 200
 
         site.run(option.format("false") + given)

@@ -25,7 +25,7 @@ from tests.interop.conftest import HERE, LIMITS, PASSWORD, Server
 from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER, apache_at
 from tests.ports import free_ports
 from tests.support import form_of, forms_in
-from tests.waiting import wait_for, wait_until
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.interop]
 FAULTS = {
@@ -204,7 +204,8 @@ def test_a_quick_start_signs_in_and_out_as_it_is_downloaded_and_passes_the_check
         assert (str(page.url), page.text) == (f"http://localhost:{sandbox.port}/", "Belum masuk: /login")
         assert "Halo, Siti Rahmawati" in signed_in_at(browser, server.issuer)
         server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
-        wait_until(lambda: browser.get("/").text == "Belum masuk: /login")
+        server.wait_for_notices(f"{sandbox.name}-sandbox")
+        assert browser.get("/").text == "Belum masuk: /login"
     program.stop()
     environment = {**sandbox.environment, "OIDC_ISSUER": sandbox.check_issuer}
     programs.append(Running(command, environment, tmp_path, sandbox.port))
