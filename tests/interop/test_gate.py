@@ -102,7 +102,9 @@ class Gates:
 
     def log(self) -> str:
         """Return what the proxies wrote, for a test that fails."""
-        return "".join(path.read_text() for folder in self.folders.values() for path in folder.glob("*log"))
+        return "".join(
+            path.read_text(errors="replace") for folder in self.folders.values() for path in folder.glob("*log")
+        )
 
 
 def certificate(folder: Path) -> None:

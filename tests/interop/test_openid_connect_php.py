@@ -11,6 +11,8 @@ import hashlib
 import json
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
@@ -123,6 +125,18 @@ def test_sign_in_refresh_and_sign_out_as_the_library_does_them(server: Server) -
 
 def test_a_logout_token_passes_the_checks_of_the_library(server: Server) -> None:
     """verifyLogoutToken: iss, aud, iat, sid or sub, events with the one member, no nonce."""
+    with receiver_at(server.ports["php"]) as received:
+        claims, about = logged_out(server, received)
+    assert (claims["iss"], claims["aud"]) == (server.issuer, CLIENT)
+    assert (claims["sid"], claims["sub"]) == (about["sid"], about["sub"])
+    assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
+    assert isinstance(claims["iat"], int)
+    assert "nonce" not in claims
+
+
+@contextmanager
+def receiver_at(port: int) -> Iterator[list[dict[str, str]]]:
+    """Yield the forms that a server at a port receives."""
     received: list[dict[str, str]] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -173,14 +187,5 @@ def logged_out(server: Server, received: list[dict[str, str]]) -> tuple[dict[str
         claims = [verify_like_the_library(form["logout_token"], keys) for form in list(received)]
         return [notice for notice in claims if notice["sid"] == about["sid"]]
 
-    try:
-        wait_until(lambda: bool(ours()))
-    finally:
-        listener.shutdown()
-        listener.server_close()
-    claims, *_ = ours()
-    assert (claims["iss"], claims["aud"]) == (server.issuer, CLIENT)
-    assert (claims["sid"], claims["sub"]) == (about["sid"], about["sub"])
-    assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
-    assert isinstance(claims["iat"], int)
-    assert "nonce" not in claims
+    wait_until(lambda: bool(ours()))
+    return ours()[0], about

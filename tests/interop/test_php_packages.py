@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -193,7 +193,7 @@ def prepared(name: str, sandbox: Sandbox, folder: Path) -> None:
         package = (folder / "sso-php/composer.json").read_text()
         (folder / "vendor/composer/installed.json").write_text(f'{{"packages": [{package}]}}')  # as Composer writes it
         assert quick_start_files(sandbox, "laravel")["routes/web.php"] == (folder / "routes/web.php").read_text()
-        with sqlite3.connect(folder / "database/users.sqlite") as database:
+        with closing(sqlite3.connect(folder / "database/users.sqlite")) as database, database:
             database.execute(
                 "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, nip TEXT, email TEXT, sso_sub TEXT UNIQUE)"
             )
@@ -351,7 +351,7 @@ def test_laravel_links_the_user_to_a_row_by_sub(programs: dict[str, Program], se
     for _ in range(2):
         with program.browser() as browser:
             signed_in(server, "/loket", browser)
-    with sqlite3.connect(program.folder / "database/users.sqlite") as database:
+    with closing(sqlite3.connect(program.folder / "database/users.sqlite")) as database:
         rows = database.execute("SELECT name, sso_sub <> '' FROM users").fetchall()
     assert rows == [("Siti Rahmawati", 1)]
 

@@ -119,20 +119,19 @@ def page(server: Server) -> Iterator[str]:
 async def test_oidc_client_ts_signs_in_renews_revokes_and_signs_out_in_chromium(
     server: Server, page: str, chromium: Browser
 ) -> None:
-    tab = await chromium.new_page()
-    tab.set_default_timeout(BROWSER_MILLISECONDS)
-    await tab.goto(f"{page}?issuer={server.issuer}")
-    await tab.evaluate("void manager.signinRedirect()")
-    await tab.fill("input[name=username]", "siti")
-    await tab.fill("input[name=password]", PASSWORD)
-    await tab.press("input[name=password]", "Enter")
-    await tab.wait_for_url(f"{page}?*code=*")
-    assert await tab.evaluate("callback()") == {"name": "Siti Rahmawati", "email": None, "refresh": True}
-    assert await tab.evaluate("renew()") == {"name": "Siti Rahmawati"}
-    token = await tab.evaluate("accessToken()")
-    assert await tab.evaluate("status", token) == 200
-    assert await tab.evaluate("revoke()") == {"refresh": False}
-    assert await tab.evaluate("status", token) == 401
-    await tab.evaluate("void manager.signoutRedirect()")
-    await tab.wait_for_url(page)
-    await tab.close()
+    async with await chromium.new_page() as tab:
+        tab.set_default_timeout(BROWSER_MILLISECONDS)
+        await tab.goto(f"{page}?issuer={server.issuer}")
+        await tab.evaluate("void manager.signinRedirect()")
+        await tab.fill("input[name=username]", "siti")
+        await tab.fill("input[name=password]", PASSWORD)
+        await tab.press("input[name=password]", "Enter")
+        await tab.wait_for_url(f"{page}?*code=*")
+        assert await tab.evaluate("callback()") == {"name": "Siti Rahmawati", "email": None, "refresh": True}
+        assert await tab.evaluate("renew()") == {"name": "Siti Rahmawati"}
+        token = await tab.evaluate("accessToken()")
+        assert await tab.evaluate("status", token) == 200
+        assert await tab.evaluate("revoke()") == {"refresh": False}
+        assert await tab.evaluate("status", token) == 401
+        await tab.evaluate("void manager.signoutRedirect()")
+        await tab.wait_for_url(page)
