@@ -358,6 +358,8 @@ def test_laravel_links_the_user_to_a_row_by_sub(programs: dict[str, Program], se
 
 def test_each_program_passes_the_check(programs: dict[str, Program], server: Server) -> None:
     def checked(program: Program) -> tuple[bool, dict[str, str]]:
+        # A notice of the provider would let the program read the keys of the check before the check has made them.
+        server.wait_for_notices(f"{program.sandbox.name}-sandbox")
         for running in program.running:
             running.stop()
         name = program.sandbox.name.removeprefix("paket-")
