@@ -37,10 +37,10 @@ from sso.identity.users.nip import read_nip
 from sso.identity.users.schemas import Address, NewUser, Profile
 from sso.identity.users.service import create_users
 from sso.logs import configure_logging
-from sso.messages import _
 from sso.platform.actor import CLI
 from sso.platform.db import Database, new_id
 from sso.platform.db.migrate import upgrade
+from sso.platform.messages import _
 from sso.settings import Settings, load_settings
 from sso.setup.applications import example_catalogue, examples_dir
 

@@ -20,8 +20,8 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
-from sso.messages import N_
 from sso.platform.db import Database
+from sso.platform.messages import N_
 from sso.platform.stored_settings import SettingRefused, change_of, change_settings, newest_change, recent_changes
 from sso.platform.stored_settings.store import SettingChangeView
 from sso.settings import CHANNELS, Settings, logo_type
