@@ -112,6 +112,11 @@ def stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "timestamp", lambda: int(clock.now().timestamp()))
 
 
+def sleeps(pid: int) -> bool:
+    """Tell whether a process waits for something, such as input."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def listens(place: int | Path, host: str = "127.0.0.1") -> bool:
     """Tell whether something on this machine listens.
 

@@ -22,8 +22,8 @@ from tests.support import ISSUER, SECRET_KEY
 
 import sso.cli
 import sso.settings
-from sso.messages import choose_language
 from sso.platform.db import Database
+from sso.platform.messages import choose_language
 from sso.settings import Settings
 
 __all__ = ["Answer", "Cli", "Post", "cli", "post"]
