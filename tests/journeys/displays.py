@@ -389,14 +389,18 @@ async def check_fits(page: Page) -> None:
 
 
 async def keep_picture(page: Page, path: Path) -> None:
-    """Keep a picture of a page when ``PICTURES`` is set, as in ``PICTURES=1 make unit``.
-    Chromium sometimes refuses the first one, and takes the same one when it is asked again."""
-    if not os.environ.get("PICTURES"):
-        return
-    path.parent.mkdir(exist_ok=True)
+    """Keep a picture of a page when ``PICTURES`` is set, as in ``PICTURES=1 make unit``."""
+    if os.environ.get("PICTURES"):
+        path.parent.mkdir(exist_ok=True)
+        await take_picture(page, path=path, full_page=True)
+
+
+async def take_picture(page: Page, **options: Any) -> bytes:
+    """Return a picture of a page. Chromium sometimes refuses the first one, and takes the same one when it is asked
+    again."""
     try:
-        await page.screenshot(path=path, full_page=True)
+        return await page.screenshot(**options)
     except Error as error:
         if "Unable to capture screenshot" not in str(error):
             raise
-        await page.screenshot(path=path, full_page=True)
+        return await page.screenshot(**options)

@@ -19,7 +19,7 @@ from PIL import Image, ImageChops, ImageFilter
 from playwright.async_api import Browser, Page
 from tests.commands import run_commands
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import ARTEFACTS, follow
+from tests.journeys.displays import ARTEFACTS, follow, take_picture
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 
@@ -241,4 +241,4 @@ async def _picture(demo: Demo, page: Page, view: View) -> bytes:
         await page.locator(view.press).first.click()
     if view.link:
         await follow(page, page.locator(view.link).first)
-    return await page.screenshot(style=STYLE, animations="disabled")
+    return await take_picture(page, style=STYLE, animations="disabled")
