@@ -242,6 +242,8 @@ async def test_the_next_click_behind_the_gate_is_refused_and_the_page_of_the_adm
     await follow(admin, admin.get_by_role("button", name="Akhiri sesi ini"))
     row = admin.get_by_role("row", name=re.compile("Arsip lama"))
     await expect(row).to_contain_text("ditutup oleh gate")
+    # From now on the page does not refresh by itself: the other application has been notified.
+    await expect(admin.get_by_text("Semua aplikasi yang dapat mengonfirmasi sudah mengonfirmasi")).to_be_visible()
     await until(lambda: time.monotonic() - seconds_at_visit > 1)  # so long an answer may be kept
 
     await follow(page, page.get_by_role("link", name="Surat"))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -126,8 +127,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     }
     person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
     run_commands(environment, directory, ["db", "upgrade"], person, stdin=PASSWORD)
-    app = Application(port + 1)
-    with (directory / "log").open("w") as log:
+    with (directory / "log").open("w") as log, closing(Application(port + 1)) as app:
         process = subprocess.Popen(
             [SSO, "serve", "--port", str(port)], env=environment, cwd=directory, stdout=log, stderr=log
         )
@@ -137,7 +137,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-            app.close()
 
 
 async def sign_in_and_allow(page: Page) -> None:
