@@ -38,7 +38,7 @@ oauth.register(
     client_id=os.environ["APP_CLIENT_ID"],
     client_secret=os.environ["APP_CLIENT_SECRET"],
     server_metadata_url=f"{ISSUER}/.well-known/openid-configuration",
-    client_kwargs={"scope": "openid profile email", "code_challenge_method": "S256"},
+    client_kwargs={"scope": "openid profile email", "code_challenge_method": "S256", "timeout": 30},
 )
 app = FastAPI(openapi_url=None)
 sessions: dict[str, dict[str, Any]] = {}

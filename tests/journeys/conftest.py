@@ -52,11 +52,13 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("demo")
     port = free_ports(3)
-    log = (directory / "log").open("w+")
     command = [str(Path(sys.executable).with_name("sso")), "demo", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
-    environment |= QUICK_HASHES | {"SSO_SIGN_UPS_PER_IP_ADDRESS": "1000"}
-    process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True)
+    environment |= QUICK_HASHES | {"SSO_SIGN_UPS_PER_IP_ADDRESS": "1000", "SSO_OUTBOUND_TIMEOUT": "30s"}
+    with (directory / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=directory, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
     try:
         for number in range(3):
             wait_for(port + number, process, directory / "log")
@@ -69,7 +71,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
-        log.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -79,6 +80,7 @@ async def _browser() -> AsyncIterator[Browser]:
         pytest.fail("no chromium on this machine: run `make test`, which installs it, or set CHROMIUM to its path")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=QUIET)
+        browser.on("context", lambda context: context.set_default_timeout(BROWSER_MILLISECONDS))
         yield browser
         await browser.close()
 
@@ -95,7 +97,6 @@ async def chromium(_browser: Browser) -> AsyncIterator[Browser]:
 async def person(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """A citizen's phone: small, in Indonesian."""
     context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     yield context
     await context.close()
 

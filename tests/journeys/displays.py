@@ -21,7 +21,6 @@ from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.async_api import Browser, BrowserContext, Error, Locator, Page
-from tests.waiting import BROWSER_MILLISECONDS
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -177,15 +176,15 @@ async def new_context(browser: Browser, **options: Any) -> BrowserContext:
     their way from light to dark.
     """
     context = await browser.new_context(reduced_motion="reduce", **options)
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     await context.add_init_script(AXE_SCRIPT)
     return context
 
 
 async def follow(page: Page, control: Locator) -> None:
-    """Click a button or link that leads to a page, and wait for that page.
+    """Click a button or link that leads to a page, and wait until that page has loaded.
 
-    A click does not wait: what comes next would see the page of before, or end the request that the click sends.
+    A click alone does not: what comes next could see the page of before, or end the request that the click sends. While
+    a page loads, its scripts do not listen yet, and one of them can move the focus away from a field that is filled.
     """
     async with page.expect_navigation():
         await control.click()
@@ -206,6 +205,7 @@ def options_of(rules: Rules) -> dict[str, Any]:
 
 async def check_access(page: Page, rules: Rules = Rules.ALL) -> None:
     """Run rules of axe-core on what is shown, and check that nothing is cut."""
+    await page.wait_for_load_state()
     if rules:
         arguments = [" ".join(_measured), measured_by(rules), Rules.STRUCTURE in rules, options_of(rules)]
         looked = await page.evaluate(LOOK, arguments)
@@ -383,19 +383,24 @@ async def check_keyboard(page: Page) -> None:
 
 async def check_fits(page: Page) -> None:
     """Check that nothing of a page is cut: neither the page, nor a table or an arrow on it."""
+    await page.wait_for_load_state()
     faults = await page.evaluate(CUT)
     assert not faults, f"{page.url}: {faults}"
 
 
 async def keep_picture(page: Page, path: Path) -> None:
-    """Keep a picture of a page when ``PICTURES`` is set, as in ``PICTURES=1 make unit``.
-    Chromium sometimes refuses the first one, and takes the same one when it is asked again."""
-    if not os.environ.get("PICTURES"):
-        return
-    path.parent.mkdir(exist_ok=True)
+    """Keep a picture of a page when ``PICTURES`` is set, as in ``PICTURES=1 make unit``."""
+    if os.environ.get("PICTURES"):
+        path.parent.mkdir(exist_ok=True)
+        await take_picture(page, path=path, full_page=True)
+
+
+async def take_picture(page: Page, **options: Any) -> bytes:
+    """Return a picture of a page. Chromium sometimes refuses the first one, and takes the same one when it is asked
+    again."""
     try:
-        await page.screenshot(path=path, full_page=True)
+        return await page.screenshot(**options)
     except Error as error:
         if "Unable to capture screenshot" not in str(error):
             raise
-        await page.screenshot(path=path, full_page=True)
+        return await page.screenshot(**options)

@@ -94,11 +94,11 @@ async def running(page: RolePage, port: int) -> AsyncIterator[RolePage]:
     routes.append(Route("/backchannel-logout", page.backchannel_logout, methods=["POST"]))
     config = uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=port, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
-    await until(lambda: server.started)
-    try:
-        yield page
-    finally:
-        server.should_exit = True
-        await task
-        await page.http.aclose()
+    async with page.http:
+        task = asyncio.create_task(server._serve())
+        try:
+            await until(lambda: server.started)
+            yield page
+        finally:
+            server.should_exit = True
+            await task

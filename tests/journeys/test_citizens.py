@@ -22,7 +22,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, follow, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.support import challenge_of
-from tests.waiting import BROWSER_MILLISECONDS, until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 PASSWORD = "perahu-kertas-di-sungai-88"
@@ -60,13 +60,13 @@ async def register(demo: Demo, page: Page, address: str, password: str = PASSWOR
     await page.goto(f"{demo.issuer}/signup?lang=id")
     await page.locator("#contact").fill(address)
     await page.locator("#agree").check()
-    await page.get_by_role("button", name="Kirim kode").click()
+    await follow(page, page.get_by_role("button", name="Kirim kode"))
     await page.locator("#code").fill(await code_for(demo, page, address))
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").fill(password)
-    await page.get_by_role("button", name="Buat akun", exact=True).click()
-    await page.get_by_role("button", name="Nanti saja").click()
+    await follow(page, page.get_by_role("button", name="Buat akun", exact=True))
+    await follow(page, page.get_by_role("button", name="Nanti saja"))
     await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
 
@@ -85,7 +85,6 @@ async def authenticator(page: Page) -> None:
 async def other(chromium: Browser) -> AsyncIterator[BrowserContext]:
     """Another device of the same person."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 800}, locale="id-ID")
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     yield context
     await context.close()
 
@@ -96,27 +95,27 @@ async def test_register_from_an_application_add_a_passkey_and_sign_in_with_it_at
     page, address = await person.new_page(), new_address()
     await authenticator(page)
     await page.goto(f"{demo.apps[0]}/login")
-    await page.get_by_role("link", name="Daftar").click()
+    await follow(page, page.get_by_role("link", name="Daftar"))
     await page.locator("#contact").fill(address)
     await page.locator("#agree").check()
-    await page.get_by_role("button", name="Kirim kode").click()
+    await follow(page, page.get_by_role("button", name="Kirim kode"))
     await page.locator("#code").fill(await code_for(demo, page, address))
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await page.locator("#name").fill("Bayu Baru")
     await page.locator("#password").press_sequentially("perahu")
     await expect(page.locator(".meter .count")).to_have_text("kurang 9 karakter lagi")
     await page.locator("#password").fill(PASSWORD)
     await page.locator("#password").press("End")
-    await page.get_by_role("button", name="Buat akun", exact=True).click()
+    await follow(page, page.get_by_role("button", name="Buat akun", exact=True))
     await expect(page.get_by_role("heading", name="Tambahkan cara kedua untuk masuk")).to_be_visible()
-    await page.get_by_role("button", name="Nanti saja").click()
+    await follow(page, page.get_by_role("button", name="Nanti saja"))
     await expect(page.locator("#who")).to_have_text("Halo, Bayu Baru!")
 
     await page.goto(f"{demo.issuer}/account/security")
     await page.locator("#passkey-name").fill("Ponsel Bayu")
     await page.get_by_role("button", name="Tambah kunci sandi").click()
     await expect(page.get_by_role("heading", name="Kode pemulihan Anda")).to_be_visible()
-    await page.get_by_role("button", name="Sudah saya simpan").click()
+    await follow(page, page.get_by_role("button", name="Sudah saya simpan"))
     await expect(page.get_by_role("heading", name="Ponsel Bayu")).to_be_visible()
 
     await page.goto(demo.issuer)
@@ -151,9 +150,9 @@ async def test_register_with_a_passkey_and_no_password(demo: Demo, person: Brows
     await page.goto(f"{demo.issuer}/signup")
     await page.locator("#contact").fill(address)
     await page.locator("#agree").check()
-    await page.get_by_role("button", name="Kirim kode").click()
+    await follow(page, page.get_by_role("button", name="Kirim kode"))
     await page.locator("#code").fill(await code_for(demo, page, address))
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await page.get_by_role("button", name="Buat akun dengan kunci sandi").click()
     await expect(page.locator("#name")).to_be_focused()
     await page.locator("#name").fill("Kunci Saja")
@@ -165,7 +164,7 @@ async def test_register_with_a_passkey_and_no_password(demo: Demo, person: Brows
     assert download.suggested_filename == "recovery-codes.txt"
     file = Path(await download.path()).read_text()
     assert all(code in file for code in codes)
-    await page.get_by_role("button", name="Kode sudah saya simpan").click()
+    await follow(page, page.get_by_role("button", name="Kode sudah saya simpan"))
     await expect(page.get_by_role("heading", name="Halo, Kunci Saja")).to_be_visible()
 
 
@@ -229,21 +228,43 @@ async def test_a_passkey_that_fails_says_why_and_what_to_do(demo: Demo, person: 
     await expect(page.get_by_role("alert")).to_contain_text("tidak mendukung kunci sandi")
 
 
+LATE_OFFER = """
+const able = new Promise((resolve) => { window.allow = () => resolve(true); });
+PublicKeyCredential.isConditionalMediationAvailable = () => able;
+window.requests = [];
+navigator.credentials.get = (options) => new Promise((_, reject) => {
+  window.requests.push(options.mediation || "button");
+  options.signal.addEventListener("abort", () => reject(options.signal.reason));
+});
+"""
+"""A browser that says late that it can offer a passkey in the field for the name, and a user who takes their time."""
+
+
+async def test_a_late_offer_of_a_passkey_does_not_interrupt_the_button(demo: Demo, person: BrowserContext) -> None:
+    page = await person.new_page()
+    await page.add_init_script(LATE_OFFER)
+    await page.goto(f"{demo.issuer}/login?lang=id")
+    await page.get_by_role("button", name="Masuk dengan kunci sandi").click()
+    requests = "async () => { allow(); await new Promise((resolve) => setTimeout(resolve)); return requests; }"
+    assert await page.evaluate(requests) == ["button"]
+    await expect(page.locator("[data-passkey-said] .problem")).to_have_count(0)
+
+
 async def test_a_forgotten_password_is_recovered(demo: Demo, person: BrowserContext, other: BrowserContext) -> None:
     page, address = await other.new_page(), new_address()
     await register(demo, page, address)
     phone = await person.new_page()
     await phone.goto(f"{demo.apps[0]}/login")
-    await phone.get_by_role("link", name="Lupa kata sandi?").click()
+    await follow(phone, phone.get_by_role("link", name="Lupa kata sandi?"))
     await phone.locator("#username").fill(address)
-    await phone.get_by_role("button", name="Kirim kode").click()
+    await follow(phone, phone.get_by_role("button", name="Kirim kode"))
     await phone.locator("#code").fill(await code_for(demo, phone, address))
-    await phone.get_by_role("button", name="Lanjutkan").click()
+    await follow(phone, phone.get_by_role("button", name="Lanjutkan"))
     await phone.locator("#password").fill("pendek")
-    await phone.get_by_role("button", name="Simpan kata sandi dan masuk").click()
+    await follow(phone, phone.get_by_role("button", name="Simpan kata sandi dan masuk"))
     await expect(phone.get_by_role("alert")).to_contain_text("paling sedikit 15 karakter")
     await phone.locator("#password").fill(OTHER)
-    await phone.get_by_role("button", name="Simpan kata sandi dan masuk").click()
+    await follow(phone, phone.get_by_role("button", name="Simpan kata sandi dan masuk"))
     await expect(phone.locator("#who")).to_have_text("Halo, Bayu Baru!")
     assert phone.url == f"{demo.apps[0]}/"
     await page.goto(f"{demo.issuer}/account")  # the other device is told why its session ended
@@ -257,10 +278,10 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
     page, address = await person.new_page(), new_address()
     await register(demo, page, address)
     await page.goto(f"{demo.issuer}/account/security")
-    await page.get_by_role("button", name="Pasang aplikasi").click()
+    await follow(page, page.get_by_role("button", name="Pasang aplikasi"))
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
-    await page.get_by_role("button", name="Aktifkan").click()
+    await follow(page, page.get_by_role("button", name="Aktifkan"))
     codes = await recovery_codes(page)
 
     desk = await other.new_page()
@@ -268,17 +289,17 @@ async def test_an_app_is_asked_for_and_a_recovery_code_works_once(
         await desk.goto(f"{demo.issuer}/login?add=1")
         await sign_in(desk, address, PASSWORD)
         await expect(desk.get_by_role("heading", name="Verifikasi dua langkah")).to_be_visible()
-        await desk.get_by_role("link", name="Kode pemulihan").click()
+        await follow(desk, desk.get_by_role("link", name="Kode pemulihan"))
         await desk.locator("#code").fill(codes[0])
-        await desk.get_by_role("button", name="Lanjutkan").click()
+        await follow(desk, desk.get_by_role("button", name="Lanjutkan"))
         if number == 0:
             await expect(desk.get_by_role("heading", name=expected)).to_be_visible()
         else:
             await expect(desk.get_by_role("alert")).to_contain_text("Kode salah atau sudah kedaluwarsa")
-    await desk.get_by_role("link", name="Kode dari aplikasi autentikator").click()
+    await follow(desk, desk.get_by_role("link", name="Kode dari aplikasi autentikator"))
     await desk.locator("#code").fill(app.at(_soon()))
     await desk.get_by_text("Percayai browser ini").click()
-    await desk.get_by_role("button", name="Lanjutkan").click()
+    await follow(desk, desk.get_by_role("button", name="Lanjutkan"))
     await expect(desk.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
 
@@ -318,7 +339,7 @@ async def test_a_permission_is_given_seen_and_withdrawn(demo: Demo, person: Brow
     page = await person.new_page()
     await page.goto(f"{demo.issuer}/account/applications")
     await expect(page.get_by_role("heading", name="Toko Tetangga")).to_be_visible()
-    await page.get_by_role("button", name="Cabut izin: Toko Tetangga").click()
+    await follow(page, page.get_by_role("button", name="Cabut izin: Toko Tetangga"))
     await expect(page.get_by_text("Izin sudah dicabut")).to_be_visible()
     await page.goto(f"{demo.issuer}/authorize?{urlencode(parameters)}")
     await expect(page.get_by_role("heading", name="Toko Tetangga meminta izin Anda")).to_be_visible()
@@ -332,7 +353,7 @@ async def test_another_devices_session_is_ended(demo: Demo, person: BrowserConte
     await sign_in(desk, address, PASSWORD)
     await expect(desk.locator("#who")).to_have_text("Halo, Bayu Baru!")
     await page.goto(f"{demo.issuer}/account/sessions")
-    await page.get_by_role("button", name=re.compile("^Akhiri sesi ini")).last.click()
+    await follow(page, page.get_by_role("button", name=re.compile("^Akhiri sesi ini")).last)
     await expect(page.get_by_role("status")).to_be_visible()
     await desk.goto(f"{demo.issuer}/account")
     await expect(desk.locator("#password")).to_be_visible()
@@ -347,14 +368,14 @@ async def test_data_are_taken_along_and_the_account_is_deleted(demo: Demo, perso
     path = await (await started.value).path()
     export = json.loads(Path(path).read_text())
     assert export["identifiers"][0]["value"] == address
-    await page.get_by_role("button", name="Hapus akun…").click()
+    await follow(page, page.get_by_role("button", name="Hapus akun…"))
     await page.get_by_label("Saya ingin menghapus akun saya").check()
     await page.locator("#password").fill(PASSWORD)
-    await page.get_by_role("button", name="Hapus akun", exact=True).click()
+    await follow(page, page.get_by_role("button", name="Hapus akun", exact=True))
     await expect(page.get_by_role("heading", name="Akun Anda akan dihapus")).to_be_visible()
-    await page.get_by_role("link", name="Masuk", exact=True).click()
+    await follow(page, page.get_by_role("link", name="Masuk", exact=True))
     await sign_in(page, address, PASSWORD)
-    await page.get_by_role("button", name="Pertahankan akun saya").click()
+    await follow(page, page.get_by_role("button", name="Pertahankan akun saya"))
     await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
 
 
@@ -512,21 +533,21 @@ async def test_without_scripts_everything_but_passkeys_works(demo: Demo, chromiu
     await page.goto(f"{demo.issuer}/account/security/app")
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
-    await page.get_by_role("button", name="Aktifkan").click()
+    await follow(page, page.get_by_role("button", name="Aktifkan"))
     codes = await recovery_codes(page)
     await page.goto(f"{demo.issuer}/login?add=1")
     await page.locator("#username").fill(address)
     await page.locator("#password").fill(PASSWORD)
-    await page.get_by_role("button", name="Masuk", exact=True).click()
-    await page.get_by_role("link", name="Kode pemulihan").click()
+    await follow(page, page.get_by_role("button", name="Masuk", exact=True))
+    await follow(page, page.get_by_role("link", name="Kode pemulihan"))
     await page.locator("#code").fill(codes[1])
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await expect(page.get_by_role("heading", name="Halo, Bayu Baru")).to_be_visible()
     await page.goto(f"{demo.issuer}/account/security")
     await expect(page.get_by_role("button", name="Tambah kunci sandi")).to_be_hidden()
     await page.goto(f"{demo.issuer}/account/profile")
     await page.locator("#nickname").fill("Bay")
-    await page.get_by_role("button", name="Simpan profil").last.click()
+    await follow(page, page.get_by_role("button", name="Simpan profil").last)
     await expect(page.get_by_text("Profil sudah disimpan")).to_be_visible()
     await context.close()
 

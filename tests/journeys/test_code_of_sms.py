@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from playwright.async_api import Browser, Route, expect
-from tests.waiting import BROWSER_MILLISECONDS
 
 from sso.http.common.assets import STATIC_DIR
 from sso.http.common.pages import environment, page_headers
@@ -23,7 +22,6 @@ PHONE = """window.OTPCredential = class {}; navigator.credentials.get = async (a
 @pytest.mark.parametrize("able", [True, False], ids=["a phone that reads SMS", "any other browser"])
 async def test_the_code_is_filled_in_and_what_was_typed_stays(chromium: Browser, able: bool) -> None:
     context = await chromium.new_context(locale="id-ID")
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     form = environment("id").from_string('{% from "form.html" import code_field %}' + PAGE.replace("%s", "")).render()
 
     async def answer(route: Route) -> None:

@@ -10,9 +10,9 @@ import httpx2 as httpx
 import pytest
 from playwright.async_api import Browser, expect
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import Display, Rules, check_displays, new_context
+from tests.journeys.displays import Display, Rules, check_displays, follow, new_context
 from tests.journeys.test_sign_on import sign_in
-from tests.waiting import BROWSER_MILLISECONDS, until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 PHONE = [Display(360, 740, "light", Rules.ALL), Display(1280, 900, "dark", Rules.COLOURS)]
@@ -40,7 +40,6 @@ async def test_an_administrator_invites_a_user_who_chooses_a_password_and_is_sig
     desk = await chromium.new_context(
         viewport={"width": 1280, "height": 900}, locale="id-ID", java_script_enabled=False
     )
-    desk.set_default_timeout(BROWSER_MILLISECONDS)
     page = await desk.new_page()
     await page.goto(f"{demo.issuer}/login?then=/admin/invitations/new")
     await sign_in(page, "ratna", demo.passwords["ratna"])
@@ -48,19 +47,18 @@ async def test_an_administrator_invites_a_user_who_chooses_a_password_and_is_sig
     await page.fill("#name", "Wati Kusuma")
     await page.fill("#email", address)
     await page.fill("#note", "Pegawai baru")
-    await page.get_by_role("button", name="Tambah pengguna").click()
+    await follow(page, page.get_by_role("button", name="Tambah pengguna"))
     await expect(page.get_by_role("status")).to_contain_text("Undangan")
     await expect(page.get_by_text(address)).to_be_visible()
     link = await link_to(demo, address)
     phone = await new_context(chromium, viewport={"width": 360, "height": 740}, locale="id-ID")
-    phone.set_default_timeout(BROWSER_MILLISECONDS)
     user = await phone.new_page()
     await user.goto(link)
     await expect(user.locator("#name")).to_have_value("Wati Kusuma")
     await check_displays(user, PHONE, "invitation-id")
     await user.check("#agree")
     await user.fill("#password", "payung-lipat-di-rak-atas-61")
-    await user.get_by_role("button", name="Buat akun").click()
+    await follow(user, user.get_by_role("button", name="Buat akun"))
     await user.wait_for_url(f"{demo.issuer}/account**")
     await expect(user.locator("details.menu summary")).to_contain_text("Wati Kusuma")
     again = await user.goto(link)

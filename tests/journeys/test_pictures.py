@@ -19,8 +19,7 @@ from PIL import Image, ImageChops, ImageFilter
 from playwright.async_api import Browser, Page
 from tests.commands import run_commands
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import ARTEFACTS
-from tests.waiting import BROWSER_MILLISECONDS
+from tests.journeys.displays import ARTEFACTS, follow, take_picture
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 
@@ -51,8 +50,8 @@ dl.facts dd, ul.history {
 class View(NamedTuple):
     """A page as it is pictured.
 
-    ``user``: who has signed in, several with a space between them. ``press``: what is clicked before. ``height``: of
-    the picture; 0: of a phone or of a desk.
+    ``user``: who has signed in, several with a space between them. ``press``: what is clicked before; ``link``: what
+    leads from ``path`` to the page. ``height``: of the picture; 0: of a phone or of a desk.
     """
 
     name: str
@@ -62,6 +61,7 @@ class View(NamedTuple):
     scheme: Literal["light", "dark"]
     language: Literal["id-ID", "en-GB"] = "id-ID"
     press: str = ""
+    link: str = ""
     height: int = 0
     folder: Path = KEPT
 
@@ -99,7 +99,7 @@ VIEWS = (
     View("console", "ratna", "/admin/invitations/new", 1280, "light"),
     View("console-phone", "ratna", "/admin/invitations/new", 360, "dark", "en-GB"),
     View("dashboard", "ratna", "/admin", 1280, "light", height=560),
-    View("user", "ratna", "/admin/people?q=bima", 1280, "dark", press="main th a", height=480),
+    View("user", "ratna", "/admin/people?q=bima", 1280, "dark", link="main th a", height=480),
     View("application", "ratna", "/admin/applications/contoh-layanan-warga", 1280, "light", "en-GB"),
     View("audit", "ratna", "/admin/audit?client=tidak-ada", 360, "light"),
 )
@@ -195,7 +195,6 @@ async def _pictures(demo: Demo, chromium: Browser) -> AsyncIterator[tuple[View, 
     """Yield each view with its picture: one page for all views of a user."""
     for user in dict.fromkeys(view.user for view in VIEWS):
         context = await chromium.new_context(reduced_motion="reduce", bypass_csp=True)
-        context.set_default_timeout(BROWSER_MILLISECONDS)
         page = await context.new_page()
         if user.startswith("+"):
             await _add_second_factor(demo, page, user[1:])
@@ -221,8 +220,7 @@ async def _sign_in(demo: Demo, page: Page, user: str) -> None:
     await page.goto(f"{demo.issuer}/login?add=1")
     await page.locator("#username").fill(user)
     await page.locator("#password").fill(demo.passwords.get(user, PASSWORD))
-    async with page.expect_navigation():
-        await page.locator("form[action='/login'] button:not([type=button])").click()
+    await follow(page, page.locator("form[action='/login'] button:not([type=button])"))
 
 
 async def _add_second_factor(demo: Demo, page: Page, user: str) -> None:
@@ -230,8 +228,7 @@ async def _add_second_factor(demo: Demo, page: Page, user: str) -> None:
     await page.goto(f"{demo.issuer}/account/security/app")
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.locator("#code").fill(app.now())
-    async with page.expect_navigation():
-        await page.locator("main form button:not([type=button])").first.click()
+    await follow(page, page.locator("main form button:not([type=button])").first)
 
 
 async def _picture(demo: Demo, page: Page, view: View) -> bytes:
@@ -242,5 +239,6 @@ async def _picture(demo: Demo, page: Page, view: View) -> bytes:
         await page.goto(f"{demo.issuer}{path}{'&' if '?' in path else '?'}lang={view.language[:2]}")
     if view.press:
         await page.locator(view.press).first.click()
-        await page.wait_for_load_state()
-    return await page.screenshot(style=STYLE, animations="disabled")
+    if view.link:
+        await follow(page, page.locator(view.link).first)
+    return await take_picture(page, style=STYLE, animations="disabled")

@@ -18,7 +18,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, check_fits, follow, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
-from tests.waiting import BROWSER_MILLISECONDS, wait_for
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "app.py"
@@ -30,7 +30,6 @@ async def desks(chromium: Browser) -> AsyncIterator[dict[str, BrowserContext]]:
     contexts = {}
     for name in ("dimas", "ratna", "siti"):
         context = await chromium.new_context(viewport={"width": 1280, "height": 900}, locale="id-ID")
-        context.set_default_timeout(BROWSER_MILLISECONDS)
         contexts[name] = context
     yield contexts
     for context in contexts.values():
@@ -56,15 +55,16 @@ async def at(demo: Demo, desks: dict[str, BrowserContext], name: str, path: str)
     return page
 
 
-def start(folder: Path, port: int, issuer: str, client_id: str, secret: str) -> subprocess.Popen[bytes]:
-    """Start the sample app as one application."""
+def start(
+    programs: list[subprocess.Popen[bytes]], folder: Path, port: int, issuer: str, client_id: str, secret: str
+) -> None:
+    """Start the sample app as one application, the last one of ``programs``."""
     environment = {**os.environ, "APP_NAME": "Karcis Parkir", "APP_ISSUER": issuer, "APP_PORT": str(port)}
     environment |= {"APP_CLIENT_ID": client_id, "APP_CLIENT_SECRET": secret, "PYTHONWARNINGS": "ignore"}
     log = folder / f"{client_id}.log"
     with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, str(EXAMPLE)], env=environment, stdout=file, stderr=file)
-    wait_for(port, process, log)
-    return process
+        programs.append(subprocess.Popen([sys.executable, str(EXAMPLE)], env=environment, stdout=file, stderr=file))
+    wait_for(port, programs[-1], log)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -81,15 +81,14 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     # A developer registers it, gets a secret for the sandbox at once, and signs in with it.
     page = await at(demo, desks, "dimas", "/developer")
     await follow(page, page.get_by_role("button", name="Buat aplikasi"))
-    await page.get_by_role("button", name="Buat aplikasi").click()
+    await follow(page, page.get_by_role("button", name="Buat aplikasi"))
     await expect(page.locator("#problem li")).to_have_count(2)  # everything that is missing, at once
     await page.locator("#client_name").fill("Karcis Parkir")
     await page.locator("#redirect_uri").fill(f"{here}/callback")
-    await page.get_by_role("button", name="Buat aplikasi").click()
+    await follow(page, page.get_by_role("button", name="Buat aplikasi"))
     secret = await page.locator("#client-secret").inner_text()
     await expect(page.get_by_role("button", name="Salin: Client secret")).to_be_visible()
-    running = start(tmp_path, port, demo.issuer, "karcis-parkir-sandbox", secret)
-    programs.append(running)
+    start(programs, tmp_path, port, demo.issuer, "karcis-parkir-sandbox", secret)
     await expect(page.get_by_text("Login pertama berhasil")).to_be_hidden()
     shop = await desks["dimas"].new_page()
     await shop.goto(f"{here}/login")
@@ -110,12 +109,12 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
     for claim in ("name", "email"):
         await page.locator(f'input[name="ask {claim}"]').check()
         await page.locator(f"#reason-{claim}").fill("Nama dan alamat di karcis.")
-    await page.get_by_role("button", name="Simpan").click()
+    await follow(page, page.get_by_role("button", name="Simpan"))
     await expect(page.locator("#redirect_uris-advice")).to_contain_text("https://parkir.example/callback")
     await page.locator("#redirect_uris").fill(f"{here}/callback")
     await page.locator("#backchannel_logout_uri").fill(f"{here}/backchannel-logout")
     await page.locator("#post_logout_redirect_uris").fill(f"{here}/")
-    await page.get_by_role("button", name="Simpan").click()
+    await follow(page, page.get_by_role("button", name="Simpan"))
     await expect(page.get_by_text("Tersimpan")).to_be_visible()
     shop = await desks["dimas"].new_page()
     await shop.goto(f"{here}/login")
@@ -125,46 +124,45 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
     # It must pass the check; then it is submitted.
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir")
-    await page.get_by_role("button", name="Ajukan untuk disetujui").click()
+    await follow(page, page.get_by_role("button", name="Ajukan untuk disetujui"))
     await expect(page.get_by_text("harus lulus pemeriksaan keamanan dahulu")).to_be_visible()
-    stop(running)
-    running = start(tmp_path, port, f"{demo.issuer}/check/karcis-parkir", "karcis-parkir-sandbox", secret)
-    programs.append(running)
-    await page.get_by_role("link", name="Pemeriksaan keamanan", exact=True).click()
+    stop(programs[-1])
+    start(programs, tmp_path, port, f"{demo.issuer}/check/karcis-parkir", "karcis-parkir-sandbox", secret)
+    await follow(page, page.get_by_role("link", name="Pemeriksaan keamanan", exact=True))
     await page.locator("#page").fill(f"{here}/")
-    await page.get_by_role("button", name="Mulai pemeriksaan").click()
+    await follow(page, page.get_by_role("button", name="Mulai pemeriksaan"))
     await expect(page.get_by_text("Lulus pada")).to_be_visible(timeout=300_000)  # 14 sign-ins
-    await page.get_by_role("link", name="Ringkasan").click()
+    await follow(page, page.get_by_role("link", name="Ringkasan"))
     await page.locator("#submit-text").fill("Mulai bulan Januari.")
-    await page.get_by_role("button", name="Ajukan untuk disetujui").click()
+    await follow(page, page.get_by_role("button", name="Ajukan untuk disetujui"))
     await expect(page.locator("h1 .tag")).to_have_text("Menunggu persetujuan")
 
     # An administrator looks at the difference, and approves.
     office = await at(demo, desks, "ratna", "/admin")
-    await office.get_by_role("link", name=re.compile("aplikasi menunggu persetujuan")).first.click()
-    await office.get_by_role("link", name="Karcis Parkir").click()
+    await follow(office, office.get_by_role("link", name=re.compile("aplikasi menunggu persetujuan")).first)
+    await follow(office, office.get_by_role("link", name="Karcis Parkir"))
     await expect(office.locator(".difference ins", has_text=f"{here}/callback").first).to_be_visible()
     await office.get_by_text("Aplikasi milik kota").click()
-    await office.get_by_role("button", name="Setujui").click()
+    await follow(office, office.get_by_role("button", name="Setujui"))
     await expect(office.locator("h1 .tag")).to_have_text("Di produksi")
 
     # What the description lacks, the administrator adds; the team reads why.
-    await office.get_by_role("link", name="Ubah pengaturan").click()
+    await follow(office, office.get_by_role("link", name="Ubah pengaturan"))
     await office.locator("#description").fill("Karcis parkir di ponsel.")
-    await office.get_by_role("button", name="Simpan").click()
+    await follow(office, office.get_by_role("button", name="Simpan"))
     await expect(office.locator("#note-wrong")).to_be_visible()
     await office.locator("#note").fill("Agar warga mengerti")
-    await office.get_by_role("button", name="Simpan").click()
+    await follow(office, office.get_by_role("button", name="Simpan"))
     await expect(office.get_by_text("Pengaturan baru berlaku seketika")).to_be_visible()
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir")
     await expect(page.get_by_text("Agar warga mengerti")).to_be_visible()
 
     # The developer makes a secret for production; a citizen signs in.
     await page.goto(f"{demo.issuer}/developer/apps/karcis-parkir/secrets")
-    await page.get_by_role("button", name="Buat client secret").nth(1).click()
-    stop(running)
+    await follow(page, page.get_by_role("button", name="Buat client secret").nth(1))
+    stop(programs[-1])
     secret = await page.locator("#client-secret").inner_text()
-    programs.append(start(tmp_path, port, demo.issuer, "karcis-parkir", secret))
+    start(programs, tmp_path, port, demo.issuer, "karcis-parkir", secret)
     phone = await desks["siti"].new_page()
     await phone.goto(f"{here}/login")
     await sign_in(phone, "siti", demo.passwords["siti"])
@@ -172,12 +170,10 @@ async def test_an_application_goes_from_a_form_to_production_and_a_session_of_it
 
     # The administrator ends that session, and watches the proof.
     await office.goto(f"{demo.issuer}/admin/sessions?client=karcis-parkir")
-    await office.get_by_role("link", name="Siti Rahmawati").click()
+    await follow(office, office.get_by_role("link", name="Siti Rahmawati"))
     await office.locator("#note").fill("Telepon dicuri")
-    await office.get_by_role("button", name="Akhiri sesi ini").click()
-    await expect(office.get_by_text("Semua aplikasi yang dapat mengonfirmasi sudah mengonfirmasi")).to_be_visible(
-        timeout=BROWSER_MILLISECONDS
-    )
+    await follow(office, office.get_by_role("button", name="Akhiri sesi ini"))
+    await expect(office.get_by_text("Semua aplikasi yang dapat mengonfirmasi sudah mengonfirmasi")).to_be_visible()
     await expect(office.get_by_role("row", name=re.compile("Karcis Parkir"))).to_contain_text("terkonfirmasi")
     await phone.goto(here)
     await expect(phone.get_by_text("Anda belum masuk")).to_be_visible()
@@ -235,9 +231,9 @@ async def invite_from_a_file(demo: Demo, page: Page, locale: str) -> None:
     await page.locator("input[type=file]").set_input_files(
         {"name": "users.csv", "mimeType": "text/csv", "buffer": lines.encode()}
     )
-    await page.locator("form[enctype] button").click()
+    await follow(page, page.locator("form[enctype] button"))
     await page.locator("#note").fill("Pegawai baru")
-    await page.locator("form[action$=confirm] button").click()
+    await follow(page, page.locator("form[action$=confirm] button"))
     await page.wait_for_url("**/admin/invitations/file/result?*")
 
 
@@ -320,7 +316,7 @@ async def test_a_developer_registers_and_an_administrator_searches_without_scrip
     await page.goto(f"{demo.issuer}/developer/apps/{example}")
     await sign_in(page, "dimas", demo.passwords["dimas"])
     await page.locator("#text").fill("Halo tim.")
-    await page.get_by_role("button", name="Kirim").click()
+    await follow(page, page.get_by_role("button", name="Kirim"))
     await expect(page.get_by_text("Halo tim.")).to_be_visible()
     await context.close()
     context = await chromium.new_context(java_script_enabled=False, locale="id-ID")
@@ -328,8 +324,9 @@ async def test_a_developer_registers_and_an_administrator_searches_without_scrip
     await page.goto(f"{demo.issuer}/admin/people")
     await sign_in(page, "ratna", demo.passwords["ratna"])
     await page.locator("#q").fill("sit rah")
-    await page.keyboard.press("Enter")
-    await page.get_by_role("link", name="Siti Rahmawati").click()
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    await follow(page, page.get_by_role("link", name="Siti Rahmawati"))
     await expect(page.get_by_role("heading", name="Siti Rahmawati")).to_be_visible()
     await context.close()
 
@@ -337,7 +334,6 @@ async def test_a_developer_registers_and_an_administrator_searches_without_scrip
 async def test_nothing_is_cut_on_a_small_screen(demo: Demo, chromium: Browser) -> None:
     """Every page that an administrator can reach by links, one of each kind."""
     context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="id-ID")
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     await page.goto(f"{demo.issuer}/login")
     await sign_in(page, "ratna", demo.passwords["ratna"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -23,11 +24,11 @@ import yaml
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.commands import run_commands
-from tests.journeys.displays import Display, Rules, check_access, check_displays, keep_picture, new_context
+from tests.journeys.displays import Display, Rules, check_access, check_displays, follow, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
 from tests.support import QUICK_HASHES
-from tests.waiting import BROWSER_MILLISECONDS, until, wait_for
+from tests.waiting import until, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("protocol")]
 SSO = str(Path(sys.executable).with_name("sso"))
@@ -122,11 +123,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "SSO_CLIENT_REGISTRATION": "open",
         "SSO_CLIENT_REGISTRATION_PROFILE": "certification",
         "SSO_TRUSTED_PROXIES": "127.0.0.1",
+        "SSO_OUTBOUND_TIMEOUT": "30s",
     }
     person = ["users", "create", "siti", "--name", "Siti Rahmawati", "--password-stdin"]
     run_commands(environment, directory, ["db", "upgrade"], person, stdin=PASSWORD)
-    app = Application(port + 1)
-    with (directory / "log").open("w") as log:
+    with (directory / "log").open("w") as log, closing(Application(port + 1)) as app:
         process = subprocess.Popen(
             [SSO, "serve", "--port", str(port)], env=environment, cwd=directory, stdout=log, stderr=log
         )
@@ -136,7 +137,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-            app.close()
 
 
 async def sign_in_and_allow(page: Page) -> None:
@@ -166,7 +166,7 @@ async def test_an_answer_as_a_form_has_a_button_without_scripts(
     await page.goto(running.url(client, response_mode="form_post", state="quiet"))
     await sign_in_and_allow(page)
     await keep_picture(page, artefacts / "form-post.png")
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await expect(page.locator("#here")).to_be_visible()
     assert running.app.received("POST", "/cb")["state"] == "quiet"
     await context.close()
@@ -223,7 +223,7 @@ async def test_a_page_of_an_application_sees_when_the_session_changes(running: R
     await expect(page.locator("#here")).to_be_visible()
     assert await ask(watch, message) == "unchanged", "another visit is no change"
     await page.goto(f"{running.issuer}/")
-    await page.get_by_role("button", name="Keluar").click()
+    await follow(page, page.get_by_role("button", name="Keluar"))
     await expect(page.get_by_role("heading", name="Anda sudah keluar")).to_be_visible()
     assert await ask(watch, message) == "changed"
 
@@ -250,8 +250,10 @@ async def test_signing_out_through_the_browser_and_back(running: Running, chromi
         "post_logout_redirect_uri": f"{running.app.origin}/out",
         "state": "z",
     }
+    # The page leaves when its frames are loaded; on a slow machine, five seconds could be over before that.
+    await page.add_init_script("window.setTimeout = () => 0")
     await page.goto(f"{running.issuer}/logout?{urlencode(parameters)}")
-    await page.wait_for_url(f"{running.app.origin}/out?state=z", timeout=BROWSER_MILLISECONDS)
+    await page.wait_for_url(f"{running.app.origin}/out?state=z")
     await until(lambda: any(path == front for _, path, _ in running.app.got))
     framed = running.app.received("GET", front)
     assert (framed["a"], framed["iss"]) == ("1", running.issuer)
@@ -268,7 +270,7 @@ async def test_another_application_is_opened_knowingly(
     await expect(page.get_by_role("heading", name="Buka Toko Buku?")).to_be_visible()
     await check_access(page)
     await keep_picture(page, artefacts / "open.png")
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await expect(page.locator("#here")).to_be_visible()
     assert running.app.received("GET", "/begin") == {"iss": running.issuer}
 
@@ -285,19 +287,19 @@ async def test_a_device_is_connected(running: Running, person: BrowserContext, a
     await check_access(page)
     await keep_picture(page, artefacts / "device.png")
     await page.get_by_label("Kode").fill("BCDF GHJK")
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await expect(page.get_by_role("alert")).to_contain_text("Kode salah atau sudah kedaluwarsa")
     await check_access(page)
     await keep_picture(page, artefacts / "device-wrong.png")
     await page.get_by_label("Kode").fill(begun["user_code"].lower())
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     await expect(page.get_by_text("untuk menghubungkan perangkat Anda")).to_be_visible()
     await sign_in(page, "siti", PASSWORD)
     await expect(page.get_by_role("heading", name="Hubungkan perangkat ke Papan Pengumuman?")).to_be_visible()
     await expect(page.get_by_text(begun["user_code"])).to_be_visible()
     await check_access(page)
     await keep_picture(page, artefacts / "device-decide.png")
-    await page.get_by_role("button", name="Hubungkan", exact=True).click()
+    await follow(page, page.get_by_role("button", name="Hubungkan", exact=True))
     await expect(page.get_by_role("heading", name="Perangkat Anda sudah terhubung")).to_be_visible()
     await check_access(page)
     form = {"grant_type": grant, "client_id": client["client_id"], "device_code": begun["device_code"]}
@@ -386,7 +388,7 @@ async def test_pages_of_cas_and_of_the_gate_in_every_display(running: Running, c
             answer = await page.goto(running.issuer + path)
             return answer is not None and (answer.status < 400 or ("/callback" in path and answer.status == 400))
 
-        await until(is_known, 30)
+        await until(is_known)
 
     await open_at(f"/cas/login?{service}")
     await expect(page.get_by_text("Aplikasi Lama").first).to_be_visible()
@@ -421,9 +423,9 @@ async def test_the_page_that_asks_for_missing_data_in_every_display(running: Run
             await expect(page.locator("#password")).to_have_count(0)
             return "/more-data" in page.url
 
-        await until(is_asked, 30)
+        await until(is_asked)
         await check_displays(page, BOTH, "more-data")
-        await page.get_by_role("button", name="Nanti saja").click()
+        await follow(page, page.get_by_role("button", name="Nanti saja"))
         await expect(page.get_by_role("heading", name="Halo, Siti Rahmawati")).to_be_visible()
         await context.close()
     finally:

@@ -15,7 +15,7 @@ from tests.journeys.displays import follow
 from tests.journeys.role_page import RolePage, running
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
-from tests.waiting import BROWSER_MILLISECONDS, until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 APPLICATION = "loket-puskesmas"
@@ -46,7 +46,6 @@ def register(demo: Demo, here: str, folder: Path) -> None:
 async def signed_in(demo: Demo, chromium: Browser, name: str, path: str) -> Page:
     """Return a page of somebody in a browser of their own."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 900}, locale="id-ID")
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     await page.goto(demo.issuer + path)
     await sign_in(page, name, demo.passwords[name])
@@ -59,7 +58,7 @@ async def import_file(page: Page, address: str, text: str, button: str) -> None:
     await page.goto(address)
     file = {"name": "data.csv", "mimeType": "text/csv", "buffer": text.encode()}
     await page.locator("#file").set_input_files([file])  # type: ignore[list-item]
-    await page.get_by_role("button", name="Tampilkan pratinjau").click()
+    await follow(page, page.get_by_role("button", name="Tampilkan pratinjau"))
     await expect(page.get_by_text("Pratinjau").first).to_be_visible()
     await page.locator("#note").fill("SIMPEG November 2026")
     await follow(page, page.get_by_role("button", name=button))
@@ -93,24 +92,24 @@ async def test_an_employee_gets_a_role_uses_it_and_loses_it(demo: Demo, chromium
     await desk.locator("#role-0-title").fill("Petugas loket")
     await desk.locator("#role-0-units_give").select_option("limited")
     await desk.locator("input[name=end_session_on_role_loss]").check()
-    await desk.get_by_role("button", name="Simpan").click()
+    await follow(desk, desk.get_by_role("button", name="Simpan"))
     await expect(desk.get_by_text("Tersimpan")).to_be_visible()
     await desk.goto(f"{demo.issuer}/developer/apps/{APPLICATION}")
-    await desk.get_by_role("button", name="Ajukan untuk disetujui").click()
+    await follow(desk, desk.get_by_role("button", name="Ajukan untuk disetujui"))
     await expect(desk.locator("h1 .tag")).to_have_text("Menunggu persetujuan")
 
     # The administrator approves it, and names the administrator of the new unit.
     await office.goto(f"{demo.issuer}/admin/applications/{APPLICATION}")
     await office.get_by_text("Aplikasi milik kota").click()
-    await office.get_by_role("button", name="Setujui").click()
+    await follow(office, office.get_by_role("button", name="Setujui"))
     await expect(office.locator("h1 .tag")).to_have_text("Di produksi")
     await office.goto(f"{demo.issuer}/admin/groups?q=PKM-KRT")
-    await office.get_by_role("link", name="Puskesmas Karang Tengah").click()
+    await follow(office, office.get_by_role("link", name="Puskesmas Karang Tengah"))
     await expect(office.locator("#members")).to_contain_text("Bima Saputra")
     await office.locator("#act-appoint > summary").click()
     await office.locator("#appoint-user").fill("wati")
     await office.locator("#appoint-note").fill("Kepala tata usaha")
-    await office.get_by_role("button", name="Tambah pengelola").click()
+    await follow(office, office.get_by_role("button", name="Tambah pengelola"))
     await expect(office.locator("#administrators")).to_contain_text("Wati Lestari")
 
     async with running(RolePage(demo.issuer, here, APPLICATION, "operator@PKM-KRT"), port) as application:
@@ -122,11 +121,11 @@ async def test_an_employee_gets_a_role_uses_it_and_loses_it(demo: Demo, chromium
 
         # The administrator of the unit gives the role, and the next request shows the page.
         unit = await signed_in(demo, chromium, "wati", "/admin/groups")
-        await unit.get_by_role("link", name="Puskesmas Karang Tengah").click()
-        await unit.get_by_role("link", name="Berikan dan akhiri peran").click()
+        await follow(unit, unit.get_by_role("link", name="Puskesmas Karang Tengah"))
+        await follow(unit, unit.get_by_role("link", name="Berikan dan akhiri peran"))
         await unit.locator("#user").fill(NIP)
         await unit.locator("#give-note").fill("Surat tugas 12")
-        await unit.get_by_role("button", name="Berikan peran").click()
+        await follow(unit, unit.get_by_role("button", name="Berikan peran"))
         await expect(unit.get_by_role("row", name=re.compile("Bima Saputra"))).to_contain_text("operator")
         await phone.goto(f"{here}/counter")
         await expect(phone.get_by_text("Bima Saputra adalah operator@PKM-KRT")).to_be_visible()
@@ -134,7 +133,7 @@ async def test_an_employee_gets_a_role_uses_it_and_loses_it(demo: Demo, chromium
         # The role is taken away: the next request is refused, and the part of the session has ended.
         await unit.get_by_text("Akhiri peran unit ini").click()
         await unit.locator("#end-note").fill("Pindah tugas")
-        await unit.get_by_role("button", name=re.compile("operator .*: Bima Saputra")).click()
+        await follow(unit, unit.get_by_role("button", name=re.compile("operator .*: Bima Saputra")))
         await expect(unit.get_by_role("row", name=re.compile("Bima Saputra"))).to_be_hidden()
         answer = await phone.goto(f"{here}/counter")
         assert answer is not None

@@ -11,8 +11,7 @@ import pytest
 from playwright.async_api import Browser, expect
 from tests.commands import run_command
 from tests.journeys.conftest import Demo
-from tests.journeys.displays import new_context
-from tests.waiting import BROWSER_MILLISECONDS
+from tests.journeys.displays import follow, new_context
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 
@@ -29,21 +28,20 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     context = await new_context(
         chromium, viewport={"width": 360, "height": 740}, locale="id-ID", java_script_enabled=False
     )
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     await page.goto(completed.stdout.strip())
     await expect(page.locator("#username")).to_have_value(name)
     await page.fill("#password", "perahu-kertas-di-sungai-88")
-    await page.get_by_role("button", name="Lanjutkan").click()
+    await follow(page, page.get_by_role("button", name="Lanjutkan"))
     app = pyotp.TOTP((await page.locator(".key").inner_text()).replace(" ", ""))
     await page.fill("#code", app.now())
-    await page.locator("main form button[type=submit], main form button:not([type])").first.click()
+    await follow(page, page.locator("main form button[type=submit], main form button:not([type])").first)
     await expect(page.locator("ol.codes li")).to_have_count(10)
-    await page.locator("main form button, main a[role=button]").last.click()
+    await follow(page, page.locator("main form button, main a[role=button]").last)
     await expect(page.get_by_role("heading", name="Penyiapan")).to_be_visible()
     await expect(page.get_by_text("Akun Anda dilindungi verifikasi dua langkah.")).to_be_visible()
     await page.fill("#address", f"{name}@kota.example")
-    await page.get_by_role("button", name="Kirim email uji").click()
+    await follow(page, page.get_by_role("button", name="Kirim email uji"))
     await expect(page.get_by_role("status")).to_contain_text("Server email menerima")
     await expect(page.locator("#checklist")).to_be_visible()
     again = await page.goto(completed.stdout.strip())

@@ -25,7 +25,7 @@ async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(
 ) -> None:
     page = await person.new_page()
     await page.goto(demo.apps[0])
-    await page.get_by_role("link", name="Masuk").click()
+    await follow(page, page.get_by_role("link", name="Masuk"))
     await expect(page.get_by_role("heading", name="Masuk")).to_be_visible()
     await expect(page.get_by_text("untuk melanjutkan ke Layanan Warga (contoh)")).to_be_visible()
     await check_access(page)
@@ -34,12 +34,12 @@ async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(
     assert page.url == f"{demo.apps[0]}/"
 
     await page.goto(demo.apps[1])
-    await page.get_by_role("link", name="Masuk").click()
+    await follow(page, page.get_by_role("link", name="Masuk"))
     await expect(page.locator("#who")).to_have_text("Halo, Siti Rahmawati!")
     assert page.url == f"{demo.apps[1]}/"
     await keep_picture(page, artefacts / "app-two.png")
 
-    await page.get_by_role("button", name="Keluar").click()
+    await follow(page, page.get_by_role("button", name="Keluar"))
     await expect(page).to_have_url(f"{demo.apps[1]}/")
     await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
     await page.goto(demo.apps[0])
@@ -52,7 +52,7 @@ async def test_one_sign_in_opens_both_apps_and_signing_out_at_one_ends_both(
     await expect(page.get_by_text("Anda belum masuk")).to_be_visible()
     for app in demo.apps:
         await page.goto(app)
-        await page.get_by_role("link", name="Masuk").click()
+        await follow(page, page.get_by_role("link", name="Masuk"))
         await expect(page.locator("#password")).to_be_visible()
 
 
@@ -77,7 +77,7 @@ async def test_a_wrong_password_is_explained_and_nothing_else_is_lost(
 async def test_the_language_is_switched_and_stays(demo: Demo, person: BrowserContext) -> None:
     page = await person.new_page()
     await page.goto(f"{demo.apps[0]}/login")
-    await page.get_by_role("link", name="English").click()
+    await follow(page, page.get_by_role("link", name="English"))
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     await expect(page.get_by_text("to continue to Citizen Services (sample)")).to_be_visible()
     assert await page.locator("html").get_attribute("lang") == "en"
@@ -196,7 +196,7 @@ async def test_every_page_is_accessible_and_fits(demo: Demo, chromium: Browser, 
     await page.goto(f"{demo.apps[0]}/login")
     await expect(page.locator("#who")).to_be_visible()
     await page.goto(demo.issuer)
-    await page.get_by_role("button", name=re.compile("Keluar|Sign out")).click()
+    await follow(page, page.get_by_role("button", name=re.compile("Keluar|Sign out")))
     await expect(page.get_by_text(re.compile("contoh|sample"))).to_be_visible()
     await look("signed-out-apps")
     await context.close()

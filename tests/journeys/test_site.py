@@ -12,7 +12,6 @@ import pytest
 from playwright.async_api import Browser, expect
 from tests.docs.scripts import ROOT
 from tests.journeys.displays import check_fits
-from tests.waiting import BROWSER_MILLISECONDS
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("site")]
 
@@ -72,7 +71,6 @@ async def test_a_browser_shows_and_searches_the_folder(
     """Without a server; the policy of a page stops nothing that the page needs."""
     messages: list[str] = []
     context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale=locale)
-    context.set_default_timeout(BROWSER_MILLISECONDS)
     page = await context.new_page()
     page.on("console", lambda message: messages.append(message.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
@@ -80,7 +78,7 @@ async def test_a_browser_shows_and_searches_the_folder(
         await page.goto(f"{site.as_uri()}/{folder}{path}")
         await check_fits(page)
     await page.goto(f"{site.as_uri()}/{folder}search.html?q={query}")
-    await page.locator("#search-results a", has_text=title).first.click(timeout=30_000)
-    await expect(page.locator("h1")).to_contain_text(title, timeout=30_000)
+    await page.locator("#search-results a", has_text=title).first.click()
+    await expect(page.locator("h1")).to_contain_text(title)
     assert messages == []
     await context.close()

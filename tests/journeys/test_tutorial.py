@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from babel.messages.pofile import read_po
 from playwright.async_api import Browser, Page, Route, expect
 from tests.docs.scripts import ROOT, script
 from tests.journeys.conftest import Demo, free_ports
+from tests.journeys.displays import follow
 from tests.waiting import until, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
@@ -20,8 +23,6 @@ PAGE = (ROOT / "docs/tutorial/first-client.md").read_text()
 STEPS = {part.partition("\n")[0].partition(".")[0]: part for part in PAGE.split("\n## ")[1:]}
 LOCALE = ROOT / "src/sso/http/common/locale"
 REDIRECT_PORT = "3000"
-PATIENCE_MS = 60_000
-"""A page that takes a second may take a minute on a busy machine."""
 
 
 def chosen(step: str) -> list[str]:
@@ -48,37 +49,33 @@ async def test_the_tutorial_leads_to_a_client_that_signs_in_and_out(
     demo: Demo, chromium: Browser, tmp_path: Path
 ) -> None:
     context = await chromium.new_context(locale="en-GB", accept_downloads=True)
-    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     await sign_in(page, demo)
     english, heading = chosen("2")
     assert await page.get_by_text(english, exact=True).count() > 0
-    await expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
 
     port = str(free_ports(1))
     create, create_again, ready = chosen("3")
-    await page.get_by_role("button", name=create).first.click()
+    await follow(page, page.get_by_role("button", name=create).first)
     await page.fill("#client_name", typed("3", "the name"))
     await page.fill("#redirect_uri", typed("3", "redirect URI").replace(REDIRECT_PORT, port))
     async with page.expect_request("**/first-sign-in"):  # the page watches before anything is downloaded
         await page.get_by_role("button", name=create_again).click()
-    await expect(page.get_by_role("heading", name=ready)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.get_by_role("heading", name=ready)).to_be_visible()
 
     (sample,) = chosen("4")
     async with page.expect_download() as waiting:
         await page.get_by_role("button", name=sample, exact=True).click()
     archive = await waiting.value
     await archive.save_as(tmp_path / archive.suggested_filename)
-    process = run_program(tmp_path, port)
-    try:
+    with running_program(tmp_path, port):
         await use_the_program(page, demo, port)
-    finally:
-        process.kill()
-        process.wait(30)
     await context.close()
 
 
-def run_program(folder: Path, port: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def running_program(folder: Path, port: str) -> Iterator[None]:
     """Type the commands of step 4; the packages are those of the tests instead of a new environment."""
     unpack, run = (block.text for block in script("blocks").blocks("## 4\n" + STEPS["4"]))
     lines = [line for line in unpack.splitlines() if "venv" not in line]
@@ -94,8 +91,12 @@ def run_program(folder: Path, port: str) -> subprocess.Popen[bytes]:
             ["sh", "-ec", run.replace(".venv/bin/python", "exec .venv/bin/python")],
             cwd=folder, env=environment(), stdout=output, stderr=output,
         )  # fmt: skip
-    wait_for(int(port), process, log)
-    return process
+    try:
+        wait_for(int(port), process, log)
+        yield
+    finally:
+        process.kill()
+        process.wait(60)
 
 
 def environment() -> dict[str, str]:
@@ -110,12 +111,12 @@ async def use_the_program(page: Page, demo: Demo, port: str) -> None:
     await shop.goto(typed("5", "Open").replace(REDIRECT_PORT, port))
     await shop.get_by_role("button", name=allow, exact=True).click()
     seen, signed_out = re.findall(r"You should see `([^`]+)`", STEPS["5"])
-    await expect(shop.get_by_text(seen)).to_be_visible(timeout=PATIENCE_MS)
-    await expect(page.get_by_text(arrived)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(shop.get_by_text(seen)).to_be_visible()
+    await expect(page.get_by_text(arrived)).to_be_visible()
     await shop.get_by_role("button", name=leave).click()
-    await expect(shop.get_by_text(signed_out)).to_be_visible(timeout=PATIENCE_MS)
+    await expect(shop.get_by_text(signed_out)).to_be_visible()
     await page.goto(f"{demo.issuer}/developer")
-    await expect(page.locator("#password")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(page.locator("#password")).to_be_visible()
 
 
 async def test_the_first_sign_in_is_noticed_after_an_early_download_and_answers_that_fail(
@@ -155,7 +156,7 @@ async def test_the_first_sign_in_is_noticed_after_an_early_download_and_answers_
     async with page.expect_download():
         await page.get_by_role("button", name=chosen("4")[0], exact=True).click(no_wait_after=True)
     arrived = page.get_by_text(chosen("5")[1])
-    await until(was_asked_often, PATIENCE_MS / 1000)
+    await until(was_asked_often)
     await expect(arrived).to_be_hidden()
     has_arrived = True
     await page.clock.run_for(3000)

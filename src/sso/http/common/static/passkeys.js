@@ -66,7 +66,8 @@
     const offer = () => {
       if (!("passkeyWaits" in form.dataset)) return;
       kit.browserSupportsWebAuthnAutofill().then((able) => {
-        if (able) kit.startAuthentication({ optionsJSON, useBrowserAutofill: true }).then(send, () => {});
+        if (!able || button.disabled) return; // who has pressed the button meanwhile is not interrupted
+        kit.startAuthentication({ optionsJSON, useBrowserAutofill: true }).then(send, () => {});
       });
     };
     offer();
