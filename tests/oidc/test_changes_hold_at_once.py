@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import event, update
 from tests.elsewhere import add_client, change, renew_secret
 from tests.support import City, RelyingParty, query_of
+from tests.waiting import follow_nothing
 
 from sso import clock
 from sso.oidc import provider as provider_module
@@ -27,11 +28,7 @@ from sso.platform.keys.models import SigningKey
 @pytest.fixture(autouse=True)
 def _reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process does not follow the database during a test: what it reads, it reads because of a request."""
-
-    async def follow(_: Provider, stop: asyncio.Event) -> None:
-        await stop.wait()
-
-    monkeypatch.setattr(Provider, "follow", follow)
+    follow_nothing(monkeypatch)
 
 
 class Looks:
