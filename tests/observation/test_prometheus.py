@@ -147,7 +147,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
-    name = f"observed_{directory.parent.name}".replace("-", "_").lower()
+    name = f"observed_{os.getpid()}"
     run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
     running_server = Server(postgres.replace("DATABASE", name), directory)
     yield running_server
