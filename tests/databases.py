@@ -97,8 +97,8 @@ def start_postgres(directory: Path, **options: Any) -> str:
 
 
 def _runs(server: Any) -> bool:
-    """Start a server, or join it, and tell whether it runs. The library waits for ten seconds; a start that takes longer
-    on a busy machine goes on."""
+    """Start a server, or join it, and tell whether it runs. The library waits for ten seconds, and the start goes on
+    where a busy machine takes longer."""
     try:
         server.start()
     except (subprocess.TimeoutExpired, AssertionError):
