@@ -16,6 +16,7 @@ from tests.arranged import signed_in
 from tests.citizens import SENDING
 from tests.delivery.test_mass_ending import fill
 from tests.support import PASSWORD, Browser, City, form_of, main_of
+from tests.waiting import stand_still
 from tests.web.test_console_access import browser_of
 from tests.web.test_developer import NEW, person, post, register
 
@@ -418,7 +419,10 @@ def drawn(page: httpx.Response, title: str) -> list[tuple[str, int]]:
     return [(row[0], sum(int(cell) for cell in row[1:])) for row in rows]
 
 
-async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(city: City) -> None:
+async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_still(monkeypatch)
     clock.advance(60 * (60 - clock.now().minute % 60 + 2))  # two minutes past the hour
     for minutes in (0, 7, 50):
         async with city.browser() as siti:
