@@ -29,7 +29,7 @@ from sso.settings import Settings
 NAMES = """SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"""
 SEQUENCES = """SELECT quote_ident(sequencename), coalesce(last_value, start_value), last_value IS NOT NULL
     FROM pg_sequences WHERE schemaname = 'public'"""
-OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+OTHERS = """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL (spared)"""
 LIVING = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (spared)"
 RESTORE = "SELECT snapshot.restore($1)"
@@ -127,7 +127,7 @@ async def take_snapshot(url: str) -> None:
     A table that was filled at first is written only where it has changed. Its rows are known by the transaction that
     wrote them (``xmin``), which no later one has in common with them: where all of them are there, what is more is
     deleted; otherwise the table is written anew. Before that, the function ends the connections of other processes than
-    those that it is to spare; it returns how many of these there are.
+    those that it is to spare, and waits for their end: what they store would stay. It returns how many it spared.
     """
     connection = await asyncpg.connect(url)
     try:
