@@ -84,6 +84,10 @@ class Cluster:
                 os.kill(process, signal.SIGKILL)
         wait_until(lambda: not any(map(_lives, processes)))
 
+    def starts(self) -> int:
+        """Return how often the server has become ready, also after a crash of one of its processes."""
+        return (self.directory / "log").read_text().count("database system is ready to accept")
+
     async def run(self, statement: str, database: str = "postgres") -> object:
         """Run a statement and return its first value."""
         connection = await asyncpg.connect(host=str(self.directory), user="postgres", database=database)
