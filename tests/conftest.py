@@ -37,7 +37,7 @@ from tests.sharing import create_app_with, load_what_is_known, load_what_workers
 from tests.sources import read_all
 from tests.starts import Start, look_at_start
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
-from tests.waiting import wait_for
+from tests.waiting import follow_nothing, wait_for
 from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
 
 from sso import clock
@@ -386,6 +386,13 @@ async def _end_tasks(others: set[asyncio.Task[Any]]) -> None:
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+
+
+@pytest.fixture
+def reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider of ``city`` reads changes of the database where the test says so, and not each second as well: name
+    it with ``@pytest.mark.usefixtures``, so that it comes first."""
+    follow_nothing(monkeypatch)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.hostile.test_faults import Phone, Process
 from tests.measured import DEFAULT_LIMITS, Record
 from tests.ports import free_ports
 from tests.support import SECRET_KEY, City
-from tests.waiting import follow_nothing, until
+from tests.waiting import until
 
 from sso import clock
 from sso.app import create_app
@@ -33,12 +33,6 @@ from sso.platform.keys import rotate
 from sso.platform.security.encryption import SecretBox
 
 NEW_KEY = "another secret key for tests of more than 32 characters"
-
-
-@pytest.fixture
-def _reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process does not compare its clock, nor read changes, at a moment of its own."""
-    follow_nothing(monkeypatch)
 
 
 async def reasons(http: httpx.AsyncClient) -> list[str]:
@@ -219,7 +213,7 @@ async def test_a_key_that_cannot_be_opened_stops_no_follower(city: City) -> None
         assert (await party.userinfo(newer["access_token"])).status_code == 200
 
 
-@pytest.mark.usefixtures("_reads_nothing_by_itself")
+@pytest.mark.usefixtures("reads_nothing_by_itself")
 async def test_applications_that_are_not_followed_and_a_wrong_clock(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:

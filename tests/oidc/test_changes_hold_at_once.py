@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import event, update
 from tests.elsewhere import add_client, change, renew_secret
 from tests.support import City, RelyingParty, query_of
-from tests.waiting import follow_nothing
 
 from sso import clock
 from sso.oidc import provider as provider_module
@@ -24,11 +23,8 @@ from sso.platform.db import bump_version
 from sso.platform.keys import ensure_keys
 from sso.platform.keys.models import SigningKey
 
-
-@pytest.fixture(autouse=True)
-def _reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process does not follow the database during a test: what it reads, it reads because of a request."""
-    follow_nothing(monkeypatch)
+pytestmark = pytest.mark.usefixtures("reads_nothing_by_itself")
+"""What the process reads, it reads because of a request."""
 
 
 class Looks:
