@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gettext
 import io
 import json
 import os
@@ -22,7 +24,7 @@ from tests.support import ISSUER, SECRET_KEY
 
 import sso.cli
 import sso.settings
-from sso.messages import choose_language
+from sso.messages import VARIABLES, choose_language
 from sso.platform.db import Database
 from sso.settings import Settings
 
@@ -102,8 +104,32 @@ def sharing(create: Callable[..., None]) -> Callable[..., None]:
     return create_and_share
 
 
+@contextlib.contextmanager
+def no_language(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let commands speak English unless a test says otherwise, and forget what a command has chosen: it is kept in the
+    environment and in :mod:`gettext`, for the libraries."""
+    domain = gettext.textdomain()
+    for name in (*VARIABLES, "LANGUAGE"):
+        monkeypatch.setenv(name, "")
+    try:
+        yield
+    finally:
+        gettext.textdomain(domain)
+
+
 @pytest.fixture
 def cli(
+    request: pytest.FixtureRequest,
+    database_kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Cli]:
+    with no_language(monkeypatch):
+        yield from _commands(request, database_kind, tmp_path, monkeypatch, capfd)
+
+
+def _commands(
     request: pytest.FixtureRequest,
     database_kind: str,
     tmp_path: Path,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 from tests.commands import run_command
+from tests.support import without_settings
 
 from sso.cli.setup_steps import first_line
 from sso.settings import load_settings
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of a machine on which nothing is set."""
     monkeypatch.chdir(tmp_path)
-    return {name: value for name, value in os.environ.items() if not name.startswith("SSO_") and name != "LANG"}
+    return without_settings(os.environ)
 
 
 def test_a_production_installation_is_set_up_without_questions(
