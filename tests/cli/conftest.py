@@ -24,6 +24,7 @@ from tests.support import ISSUER, SECRET_KEY
 
 import sso.cli
 import sso.settings
+from sso import messages
 from sso.messages import VARIABLES, choose_language
 from sso.platform.db import Database
 from sso.settings import Settings
@@ -106,9 +107,10 @@ def sharing(create: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def no_language(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let commands speak English unless a test says otherwise, and forget what a command has chosen: it is kept in the
-    environment and in :mod:`gettext`, for the libraries."""
+    """Let commands speak English unless a test says otherwise, and forget what a command has chosen: it is kept in this
+    process, in its environment and in :mod:`gettext`."""
     domain = gettext.textdomain()
+    monkeypatch.setattr(messages, "_chosen", gettext.NullTranslations())
     for name in (*VARIABLES, "LANGUAGE"):
         monkeypatch.setenv(name, "")
     try:
