@@ -1,13 +1,14 @@
-"""The listener of the metrics: a connection that sends nothing is closed."""
+"""The listener of the metrics: a connection that sends nothing is closed, and processes come and go meanwhile."""
 
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 from tests.ports import free_ports
 
-from sso.platform.metrics import listener
+from sso.platform.metrics import listener, prometheus
 
 
 def test_a_connection_that_sends_nothing_is_closed(
@@ -19,3 +20,26 @@ def test_a_connection_that_sends_nothing_is_closed(
     with socket.create_connection(("127.0.0.1", port), timeout=60) as silent:
         assert silent.recv(1) == b""
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_file_that_a_process_has_just_made_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "counter_1.db"
+    file.touch()
+    monkeypatch.setenv(prometheus.DIRECTORY, str(tmp_path))
+    monkeypatch.setattr(prometheus.time, "sleep", lambda _: file.write_bytes(bytes(1024)))
+    assert prometheus.text() == b""
+    assert file.stat().st_size == 1024, "it was read again"
+
+
+def test_two_requests_may_remove_the_files_of_a_dead_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"gauge_livesum_{2**22 + 1}.db").write_bytes(bytes(1024))
+    removed: list[int] = []
+
+    def remove_after_another(pid: int, _directory: str) -> None:
+        removed.append(pid)
+        raise FileNotFoundError
+
+    monkeypatch.setenv(prometheus.DIRECTORY, str(tmp_path))
+    monkeypatch.setattr(prometheus, "mark_process_dead", remove_after_another)
+    assert prometheus.text() == b""
+    assert removed == [2**22 + 1]
