@@ -26,7 +26,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test pictures check lint types imports quick unit coverage mutants interop-all fuzz races bench soak lock docs site dist sbom charts image install-guide hooks clean deps ready system
 
-run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, three people, two sample apps
+run: $(VENV)/run.stamp $(COMPILED)   ## fresh embedded database, the 122 applications, five users, two sample apps
 	$(BIN)/sso demo $(ARGS)
 
 # Programs of the system and packages of Node.js are installed beside everything else: tests that need none of them begin

@@ -39,8 +39,8 @@ def _compile(source: Path, target: Path) -> None:
 
 
 def shown_documents(docs: Path) -> Iterator[Path]:
-    """Yield the files of docs/ that the provider shows itself (``sso.manual``): pages for citizens and developers, and
-    the pictures of the help."""
+    """Yield the files of docs/ that the provider shows itself (``sso.http.common.manual``): pages for citizens and
+    developers, and the pictures of the help."""
     for page in sorted(docs.rglob("*.md")):
         if (
             page.stem != "index"

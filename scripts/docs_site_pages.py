@@ -11,7 +11,7 @@ from pathlib import Path
 from posixpath import normpath, relpath
 from typing import TYPE_CHECKING, Any
 
-from sso.manual import front_matter
+from sso.http.common.manual import front_matter
 
 if TYPE_CHECKING:
     from docutils import nodes

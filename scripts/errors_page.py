@@ -32,7 +32,7 @@ NOT_ERRORS = {"access_token", "access_tokens", "access_token_seconds", "access_t
 
 def oauth_codes() -> set[str]:
     """Return the OAuth error codes that the source names, and those of the metrics."""
-    folders = ("oidc", "http/protocol", "ssf", "clients", "cas", "gate", "http/api")
+    folders = ("oidc", "http/protocol", "ssf", "clients", "gate", "http/api")
     sources = [path for folder in folders for path in (ROOT / "src/sso" / folder).rglob("*.py")]
     literal = {code for path in sources for code in re.findall(SHAPE, path.read_text())} - NOT_ERRORS
     pages = {failure.error for failure in FAILURES.values()}

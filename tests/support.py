@@ -26,8 +26,8 @@ from tests.pages import check_page
 
 from sso import clock
 from sso.http.common.state import Site
-from sso.messages import VARIABLES
 from sso.oidc.provider import Provider
+from sso.platform.messages import VARIABLES
 from sso.settings import Settings
 
 ISSUER = "https://masuk.tangerang.example"

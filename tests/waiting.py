@@ -122,6 +122,11 @@ def follow_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Provider, "follow", follow)
 
 
+def sleeps(pid: int) -> bool:
+    """Tell whether a process waits for something, such as input."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def listens(port: int, host: str = "127.0.0.1") -> bool:
     """Tell whether something on this machine listens at a port."""
     with socket.socket() as probe:

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from sso import clock
 from sso.accounts.attributes import apply_attributes_file
 from sso.accounts.services import AccountServices
-from sso.cas.request import check_cas_request
 from sso.errors import Refusal
+from sso.gate.cas.request import check_cas_request
 from sso.gate.check import GateMemory
 from sso.http import account, cas, gate, protocol, sign_in
 from sso.http.common import pages, routes

@@ -1,8 +1,8 @@
 """Every table, gathered in one place for migrations and tests."""
 
-from sso.cas import models as cas
 from sso.clients import models as clients
 from sso.gate import models as gate
+from sso.gate.cas import models as cas
 from sso.identity.attributes import models as attributes
 from sso.identity.authn import models as authn
 from sso.identity.employees import models as employees

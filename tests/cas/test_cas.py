@@ -21,9 +21,9 @@ from tests.delivery.test_proof import add
 from tests.support import PASSWORD, Browser, City, Statements, form_of
 
 from sso import clock
-from sso.cas.answers import Validated, as_text, as_xml
-from sso.cas.models import UsedTicket
-from sso.cas.parameters import CasRefused, read_validation
+from sso.gate.cas.answers import Validated, as_text, as_xml
+from sso.gate.cas.models import UsedTicket
+from sso.gate.cas.parameters import CasRefused, read_validation
 from sso.identity.sessions.models import SessionClient, SsoSession
 from sso.identity.sessions.reasons import EndReason
 from sso.identity.users.models import Identifier, User

@@ -24,9 +24,9 @@ from tests.support import ISSUER, SECRET_KEY
 
 import sso.cli
 import sso.settings
-from sso import messages
-from sso.messages import VARIABLES, choose_language
+from sso.platform import messages
 from sso.platform.db import Database
+from sso.platform.messages import VARIABLES, choose_language
 from sso.settings import Settings
 
 __all__ = ["Answer", "Cli", "Post", "cli", "post"]

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from tests.cli.conftest import Cli
+from tests.ports import free_ports
 from tests.support import ISSUER
 
 from sso.cli import demo
 from sso.settings import Settings
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_a_second_demonstration_does_not_delete_the_data_of_the_first(cli: Cli, tmp_path: Path) -> None:
+    data = tmp_path / "var/demo"
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "sso.db").write_text("first")
+    with (data / demo.LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = cli("demo", "--port", str(free_ports(3)))
+    assert (answer.code, answer.out) == (1, "")
+    assert f"a demonstration runs in {data}: end it, or start this one in another directory" in answer.err
+    assert (data / "sso.db").read_text() == "first"
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 import sso.cli
 from sso.cli.language import VALUES
 from sso.identity.employees.rules import State as EmploymentState
-from sso.messages import translations
+from sso.platform.messages import translations
 from sso.platform.outbox.models import DeliveryStatus
 from sso.portal.choices import State
 from sso.portal.rp_check.results import Outcome

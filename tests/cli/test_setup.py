@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.commands import run_command
 from tests.support import without_settings
+from tests.waiting import sleeps, until
 
 from sso.cli.setup_steps import first_line
 from sso.settings import load_settings
@@ -84,16 +85,18 @@ async def test_the_steps_are_asked_in_a_terminal_and_ctrl_c_keeps_what_is_finish
     os.close(follower)
     seen = b""
 
-    async def until(words: str) -> None:
+    async def until_printed(words: str) -> None:
         nonlocal seen
         while words.encode() not in seen:
             seen += await asyncio.get_running_loop().run_in_executor(None, os.read, leader, 4096)
 
-    await asyncio.wait_for(until("Alamat (issuer)"), 90)
+    await asyncio.wait_for(until_printed("Alamat (issuer)"), 90)
     os.write(leader, b"\n")
-    await asyncio.wait_for(until("Jenis basis data"), 90)
+    await asyncio.wait_for(until_printed("Jenis basis data"), 90)
     os.write(leader, b"sqlite\n")
-    await asyncio.wait_for(until("server email sekarang"), 90)
+    await asyncio.wait_for(until_printed("server email sekarang"), 90)
+    # A signal between the question and the read would not interrupt the read: wait until the process waits.
+    await until(lambda: sleeps(process.pid))
     os.write(leader, b"\x03")
     assert await asyncio.wait_for(process.wait(), 90) == 1
     os.close(leader)

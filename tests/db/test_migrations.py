@@ -24,7 +24,6 @@ from tests.support import City
 from tests.waiting import until
 
 from sso import clock
-from sso.cas.models import UsedTicket
 from sso.clients.dynamic_registration import invite, register
 from sso.clients.metadata import ClientMetadata
 from sso.clients.models import (
@@ -37,6 +36,7 @@ from sso.clients.models import (
     TeamMember,
 )
 from sso.clients.privileges import held_by
+from sso.gate.cas.models import UsedTicket
 from sso.gate.models import GateSession
 from sso.identity.attributes.models import AttributeDeclaration, AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery

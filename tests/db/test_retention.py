@@ -16,9 +16,9 @@ from tests.support import City
 
 from sso import clock, jobs
 from sso.accounts.deletion import delete_user
-from sso.cas.models import UsedTicket
 from sso.clients import store as clients
 from sso.clients.models import Application, Invitation, TeamInvitation
+from sso.gate.cas.models import UsedTicket
 from sso.gate.models import GateSession
 from sso.identity.attributes.models import AttributeValue
 from sso.identity.authn.models import PendingFlow, Recovery

@@ -10,9 +10,9 @@ import pytest
 from babel.messages.pofile import read_po
 from tests.docs.scripts import ROOT, script
 
-from sso import manual
+from sso.http.common import manual
 from sso.http.common.i18n import LOCALES
-from sso.manual import AUDIENCES, Page
+from sso.http.common.manual import AUDIENCES, Page
 
 DOCS = ROOT / "docs"
 KINDS = {"tutorial", "how-to", "reference", "explanation", "overview"}

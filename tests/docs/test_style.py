@@ -23,7 +23,6 @@ TYPED = tuple(
     f"src/sso/{package}/"
     for package in (
         "accounts",
-        "cas",
         "gate",
         "logout",
         "oidc",

@@ -14,7 +14,7 @@ import pytest
 from sso import __version__
 from sso.cli import main
 from sso.http.api.openapi import description
-from sso.manual import AUDIENCES, Audience, Page, pages
+from sso.http.common.manual import AUDIENCES, Audience, Page, pages
 
 ROOT = Path(__file__).parents[2]
 RELEASE = re.compile(r"^## \[?(\d+\.\d+\.\d+)\]? - \d{4}-\d{2}-\d{2}$", re.M)

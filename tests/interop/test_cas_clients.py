@@ -26,9 +26,9 @@ from tests.interop.test_mod_auth_openidc import APACHE, MODULES, USER
 from tests.support import form_of
 from tests.waiting import wait_for, wait_until
 
-from sso.cas.logout_request import logout_request
 from sso.clients.metadata import ClientMetadata
 from sso.clients.registry import Client
+from sso.gate.cas.logout_request import logout_request
 from sso.http.developer.quick_start import files_of
 
 pytestmark = [pytest.mark.interop]

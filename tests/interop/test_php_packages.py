@@ -3,6 +3,7 @@ kept out, told of the end, linked to a table, and checked."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,6 +88,17 @@ def lay(folder: Path, *names: str) -> None:
         (folder / name).write_text(blocks()[name])
 
 
+def content_of(session: Path) -> bytes:
+    """Return what a file of sessions holds, nothing where the program has deleted it. A program writes it under a lock,
+    so that none is read while it is half written."""
+    try:
+        with session.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 @dataclass
 class Program:
     """A program in the sandbox, which runs."""
@@ -101,7 +114,7 @@ class Program:
 
     def holds_siti(self) -> bool:
         """Tell whether a session that is stored still has a user."""
-        return any(b"Siti Rahmawati" in file.read_bytes() for file in self.sessions.iterdir() if file.is_file())
+        return any(b"Siti Rahmawati" in content_of(file) for file in self.sessions.iterdir())
 
     def browser(self) -> httpx.Client:
         return httpx.Client(base_url=self.address, timeout=60)
@@ -321,17 +334,16 @@ def test_a_sign_in_renews_the_session_and_forged_returns_are_refused(
 def test_the_end_of_a_session_at_the_provider_ends_it_in_every_program(
     programs: dict[str, Program], server: Server
 ) -> None:
-    browsers = {}
-    for name, program in programs.items():
-        browsers[name] = program.browser()
-        signed_in(server, "/loket", browsers[name])
-        assert program.holds_siti(), name
-    server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
-    for name, program in programs.items():
-        wait_until(lambda program=program: not program.holds_siti())  # type: ignore[misc]
-        assert browsers[name].get("/").text == "Belum masuk: /login", name
-        assert browsers[name].get("/loket").status_code in (302, 303), name
-        browsers[name].close()
+    with ExitStack() as stack:
+        browsers = {name: stack.enter_context(program.browser()) for name, program in programs.items()}
+        for name, program in programs.items():
+            signed_in(server, "/loket", browsers[name])
+            assert program.holds_siti(), name
+        server.sso("sessions", "revoke", "--user", "siti", "--note", "Uji")
+        for name, program in programs.items():
+            wait_until(lambda program=program: not program.holds_siti())  # type: ignore[misc]
+            assert browsers[name].get("/").text == "Belum masuk: /login", name
+            assert browsers[name].get("/loket").status_code in (302, 303), name
 
 
 def test_laravel_links_the_user_to_a_row_by_sub(programs: dict[str, Program], server: Server) -> None:

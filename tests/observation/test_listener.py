@@ -1,8 +1,11 @@
-"""The listener of the metrics: a connection that sends nothing is closed, and processes come and go meanwhile."""
+"""The listener of the metrics: a connection that sends nothing is closed, and processes start and end meanwhile."""
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,15 +34,18 @@ def test_a_file_that_a_process_has_just_made_is_read_again(tmp_path: Path, monke
     assert file.stat().st_size == 1024, "it was read again"
 
 
-def test_two_requests_may_remove_the_files_of_a_dead_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / f"gauge_livesum_{2**22 + 1}.db").write_bytes(bytes(1024))
-    removed: list[int] = []
+def test_two_processes_delete_the_gauges_of_a_dead_one_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    gauge = tmp_path / f"gauge_livesum_{ended.pid}.db"
+    gauge.touch()
+    remove = os.remove
 
-    def remove_after_another(pid: int, _directory: str) -> None:
-        removed.append(pid)
-        raise FileNotFoundError
+    def remove_after_the_other(path: str) -> None:
+        gauge.unlink()
+        remove(path)
 
     monkeypatch.setenv(prometheus.DIRECTORY, str(tmp_path))
-    monkeypatch.setattr(prometheus, "mark_process_dead", remove_after_another)
-    assert prometheus.text() == b""
-    assert removed == [2**22 + 1]
+    monkeypatch.setattr("prometheus_client.multiprocess.os.remove", remove_after_the_other)
+    prometheus.exposed()
+    assert not gauge.exists()

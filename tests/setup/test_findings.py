@@ -9,7 +9,7 @@ import pytest
 
 import sso.setup
 from sso.cli.doctor import remedy_of
-from sso.messages import translations
+from sso.platform.messages import translations
 from sso.setup.findings import bad, says, warning
 
 SOURCE = Path(sso.setup.__file__).parent

@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.support import City, Statements, main_of
 
-from sso import manual
+from sso.http.common import manual
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 

@@ -18,7 +18,7 @@ from tests.sources import nodes_of
 
 from sso.http.admin.setting_texts import INDONESIAN
 from sso.http.common.i18n import translations
-from sso.manual import front_matter
+from sso.http.common.manual import front_matter
 from sso.settings import Settings
 
 pytestmark = pytest.mark.group("messages")  # one worker reads the messages once for all

@@ -26,10 +26,10 @@ from sso.identity.groups import store, tree
 from sso.identity.groups.models import Group, GroupAncestor
 from sso.identity.groups.schemas import Kind, NewGroup
 from sso.identity.users.readers.tabular import read_csv
-from sso.messages import N_
 from sso.platform.actor import Actor
 from sso.platform.audit import record_by
 from sso.platform.db import new_id
+from sso.platform.messages import N_
 from sso.platform.security.numbers import read_day
 
 COLUMNS = ("code", "name_id", "name_en", "parent_code", "valid_from", "valid_until")

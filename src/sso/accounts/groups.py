@@ -29,10 +29,10 @@ from sso.identity.groups.models import Group, Membership
 from sso.identity.groups.schemas import GroupChange, NewGroup, Source
 from sso.identity.users import store as users
 from sso.identity.users.models import User
-from sso.messages import N_
 from sso.platform.actor import Actor
 from sso.platform.audit import record_by
 from sso.platform.db import new_id
+from sso.platform.messages import N_
 
 MAX_ADMINISTRATORS = 50
 IN_TOKENS = frozenset({"code", "parent_code", "valid_from", "valid_until"})

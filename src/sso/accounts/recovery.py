@@ -31,7 +31,7 @@ from sso.identity.authn.second_factor_policy import STRONG, Method
 from sso.identity.notifications import link_token, notify, send_code
 from sso.identity.test_users import MARK
 from sso.identity.users import store as users
-from sso.identity.users.identifiers import counted_as, meanings, receives_codes
+from sso.identity.users.identifiers import contacts_first, counted_as, meanings, receives_codes
 from sso.identity.users.models import Identifier, User
 from sso.platform.actor import Actor
 from sso.platform.audit import record
@@ -194,7 +194,8 @@ async def check_recovery_code(
         counted = await pending_flows.count_attempt(session, flow)
     if not counted:
         raise FlowRefused(Problem.TOO_MANY_CODES, pending_flows.RESEND_SECONDS)
-    counted_name = counted_as(data_of(flow)["typed"], services.changes.nik_key)
+    identifier = data_of(flow)["typed"]
+    counted_name = counted_as(identifier, meanings(identifier), services.changes.nik_key)
     try:
         attempt = await services.attempts.reserve(Purpose.RECOVERY_MESSAGE, counted_name, visitor.ip_address)
     except TooManyFailures as error:
@@ -403,9 +404,7 @@ async def _find(
     """Return the user whose verified identifier was typed, and the contact to which the code goes: the one that was
     typed, or else the first. An identifier that is not verified finds nobody. A contact comes before a user name here:
     the owner of the telephone receives the code, whatever user name another user has."""
-    lookups = [
-        meaning.lookup(nik_key) for meaning in sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
-    ]
+    lookups = [meaning.lookup(nik_key) for meaning in contacts_first(meanings(typed))]
     owners = await users.verified_owners(session, lookups, now=clock.now())
     if not owners:
         return None, None
@@ -436,7 +435,7 @@ async def _may_send(services: AccountServices, visitor: Visitor, data: RecoveryD
     try:
         return await services.messages.allow(
             "recover",
-            counted_as(data["typed"], services.changes.nik_key),
+            counted_as(data["typed"], meanings(data["typed"]), services.changes.nik_key),
             data["to"],
             data["kind"],
             visitor.ip_address,

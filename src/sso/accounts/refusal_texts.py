@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from sso.messages import N_
+from sso.platform.messages import N_
 
 Words = Callable[[str], str]
 

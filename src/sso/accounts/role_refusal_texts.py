@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sso.accounts.role_rules import REFUSALS
-from sso.messages import N_
+from sso.platform.messages import N_
 
 NO_REASON = N_("Write the reason. It is recorded in the audit log.")
 OTHERWISE = N_("The change was not made: %(detail)s.")

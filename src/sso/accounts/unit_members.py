@@ -22,8 +22,8 @@ from sso.identity.groups import tree
 from sso.identity.groups.models import Group
 from sso.identity.users.models import User
 from sso.identity.users.service import UserError, find
-from sso.messages import N_
 from sso.platform.actor import Actor
+from sso.platform.messages import N_
 from sso.platform.security.encryption import SecretBox
 
 OWN = N_("You cannot make yourself a member. Ask an administrator of the city.")

@@ -22,7 +22,7 @@ import typer.main  # noqa: E402
 
 from sso import __version__  # noqa: E402
 from sso.cli.common import START_GC_THRESHOLD, guarded  # noqa: E402
-from sso.messages import choose_language  # noqa: E402
+from sso.platform.messages import choose_language  # noqa: E402
 
 if _collects:
     gc.enable()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from sso.cli.common import Json, check_choice, complain, group, print_json, print_table, refuse, run, run_loaded
-from sso.messages import _
+from sso.platform.messages import _
 from sso.portal.choices import ROLES, Role, State
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, print_json
-from sso.messages import _
 from sso.platform.backup import Manifest, Restored, check, check_scratch, create
 from sso.platform.backup.report import described, problems
 from sso.platform.db import Database
 from sso.platform.db.migrate import head_revision
+from sso.platform.messages import _
 from sso.settings import Settings, load_settings
 from sso.setup.store import record_backup
 
@@ -59,7 +59,7 @@ def backup(
             print(_("verified: a scratch database has the same rows, and its audit log is intact"))
     if keep is not None and file.is_dir():
         for old in sorted(file.glob(f"sso-*{SUFFIX}"))[:-keep]:
-            old.unlink()
+            old.unlink(missing_ok=True)
             if not json:
                 print(_("deleted: %(path)s") % {"path": old})
 

@@ -10,7 +10,7 @@ import typer
 
 from sso.cli.common import Json, complain, group, print_json, print_rows, print_table, refuse, run, run_loaded
 from sso.clients.profiles import PROFILES
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

@@ -16,7 +16,7 @@ import orjson
 import typer
 
 from sso.errors import Refusal, SettingsError
-from sso.messages import N_, _, is_english
+from sso.platform.messages import N_, _, is_english
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:

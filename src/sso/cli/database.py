@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sso.cli.common import Json, group, print_json
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from sso.settings import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, an_id, check_choice, first_of, group, print_json, print_table, refuse, run
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 from sso.platform.outbox.models import DeliveryKind, DeliveryStatus
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,15 +39,16 @@ from sso.identity.users.nip import read_nip
 from sso.identity.users.schemas import Address, NewUser, Profile
 from sso.identity.users.service import create_users
 from sso.logs import configure_logging
-from sso.messages import _
 from sso.platform.actor import CLI
 from sso.platform.db import Database, new_id
 from sso.platform.db.migrate import upgrade
+from sso.platform.messages import _
 from sso.settings import Settings, load_settings
 from sso.setup.applications import example_catalogue, examples_dir
 
 APPS = {"contoh-layanan-warga": "Layanan Warga", "contoh-puskesmas": "Antrean Puskesmas"}
 DEMO_FILES = ("sso.db", "sso.db-wal", "sso.db-shm", "secret.key", "demo.yaml")
+LOCK_FILE = "demo.lock"
 WRITTEN_PORTS = (8001, 8002)
 APP_SECONDS = 5
 """How long a sample app may take to end before it is killed."""
@@ -109,17 +112,22 @@ def demo(
     applications.
 
     For loopback addresses only. Each start deletes the data of the previous one, in var/demo below the working
-    directory.
+    directory. While a demonstration runs there, a second one is refused.
     """
     ports = [port, port + 1, port + 2]
     _check_free(ports)
     data = Path("var/demo").absolute()
     data.mkdir(parents=True, exist_ok=True)
+    with _locked(data):
+        _demonstrate(data, ports)
+
+
+def _demonstrate(data: Path, ports: list[int]) -> None:
     for name in DEMO_FILES:
         (data / name).unlink(missing_ok=True)
     shutil.rmtree(data / "outbox", ignore_errors=True)
     os.environ |= {
-        "SSO_ISSUER": f"http://localhost:{port}",
+        "SSO_ISSUER": f"http://localhost:{ports[0]}",
         "SSO_DATA_DIR": str(data),
         "SSO_DATABASE_URL": f"sqlite:///{data / 'sso.db'}",
         "SSO_LOG_LEVEL": "WARNING",
@@ -131,6 +139,18 @@ def demo(
     people = _people()
     app_secrets = asyncio.run(_fill(settings, data, ports, people))
     _serve(settings, ports, people, app_secrets)
+
+
+@contextlib.contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """Hold the lock of a directory of demonstrations, so that a second one does not delete the data of the first."""
+    with (data / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = _("a demonstration runs in %(folder)s: end it, or start this one in another directory")
+            refuse(text % {"folder": data})
+        yield
 
 
 def _check_free(ports: list[int]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from sso.cli.common import complain, refuse
-from sso.messages import _
+from sso.platform.messages import _
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from sso.cli.common import Json, print_json
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.setup.findings import Finding

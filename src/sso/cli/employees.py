@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import complain, group, print_json, print_table, progress_bar, refuse, run_loaded
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 from sso.platform.security.text import csv_cell, one_line
 
 if TYPE_CHECKING:

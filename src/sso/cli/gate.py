@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import CANNOT, Json, check_choice, complain, group, print_json, refuse, run_loaded
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from sso.clients.registry import Client

@@ -8,7 +8,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.platform.services import Storage

@@ -20,7 +20,7 @@ from sso.cli.common import (
     run,
     run_loaded,
 )
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from sso.identity.users.identifiers import masked
 from sso.identity.users.importing import Progress, Report
 from sso.identity.users.readers import SQL, sql_format
 from sso.identity.users.rows import Note, Row
-from sso.messages import _
+from sso.platform.messages import _
 from sso.platform.security.text import csv_cell, one_line
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 
 OF_THE_LIBRARY = (
     N_("Usage:"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import group, refuse
-from sso.messages import _
+from sso.platform.messages import _
 
 app = group()
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import check_choice, group, refuse
-from sso.messages import _
+from sso.platform.messages import _
 
 SMS, WHATSAPP = "sms", "whatsapp"  # as platform.outbox.models has them, which would import SQLAlchemy for the help
 PHONE_CHANNELS = (SMS, WHATSAPP)

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from sso.cli.common import Json, print_json, refuse
-from sso.messages import _
 from sso.platform.backup import Restored, check
 from sso.platform.backup import restore as put_back
 from sso.platform.backup.report import described, problems
+from sso.platform.messages import _
 from sso.settings import load_settings
 
 

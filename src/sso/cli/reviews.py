@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, an_id, group, print_rows, refuse, run_loaded
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.accounts.services import AccountActions

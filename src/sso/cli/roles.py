@@ -10,7 +10,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, first_of, group, print_rows, refuse, run_loaded
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 
 if TYPE_CHECKING:
     from datetime import datetime

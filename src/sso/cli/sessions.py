@@ -12,7 +12,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, complain, first_of, group, print_json, print_table, refuse, run, run_loaded
-from sso.messages import _
+from sso.platform.messages import _
 from sso.platform.security.numbers import read_uuid
 
 if TYPE_CHECKING:

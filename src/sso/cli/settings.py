@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sso.cli.common import Json, group, print_json, print_table, refuse, run
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from sso.platform.services import Storage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from sso.cli.common import Json, complain, group, print_json
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from sso.cli.setup_steps import Answers, Installation

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from sso.cli.common import complain, opened_provider, refuse
 from sso.cli.dialogue import Dialogue, read_secret_file
 from sso.errors import Refusal
-from sso.messages import _
+from sso.platform.messages import _
 from sso.settings import Settings, SettingsError, is_loopback_host, load_settings
 from sso.settings.env_file import write_env_file
 from sso.settings.reference import masked

@@ -30,7 +30,7 @@ from sso.cli.common import (
 from sso.errors import validation_line
 from sso.identity.users.choices import DOCUMENTS, PROPOSAL_STATES
 from sso.identity.users.readers import FORMATS
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 from sso.platform.permissions import RoleName
 from sso.platform.security.numbers import read_uuid
 

@@ -8,7 +8,7 @@ import typer
 
 from sso import clock
 from sso.cli.common import Json, an_id, complain, group, print_json, print_table, refuse, run
-from sso.messages import N_, _
+from sso.platform.messages import N_, _
 
 if TYPE_CHECKING:
     from sso.platform.outbox.models import Webhook

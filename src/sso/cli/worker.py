@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sso.cli.common import opened_provider
-from sso.messages import _
+from sso.platform.messages import _
 
 if TYPE_CHECKING:
     from sso.observability import Observer

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sso import clock
-from sso.cas.logout_request import PURPOSE, logout_request
-from sso.cas.store import take_used
 from sso.clients.registry import Client, Registry
+from sso.gate.cas.logout_request import PURPOSE, logout_request
+from sso.gate.cas.store import take_used
 from sso.identity.sessions.store import ClientSession
 from sso.platform.outbox import Abandon, ReceiverAnswered
 from sso.platform.security.outbound_errors import OutboundRefused

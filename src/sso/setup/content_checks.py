@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from sso import clock
 from sso.clients.registry import Client, Registry
-from sso.messages import N_
 from sso.platform.db import Database
+from sso.platform.messages import N_
 from sso.platform.security.encryption import SecretBox
 from sso.settings import Settings
 from sso.setup import store

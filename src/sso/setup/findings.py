@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from sso.messages import N_
+from sso.platform.messages import N_
 
 State = Literal["good", "warning", "bad"]
 STATES: dict[State, str] = {"good": N_("ready"), "warning": N_("check"), "bad": N_("not ready")}

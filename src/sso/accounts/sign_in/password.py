@@ -156,10 +156,11 @@ async def authenticate_password(
         Busy: when too many passwords are waiting.
     """
     provider, settings, now = services.provider, services.settings, clock.now()
-    lookups = [meaning.lookup(provider.nik_key) for meaning in meanings(identifier)]
+    possible = meanings(identifier)
+    lookups = [meaning.lookup(provider.nik_key) for meaning in possible]
     country = provider.countries.of(visitor.ip_address)
     people = await _people(services, visitor, lookups, country, now)
-    counted_name = counted_as(identifier, provider.nik_key)
+    counted_name = counted_as(identifier, possible, provider.nik_key)
     candidates = await _reserve(services, visitor, people, counted_name)
     minimum = min(len(lookups), MAX_MEANINGS)
     right = await _verify(services, visitor, candidates, password, minimum=minimum)

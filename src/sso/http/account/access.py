@@ -14,7 +14,7 @@ from sso import clock
 from sso.accounts.own_account import OwnSession
 from sso.accounts.services import AccountServices
 from sso.accounts.sign_in.current_account import is_recent
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
 from sso.http.common.header import HeaderUser, header_user, remember_user
@@ -98,7 +98,7 @@ class OwnVisit:
 
     def sent_by_us(self, fields: Mapping[str, str]) -> bool:
         """Tell whether a form is one of this page, for this browser and session."""
-        session_cookie = read_cookie(self.request, "session")
+        session_cookie = own_cookies(self.request).session_token
         return has_valid_csrf_token(self.request, fields, f"own {self.name}", session_cookie)
 
     def page(self, template: str, status: int = 200, *, here: str = "", **context: Any) -> Response:
@@ -115,7 +115,7 @@ class OwnVisit:
             pages=[page for page in PAGES if page[0] != "access" or self.visit.has_access or self.name == "access"],
             current=self.name,
             person=self.user.name,
-            csrf_token=csrf_token(self.request, f"own {self.name}", read_cookie(self.request, "session")),
+            csrf_token=csrf_token(self.request, f"own {self.name}", own_cookies(self.request).session_token),
             **context,
         )
 

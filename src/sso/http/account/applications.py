@@ -18,7 +18,7 @@ from sso import clock
 from sso.clients.listing import is_listed
 from sso.clients.registry import Client
 from sso.http.account.access import OwnPage, OwnVisit
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.late_routes import new_router
 from sso.http.common.pages import locale_of, page
@@ -73,7 +73,7 @@ async def portal(request: Request, here: Here, db: Db, clients: Clients) -> Resp
         recent=recent_first([client for client in listed if client.client_id in used], used)[:RECENT],
         groups=by_group(listed),
         few=len(listed) <= FEW,
-        csrf_token=csrf_token(request, "favourites", read_cookie(request, "session")),
+        csrf_token=csrf_token(request, "favourites", own_cookies(request).session_token),
     )
 
 
@@ -82,7 +82,7 @@ async def favourite(request: Request, here: Here, sent: Favourite, db: Db, clien
     """Add an application to the favourites, or remove it."""
     typed, (act, client_id) = sent.form.q, sent.form.choice
     back = f"{HERE}?{urlencode({'q': typed})}" if typed else HERE
-    ours = has_valid_csrf_token(request, sent.typed, "favourites", read_cookie(request, "session"))
+    ours = has_valid_csrf_token(request, sent.typed, "favourites", own_cookies(request).session_token)
     if ours and clients.registry.get(client_id) is not None and act in ("add", "remove"):
         async with db.write() as session:
             await users.lock_user(session, here.user.id)

@@ -8,11 +8,11 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso import manual
+from sso.http.common import manual
 from sso.http.common.late_routes import new_router
+from sso.http.common.manual import AUDIENCES, Audience
 from sso.http.common.pages import chosen_language, failure, locale_of, page
 from sso.http.common.services import CurrentSettings
-from sso.manual import AUDIENCES, Audience
 from sso.settings import Settings
 
 router = new_router()

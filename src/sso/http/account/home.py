@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from sso import clock
 from sso.accounts.sign_in.current_account import accounts_of_browser
 from sso.http.account.applications import listed_for, recent_first
-from sso.http.common.cookies import read_cookie, with_browser_state
+from sso.http.common.cookies import own_cookies, with_browser_state
 from sso.http.common.csrf import csrf_token
 from sso.http.common.header import first_admin_page, header_user
 from sso.http.common.late_routes import new_router
@@ -32,7 +32,7 @@ RECENT = 5
 @router.get("/")
 async def home(request: Request, services: Accounts) -> Response:
     """The applications of the user, and a button to sign out; the sign-in page where nobody is signed in."""
-    cookie, idle = read_cookie(request, "session"), services.settings.session_idle_timeout
+    cookie, idle = own_cookies(request).session_token, services.settings.session_idle_timeout
     async with services.db.read() as session:
         who = await present_account(request, session)
         visitor = visitor_of(request)

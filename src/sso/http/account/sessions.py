@@ -16,7 +16,7 @@ from sso import clock
 from sso.accounts.own_account import end_own_sessions
 from sso.clients.registry import Client, Registry
 from sso.http.account.access import OwnPage, OwnVisit
-from sso.http.common.cookies import session_tokens
+from sso.http.common.cookies import own_cookies
 from sso.http.common.forms import read_id
 from sso.http.common.i18n import N_
 from sso.http.common.late_routes import new_router
@@ -95,7 +95,7 @@ async def end_mine(request: Request, here: Here, sent: SessionChoice) -> Respons
     here.services.worker.nudge()
     response = RedirectResponse(f"{MINE}?done={count}", 303)
     if chosen == here.own.session_id:
-        with_accounts(request, response, session_tokens(request)[1:])
+        with_accounts(request, response, own_cookies(request).session_tokens[1:])
     return response
 
 

@@ -26,7 +26,7 @@ from sso.accounts.employee_import import (
 from sso.accounts.refusal_texts import refusal_text
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_, translations
@@ -108,7 +108,7 @@ def _file_page(request: Request, here: Here, problem: str = "", detail: str = ""
 async def preview(request: Request, here: Imports, accounts: AccountActor) -> Response:
     """Read the file, and show what would happen with each line. Nothing is changed."""
     fields, body = await upload(request, "file")
-    if not has_valid_csrf_token(request, fields, "employee file", read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, "employee file", own_cookies(request).session_token):
         return failure(request, "stale_form", 400, fields=fields)
     if not _may(here):
         return failure(request, "no_permission", 403)
@@ -153,7 +153,7 @@ async def _keep(
             session,
             accounts.box,
             "employees",
-            read_cookie(request, "browser"),
+            own_cookies(request).browser,
             data,
             user_id=here.visit.user.id,
             seconds=FLOW_SECONDS,
@@ -264,5 +264,5 @@ async def confirm(
 async def _stored_flow(accounts: AccountActions, request: Request, here: Here, token: str) -> RunningFlow | None:
     """Return what is kept of a file for this browser and this administrator."""
     async with accounts.db.read() as session:
-        flow = await pending_flows.recall(session, accounts.box, "employees", token, read_cookie(request, "browser"))
+        flow = await pending_flows.recall(session, accounts.box, "employees", token, own_cookies(request).browser)
     return flow if flow is not None and flow.user_id == here.visit.user.id else None

@@ -33,7 +33,7 @@ from sso.accounts.refusal_texts import Words, refusal_text
 from sso.accounts.services import AccountActions
 from sso.errors import Refusal
 from sso.http.admin.groups import Writes
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_, translations
@@ -121,7 +121,7 @@ def _file_page(request: Request, here: Here, problem: str = "", detail: str = ""
 async def preview(request: Request, here: Writes, accounts: AccountActor) -> Response:
     """Read the file, and show what would change. Nothing is changed."""
     fields, body = await upload(request, "file")
-    if not has_valid_csrf_token(request, fields, PURPOSE, read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, PURPOSE, own_cookies(request).session_token):
         return failure(request, "stale_form", 400, fields=fields)
     try:
         file = await run_in_threadpool(_read, body, accounts.settings.time_zone)
@@ -136,7 +136,7 @@ async def preview(request: Request, here: Writes, accounts: AccountActor) -> Res
                 session,
                 accounts.box,
                 "units",
-                read_cookie(request, "browser"),
+                own_cookies(request).browser,
                 {"file": base64.b64encode(body).decode()},
                 user_id=here.visit.user.id,
                 seconds=FLOW_SECONDS,
@@ -214,7 +214,7 @@ async def confirm(
 ) -> Response:
     """Apply a file whose preview was shown, as it fits what is there now."""
     async with db.read() as session:
-        flow = await pending_flows.recall(session, accounts.box, "units", sent.form.c, read_cookie(request, "browser"))
+        flow = await pending_flows.recall(session, accounts.box, "units", sent.form.c, own_cookies(request).browser)
     if flow is None or flow.user_id != here.visit.user.id:
         return failure(request, "expired_interaction", 400, header=here.visit.header(request))
     file = await run_in_threadpool(_read, base64.b64decode(str(flow.data["file"])), accounts.settings.time_zone)

@@ -22,7 +22,7 @@ from sso.accounts.services import AccountActions
 from sso.accounts.user_files import COLUMNS, MAX_LINES, FileLine, FileRefused, read_file
 from sso.accounts.user_invitations import InvitedUser
 from sso.http.admin.invitations import INVITATIONS
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.forms import upload
 from sso.http.common.i18n import N_, translations
@@ -120,7 +120,7 @@ def _file_page(
 async def preview(request: Request, here: Invites, accounts: AccountActor, db: Db) -> Response:
     """Read the file, and show what would happen with each line. Nothing is sent."""
     fields, body = await upload(request, "file")
-    if not has_valid_csrf_token(request, fields, "invitation file", read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, "invitation file", own_cookies(request).session_token):
         return failure(request, "stale_form", 400, fields=fields)
     try:
         if not body:
@@ -151,7 +151,7 @@ async def _keep(db: Database, box: SecretBox, request: Request, here: Here, line
             session,
             box,
             "invite",
-            read_cookie(request, "browser"),
+            own_cookies(request).browser,
             {"people": people, "numbers": [line.number for line in lines if line.person is not None]},
             user_id=here.visit.user.id,
             seconds=FLOW_SECONDS,
@@ -279,7 +279,7 @@ async def result_page(request: Request, here: Invites, accounts: AccountActor, d
 async def _stored_flow(db: Database, box: SecretBox, request: Request, here: Here, token: str) -> RunningFlow | None:
     """Return what is kept of a file for this browser and this administrator."""
     async with db.read() as session:
-        flow = await pending_flows.recall(session, box, "invite", token, read_cookie(request, "browser"))
+        flow = await pending_flows.recall(session, box, "invite", token, own_cookies(request).browser)
     return flow if flow is not None and flow.user_id == here.visit.user.id else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sso.http.common.field_errors import FieldError
-from sso.messages import N_
+from sso.platform.messages import N_
 from sso.settings import CHANGEABLE, CHANNELS, Settings, display, variable
 
 

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.http.admin.setting_labels import LONG_TEXTS, SECTIONS, SOURCES, Section, errors_of, field_of, written
 from sso.http.admin.setting_texts import description_of
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import has_valid_csrf_token
 from sso.http.common.field_errors import FieldError, field_error
 from sso.http.common.forms import form_fields, upload
@@ -20,8 +20,8 @@ from sso.http.common.late_routes import new_router
 from sso.http.common.pages import failure, locale_of
 from sso.http.common.services import Clients, CurrentSettings, Db
 from sso.http.console.access import ADMIN, Here, Needs, admin_page, token_for
-from sso.messages import N_
 from sso.platform.db import Database
+from sso.platform.messages import N_
 from sso.platform.stored_settings import SettingRefused, change_of, change_settings, newest_change, recent_changes
 from sso.platform.stored_settings.store import SettingChangeView
 from sso.settings import CHANNELS, Settings, logo_type
@@ -64,7 +64,7 @@ async def change_section(
     if section not in SECTIONS:
         return failure(request, "not_found", 404)
     fields = await form_fields(request)
-    if not has_valid_csrf_token(request, fields, PURPOSE, read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, PURPOSE, own_cookies(request).session_token):
         return failure(request, "stale_form", 400, fields=fields)
     await known.refresh()  # what was typed is compared with the values of now
     changes = _changes(SECTIONS[section], settings, fields)
@@ -79,7 +79,7 @@ async def change_logo(
     fields, body = await upload(request, "logo")
     if section != "brand":
         return failure(request, "not_found", 404)
-    if not has_valid_csrf_token(request, fields, PURPOSE, read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, PURPOSE, own_cookies(request).session_token):
         return failure(request, "stale_form", 400, fields=fields)
     value = None
     if fields.get("choice") != "remove":

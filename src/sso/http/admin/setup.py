@@ -18,8 +18,8 @@ from sso.http.common.typed_forms import FormModel, Sent, cut, refuse
 from sso.http.console.access import ADMIN, Here, Needs, OwnForm, admin_page, token_for
 from sso.identity.users import store as users
 from sso.identity.users.identifiers import normalise_as
-from sso.messages import N_
 from sso.platform.db import Database
+from sso.platform.messages import N_
 from sso.platform.security.rate_limits import TooManyFailures
 from sso.settings import Settings
 from sso.setup.applications import ApplicationsExist, apply_examples

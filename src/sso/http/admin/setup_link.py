@@ -32,7 +32,7 @@ from sso.http.sign_in.texts import BUSY, STALE
 from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.users.service import UserError
-from sso.messages import N_
+from sso.platform.messages import N_
 from sso.setup.administrator import (
     administrator_of_link,
     begin_administrator,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso.cas.parameters import LoginRefused, read_login
-from sso.cas.request import LOGIN, login_request
+from sso.gate.cas.parameters import LoginRefused, read_login
+from sso.gate.cas.request import LOGIN, login_request
 from sso.http.common.forms import form_pairs, query_pairs
 from sso.http.common.late_routes import new_router
 from sso.http.sign_in.authorize import begin

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sso.cas.answers import Validated, as_json, as_text, as_xml, proxy_refusal
-from sso.cas.parameters import NO_PROXIES, CasRefused, Code, read_validation
-from sso.cas.validation import validate
+from sso.gate.cas.answers import Validated, as_json, as_text, as_xml, proxy_refusal
+from sso.gate.cas.parameters import NO_PROXIES, CasRefused, Code, read_validation
+from sso.gate.cas.validation import validate
 from sso.http.common.forms import query_pairs
 from sso.http.common.late_routes import new_router
 from sso.http.common.state import site_of

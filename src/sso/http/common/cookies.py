@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypedDict, get_args
 
@@ -30,30 +31,60 @@ def cookie_name(settings: Settings, name: CookieName) -> str:
     return _NAMES[settings.secure_cookies][name]
 
 
-def read_cookie(request: Request, name: CookieName) -> str:
-    """Return the value of one of our cookies, or nothing. For ``session``, which may hold several: that of the present
-    account."""
-    if name == "session":
-        tokens = cookie_values(request, "session") or cookie_values(request, "remembered")
-        return tokens[0] if tokens else ""
-    value = _sent(request, name)
-    return value if name == "lang" or (len(value) == TOKEN_CHARS and value.isascii()) else ""
+@dataclass(frozen=True, slots=True)
+class OwnCookies:
+    """The cookies of the provider that a request brought. A value that has another form than ours counts as none.
+
+    Args:
+        session_tokens: the values of every account of this browser, the present one first. The cookie ``session`` lives
+            as long as the browser is open and holds them in order; the cookie ``remembered`` holds those that the
+            person asked to be remembered on this device.
+        remembered: the values in the cookie ``remembered``.
+        browser: the random value that identifies the browser; empty: the request did not bring it.
+        device: the random value by which the browser is known at the next sign-in.
+        language: the language that was chosen before.
+        state: what the browser knows of its session (Session Management section 3.2).
+    """
+
+    session_tokens: tuple[str, ...]
+    remembered: frozenset[str]
+    browser: str
+    device: str
+    language: str
+    state: str
+
+    @property
+    def session_token(self) -> str:
+        """The value of the present account; empty: nobody is signed in."""
+        return self.session_tokens[0] if self.session_tokens else ""
 
 
-def cookie_values(request: Request, name: CookieName) -> list[str]:
-    """Return the values in a cookie that may hold several."""
-    return [token for token in _sent(request, name).split(".") if len(token) == TOKEN_CHARS and token.isascii()]
-
-
-def _sent(request: Request, name: CookieName) -> str:
+def own_cookies(request: Request) -> OwnCookies:
+    """Return the cookies of the provider that ``request`` brought."""
     headers = tuple([value for header, value in request.scope["headers"] if header == b"cookie"])
-    return _cookies_of(headers).get(cookie_name(site_of(request).settings, name), "")
+    return _own_cookies(headers, site_of(request).settings.secure_cookies)
 
 
 @lru_cache(maxsize=64)
-def _cookies_of(headers: tuple[bytes, ...]) -> Mapping[str, str]:
-    """Return the cookies of a request by name. Six are read from each request of a browser: parse them once."""
-    return cookies_in([header.decode("latin-1") for header in headers])
+def _own_cookies(headers: tuple[bytes, ...], secure: bool) -> OwnCookies:
+    sent = cookies_in([header.decode("latin-1") for header in headers])
+    texts = {name: sent.get(full_name, "") for name, full_name in _NAMES[secure].items()}
+    session, remembered = [
+        [token for token in map(valid_token, texts[name].split(".")) if token] for name in ("session", "remembered")
+    ]
+    return OwnCookies(
+        session_tokens=tuple(dict.fromkeys([*session, *remembered]))[:MAX_ACCOUNTS],
+        remembered=frozenset(remembered),
+        browser=valid_token(texts["browser"]),
+        device=valid_token(texts["device"]),
+        language=texts["lang"],
+        state=valid_token(texts["state"]),
+    )
+
+
+def valid_token(text: str) -> str:
+    """Return a random value that may be ours; empty: it has another form."""
+    return text if len(text) == TOKEN_CHARS and text.isascii() else ""
 
 
 def cookies_in(headers: Iterable[str]) -> dict[str, str]:
@@ -74,26 +105,18 @@ def cookies_in(headers: Iterable[str]) -> dict[str, str]:
     return cookies
 
 
-def session_tokens(request: Request) -> list[str]:
-    """Return the cookie values of every account of this browser, the present one first.
-
-    The cookie ``session`` lives as long as the browser is open and holds them in order; the cookie ``remembered`` holds
-    those that the person asked to be remembered on this device.
-    """
-    values = [*cookie_values(request, "session"), *cookie_values(request, "remembered")]
-    return list(dict.fromkeys(values))[:MAX_ACCOUNTS]
-
-
 def set_cookie(
     response: Response, settings: Settings, name: CookieName, value: str, max_age: int | None = None
 ) -> None:
     """Add one of our cookies to a response. ``max_age`` is in seconds; None: until the browser is closed."""
-    response.set_cookie(cookie_name(settings, name), value, max_age=max_age, **_cookie_attributes(settings, name))
+    secure = settings.secure_cookies
+    response.set_cookie(_NAMES[secure][name], value, max_age=max_age, **_cookie_attributes(name, secure=secure))
 
 
 def delete_cookie(response: Response, settings: Settings, name: CookieName) -> None:
     """Take one of our cookies back."""
-    response.delete_cookie(cookie_name(settings, name), **_cookie_attributes(settings, name))
+    secure = settings.secure_cookies
+    response.delete_cookie(_NAMES[secure][name], **_cookie_attributes(name, secure=secure))
 
 
 class _Attributes(TypedDict):
@@ -103,24 +126,24 @@ class _Attributes(TypedDict):
     samesite: Literal["lax", "none"]
 
 
-def _cookie_attributes(settings: Settings, name: CookieName) -> _Attributes:
+def _cookie_attributes(name: CookieName, *, secure: bool) -> _Attributes:
     """Return how a cookie is kept. ``state`` alone is read by a script of ours that other sites frame: it holds nothing
     but a value to compare (Session Management section 3.2)."""
     framed = name == "state"
     return {
         "path": "/",
-        "secure": settings.secure_cookies,
+        "secure": secure,
         "httponly": not framed,
-        "samesite": "none" if framed and settings.secure_cookies else "lax",
+        "samesite": "none" if framed and secure else "lax",
     }
 
 
 def with_browser_state(request: Request, response: Response, state: str) -> Response:
     """Let the cookie ``state`` say what the session now is; nothing: there is none."""
-    settings = site_of(request).settings
-    if state and read_cookie(request, "state") != state:
+    settings, before = site_of(request).settings, own_cookies(request).state
+    if state and before != state:
         set_cookie(response, settings, "state", state)
-    elif not state and read_cookie(request, "state"):
+    elif not state and before:
         delete_cookie(response, settings, "state")
     return response
 
@@ -128,12 +151,16 @@ def with_browser_state(request: Request, response: Response, state: str) -> Resp
 def browser_of(request: Request) -> str:
     """Return the random value that identifies this browser: that of its cookie, or one that is made once for this
     request. :func:`with_browser` sets the cookie."""
-    return read_cookie(request, "browser") or str(request.scope.setdefault("new_browser_id", random_token()))
+    return own_cookies(request).browser or new_browser_id(request)
+
+
+def new_browser_id(request: Request) -> str:
+    """Return the value for a browser that has none, made once for this request."""
+    return str(request.scope.setdefault("new_browser_id", random_token()))
 
 
 def with_browser(request: Request, response: Response) -> Response:
     """Set the cookie that identifies this browser where the request did not bring it."""
-    browser = browser_of(request)
-    if browser != read_cookie(request, "browser"):
-        set_cookie(response, site_of(request).settings, "browser", browser)
+    if not own_cookies(request).browser:
+        set_cookie(response, site_of(request).settings, "browser", new_browser_id(request))
     return response

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.requests import Request
 
-from sso.http.common.cookies import browser_of, read_cookie
+from sso.http.common.cookies import browser_of, own_cookies
 from sso.http.common.state import site_of
 from sso.platform.security.tokens import equal, keyed_token
 
@@ -18,7 +18,7 @@ def csrf_token(request: Request, purpose: str, session_cookie: str = "") -> str:
 
 def has_valid_csrf_token(request: Request, fields: Mapping[str, str], purpose: str, session_cookie: str = "") -> bool:
     """Tell whether a form was made by us, for this browser, this session and this purpose (cross-site forgery)."""
-    browser, given = read_cookie(request, "browser"), fields.get("csrf_token", "")
+    browser, given = own_cookies(request).browser, fields.get("csrf_token", "")
     if not browser or not given:
         return False
     keys = site_of(request).provider.csrf_keys

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from sso.accounts.sign_in.destination import OPEN, Destination, named_application
 from sso.clients.registry import Client
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.state import site_of
 from sso.oidc.authorize import stored as stored_requests
 from sso.oidc.authorize.authorization_request import AuthorizationRequest, PageError, RedirectError
@@ -41,7 +41,7 @@ async def find_destination(
     """
     site, authorization = site_of(request), None
     if destination.i:
-        box, browser = site.provider.box, read_cookie(request, "browser")
+        box, browser = site.provider.box, own_cookies(request).browser
         async with site.provider.db.read() as session:
             waiting = await stored_requests.recall_request(session, box, destination.i, browser)
         try:

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from sso.accounts.sign_in.current_account import AccountLocked, current_account
 from sso.clients.validation_errors import not_a_list, not_text
 from sso.errors import Refusal, validation_message
-from sso.http.common.cookies import session_tokens
+from sso.http.common.cookies import own_cookies
 from sso.http.common.counting import count_page_error, count_redirect_error
 from sso.http.common.forms import sent_fields
 from sso.http.common.header import remember_user, remembered_user
@@ -202,7 +202,7 @@ async def _read_user(request: Request) -> None:
     asks_for_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if not asks_for_page or answer_form(request.url.path) != "page" or remembered_user(request) is not None:
         return
-    if not session_tokens(request):
+    if not own_cookies(request).session_tokens:
         return
     provider = site_of(request).provider
     with suppress(AccountLocked, DatabaseUnavailable):

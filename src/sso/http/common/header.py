@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from sso import __version__
-from sso.http.common.cookies import read_cookie, session_tokens
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import csrf_token
 from sso.platform.permissions import GROUP_PERMISSIONS, permissions_of
 
@@ -48,8 +48,8 @@ def header_user(request: Request, name: str, roles: Collection[str] = (), *, dev
     """
     return HeaderUser(
         name,
-        csrf_token(request, "logout", read_cookie(request, "session")),
-        several=len(session_tokens(request)) > 1,
+        csrf_token(request, "logout", own_cookies(request).session_token),
+        several=len(own_cookies(request).session_tokens) > 1,
         develops=develops or "applications:create" in permissions_of(roles),
         console=first_admin_page(roles),
         version=__version__ if "settings:read" in permissions_of(roles) else "",

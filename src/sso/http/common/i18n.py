@@ -7,9 +7,9 @@ from functools import lru_cache
 from sso.accounts.languages import LOCALES as LOCALES
 from sso.accounts.languages import negotiate
 from sso.accounts.languages import page_language as page_language
-from sso.messages import LOCALE_DIR as LOCALE_DIR
-from sso.messages import N_ as N_
-from sso.messages import translations as translations
+from sso.platform.messages import LOCALE_DIR as LOCALE_DIR
+from sso.platform.messages import N_ as N_
+from sso.platform.messages import translations as translations
 
 LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 MAX_KEPT_CHARS = 300

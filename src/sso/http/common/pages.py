@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from sso.accounts.languages import territory_name
 from sso.clients.registry import Client
-from sso.http.common.cookies import read_cookie, set_cookie, with_browser
+from sso.http.common.cookies import own_cookies, set_cookie, with_browser
 from sso.http.common.csrf import csrf_token
 from sso.http.common.dates import last_day_text, moment_text
 from sso.http.common.failures import FAILURES as FAILURES
@@ -111,7 +111,7 @@ def locale_of(request: Request, ui_locales: str = "", fields: Mapping[str, str] 
     return choose_locale(
         chosen_language(request, fields),
         ui_locales,
-        read_cookie(request, "lang"),
+        own_cookies(request).language,
         request.headers.get("accept-language", ""),
         site_of(request).settings.default_locale,
     )
@@ -184,7 +184,7 @@ def _on_every_page(request: Request, site: Site, locale: str) -> dict[str, objec
         "help_address": help_address(settings),
         "support_phone": settings.support_phone,
         "support_whatsapp": settings.support_whatsapp,
-        "has_session": bool(read_cookie(request, "session")),
+        "has_session": bool(own_cookies(request).session_token),
         "sign_in_notice": (locale == "en" and settings.sign_in_notice_english) or settings.sign_in_notice,
         "number": partial(format_decimal, locale=locale),
         "territory": partial(territory_name, locale),

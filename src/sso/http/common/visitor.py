@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from sso.http.common.cookies import browser_of, read_cookie, session_tokens
+from sso.http.common.cookies import new_browser_id, own_cookies
 from sso.http.common.forms import sent_fields
 from sso.http.common.pages import NO_FIELDS, locale_of
 from sso.http.common.state import address_of, kept_address_of, request_id_of, source_of
@@ -18,6 +18,7 @@ from sso.platform.visitor import Visitor
 
 def visitor_of(request: Request, fields: Mapping[str, str] = NO_FIELDS) -> Visitor:
     """Return the visitor of ``request``. ``fields`` are those of the form that was sent: they hold the language."""
+    cookies = own_cookies(request)
     return Visitor(
         ip_address=address_of(request),
         network=source_of(request),
@@ -25,9 +26,9 @@ def visitor_of(request: Request, fields: Mapping[str, str] = NO_FIELDS) -> Visit
         request_id=request_id_of(request),
         user_agent=request.headers.get("user-agent", "")[:MAX_USER_AGENT_CHARS],
         locale=locale_of(request, fields=fields),
-        browser_id=browser_of(request),
-        device_id=read_cookie(request, "device"),
-        session_tokens=tuple(session_tokens(request)),
+        browser_id=cookies.browser or new_browser_id(request),
+        device_id=cookies.device,
+        session_tokens=cookies.session_tokens,
     )
 
 

@@ -21,7 +21,7 @@ from sso.clients.models import Application
 from sso.clients.privileges import Authority
 from sso.clients.registry import Client
 from sso.http.account.access import Visit, visit
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.errors import Interrupted
 from sso.http.common.forms import form_fields
@@ -289,14 +289,14 @@ async def own_form(request: Request, purpose: str) -> dict[str, str]:
         Interrupted: when it was not made by us, for this browser and this session.
     """
     fields = await form_fields(request)
-    if not has_valid_csrf_token(request, fields, purpose, read_cookie(request, "session")):
+    if not has_valid_csrf_token(request, fields, purpose, own_cookies(request).session_token):
         raise Interrupted(failure(request, "stale_form", 400, fields=fields))
     return fields
 
 
 def token_for(request: Request, purpose: str) -> str:
     """Return the token of a form of ours."""
-    return csrf_token(request, purpose, read_cookie(request, "session"))
+    return csrf_token(request, purpose, own_cookies(request).session_token)
 
 
 def tasks_of(here: Here) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""The manual of developers within the portal: the pages of docs/ for developers, with search (``sso.manual``)."""
+"""The manual of developers within the portal: the pages of docs/ for developers, with search."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sso import manual
 from sso.http.account.help_pages import PICTURES
+from sso.http.common import manual
 from sso.http.common.late_routes import new_router
+from sso.http.common.manual import Audience
 from sso.http.common.pages import failure, locale_of
 from sso.http.console.access import DEVELOPER, Here, Needs, developer_page
-from sso.manual import Audience
 
 router = new_router()
 

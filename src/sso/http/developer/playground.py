@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import MAX_ACCOUNTS
 from sso.clients.registry import Client, Registry
-from sso.http.common.cookies import browser_of, read_cookie, session_tokens
+from sso.http.common.cookies import browser_of, own_cookies
 from sso.http.common.forms import query_pairs
 from sso.http.common.i18n import N_
 from sso.http.common.labels import LEVEL_TEXTS
@@ -144,7 +144,7 @@ async def _trial(request: Request, there: There, db: Database, box: SecretBox, t
             box,
             token,
             user_id=there.here.visit.user.id,
-            browser_id=read_cookie(request, "browser"),
+            browser_id=own_cookies(request).browser,
         )
     return trial if trial is not None and trial.data["application_id"] == there.application_id else None
 
@@ -245,7 +245,7 @@ async def become(request: Request, there: Member, sent: TestUser, db: Db, settin
     if token is None:
         return RedirectResponse(_address(there.application_id), 303)
     response = RedirectResponse(f"{_address(there.application_id)}?as={username}", 303)
-    present, *others = session_tokens(request)
+    present, *others = own_cookies(request).session_tokens
     with_accounts(request, response, [present, token, *others][:MAX_ACCOUNTS])
     return response
 
@@ -257,7 +257,7 @@ async def back(request: Request, here: SignedIn, db: Db, services: Playground) -
     if parameters.get("state") == LOGOUT_STATE:
         return RedirectResponse("/developer", 303)
     async with db.read() as session:
-        user_id, browser_id = here.visit.user.id, read_cookie(request, "browser")
+        user_id, browser_id = here.visit.user.id, own_cookies(request).browser
         token = parameters.get("state", "")
         trial = await recall_trial(session, services.box, token, user_id=user_id, browser_id=browser_id)
         if trial is None:

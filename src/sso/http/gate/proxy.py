@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sso.clients.registry import Client
 from sso.gate.decision import ProxiedRequest
 from sso.gate.keys import client_of_credential
-from sso.http.common.cookies import cookies_in
+from sso.http.common.cookies import cookies_in, valid_token
 from sso.http.common.errors import Interruption
 from sso.http.common.state import address_of, is_from_proxy, networks_of, request_id_of, site_of
 
@@ -21,7 +21,6 @@ log = logging.getLogger("sso.gate")
 COOKIE = "__Host-sso-gate"
 BROWSER_COOKIE = "__Host-sso-gate-browser"
 """The cookie that binds sign-ins to a browser."""
-TOKEN_CHARS = 43
 KEY_HEADER = "x-sso-gate-key"
 _READ = ("sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "accept", "x-requested-with", "upgrade", "referer")
 
@@ -88,8 +87,7 @@ def read_proxied(request: Request, names: Names, *, envoy_uri: str | None = None
 
 def cookie_of(header: str, name: str) -> str:
     """Return a random value among the cookies of a request; empty: there is none, or two."""
-    value = cookies_in([header]).get(name, "")
-    return value if len(value) == TOKEN_CHARS and value.isascii() else ""
+    return valid_token(cookies_in([header]).get(name, ""))
 
 
 def _single(request: Request) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sso.accounts.sign_in.current_account import AccountLocked, current_account
-from sso.http.common.cookies import cookie_values, delete_cookie, set_cookie
+from sso.http.common.cookies import delete_cookie, own_cookies, set_cookie
 from sso.http.common.destination import read_destination
 from sso.http.common.forms import sent_fields
 from sso.http.common.services import sign_in_services
@@ -60,7 +60,7 @@ def with_accounts(
         remember: those that are remembered on this device from now on.
         not_remembered: one that is not remembered any more.
     """
-    settings, remembered = sign_in_services(request).settings, cookie_values(request, "remembered")
+    settings, remembered = sign_in_services(request).settings, own_cookies(request).remembered
     remembered_tokens = [
         token for token in tokens if token in remember or (token in remembered and token != not_remembered)
     ]

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sso.accounts.sign_in.current_account import Account, CurrentAccountServices, accounts_of_browser
 from sso.clients.registry import Client, Registry
-from sso.http.common.cookies import read_cookie, with_browser_state
+from sso.http.common.cookies import own_cookies, with_browser_state
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import Pairs, form_pairs, query_pairs
 from sso.http.common.late_routes import new_router
@@ -172,7 +172,7 @@ def _confirm(
         client=logout_request.client,
         back=way_back(logout_request.client, signing_in=False),
         parameters=[(name, data[name]) for name in endpoint.parameters if name in data],
-        csrf_token=csrf_token(request, "logout", read_cookie(request, "session")),
+        csrf_token=csrf_token(request, "logout", own_cookies(request).session_token),
     )
 
 

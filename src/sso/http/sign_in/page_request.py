@@ -18,7 +18,7 @@ from sso.accounts.sign_in.pending_request import PendingRequest, account_at, rec
 from sso.accounts.sign_in.services import SignInServices
 from sso.clients.registry import Client
 from sso.http.common import pages
-from sso.http.common.cookies import read_cookie
+from sso.http.common.cookies import own_cookies
 from sso.http.common.csrf import csrf_token, has_valid_csrf_token
 from sso.http.common.forms import form_fields
 from sso.http.common.header import HeaderUser, header_user
@@ -54,7 +54,7 @@ class PageRequest:
     @property
     def has_browser(self) -> bool:
         """Whether the browser brought the cookie that identifies it: without cookies no form works."""
-        return bool(read_cookie(self.request, "browser"))
+        return bool(own_cookies(self.request).browser)
 
     def without_input(self) -> PageRequest:
         """Return the request without what was typed: only the language of its form stays."""

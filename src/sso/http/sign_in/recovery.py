@@ -50,7 +50,7 @@ from sso.identity.authn.passwords import Busy, WeakPassword
 from sso.identity.authn.pending_flows import RunningFlow
 from sso.identity.authn.second_factor_policy import STRONG
 from sso.identity.users import store as users
-from sso.identity.users.identifiers import masked, meanings
+from sso.identity.users.identifiers import contacts_first, masked, meanings
 from sso.platform.security.encryption import SecretBox
 from sso.platform.security.numbers import read_int_or_none
 from sso.platform.security.rate_limits import TooManyFailures
@@ -264,7 +264,7 @@ def to_recovery(request: Request, flow: RunningFlow) -> Response:
 
 def likely_kind(typed: str) -> str:
     """Return the kind of identifier that was typed, that of a contact before that of a user name; empty: none."""
-    likely = sorted(meanings(typed), key=lambda meaning: meaning.kind == "username")
+    likely = contacts_first(meanings(typed))
     return likely[0].kind if likely else ""
 
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -145,11 +146,21 @@ def meanings(text: str) -> tuple[NormalIdentifier, ...]:
     return tuple({(meaning.kind, meaning.value): meaning for meaning in possible}.values())
 
 
-def counted_as(text: str, nik_key: bytes) -> str:
+def contacts_first(possible: Iterable[NormalIdentifier]) -> list[NormalIdentifier]:
+    """Return what was typed can mean, a user name last."""
+    return sorted(possible, key=lambda meaning: meaning.kind == "username")
+
+
+def counted_as(text: str, possible: Sequence[NormalIdentifier], nik_key: bytes) -> str:
     """Return one form of what was typed, under which attempts with it are counted: that of a contact before that of a
-    user name, so that every spelling of a telephone number counts as one."""
-    possible = sorted(meanings(text), key=lambda meaning: meaning.kind == "username")
-    return possible[0].lookup(nik_key) if possible else text.casefold()
+    user name, so that every spelling of a telephone number counts as one.
+
+    Args:
+        text: what was typed.
+        possible: what it can mean (:func:`meanings`).
+        nik_key: the key of this installation.
+    """
+    return contacts_first(possible)[0].lookup(nik_key) if possible else text.casefold()
 
 
 def receives_codes(kind: str, value: str) -> bool:

@@ -200,13 +200,13 @@ class Everything:
 
 
 def _delete_dead(directory: Path) -> None:
-    """Remove the gauges of processes that have ended."""
+    """Remove the gauges of processes that have ended. Another process may do the same at this moment."""
     for file in directory.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            with contextlib.suppress(FileNotFoundError):  # another request has removed them
+            with contextlib.suppress(FileNotFoundError):
                 mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
         except PermissionError:
             continue

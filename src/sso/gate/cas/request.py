@@ -7,8 +7,8 @@ import secrets
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from sso.cas.parameters import TICKET_PREFIX, Login
 from sso.clients.registry import Client, Registry
+from sso.gate.cas.parameters import TICKET_PREFIX, Login
 from sso.oidc.authorize.authorization_request import AuthorizationRequest, PageError
 from sso.oidc.authorize.request import check_request
 from sso.oidc.authorize.response import AuthorizationResponse, response_mode
@@ -87,7 +87,7 @@ def check_cas_request(
         server: the authorization server.
         client: the application.
         redirect_uri: its service URL, which is registered.
-        parameters: of :meth:`sso.cas.parameters.Login.parameters`.
+        parameters: of :meth:`sso.gate.cas.parameters.Login.parameters`.
     """
     request = ProtocolRequest(server.provider, "GET", LOGIN, parameters)
     scopes = [scope for scope in client.meta.scope.split() if scope in client.scopes and scope != "offline_access"]

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sso import clock
-from sso.cas import store
-from sso.cas.answers import Validated, attributes_of
-from sso.cas.logout_request import PURPOSE
-from sso.cas.parameters import CasRefused, Code, Validation
-from sso.cas.request import LOGIN
 from sso.clients.registry import Client
+from sso.gate.cas import store
+from sso.gate.cas.answers import Validated, attributes_of
+from sso.gate.cas.logout_request import PURPOSE
+from sso.gate.cas.parameters import CasRefused, Code, Validation
+from sso.gate.cas.request import LOGIN
 from sso.identity.sessions.store import open_client_session
 from sso.oidc.demands import Way
 from sso.oidc.enforcement import unmet_by_grant

@@ -104,7 +104,7 @@ def front_matter(text: str) -> tuple[dict[str, str], str]:
 
 def folder() -> Path:
     """Return the folder of the documents: within the installed package, or in the repository."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[2]
     installed = package / "_manual"
     return installed if installed.is_dir() else package.parents[1] / "docs"
 

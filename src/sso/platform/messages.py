@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sso.errors import Refusal
 
-LOCALE_DIR = Path(__file__).parent / "http/common/locale"
+LOCALE_DIR = Path(__file__).parents[1] / "http/common/locale"
 DOMAIN = "sso"
 VARIABLES = ("SSO_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """The environment variables that name the language of commands; the first that is set counts."""

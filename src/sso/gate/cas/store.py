@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sso.cas.models import UsedTicket
+from sso.gate.cas.models import UsedTicket
 from sso.oidc.store.models import Grant
 from sso.platform.db import Executor, new_id, table_of
 from sso.platform.db.sql_types import ResultRow

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 import orjson
 
-from sso.cas.parameters import CasRefused
+from sso.gate.cas.parameters import CasRefused
 
 NAMESPACE = "http://www.yale.edu/tp/cas"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
