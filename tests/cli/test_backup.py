@@ -26,6 +26,7 @@ from tests.waiting import until, wait_until
 from sso.platform.audit import record
 from sso.platform.audit.models import AuditEvent
 from sso.platform.backup import manifest as manifests
+from sso.platform.backup import service
 from sso.platform.backup.container import ARGON2, BackupKey, Reader, Writer
 from sso.platform.backup.manifest import Contents, Manifest
 from sso.platform.backup.postgres import Server, libpq_environment
@@ -412,13 +413,20 @@ def test_the_next_backup_deletes_the_copy_that_a_killed_one_left(cli: Cli, tmp_p
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
-def test_a_database_in_use_is_not_replaced(cli: Cli) -> None:
+def test_a_database_in_use_is_not_replaced(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "CLOSING_SECONDS", 0.0)
     assert cli("backup", "one.backup").code == 0
 
     async def meanwhile() -> Any:
         db = Database(load_settings())
         async with db.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+
+            async def is_alone() -> bool:
+                others = (await connection.execute(text(service.OTHERS))).scalar_one()
+                await connection.rollback()
+                return others == 0
+
+            await until(is_alone)
             answer = await asyncio.to_thread(cli, "restore", "one.backup", "--replace")
         await db.close()
         return answer
@@ -426,6 +434,34 @@ def test_a_database_in_use_is_not_replaced(cli: Cli) -> None:
     answer = run_apart(meanwhile())
     assert answer.code == 1
     assert "1 other connections use the database: stop every server" in answer.err
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_connections_that_are_closing_are_waited_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL counts a connection for a moment after a server was stopped, or the command before has ended."""
+    monkeypatch.setattr(service, "CLOSING_SECONDS", 60.0)
+    assert cli("backup", "one.backup").code == 0
+    looks = list[str]()
+
+    def note_look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == service.OTHERS:
+            looks.append(statement)
+
+    async def meanwhile() -> Any:
+        db = Database(load_settings())
+        async with db.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            event.listen(Engine, "before_cursor_execute", note_look)
+            try:
+                restoring = asyncio.create_task(asyncio.to_thread(cli, "restore", "one.backup", "--replace"))
+                await until(lambda: len(looks) > 1)
+            finally:
+                event.remove(Engine, "before_cursor_execute", note_look)
+        await db.close()
+        return await restoring
+
+    answer = run_apart(meanwhile())
+    assert (answer.code, answer.err) == (0, "")
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])

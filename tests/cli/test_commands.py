@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ from uuid import uuid4
 import pytest
 from tests.cli.conftest import Cli
 from tests.conftest import CATALOGUE, run_apart
-from tests.support import PASSWORD
+from tests.support import PASSWORD, without_settings
 from tests.waiting import wait_until
 from typer.main import get_command
 
@@ -304,7 +305,8 @@ def test_wrong_settings_are_exit_code_2(cli: Cli) -> None:
 
 
 def test_the_command_is_installed() -> None:
-    done = subprocess.run([Path(sys.executable).with_name("sso"), "--help"], capture_output=True, text=True, check=True)
+    command, environment = [Path(sys.executable).with_name("sso"), "--help"], without_settings(os.environ)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "Commands" in done.stdout
     assert PASSWORD not in done.stdout
 

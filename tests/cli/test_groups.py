@@ -48,7 +48,7 @@ def test_members_and_administrators_are_set_with_a_reason(cli: Cli, tmp_path: Pa
     cli("groups", "apply", str(path))
     add = ("groups", "add-member", "DINKES", "siti", "--position", "Perawat")
     assert "Write the reason" in cli(*add).err
-    assert cli(*add, "--until", "2030-12-31", "--reason", "SK 1").code == 0
+    assert cli(*add, "--until", "2095-12-31", "--reason", "SK 1").code == 0
     assert cli(*add, "--reason", "SK 1").code == 1
     (member,) = cli("groups", "members", "KOTA", "--below", "--json").json
     assert (member["name"], member["unit"], member["position"]) == ("Siti Rahmawati", "DINKES", "Perawat")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Cli
 from tests.commands import run_command
+from tests.support import without_settings
 from tests.waiting import sleeps, until
 
 from sso.cli.setup_steps import first_line
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of a machine on which nothing is set."""
     monkeypatch.chdir(tmp_path)
-    return {name: value for name, value in os.environ.items() if not name.startswith("SSO_") and name != "LANG"}
+    return without_settings(os.environ)
 
 
 def test_a_production_installation_is_set_up_without_questions(
@@ -89,15 +90,15 @@ async def test_the_steps_are_asked_in_a_terminal_and_ctrl_c_keeps_what_is_finish
         while words.encode() not in seen:
             seen += await asyncio.get_running_loop().run_in_executor(None, os.read, leader, 4096)
 
-    await asyncio.wait_for(until_printed("Alamat (issuer)"), 60)
+    await asyncio.wait_for(until_printed("Alamat (issuer)"), 90)
     os.write(leader, b"\n")
-    await asyncio.wait_for(until_printed("Jenis basis data"), 60)
+    await asyncio.wait_for(until_printed("Jenis basis data"), 90)
     os.write(leader, b"sqlite\n")
-    await asyncio.wait_for(until_printed("server email sekarang"), 60)
+    await asyncio.wait_for(until_printed("server email sekarang"), 90)
     # A signal between the question and the read would not interrupt the read: wait until the process waits.
     await until(lambda: sleeps(process.pid))
     os.write(leader, b"\x03")
-    assert await asyncio.wait_for(process.wait(), 30) == 1
+    assert await asyncio.wait_for(process.wait(), 90) == 1
     os.close(leader)
     assert (tmp_path / ".env").read_text() == "SSO_ISSUER=http://localhost:8000\n"
     assert (tmp_path / "var/sso.db").exists()

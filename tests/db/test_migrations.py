@@ -356,7 +356,10 @@ async def test_indexes_are_built_while_others_write_and_a_broken_off_upgrade_goe
 ) -> None:
     db = Database(settings_for(migrated_database, tmp_path))
     await downgrade(db, "0015")
-    building = text("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event = :w")
+    building = text(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = :w "
+        "AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+    )
     broken = text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
     async with db.engine.connect() as old, db.engine.connect() as writer:
         await old.execute(text("UPDATE sessions SET id = id"))  # building an index waits for this transaction

@@ -41,8 +41,9 @@ class Post:
     def start(self) -> None:
         """Listen (once more)."""
         self.controller = Controller(
-            self, hostname="127.0.0.1", port=self.port, authenticator=self.authenticate, auth_require_tls=False
-        )
+            self, hostname="127.0.0.1", port=self.port, ready_timeout=60, authenticator=self.authenticate,
+            auth_require_tls=False,
+        )  # fmt: skip
         self.controller.start()
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

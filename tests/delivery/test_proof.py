@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import select
+from tests.ports import free_ports
 from tests.support import City
 
 from sso import clock
@@ -52,7 +53,8 @@ class Receiver:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self.server = Server(("127.0.0.1", port), Handler)
+        # Not one that the system gives to connections: a test closes the port and listens there again.
+        self.server = Server(("127.0.0.1", port or free_ports(1)), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
 

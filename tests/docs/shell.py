@@ -14,6 +14,7 @@ import select
 import shlex
 import subprocess
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from tests.cli.conftest import Answer, Cli
 from tests.databases import share_compiled_statements
 from tests.support import ISSUER
 
+from sso import clock
 from sso.app import create_app
 from sso.settings import load_settings
 
@@ -37,6 +39,8 @@ cat "$name.out"
 cat "$name.err" >&2
 exit "$code"
 """
+WRITTEN = datetime(2026, 12, 1, tzinfo=UTC)
+"""The documents show dates after this moment, until which roles and employments last."""
 SECONDS = 120
 """A shell that waits longer for something else than this process is ended."""
 
@@ -152,6 +156,11 @@ def send(
                 return await client.request(method, path, headers=headers, content=body or None, auth=account)
 
     return asyncio.run(work())
+
+
+def return_to_the_time_of_the_documents() -> None:
+    """Set the clock of the program back to when the documents were written, if that is over."""
+    clock.advance(min(timedelta(0), WRITTEN - clock.now()))
 
 
 def words_of(command: str) -> list[list[str]]:

@@ -20,7 +20,7 @@ import yaml
 from jinja2 import Environment
 from tests.cli.conftest import Cli, cli
 from tests.docs.scripts import ROOT, script
-from tests.docs.shell import Shell, send, words_of
+from tests.docs.shell import Shell, return_to_the_time_of_the_documents, send, words_of
 
 from sso.cli import command_line
 from sso.settings import Settings, load_settings, variable
@@ -248,6 +248,7 @@ def check_settings(text: str, where: str, folder: Path) -> None:
 @pytest.mark.parametrize("page", RUN)
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_commands_of_a_page_work_in_their_order(page: str, cli: Cli, tmp_path: Path) -> None:
+    return_to_the_time_of_the_documents()
     prepare(page, cli, tmp_path)
     shell = Shell(cli, tmp_path)
     shell.variables["token"] = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from tests.cli.conftest import Cli, cli
+from tests.docs.shell import return_to_the_time_of_the_documents
 
 __all__ = ["cli"]
 DOCS = Path(__file__).parents[2] / "docs" / "how-to"
@@ -45,6 +46,7 @@ def given(page: str, *commands: str) -> None:
 
 
 def test_the_commands_of_the_manuals_work_in_their_order(cli: Cli, tmp_path: Path) -> None:
+    return_to_the_time_of_the_documents()
     nip = "198703122011011004"
     (tmp_path / "unit.csv").write_text(file_of("groups.md", "code,name_id,name_en,parent_code,valid_from,valid_until"))
     (tmp_path / "unit.yaml").write_text(file_of("groups.md", "units:"))

@@ -149,7 +149,7 @@ async def test_many_units_take_few_statements(city: City, tmp_path: Path) -> Non
 async def test_yaml_is_read_as_it_is_exported(city: City, tmp_path: Path) -> None:
     text = (
         "units:\n  - {code: KOTA, name_id: Kota}\n  - code: DINKES\n    name_id: Dinas Kesehatan\n    parent: KOTA\n"
-        "    valid_from: 2020-01-01\n    valid_until: 2030-12-31\ngroups:\n  - {code: PANITIA, name_id: Panitia}\n"
+        "    valid_from: 2020-01-01\n    valid_until: 2095-12-31\ngroups:\n  - {code: PANITIA, name_id: Panitia}\n"
     )
     path = written(tmp_path, text, "unit.yaml")
     assert (await planned(city, path, apply=True)).counted()["create"] == 3

@@ -68,6 +68,10 @@ async def give(city: City, *roles: str) -> None:
         await set_roles(session, user, roles)
 
 
+LATER = f"{(clock.now() + timedelta(days=30)).date()}T00:00:00Z"
+"""One moment for all requests of a run: a request that is sent again is the same, also after midnight."""
+
+
 def path_of(route: APIRoute, known: dict[str, str]) -> str:
     path = route.path.removeprefix("/api/v1")
     client_id = "dinas" if path.endswith("/privileges") else "surat"  # a privilege is granted to the city's own alone
@@ -80,8 +84,7 @@ async def send(
 ) -> httpx.Response:
     """Send a request. ``known``: the ids of what earlier requests created, by the names that paths have for them."""
     document = json.dumps({**BODIES[route.path.removeprefix("/api/v1")], **changes})
-    later = f"{(clock.now() + timedelta(days=30)).date()}T00:00:00Z"
-    document = document.replace("USER", str(api.city.users["siti"])).replace("LATER", later)
+    document = document.replace("USER", str(api.city.users["siti"])).replace("LATER", LATER)
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     answer = await api("POST", path_of(route, known or {}), content=document, headers=headers)
     if known is not None and answer.status_code == 201:

@@ -51,7 +51,8 @@ class Keep:
         with open(sys.argv[2], "a") as file:
             file.write(envelope.rcpt_tos[0] + "\\n")
         return "250 kept"
-Controller(Keep(), hostname="127.0.0.1", port=int(sys.argv[1])).start()
+Controller(Keep(), hostname="127.0.0.1", port=int(sys.argv[1]), ready_timeout=60).start()
+print("started", flush=True)
 signal.pause()
 """
 
@@ -146,6 +147,8 @@ async def test_dead_applications_and_a_dead_mail_server_delay_no_notice(
     worker = Worker(city.provider.db, settings, handlers)
     command = [sys.executable, "-c", MAIL_SERVER, str(port), str(mails)]
     with server(command, port, tmp_path / "smtp.log") as mail_server:
+        # It listens before it has started, and would give up if it were stopped in between.
+        await until(lambda: "started" in (tmp_path / "smtp.log").read_text())
         mail_server.send_signal(signal.SIGSTOP)
         async with city.provider.db.write() as session:
             for number in range(MAILS):
@@ -368,7 +371,8 @@ async def test_a_redis_that_is_loading_is_left_alone() -> None:
 
     loading = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = loading.sockets[0].getsockname()[1]
-    counts = Counts(RedisStorage(f"redis://127.0.0.1:{port}/0"))
+    settings = Settings(_env_file=None, rate_limit_storage=f"redis://127.0.0.1:{port}/0")  # type: ignore[call-arg]
+    counts = Counts(storage_for(settings.model_copy(update=PATIENT)))
     await counts.take([Rule("x", 2, 60)])
     assert counts.breaker.is_open
     before = len(commands)

@@ -318,7 +318,8 @@ async def elsewhere(office: Office, broken: bool) -> None:
 async def closed(office: Office, broken: bool) -> None:
     today = clock.now().astimezone(ZoneInfo(office.city.settings.time_zone)).weekday()
     days = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-    office.change(allowed_hours=[f"{days[(today + (3 if broken else 0)) % 7]} 00:00-24:00"])
+    open_days = [today + 3] if broken else [today, today + 1]  # midnight may pass meanwhile
+    office.change(allowed_hours=[f"{days[day % 7]} 00:00-24:00" for day in open_days])
 
 
 async def too_long_ago(office: Office, broken: bool) -> None:

@@ -26,15 +26,16 @@ from sqlalchemy import func, select
 from tests.arranged import own_form, sign_in, signed_in
 from tests.citizens import (
     SENDING,
-    WRONG_CODE,
     Authenticator,
     add_passkey,
+    app_of,
     form_at,
     last_code,
     post,
     query,
     sent,
     set_up_app,
+    wrong_code,
 )
 from tests.sources import nodes_of, parsed
 from tests.support import PASSWORD, Browser, City, form_of, query_of
@@ -145,7 +146,8 @@ async def guess_passkey(attack: Attack) -> Result:
 
 
 async def guess_totp(attack: Attack) -> Result:
-    answers, maximum = await attack.steps("totp", {"code": WRONG_CODE}, 5)
+    code = await wrong_code(attack.city, attack.app)
+    answers, maximum = await attack.steps("totp", {"code": code}, 5)
     browser, page = await attack.step("totp")
     answers.append(await post(browser, STEP, {"code": now(attack.app), "m": "totp"}, page))
     assert is_refusal(answers[-1]), "a right password, another browser, another network: the count is the account's"
@@ -164,7 +166,8 @@ async def guess_message_code(attack: Attack) -> Result:
     for _ in range(3):
         browser = attack.browser()
         begun.append((browser, await browser.sign_in(attack.city.relying_party("warga"), username="lengkap")))
-    forms = [(browser, {**form_at(page, STEP), "m": "email", "code": WRONG_CODE}) for browser, page in begun]
+    code = await wrong_code(attack.city)
+    forms = [(browser, {**form_at(page, STEP), "m": "email", "code": code}) for browser, page in begun]
     return await all_at_once([browser.http.post(STEP, data=form) for browser, form in forms for _ in range(3)]), 5
 
 
@@ -176,7 +179,8 @@ async def guess_new_totp(attack: Attack) -> Result:
     tries = []
     for _ in range(3):
         page = await attack.own.open("/account/security/app")
-        form = form_at(page, "/account/security/app") | {"code": WRONG_CODE}
+        code = await wrong_code(attack.city, app_of(page)[0])
+        form = form_at(page, "/account/security/app") | {"code": code}
         tries += [attack.own.http.post("/account/security/app", data=form) for _ in range(5)]
     return await all_at_once(tries), BUDGETS[Purpose.NEW_TOTP].window
 
@@ -187,7 +191,7 @@ async def guess_contact_code(attack: Attack) -> Result:
         page = await attack.own.open("/account/contacts")
         fields = {"choice": "add", "contact": f"lain{number}@warga.example"}
         page = await post(attack.own, "/account/contacts", fields, page)
-        form = form_at(page, "/account/contacts/code") | {"code": WRONG_CODE}
+        form = form_at(page, "/account/contacts/code") | {"code": await wrong_code(attack.city)}
         tries += [attack.own.http.post("/account/contacts/code", data=form) for _ in range(4)]
     return await all_at_once(tries), BUDGETS[Purpose.CONTACT_CODE].window
 
@@ -197,7 +201,7 @@ async def _codes(attack: Attack, path: str, fields: dict[str, str]) -> list[http
     for _ in range(4):
         browser = attack.browser(address)
         page = await begin(attack.city, browser, path, fields)
-        form = form_at(page, path) | {"code": WRONG_CODE}
+        form = form_at(page, path) | {"code": await wrong_code(attack.city)}
         tries += [browser.http.post(path, data=form) for _ in range(4)]
     return await all_at_once(tries)
 
@@ -356,7 +360,8 @@ async def test_wrong_codes_of_months_end_in_a_stop_that_the_owner_ends(
             for _ in range(3):
                 browser, page = await attack.step("totp")
                 for _ in range(2):
-                    answer = await post(browser, STEP, {"code": WRONG_CODE, "m": "totp"}, page)
+                    code = await wrong_code(city, app)
+                    answer = await post(browser, STEP, {"code": code, "m": "totp"}, page)
                     tried += answer.status_code != 429
                 clock.advance(15 * 60 + 1)
             clock.advance(86400)

@@ -60,7 +60,7 @@ def no_network() -> NoNetwork:
 
 @pytest.fixture
 def strict(tmp_path: Path, no_network: NoNetwork) -> Outbound:
-    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="500ms"), no_network)
+    return Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="60s"), no_network)
 
 
 @pytest.fixture
@@ -249,12 +249,13 @@ async def test_no_answer_is_decompressed(loopback: Outbound) -> None:
     await loopback.close()
 
 
-async def test_an_address_that_nobody_can_look_up_is_no_failure_of_ours(strict: Outbound) -> None:
+async def test_an_address_that_nobody_can_look_up_is_no_failure_of_ours(tmp_path: Path) -> None:
+    impatient = Outbound(settings_for("sqlite:///x", tmp_path, outbound_timeout="500ms"), NoNetwork())
     long = f"https://{'a' * 70}.example/"
     for url in (long, "https://a..example/", "https://[::1/", "https://xn--a-.example/", "https://a:b"):
-        for read in (strict.get, strict.visit):
+        for read in (impatient.get, impatient.visit):
             with pytest.raises((OutboundFailed, OutboundRefused)):
                 await read(url)
         with pytest.raises((OutboundRefused, httpx.HTTPError)):
-            await strict.post(url, b"", {})
-    await strict.close()
+            await impatient.post(url, b"", {})
+    await impatient.close()

@@ -192,7 +192,7 @@ async def targets(city: City) -> dict[str, dict[str, uuid.UUID]]:
                 "auth_time": now,
                 "created_at": now,
                 "last_seen_at": now,
-                "expires_at": now.replace(year=2099),
+                "expires_at": now + timedelta(days=3650),
             }
             live = SsoSession(user_id=ids["user"], token_hash=uuid.uuid4().bytes * 2, acr="x", amr=[], **about)
             proposal = MergeProposal(user_id=ids["user"], reasons=[], encrypted=row, status="open", created_at=now)

@@ -7,11 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx2 as httpx
 import pytest
 from sqlalchemy import event, text
@@ -42,13 +44,15 @@ async def reasons(http: httpx.AsyncClient) -> list[str]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB; needs root."""
-    place = tmp_path / "small"
-    place.mkdir()
+def small_disk() -> Iterator[Path]:
+    """A file system of 4 MiB; needs root. It is not in the directory of pytest: PostgreSQL may enter it, and another
+    pytest that starts would take this right away."""
+    place = Path(tempfile.mkdtemp(prefix="sso-small-"))
+    place.chmod(0o755)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+    place.rmdir()
 
 
 def fill_disk(place: Path) -> Path:
@@ -143,15 +147,17 @@ async def test_a_full_disk_of_postgresql(
     async with city.provider.db.engine.connect() as connection:
         data_directory = await connection.scalar(text("SHOW data_directory"))
     os.chown(small_disk, Path(data_directory).stat().st_uid, -1)
-    for parent in (small_disk, *small_disk.parents[:4]):  # tmp_path is closed to others
-        parent.chmod(parent.stat().st_mode | 0o011)
-    name = f"small_{os.getpid()}"
+    name, url = f"small_{os.getpid()}", city.provider.db.url
 
     async def run(*statements: str) -> None:
-        async with city.provider.db.engine.connect() as connection:
-            plain = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        # Without a time limit: dropping a tablespace waits for every process of the server, also for those that another
+        # test has stopped.
+        connection = await asyncpg.connect(user=url.username, database=url.database, host=str(url.query["host"]))
+        try:
             for statement in statements:
-                await plain.execute(text(statement))
+                await connection.execute(statement)
+        finally:
+            await connection.close()
 
     party = city.relying_party("warga")
     async with city.browser() as browser, city.client() as http:
@@ -207,6 +213,7 @@ async def test_a_key_that_cannot_be_opened_stops_no_follower(city: City) -> None
         assert (await party.userinfo(newer["access_token"])).status_code == 200
 
 
+@pytest.mark.usefixtures("reads_nothing_by_itself")
 async def test_applications_that_are_not_followed_and_a_wrong_clock(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:

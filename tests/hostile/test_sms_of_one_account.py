@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.arranged import sign_in
-from tests.citizens import SENDING, WRONG_CODE, here, identifiers, last_code, post, query, sent
+from tests.citizens import SENDING, here, identifiers, last_code, post, query, sent, wrong_code
 from tests.support import Browser, City
 
 from sso import clock
@@ -102,7 +102,7 @@ async def test_the_channel_is_stored_when_the_code_was_right(city: City) -> None
         page = await post(browser, STEP, {"choice": "resend whatsapp", "m": "phone"}, page)
         assert (await to_phones(city)) != []
         assert await channel() is None
-        await post(browser, STEP, {"code": WRONG_CODE, "m": "phone"}, page)
+        await post(browser, STEP, {"code": await wrong_code(city), "m": "phone"}, page)
         assert await channel() is None
         await post(browser, STEP, {"code": await last_code(city), "m": "phone"}, page)
         assert await channel() == "whatsapp"

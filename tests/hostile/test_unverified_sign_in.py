@@ -9,7 +9,18 @@ import pyotp
 import pytest
 from sqlalchemy import delete, update
 from tests.arranged import sign_in
-from tests.citizens import SENDING, WRONG_CODE, form_at, here, identifiers, last_code, notices, post, sent, set_up_app
+from tests.citizens import (
+    SENDING,
+    form_at,
+    here,
+    identifiers,
+    last_code,
+    notices,
+    post,
+    sent,
+    set_up_app,
+    wrong_code,
+)
 from tests.support import City, forms_in, query_of
 
 from sso import clock
@@ -57,7 +68,7 @@ async def test_an_unverified_contact_never_replaces_the_second_factor(city: City
             clock.advance(60)
             page = await post(browser, STEP, {"m": "totp", "code": now(app), "trust": "1"}, page)
             assert browser.session is None, "the contact is verified too, before anybody is signed in"
-            wrong = await post(browser, STEP, {"code": WRONG_CODE, "m": "email"}, page)
+            wrong = await post(browser, STEP, {"code": await wrong_code(city), "m": "email"}, page)
             assert wrong.status_code == 400
             code = await last_code(city)
             answer = await post(browser, STEP, {"code": code}, page)

@@ -1,4 +1,4 @@
-"""The listener of the metrics: a connection that sends nothing is closed, and two processes answer at once."""
+"""The listener of the metrics: a connection that sends nothing is closed, and processes start and end meanwhile."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ def test_a_connection_that_sends_nothing_is_closed(
     with socket.create_connection(("127.0.0.1", port), timeout=60) as silent:
         assert silent.recv(1) == b""
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_file_that_a_process_has_just_made_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "counter_1.db"
+    file.touch()
+    monkeypatch.setenv(prometheus.DIRECTORY, str(tmp_path))
+    monkeypatch.setattr(prometheus.time, "sleep", lambda _: file.write_bytes(bytes(1024)))
+    assert prometheus.text() == b""
+    assert file.stat().st_size == 1024, "it was read again"
 
 
 def test_two_processes_delete_the_gauges_of_a_dead_one_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ LARGE_HEAP = {"GOGC": "1000"}
 """The environment of programs in Go that run for seconds: little garbage collection."""
 LOOK_SECONDS = 0.2
 """The time between two looks at what the server or Prometheus has to work out."""
+POOL_SIZE = 3
+"""The largest number of connections of each process."""
 NAME = re.compile(r"\bsso_[a-z_]+\b")
 
 
@@ -107,6 +109,7 @@ class Server:
             SSO_DATABASE_URL=url,
             SSO_SIGNING_ALG="ES256",
             SSO_ARGON2_MEMORY="8MiB",
+            SSO_DATABASE_POOL_SIZE=str(POOL_SIZE),
             SSO_METRICS_PORT=str(self.metrics_port),
             TMPDIR=str(directory),
         )
@@ -144,7 +147,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
-    name = f"observed_{directory.parent.name}".replace("-", "_").lower()
+    name = f"observed_{os.getpid()}"
     run_apart(run_statement(postgres, f"CREATE DATABASE {name}"))
     running_server = Server(postgres.replace("DATABASE", name), directory)
     yield running_server
@@ -174,9 +177,20 @@ def prometheus(server: Server, tmp_path: Path) -> Iterator[str]:
             env={**os.environ, **LARGE_HEAP}, stdout=output, stderr=output,
         )  # fmt: skip
     wait_for(port, process, log)
-    yield f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}"
+    wait_until(lambda: is_ready(address))
+    yield address
     process.kill()
     process.wait(60)
+
+
+def is_ready(prometheus: str) -> bool:
+    """Tell whether Prometheus answers queries: it listens before it has opened its storage."""
+    try:
+        with urllib.request.urlopen(f"{prometheus}/-/ready", timeout=60) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
 
 
 def ask(prometheus: str, path: str, **parameters: str) -> Any:
@@ -229,14 +243,14 @@ def test_both_processes_are_counted_together_and_a_dead_one_leaves_no_gauges(ser
         assert server.get("/.well-known/openid-configuration") == 200
     wait_until(lambda: server.requests("discovery", "ok") == before + 40, look_seconds=LOOK_SECONDS)
     assert server.get("/metrics") == 404, "without a token there is no such page"
-    maximum = 'sso_database_connections{"state": "max"}'
-    both = server.metrics()[maximum]
+    maximum, both = 'sso_database_connections{"state": "max"}', 2 * POOL_SIZE
+    wait_until(lambda: server.metrics().get(maximum) == both, look_seconds=LOOK_SECONDS)
     children = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True, check=True
     ).stdout.split()
     workers = [int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    wait_until(lambda: server.metrics().get(maximum, 0) in (both / 2, both), 60, LOOK_SECONDS)
+    wait_until(lambda: server.metrics().get(maximum, 0) in (POOL_SIZE, both), 60, LOOK_SECONDS)
     wait_until(lambda: server.metrics().get(maximum) == both, 60, LOOK_SECONDS)
     assert server.requests("discovery", "ok") >= before + 40, "what it counted stays"

@@ -23,15 +23,8 @@ from sso.platform.db import bump_version
 from sso.platform.keys import ensure_keys
 from sso.platform.keys.models import SigningKey
 
-
-@pytest.fixture(autouse=True)
-def _reads_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process does not follow the database during a test: what it reads, it reads because of a request."""
-
-    async def follow(_: Provider, stop: asyncio.Event) -> None:
-        await stop.wait()
-
-    monkeypatch.setattr(Provider, "follow", follow)
+pytestmark = pytest.mark.usefixtures("reads_nothing_by_itself")
+"""What the process reads, it reads because of a request."""
 
 
 class Looks:

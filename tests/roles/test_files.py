@@ -64,6 +64,9 @@ async def times_of(city: City) -> list[tuple[datetime | None, datetime | None]]:
         return [(row[0], row[1]) for row in rows]
 
 
+SOON, LATER = (f"{clock.now().year + years}-12-31" for years in (1, 2))
+
+
 def row(user: str, role: str = "chief", **more: Any) -> dict[str, Any]:
     return {"client_id": "sinyal", "role": role, "user": user, "reason": "Surat tugas", **more}
 
@@ -96,7 +99,7 @@ async def test_wrong_rows_are_named(city: City, office: Office) -> None:
     for rows, mistake in (
         ([row("siti", valid_from="2030-12-31")], "assignment 1: valid_from: this role has begun already"),
         ([row("siti", valid_until="2020-12-31")], "assignment 1: the end must be in the future"),
-        ([row("budi"), row("budi", valid_until="2027-12-31")], "assignment 2: the file has this assignment twice"),
+        ([row("budi"), row("budi", valid_until=SOON)], "assignment 2: the file has this assignment twice"),
         ([row("nobody")], "assignment 1: nobody has the verified identifier"),
         ([row("budi", unit="NONE")], "assignment 1: there is no unit or group NONE"),
         ([row("budi", valid_until="2027-13-31")], "assignment 1: valid_until"),
@@ -117,7 +120,7 @@ async def test_a_file_of_two_applications_that_end_sessions(city: City, office: 
         await browser.tokens(city.relying_party("warga"), scope=TOLD)
     others = [row("siti"), row("siti") | {"client_id": "warga"}, row("dewi", "reader") | {"client_id": "warga"}]
     with statements_of(city) as statements:
-        acts = await applied(city, *others, row("budi", "reader", valid_until="2027-12-31"), end_others=True)
+        acts = await applied(city, *others, row("budi", "reader", valid_until=SOON), end_others=True)
     written = [table for text in statements for table, how in locks_of(text) if how == "write" and table in IN_ORDER]
     assert written == sorted(written, key=IN_ORDER.index)
     assert set(written) == set(IN_ORDER)
@@ -129,10 +132,10 @@ async def test_a_file_of_two_applications_that_end_sessions(city: City, office: 
 
 async def test_a_change_of_times_ends_no_session(city: City, office: Office) -> None:
     await office.set("sinyal", end_session_on_role_loss=True)
-    await applied(city, row("dewi", valid_until="2027-12-31"))
+    await applied(city, row("dewi", valid_until=SOON))
     async with city.browser() as browser:
         await browser.tokens(city.relying_party("sinyal"), username="dewi", scope=TOLD)
-        assert await applied(city, row("dewi", valid_until="2028-12-31")) == ["change"]
+        assert await applied(city, row("dewi", valid_until=LATER)) == ["change"]
         async with city.provider.db.read() as session:
             assert (await session.execute(select(SessionClient.ended_at))).scalar_one() is None
 

@@ -11,7 +11,7 @@ import pyotp
 import pytest
 from sqlalchemy import select, text
 from tests.arranged import signed_in
-from tests.citizens import WRONG_CODE
+from tests.citizens import wrong_code
 from tests.support import Browser, City
 from tests.web.test_admin import events_of_type
 from tests.web.test_developer import post
@@ -50,11 +50,21 @@ async def begin(browser: Browser, address: str, **fields: str) -> httpx.Response
     return await post(browser, page, "/setup", **{**TYPED, **fields})
 
 
-async def finish(browser: Browser, page: httpx.Response) -> httpx.Response:
-    """Enter the first code of the authenticator app."""
+def app_of(page: httpx.Response) -> pyotp.TOTP:
+    """Return the authenticator app that a page sets up."""
     seed = re.search(r'<p class="key"[^>]*>([A-Z2-7 ]+)<', page.text)
     assert seed, page.text[:300]
-    return await post(browser, page, "/setup/app", code=pyotp.TOTP(seed[1].replace(" ", "")).at(clock.now()))
+    return pyotp.TOTP(seed[1].replace(" ", ""))
+
+
+async def finish(browser: Browser, page: httpx.Response) -> httpx.Response:
+    """Enter the first code of the authenticator app."""
+    return await post(browser, page, "/setup/app", code=app_of(page).at(clock.now()))
+
+
+async def try_wrong_code(city: City, browser: Browser, page: httpx.Response) -> httpx.Response:
+    """Enter what is no code of the authenticator app."""
+    return await post(browser, page, "/setup/app", code=await wrong_code(city, app_of(page)))
 
 
 async def use(browser: Browser, address: str, **fields: str) -> httpx.Response:
@@ -87,11 +97,11 @@ async def test_the_first_administrator_is_created_with_two_step_verification(cit
         assert step.url.path == "/setup/app"
         assert await created(city) == [], "with a password alone nobody is an administrator"
         assert (await browser.open("/admin")).url.path == "/login"
-        wrong_code = await post(browser, step, "/setup/app", code=WRONG_CODE)
-        assert wrong_code.status_code == 400
-        assert 'id="code-error"' in wrong_code.text
+        refused = await try_wrong_code(city, browser, step)
+        assert refused.status_code == 400
+        assert 'id="code-error"' in refused.text
         assert await created(city) == []
-        codes = await finish(browser, wrong_code)
+        codes = await finish(browser, refused)
         assert codes.text.count("<li") >= 10, "recovery codes"
         assert (await browser.open("/admin/setup")).status_code == 200
     async with city.provider.db.read() as session:
@@ -127,7 +137,7 @@ async def test_codes_are_not_tried_without_end(city: City) -> None:
     async with city.browser() as browser:
         step = await begin(browser, await link(city))
         for _ in range(10):
-            assert (await post(browser, step, "/setup/app", code=WRONG_CODE)).status_code == 400
+            assert (await try_wrong_code(city, browser, step)).status_code == 400
         refused = await finish(browser, step)
         assert (refused.status_code, refused.url.path) == (400, "/setup/app")
         clock.advance(1801)

@@ -171,6 +171,7 @@ async def test_changes_are_kept_checked_and_reverted(city: City) -> None:
     assert event.data["note"] == "Diputuskan rapat"
 
 
+@pytest.mark.usefixtures("reads_nothing_by_itself")
 async def test_every_process_follows(city: City, database: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     """Another process changes settings; this one notices by the counters that it reads anyway."""
     other = Database(settings_for(database[0], tmp_path))

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sso import clock
@@ -45,6 +45,7 @@ def is_nip(text: str) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(numbers(), st.sampled_from(["{}", " {} ", "'{}"]))
 def test_every_nip_is_read_as_it_was_written(nip: Nip, spelling: str) -> None:
     digits = str(nip)
@@ -54,6 +55,7 @@ def test_every_nip_is_read_as_it_was_written(nip: Nip, spelling: str) -> None:
     assert nip.is_pppk is (digits[12:14] > "12")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789 .-abc", max_size=24))
 def test_text_is_a_nip_or_is_refused_with_a_part(text: str) -> None:
     if is_nip(text):

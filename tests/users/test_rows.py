@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -148,6 +148,7 @@ def test_options_fit_the_file() -> None:
     assert "no column local_user_id" in mistakes(Options("sehat", update=True), "email")[0]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*Profile.model_fields, "email", "name"]), st.text(max_size=20)))
 def test_whatever_a_row_holds_is_kept_as_it_is_or_named(given: dict[str, str]) -> None:
     """No value is lost without a word, and none is stored that the API would refuse."""

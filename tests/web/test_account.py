@@ -14,8 +14,8 @@ from tests.arranged import sign_in
 from tests.citizens import (
     NEW_PASSWORD,
     SENDING,
-    WRONG_CODE,
     Authenticator,
+    app_of,
     form_at,
     here,
     identifiers,
@@ -26,6 +26,7 @@ from tests.citizens import (
     passkey_sign_in,
     post,
     set_up_app,
+    wrong_code,
 )
 from tests.db.test_migrations import _dump
 from tests.support import ISSUER, PASSWORD, City, query_of
@@ -352,7 +353,9 @@ async def test_a_wrong_first_code_sets_up_nothing(city: City) -> None:
     async with city.browser() as browser:
         await sign_in(city, browser, "siti")
         page = await browser.open(f"{SECURITY}/app")
-        assert (await post(browser, f"{SECURITY}/app", {"code": WRONG_CODE}, page)).status_code == 400
+        app, _ = app_of(page)
+        code = await wrong_code(city, app)
+        assert (await post(browser, f"{SECURITY}/app", {"code": code}, page)).status_code == 400
     assert await kinds(city) == ["password"]
 
 
@@ -421,7 +424,7 @@ async def test_a_contact_is_added_when_it_is_proven(city: City) -> None:
         page = await browser.open(CONTACTS)
         page = await post(browser, CONTACTS, {"choice": "add", "contact": "Kedua@Warga.example"}, page)
         assert "kedua@warga.example" not in [identifier.value for identifier in await identifiers(city)]
-        assert (await post(browser, f"{CONTACTS}/code", {"code": WRONG_CODE}, page)).status_code == 400
+        assert (await post(browser, f"{CONTACTS}/code", {"code": await wrong_code(city)}, page)).status_code == 400
         page = await post(browser, f"{CONTACTS}/code", {"code": await last_code(city)}, page)
         assert "kedua@warga.example" in page.text
         new = next(identifier for identifier in await identifiers(city) if identifier.value == "kedua@warga.example")

@@ -6,6 +6,7 @@ import re
 import uuid
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
 import orjson
@@ -16,6 +17,7 @@ from tests.arranged import signed_in
 from tests.citizens import SENDING
 from tests.delivery.test_mass_ending import fill
 from tests.support import PASSWORD, Browser, City, form_of, main_of
+from tests.waiting import stand_still
 from tests.web.test_console_access import browser_of
 from tests.web.test_developer import NEW, person, post, register
 
@@ -418,7 +420,10 @@ def drawn(page: httpx.Response, title: str) -> list[tuple[str, int]]:
     return [(row[0], sum(int(cell) for cell in row[1:])) for row in rows]
 
 
-async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(city: City) -> None:
+async def test_the_last_hour_is_shown_by_five_minutes_and_forgotten_soon(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_still(monkeypatch)
     clock.advance(60 * (60 - clock.now().minute % 60 + 2))  # two minutes past the hour
     for minutes in (0, 7, 50):
         async with city.browser() as siti:
@@ -524,7 +529,8 @@ async def test_settings_are_shown_without_what_is_secret(city: City, admin: Brow
     page = await admin.open("/admin/system")
     assert "SSO_ISSUER" in page.text
     assert city.settings.secret_key[0].get_secret_value() not in page.text
-    assert str(city.provider.started_at.year) in page.text
+    started_at = city.provider.started_at.astimezone(ZoneInfo(city.settings.time_zone))
+    assert str(started_at.year) in page.text
     assert __version__ in page.text
     assert masked("postgresql://sso:rahasia@db/sso") == "postgresql://sso:••••••••@db/sso"
     views = [view for group in setting_views(city.settings) for view in group.settings]

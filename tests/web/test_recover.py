@@ -14,7 +14,6 @@ from tests.arranged import sign_in
 from tests.citizens import (
     NEW_PASSWORD,
     SENDING,
-    WRONG_CODE,
     Authenticator,
     app_of,
     here,
@@ -26,6 +25,7 @@ from tests.citizens import (
     query,
     sent,
     token_of,
+    wrong_code,
 )
 from tests.support import PASSWORD, Browser, City, query_of
 
@@ -89,7 +89,7 @@ async def test_nobody_learns_who_has_an_account(city: City) -> None:
             page = await begin(browser, name)
             text = re.sub(r'value="[^"]*"|c=[\w-]*', "", page.text)
             pages.append(re.sub(r"[\w•]+@warga\.example|budi|ratna", "X", text))
-            assert (await post(browser, HERE, {"code": WRONG_CODE}, page)).status_code == 400
+            assert (await post(browser, HERE, {"code": await wrong_code(city)}, page)).status_code == 400
     assert len(set(pages)) == 1
     assert [message["to"] for message in await sent(city)] == ["siti@warga.example"]
 
@@ -105,7 +105,7 @@ async def test_a_second_proof_is_asked_for_where_one_is_set_up(city: City) -> No
         for path in (f"{HERE}?c={query(page)['c']}", "/account"):
             assert "Buat kata sandi baru" not in (await browser.open(path)).text
         assert (await post(browser, HERE, {"password": NEW_PASSWORD}, page)).status_code == 400
-        assert (await post(browser, HERE, {"code": WRONG_CODE}, page)).status_code == 400
+        assert (await post(browser, HERE, {"code": await wrong_code(city, app)}, page)).status_code == 400
         page = await post(browser, HERE, {"code": app.at(clock.timestamp())}, page)
         await post(browser, HERE, {"password": "kuda-laut-91"}, page)
         tokens = await browser.tokens(city.relying_party("warga"))
@@ -250,7 +250,7 @@ async def test_codes_are_tried_a_few_times_only(city: City) -> None:
     async with city.browser() as browser:
         page = await begin(browser)
         for _ in range(5):
-            await post(browser, HERE, {"code": WRONG_CODE}, page)
+            await post(browser, HERE, {"code": await wrong_code(city)}, page)
         assert (await post(browser, HERE, {"code": await last_code(city)}, page)).status_code == 429
 
 

@@ -15,7 +15,6 @@ from tests import arranged
 from tests.arranged import sign_in
 from tests.citizens import (
     SENDING,
-    WRONG_CODE,
     Authenticator,
     add_passkey,
     form_at,
@@ -28,6 +27,7 @@ from tests.citizens import (
     post,
     query,
     sent,
+    wrong_code,
 )
 from tests.demands import demand
 from tests.support import ISSUER, PASSWORD, City, Statements, form_of, query_of
@@ -64,7 +64,7 @@ async def test_an_app_is_asked_for_and_each_code_works_once(city: City) -> None:
         page = await browser.sign_in(party)
         assert str(page.url).startswith(f"{ISSUER}{STEP}")
         assert browser.session is None
-        assert (await post(browser, STEP, {"code": WRONG_CODE}, page)).status_code == 400
+        assert (await post(browser, STEP, {"code": await wrong_code(city, app)}, page)).status_code == 400
         answer = await post(browser, STEP, {"code": code}, page)
         tokens = await party.exchange(query_of(answer.headers["location"])["code"])
     claims = tokens.claims()
@@ -100,7 +100,7 @@ async def test_a_recovery_code_works_once(city: City) -> None:
 
 async def test_there_is_no_way_around_it(city: City) -> None:
     """By a direct address, with another person's step, from another browser, or by the page of another method."""
-    await with_app(city)
+    app, _ = await with_app(city)
     party = city.relying_party("warga")
     async with city.browser() as browser, city.browser() as thief:
         page = await browser.sign_in(party)
@@ -110,7 +110,8 @@ async def test_there_is_no_way_around_it(city: City) -> None:
         await thief.open("/login")
         assert (await thief.open(f"{STEP}?c={query(page)['c']}")).status_code == 400
         for method in ("email", "phone", "passkey", "", "x"):
-            answer = await post(browser, STEP, {"code": "123456", "m": method, "credential": "{}"}, page)
+            fields = {"code": await wrong_code(city, app), "m": method, "credential": "{}"}
+            answer = await post(browser, STEP, fields, page)
             assert answer.status_code in (400, 429)
         assert browser.session is None
 
@@ -120,7 +121,7 @@ async def test_after_five_wrong_codes_the_step_is_over(city: City) -> None:
     async with city.browser() as browser:
         page = await browser.sign_in(city.relying_party("warga"))
         for _ in range(5):
-            await post(browser, STEP, {"code": WRONG_CODE}, page)
+            await post(browser, STEP, {"code": await wrong_code(city, app)}, page)
         assert (await post(browser, STEP, {"code": now(app)}, page)).status_code == 429
 
 
@@ -352,7 +353,7 @@ async def test_a_role_that_needs_a_second_step_sets_one_up(city: City) -> None:
         seed = re.search(r'class="key" translate="no">([A-Z2-7 ]+)<', page.text)
         assert seed is not None
         app = pyotp.TOTP(seed.group(1).replace(" ", ""))
-        assert (await post(browser, STEP, {"code": WRONG_CODE}, page)).status_code == 400
+        assert (await post(browser, STEP, {"code": await wrong_code(city, app)}, page)).status_code == 400
         page = await post(browser, STEP, {"code": now(app)}, page)
         codes = re.findall(r"<li>([a-z0-9-]{8,})</li>", page.text)
         assert len(set(codes)) == 10

@@ -14,7 +14,6 @@ from sqlalchemy import select
 from tests.citizens import (
     NEW_PASSWORD,
     SENDING,
-    WRONG_CODE,
     Authenticator,
     last_code,
     notices,
@@ -23,6 +22,7 @@ from tests.citizens import (
     post,
     query,
     sent,
+    wrong_code,
 )
 from tests.demands import demand
 from tests.support import Browser, City, forms_in, query_of
@@ -321,7 +321,8 @@ async def test_an_app_and_a_second_contact_are_added_after_registering(city: Cit
         assert wrong.status_code == 400
         assert 'id="contact-error"' in wrong.text
         code_page = await post(browser, "/welcome", {"choice": "contact", "contact": "0857 1111 2222"}, page)
-        assert (await post(browser, "/welcome", {"choice": "code", "code": WRONG_CODE}, code_page)).status_code == 400
+        fields = {"choice": "code", "code": await wrong_code(city)}
+        assert (await post(browser, "/welcome", fields, code_page)).status_code == 400
         fields = {"choice": "code", "code": await last_code(city)}
         page = await post(browser, "/welcome", {**form_fields(code_page), **fields}, code_page)
         assert "Kontak Anda sudah terverifikasi" in page.text

@@ -35,6 +35,9 @@ OTHERS = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
     AND usesysid IS NOT NULL AND pid <> pg_backend_pid()"""
 """A role that is no member of pg_monitor does not see ``backend_type`` of the connections of other roles."""
+CLOSING_SECONDS = 5.0
+"""How long the connections of a server that was stopped, or of a command that has ended, may take to close."""
+LOOK_SECONDS = 0.05
 PARTIAL = ".partial"
 
 
@@ -290,8 +293,7 @@ async def _restore_postgres(settings: Settings, reader: Reader, manifest: Manife
         contents = await connection.run_sync(look)
         if contents is not None and not replace_contents:
             raise Refusal(_not_empty(len(contents.rows)))
-        others = (await connection.execute(text(OTHERS))).scalar_one()
-        if contents is not None and others:
+        if contents is not None and (others := await _other_connections(connection)):
             raise Refusal(f"{others} other connections use the database: stop every server, worker and command first")
     if contents is None:
         return await _load_postgres(settings, reader, manifest)
@@ -304,6 +306,17 @@ async def _restore_postgres(settings: Settings, reader: Reader, manifest: Manife
         raise
     await _run(settings, f"DROP SCHEMA {RENAMED_SCHEMA} CASCADE")
     return restored
+
+
+async def _other_connections(connection: AsyncConnection) -> int:
+    """Return how many other connections use the database, once those that are closing have had time to close."""
+    end = clock.steady() + CLOSING_SECONDS
+    while True:
+        await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        others = int((await connection.execute(text(OTHERS))).scalar_one())
+        if not others or clock.steady() >= end:
+            return others
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _check_fits(settings: Settings, restored: Restored) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from sso.platform.metrics.labels import (
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 OTHER = "other"
+READINGS, PAUSE_SECONDS = 20, 0.005
 REGISTRY = CollectorRegistry()
 
 REQUESTS = Histogram(
@@ -162,8 +165,21 @@ def exposed() -> CollectorRegistry:
         return REGISTRY
     _delete_dead(Path(directory))
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, directory)  # type: ignore[no-untyped-call]
+    _AllProcesses(registry, directory)  # type: ignore[no-untyped-call]
     return registry
+
+
+class _AllProcesses(MultiProcessCollector):
+    """Reads the files of every process."""
+
+    def collect(self):  # type: ignore[no-untyped-def]
+        """Return every metric. A process that starts makes each file empty and fills it at once: then it is read
+        again."""
+        for _ in range(READINGS):
+            with contextlib.suppress(struct.error):
+                return super().collect()  # type: ignore[no-untyped-call]
+            time.sleep(PAUSE_SECONDS)
+        return super().collect()  # type: ignore[no-untyped-call]
 
 
 def text() -> bytes:
