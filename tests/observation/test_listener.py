@@ -25,13 +25,15 @@ def test_a_connection_that_sends_nothing_is_closed(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_file_that_a_process_has_just_made_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "counter_1.db"
-    file.touch()
+def test_an_empty_file_of_a_process_that_starts_or_was_killed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = "from prometheus_client import Counter; Counter('calls', 'Calls.').inc()"
+    environment = {**os.environ, prometheus.DIRECTORY: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    (tmp_path / "counter_1.db").touch()
     monkeypatch.setenv(prometheus.DIRECTORY, str(tmp_path))
-    monkeypatch.setattr(prometheus.time, "sleep", lambda _: file.write_bytes(bytes(1024)))
-    assert prometheus.text() == b""
-    assert file.stat().st_size == 1024, "it was read again"
+    assert b"calls_total 1.0" in prometheus.text()
 
 
 def test_two_processes_delete_the_gauges_of_a_dead_one_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

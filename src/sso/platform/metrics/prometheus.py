@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,7 +33,6 @@ from sso.platform.metrics.labels import (
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 OTHER = "other"
-READINGS, PAUSE_SECONDS = 20, 0.005
 REGISTRY = CollectorRegistry()
 
 REQUESTS = Histogram(
@@ -165,21 +162,28 @@ def exposed() -> CollectorRegistry:
         return REGISTRY
     _delete_dead(Path(directory))
     registry = CollectorRegistry()
-    _AllProcesses(registry, directory)  # type: ignore[no-untyped-call]
+    _AllProcesses(registry, directory)
     return registry
 
 
 class _AllProcesses(MultiProcessCollector):
     """Reads the files of every process."""
 
+    def __init__(self, registry: CollectorRegistry, directory: str) -> None:
+        self.directory = Path(directory)
+        super().__init__(registry, directory)  # type: ignore[no-untyped-call]
+
     def collect(self):  # type: ignore[no-untyped-def]
-        """Return every metric. A process that starts makes each file empty and fills it at once: then it is read
-        again."""
-        for _ in range(READINGS):
-            with contextlib.suppress(struct.error):
-                return super().collect()  # type: ignore[no-untyped-call]
-            time.sleep(PAUSE_SECONDS)
-        return super().collect()  # type: ignore[no-untyped-call]
+        """Return every metric. A process that starts makes each file empty and fills it at once; an empty file holds
+        nothing, also where the process was killed in between."""
+        return self.merge([str(file) for file in self.directory.glob("*.db") if _size(file)])  # type: ignore[no-untyped-call]
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # another process has deleted it since
+        return 0
 
 
 def text() -> bytes:

@@ -66,7 +66,9 @@
     const offer = () => {
       if (!("passkeyWaits" in form.dataset)) return;
       kit.browserSupportsWebAuthnAutofill().then((able) => {
-        if (!able || button.disabled) return; // who has pressed the button meanwhile is not interrupted
+        if (!able || button.disabled) return; // the button was pressed meanwhile: its request goes on
+        // The library asks the browser again and then ends the button's request: it gets the answer at once instead.
+        PublicKeyCredential.isConditionalMediationAvailable = () => Promise.resolve(able);
         kit.startAuthentication({ optionsJSON, useBrowserAutofill: true }).then(send, () => {});
       });
     };
