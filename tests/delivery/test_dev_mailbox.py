@@ -12,7 +12,7 @@ from sso.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path)
+    return Settings(_env_file=None, data_dir=tmp_path)  # type: ignore[call-arg]
 
 
 def test_a_message_that_is_half_written_is_not_read(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ from sso.platform.actor import Actor
 from sso.platform.permissions import GRANTING, PERMISSIONS
 from sso.portal import teams
 
+LATER = f"{(clock.now() + timedelta(days=30)).date()}T00:00:00Z"
+"""One moment for all requests of a run: a request that is sent again is the same, also after midnight."""
 TAKING = [route for route in ROUTES if "creation" in inspect.signature(route.endpoint).parameters]
 """The routes that take the header: their dependency that reads it is called ``creation``."""
 BODIES: dict[str, Any] = {
@@ -66,10 +68,6 @@ async def give(city: City, *roles: str) -> None:
         user = await store.lock_user(session, city.users["budi"])
         assert user is not None
         await set_roles(session, user, roles)
-
-
-LATER = f"{(clock.now() + timedelta(days=30)).date()}T00:00:00Z"
-"""One moment for all requests of a run: a request that is sent again is the same, also after midnight."""
 
 
 def path_of(route: APIRoute, known: dict[str, str]) -> str:

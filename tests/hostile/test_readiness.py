@@ -150,12 +150,13 @@ async def test_a_full_disk_of_postgresql(
     name, url = f"small_{os.getpid()}", city.provider.db.url
 
     async def run(*statements: str) -> None:
-        # Without a time limit: dropping a tablespace waits for every process of the server, also for those that another
-        # test has stopped.
+        # Without a limit for a statement: dropping a tablespace waits for every process of the server, also for those
+        # that another test has stopped.
         connection = await asyncpg.connect(user=url.username, database=url.database, host=str(url.query["host"]))
         try:
-            for statement in statements:
-                await connection.execute(statement)
+            async with asyncio.timeout(300):
+                for statement in statements:
+                    await connection.execute(statement)
         finally:
             await connection.close()
 

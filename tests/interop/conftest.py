@@ -118,6 +118,10 @@ async def _all_sent(settings: Settings, client_id: str) -> None:
 
     try:
         await until(are_sent)
+    except TimeoutError:
+        async with db.read() as session:
+            errors = list(await session.scalars(pending.with_only_columns(Delivery.last_error)))
+        raise TimeoutError(f"{client_id} has not answered every notice: {errors}") from None
     finally:
         await db.close()
 

@@ -3,6 +3,7 @@ kept out, told of the end, linked to a table, and checked."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -91,9 +92,16 @@ def lay(folder: Path, *names: str) -> None:
 def content_of(session: Path) -> bytes:
     """Return what a file of sessions holds, nothing where the program has deleted it. A program writes it under a lock,
     so that none is read while it is half written."""
+
+    def is_locked() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        return False
+
     try:
         with session.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+            wait_until(is_locked)
             return file.read()
     except FileNotFoundError:
         return b""
@@ -114,7 +122,7 @@ class Program:
 
     def holds_siti(self) -> bool:
         """Tell whether a session that is stored still has a user."""
-        return any(b"Siti Rahmawati" in content_of(file) for file in self.sessions.iterdir())
+        return any(b"Siti Rahmawati" in content_of(file) for file in self.sessions.iterdir() if not file.is_dir())
 
     def browser(self) -> httpx.Client:
         return httpx.Client(base_url=self.address, timeout=60, limits=LIMITS)

@@ -21,6 +21,7 @@ from sso.identity.sessions.models import SessionClient
 from sso.platform.actor import CLI
 from sso.platform.audit.models import AuditEvent
 
+SOON, LATER = (f"{clock.now().year + years}-12-31" for years in (1, 2))
 TOLD = "openid profile roles groups"
 IN_ORDER = ["role_assignments", "grants", "session_clients"]
 
@@ -64,9 +65,6 @@ async def times_of(city: City) -> list[tuple[datetime | None, datetime | None]]:
         return [(row[0], row[1]) for row in rows]
 
 
-SOON, LATER = (f"{clock.now().year + years}-12-31" for years in (1, 2))
-
-
 def row(user: str, role: str = "chief", **more: Any) -> dict[str, Any]:
     return {"client_id": "sinyal", "role": role, "user": user, "reason": "Surat tugas", **more}
 
@@ -97,7 +95,7 @@ async def test_a_file_has_the_times_of_its_roles(city: City, office: Office) -> 
 async def test_wrong_rows_are_named(city: City, office: Office) -> None:
     await applied(city, row("siti"))
     for rows, mistake in (
-        ([row("siti", valid_from="2030-12-31")], "assignment 1: valid_from: this role has begun already"),
+        ([row("siti", valid_from=LATER)], "assignment 1: valid_from: this role has begun already"),
         ([row("siti", valid_until="2020-12-31")], "assignment 1: the end must be in the future"),
         ([row("budi"), row("budi", valid_until=SOON)], "assignment 2: the file has this assignment twice"),
         ([row("nobody")], "assignment 1: nobody has the verified identifier"),

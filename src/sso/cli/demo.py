@@ -112,7 +112,7 @@ def demo(
     applications.
 
     For loopback addresses only. Each start deletes the data of the previous one, in var/demo below the working
-    directory. While a demonstration runs there, a second one is refused.
+    directory. While a demonstration runs in it, a second one is refused.
     """
     ports = [port, port + 1, port + 2]
     _check_free(ports)

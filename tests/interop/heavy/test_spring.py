@@ -84,9 +84,11 @@ def test_a_spring_client_signs_in(server: Server, version: str, tmp_path: Path) 
     with spring(version, port, settings, tmp_path / "log"):
         refused = signed_in(server, f"http://localhost:{port}/operator")
         server.give("spring-client", "operator")
-        page = signed_in(server, f"http://localhost:{port}/operator")
-    for assignment in json.loads(server.sso("roles", "list", "--client", "spring-client", "--json")):
-        server.sso("roles", "end", assignment["id"], "--reason", "the next version begins without it")
+        try:
+            page = signed_in(server, f"http://localhost:{port}/operator")
+        finally:
+            for assignment in json.loads(server.sso("roles", "list", "--client", "spring-client", "--json")):
+                server.sso("roles", "end", assignment["id"], "--reason", "the next version begins without it")
     assert refused.status_code == 403, "it needs the role operator"
     assert page.status_code == 200, page.text
     assert "ROLE_operator" in page.json()["authorities"]

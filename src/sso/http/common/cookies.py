@@ -33,16 +33,16 @@ def cookie_name(settings: Settings, name: CookieName) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OwnCookies:
-    """The cookies of the provider that a request brought. A value that has another form than ours counts as none.
+    """The cookies of the provider that a request brought. A random value that has another form than ours is left out.
 
     Args:
-        session_tokens: the values of every account of this browser, the present one first. The cookie ``session`` lives
-            as long as the browser is open and holds them in order; the cookie ``remembered`` holds those that the
-            person asked to be remembered on this device.
+        session_tokens: the values of the accounts of this browser, at most ``MAX_ACCOUNTS``, the present one first. The
+            cookie ``session`` lives as long as the browser is open and holds them in order; the cookie ``remembered``
+            holds those that the person asked to be remembered on this device.
         remembered: the values in the cookie ``remembered``.
         browser: the random value that identifies the browser; empty: the request did not bring it.
         device: the random value by which the browser is known at the next sign-in.
-        language: the language that was chosen before.
+        language: the language that was chosen before, as it was sent.
         state: what the browser knows of its session (Session Management section 3.2).
     """
 

@@ -147,7 +147,7 @@ def meanings(text: str) -> tuple[NormalIdentifier, ...]:
 
 
 def contacts_first(possible: Iterable[NormalIdentifier]) -> list[NormalIdentifier]:
-    """Return what was typed can mean, a user name last."""
+    """Return meanings with those of a user name last."""
     return sorted(possible, key=lambda meaning: meaning.kind == "username")
 
 

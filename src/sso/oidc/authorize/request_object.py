@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sso.platform.security.outbound_http import Outbound
 
 Source = Literal["plain", "unsigned", "signed", "pushed", "pushed_signed", "cas"]
-"""How a request came: ``cas``: at the login page of the CAS protocol, of which ``sso.gate.cas`` makes a request."""
-"""How the parameters came. ``signed``: within an object that the application signed."""
+"""How the parameters came. ``signed``: within an object that the application signed. ``cas``: at the login page of the
+CAS protocol, of which ``sso.gate.cas`` makes a request."""
 
 PUSHED_PREFIX = "urn:ietf:params:oauth:request_uri:"
 MAX_OBJECT_CHARS = 32 * 1024

@@ -23,7 +23,7 @@ def keep(settings: Settings, message: Mapping[str, str]) -> None:
     new_file = folder / f"{new_id()}.partial"
     new_file.write_bytes(orjson.dumps(message))
     new_file.replace(new_file.with_suffix(".json"))
-    for old in sorted(folder.glob("*.json"))[:-MAX_MESSAGES]:
+    for old in sorted(folder.iterdir())[:-MAX_MESSAGES]:
         old.unlink(missing_ok=True)
 
 
