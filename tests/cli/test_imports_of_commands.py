@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import once_for_all_workers
 from tests.starts import Start
-from tests.support import ISSUER, SECRET_KEY
+from tests.support import ISSUER, SECRET_KEY, without_settings
 from typer.testing import CliRunner
 
 from sso.cli import COMMANDS, GROUPS, command_line
@@ -100,7 +100,7 @@ LATER = {"jwt": ["keys", "list"], "babel": ["grants", "list"], "phonenumbers": [
 
 def test_lists_import_what_they_show_and_nothing_more(sqlite_template: tuple[Path, object], tmp_path: Path) -> None:
     shutil.copy(sqlite_template[0], tmp_path / "sso.db")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")} | {
+    environment = without_settings(os.environ) | {
         "SSO_ISSUER": ISSUER, "SSO_SECRET_KEY": SECRET_KEY, "SSO_DATABASE_URL": f"sqlite:///{tmp_path / 'sso.db'}",
     }  # fmt: skip
     command = [sys.executable, "-c", RUN, json.dumps(LISTS)]
@@ -143,7 +143,7 @@ finally:
 
 def test_a_short_command_collects_no_garbage(sqlite_template: tuple[Path, object], tmp_path: Path) -> None:
     shutil.copy(sqlite_template[0], tmp_path / "sso.db")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")} | {
+    environment = without_settings(os.environ) | {
         "SSO_ISSUER": ISSUER, "SSO_SECRET_KEY": SECRET_KEY, "SSO_DATABASE_URL": f"sqlite:///{tmp_path / 'sso.db'}",
     }  # fmt: skip
     command = [sys.executable, "-c", COLLECT]

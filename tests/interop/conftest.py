@@ -19,7 +19,7 @@ from tests.commands import run_command, run_commands
 from tests.conftest import run_apart, settings_for
 from tests.databases import run_statement
 from tests.ports import free_ports
-from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of
+from tests.support import ALL_DATABASES, DATABASES, QUICK_HASHES, form_of, without_settings
 from tests.waiting import START_SECONDS, until, wait_for, wait_until
 
 from sso import clock
@@ -163,7 +163,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         url = postgres.replace("DATABASE", name)
     port = free_ports(1 + len(LISTENING))
     ports = {name: port + number for number, name in enumerate(LISTENING, 1)}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= QUICK_HASHES | {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATABASE_URL": url,

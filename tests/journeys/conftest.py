@@ -17,7 +17,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 from tests.journeys.displays import ARTEFACTS
 from tests.ports import free_ports
-from tests.support import QUICK_HASHES
+from tests.support import QUICK_HASHES, without_settings
 from tests.waiting import BROWSER_MILLISECONDS, wait_for, wait_until
 
 QUIET = [
@@ -53,7 +53,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("demo")
     port = free_ports(3)
     command = [str(Path(sys.executable).with_name("sso")), "demo", "--port", str(port)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= QUICK_HASHES | {"SSO_SIGN_UPS_PER_IP_ADDRESS": "1000", "SSO_OUTBOUND_TIMEOUT": "30s"}
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(

@@ -21,7 +21,7 @@ from tests.commands import run_command
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, follow, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
-from tests.support import challenge_of
+from tests.support import challenge_of, without_settings
 from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
@@ -332,7 +332,7 @@ def third_party(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
         "token_endpoint_auth_method": "none", "redirect_uris": ["http://localhost:9/kembali"],
     }  # fmt: skip
     (directory / "t.yaml").write_text(yaml.safe_dump({"catalogue": "third", "applications": [entry]}))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
     completed = run_command(environment, directory, "clients", "apply", "t.yaml")
     assert completed.returncode == 0, completed.stderr

@@ -20,6 +20,7 @@ from playwright.async_api import Browser, Page
 from tests.commands import run_commands
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import ARTEFACTS, follow, take_picture
+from tests.support import without_settings
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("demo")]
 
@@ -208,7 +209,7 @@ async def _pictures(demo: Demo, chromium: Browser) -> AsyncIterator[tuple[View, 
 def _make_developer(demo: Demo, folder: Path) -> None:
     """Make a developer with one application in the sandbox, so that no other test changes their pages."""
     (folder / "application.yaml").write_text(APPLICATION)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
     make = ["users", "create", "budi", "--name", "Budi Santoso", "--role", "developer", "--password-stdin"]

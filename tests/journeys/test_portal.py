@@ -18,6 +18,7 @@ from tests.journeys.conftest import Demo
 from tests.journeys.displays import Display, Rules, check_displays, check_fits, follow, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
+from tests.support import without_settings
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
@@ -259,7 +260,7 @@ def example(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> str:
         f"application_id: kelola-uji\nkind: single_page\ndocument: {{client_name: Kelola Uji, {addresses}, {asks}}}\n"
         "sandbox: {redirect_uris: ['http://localhost:3000/callback']}\n"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
     commands = (

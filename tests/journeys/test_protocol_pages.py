@@ -27,7 +27,7 @@ from tests.commands import run_commands
 from tests.journeys.displays import Display, Rules, check_access, check_displays, follow, keep_picture, new_context
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
-from tests.support import QUICK_HASHES
+from tests.support import QUICK_HASHES, without_settings
 from tests.waiting import until, wait_for
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("protocol")]
@@ -116,7 +116,7 @@ class Running:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("protocol")
     port = free_ports(2)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= QUICK_HASHES | {
         "SSO_ISSUER": f"http://localhost:{port}",
         "SSO_DATA_DIR": str(directory),

@@ -15,6 +15,7 @@ from tests.journeys.displays import follow
 from tests.journeys.role_page import RolePage, running
 from tests.journeys.test_sign_on import sign_in
 from tests.ports import free_ports
+from tests.support import without_settings
 from tests.waiting import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
@@ -37,7 +38,7 @@ def register(demo: Demo, here: str, folder: Path) -> None:
         f"  backchannel_logout_uri: {here}/backchannel-logout\n  contacts: [tim@loket.example]\n"
         "  scope: openid profile roles\n  scope_reasons: {profile: Nama petugas., roles: Siapa melayani loket.}\n"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data)}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
     run_commands(environment, folder, ["applications", "put", "application.yaml", "--owner", "dimas"])

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, expect
 from tests.commands import run_command
 from tests.journeys.conftest import Demo
 from tests.journeys.displays import follow, new_context
+from tests.support import without_settings
 
 pytestmark = [pytest.mark.journey, pytest.mark.asyncio(loop_scope="session"), pytest.mark.group("portal")]
 
@@ -20,7 +21,7 @@ async def test_an_administrator_is_set_up_by_the_link_and_sees_the_checklist(
     demo: Demo, chromium: Browser, tmp_path: Path
 ) -> None:
     name = f"ayu{secrets.token_hex(3)}"
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSO_")}
+    environment = without_settings(os.environ)
     environment |= {"SSO_ISSUER": demo.issuer, "SSO_DATA_DIR": str(demo.data), "SSO_DEVELOPMENT_OUTBOX": "true"}
     environment["SSO_DATABASE_URL"] = f"sqlite:///{demo.data / 'sso.db'}"
     completed = run_command(environment, tmp_path, "setup", "--yes", "--admin-email", f"{name}@kota.example")
